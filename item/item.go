@@ -1,0 +1,119 @@
+// Package item says what an item is: an id, a position on the sphere and a
+// JSON object of properties, and which of these are acceptable.
+//
+// It is the vocabulary that loaders, stores, collections and the HTTP layer
+// share. It knows nothing of indexes, files or networks. Every check answers
+// with a *FieldError, which names the field, what came and what was expected,
+// so that a person with a bad row can mend it.
+package item
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// Limits of an item. Both are in bytes.
+const (
+	MaxIDBytes         = 256
+	MaxPropertiesBytes = 64 << 10
+)
+
+// Item is one point with its attributes.
+type Item struct {
+	ID         string  // 1 to MaxIDBytes bytes of UTF-8
+	Lon, Lat   float64 // degrees; Lon in [-180, 180], Lat in [-90, 90]
+	Properties []byte  // a JSON object, as given; nil means {}
+	Created    int64   // Unix milliseconds; 0: not yet stored
+	Updated    int64   // Unix milliseconds; 0: not yet stored
+	Seq        uint64  // sequence number of the commit that wrote it; 0: not yet stored
+}
+
+// FieldError says what is wrong with one field of one item.
+type FieldError struct {
+	Field  string // "id", "lon", "lat", "geometry", "properties", …
+	Got    string // what came, shortened; empty when nothing came
+	Reason string // what was expected, a sentence without a full stop
+	Hint   string // optional: what the caller may have meant
+}
+
+func (e *FieldError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Field)
+	if e.Got != "" {
+		fmt.Fprintf(&b, " %q", e.Got)
+	}
+	b.WriteString(": ")
+	b.WriteString(e.Reason)
+	if e.Hint != "" {
+		b.WriteString(" (")
+		b.WriteString(e.Hint)
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+// SwappedHint is the hint given where a latitude would do as a longitude.
+const SwappedHint = "lat and lon may be swapped"
+
+// CheckID reports whether id can name an item: 1 to MaxIDBytes bytes of valid
+// UTF-8 without control characters, and neither "." nor "..", which no URL
+// can carry.
+func CheckID(id string) error {
+	switch {
+	case id == "":
+		return &FieldError{Field: "id", Reason: "must not be empty"}
+	case len(id) > MaxIDBytes:
+		return &FieldError{Field: "id", Got: Shorten(id), Reason: fmt.Sprintf("must have at most %d bytes, has %d", MaxIDBytes, len(id))}
+	case !utf8.ValidString(id):
+		return &FieldError{Field: "id", Got: Shorten(id), Reason: "must be valid UTF-8"}
+	case id == "." || id == "..":
+		return &FieldError{Field: "id", Got: id, Reason: "must not be \".\" or \"..\""}
+	}
+	for _, r := range id {
+		if r < 0x20 || r == 0x7f {
+			return &FieldError{Field: "id", Got: Shorten(id), Reason: "must not contain control characters"}
+		}
+	}
+	return nil
+}
+
+// CheckPosition reports whether (lon, lat), in degrees, is a place on Earth.
+// A latitude out of range whose longitude would do as a latitude is given
+// SwappedHint.
+func CheckPosition(lon, lat float64) error {
+	if !(lat >= -90 && lat <= 90) {
+		e := &FieldError{Field: "lat", Got: formatDegrees(lat), Reason: "must be a number from -90 to 90"}
+		if math.Abs(lat) <= 180 && math.Abs(lon) <= 90 {
+			e.Hint = SwappedHint
+		}
+		return e
+	}
+	if !(lon >= -180 && lon <= 180) {
+		return &FieldError{Field: "lon", Got: formatDegrees(lon), Reason: "must be a number from -180 to 180"}
+	}
+	return nil
+}
+
+// NewID makes an id for an item that came without one: a UUIDv7 (RFC 9562),
+// so that ids made later sort later.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// Shorten cuts s to at most 80 bytes for use in a message, on a rune boundary.
+func Shorten(s string) string {
+	const limit = 80
+	if len(s) <= limit {
+		return strings.ToValidUTF8(s, "\uFFFD")
+	}
+	s = s[:limit]
+	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	if len(s) > 0 && s[len(s)-1] >= utf8.RuneSelf {
+		s = s[:len(s)-1]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD") + "…"
+}

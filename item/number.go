@@ -1,0 +1,85 @@
+package item
+
+import (
+	"math"
+	"strconv"
+)
+
+// ParseNumber reads a decimal number by the grammar of JSON (RFC 8259), with
+// an optional leading "+" and leading zeros allowed because spreadsheets write
+// them. strconv.ParseFloat alone also takes NaN, Inf, hexadecimal and "1_0",
+// none of which is a coordinate. It reports false for anything else and for
+// values that a float64 cannot hold.
+func ParseNumber(s string) (float64, bool) {
+	if !numberShape(s) {
+		return 0, false
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(v, 0) {
+		return 0, false
+	}
+	if v == 0 {
+		v = 0 // drops the sign of -0
+	}
+	return v, true
+}
+
+// numberShape reports whether s is [+-] digits [. digits] [e [+-] digits].
+func numberShape(s string) bool {
+	i := 0
+	if i < len(s) && (s[i] == '+' || s[i] == '-') {
+		i++
+	}
+	digits := func() bool {
+		start := i
+		for i < len(s) && s[i] >= '0' && s[i] <= '9' {
+			i++
+		}
+		return i > start
+	}
+	if !digits() {
+		return false
+	}
+	if i < len(s) && s[i] == '.' {
+		i++
+		if !digits() {
+			return false
+		}
+	}
+	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
+		i++
+		if i < len(s) && (s[i] == '+' || s[i] == '-') {
+			i++
+		}
+		if !digits() {
+			return false
+		}
+	}
+	return i == len(s)
+}
+
+// ParsePosition reads a longitude and a latitude in degrees and checks them.
+// Its errors are *FieldError with Field "lon" or "lat".
+func ParsePosition(lon, lat string) (lonDeg, latDeg float64, err error) {
+	latDeg, ok := ParseNumber(lat)
+	if !ok {
+		return 0, 0, numberError("lat", lat, "-90 to 90")
+	}
+	lonDeg, ok = ParseNumber(lon)
+	if !ok {
+		return 0, 0, numberError("lon", lon, "-180 to 180")
+	}
+	if err := CheckPosition(lonDeg, latDeg); err != nil {
+		return 0, 0, err
+	}
+	return lonDeg, latDeg, nil
+}
+
+func numberError(field, got, span string) error {
+	if got == "" {
+		return &FieldError{Field: field, Reason: "is empty, expected a decimal number from " + span}
+	}
+	return &FieldError{Field: field, Got: Shorten(got), Reason: "must be a decimal number from " + span}
+}
+
+func formatDegrees(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
