@@ -1,0 +1,246 @@
+// Package index is the contract of a spatial index: what geohash and quadtree
+// implement and what nothing above can see through.
+//
+// An Index is an immutable value, a snapshot: Apply returns a new one that
+// shares with the old all that the batch did not touch. Any number of
+// goroutines may query any number of versions while one writer makes the next.
+//
+// An index knows items by Ref, a number, and holds their unit vectors. Ids and
+// exact positions stay with their owner, who lends them through Items.
+//
+//	I1  Metric. Distance is the great circle's in metres (package sphere).
+//	    Longitudes 180 and -180 are one; at a pole all longitudes are one.
+//	I2  Order. Nearest answers in order of (distance as reported, id bytes).
+//	    Two indexes with the same items give the same answer, bit for bit.
+//	I3  Exact. A Nearest or Range answer with Proof.Exact equals that of a scan
+//	    over all items.
+//	I4  Proof. Every item that matches the query and is nearer than
+//	    Proof.Radius is in the answer, also when a budget cut the search short.
+//	I5  Snapshot. A version never changes; the same query on it gives the same
+//	    answer for ever.
+//	I6  Range answers in order of (ZKey, id bytes), so that a page can follow
+//	    another whatever the index.
+package index
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/paulmach/orb"
+)
+
+// Ref is the number under which an index knows an item. Its owner hands it out
+// and may use it again after a delete.
+type Ref uint32
+
+// Point is an item's place: Ref at (Lon, Lat) in degrees.
+type Point struct {
+	Ref      Ref
+	Lon, Lat float64
+}
+
+// Items lends an index the ids and positions of the items it holds. It must
+// know every Ref in the index, and not change while a call uses it.
+type Items interface {
+	// Position returns the position in degrees as it was given.
+	Position(Ref) (lon, lat float64)
+	// CompareIDs orders two items by the bytes of their ids: -1, 0 or +1.
+	CompareIDs(a, b Ref) int
+	// CompareID orders an item's id against other bytes.
+	CompareID(a Ref, id string) int
+}
+
+// Op is what a Change does.
+type Op uint8
+
+const (
+	Insert Op = iota + 1 // New is a point not in the index
+	Delete               // Old is a point in the index
+	Move                 // Old becomes New, with the same Ref
+)
+
+// Change is one step of a batch. Old must be exactly the position under which
+// the Ref was inserted or last moved to.
+type Change struct {
+	Op       Op
+	Ref      Ref
+	Old, New Position
+}
+
+// Position is a place in degrees.
+type Position struct{ Lon, Lat float64 }
+
+// Errors that callers decide on.
+var (
+	// ErrInvalid: a query or a point is out of range; the error says which.
+	ErrInvalid = errors.New("index: invalid")
+	// ErrUnknown: a Delete or Move names a point that is not in the index.
+	ErrUnknown = errors.New("index: no such point")
+)
+
+// Builder builds an index of all points at once. It may reorder points.
+type Builder func(points []Point, items Items) (Index, error)
+
+// Index is one immutable version of a spatial index.
+type Index interface {
+	// Apply returns a version with the changes made in order. On an error the
+	// receiver is as it was and nothing is returned. Changes may name one Ref
+	// several times. items must know the refs before and after the batch; the
+	// positions it reports are not used for refs that the batch changes.
+	Apply(changes []Change, items Items) (Index, error)
+
+	// Nearest appends to dst the items that q asks for, in order (I2).
+	Nearest(dst []Hit, q *Query, items Items) ([]Hit, Proof, error)
+
+	// Range appends to dst the items inside an area, in order (I6). The
+	// Proof's Radius is not set.
+	Range(dst []Ref, q *RangeQuery, items Items) ([]Ref, Proof, error)
+
+	// Len returns the number of points.
+	Len() int
+
+	// Stats walks the index and describes it.
+	Stats() Stats
+
+	// Check walks the index and returns the first broken invariant.
+	Check(items Items) error
+}
+
+// Hit is one item of an answer.
+type Hit struct {
+	Ref      Ref
+	Distance float64 // metres
+}
+
+// Everywhere is the MaxDistance that excludes nothing.
+var Everywhere = math.Inf(1)
+
+// Query asks for the items nearest to a centre. Top-K, radius, filtered, next
+// page and partial searches are this one query with different fields set.
+type Query struct {
+	Lon, Lat float64 // the centre in degrees
+
+	// K is the greatest number of hits. Any K >= 0 is valid, also above Len.
+	K int
+
+	// MaxDistance in metres; an item exactly that far is a hit. 0 finds the
+	// items at the centre; use Everywhere for no limit.
+	MaxDistance float64
+
+	// After, when not nil, leaves out the items up to and including that
+	// place in the order: the next page begins after the last hit.
+	After *After
+
+	// Filter, when not nil, keeps the items for which it is true. It must be
+	// pure. It is called for candidates only, not for each point compared.
+	Filter func(Ref) bool
+
+	// Budget bounds the work: points compared plus cells or nodes entered.
+	// 0 is no bound. A search cut short returns the exact prefix that it can
+	// prove, and says so.
+	Budget int
+
+	// Trace, when not nil, records what the search did.
+	Trace *Trace
+}
+
+// After is a place in the order of an answer.
+type After struct {
+	Distance float64 // metres, as reported
+	ID       string
+}
+
+// Validate returns an error that wraps ErrInvalid if the query is out of range.
+func (q *Query) Validate() error {
+	if err := CheckPosition(q.Lon, q.Lat); err != nil {
+		return err
+	}
+	switch {
+	case q.K < 0:
+		return fmt.Errorf("%w: k is %d, must not be negative", ErrInvalid, q.K)
+	case !(q.MaxDistance >= 0):
+		return fmt.Errorf("%w: maximum distance is %v, must be at least 0 metres", ErrInvalid, q.MaxDistance)
+	case q.Budget < 0:
+		return fmt.Errorf("%w: budget is %d, must not be negative", ErrInvalid, q.Budget)
+	case q.After != nil && !(q.After.Distance >= 0):
+		return fmt.Errorf("%w: after distance is %v, must be at least 0 metres", ErrInvalid, q.After.Distance)
+	}
+	return nil
+}
+
+// CheckPosition returns an error that wraps ErrInvalid unless (lon, lat) is a
+// place on Earth.
+func CheckPosition(lon, lat float64) error {
+	if !(lon >= -180 && lon <= 180) {
+		return fmt.Errorf("%w: lon is %v, must be from -180 to 180", ErrInvalid, lon)
+	}
+	if !(lat >= -90 && lat <= 90) {
+		return fmt.Errorf("%w: lat is %v, must be from -90 to 90", ErrInvalid, lat)
+	}
+	return nil
+}
+
+// RangeQuery asks for the items in an area.
+type RangeQuery struct {
+	// Bound in degrees, sides included. Min[0] > Max[0] crosses the
+	// antimeridian. A side at 180 or -180 takes in both spellings.
+	Bound orb.Bound
+
+	// Polygon, when not nil, narrows the Bound to the polygons' inside, in the
+	// plane of longitude and latitude (RFC 7946); borders count as inside.
+	Polygon orb.MultiPolygon
+
+	// After, when not nil, leaves out the items up to and including that place
+	// in the order.
+	After *RangeAfter
+
+	// Limit is the greatest number of items.
+	Limit int
+
+	// Filter, Budget and Trace as in Query.
+	Filter func(Ref) bool
+	Budget int
+	Trace  *Trace
+}
+
+// RangeAfter is a place in the order of a Range answer.
+type RangeAfter struct {
+	ZKey uint64
+	ID   string
+}
+
+// Proof says how much an answer covers and what it cost.
+type Proof struct {
+	// Exact: the answer is complete for the query. False: the budget ended the
+	// search.
+	Exact bool
+	// Radius in metres within which the answer is provably complete: a lower
+	// bound on the distance of every matching item that is not in it.
+	// sphere.HalfCircumference when there is none.
+	Radius float64
+	// Entered counts the cells or nodes that were entered.
+	Entered int
+	// Compared counts the points whose distance was compared.
+	Compared int
+}
+
+// Stats describes an index.
+type Stats struct {
+	Kind   string // "geohash" or "quadtree"
+	Points int
+	Cells  int   // cells or leaves that hold points
+	Nodes  int   // inner nodes of the directory or tree
+	Bytes  int64 // memory, all parts
+	// Depths[d] counts the cells or leaves at depth d (quadtree: splits from
+	// the root; geohash: one entry, at the precision in bits).
+	Depths map[int]int
+	// Occupancy[i] counts the cells or leaves with 2^i to 2^(i+1)-1 points.
+	Occupancy [32]int
+	// MaxOccupancy is the greatest number of points in a cell or leaf.
+	MaxOccupancy int
+	// Parameters are the settings in force, e.g. "bits": 30.
+	Parameters map[string]int
+	// Reason says why the parameters were chosen, when they were.
+	Reason string
+}

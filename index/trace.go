@@ -1,0 +1,44 @@
+package index
+
+import "nearby/sphere"
+
+// Trace records the steps of one search. The caller owns it; a search appends.
+type Trace struct {
+	Steps []Step
+}
+
+// StepKind is what a Step was about.
+type StepKind string
+
+const (
+	StepRing StepKind = "ring" // a ring of cells was looked up
+	StepCell StepKind = "cell" // a geohash cell with points was scanned
+	StepNode StepKind = "node" // an inner node was opened
+	StepLeaf StepKind = "leaf" // a leaf was scanned
+)
+
+// Step is one thing a search entered, in order.
+type Step struct {
+	Kind StepKind
+	// Name is the geohash of a cell, the quadkey of a node, or "" for a ring.
+	Name string
+	// Bounds in degrees; a ring's is the block of cells within it.
+	Bounds sphere.Rect
+	// Lower is the lower bound in metres with which it was entered.
+	Lower float64
+	// Level is the depth of a node, or the precision in bits of a cell or ring.
+	Level int
+	// Ring is the number of the ring round the centre's cell.
+	Ring int
+	// Cells is how many cells a ring looked up.
+	Cells int
+	// Points is how many points were compared.
+	Points int
+}
+
+// Add appends a step; it does nothing on a nil Trace.
+func (t *Trace) Add(s Step) {
+	if t != nil {
+		t.Steps = append(t.Steps, s)
+	}
+}

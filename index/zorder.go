@@ -1,0 +1,78 @@
+package index
+
+import (
+	"math/bits"
+
+	"github.com/mmcloughlin/geohash"
+
+	"nearby/sphere"
+)
+
+// MaxBits is the number of bits of a ZKey: 32 of longitude, 32 of latitude.
+const MaxBits = 64
+
+// topLat is in the northernmost row of cells at 32 bits of latitude. The
+// geohash library wraps latitudes that round to 90 round to the south pole.
+const topLat = 90 - 180.0/(1<<33)
+
+// ZKey returns the position's place on the Z-order curve: the integer geohash
+// of 64 bits, longitude bit first. Its first n bits are the geohash cell of n
+// bits; each pair of bits is a step down a quadtree over the whole Earth. The
+// library it comes from is right except at latitude 90, longitude 180 and NaN:
+// longitude 180 counts as -180, latitude 90 as the northernmost row, and NaN
+// must not get here (CheckPosition).
+func ZKey(lon, lat float64) uint64 {
+	if lon >= 180 {
+		lon = -180
+	}
+	if lat > topLat {
+		lat = topLat
+	}
+	return geohash.EncodeInt(lat, lon)
+}
+
+// CellRect returns the rectangle of the cell made of the first n bits of key,
+// 0 <= n <= MaxBits. Positions within one rounding of its border may belong to
+// the cell on the other side.
+func CellRect(key uint64, n int) sphere.Rect {
+	key = key >> (MaxBits - n) << (MaxBits - n) // n = 0 shifts by 64, which gives 0
+	lonBits, latBits := (n+1)/2, n/2
+	lon, lat := Deinterleave(key)
+	const lonUnit, latUnit = 360.0 / (1 << 32), 180.0 / (1 << 32)
+	west, south := float64(lon)*lonUnit-180, float64(lat)*latUnit-90
+	return sphere.Rect{
+		West: west, South: south,
+		East:  west + lonUnit*float64(uint64(1)<<(32-lonBits)),
+		North: south + latUnit*float64(uint64(1)<<(32-latBits)),
+	}
+}
+
+// Deinterleave splits a ZKey into its 32 bits of longitude and of latitude,
+// each counted from the west and from the south.
+func Deinterleave(key uint64) (lon, lat uint32) {
+	return squash(key >> 1), squash(key)
+}
+
+// Interleave is the inverse of Deinterleave.
+func Interleave(lon, lat uint32) uint64 { return spread(lon)<<1 | spread(lat) }
+
+// CommonBits returns how many leading bits two keys share.
+func CommonBits(a, b uint64) int { return bits.LeadingZeros64(a ^ b) }
+
+func spread(x uint32) uint64 {
+	v := uint64(x)
+	v = (v | v<<16) & 0x0000ffff0000ffff
+	v = (v | v<<8) & 0x00ff00ff00ff00ff
+	v = (v | v<<4) & 0x0f0f0f0f0f0f0f0f
+	v = (v | v<<2) & 0x3333333333333333
+	return (v | v<<1) & 0x5555555555555555
+}
+
+func squash(v uint64) uint32 {
+	v &= 0x5555555555555555
+	v = (v | v>>1) & 0x3333333333333333
+	v = (v | v>>2) & 0x0f0f0f0f0f0f0f0f
+	v = (v | v>>4) & 0x00ff00ff00ff00ff
+	v = (v | v>>8) & 0x0000ffff0000ffff
+	return uint32(v | v>>16)
+}

@@ -1,0 +1,67 @@
+package sphere
+
+import "math"
+
+// Box is an axis-parallel box in space that holds points of the unit sphere.
+// The distance to it is a few subtractions and holds alike at the poles and
+// across the antimeridian. Its sides are float32, rounded outward, so that it
+// takes 24 bytes and never cuts off a point.
+type Box struct{ Min, Max [3]float32 }
+
+// EmptyBox holds nothing; extending it by a point gives that point's box.
+func EmptyBox() Box {
+	inf := float32(math.Inf(1))
+	return Box{[3]float32{inf, inf, inf}, [3]float32{-inf, -inf, -inf}}
+}
+
+// Extend grows the box to hold v.
+func (b *Box) Extend(v Vec) {
+	b.Min[0] = min(b.Min[0], roundDown(v.X))
+	b.Min[1] = min(b.Min[1], roundDown(v.Y))
+	b.Min[2] = min(b.Min[2], roundDown(v.Z))
+	b.Max[0] = max(b.Max[0], roundUp(v.X))
+	b.Max[1] = max(b.Max[1], roundUp(v.Y))
+	b.Max[2] = max(b.Max[2], roundUp(v.Z))
+}
+
+// Union grows the box to hold another.
+func (b *Box) Union(o Box) {
+	for i := range b.Min {
+		b.Min[i] = min(b.Min[i], o.Min[i])
+		b.Max[i] = max(b.Max[i], o.Max[i])
+	}
+}
+
+// Contains reports whether v lies in the box, its sides included.
+func (b *Box) Contains(v Vec) bool {
+	return v.X >= float64(b.Min[0]) && v.X <= float64(b.Max[0]) &&
+		v.Y >= float64(b.Min[1]) && v.Y <= float64(b.Max[1]) &&
+		v.Z >= float64(b.Min[2]) && v.Z <= float64(b.Max[2])
+}
+
+// Chord2 returns a lower bound on the squared chord from v to any point in the
+// box: 0 inside. Each difference is at most the true one and rounding is
+// monotone, so for every point p that was extended in, Chord2(v) <=
+// sphere.Chord2(v, p) holds for the computed values as well.
+func (b *Box) Chord2(v Vec) float64 {
+	dx := max(0, float64(b.Min[0])-v.X, v.X-float64(b.Max[0]))
+	dy := max(0, float64(b.Min[1])-v.Y, v.Y-float64(b.Max[1]))
+	dz := max(0, float64(b.Min[2])-v.Z, v.Z-float64(b.Max[2]))
+	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+}
+
+func roundDown(x float64) float32 {
+	f := float32(x)
+	if float64(f) > x {
+		f = math.Nextafter32(f, float32(math.Inf(-1)))
+	}
+	return f
+}
+
+func roundUp(x float64) float32 {
+	f := float32(x)
+	if float64(f) < x {
+		f = math.Nextafter32(f, float32(math.Inf(1)))
+	}
+	return f
+}
