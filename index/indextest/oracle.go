@@ -1,0 +1,229 @@
+package indextest
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/paulmach/orb"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// Oracle answers by brute force: it looks at every point, for every question.
+// It shares nothing with the indexes but the distance formula and the ZKey.
+type Oracle struct {
+	points map[index.Ref]index.Position
+}
+
+var _ index.Builder = BuildOracle
+
+// BuildOracle is the index.Builder of the Oracle.
+func BuildOracle(points []index.Point, _ index.Items) (index.Index, error) {
+	o := &Oracle{make(map[index.Ref]index.Position, len(points))}
+	for _, p := range points {
+		if err := index.CheckPosition(p.Lon, p.Lat); err != nil {
+			return nil, err
+		}
+		o.points[p.Ref] = index.Position{Lon: p.Lon, Lat: p.Lat}
+	}
+	return o, nil
+}
+
+// Apply implements index.Index on a copy of all points.
+func (o *Oracle) Apply(changes []index.Change, _ index.Items) (index.Index, error) {
+	next := &Oracle{make(map[index.Ref]index.Position, len(o.points)+len(changes))}
+	for r, p := range o.points {
+		next.points[r] = p
+	}
+	for _, c := range changes {
+		if c.Op == index.Delete || c.Op == index.Move {
+			if at, ok := next.points[c.Ref]; !ok || at != c.Old {
+				return nil, fmt.Errorf("%w: ref %d at (%v, %v)", index.ErrUnknown, c.Ref, c.Old.Lon, c.Old.Lat)
+			}
+		}
+		switch c.Op {
+		case index.Delete:
+			delete(next.points, c.Ref)
+		case index.Insert, index.Move:
+			if err := index.CheckPosition(c.New.Lon, c.New.Lat); err != nil {
+				return nil, err
+			}
+			next.points[c.Ref] = c.New
+		default:
+			return nil, fmt.Errorf("%w: operation %d", index.ErrInvalid, c.Op)
+		}
+	}
+	return next, nil
+}
+
+// Nearest implements index.Index: every distance, sorted.
+func (o *Oracle) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]index.Hit, index.Proof, error) {
+	if err := q.Validate(); err != nil {
+		return dst, index.Proof{}, err
+	}
+	if q.K == 0 || o.over(q.Budget) {
+		return dst, index.Proof{Exact: q.K == 0}, nil
+	}
+	centre := sphere.FromDegrees(q.Lon, q.Lat)
+	var hits []index.Hit
+	for r, p := range o.points {
+		d := sphere.Distance(centre, sphere.FromDegrees(p.Lon, p.Lat))
+		if d > q.MaxDistance {
+			continue
+		}
+		if a := q.After; a != nil && (d < a.Distance || d == a.Distance && items.CompareID(r, a.ID) <= 0) {
+			continue
+		}
+		if q.Filter != nil && !q.Filter(r) {
+			continue
+		}
+		hits = append(hits, index.Hit{Ref: r, Distance: d})
+	}
+	slices.SortFunc(hits, func(a, b index.Hit) int {
+		return cmp.Or(cmp.Compare(a.Distance, b.Distance), items.CompareIDs(a.Ref, b.Ref))
+	})
+	proof := o.scanned(q.Trace)
+	proof.Radius = min(sphere.HalfCircumference, q.MaxDistance)
+	if q.K < len(hits) {
+		hits = hits[:q.K]
+	}
+	if len(hits) == q.K {
+		proof.Radius = min(proof.Radius, hits[q.K-1].Distance)
+	}
+	return append(dst, hits...), proof, nil
+}
+
+// over reports whether a scan costs more than the budget. There is no part of
+// a scan that would prove anything.
+func (o *Oracle) over(budget int) bool { return budget > 0 && 1+len(o.points) > budget }
+
+// scanned returns the proof of a scan, and traces it.
+func (o *Oracle) scanned(trace *index.Trace) index.Proof {
+	trace.Add(index.Step{Kind: index.StepCell, Bounds: world, Points: len(o.points)})
+	return index.Proof{Exact: true, Entered: 1, Compared: len(o.points)}
+}
+
+// Range implements index.Index: every position, compared.
+func (o *Oracle) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([]index.Ref, index.Proof, error) {
+	if err := checkRange(q); err != nil {
+		return dst, index.Proof{}, err
+	}
+	if q.Limit == 0 || o.over(q.Budget) {
+		return dst, index.Proof{Exact: q.Limit == 0}, nil
+	}
+	type keyed struct {
+		key uint64
+		ref index.Ref
+	}
+	var found []keyed
+	for r, p := range o.points {
+		if !inArea(q, p) || q.Filter != nil && !q.Filter(r) {
+			continue
+		}
+		key := index.ZKey(p.Lon, p.Lat)
+		if a := q.After; a != nil && (key < a.ZKey || key == a.ZKey && items.CompareID(r, a.ID) <= 0) {
+			continue
+		}
+		found = append(found, keyed{key, r})
+	}
+	slices.SortFunc(found, func(a, b keyed) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), items.CompareIDs(a.ref, b.ref))
+	})
+	for _, f := range found[:min(q.Limit, len(found))] {
+		dst = append(dst, f.ref)
+	}
+	return dst, o.scanned(q.Trace), nil
+}
+
+// Len implements index.Index.
+func (o *Oracle) Len() int { return len(o.points) }
+
+// Stats implements index.Index. All points lie in one cell, the world.
+func (o *Oracle) Stats() index.Stats {
+	s := index.Stats{Kind: "oracle", Points: len(o.points), Bytes: int64(len(o.points)) * 24}
+	if n := len(o.points); n > 0 {
+		s.Cells, s.MaxOccupancy, s.Depths = 1, n, map[int]int{0: 1}
+		s.Occupancy[int(math.Log2(float64(n)))] = 1
+	}
+	return s
+}
+
+// Check implements index.Index.
+func (o *Oracle) Check(items index.Items) error {
+	for r, p := range o.points {
+		if lon, lat := items.Position(r); lon != p.Lon || lat != p.Lat {
+			return fmt.Errorf("indextest: ref %d lies at (%v, %v), not at (%v, %v)", r, lon, lat, p.Lon, p.Lat)
+		}
+	}
+	return nil
+}
+
+var world = sphere.Rect{West: -180, South: -90, East: 180, North: 90}
+
+func checkRange(q *index.RangeQuery) error {
+	b := q.Bound
+	for _, p := range []orb.Point{b.Min, b.Max} {
+		if err := index.CheckPosition(p[0], p[1]); err != nil {
+			return err
+		}
+	}
+	if b.Min[1] > b.Max[1] || q.Limit < 0 || q.Budget < 0 {
+		return fmt.Errorf("%w: south above north, or a negative limit or budget", index.ErrInvalid)
+	}
+	return nil
+}
+
+// inArea reports whether either spelling of the position lies in the area.
+func inArea(q *index.RangeQuery, p index.Position) bool {
+	if inSpelled(q, p.Lon, p.Lat) {
+		return true
+	}
+	return (p.Lon == 180 || p.Lon == -180) && inSpelled(q, -p.Lon, p.Lat)
+}
+
+func inSpelled(q *index.RangeQuery, lon, lat float64) bool {
+	west, east := q.Bound.Min[0], q.Bound.Max[0]
+	if lat < q.Bound.Min[1] || lat > q.Bound.Max[1] {
+		return false
+	}
+	if west <= east {
+		if lon < west || lon > east {
+			return false
+		}
+	} else if lon < west && lon > east {
+		return false
+	}
+	if q.Polygon == nil {
+		return true
+	}
+	for _, polygon := range q.Polygon {
+		if inPolygon(polygon, lon, lat) {
+			return true
+		}
+	}
+	return false
+}
+
+// inPolygon counts crossings of a ray to the east, of all rings at once: in a
+// valid polygon a hole makes the count even. Borders count as inside.
+func inPolygon(polygon orb.Polygon, lon, lat float64) bool {
+	inside := false
+	for _, ring := range polygon {
+		for i := range ring {
+			a, b := ring[i], ring[(i+1)%len(ring)]
+			side := (b[0]-a[0])*(lat-a[1]) - (b[1]-a[1])*(lon-a[0])
+			if side == 0 &&
+				lon >= min(a[0], b[0]) && lon <= max(a[0], b[0]) &&
+				lat >= min(a[1], b[1]) && lat <= max(a[1], b[1]) {
+				return true
+			}
+			if (a[1] > lat) != (b[1] > lat) && (side > 0) == (b[1] > a[1]) {
+				inside = !inside
+			}
+		}
+	}
+	return inside
+}

@@ -1,0 +1,40 @@
+package indextest
+
+import (
+	"testing"
+
+	"nearby/index"
+)
+
+// Run runs the whole suite on the indexes that a builder makes. It is meant to
+// be called once for each set of options worth testing.
+func Run(t *testing.T, builder index.Builder) {
+	seed := Seed(t)
+	t.Run("Random", func(t *testing.T) { testRandom(t, builder, seed) })
+}
+
+// testRandom asks random questions of random items, from none to many.
+func testRandom(t *testing.T, builder index.Builder, seed uint64) {
+	queries := count(t, "NEARBY_TEST_QUERIES", 3000)
+	sizes := []int{0, 1, 2, 17, 150, 600}
+	for i, n := range sizes {
+		g := newGenerator(seed + uint64(i))
+		v, err := build(builder, g.items(n))
+		if err != nil {
+			t.Fatalf("%d items: %v", n, err)
+		}
+		if err := v.check(); err != nil {
+			t.Errorf("%d items: %v", n, err)
+		}
+		for range queries / len(sizes) {
+			if g.IntN(4) == 0 {
+				_, err = v.inRange(g.rangeQuery(v))
+			} else {
+				_, err = v.nearest(g.query(v))
+			}
+			if err != nil {
+				t.Fatalf("%d items: %v", n, err)
+			}
+		}
+	}
+}
