@@ -1,0 +1,163 @@
+package collection
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nearby/store"
+)
+
+// Catalog holds the collections of one store. All methods may be called
+// concurrently.
+type Catalog struct {
+	opt   Options
+	ready atomic.Bool
+
+	mu     sync.Mutex // held while the set of collections changes
+	byName atomic.Pointer[map[string]*Collection]
+	closed bool
+}
+
+// New returns a catalog that is not ready: Load must read the store first.
+func New(opt Options) *Catalog {
+	c := &Catalog{opt: opt.withDefaults()}
+	c.byName.Store(&map[string]*Collection{})
+	return c
+}
+
+// Ready reports whether everything in the store is in memory.
+func (c *Catalog) Ready() bool { return c.ready.Load() }
+
+// Get returns a collection, or ErrNotFound, or ErrNotReady before all is
+// loaded.
+func (c *Catalog) Get(name string) (*Collection, error) {
+	if !c.Ready() {
+		return nil, ErrNotReady
+	}
+	if col, ok := (*c.byName.Load())[name]; ok {
+		return col, nil
+	}
+	return nil, fmt.Errorf("%w: collection %q", ErrNotFound, name)
+}
+
+// List returns all collections by name.
+func (c *Catalog) List() ([]*Collection, error) {
+	if !c.Ready() {
+		return nil, ErrNotReady
+	}
+	return slices.SortedFunc(maps.Values(*c.byName.Load()), func(a, b *Collection) int {
+		return cmp.Compare(a.name, b.name)
+	}), nil
+}
+
+// Put creates a collection, or replaces the definition of the one that has the
+// name. A definition that is not valid gives one or more *DefinitionError,
+// joined.
+func (c *Catalog) Put(ctx context.Context, def Definition) (col *Collection, created bool, err error) {
+	if !c.Ready() {
+		return nil, false, ErrNotReady
+	}
+	if err := def.normalise(c.opt.Kinds); err != nil {
+		return nil, false, err
+	}
+	col, err = c.create(def)
+	if err != nil || col != nil {
+		return col, err == nil, err
+	}
+	if col, err = c.Get(def.Name); err != nil {
+		return nil, false, err
+	}
+	return col, false, col.Update(ctx, def)
+}
+
+// create makes a new collection, or returns nil if the name is taken.
+func (c *Catalog) create(def Definition) (*Collection, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
+	all := *c.byName.Load()
+	if all[def.Name] != nil {
+		return nil, nil
+	}
+	if len(all) >= c.opt.MaxCollections {
+		return nil, fmt.Errorf("%w: there are %d collections", ErrFull, len(all))
+	}
+	def.Created = time.Now().UnixMilli()
+	def.Updated = def.Created
+	tip, err := emptySnapshot(c.opt.Kinds, def)
+	if err != nil {
+		return nil, err
+	}
+	data, err := def.marshal()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+	defer cancel()
+	seq, err := c.opt.Store.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: def.Name, Definition: data}})
+	if err != nil {
+		return nil, err
+	}
+	tip.seq = uint64(seq)
+	col := newCollection(c.opt, tip, arena{}, refPool{})
+	c.set(func(m map[string]*Collection) { m[def.Name] = col })
+	return col, nil
+}
+
+// Drop deletes a collection with all its items.
+func (c *Catalog) Drop(ctx context.Context, name string) error {
+	col, err := c.Get(name)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err = col.inWriter(ctx, func() error {
+		commitCtx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+		defer cancel()
+		if _, err := c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.DropCollection, Collection: name}}); err != nil {
+			return err
+		}
+		col.failed = fmt.Errorf("%w: collection %q was deleted", ErrClosed, name)
+		return nil
+	})
+	if errors.Is(err, ErrClosed) {
+		return fmt.Errorf("%w: collection %q", ErrNotFound, name)
+	}
+	if err != nil {
+		return err
+	}
+	c.set(func(m map[string]*Collection) { delete(m, name) })
+	col.close()
+	return nil
+}
+
+// set publishes a changed copy of the set of collections. c.mu is held.
+func (c *Catalog) set(change func(map[string]*Collection)) {
+	m := maps.Clone(*c.byName.Load())
+	change(m)
+	c.byName.Store(&m)
+}
+
+// Close finishes all accepted writes and stops the collections. It does not
+// close the store.
+func (c *Catalog) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	for _, col := range *c.byName.Load() {
+		col.close()
+	}
+}

@@ -1,0 +1,154 @@
+package collection
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"nearby/index"
+)
+
+// Kinds of index a definition can name. Auto measures the collection's density
+// and picks one of the others.
+const (
+	KindAuto     = "auto"
+	KindGeohash  = "geohash"
+	KindQuadtree = "quadtree"
+)
+
+// Limits of a definition.
+const (
+	MaxNameBytes        = 64
+	MaxTitleBytes       = 256
+	MaxDescriptionBytes = 4096
+	MaxQueryables       = 32
+	MaxQueryableBytes   = 128
+)
+
+// IndexSpec chooses an index and its parameters; zero means chosen for you.
+type IndexSpec struct {
+	Kind             string `json:"kind"`                      // auto, geohash or quadtree
+	Bits             int    `json:"bits,omitzero"`             // geohash: bits of a cell, 1 to 60
+	MaxPointsPerNode int    `json:"maxPointsPerNode,omitzero"` // quadtree: 1 to 4096
+	MaxDepth         int    `json:"maxDepth,omitzero"`         // quadtree: 1 to 32
+}
+
+// Definition is what the owner of a collection decides about it.
+type Definition struct {
+	Name        string    `json:"-"`
+	Title       string    `json:"title,omitzero"`
+	Description string    `json:"description,omitzero"`
+	Index       IndexSpec `json:"index"`
+	// Queryables are the top-level properties that can be filtered on.
+	Queryables []string `json:"queryables,omitempty"`
+	Created    int64    `json:"created"` // Unix milliseconds
+	Updated    int64    `json:"updated"` // Unix milliseconds
+}
+
+// DefinitionError says what is wrong with one member of a definition.
+type DefinitionError struct {
+	Field  string // "index.kind", "queryables[2]", …
+	Got    string
+	Reason string
+}
+
+func (e *DefinitionError) Error() string {
+	if e.Got == "" {
+		return e.Field + ": " + e.Reason
+	}
+	return fmt.Sprintf("%s %q: %s", e.Field, e.Got, e.Reason)
+}
+
+// Kinds makes index builders by kind. It is given by whoever wires the program,
+// so that this package knows no implementation.
+type Kinds map[string]func(IndexSpec) (index.Builder, error)
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
+// reservedQueryables are the names of parameters that a request uses for
+// something else.
+var reservedQueryables = []string{
+	"bbox", "cursor", "limit", "properties", "datetime", "f",
+	"lat", "lon", "k", "radius", "distance_property", "explain", "budget", "onError",
+}
+
+// CheckName reports whether name can name a collection.
+func CheckName(name string) error {
+	if len(name) > MaxNameBytes || !validName.MatchString(name) {
+		return &DefinitionError{"name", name, fmt.Sprintf("must be 1 to %d of the characters A-Z a-z 0-9 _ . - and begin with a letter or digit", MaxNameBytes)}
+	}
+	return nil
+}
+
+// normalise fills in defaults and returns all faults joined.
+func (d *Definition) normalise(kinds Kinds) error {
+	var errs []error
+	fault := func(field, got, reason string) {
+		errs = append(errs, &DefinitionError{field, got, reason})
+	}
+	if err := CheckName(d.Name); err != nil {
+		errs = append(errs, err)
+	}
+	if len(d.Title) > MaxTitleBytes {
+		fault("title", "", fmt.Sprintf("must have at most %d bytes", MaxTitleBytes))
+	}
+	if len(d.Description) > MaxDescriptionBytes {
+		fault("description", "", fmt.Sprintf("must have at most %d bytes", MaxDescriptionBytes))
+	}
+	if d.Index.Kind == "" {
+		d.Index.Kind = KindAuto
+	}
+	s := d.Index
+	switch s.Kind {
+	case KindAuto:
+		if s != (IndexSpec{Kind: KindAuto}) {
+			fault("index", "", "of kind auto takes no parameters")
+		}
+	case KindGeohash:
+		if s.MaxPointsPerNode != 0 || s.MaxDepth != 0 {
+			fault("index", "", "of kind geohash takes only bits")
+		}
+	case KindQuadtree:
+		if s.Bits != 0 {
+			fault("index.bits", fmt.Sprint(s.Bits), "belongs to kind geohash")
+		}
+	default:
+		fault("index.kind", s.Kind, "must be auto, geohash or quadtree")
+	}
+	if s.Kind == KindGeohash || s.Kind == KindQuadtree {
+		if make, ok := kinds[s.Kind]; !ok {
+			fault("index.kind", s.Kind, "is not available")
+		} else if _, err := make(s); err != nil {
+			fault("index", "", err.Error())
+		}
+	}
+	if len(d.Queryables) > MaxQueryables {
+		fault("queryables", "", fmt.Sprintf("must be at most %d names, are %d", MaxQueryables, len(d.Queryables)))
+	}
+	for i, q := range d.Queryables {
+		field := fmt.Sprintf("queryables[%d]", i)
+		switch {
+		case q == "" || len(q) > MaxQueryableBytes:
+			fault(field, q, fmt.Sprintf("must have 1 to %d bytes", MaxQueryableBytes))
+		case slices.Contains(reservedQueryables, q):
+			fault(field, q, "is the name of a parameter of its own: "+strings.Join(reservedQueryables, ", "))
+		case slices.Index(d.Queryables, q) < i:
+			fault(field, q, "is named twice")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Definition) marshal() ([]byte, error) { return json.Marshal(d, json.Deterministic(true)) }
+
+func unmarshalDefinition(name string, data []byte) (Definition, error) {
+	d := Definition{Name: name}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return d, fmt.Errorf("collection %q: its stored definition cannot be read: %w", name, err)
+	}
+	return d, nil
+}

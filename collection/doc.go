@@ -1,0 +1,24 @@
+// Package collection is what stands between the HTTP layer and the indexes:
+// named sets of items, each with an index, kept durably in a store and served
+// from memory.
+//
+// A Catalog holds the collections. Each Collection has one writer goroutine and
+// any number of readers. A write goes this way:
+//
+//	Write -> queue -> group -> checked against the newest state
+//	      -> store.Commit (durable) -> new Snapshot published (visible)
+//	      -> the caller is answered (acknowledged)
+//
+// Requests that wait while a commit is under way form the next group, so many
+// writers share one commit. A reader loads the Snapshot pointer once and works
+// on that: it never waits, and never sees half a batch.
+//
+// A Snapshot is an immutable version of four parts: the records (ids, positions
+// and properties, packed into byte chunks), a map from id to item number, the
+// columns of the queryable properties, and the index. All four share what a
+// batch did not touch with the version before, and none holds a pointer per
+// item.
+//
+// Items are numbered by index.Ref. A number is free again once no index can
+// name it any more.
+package collection

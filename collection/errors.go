@@ -1,0 +1,23 @@
+package collection
+
+import "errors"
+
+// Errors that callers decide on.
+var (
+	// ErrNotReady: the catalog is still being read from the store.
+	ErrNotReady = errors.New("collection: not ready yet")
+	// ErrNotFound: there is no such collection or item.
+	ErrNotFound = errors.New("collection: not found")
+	// ErrExists: an Insert names an id that is taken.
+	ErrExists = errors.New("collection: the id exists already")
+	// ErrPrecondition: the item is not in the version that the write demands.
+	ErrPrecondition = errors.New("collection: precondition failed")
+	// ErrBusy: the queue of writes is full.
+	ErrBusy = errors.New("collection: too many writes are waiting")
+	// ErrFull: the collection holds as many items as it can.
+	ErrFull = errors.New("collection: full")
+	// ErrClosed: the catalog is closed or the collection was dropped.
+	ErrClosed = errors.New("collection: closed")
+	// ErrUnknownQueryable: a filter names a property that is not queryable.
+	ErrUnknownQueryable = errors.New("collection: not a queryable property")
+)

@@ -1,0 +1,176 @@
+package collection
+
+import (
+	"math/bits"
+	"slices"
+	"sort"
+
+	"github.com/cespare/xxhash/v2"
+
+	"nearby/index"
+)
+
+// idMap finds items by id, and keeps them in an order that depends on nothing
+// but the ids: by hash, then by the id's bytes. Pages through a collection go in
+// this order, so an item keeps its place whatever else changes, here and in
+// every copy of the collection.
+//
+// It is a table of 2^bits buckets, chosen by the first bits of the hash; each
+// bucket is a short sorted run of entries. Adding to a bucket copies it.
+type idMap struct {
+	bits    int
+	n       int
+	buckets vector[[]entry]
+}
+
+// entry is an item: the first 32 bits of its id's hash, and its ref.
+type entry struct {
+	hash uint32
+	ref  index.Ref
+}
+
+// bucketLoad is the mean number of entries in a bucket at which the table
+// doubles.
+const bucketLoad = 32
+
+func hashID(id string) uint32 { return uint32(xxhash.Sum64String(id) >> 32) }
+
+func (m *idMap) bucket(hash uint32) uint32 {
+	return uint32(uint64(hash) >> (32 - m.bits))
+}
+
+// search returns where id is, or would be, in its bucket.
+func (m *idMap) search(r *records, run []entry, hash uint32, id string) (int, bool) {
+	i := sort.Search(len(run), func(i int) bool {
+		if run[i].hash != hash {
+			return run[i].hash > hash
+		}
+		return r.CompareID(run[i].ref, id) >= 0
+	})
+	return i, i < len(run) && run[i].hash == hash && r.CompareID(run[i].ref, id) == 0
+}
+
+// find returns the item with this id.
+func (m *idMap) find(r *records, id string) (index.Ref, bool) {
+	hash := hashID(id)
+	run := m.buckets.at(m.bucket(hash))
+	if i, ok := m.search(r, run, hash, id); ok {
+		return run[i].ref, true
+	}
+	return 0, false
+}
+
+// insert adds an item whose record is in r already and whose id is new.
+func (m *idMap) insert(e *edit, r *records, id string, ref index.Ref) {
+	if m.n >= bucketLoad<<m.bits && m.bits < 26 {
+		m.double(e)
+	}
+	hash := hashID(id)
+	b := m.bucket(hash)
+	run := m.buckets.at(b)
+	i, _ := m.search(r, run, hash, id)
+	grown := make([]entry, len(run)+1)
+	copy(grown, run[:i])
+	grown[i] = entry{hash, ref}
+	copy(grown[i+1:], run[i:])
+	m.buckets.set(e, b, grown)
+	m.n++
+}
+
+// remove takes an item out. Its record must still be there.
+func (m *idMap) remove(e *edit, r *records, id string) {
+	hash := hashID(id)
+	b := m.bucket(hash)
+	run := m.buckets.at(b)
+	if i, ok := m.search(r, run, hash, id); ok {
+		shrunk := make([]entry, 0, len(run)-1)
+		m.buckets.set(e, b, append(append(shrunk, run[:i]...), run[i+1:]...))
+		m.n--
+	}
+}
+
+// double splits every bucket in two by the next bit of the hash.
+func (m *idMap) double(e *edit) {
+	old := m.buckets
+	m.buckets = vector[[]entry]{}
+	m.bits++
+	for b := range uint32(1) << (m.bits - 1) {
+		run := old.at(b)
+		cut := sort.Search(len(run), func(i int) bool { return m.bucket(run[i].hash) > 2*b })
+		if cut > 0 {
+			m.buckets.set(e, 2*b, slices.Clone(run[:cut]))
+		}
+		if cut < len(run) {
+			m.buckets.set(e, 2*b+1, slices.Clone(run[cut:]))
+		}
+	}
+}
+
+// newIDMap builds a map of all entries at once.
+func newIDMap(r *records, all []entry) idMap {
+	m := idMap{n: len(all)}
+	if len(all) > bucketLoad {
+		m.bits = min(26, bits.Len(uint(len(all)/bucketLoad)))
+	}
+	// Two passes of counting sort by bucket, then each bucket by itself.
+	starts := make([]uint32, 1<<m.bits+1)
+	for _, e := range all {
+		starts[m.bucket(e.hash)+1]++
+	}
+	for b := 1; b < len(starts); b++ {
+		starts[b] += starts[b-1]
+	}
+	sorted := make([]entry, len(all))
+	next := slices.Clone(starts)
+	for _, e := range all {
+		b := m.bucket(e.hash)
+		sorted[next[b]] = e
+		next[b]++
+	}
+	owner := new(edit)
+	for b := range uint32(1) << m.bits {
+		run := sorted[starts[b]:starts[b+1]]
+		if len(run) == 0 {
+			continue
+		}
+		slices.SortFunc(run, func(x, y entry) int {
+			if x.hash != y.hash {
+				if x.hash < y.hash {
+					return -1
+				}
+				return 1
+			}
+			return r.CompareIDs(x.ref, y.ref)
+		})
+		m.buckets.set(owner, b, slices.Clone(run))
+	}
+	return m
+}
+
+// walk calls yield for the items after the given id in the map's order, or from
+// the first if after is "", until yield returns false. The item named by after
+// need not exist any more.
+func (m *idMap) walk(r *records, after string, yield func(index.Ref) bool) {
+	var b uint32
+	skip := 0
+	if after != "" {
+		hash := hashID(after)
+		b = m.bucket(hash)
+		i, found := m.search(r, m.buckets.at(b), hash, after)
+		skip = i
+		if found {
+			skip++
+		}
+	}
+	for ; uint64(b) < 1<<m.bits; b++ {
+		for _, e := range m.buckets.at(b)[skip:] {
+			if !yield(e.ref) {
+				return
+			}
+		}
+		skip = 0
+	}
+}
+
+// bytes estimates the memory the map takes.
+func (m *idMap) bytes() int64 { return m.buckets.bytes(24) + int64(m.n)*9 }

@@ -1,0 +1,144 @@
+package collection
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"nearby/index"
+	"nearby/item"
+	"nearby/store"
+)
+
+// Progress tells how far the loading of a catalog is.
+type Progress struct {
+	Collection string
+	Items      int  // read so far, in this collection
+	Done       bool // this collection is complete, index included
+}
+
+// Load reads all collections from the store and builds their indexes. The
+// catalog is ready when it returns nil, and not before. progress may be nil; it
+// is called from several goroutines.
+func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	view, err := c.opt.Store.View(ctx)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	all, err := view.Collections(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, stored := range all {
+		def, err := unmarshalDefinition(stored.Name, stored.Definition)
+		if err != nil {
+			return err
+		}
+		col, err := load(ctx, c.opt, view, def, progress)
+		if err != nil {
+			return fmt.Errorf("collection %q: %w", stored.Name, err)
+		}
+		c.set(func(m map[string]*Collection) { m[def.Name] = col })
+	}
+	c.ready.Store(true)
+	return nil
+}
+
+// share is what one goroutine reads of a collection.
+type share struct {
+	arena  arena
+	where  []uint64
+	hashes []uint32
+	points []index.Point // without refs
+}
+
+// load reads one collection.
+func load(ctx context.Context, opt Options, view store.View, def Definition, progress func(Progress)) (*Collection, error) {
+	shares := make([]share, runtime.GOMAXPROCS(0))
+	var read atomic.Int64
+	err := view.Items(ctx, def.Name, len(shares), func(part int, it *item.Item) error {
+		if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
+			return fmt.Errorf("%w: item %q: %w", store.ErrCorrupt, it.ID, err)
+		}
+		s := &shares[part]
+		s.where = append(s.where, s.arena.append(it))
+		s.hashes = append(s.hashes, hashID(it.ID))
+		s.points = append(s.points, index.Point{Lon: it.Lon, Lat: it.Lat})
+		if n := len(s.where); n&0xffff == 0 {
+			progress(Progress{Collection: def.Name, Items: int(read.Add(0x10000))})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	// The shares become one: their chunks follow each other, and items are
+	// numbered through.
+	var a arena
+	tip := &Snapshot{def: def, seq: uint64(view.Seq()), extent: emptyExtent()}
+	e := new(edit)
+	total := 0
+	for i := range shares {
+		total += len(shares[i].where)
+	}
+	entries := make([]entry, 0, total)
+	points := make([]index.Point, 0, total)
+	for i := range shares {
+		s := &shares[i]
+		if len(s.where) == 0 {
+			continue
+		}
+		base := uint64(len(a.chunks)) << 32
+		a.chunks = append(a.chunks, s.arena.chunks...)
+		a.dead = append(a.dead, s.arena.dead...)
+		a.filled = append(a.filled, s.arena.filled...)
+		a.used = s.arena.used
+		for j, loc := range s.where {
+			ref := index.Ref(len(points))
+			p := s.points[j]
+			p.Ref = ref
+			tip.records.where.set(e, uint32(ref), base+loc)
+			tip.extend(index.Position{Lon: p.Lon, Lat: p.Lat})
+			entries = append(entries, entry{s.hashes[j], ref})
+			points = append(points, p)
+		}
+		*s = share{}
+	}
+	tip.records.chunks = a.chunks
+	tip.choice = choose(def.Index, points)
+
+	var g errgroup.Group
+	g.Go(func() (err error) {
+		tip.index, err = buildIndex(opt.Kinds, tip.choice.spec, points, &tip.records)
+		return err
+	})
+	g.Go(func() error {
+		tip.ids = newIDMap(&tip.records, entries)
+		return tip.fillColumns()
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	progress(Progress{Collection: def.Name, Items: total, Done: true})
+	return newCollection(opt, tip, a, refPool{next: index.Ref(total)}), nil
+}
+
+// emptySnapshot is where a new collection begins.
+func emptySnapshot(kinds Kinds, def Definition) (*Snapshot, error) {
+	s := &Snapshot{def: def, extent: emptyExtent(), choice: choose(def.Index, nil)}
+	var err error
+	if s.index, err = buildIndex(kinds, s.choice.spec, nil, &s.records); err != nil {
+		return nil, err
+	}
+	return s, s.fillColumns()
+}

@@ -1,0 +1,195 @@
+package collection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"nearby/index"
+	"nearby/store"
+)
+
+// maxJournal bounds the changes kept while an index is built beside the live
+// one; past it the building begins again from a newer snapshot.
+const maxJournal = 1 << 22
+
+// rebuild is the state of an index that is being built beside the live one. It
+// belongs to the writer; the zero value is at rest.
+type rebuild struct {
+	done    chan struct{} // not nil: under way; closed at the end
+	journal []index.Change
+	again   bool // the definition changed or the journal overflowed meanwhile
+}
+
+func (r *rebuild) active() bool { return r.done != nil }
+
+// note keeps the changes that the new index will have to catch up with.
+func (r *rebuild) note(changes []index.Change) {
+	if !r.active() || r.again {
+		return
+	}
+	if len(r.journal)+len(changes) > maxJournal {
+		r.journal, r.again = nil, true
+		return
+	}
+	r.journal = append(r.journal, changes...)
+}
+
+// Update replaces the collection's definition. If another index follows from
+// it, that is built beside the present one, which goes on answering, and then
+// takes its place. Update waits for this; if ctx ends first, the building goes
+// on without it and Update returns nil.
+func (c *Collection) Update(ctx context.Context, def Definition) error {
+	def.Name = c.name
+	if err := def.normalise(c.opt.Kinds); err != nil {
+		return err
+	}
+	var building chan struct{}
+	err := c.inWriter(ctx, func() error {
+		if c.failed != nil {
+			return c.failed
+		}
+		old := c.tip.def
+		def.Created, def.Updated = old.Created, time.Now().UnixMilli()
+		data, err := def.marshal()
+		if err != nil {
+			return err
+		}
+		commitCtx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+		defer cancel()
+		seq, err := c.store.Commit(commitCtx, []store.Change{{Op: store.PutCollection, Collection: c.name, Definition: data}})
+		if err != nil {
+			return err
+		}
+		next := c.tip.next(uint64(seq))
+		next.def = def
+		if !sameNames(old.Queryables, def.Queryables) {
+			if err := next.fillColumns(); err != nil {
+				return err
+			}
+		}
+		c.publish(next)
+		if old.Index != def.Index {
+			building = c.startRebuild()
+		}
+		return nil
+	})
+	if err != nil || building == nil {
+		return err
+	}
+	select {
+	case <-building:
+	case <-ctx.Done():
+	case <-c.stopped:
+	}
+	return nil
+}
+
+func sameNames(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// fillColumns makes the columns of the definition's queryables from the items.
+func (s *Snapshot) fillColumns() error {
+	s.columns = make([]column, len(s.def.Queryables))
+	for i, name := range s.def.Queryables {
+		s.columns[i] = column{name: name, dict: new(dictionary)}
+	}
+	if len(s.columns) == 0 {
+		return nil
+	}
+	e := new(edit)
+	var err error
+	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
+		it := s.records.item(ref)
+		err = setColumns(e, s.columns, ref, it.Properties)
+		return err == nil
+	})
+	return err
+}
+
+// startRebuild begins to build the index that the definition asks for. It runs
+// in the writer. The channel is closed when the newest definition's index is
+// live.
+func (c *Collection) startRebuild() chan struct{} {
+	if c.rebuild.active() {
+		c.rebuild.again, c.rebuild.journal = true, nil
+		return c.rebuild.done
+	}
+	c.rebuild = rebuild{done: make(chan struct{})}
+	next := c.tip.next(0)
+	next.rebuilding = true
+	c.publish(next)
+	go c.build(next)
+	return c.rebuild.done
+}
+
+// build makes an index of a snapshot, beside the writer, and hands it over.
+func (c *Collection) build(s *Snapshot) {
+	begun := time.Now()
+	points := s.points()
+	ch := choose(s.def.Index, points)
+	idx, err := buildIndex(c.opt.Kinds, ch.spec, points, &s.records)
+	if err == nil {
+		c.log.Info("index built", "collection", c.name, "kind", ch.spec.Kind, "points", len(points), "duration", time.Since(begun))
+	}
+	_ = c.inWriter(context.Background(), func() error { // it fails only when the collection closes
+		c.finishRebuild(idx, ch, err)
+		return nil
+	})
+}
+
+// finishRebuild lets the new index catch up and puts it in the old one's place.
+// It runs in the writer.
+func (c *Collection) finishRebuild(idx index.Index, ch choice, err error) {
+	if c.rebuild.again {
+		c.rebuild.again, c.rebuild.journal = false, nil
+		go c.build(c.tip)
+		return
+	}
+	const step = 8192
+	for journal := c.rebuild.journal; err == nil && len(journal) > 0; {
+		n := min(step, len(journal))
+		idx, err = idx.Apply(journal[:n], &c.tip.records)
+		journal = journal[n:]
+	}
+	next := c.tip.next(0)
+	next.rebuilding = false
+	if err != nil {
+		c.log.Error("an index could not be built; the one in use stays", "collection", c.name, "kind", ch.spec.Kind, "error", err)
+		next.choice.reason = fmt.Sprintf("%s; building a %s index failed: %v", next.choice.reason, ch.spec.Kind, err)
+	} else {
+		next.index, next.choice = idx, ch
+	}
+	c.publish(next)
+	close(c.rebuild.done)
+	c.rebuild = rebuild{}
+}
+
+// reconsider lets auto measure again when the collection has become another
+// size. It runs in the writer.
+func (c *Collection) reconsider() {
+	if c.tip.def.Index.Kind == KindAuto && !c.rebuild.active() && c.tip.choice.outgrown(c.tip.Len()) {
+		c.startRebuild()
+	}
+}
+
+func buildIndex(kinds Kinds, spec IndexSpec, points []index.Point, items index.Items) (index.Index, error) {
+	newBuilder, ok := kinds[spec.Kind]
+	if !ok {
+		return nil, &DefinitionError{"index.kind", spec.Kind, "is not available"}
+	}
+	build, err := newBuilder(spec)
+	if err != nil {
+		return nil, err
+	}
+	return build(points, items)
+}

@@ -1,0 +1,251 @@
+package collection
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"slices"
+	"strings"
+
+	"nearby/index"
+	"nearby/item"
+)
+
+// records keeps the items' ids, positions and properties, packed one after the
+// other into chunks of bytes, and where each item's record begins. A record
+// never changes: a new version of an item is a new record, and a chunk whose
+// records are mostly dead is emptied (compact) and dropped.
+//
+// A record is: lon and lat as float64, the flags, then as varints created,
+// updated - created, seq, the lengths of id and properties, then the id and
+// the properties. An id in the usual spelling of a UUID takes 16 bytes.
+type records struct {
+	chunks [][]byte       // nil where a chunk was dropped
+	where  vector[uint64] // by ref: chunk<<32 | offset+1; 0: no item
+}
+
+const (
+	maxChunkBytes = 1 << 20
+	minChunkBytes = 4 << 10
+	flagUUID      = 1
+)
+
+// Item lends one record. It is valid as long as the snapshot it came from is in
+// use, and must not be changed.
+type Item struct {
+	Lon, Lat   float64 // degrees, as given
+	Properties []byte  // a compact JSON object; nil stands for {}
+	Created    int64   // Unix milliseconds
+	Updated    int64   // Unix milliseconds
+	Seq        uint64  // of the commit that wrote it; the item's version
+	id         []byte
+	uuid       bool
+}
+
+// AppendID appends the id's bytes.
+func (it *Item) AppendID(dst []byte) []byte {
+	if it.uuid {
+		return appendUUID(dst, it.id)
+	}
+	return append(dst, it.id...)
+}
+
+// ID returns the id.
+func (it *Item) ID() string {
+	var buf [36]byte
+	if it.uuid {
+		return string(appendUUID(buf[:0], it.id))
+	}
+	return string(it.id)
+}
+
+// Copy returns the item as a value of its own.
+func (it *Item) Copy() item.Item {
+	return item.Item{
+		ID: it.ID(), Lon: it.Lon, Lat: it.Lat, Properties: bytes.Clone(it.Properties),
+		Created: it.Created, Updated: it.Updated, Seq: it.Seq,
+	}
+}
+
+func (r *records) at(loc uint64) []byte {
+	return r.chunks[loc>>32][uint32(loc)-1:]
+}
+
+// item returns the record of ref, which must exist.
+func (r *records) item(ref index.Ref) Item { return decodeRecord(r.at(r.where.at(uint32(ref)))) }
+
+func decodeRecord(b []byte) Item {
+	it := Item{
+		Lon: math.Float64frombits(binary.LittleEndian.Uint64(b)),
+		Lat: math.Float64frombits(binary.LittleEndian.Uint64(b[8:])),
+	}
+	it.uuid = b[16]&flagUUID != 0
+	b = b[17:]
+	next := func() uint64 {
+		v, n := binary.Uvarint(b)
+		b = b[n:]
+		return v
+	}
+	it.Created = int64(next())
+	it.Updated = it.Created + int64(next())
+	it.Seq = next()
+	idLen, propsLen := next(), next()
+	it.id = b[:idLen:idLen]
+	if propsLen > 0 {
+		it.Properties = b[idLen : idLen+propsLen : idLen+propsLen]
+	}
+	return it
+}
+
+// Position is part of index.Items.
+func (r *records) Position(ref index.Ref) (lon, lat float64) {
+	b := r.at(r.where.at(uint32(ref)))
+	return math.Float64frombits(binary.LittleEndian.Uint64(b)),
+		math.Float64frombits(binary.LittleEndian.Uint64(b[8:]))
+}
+
+// CompareIDs is part of index.Items.
+func (r *records) CompareIDs(a, b index.Ref) int {
+	x, y := r.item(a), r.item(b)
+	if x.uuid == y.uuid { // the order of UUIDs is that of their spellings
+		return bytes.Compare(x.id, y.id)
+	}
+	var bx, by [item.MaxIDBytes]byte
+	return bytes.Compare(x.AppendID(bx[:0]), y.AppendID(by[:0]))
+}
+
+// CompareID is part of index.Items.
+func (r *records) CompareID(a index.Ref, id string) int {
+	x := r.item(a)
+	if !x.uuid {
+		return strings.Compare(viewString(x.id), id)
+	}
+	var buf [36]byte
+	return strings.Compare(viewString(appendUUID(buf[:0], x.id)), id)
+}
+
+// arena is where a writer appends records. It belongs to one goroutine.
+type arena struct {
+	chunks [][]byte
+	used   int      // bytes used of the last chunk
+	dead   []uint32 // by chunk: bytes of records no longer current
+	filled []uint32 // by chunk: bytes of all its records
+}
+
+// append writes a record and returns its location.
+func (a *arena) append(it *item.Item) uint64 {
+	var uuid [16]byte
+	id, flags := []byte(nil), byte(0)
+	idLen := len(it.ID)
+	if parseUUID(&uuid, it.ID) {
+		id, flags, idLen = uuid[:], flagUUID, 16
+	}
+	need := 17 + 5*binary.MaxVarintLen64 + idLen + len(it.Properties)
+	if len(a.chunks) == 0 || a.used+need > len(a.chunks[len(a.chunks)-1]) {
+		size := min(maxChunkBytes, minChunkBytes<<min(len(a.chunks), 8))
+		a.chunks = append(a.chunks, make([]byte, max(size, need)))
+		a.dead, a.filled = append(a.dead, 0), append(a.filled, 0)
+		a.used = 0
+	}
+	last := len(a.chunks) - 1
+	b := a.chunks[last][a.used:a.used]
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lon))
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lat))
+	b = append(b, flags)
+	b = binary.AppendUvarint(b, uint64(max(0, it.Created)))
+	b = binary.AppendUvarint(b, uint64(max(0, it.Updated-max(0, it.Created))))
+	b = binary.AppendUvarint(b, it.Seq)
+	b = binary.AppendUvarint(b, uint64(idLen))
+	b = binary.AppendUvarint(b, uint64(len(it.Properties)))
+	if flags == flagUUID {
+		b = append(b, id...)
+	} else {
+		b = append(b, it.ID...)
+	}
+	b = append(b, it.Properties...)
+	loc := uint64(last)<<32 | uint64(a.used+1)
+	a.used += len(b)
+	a.filled[last] += uint32(len(b))
+	return loc
+}
+
+// kill counts a record as dead.
+func (a *arena) kill(loc uint64) {
+	a.dead[loc>>32] += uint32(recordLen(a.chunks[loc>>32][uint32(loc)-1:]))
+}
+
+// sparse returns a full chunk of which more than half is dead, or -1.
+func (a *arena) sparse(from int) int {
+	for i := from; i < len(a.chunks)-1; i++ {
+		if a.chunks[i] != nil && a.dead[i] > a.filled[i]/2 {
+			return i
+		}
+	}
+	return -1
+}
+
+// drop lets go of a chunk that holds no current record. Snapshots that still
+// use it have directories of their own.
+func (a *arena) drop(chunk int) {
+	a.chunks = slices.Clone(a.chunks)
+	a.chunks[chunk] = nil
+}
+
+func recordLen(b []byte) int {
+	n := 17
+	var last [5]uint64
+	for i := range last {
+		v, k := binary.Uvarint(b[n:])
+		last[i] = v
+		n += k
+	}
+	return n + int(last[3]) + int(last[4])
+}
+
+// parseUUID reports whether s is a UUID in its usual spelling, lower case with
+// hyphens, and puts its bytes into dst.
+func parseUUID(dst *[16]byte, s string) bool {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return false
+	}
+	n := 0
+	for i := 0; i < 36; {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			i++
+			continue
+		}
+		hi, lo := hexDigit(s[i]), hexDigit(s[i+1])
+		if hi > 15 || lo > 15 {
+			return false
+		}
+		dst[n] = hi<<4 | lo
+		n++
+		i += 2
+	}
+	return true
+}
+
+func hexDigit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
+}
+
+func appendUUID(dst, id []byte) []byte {
+	var buf [36]byte
+	hex.Encode(buf[0:8], id[0:4])
+	buf[8] = '-'
+	hex.Encode(buf[9:13], id[4:6])
+	buf[13] = '-'
+	hex.Encode(buf[14:18], id[6:8])
+	buf[18] = '-'
+	hex.Encode(buf[19:23], id[8:10])
+	buf[23] = '-'
+	hex.Encode(buf[24:36], id[10:16])
+	return append(dst, buf[:]...)
+}

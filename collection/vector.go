@@ -1,0 +1,94 @@
+package collection
+
+// vector is an immutable array that grows: changing an element copies the page
+// it is on and the path to it, not the whole. Pages that the present edit
+// copied already are changed in place. The zero vector is empty.
+type vector[T any] struct {
+	blocks []*block[T]
+}
+
+const (
+	pageBits  = 6
+	blockBits = 8
+	pageLen   = 1 << pageBits
+	blockLen  = 1 << blockBits
+)
+
+// edit marks the pages that one writer made in one batch and may still change.
+// Each batch has its own.
+type edit struct{ _ byte }
+
+type block[T any] struct {
+	owner *edit
+	pages [blockLen]*page[T]
+}
+
+type page[T any] struct {
+	owner *edit
+	elems [pageLen]T
+}
+
+// at returns element i, or the zero value where none was set.
+func (v *vector[T]) at(i uint32) T {
+	if p := v.page(i); p != nil {
+		return p.elems[i&(pageLen-1)]
+	}
+	var zero T
+	return zero
+}
+
+func (v *vector[T]) page(i uint32) *page[T] {
+	b := int(i >> (pageBits + blockBits))
+	if b >= len(v.blocks) || v.blocks[b] == nil {
+		return nil
+	}
+	return v.blocks[b].pages[i>>pageBits&(blockLen-1)]
+}
+
+// own returns a vector with the same elements whose top is the edit's own.
+// It must be called once a batch before set.
+func (v vector[T]) own() vector[T] {
+	blocks := make([]*block[T], len(v.blocks), len(v.blocks)+1)
+	copy(blocks, v.blocks)
+	return vector[T]{blocks}
+}
+
+// set changes element i in an owned vector.
+func (v *vector[T]) set(e *edit, i uint32, elem T) {
+	b := int(i >> (pageBits + blockBits))
+	for b >= len(v.blocks) {
+		v.blocks = append(v.blocks, nil)
+	}
+	switch old := v.blocks[b]; {
+	case old == nil:
+		v.blocks[b] = &block[T]{owner: e}
+	case old.owner != e:
+		v.blocks[b] = &block[T]{owner: e, pages: old.pages}
+	}
+	slot := &v.blocks[b].pages[i>>pageBits&(blockLen-1)]
+	switch old := *slot; {
+	case old == nil:
+		*slot = &page[T]{owner: e}
+	case old.owner != e:
+		*slot = &page[T]{owner: e, elems: old.elems}
+	}
+	(*slot).elems[i&(pageLen-1)] = elem
+}
+
+// bytes estimates the memory that the vector's pages take, given an element's
+// size.
+func (v *vector[T]) bytes(elem int) int64 {
+	var n int64
+	for _, b := range v.blocks {
+		if b == nil {
+			continue
+		}
+		n += 8 * blockLen
+		for _, p := range b.pages {
+			if p != nil {
+				n += int64(8 + elem*pageLen)
+			}
+		}
+	}
+	return n
+}
