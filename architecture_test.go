@@ -1,0 +1,74 @@
+package nearby_test
+
+import (
+	"bufio"
+	"bytes"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed is the picture in ARCHITECTURE.md: what each package may import of
+// this module, tests not counted.
+var allowed = map[string][]string{
+	"nearby":                 {},
+	"nearby/item":            {},
+	"nearby/sphere":          {},
+	"nearby/index":           {"nearby/sphere"},
+	"nearby/index/indextest": {"nearby/index", "nearby/sphere"},
+	"nearby/geohash":         {"nearby/index", "nearby/sphere"},
+	"nearby/quadtree":        {"nearby/index", "nearby/sphere"},
+	"nearby/ingest":          {"nearby/item"},
+	"nearby/store":           {"nearby/item"},
+	"nearby/store/storetest": {"nearby/item", "nearby/store"},
+	"nearby/store/embedded":  {"nearby/item", "nearby/store"},
+	"nearby/collection":      {"nearby/index", "nearby/item", "nearby/store"},
+	"nearby/client":          {},
+	"nearby/api":             {"nearby", "nearby/collection", "nearby/index", "nearby/ingest", "nearby/item", "nearby/sphere", "nearby/store"},
+	"nearby/bench/dataset":   {"nearby/ingest", "nearby/item", "nearby/sphere"},
+	"nearby/bench/httpbench": {},
+	"nearby/bench":           {"nearby/bench/dataset", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
+	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store/embedded"},
+}
+
+// confined are libraries whose types stay in one place.
+var confined = map[string][]string{
+	"github.com/cockroachdb/pebble":  {"nearby/store/embedded"},
+	"github.com/go-chi/chi":          {"nearby/api", "nearby/bench/httpbench", "nearby/bench"},
+	"github.com/mmcloughlin/geohash": {"nearby/index", "nearby/geohash"},
+	"github.com/alecthomas/kong":     {"nearby/cmd/nearby"},
+	"net/http":                       {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/cmd/nearby"},
+	"testing":                        {"nearby/index/indextest", "nearby/store/storetest"},
+}
+
+// TestImportsPointOneWay holds every package to the allowed imports.
+func TestImportsPointOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		pkg, imports, _ := strings.Cut(lines.Text(), ": ")
+		may, known := allowed[pkg]
+		if !known {
+			t.Errorf("%s has no place in the architecture: add it to ARCHITECTURE.md and here", pkg)
+			continue
+		}
+		seen++
+		for _, imp := range strings.Fields(imports) {
+			if (imp == "nearby" || strings.HasPrefix(imp, "nearby/")) && !slices.Contains(may, imp) {
+				t.Errorf("%s imports %s, which is not below it", pkg, imp)
+			}
+			for lib, users := range confined {
+				if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !slices.Contains(users, pkg) {
+					t.Errorf("%s imports %s, which is confined to %v", pkg, imp, users)
+				}
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d packages were seen", seen)
+	}
+}

@@ -1,0 +1,216 @@
+package collection
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"nearby/index"
+	"nearby/item"
+)
+
+// An old version of a vector must keep its elements whatever is set later.
+func TestVectorVersionsAreIndependent(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var v vector[uint64]
+	twin := map[uint32]uint64{}
+	type version struct {
+		v    vector[uint64]
+		twin map[uint32]uint64
+	}
+	var versions []version
+	for range 60 {
+		e := new(edit)
+		v = v.own()
+		for range 50 {
+			i, x := uint32(rng.IntN(100_000)), rng.Uint64()
+			v.set(e, i, x)
+			twin[i] = x
+		}
+		snapshot := map[uint32]uint64{}
+		for i, x := range twin {
+			snapshot[i] = x
+		}
+		versions = append(versions, version{v, snapshot})
+	}
+	for n, ver := range versions {
+		for i := uint32(0); i < 100_000; i += 7 {
+			if got := ver.v.at(i); got != ver.twin[i] {
+				t.Fatalf("version %d: element %d is %d, was set to %d", n, i, got, ver.twin[i])
+			}
+		}
+		for i, x := range ver.twin {
+			if got := ver.v.at(i); got != x {
+				t.Fatalf("version %d: element %d is %d, was set to %d", n, i, got, x)
+			}
+		}
+	}
+}
+
+// addItem puts a bare item into a map, as the writer does.
+func addItem(e *edit, a *arena, r *records, m *idMap, ref index.Ref, id string) {
+	r.where.set(e, uint32(ref), a.append(&item.Item{ID: id}))
+	r.chunks = a.chunks
+	m.insert(e, r, id, ref)
+}
+
+func TestIDMapEqualsMap(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	var a arena
+	var r records
+	var m idMap
+	twin := map[string]index.Ref{}
+	e := new(edit)
+	next := index.Ref(0)
+	for range 20_000 {
+		id := fmt.Sprintf("id-%d", rng.IntN(6000))
+		if rng.IntN(8) == 0 {
+			id = fmt.Sprintf("018f%04x-0000-7000-8000-%012x", rng.IntN(50), rng.IntN(50))
+		}
+		ref, ok := m.find(&r, id)
+		want, wantOK := twin[id]
+		if ok != wantOK || ref != want {
+			t.Fatalf("find(%q) = %d, %v; want %d, %v", id, ref, ok, want, wantOK)
+		}
+		if ok {
+			m.remove(e, &r, id)
+			delete(twin, id)
+			continue
+		}
+		addItem(e, &a, &r, &m, next, id)
+		twin[id] = next
+		next++
+	}
+	if m.n != len(twin) {
+		t.Fatalf("the map counts %d items, has %d", m.n, len(twin))
+	}
+
+	// Built at once it walks in the same order, and from any id on.
+	var entries []entry
+	for id, ref := range twin {
+		entries = append(entries, entry{hashID(id), ref})
+	}
+	built := newIDMap(&r, entries)
+	walk := func(m *idMap, after string) (ids []string) {
+		m.walk(&r, after, func(ref index.Ref) bool {
+			it := r.item(ref)
+			ids = append(ids, it.ID())
+			return true
+		})
+		return ids
+	}
+	all := walk(&m, "")
+	if len(all) != len(twin) {
+		t.Fatalf("the walk met %d items of %d", len(all), len(twin))
+	}
+	if !slices.Equal(all, walk(&built, "")) {
+		t.Fatal("a map built at once walks in another order")
+	}
+	for i := 0; i < len(all); i += 97 {
+		if got := walk(&m, all[i]); !slices.Equal(got, all[i+1:]) {
+			t.Fatalf("after %q came %d items, want %d", all[i], len(got), len(all)-i-1)
+		}
+		m.remove(e, &r, all[i])
+		if got := walk(&m, all[i]); len(all) > i+1 && got[0] != all[i+1] {
+			t.Fatalf("after the removed %q came %q, want %q", all[i], got[0], all[i+1])
+		}
+		ref := twin[all[i]]
+		m.insert(e, &r, all[i], ref)
+	}
+}
+
+// IDs compare by the bytes of their spelling, however they are kept.
+func TestCompareIDs(t *testing.T) {
+	ids := []string{
+		"a", "0", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-7000-8000-00000000000",
+		"018f0000-0000-7000-8000-0000000000000", "018F0000-0000-7000-8000-000000000000",
+		"018f0000-0000-7000-8000-000000000001", "018f0000x0000-7000-8000-000000000000", "018", "~",
+		"ffffffff-ffff-ffff-ffff-ffffffffffff", "é", strings.Repeat("z", 256),
+	}
+	var a arena
+	var r records
+	e := new(edit)
+	for i, id := range ids {
+		r.where.set(e, uint32(i), a.append(&item.Item{ID: id}))
+	}
+	r.chunks = a.chunks
+	for i, x := range ids {
+		it := r.item(index.Ref(i))
+		if it.ID() != x {
+			t.Errorf("id %q came back as %q", x, it.ID())
+		}
+		for j, y := range ids {
+			want := strings.Compare(x, y)
+			if got := r.CompareIDs(index.Ref(i), index.Ref(j)); got != want {
+				t.Errorf("CompareIDs(%q, %q) = %d, want %d", x, y, got, want)
+			}
+			if got := r.CompareID(index.Ref(i), y); got != want {
+				t.Errorf("CompareID(%q, %q) = %d, want %d", x, y, got, want)
+			}
+		}
+	}
+}
+
+// A record gives back every field it was made from.
+func FuzzRecord(f *testing.F) {
+	f.Add("018f0000-0000-7000-8000-000000000000", 12.5, -90.0, []byte(`{"a":1}`), int64(1), int64(2), uint64(3))
+	f.Add("x", -180.0, 0.0, []byte(nil), int64(0), int64(0), uint64(1<<63))
+	f.Fuzz(func(t *testing.T, id string, lon, lat float64, properties []byte, created, age int64, seq uint64) {
+		if len(id) > item.MaxIDBytes || created < 0 || age < 0 || created+age < 0 || lon != lon || lat != lat {
+			return
+		}
+		in := item.Item{ID: id, Lon: lon, Lat: lat, Properties: properties, Created: created, Updated: created + age, Seq: seq}
+		var a arena
+		var r records
+		r.where.set(new(edit), 0, a.append(&in))
+		r.chunks = a.chunks
+		it := r.item(0)
+		out := it.Copy()
+		if out.ID != in.ID || out.Lon != in.Lon || out.Lat != in.Lat || !bytes.Equal(out.Properties, in.Properties) ||
+			out.Created != in.Created || out.Updated != in.Updated || out.Seq != in.Seq {
+			t.Fatalf("put in %+v, got out %+v", in, out)
+		}
+		if n := recordLen(r.at(r.where.at(0))); n != a.used {
+			t.Fatalf("a record of %d bytes says it has %d", a.used, n)
+		}
+	})
+}
+
+// choose must call even data even and crowded data crowded.
+func TestAutoMeasuresDensity(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	even := make([]index.Point, 50_000)
+	for i := range even {
+		even[i] = index.Point{Lon: 7 + rng.Float64()*3, Lat: 46 + rng.Float64()*2}
+	}
+	crowded := make([]index.Point, 50_000)
+	for i := range crowded {
+		spread := 0.01
+		if i%10 == 0 {
+			spread = 20
+		}
+		crowded[i] = index.Point{Lon: -110 + rng.NormFloat64()*spread, Lat: 44 + rng.NormFloat64()*spread/2}
+	}
+	for _, c := range []struct {
+		name   string
+		points []index.Point
+		want   string
+	}{
+		{"even", even, KindGeohash},
+		{"crowded", crowded, KindQuadtree},
+		{"one spot", make([]index.Point, 10_000), KindGeohash},
+		{"few", even[:10], KindQuadtree},
+		{"none", nil, KindQuadtree},
+	} {
+		got := choose(IndexSpec{Kind: KindAuto}, c.points)
+		if got.spec.Kind != c.want {
+			t.Errorf("%s: chose %s, want %s: %s", c.name, got.spec.Kind, c.want, got.reason)
+		}
+		if got.reason == "" {
+			t.Errorf("%s: gave no reason", c.name)
+		}
+	}
+}
