@@ -110,8 +110,8 @@ func clamp(lon, lat float64) index.Position {
 	return index.Position{Lon: max(-180, min(180, lon)), Lat: max(-90, min(90, lat))}
 }
 
-// items draws n items.
-func (g *generator) items(n int) *Items {
+// someItems draws n items.
+func (g *generator) someItems(n int) *Items {
 	items := &Items{}
 	for r := range n {
 		items.Set(index.Ref(r), IDOf(index.Ref(r)), g.position())

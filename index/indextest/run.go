@@ -10,6 +10,9 @@ import (
 // be called once for each set of options worth testing.
 func Run(t *testing.T, builder index.Builder) {
 	seed := Seed(t)
+	t.Run("Traps", func(t *testing.T) { testTraps(t, builder) })
+	t.Run("Refused", func(t *testing.T) { testRefused(t, builder, seed) })
+	t.Run("G22/History", func(t *testing.T) { testHistory(t, builder, seed) })
 	t.Run("Random", func(t *testing.T) { testRandom(t, builder, seed) })
 }
 
@@ -19,7 +22,7 @@ func testRandom(t *testing.T, builder index.Builder, seed uint64) {
 	sizes := []int{0, 1, 2, 17, 150, 600}
 	for i, n := range sizes {
 		g := newGenerator(seed + uint64(i))
-		v, err := build(builder, g.items(n))
+		v, err := build(builder, g.someItems(n))
 		if err != nil {
 			t.Fatalf("%d items: %v", n, err)
 		}
