@@ -11,6 +11,12 @@ import (
 func Run(t *testing.T, builder index.Builder) {
 	seed := Seed(t)
 	t.Run("Traps", func(t *testing.T) { testTraps(t, builder) })
+	t.Run("G12/Laws", func(t *testing.T) { testLaws(t, builder, seed) })
+	t.Run("Pages", func(t *testing.T) { testPages(t, builder, seed) })
+	t.Run("Budgets", func(t *testing.T) { testBudgets(t, builder, seed) })
+	t.Run("Millimetres", func(t *testing.T) { testMillimetres(t, builder, seed) })
+	t.Run("Invalid", func(t *testing.T) { testInvalid(t, builder) })
+	t.Run("Readers", func(t *testing.T) { testReaders(t, builder, seed) })
 	t.Run("Refused", func(t *testing.T) { testRefused(t, builder, seed) })
 	t.Run("G22/History", func(t *testing.T) { testHistory(t, builder, seed) })
 	t.Run("Random", func(t *testing.T) { testRandom(t, builder, seed) })
