@@ -15,48 +15,66 @@ import (
 // Oracle answers by brute force: it looks at every point, for every question.
 // It shares nothing with the indexes but the distance formula and the ZKey.
 type Oracle struct {
-	points map[index.Ref]index.Position
+	points []placed
+}
+
+// placed is a point and its unit vector.
+type placed struct {
+	ref index.Ref
+	pos index.Position
+	vec sphere.Vec
+}
+
+func place(ref index.Ref, p index.Position) placed {
+	return placed{ref, p, sphere.FromDegrees(p.Lon, p.Lat)}
 }
 
 var _ index.Builder = BuildOracle
 
 // BuildOracle is the index.Builder of the Oracle.
 func BuildOracle(points []index.Point, _ index.Items) (index.Index, error) {
-	o := &Oracle{make(map[index.Ref]index.Position, len(points))}
+	o := &Oracle{make([]placed, 0, len(points))}
 	for _, p := range points {
 		if err := index.CheckPosition(p.Lon, p.Lat); err != nil {
 			return nil, err
 		}
-		o.points[p.Ref] = index.Position{Lon: p.Lon, Lat: p.Lat}
+		o.points = append(o.points, place(p.Ref, index.Position{Lon: p.Lon, Lat: p.Lat}))
 	}
 	return o, nil
 }
 
 // Apply implements index.Index on a copy of all points.
 func (o *Oracle) Apply(changes []index.Change, _ index.Items) (index.Index, error) {
-	next := &Oracle{make(map[index.Ref]index.Position, len(o.points)+len(changes))}
-	for r, p := range o.points {
-		next.points[r] = p
+	points := slices.Clone(o.points)
+	where := make(map[index.Ref]int, len(points))
+	for i := range points {
+		where[points[i].ref] = i
 	}
 	for _, c := range changes {
 		if c.Op == index.Delete || c.Op == index.Move {
-			if at, ok := next.points[c.Ref]; !ok || at != c.Old {
+			i, ok := where[c.Ref]
+			if !ok || points[i].pos != c.Old {
 				return nil, fmt.Errorf("%w: ref %d at (%v, %v)", index.ErrUnknown, c.Ref, c.Old.Lon, c.Old.Lat)
 			}
+			last := len(points) - 1
+			points[i] = points[last]
+			where[points[i].ref] = i
+			points = points[:last]
+			delete(where, c.Ref)
 		}
 		switch c.Op {
 		case index.Delete:
-			delete(next.points, c.Ref)
 		case index.Insert, index.Move:
 			if err := index.CheckPosition(c.New.Lon, c.New.Lat); err != nil {
 				return nil, err
 			}
-			next.points[c.Ref] = c.New
+			where[c.Ref] = len(points)
+			points = append(points, place(c.Ref, c.New))
 		default:
 			return nil, fmt.Errorf("%w: operation %d", index.ErrInvalid, c.Op)
 		}
 	}
-	return next, nil
+	return &Oracle{points}, nil
 }
 
 // Nearest implements index.Index: every distance, sorted.
@@ -69,8 +87,8 @@ func (o *Oracle) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]
 	}
 	centre := sphere.FromDegrees(q.Lon, q.Lat)
 	var hits []index.Hit
-	for r, p := range o.points {
-		d := sphere.Distance(centre, sphere.FromDegrees(p.Lon, p.Lat))
+	for i := range o.points {
+		r, d := o.points[i].ref, sphere.Distance(centre, o.points[i].vec)
 		if d > q.MaxDistance {
 			continue
 		}
@@ -119,7 +137,8 @@ func (o *Oracle) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) 
 		ref index.Ref
 	}
 	var found []keyed
-	for r, p := range o.points {
+	for _, point := range o.points {
+		r, p := point.ref, point.pos
 		if !inArea(q, p) || q.Filter != nil && !q.Filter(r) {
 			continue
 		}
@@ -143,7 +162,7 @@ func (o *Oracle) Len() int { return len(o.points) }
 
 // Stats implements index.Index. All points lie in one cell, the world.
 func (o *Oracle) Stats() index.Stats {
-	s := index.Stats{Kind: "oracle", Points: len(o.points), Bytes: int64(len(o.points)) * 24}
+	s := index.Stats{Kind: "oracle", Points: len(o.points), Bytes: int64(len(o.points)) * 48}
 	if n := len(o.points); n > 0 {
 		s.Cells, s.MaxOccupancy, s.Depths = 1, n, map[int]int{0: 1}
 		s.Occupancy[int(math.Log2(float64(n)))] = 1
@@ -153,9 +172,9 @@ func (o *Oracle) Stats() index.Stats {
 
 // Check implements index.Index.
 func (o *Oracle) Check(items index.Items) error {
-	for r, p := range o.points {
-		if lon, lat := items.Position(r); lon != p.Lon || lat != p.Lat {
-			return fmt.Errorf("indextest: ref %d lies at (%v, %v), not at (%v, %v)", r, lon, lat, p.Lon, p.Lat)
+	for _, p := range o.points {
+		if lon, lat := items.Position(p.ref); lon != p.pos.Lon || lat != p.pos.Lat {
+			return fmt.Errorf("indextest: ref %d lies at (%v, %v), not at (%v, %v)", p.ref, lon, lat, p.pos.Lon, p.pos.Lat)
 		}
 	}
 	return nil
