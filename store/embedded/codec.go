@@ -1,0 +1,156 @@
+package embedded
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"unsafe"
+
+	"nearby/item"
+	"nearby/store"
+)
+
+// Keys. An item's begins with the incarnation of its collection, the sequence
+// number of the commit that created it, so that a name used again never meets
+// what its former bearer left behind.
+const (
+	prefixCollection = 'c' // + name
+	prefixItem       = 'i' // + incarnation, 8 bytes big endian + id
+	prefixMeta       = 'm'
+)
+
+var headKey = []byte{prefixMeta, 'h', 'e', 'a', 'd'}
+
+func collectionKey(name string) []byte { return append([]byte{prefixCollection}, name...) }
+
+func appendItemKey(dst []byte, incarnation uint64, id string) []byte {
+	dst = append(dst, prefixItem)
+	dst = binary.BigEndian.AppendUint64(dst, incarnation)
+	return append(dst, id...)
+}
+
+const itemKeyPrefixLen = 1 + 8
+
+// itemSpan returns the bounds of a collection's items: [lower, upper).
+func itemSpan(incarnation uint64) (lower, upper []byte) {
+	return appendItemKey(nil, incarnation, ""), appendItemKey(nil, incarnation+1, "")
+}
+
+// Every value ends in a CRC-32C of the key and what comes before it: a flipped
+// bit, or a value under another's key, is noticed by whoever reads it.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func seal(key, value []byte) []byte {
+	sum := crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, value)
+	return binary.LittleEndian.AppendUint32(value, sum)
+}
+
+func unseal(key, value []byte) ([]byte, error) {
+	n := len(value) - 4
+	if n < 0 {
+		return nil, fmt.Errorf("%w: value of %d bytes under key %q", store.ErrCorrupt, len(value), key)
+	}
+	sum := crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, value[:n])
+	if sum != binary.LittleEndian.Uint32(value[n:]) {
+		return nil, fmt.Errorf("%w: checksum of key %q does not match", store.ErrCorrupt, key)
+	}
+	return value[:n:n], nil
+}
+
+// itemVersion begins every item's value, so that the layout can change.
+const itemVersion = 1
+
+// appendItem encodes all of an item but its id: version, lon and lat as
+// float64, then as varints seq, created, updated, then the properties.
+func appendItem(dst []byte, it *item.Item, seq store.Seq) []byte {
+	dst = append(dst, itemVersion)
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(it.Lon))
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(it.Lat))
+	dst = binary.AppendUvarint(dst, uint64(seq))
+	dst = binary.AppendVarint(dst, it.Created)
+	dst = binary.AppendVarint(dst, it.Updated)
+	return append(dst, it.Properties...)
+}
+
+// decodeItem reads a checked key and value. The item's id and properties share
+// their memory.
+func decodeItem(it *item.Item, key, value []byte) error {
+	bad := func() error {
+		return fmt.Errorf("%w: item under key %q cannot be decoded", store.ErrCorrupt, key)
+	}
+	if len(key) < itemKeyPrefixLen || len(value) < 17 || value[0] != itemVersion {
+		return bad()
+	}
+	id := key[itemKeyPrefixLen:]
+	it.ID = unsafe.String(unsafe.SliceData(id), len(id)) // valid as long as the key is
+	it.Lon = math.Float64frombits(binary.LittleEndian.Uint64(value[1:]))
+	it.Lat = math.Float64frombits(binary.LittleEndian.Uint64(value[9:]))
+	value = value[17:]
+	seq, n := binary.Uvarint(value)
+	if n <= 0 {
+		return bad()
+	}
+	value = value[n:]
+	created, n := binary.Varint(value)
+	if n <= 0 {
+		return bad()
+	}
+	value = value[n:]
+	updated, n := binary.Varint(value)
+	if n <= 0 {
+		return bad()
+	}
+	it.Seq, it.Created, it.Updated = seq, created, updated
+	it.Properties = value[n:]
+	if len(it.Properties) == 0 {
+		it.Properties = nil
+	}
+	return nil
+}
+
+// readItem checks and decodes in one step.
+func readItem(it *item.Item, key, value []byte) error {
+	value, err := unseal(key, value)
+	if err != nil {
+		return err
+	}
+	return decodeItem(it, key, value)
+}
+
+// detach gives an item memory of its own.
+func detach(it *item.Item) {
+	it.ID = string([]byte(it.ID))
+	it.Properties = bytes.Clone(it.Properties)
+}
+
+func encodeCollection(key []byte, incarnation uint64, definition []byte) []byte {
+	v := binary.BigEndian.AppendUint64(make([]byte, 0, 12+len(definition)), incarnation)
+	return seal(key, append(v, definition...))
+}
+
+func decodeCollection(key, value []byte) (incarnation uint64, definition []byte, err error) {
+	if value, err = unseal(key, value); err != nil {
+		return 0, nil, err
+	}
+	if len(value) < 8 {
+		return 0, nil, fmt.Errorf("%w: collection under key %q cannot be decoded", store.ErrCorrupt, key)
+	}
+	return binary.BigEndian.Uint64(value), bytes.Clone(value[8:]), nil
+}
+
+func encodeHead(dst []byte, seq store.Seq) []byte {
+	return seal(headKey, binary.BigEndian.AppendUint64(dst, uint64(seq)))
+}
+
+func decodeHead(value []byte) (store.Seq, error) {
+	value, err := unseal(headKey, value)
+	if err != nil {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, fmt.Errorf("%w: head of %d bytes", store.ErrCorrupt, len(value))
+	}
+	return store.Seq(binary.BigEndian.Uint64(value)), nil
+}

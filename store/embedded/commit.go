@@ -1,0 +1,149 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"nearby/item"
+	"nearby/store"
+)
+
+// Commit is part of store.Store.
+func (s *Store) Commit(ctx context.Context, changes []store.Change) (store.Seq, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	batch, seq, err := s.enter(changes)
+	if err != nil {
+		return 0, err
+	}
+	if batch == nil {
+		return seq, s.recent.wait(ctx, seq)
+	}
+	defer s.inFlight.Done()
+	if !s.opt.noSync {
+		if err := batch.SyncWait(); err != nil {
+			// In memory, perhaps on disk: it cannot be taken back.
+			s.degrade(fmt.Errorf("a sync failed: %w", err))
+			return 0, fmt.Errorf("%w: %w", store.ErrUncertain, err)
+		}
+	}
+	s.recent.made(seq)
+	return seq, batch.Close()
+}
+
+// enter gives the changes a number and puts them into Pebble's memory, in
+// order.
+func (s *Store) enter(changes []store.Change) (*pebble.Batch, store.Seq, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, 0, store.ErrClosed
+	}
+	if len(changes) == 0 {
+		return nil, s.head, nil
+	}
+	if err := s.degradation(); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	seq := s.head + 1
+	size := 64
+	for i := range changes {
+		size += 64 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
+	}
+	batch := s.db.NewBatchWithSize(size)
+	names, err := s.encode(batch, seq, changes)
+	if err == nil {
+		err = batch.Set(headKey, encodeHead(nil, seq), nil)
+	}
+	if err == nil {
+		if s.opt.noSync {
+			err = s.db.Apply(batch, pebble.NoSync)
+		} else {
+			err = s.db.ApplyNoSyncWait(batch, pebble.Sync)
+		}
+		if err != nil {
+			err = fmt.Errorf("%w: %w", unavailable(err), err)
+		}
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, batch.Close())
+	}
+	for name, incarnation := range names {
+		if incarnation == 0 {
+			delete(s.incarnations, name)
+		} else {
+			s.incarnations[name] = incarnation
+		}
+	}
+	s.head = seq
+	s.inFlight.Add(1)
+	s.recent.add(seq, changes)
+	return batch, seq, nil
+}
+
+func unavailable(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: no space left", store.ErrUnavailable)
+	}
+	return store.ErrUnavailable
+}
+
+// encode puts the changes into the batch and returns how the collections'
+// incarnations change: 0 for dropped.
+func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Change) (map[string]uint64, error) {
+	names := map[string]uint64{}
+	lookup := func(name string) (uint64, bool) {
+		if incarnation, ok := names[name]; ok {
+			return incarnation, incarnation != 0
+		}
+		incarnation, ok := s.incarnations[name]
+		return incarnation, ok
+	}
+	var key, value []byte
+	created := seq << 16 // a collection made twice in one batch gets two numbers
+	for i := range changes {
+		ch := &changes[i]
+		incarnation, exists := lookup(ch.Collection)
+		if !exists && ch.Op != store.PutCollection {
+			return nil, fmt.Errorf("%w: %q", store.ErrNoCollection, ch.Collection)
+		}
+		var err error
+		switch ch.Op {
+		case store.PutItem:
+			if ch.Item.ID == "" || len(ch.Item.ID) > item.MaxIDBytes {
+				return nil, fmt.Errorf("store: an id of %d bytes", len(ch.Item.ID))
+			}
+			key = appendItemKey(key[:0], incarnation, ch.Item.ID)
+			value = seal(key, appendItem(value[:0], &ch.Item, seq))
+			err = batch.Set(key, value, nil)
+		case store.DeleteItem:
+			key = appendItemKey(key[:0], incarnation, ch.Item.ID)
+			err = batch.Delete(key, nil)
+		case store.PutCollection:
+			if !exists {
+				incarnation = uint64(created)
+				created++
+				names[ch.Collection] = incarnation
+			}
+			key = append(key[:0], collectionKey(ch.Collection)...)
+			err = batch.Set(key, encodeCollection(key, incarnation, ch.Definition), nil)
+		case store.DropCollection:
+			lower, upper := itemSpan(incarnation)
+			if err = batch.DeleteRange(lower, upper, nil); err == nil {
+				err = batch.Delete(collectionKey(ch.Collection), nil)
+			}
+			names[ch.Collection] = 0
+		default:
+			return nil, fmt.Errorf("store: unknown operation %d", ch.Op)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}

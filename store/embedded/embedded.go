@@ -1,0 +1,273 @@
+// Package embedded is the default store: a folder on this machine, kept by
+// Pebble, a log-structured merge tree.
+//
+// Pebble is used with its newest format (older ones lose synced writes silently
+// when a bit of the log flips), with a checksum of ours in every value, and
+// with a head mark in a second file: if less comes back at the next start than
+// was acknowledged, Open says so with store.ErrLoss instead of going on.
+//
+// A commit takes the next sequence number and enters Pebble's memory under a
+// lock, so commits are visible in the order of their numbers; it waits for the
+// disk outside it, so commits that arrive together share one sync. Nothing is
+// shown by View or Follow before it is durable.
+//
+// When the disk refuses a sync, nobody can say what it holds. The process then
+// stops without acknowledging: the next start reads what is really there.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"nearby/store"
+)
+
+// Options of a store. The zero value is for production.
+type Options struct {
+	// AcceptLoss opens a store that has less than it had acknowledged.
+	AcceptLoss bool
+	// MemTableBytes is how much is gathered in memory before it is written as
+	// a table; default 64 MiB.
+	MemTableBytes int
+	// CacheBytes of table blocks; default 64 MiB. Items are served from the
+	// collections' memory, so it matters only at the start.
+	CacheBytes int64
+	// FollowBytes bounds the recent commits kept for Follow; default 8 MiB.
+	FollowBytes int
+	// MarkInterval is how often the head mark is renewed while commits go on;
+	// default 1 s.
+	MarkInterval time.Duration
+	// Log takes events of the store; default discards them.
+	Log *slog.Logger
+
+	fs     vfs.FS               // tests run on a file system of their own
+	fatal  func(message string) // tests survive what ends the process
+	noSync bool                 // tests show that they notice a store that does not sync
+}
+
+func (o Options) withDefaults() Options {
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = 64 << 20
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	if o.FollowBytes == 0 {
+		o.FollowBytes = 8 << 20
+	}
+	if o.MarkInterval == 0 {
+		o.MarkInterval = time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.fs == nil {
+		o.fs = vfs.Default
+	}
+	if o.fatal == nil {
+		log := o.Log
+		o.fatal = func(message string) {
+			log.Error("the store cannot go on", "error", message)
+			fmt.Fprintln(os.Stderr, "nearby: the store cannot go on:", message)
+			os.Exit(1)
+		}
+	}
+	return o
+}
+
+// Store implements store.Store in a folder.
+type Store struct {
+	dir string
+	opt Options
+	db  *pebble.DB
+
+	// mu orders commits: held while one takes its number and enters memory.
+	mu           sync.Mutex
+	head         store.Seq
+	incarnations map[string]uint64 // by name, of the collections that exist
+	closed       bool
+	inFlight     sync.WaitGroup
+
+	recent recent // commits for Follow, and what is durable
+
+	degradedMu sync.Mutex
+	degraded   error // set: no more writes
+
+	stopMark chan struct{}
+	markDone chan struct{}
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in a folder, or makes a new one there. It returns
+// store.ErrLoss if acknowledged commits are missing.
+func Open(dir string, opt Options) (*Store, error) {
+	opt = opt.withDefaults()
+	s := &Store{dir: dir, opt: opt, incarnations: map[string]uint64{}, stopMark: make(chan struct{}), markDone: make(chan struct{})}
+	s.recent.init(opt.FollowBytes)
+	cache := pebble.NewCache(opt.CacheBytes)
+	defer cache.Unref()
+	log := logger{opt.Log, opt.fatal}
+	po := &pebble.Options{
+		FS:                          opt.fs,
+		Cache:                       cache,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(opt.MemTableBytes),
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      log,
+		EventListener: &pebble.EventListener{
+			// The default would end the process for one bad block.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.degrade(fmt.Errorf("%w: file %s: %w", store.ErrCorrupt, info.Path, info.Details))
+			},
+			BackgroundError: func(err error) {
+				opt.Log.Warn("the store had an error in the background", "error", err)
+			},
+		},
+	}
+	db, err := pebble.Open(dir, po)
+	if err != nil {
+		return nil, openError(dir, err)
+	}
+	s.db = db
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	go s.renewMark()
+	return s, nil
+}
+
+func openError(dir string, err error) error {
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: opening %s: %w", store.ErrCorrupt, dir, err)
+	}
+	return fmt.Errorf("opening the store in %s (is another process using it?): %w", dir, err)
+}
+
+// recover reads the head and the collections, and compares with the mark.
+func (s *Store) recover() error {
+	value, closer, err := s.db.Get(headKey)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+	case err != nil:
+		return fmt.Errorf("%w: reading the head: %w", store.ErrCorrupt, err)
+	default:
+		s.head, err = decodeHead(value)
+		closer.Close()
+		if err != nil {
+			return err
+		}
+	}
+	mark, err := readMark(s.opt.fs, s.dir)
+	if err == nil && s.head < mark {
+		err = fmt.Errorf("%w: commits up to %d were acknowledged, but only those up to %d are here", store.ErrLoss, mark, s.head)
+	}
+	if err != nil {
+		if !s.opt.AcceptLoss {
+			return err
+		}
+		s.opt.Log.Warn("opening in spite of loss", "error", err)
+		// Numbers given out before are not given out again.
+		s.head = max(s.head, mark)
+	}
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixCollection}, UpperBound: []byte{prefixCollection + 1}})
+	if err != nil {
+		return err
+	}
+	defer iter.Close()
+	for iter.First(); iter.Valid(); iter.Next() {
+		incarnation, _, err := decodeCollection(iter.Key(), iter.Value())
+		if err != nil {
+			return err
+		}
+		s.incarnations[string(iter.Key()[1:])] = incarnation
+	}
+	s.recent.start(s.head)
+	return iter.Error()
+}
+
+// degrade stops writes after damage was found. Reads of what is sound go on.
+func (s *Store) degrade(err error) {
+	s.degradedMu.Lock()
+	defer s.degradedMu.Unlock()
+	if s.degraded == nil {
+		s.degraded = err
+		s.opt.Log.Error("damaged data; the store takes no more writes", "error", err)
+	}
+}
+
+func (s *Store) degradation() error {
+	s.degradedMu.Lock()
+	defer s.degradedMu.Unlock()
+	return s.degraded
+}
+
+// renewMark writes the head mark now and then, as long as it changes.
+func (s *Store) renewMark() {
+	defer close(s.markDone)
+	tick := time.NewTicker(s.opt.MarkInterval)
+	defer tick.Stop()
+	var written store.Seq
+	for {
+		select {
+		case <-tick.C:
+			if d := s.recent.durableSeq(); d > written {
+				if err := writeMark(s.opt.fs, s.dir, d); err != nil {
+					s.opt.Log.Warn("the head mark could not be written", "error", err)
+					continue
+				}
+				written = d
+			}
+		case <-s.stopMark:
+			return
+		}
+	}
+}
+
+// Close is part of store.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return store.ErrClosed
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.inFlight.Wait()
+	s.recent.close()
+	close(s.stopMark)
+	<-s.markDone
+	// What is in memory becomes a table, so that the next start need not
+	// replay the log.
+	err := s.db.Flush()
+	if merr := writeMark(s.opt.fs, s.dir, s.recent.durableSeq()); err == nil {
+		err = merr
+	}
+	return errors.Join(err, s.db.Close())
+}
+
+// logger passes Pebble's words on. Fatalf is called when a commit cannot be
+// synced.
+type logger struct {
+	log   *slog.Logger
+	fatal func(string)
+}
+
+func (l logger) Infof(format string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug(fmt.Sprintf(format, args...))
+	}
+}
+func (l logger) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
+func (l logger) Fatalf(format string, args ...any) { l.fatal(fmt.Sprintf(format, args...)) }
