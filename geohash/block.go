@@ -1,0 +1,127 @@
+package geohash
+
+import (
+	"math"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// slack in degrees by which cells are taken to be larger than their borders say:
+// a position within a rounding of a border may be in the cell beyond it.
+const slack = 1e-9
+
+// block is the cells of n bits at most radius columns and rows away from the one
+// that holds a centre.
+type block struct {
+	n        int
+	col, row int64 // of the centre's cell
+	radius   int64
+}
+
+// columns returns how far the block reaches to the west and to the east, so that
+// each column is there once.
+func (b block) columns() (west, east int64) {
+	cols, _ := gridSize(b.n)
+	return -min(b.radius, (cols-1)/2), min(b.radius, cols/2)
+}
+
+// round reports whether the block has all columns.
+func (b block) round() bool {
+	cols, _ := gridSize(b.n)
+	return b.radius >= cols/2
+}
+
+// holds reports whether a cell of n bits lies in the block.
+func (b block) holds(col, row int64) bool {
+	cols, _ := gridSize(b.n)
+	d := (col - b.col) & (cols - 1)
+	return abs(row-b.row) <= b.radius && min(d, cols-d) <= b.radius
+}
+
+func abs(x int64) int64 { return max(x, -x) }
+
+// origin is a centre in the forms in which bounds need it.
+type origin struct {
+	lon, lat float64 // lon in [-180, 180)
+	vec      sphere.Vec
+	cosLat   float64
+}
+
+func newOrigin(lon, lat float64, v sphere.Vec, key uint64) origin {
+	if lon > 90 && key>>63 == 0 {
+		lon = -180 // it is 180 or rounds to it, and lies in the first column
+	}
+	return origin{lon, lat, v, math.Hypot(v.X, v.Y)}
+}
+
+// beyond returns a lower bound on the squared chords from the origin to all
+// points outside the block, +Inf if there is no outside.
+//
+// Outside are the bands to the north and to the south, unless the block reaches
+// that pole, and the lune between the block's western and eastern meridians,
+// unless it is round. The nearest point of a band lies on the origin's own
+// meridian. The nearest of the lune lies on one of the two meridians, which run
+// from pole to pole: at the foot of the perpendicular if the meridian is less
+// than 90 degrees away, where the sine of the distance is cos(lat) sin(dlon),
+// and else at the nearer pole.
+func (o *origin) beyond(b block) float64 {
+	cols, rows := gridSize(b.n)
+	width, height := 360/float64(cols), 180/float64(rows)
+	c2 := math.Inf(1)
+	band := math.Inf(1) // degrees of latitude to the nearer band
+	if b.row+b.radius < rows-1 {
+		band = float64(b.row+b.radius+1)*height - 90 - o.lat
+	}
+	if b.row-b.radius > 0 {
+		band = min(band, o.lat+90-float64(b.row-b.radius)*height)
+	}
+	if !math.IsInf(band, 1) {
+		s := 2 * math.Sin(max(0, band-slack)*(math.Pi/360))
+		c2 = s * s
+	}
+	if !b.round() {
+		east := float64(b.col+b.radius+1)*width - 180 - o.lon
+		west := o.lon + 180 - float64(b.col-b.radius)*width
+		c2 = min(c2, o.meridian(max(0, min(east, west)-slack)))
+	}
+	// A few roundings of 1e-16 went into the chord.
+	c := math.Sqrt(c2) - 1e-15
+	if c <= 0 {
+		return 0
+	}
+	return c * c * (1 - 1e-14)
+}
+
+// meridian returns the squared chord to the meridian dlon degrees away.
+func (o *origin) meridian(dlon float64) float64 {
+	if dlon >= 90 {
+		z := 1 - math.Abs(o.vec.Z)
+		return o.cosLat*o.cosLat + z*z
+	}
+	sin := min(1, o.cosLat*math.Sin(dlon*(math.Pi/180)))
+	return 2 * sin * sin / (1 + math.Sqrt(1-sin*sin))
+}
+
+// rect returns the block's bounds for a trace. Across the antimeridian they go
+// on beyond 180 degrees.
+func (b block) rect() sphere.Rect {
+	cols, rows := gridSize(b.n)
+	width, height := 360/float64(cols), 180/float64(rows)
+	r := sphere.Rect{
+		West: float64(b.col-b.radius)*width - 180, East: float64(b.col+b.radius+1)*width - 180,
+		South: float64(max(0, b.row-b.radius))*height - 90, North: float64(min(rows, b.row+b.radius+1))*height - 90,
+	}
+	if b.round() {
+		r.West, r.East = -180, 180
+	}
+	return r
+}
+
+// cellStep describes a cell, page or node for a trace.
+func cellStep(kind index.StepKind, key uint64, n, points int, chord2 float64) index.Step {
+	return index.Step{
+		Kind: kind, Name: cellName(key, n), Bounds: index.CellRect(key, n), Level: n,
+		Lower: sphere.LowerDistance(chord2), Points: points,
+	}
+}

@@ -1,0 +1,198 @@
+package geohash
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// New returns a Builder of static grids, which also reports options that are out
+// of range.
+func New(opt Options) index.Builder {
+	return func(points []index.Point, items index.Items) (index.Index, error) {
+		if err := opt.Validate(); err != nil {
+			return nil, err
+		}
+		workers := runtime.GOMAXPROCS(0)
+		entries, err := encode(points, workers)
+		if err != nil {
+			return nil, err
+		}
+		entries = sortEntries(entries, make([]entry, len(entries)), workers)
+		g := &grid{
+			bits:     opt.Bits,
+			searches: &sync.Pool{New: func() any { return new(search) }},
+			scans:    &sync.Pool{New: func() any { return new(scan) }},
+		}
+		if g.bits == 0 {
+			g.bits, g.reason = chooseBits(entries)
+		}
+		b := builder{bits: g.bits, points: points, items: items, spare: make(chan struct{}, workers-1)}
+		g.root = b.branch(entries, 0, 0)
+		return g, nil
+	}
+}
+
+// parallel calls f for parts of 0..n-1 on several goroutines.
+func parallel(n, workers int, f func(lo, hi int)) {
+	var wg sync.WaitGroup
+	step := max(4096, (n+workers-1)/workers)
+	for lo := 0; lo < n; lo += step {
+		wg.Go(func() { f(lo, min(lo+step, n)) })
+	}
+	wg.Wait()
+}
+
+// encode checks the points and makes their keys.
+func encode(points []index.Point, workers int) ([]entry, error) {
+	entries := make([]entry, len(points))
+	var mu sync.Mutex
+	var failed error
+	parallel(len(points), workers, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			p := &points[i]
+			if err := index.CheckPosition(p.Lon, p.Lat); err != nil {
+				mu.Lock()
+				failed = err
+				mu.Unlock()
+				return
+			}
+			entries[i] = entry{index.ZKey(p.Lon, p.Lat), uint32(i)}
+		}
+	})
+	return entries, failed
+}
+
+// builder makes the directory of sorted entries from the root down.
+type builder struct {
+	bits   int
+	points []index.Point
+	items  index.Items
+	spare  chan struct{} // a place for each further goroutine
+}
+
+// branch makes the part of the directory whose prefix, level digits of key, all
+// entries share.
+func (b *builder) branch(entries []entry, key uint64, level int) branch {
+	if cells := b.cells(entries); cells <= pageCells {
+		return b.page(entries, cells, key, level)
+	}
+	n := &node{level: level, key: key}
+	var cuts [1<<levelBits + 1]int
+	for lo := 0; lo < len(entries); {
+		d := digit(entries[lo].key, level)
+		end := lastKey(withDigit(key, level, d), prefixBits(level+1))
+		size, _ := slices.BinarySearchFunc(entries[lo:], end, func(e entry, end uint64) int {
+			if e.key <= end {
+				return -1
+			}
+			return 1
+		})
+		n.occupied |= 1 << d
+		lo += size
+		n.branches = append(n.branches, branch{})
+		cuts[len(n.branches)] = lo
+	}
+	n.branches = slices.Clip(n.branches)
+	var wg sync.WaitGroup
+	for i := range n.branches {
+		part := entries[cuts[i]:cuts[i+1]]
+		build := func() {
+			d := digit(part[0].key, level)
+			n.branches[i] = b.branch(part, withDigit(key, level, d), level+1)
+		}
+		if len(part) < 4096 {
+			build()
+			continue
+		}
+		select {
+		case b.spare <- struct{}{}:
+			wg.Go(func() {
+				build()
+				<-b.spare
+			})
+		default:
+			build()
+		}
+	}
+	wg.Wait()
+	return n.sum()
+}
+
+// cells counts the cells of the entries, up to one more than fit in a page.
+func (b *builder) cells(entries []entry) int {
+	shift := 64 - b.bits
+	cells := 0
+	for i := range entries {
+		if i == 0 || entries[i].key>>shift != entries[i-1].key>>shift {
+			if cells++; cells > pageCells {
+				break
+			}
+		}
+	}
+	return cells
+}
+
+func (b *builder) page(entries []entry, cells int, key uint64, level int) branch {
+	p := &page{level: level, key: key, cells: make([]cell, 0, cells)}
+	shift := 64 - b.bits
+	small := 0
+	for lo, hi := 0, 0; lo < len(entries); lo = hi {
+		for hi = lo + 1; hi < len(entries) && entries[hi].key>>shift == entries[lo].key>>shift; hi++ {
+		}
+		c := cell{key: cellKey(entries[lo].key, b.bits), n: uint32(hi - lo)}
+		if c.small() {
+			c.at = uint32(small)
+			small += hi - lo
+		}
+		p.cells = append(p.cells, c)
+	}
+	p.vecs = make([]sphere.Vec, 0, small)
+	p.refs = make([]index.Ref, 0, small)
+	for i, lo := 0, 0; i < len(p.cells); i++ {
+		c := &p.cells[i]
+		in := entries[lo : lo+int(c.n)]
+		lo += int(c.n)
+		if !c.small() {
+			c.at = uint32(len(p.big))
+			big := newBigCell(nil, b.rows(in))
+			p.big = append(p.big, big)
+			c.box = big.box()
+			continue
+		}
+		c.box = sphere.EmptyBox()
+		for _, e := range in {
+			pt := &b.points[e.at]
+			v := sphere.FromDegrees(pt.Lon, pt.Lat)
+			c.box.Extend(v)
+			p.vecs = append(p.vecs, v)
+			p.refs = append(p.refs, pt.Ref)
+		}
+	}
+	return p.sum()
+}
+
+// rows returns the points of a big cell in order.
+func (b *builder) rows(in []entry) rows {
+	for lo, hi := 0, 0; lo < len(in); lo = hi {
+		for hi = lo + 1; hi < len(in) && in[hi].key == in[lo].key; hi++ {
+		}
+		if hi > lo+1 {
+			slices.SortFunc(in[lo:hi], func(x, y entry) int {
+				return b.items.CompareIDs(b.points[x.at].Ref, b.points[y.at].Ref)
+			})
+		}
+	}
+	r := rows{keys: make([]uint64, len(in)), vecs: make([]sphere.Vec, len(in)), refs: make([]index.Ref, len(in))}
+	for i, e := range in {
+		pt := &b.points[e.at]
+		r.keys[i], r.refs[i], r.vecs[i] = e.key, pt.Ref, sphere.FromDegrees(pt.Lon, pt.Lat)
+		if i > 0 && pt.Lon == b.points[in[i-1].at].Lon && pt.Lat == b.points[in[i-1].at].Lat {
+			r.vecs[i] = r.vecs[i-1]
+		}
+	}
+	return r
+}

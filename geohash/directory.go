@@ -1,0 +1,141 @@
+package geohash
+
+import (
+	"math/bits"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+const (
+	levelBits = 6  // bits of the key that a node branches on
+	pageCells = 64 // greatest number of cells in a page
+	fuseCells = 32 // a node with no more cells becomes a page again
+	smallCell = 64 // greatest number of points that a cell keeps in its page
+)
+
+// owner marks the nodes, pages and chunks that one batch made and may edit.
+type owner struct{ _ byte }
+
+// branch is a part of the directory: either a node or a page.
+type branch struct {
+	box    sphere.Box // holds all points
+	points uint32
+	cells  uint32
+	node   *node
+	page   *page
+}
+
+// node divides its prefix, 6*level bits of key, by the next six bits.
+type node struct {
+	owner    *owner
+	level    int
+	key      uint64
+	occupied uint64   // bit d is set when a branch has the digit d
+	branches []branch // in order of their digits
+}
+
+// page holds the cells of its prefix in order of their keys.
+type page struct {
+	owner *owner
+	level int
+	key   uint64
+	cells []cell
+	// The points of the small cells, in order of the cells.
+	vecs []sphere.Vec
+	refs []index.Ref
+	// The points of the cells that have more than smallCell.
+	big []*bigCell
+}
+
+// cell has no pointers; its points are in its page.
+type cell struct {
+	key uint64
+	box sphere.Box
+	n   uint32 // number of points
+	at  uint32 // where they are: in page.vecs when n <= smallCell, else in page.big
+}
+
+func (c *cell) small() bool { return c.n <= smallCell }
+
+// digit returns the six bits of key after the first 6*level.
+func digit(key uint64, level int) uint { return uint(key << (levelBits * level) >> (64 - levelBits)) }
+
+// withDigit returns the prefix key of 6*level bits made longer by a digit.
+func withDigit(key uint64, level int, d uint) uint64 {
+	return key | uint64(d)<<(64-levelBits)>>(levelBits*level)
+}
+
+// prefixBits is how many bits a prefix of that many digits has. The eleventh
+// digit is cut short.
+func prefixBits(level int) int { return min(levelBits*level, 64) }
+
+// find returns the place of the branch with a digit, and whether it exists.
+func (n *node) find(d uint) (int, bool) {
+	return bits.OnesCount64(n.occupied & (1<<d - 1)), n.occupied>>d&1 != 0
+}
+
+// find returns the place of the first cell whose key is not less.
+func (p *page) find(key uint64) int {
+	lo, hi := 0, len(p.cells)
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); p.cells[mid].key < key {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// smallAt returns where in vecs the points of the small cells from place i on
+// begin.
+func (p *page) smallAt(i int) int {
+	for ; i < len(p.cells); i++ {
+		if p.cells[i].small() {
+			return int(p.cells[i].at)
+		}
+	}
+	return len(p.vecs)
+}
+
+// bigAt does the same for page.big.
+func (p *page) bigAt(i int) int {
+	for ; i < len(p.cells); i++ {
+		if !p.cells[i].small() {
+			return int(p.cells[i].at)
+		}
+	}
+	return len(p.big)
+}
+
+// boxOf returns the box of points.
+func boxOf(vecs []sphere.Vec) sphere.Box {
+	b := sphere.EmptyBox()
+	for _, v := range vecs {
+		b.Extend(v)
+	}
+	return b
+}
+
+// sum returns a branch made of the page's cells.
+func (p *page) sum() branch {
+	b := branch{box: sphere.EmptyBox(), cells: uint32(len(p.cells)), page: p}
+	for i := range p.cells {
+		b.box.Union(p.cells[i].box)
+		b.points += p.cells[i].n
+	}
+	return b
+}
+
+// sum returns a branch made of the node's branches.
+func (n *node) sum() branch {
+	b := branch{box: sphere.EmptyBox(), node: n}
+	for i := range n.branches {
+		c := &n.branches[i]
+		b.box.Union(c.box)
+		b.points += c.points
+		b.cells += c.cells
+	}
+	return b
+}

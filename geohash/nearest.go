@@ -1,0 +1,401 @@
+package geohash
+
+import (
+	"math"
+	"math/bits"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// Rings at one precision before a search goes on with coarser cells. The next
+// ring has 8*(radius+1) cells, a step up no more than 16 that cover twice as
+// much and open only as far as they are near: more than two rings do not pay.
+const maxRings = 2
+
+// search is one call of Nearest.
+//
+// All points are in one of four sets: offered to top; below something in the
+// frontier; outside the block; or farther than top.Limit and dropped. The least
+// of the frontier's bounds and of outside is therefore a lower bound for all
+// that is unseen, and the search goes on with whichever is the lesser.
+type search struct {
+	top     index.TopK
+	origin  origin
+	queue   frontier
+	root    *branch
+	bits    int
+	query   *index.Query
+	items   index.Items
+	spent   int // cells and nodes entered
+	points  int // points compared
+	block   block
+	inner   block   // the block before the last step up, which lies in this one
+	outside float64 // lower bound on squared chords outside the block
+	key     uint64  // of the centre
+
+	// The page that the last cell was looked up in.
+	page *page
+}
+
+// Nearest implements index.Index.
+func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]index.Hit, index.Proof, error) {
+	if err := q.Validate(); err != nil {
+		return dst, index.Proof{}, err
+	}
+	s := g.searches.Get().(*search)
+	v := s.top.Reset(q, items)
+	s.key = index.ZKey(q.Lon, q.Lat)
+	s.origin = newOrigin(q.Lon, q.Lat, v, s.key)
+	s.root, s.bits, s.query, s.items = &g.root, g.bits, q, items
+	s.spent, s.points = 0, 0
+
+	exact := s.run()
+	unseen := math.Inf(1)
+	if !exact {
+		unseen = s.outside
+		if len(s.queue) > 0 {
+			unseen = min(unseen, s.queue[0].chord2)
+		}
+	}
+	proof := index.Proof{Entered: s.spent, Compared: s.points}
+	from := len(dst)
+	dst = s.top.Append(dst, unseen, exact, &proof)
+	if len(dst)-from == q.K {
+		proof.Exact = true // all that was asked for is proven
+	}
+
+	s.top.Release()
+	clear(s.queue)
+	s.queue = s.queue[:0]
+	s.root, s.query, s.items, s.page = nil, nil, nil, nil
+	g.searches.Put(s)
+	return dst, proof, nil
+}
+
+// affords reports whether the budget allows to enter one thing more and to
+// compare so many points.
+func (s *search) affords(points int) bool {
+	return s.query.Budget == 0 || s.spent+s.points+1+points <= s.query.Budget
+}
+
+// run searches, and reports whether it came to an end before the budget did.
+func (s *search) run() bool {
+	s.outside = 0
+	if s.root.points == 0 || s.top.Limit < 0 {
+		return true
+	}
+	if !s.begin() {
+		return false
+	}
+	for {
+		near := math.Inf(1)
+		if len(s.queue) > 0 {
+			near = s.queue[0].chord2
+		}
+		switch {
+		case min(near, s.outside) > s.top.Limit || math.IsInf(min(near, s.outside), 1):
+			return true
+		case near <= s.outside:
+			if !s.enter() {
+				return false
+			}
+		case !s.widen():
+			return false
+		}
+	}
+}
+
+// begin looks up the centre's cell. If it is empty the search starts with the
+// coarsest cell round the centre that is empty too.
+func (s *search) begin() bool {
+	b, level := s.root, 0
+	n := 0 // precision of the first block
+	for n == 0 && b.node != nil {
+		if !s.affords(0) {
+			return false
+		}
+		s.open(b.node.key, prefixBits(level))
+		d := digit(s.key, level)
+		if i, ok := b.node.find(d); ok {
+			b = &b.node.branches[i]
+			level++
+			continue
+		}
+		for n = 1; ; n++ {
+			width := uint(1) << (levelBits - n)
+			if b.node.occupied>>(d&^(width-1))&(1<<width-1) == 0 {
+				break
+			}
+		}
+		n += levelBits * level
+	}
+	if !s.affords(0) {
+		return false
+	}
+	if n == 0 {
+		p := b.page
+		key := cellKey(s.key, s.bits)
+		i := p.find(key)
+		s.page = p
+		if n = s.bits; i == len(p.cells) || p.cells[i].key != key {
+			n = 0
+			if i < len(p.cells) {
+				n = index.CommonBits(key, p.cells[i].key)
+			}
+			if i > 0 {
+				n = max(n, index.CommonBits(key, p.cells[i-1].key))
+			}
+			n++
+		}
+	}
+	s.block = block{n: n}
+	s.block.col, s.block.row = place(s.key, n)
+	s.inner = block{n: n, radius: -1}
+	ring := s.trace()
+	if !s.lookUp(cellKey(s.key, n), n) {
+		return false
+	}
+	s.traced(ring)
+	s.outside = s.origin.beyond(s.block)
+	return true
+}
+
+// open counts a node or an empty cell that was entered.
+func (s *search) open(key uint64, n int) {
+	s.spent++
+	if t := s.query.Trace; t != nil {
+		t.Add(cellStep(index.StepNode, key, n, 0, 0))
+	}
+}
+
+// trace adds a step for the block's outermost ring and returns its place.
+func (s *search) trace() int {
+	t := s.query.Trace
+	if t == nil {
+		return 0
+	}
+	t.Add(index.Step{
+		Kind: index.StepRing, Bounds: s.block.rect(), Lower: sphere.LowerDistance(s.outside),
+		Level: s.block.n, Ring: int(s.block.radius), Cells: s.spent,
+	})
+	return len(t.Steps) - 1
+}
+
+// traced completes the step: the cells looked up since.
+func (s *search) traced(ring int) {
+	if t := s.query.Trace; t != nil {
+		t.Steps[ring].Cells = s.spent - t.Steps[ring].Cells
+	}
+}
+
+// widen makes the block larger by a ring, or steps up to coarser cells.
+func (s *search) widen() bool {
+	up := s.block.n > 2 && (s.block.radius >= maxRings || s.block.radius >= 1 && s.sparse())
+	if up {
+		s.inner = s.block
+		n := s.block.n - 2
+		s.block = block{n: n, radius: max(1, (s.inner.radius+1)/2)}
+		s.block.col, s.block.row = place(s.key, n)
+	} else {
+		s.block.radius++
+	}
+	ring := s.trace()
+	ok := s.walk(up)
+	s.traced(ring)
+	if ok {
+		s.outside = s.origin.beyond(s.block)
+	}
+	return ok
+}
+
+// sparse reports whether the precision is not that of the data round here: the
+// cells are coarser than the grid's already.
+func (s *search) sparse() bool { return s.block.n < s.bits }
+
+// walk looks up the block's outermost ring, or all of it save for the inner
+// block.
+func (s *search) walk(whole bool) bool {
+	r := s.block.radius
+	_, rows := gridSize(s.block.n)
+	west, east := s.block.columns()
+	for dr := max(-r, -s.block.row); dr <= min(r, rows-1-s.block.row); dr++ {
+		step := int64(1)
+		if !whole && abs(dr) < r {
+			// Only the outermost columns, as far as the block does not have
+			// them twice.
+			step = max(1, 2*r)
+		}
+		for dc := -r; dc <= r; dc += step {
+			if dc < west || dc > east {
+				continue
+			}
+			if !s.lookUpOutside(dc, dr) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lookUpOutside looks up a cell of the block, without what lies in the inner
+// block.
+func (s *search) lookUpOutside(dc, dr int64) bool {
+	n := s.block.n
+	cols, _ := gridSize(n)
+	col, row := (s.block.col+dc)&(cols-1), s.block.row+dr
+	key := keyAt(col, row, n)
+	in := s.inner
+	if in.radius < 0 || in.n != n+2 || abs(dc) > (in.radius+1)/2+1 || abs(dr) > (in.radius+1)/2+1 {
+		return s.lookUp(key, n)
+	}
+	var inside [4]bool
+	held := 0
+	for i := range inside {
+		c, r := place(key|uint64(i)<<(62-n), n+2)
+		if inside[i] = in.holds(c, r); inside[i] {
+			held++
+		}
+	}
+	if held == 0 {
+		return s.lookUp(key, n)
+	}
+	for i := range inside {
+		if !inside[i] && !s.lookUp(key|uint64(i)<<(62-n), n+2) {
+			return false
+		}
+	}
+	return true
+}
+
+// lookUp finds what is in a cell of n bits and adds it to the frontier. It
+// reports false if the budget does not allow it.
+func (s *search) lookUp(key uint64, n int) bool {
+	if !s.affords(0) {
+		return false
+	}
+	s.spent++
+	if t := s.query.Trace; t != nil {
+		t.Add(cellStep(index.StepCell, key, n, 0, 0))
+	}
+	if p := s.page; p != nil && n > prefixBits(p.level) && cellInPage(p, key) {
+		s.addCells(p, key, n)
+		return true
+	}
+	b, level := s.root, 0
+	for b.node != nil {
+		d := digit(key, level)
+		rest := n - levelBits*level // bits of this digit that the cell has
+		if rest < levelBits {
+			width := uint(1) << (levelBits - rest)
+			mask := b.node.occupied >> d & (1<<width - 1) << d
+			i, _ := b.node.find(d)
+			for range bits.OnesCount64(mask) {
+				s.add(&b.node.branches[i])
+				i++
+			}
+			return true
+		}
+		i, ok := b.node.find(d)
+		if !ok {
+			return true
+		}
+		b = &b.node.branches[i]
+		level++
+		if rest == levelBits {
+			s.add(b)
+			return true
+		}
+	}
+	s.page = b.page
+	s.addCells(b.page, key, n)
+	return true
+}
+
+// cellInPage reports whether a key has the page's prefix.
+func cellInPage(p *page, key uint64) bool {
+	return (key^p.key)>>1>>(63-prefixBits(p.level)) == 0
+}
+
+// add puts a branch in the frontier.
+func (s *search) add(b *branch) {
+	if c2 := b.box.Chord2(s.origin.vec); c2 <= s.top.Limit {
+		s.queue.push(found{chord2: c2, node: b.node, page: b.page, cell: -1})
+	}
+}
+
+// addCells puts the cells of a page that lie in a cell of n bits, n > 0, in the
+// frontier.
+func (s *search) addCells(p *page, key uint64, n int) {
+	last := lastKey(key, n)
+	for i := p.find(key); i < len(p.cells) && p.cells[i].key <= last; i++ {
+		s.addCell(p, i)
+	}
+}
+
+func (s *search) addCell(p *page, i int) {
+	if c2 := p.cells[i].box.Chord2(s.origin.vec); c2 <= s.top.Limit {
+		s.queue.push(found{chord2: c2, page: p, cell: int32(i)})
+	}
+}
+
+// enter takes the nearest part off the frontier and goes into it. It reports
+// false, and leaves the part there, if the budget does not allow it.
+func (s *search) enter() bool {
+	f := s.queue[0]
+	if f.cell >= 0 {
+		c := &f.page.cells[f.cell]
+		if !c.small() {
+			return s.enterBig(f, c)
+		}
+		if !s.affords(int(c.n)) {
+			return false
+		}
+		s.queue.pop()
+		s.count(c, f.chord2, int(c.n))
+		s.compare(f.page.vecs[c.at:c.at+c.n], f.page.refs[c.at:c.at+c.n])
+		return true
+	}
+	if !s.affords(0) {
+		return false
+	}
+	s.queue.pop()
+	s.spent++
+	if n := f.node; n != nil {
+		if t := s.query.Trace; t != nil {
+			t.Add(cellStep(index.StepNode, n.key, prefixBits(n.level), 0, f.chord2))
+		}
+		for i := range n.branches {
+			s.add(&n.branches[i])
+		}
+		return true
+	}
+	if t := s.query.Trace; t != nil {
+		t.Add(cellStep(index.StepNode, f.page.key, prefixBits(f.page.level), 0, f.chord2))
+	}
+	for i := range f.page.cells {
+		s.addCell(f.page, i)
+	}
+	return true
+}
+
+// count counts a cell that is scanned.
+func (s *search) count(c *cell, chord2 float64, points int) {
+	s.spent++
+	s.points += points
+	if t := s.query.Trace; t != nil {
+		t.Add(cellStep(index.StepCell, c.key, s.bits, points, chord2))
+	}
+}
+
+// compare offers points.
+func (s *search) compare(vecs []sphere.Vec, refs []index.Ref) {
+	limit := s.top.Limit
+	refs = refs[:len(vecs)]
+	for i := range vecs {
+		if c2 := sphere.Chord2(s.origin.vec, vecs[i]); c2 <= limit {
+			s.top.Offer(refs[i], c2, &vecs[i])
+			limit = s.top.Limit
+		}
+	}
+}

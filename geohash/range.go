@@ -1,0 +1,197 @@
+package geohash
+
+import (
+	"cmp"
+	"slices"
+
+	"nearby/index"
+)
+
+// scan is one call of Range: a walk through the directory in the order of keys.
+type scan struct {
+	query  *index.RangeQuery
+	items  index.Items
+	bits   int
+	dst    []index.Ref
+	from   int // length of dst before
+	spent  int
+	points int
+	cut    bool // the budget ended it
+	sorted []keyed
+}
+
+// keyed is a point of a small cell that is being put in order.
+type keyed struct {
+	key uint64
+	ref index.Ref
+}
+
+// Range implements index.Index.
+func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([]index.Ref, index.Proof, error) {
+	if err := checkRange(q); err != nil {
+		return dst, index.Proof{}, err
+	}
+	s := g.scans.Get().(*scan)
+	*s = scan{query: q, items: items, bits: g.bits, dst: dst, from: len(dst), sorted: s.sorted[:0]}
+	if g.root.points > 0 && q.Limit > 0 {
+		s.branch(&g.root, part)
+	}
+	dst = s.dst
+	proof := index.Proof{Exact: !s.cut, Entered: s.spent, Compared: s.points}
+	*s = scan{sorted: s.sorted[:0]}
+	g.scans.Put(s)
+	return dst, proof, nil
+}
+
+// full reports whether the answer has all that was asked for.
+func (s *scan) full() bool { return len(s.dst)-s.from >= s.query.Limit }
+
+// enter counts a part of the directory, unless the budget forbids it.
+func (s *scan) enter(points int) bool {
+	if s.query.Budget > 0 && s.spent+s.points+1+points > s.query.Budget {
+		s.cut = true
+		return false
+	}
+	s.spent++
+	s.points += points
+	return true
+}
+
+func (s *scan) trace(kind index.StepKind, key uint64, n, points int) {
+	if t := s.query.Trace; t != nil {
+		t.Add(cellStep(kind, key, n, points, 0))
+	}
+}
+
+// passed reports whether the whole cell comes before After.
+func (s *scan) passed(key uint64, n int) bool {
+	return s.query.After != nil && lastKey(key, n) < s.query.After.ZKey
+}
+
+// cover tells how much of a cell is in the query's bound, where parent tells it
+// of a cell round it.
+func (s *scan) cover(parent cover, key uint64, n int) cover {
+	if parent == all {
+		return all
+	}
+	return coverOf(&s.query.Bound, key, n)
+}
+
+// branch walks a part of the directory and reports whether to go on.
+func (s *scan) branch(b *branch, c cover) bool {
+	key, level, kind := uint64(0), 0, index.StepNode
+	if b.node != nil {
+		key, level = b.node.key, b.node.level
+	} else {
+		key, level = b.page.key, b.page.level
+	}
+	n := prefixBits(level)
+	if s.passed(key, n) {
+		return true
+	}
+	if c = s.cover(c, key, n); c == none {
+		return true
+	}
+	if !s.enter(0) {
+		return false
+	}
+	s.trace(kind, key, n, 0)
+	if b.node != nil {
+		for i := range b.node.branches {
+			if !s.branch(&b.node.branches[i], c) {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range b.page.cells {
+		cl := &b.page.cells[i]
+		if s.passed(cl.key, s.bits) {
+			continue
+		}
+		if in := s.cover(c, cl.key, s.bits); in != none && !s.cell(b.page, cl, in) {
+			return false
+		}
+	}
+	return true
+}
+
+// cell appends the points of a cell and reports whether to go on.
+func (s *scan) cell(p *page, c *cell, in cover) bool {
+	if !c.small() {
+		return s.bigCell(p.big[c.at], c, in)
+	}
+	if !s.enter(int(c.n)) {
+		return false
+	}
+	s.trace(index.StepCell, c.key, s.bits, int(c.n))
+	s.sorted = s.sorted[:0]
+	for _, ref := range p.refs[c.at : c.at+c.n] {
+		lon, lat := s.items.Position(ref)
+		if (in == all && s.query.Polygon == nil) || inArea(s.query, lon, lat) {
+			s.sorted = append(s.sorted, keyed{index.ZKey(lon, lat), ref})
+		}
+	}
+	slices.SortFunc(s.sorted, func(a, b keyed) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return s.items.CompareIDs(a.ref, b.ref)
+	})
+	for _, k := range s.sorted {
+		if s.before(k.key, k.ref) || s.query.Filter != nil && !s.query.Filter(k.ref) {
+			continue
+		}
+		if s.dst = append(s.dst, k.ref); s.full() {
+			return false
+		}
+	}
+	return true
+}
+
+// before reports whether a point comes no later than After.
+func (s *scan) before(key uint64, ref index.Ref) bool {
+	a := s.query.After
+	return a != nil && (key < a.ZKey || key == a.ZKey && s.items.CompareID(ref, a.ID) <= 0)
+}
+
+// bigCell appends the points of a big cell, which are in order.
+func (s *scan) bigCell(b *bigCell, c *cell, in cover) bool {
+	if !s.enter(0) {
+		return false
+	}
+	points := s.points
+	goOn := s.chunks(b, in)
+	s.trace(index.StepCell, c.key, s.bits, s.points-points)
+	return goOn
+}
+
+func (s *scan) chunks(b *bigCell, in cover) bool {
+	from, row := 0, 0
+	if s.query.After != nil {
+		from, row = b.seek(func(r *rows, i int) bool { return !s.before(r.keys[i], r.refs[i]) })
+	}
+	for ; from < len(b.chunks); from, row = from+1, 0 {
+		r := b.chunks[from].rows
+		for ; row < len(r.refs); row++ {
+			if s.query.Budget > 0 && s.spent+s.points >= s.query.Budget {
+				s.cut = true
+				return false
+			}
+			s.points++
+			ref := r.refs[row]
+			if in != all || s.query.Polygon != nil {
+				if lon, lat := s.items.Position(ref); !inArea(s.query, lon, lat) {
+					continue
+				}
+			}
+			if s.query.Filter != nil && !s.query.Filter(ref) {
+				continue
+			}
+			if s.dst = append(s.dst, ref); s.full() {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,209 @@
+package geohash
+
+import (
+	"fmt"
+	"math/bits"
+	"unsafe"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// Stats implements index.Index.
+func (g *grid) Stats() index.Stats {
+	s := index.Stats{
+		Kind:       "geohash",
+		Points:     g.Len(),
+		Bytes:      int64(unsafe.Sizeof(*g)),
+		Depths:     map[int]int{},
+		Parameters: map[string]int{"bits": g.bits},
+		Reason:     g.reason,
+	}
+	describe(&s, &g.root)
+	if s.Cells > 0 {
+		s.Depths[g.bits] = s.Cells
+	}
+	return s
+}
+
+// Sizes in bytes.
+const (
+	pointSize = int64(unsafe.Sizeof(sphere.Vec{}) + unsafe.Sizeof(index.Ref(0)))
+	keySize   = int64(unsafe.Sizeof(uint64(0)))
+)
+
+func describe(s *index.Stats, b *branch) {
+	if n := b.node; n != nil {
+		s.Nodes++
+		s.Bytes += int64(unsafe.Sizeof(*n)) + int64(cap(n.branches))*int64(unsafe.Sizeof(branch{}))
+		for i := range n.branches {
+			describe(s, &n.branches[i])
+		}
+		return
+	}
+	p := b.page
+	s.Nodes++
+	s.Bytes += int64(unsafe.Sizeof(*p)) + int64(cap(p.cells))*int64(unsafe.Sizeof(cell{})) +
+		int64(cap(p.vecs))*pointSize + int64(cap(p.big))*int64(unsafe.Sizeof(p))
+	for i := range p.cells {
+		n := p.cells[i].n
+		s.Cells++
+		s.Occupancy[bits.Len32(n)-1]++
+		s.MaxOccupancy = max(s.MaxOccupancy, int(n))
+	}
+	for _, big := range p.big {
+		s.Bytes += int64(unsafe.Sizeof(*big)) + int64(cap(big.chunks))*int64(unsafe.Sizeof(chunk{}))
+		for i := range big.chunks {
+			s.Bytes += int64(unsafe.Sizeof(rows{})) + int64(cap(big.chunks[i].rows.keys))*(keySize+pointSize)
+		}
+	}
+}
+
+// Check implements index.Index.
+func (g *grid) Check(items index.Items) error {
+	c := checker{bits: g.bits, items: items, seen: make(map[index.Ref]bool, g.Len())}
+	if err := c.branch(&g.root, 0, 0); err != nil {
+		return fmt.Errorf("geohash: %w", err)
+	}
+	return nil
+}
+
+// checker walks a grid and compares all that is kept twice.
+type checker struct {
+	bits  int
+	items index.Items
+	seen  map[index.Ref]bool
+}
+
+func (c *checker) branch(b *branch, key uint64, level int) error {
+	if (b.node == nil) == (b.page == nil) {
+		return fmt.Errorf("%s is not either a node or a page", cellName(key, prefixBits(level)))
+	}
+	if b.points == 0 && level > 0 {
+		return fmt.Errorf("%s is empty", cellName(key, prefixBits(level)))
+	}
+	var err error
+	var sum branch
+	if b.node != nil {
+		sum = b.node.sum()
+		err = c.node(b.node, key, level)
+	} else {
+		sum = b.page.sum()
+		err = c.page(b.page, key, level)
+	}
+	if err == nil && sum != *b {
+		err = fmt.Errorf("%s is kept as %+v, its parts add up to %+v", cellName(key, prefixBits(level)), *b, sum)
+	}
+	return err
+}
+
+func (c *checker) node(n *node, key uint64, level int) error {
+	name := cellName(key, prefixBits(level))
+	if n.key != key || n.level != level || bits.OnesCount64(n.occupied) != len(n.branches) {
+		return fmt.Errorf("node %s has key %x, level %d, %d of %d branches", name, n.key, n.level, len(n.branches), bits.OnesCount64(n.occupied))
+	}
+	if cells := n.sum().cells; cells <= fuseCells {
+		return fmt.Errorf("node %s has only %d cells", name, cells)
+	}
+	rest := n.occupied
+	for i := range n.branches {
+		d := uint(bits.TrailingZeros64(rest))
+		rest &= rest - 1
+		if err := c.branch(&n.branches[i], withDigit(key, level, d), level+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) page(p *page, key uint64, level int) error {
+	name := cellName(key, prefixBits(level))
+	if p.key != key || p.level != level || len(p.cells) > pageCells || len(p.refs) != len(p.vecs) {
+		return fmt.Errorf("page %s has key %x, level %d, %d cells", name, p.key, p.level, len(p.cells))
+	}
+	small, big := 0, 0
+	for i := range p.cells {
+		cl := &p.cells[i]
+		switch {
+		case cl.n == 0:
+			return fmt.Errorf("cell %s is empty", cellName(cl.key, c.bits))
+		case i > 0 && cl.key <= p.cells[i-1].key:
+			return fmt.Errorf("cell %s is out of order", cellName(cl.key, c.bits))
+		case cl.key != cellKey(cl.key, c.bits) || cl.key < key || cl.key > lastKey(key, prefixBits(level)):
+			return fmt.Errorf("cell %s is in page %s", cellName(cl.key, c.bits), name)
+		}
+		if !cl.small() {
+			if int(cl.at) != big {
+				return fmt.Errorf("big cell %s is at %d, not %d", cellName(cl.key, c.bits), cl.at, big)
+			}
+			if err := c.big(p.big[big], cl); err != nil {
+				return err
+			}
+			big++
+			continue
+		}
+		if int(cl.at) != small {
+			return fmt.Errorf("cell %s is at %d, not %d", cellName(cl.key, c.bits), cl.at, small)
+		}
+		for ; small < int(cl.at+cl.n); small++ {
+			if _, err := c.point(p.refs[small], p.vecs[small], &cl.box, cl); err != nil {
+				return err
+			}
+		}
+	}
+	if small != len(p.vecs) || big != len(p.big) {
+		return fmt.Errorf("page %s has %d points and %d big cells, its cells %d and %d", name, len(p.vecs), len(p.big), small, big)
+	}
+	return nil
+}
+
+// point checks one point and returns its ZKey.
+func (c *checker) point(ref index.Ref, v sphere.Vec, box *sphere.Box, cl *cell) (uint64, error) {
+	lon, lat := c.items.Position(ref)
+	key := index.ZKey(lon, lat)
+	switch {
+	case c.seen[ref]:
+		return 0, fmt.Errorf("ref %d is there twice", ref)
+	case sphere.FromDegrees(lon, lat) != v:
+		return 0, fmt.Errorf("ref %d is kept at %v, its position is (%v, %v)", ref, v, lon, lat)
+	case cellKey(key, c.bits) != cl.key:
+		return 0, fmt.Errorf("ref %d at (%v, %v) is in cell %s", ref, lon, lat, cellName(cl.key, c.bits))
+	case !box.Contains(v):
+		return 0, fmt.Errorf("ref %d at (%v, %v) is outside its box", ref, lon, lat)
+	}
+	c.seen[ref] = true
+	return key, nil
+}
+
+func (c *checker) big(b *bigCell, cl *cell) error {
+	name := cellName(cl.key, c.bits)
+	n := 0
+	var lastRef index.Ref
+	var last uint64
+	for i := range b.chunks {
+		ch := &b.chunks[i]
+		r := ch.rows
+		if len(r.keys) == 0 || len(r.keys) > chunkPoints || len(r.keys) != len(r.vecs) || len(r.keys) != len(r.refs) || ch.key != r.keys[0] {
+			return fmt.Errorf("chunk %d of cell %s has %d keys", i, name, len(r.keys))
+		}
+		for j, ref := range r.refs {
+			key, err := c.point(ref, r.vecs[j], &ch.box, cl)
+			switch {
+			case err != nil:
+				return err
+			case key != r.keys[j]:
+				return fmt.Errorf("ref %d has the key %x, not %x", ref, r.keys[j], key)
+			case n > 0 && (key < last || key == last && c.items.CompareIDs(lastRef, ref) >= 0):
+				return fmt.Errorf("ref %d is out of order in cell %s", ref, name)
+			case ch.one && r.vecs[j] != r.vecs[0], b.one && r.vecs[j] != b.chunks[0].rows.vecs[0]:
+				return fmt.Errorf("ref %d is not at the one place of cell %s", ref, name)
+			}
+			last, lastRef = key, ref
+			n++
+		}
+	}
+	if n != int(cl.n) || b.box() != cl.box {
+		return fmt.Errorf("cell %s has %d points, its chunks %d", name, cl.n, n)
+	}
+	return nil
+}
