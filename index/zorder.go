@@ -15,15 +15,21 @@ const MaxBits = 64
 // geohash library wraps latitudes that round to 90 round to the south pole.
 const topLat = 90 - 180.0/(1<<33)
 
+// eastLon is in the easternmost column likewise: the last longitude before 180
+// rounds to 180, which the library takes for -180.
+const eastLon = 180 - 360.0/(1<<33)
+
 // ZKey returns the position's place on the Z-order curve: the integer geohash
 // of 64 bits, longitude bit first. Its first n bits are the geohash cell of n
 // bits; each pair of bits is a step down a quadtree over the whole Earth. The
-// library it comes from is right except at latitude 90, longitude 180 and NaN:
-// longitude 180 counts as -180, latitude 90 as the northernmost row, and NaN
+// library it comes from is right except next to latitude 90 and longitude 180 and
+// for NaN: longitude 180 counts as -180, latitude 90 as the northernmost row, and NaN
 // must not get here (CheckPosition).
 func ZKey(lon, lat float64) uint64 {
 	if lon >= 180 {
 		lon = -180
+	} else if lon > eastLon {
+		lon = eastLon
 	}
 	if lat > topLat {
 		lat = topLat
