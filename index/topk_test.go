@@ -1,0 +1,124 @@
+package index_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	. "nearby/index"
+	"nearby/index/indextest"
+	"nearby/sphere"
+)
+
+// offerAll makes an answer with TopK alone: every point offered that Limit lets
+// through, in a random order.
+func offerAll(top *TopK, rnd *rand.Rand, q *Query, items *indextest.Items) ([]Hit, Proof) {
+	centre := top.Reset(q, items)
+	points := items.Points()
+	rnd.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+	for _, p := range points {
+		v := sphere.FromDegrees(p.Lon, p.Lat)
+		if c2 := sphere.Chord2(centre, v); c2 <= top.Limit {
+			top.Offer(p.Ref, c2, &v)
+		}
+	}
+	var proof Proof
+	hits := top.Append(nil, math.Inf(1), true, &proof)
+	top.Release()
+	return hits, proof
+}
+
+// One collector, used again and again, must give what sorting gives: for any k,
+// page, radius and filter, round a centre, a quarter away and at the antipode.
+func TestTopKIsSorting(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 11))
+	var top TopK
+	for round := range 400 {
+		centre := Position{Lon: rnd.Float64()*360 - 180, Lat: rnd.Float64()*180 - 90}
+		from := centre
+		switch round % 4 {
+		case 1:
+			from.Lat = 0
+			from.Lon = math.Remainder(from.Lon+90, 360)
+		case 2:
+			from = Position{Lon: math.Remainder(from.Lon+180, 360), Lat: -from.Lat}
+		case 3:
+			from = Position{Lon: rnd.Float64()*360 - 180, Lat: rnd.Float64()*180 - 90}
+		}
+		spread := math.Pow(10, 2-rnd.Float64()*16)
+		var positions []Position
+		for i := range 1 + rnd.IntN(1200) {
+			p := Position{Lon: from.Lon + rnd.NormFloat64()*spread, Lat: from.Lat + rnd.NormFloat64()*spread}
+			if i > 0 && rnd.IntN(4) == 0 {
+				p = positions[rnd.IntN(i)] // a tie
+			}
+			positions = append(positions, Position{Lon: max(-180, min(180, p.Lon)), Lat: max(-90, min(90, p.Lat))})
+		}
+		items := indextest.NewItems(positions...)
+		oracle, err := indextest.BuildOracle(items.Points(), items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := Query{Lon: centre.Lon, Lat: centre.Lat, K: rnd.IntN(1001), MaxDistance: Everywhere}
+		all, _, err := oracle.Nearest(nil, &Query{Lon: q.Lon, Lat: q.Lat, K: len(positions), MaxDistance: Everywhere}, items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rnd.IntN(2) == 0 {
+			h := all[rnd.IntN(len(all))]
+			q.After = &After{Distance: h.Distance, ID: items.ID(h.Ref)}
+		}
+		if rnd.IntN(2) == 0 {
+			q.MaxDistance = all[rnd.IntN(len(all))].Distance
+		}
+		if rnd.IntN(3) == 0 {
+			q.Filter = func(r Ref) bool { return r%3 == 0 }
+		}
+		want, _, err := oracle.Nearest(nil, &q, items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, proof := offerAll(&top, rnd, &q, items)
+		if len(got) != len(want) {
+			t.Fatalf("round %d, %+v: %d hits, want %d", round, q, len(got), len(want))
+		}
+		for i := range got {
+			if got[i] != want[i] {
+				t.Fatalf("round %d, %+v: hit %d is %v, want %v", round, q, i, got[i], want[i])
+			}
+		}
+		if !proof.Exact || proof.Radius > q.MaxDistance || len(got) == q.K && q.K > 0 && proof.Radius > got[q.K-1].Distance {
+			t.Fatalf("round %d, %+v: proof %+v", round, q, proof)
+		}
+	}
+}
+
+// A search cut short keeps the hits nearer than all it did not see.
+func TestTopKCutShort(t *testing.T) {
+	items := indextest.NewItems(Position{Lat: 1}, Position{Lat: 2}, Position{Lat: 3})
+	q := Query{K: 3, MaxDistance: Everywhere}
+	var top TopK
+	centre := top.Reset(&q, items)
+	for _, p := range items.Points() {
+		v := sphere.FromDegrees(p.Lon, p.Lat)
+		top.Offer(p.Ref, sphere.Chord2(centre, v), &v)
+	}
+	unseen := sphere.Chord2Of(250_000) // metres; two of the three are nearer
+	var proof Proof
+	hits := top.Append(nil, unseen, false, &proof)
+	if len(hits) != 2 || proof.Exact || proof.Radius > 250_000 || proof.Radius < 249_999 {
+		t.Errorf("%d hits, proof %+v", len(hits), proof)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	good := Query{Lon: 180, Lat: -90, MaxDistance: Everywhere, After: &After{}}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, p := range []Position{{Lon: 181}, {Lat: -90.1}, {Lon: math.NaN()}, {Lat: math.NaN()}, {Lon: math.Inf(-1)}} {
+		if CheckPosition(p.Lon, p.Lat) == nil {
+			t.Errorf("%v passes", p)
+		}
+	}
+}
