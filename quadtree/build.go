@@ -1,0 +1,194 @@
+package quadtree
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// keyed is a point on its way into the tree: its ZKey and its number in the
+// source.
+type keyed struct {
+	key uint64
+	idx uint32
+}
+
+// grower makes subtrees of points in order of their ZKeys.
+type grower struct {
+	*lineage
+	items index.Items
+	owner uint64
+	// record and ref read point idx of the source.
+	record func(idx uint32) record
+	ref    func(idx uint32) index.Ref
+	// spare holds a token for each processor without work; nil builds alone.
+	spare chan struct{}
+}
+
+// parallelFrom is the number of points from which work is worth sharing.
+const parallelFrom = 1 << 14
+
+func build(points []index.Point, items index.Items, line *lineage) (*tree, error) {
+	keys := make([]keyed, len(points))
+	workers := 1
+	if len(points) >= parallelFrom {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	errs := make([]error, workers)
+	share(len(points), workers, func(w, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			p := &points[i]
+			if err := index.CheckPosition(p.Lon, p.Lat); err != nil {
+				errs[w] = err
+				return
+			}
+			keys[i] = keyed{index.ZKey(p.Lon, p.Lat), uint32(i)}
+		}
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	keys = sortKeys(keys, workers)
+
+	g := &grower{
+		lineage: line, items: items,
+		record: func(i uint32) record {
+			p := &points[i]
+			return record{sphere.FromDegrees(p.Lon, p.Lat), p.Ref}
+		},
+		ref:   func(i uint32) index.Ref { return points[i].Ref },
+		spare: make(chan struct{}, workers),
+	}
+	for range workers - 1 {
+		g.spare <- struct{}{}
+	}
+	top := newNode(0, 0, 0)
+	top.level = -1
+	g.grow(top, 0, keys)
+	top.count = len(points)
+	return &tree{lineage: line, top: top}, nil
+}
+
+// share calls f for consecutive parts of 0..n at once and waits for all.
+func share(n, workers int, f func(worker, lo, hi int)) {
+	if workers == 1 {
+		f(0, 0, n)
+		return
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() { f(w, n*w/workers, n*(w+1)/workers) })
+	}
+	wg.Wait()
+}
+
+// grow makes child i of n, which is nothing so far, out of points in order of
+// their keys. This is the one place that decides the shape of a tree.
+func (g *grower) grow(n *node, i int, keys []keyed) {
+	if len(keys) == 0 {
+		return
+	}
+	if len(keys) <= g.MaxPointsPerNode {
+		recs := make([]record, len(keys))
+		for j := range keys {
+			recs[j] = g.record(keys[j].idx)
+		}
+		n.leaf[i], n.box[i] = recs, boxOf(recs)
+		n.mine |= 1 << i
+		return
+	}
+	first, last := keys[0].key, keys[len(keys)-1].key
+	level := index.CommonBits(first, last) / 2
+	if level >= g.MaxDepth {
+		n.bucket[i] = g.fillBucket(keys)
+		n.box[i] = n.bucket[i].bounds()
+		return
+	}
+	sub := newNode(first, level, g.owner)
+	sub.count = len(keys)
+	var wg sync.WaitGroup
+	for q, rest := 0, keys; q < 4; q++ {
+		end := len(rest)
+		if q < 3 {
+			end, _ = slices.BinarySearchFunc(rest, q+1, func(k keyed, next int) int {
+				return quadrant(k.key, sub.level) - next
+			})
+		}
+		part := rest[:end]
+		rest = rest[end:]
+		if len(part) >= parallelFrom && len(rest) >= parallelFrom {
+			select {
+			case <-g.spare:
+				wg.Go(func() {
+					g.grow(sub, q, part)
+					g.spare <- struct{}{}
+				})
+				continue
+			default:
+			}
+		}
+		g.grow(sub, q, part)
+	}
+	wg.Wait()
+	n.sub[i], n.box[i] = sub, sub.bounds()
+}
+
+// sortKeys returns the keys in order, equal ones in the order they came. It uses
+// the memory of keys and as much again: a radix sort from the least digit up,
+// with a part of the keys for each worker. Digits that all keys share, most of
+// them when the points are those of one city, cost no pass.
+func sortKeys(keys []keyed, workers int) []keyed {
+	if len(keys) < parallelFrom {
+		slices.SortStableFunc(keys, func(a, b keyed) int {
+			if a.key < b.key {
+				return -1
+			}
+			if a.key > b.key {
+				return 1
+			}
+			return 0
+		})
+		return keys
+	}
+	const digitBits = 8
+	var any, all uint64 = 0, ^uint64(0)
+	for i := range keys {
+		any |= keys[i].key
+		all &= keys[i].key
+	}
+	to := make([]keyed, len(keys))
+	counts := make([][1 << digitBits]int, workers)
+	for shift := 0; shift < index.MaxBits; shift += digitBits {
+		if byte((any^all)>>shift) == 0 {
+			continue
+		}
+		share(len(keys), workers, func(w, lo, hi int) {
+			c := &counts[w]
+			*c = [1 << digitBits]int{}
+			for i := lo; i < hi; i++ {
+				c[byte(keys[i].key>>shift)]++
+			}
+		})
+		at := 0
+		for d := range counts[0] {
+			for w := range counts {
+				counts[w][d], at = at, at+counts[w][d]
+			}
+		}
+		share(len(keys), workers, func(w, lo, hi int) {
+			c := &counts[w]
+			for i := lo; i < hi; i++ {
+				d := byte(keys[i].key >> shift)
+				to[c[d]] = keys[i]
+				c[d]++
+			}
+		})
+		keys, to = to, keys
+	}
+	return keys
+}

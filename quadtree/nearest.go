@@ -1,0 +1,278 @@
+package quadtree
+
+import (
+	"math"
+	"sort"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// search is the scratch of one query, kept for the next.
+type search struct {
+	topk  index.TopK
+	stack []pending
+	sorts []entry // of Range
+
+	items  index.Items
+	trace  *index.Trace
+	budget int
+	proof  index.Proof
+}
+
+// pending is a child yet to be entered and the lower bound of the squared
+// chords to its points.
+type pending struct {
+	bound float64
+	n     *node
+	child int
+}
+
+// beyond is above all squared chords and below the bound of an empty box.
+const beyond = 8
+
+func (l *lineage) begin(items index.Items, budget int, trace *index.Trace) *search {
+	s, _ := l.searches.Get().(*search)
+	if s == nil {
+		s = new(search)
+	}
+	if budget == 0 {
+		budget = math.MaxInt
+	}
+	s.items, s.budget, s.trace, s.proof = items, budget, trace, index.Proof{}
+	return s
+}
+
+// end gives the scratch back without what the query lent and without the nodes
+// it saw, which it would keep alive.
+func (l *lineage) end(s *search) {
+	s.topk.Release()
+	clear(s.stack[:cap(s.stack)])
+	s.stack = s.stack[:0]
+	s.items, s.trace = nil, nil
+	l.searches.Put(s)
+}
+
+// spend takes the cost of entering something from the budget, if it is there.
+func (s *search) spend(cost int) bool {
+	if cost > s.budget {
+		return false
+	}
+	s.budget -= cost
+	return true
+}
+
+// Nearest implements index.Index.
+func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]index.Hit, index.Proof, error) {
+	if err := q.Validate(); err != nil {
+		return dst, index.Proof{}, err
+	}
+	s := t.begin(items, q.Budget, q.Trace)
+	unentered, exact := s.nearest(t.top, q)
+	from := len(dst)
+	dst = s.topk.Append(dst, unentered, exact, &s.proof)
+	proof := s.proof
+	// k hits that nothing can precede are the whole answer, whatever the budget.
+	proof.Exact = proof.Exact || len(dst)-from == q.K
+	t.end(s)
+	return dst, proof, nil
+}
+
+// nearest offers to the top k all points that might be in the answer. Depth
+// first, the nearest child first: the first leaf lies next to the centre, and
+// what it holds rules out nearly all that waits on the stack.
+//
+// It returns a lower bound on the squared chords of what it left out and whether
+// it left out only what cannot matter. A subtree is dropped only when its bound
+// exceeds the limit, which never rises again. So at a normal end whatever was
+// dropped is farther than the k-th hit or than the maximum distance, and the
+// proof needs no bound from here. When the budget ends the search the same holds
+// of what was dropped, and the bound is the least of what waits.
+func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bool) {
+	centre := s.topk.Reset(q, s.items)
+	s.stack = append(s.stack[:0], pending{chord2(&top.box[0], centre), top, 0})
+	for len(s.stack) > 0 {
+		p := s.stack[len(s.stack)-1]
+		s.stack = s.stack[:len(s.stack)-1]
+		if p.bound > min(s.topk.Limit, beyond) {
+			continue
+		}
+		for sub := p.n.sub[p.child]; sub != nil; sub = p.n.sub[p.child] {
+			if !s.spend(1) {
+				return s.waiting(p.bound), false
+			}
+			s.proof.Entered++
+			if s.trace != nil {
+				s.note(index.StepNode, sub.key, int(sub.level), p.bound, 0)
+			}
+			p = s.descend(sub, centre)
+			if p.n == nil {
+				break
+			}
+		}
+		if p.n != nil && !s.scan(p, centre, q) {
+			return s.waiting(p.bound), false
+		}
+	}
+	return math.Inf(1), true
+}
+
+// descend returns the nearest child of n and leaves the others that matter on
+// the stack, the farthest first. Without any the node returned is nil.
+func (s *search) descend(n *node, centre sphere.Vec) pending {
+	limit := min(s.topk.Limit, beyond)
+	best := pending{bound: beyond}
+	base := len(s.stack)
+	for i := range n.box {
+		p := pending{chord2(&n.box[i], centre), n, i}
+		if p.bound > limit {
+			continue
+		}
+		if p.bound < best.bound {
+			p, best = best, p
+			if p.n == nil {
+				continue
+			}
+		}
+		s.stack = append(s.stack, p)
+		for j := len(s.stack) - 1; j > base && s.stack[j-1].bound < s.stack[j].bound; j-- {
+			s.stack[j-1], s.stack[j] = s.stack[j], s.stack[j-1]
+		}
+	}
+	return best
+}
+
+// chord2 is box.Chord2 without branches: of the distances to the two sides of a
+// slab at most one is positive.
+func chord2(b *sphere.Box, v sphere.Vec) float64 {
+	dx := slab(float64(b.Min[0])-v.X, v.X-float64(b.Max[0]))
+	dy := slab(float64(b.Min[1])-v.Y, v.Y-float64(b.Max[1]))
+	dz := slab(float64(b.Min[2])-v.Z, v.Z-float64(b.Max[2]))
+	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+}
+
+// slab returns max(0, a, b) where at most one of a and b is positive, or both
+// are the same.
+func slab(a, b float64) float64 {
+	x, y := math.Float64bits(a), math.Float64bits(b)
+	return math.Float64frombits(x&^uint64(int64(x)>>63) | y&^uint64(int64(y)>>63))
+}
+
+// waiting returns the least bound among the given one and the stack's.
+func (s *search) waiting(bound float64) float64 {
+	for i := range s.stack {
+		bound = min(bound, s.stack[i].bound)
+	}
+	return bound
+}
+
+// scan compares the points of a leaf or bucket. It returns false if the budget
+// does not last.
+func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
+	compared, ok := s.proof.Compared, true
+	if b := p.n.bucket[p.child]; b != nil {
+		if !s.spend(1) {
+			return false
+		}
+		s.proof.Entered++
+		ok = s.scanBucket(b, centre, q)
+	} else {
+		recs := p.n.leaf[p.child]
+		if len(recs) == 0 {
+			return true
+		}
+		if !s.spend(1 + len(recs)) {
+			return false
+		}
+		s.proof.Entered++
+		s.compare(recs, centre)
+	}
+	if s.trace != nil {
+		key, level := p.n.cell(p.child)
+		s.note(index.StepLeaf, key, level, p.bound, s.proof.Compared-compared)
+	}
+	return ok
+}
+
+func (s *search) compare(recs []record, centre sphere.Vec) {
+	s.proof.Compared += len(recs)
+	limit := s.topk.Limit
+	for i := range recs {
+		r := &recs[i]
+		if c2 := sphere.Chord2(centre, r.v); c2 <= limit {
+			s.topk.Offer(r.ref, c2, &r.v)
+			limit = s.topk.Limit
+		}
+	}
+}
+
+// scanBucket compares the points of a bucket. Those of one position are in the
+// order of the answer already, so that k of them are enough, and the place to
+// begin after is found by halving.
+func (s *search) scanBucket(b *bucket, centre sphere.Vec, q *index.Query) bool {
+	first := 0
+	if b.same && q.After != nil {
+		first = s.skip(len(b.chunks), b.chunks[0].recs[0].v, centre, q.After,
+			func(i int) index.Ref { c := b.chunks[i]; return c.recs[len(c.recs)-1].ref })
+	}
+	taken, of := 0, sphere.Vec{} // points of the position under way that were offered
+	for _, c := range b.chunks[first:] {
+		if chord2(&c.box, centre) > min(s.topk.Limit, beyond) {
+			continue
+		}
+		if !c.same {
+			if !s.spend(len(c.recs)) {
+				return false
+			}
+			s.compare(c.recs, centre)
+			continue
+		}
+		v := c.recs[0].v
+		if v != of {
+			taken, of = 0, v
+		}
+		from := 0
+		if q.After != nil {
+			from = s.skip(len(c.recs), v, centre, q.After, func(i int) index.Ref { return c.recs[i].ref })
+		}
+		c2 := sphere.Chord2(centre, v)
+		for i := from; i < len(c.recs) && taken < q.K && c2 <= s.topk.Limit; i++ {
+			if !s.spend(1) {
+				return false
+			}
+			s.proof.Compared++
+			if q.Filter == nil || q.Filter(c.recs[i].ref) {
+				s.topk.Offer(c.recs[i].ref, c2, &c.recs[i].v)
+				taken++
+			}
+		}
+		if b.same && taken >= q.K {
+			return true
+		}
+	}
+	return true
+}
+
+// skip returns the first of n points at v, given by their refs in order of id,
+// that follows the place after.
+func (s *search) skip(n int, v, centre sphere.Vec, after *index.After, ref func(int) index.Ref) int {
+	switch d := sphere.Distance(centre, v); {
+	case d < after.Distance:
+		return n
+	case d > after.Distance:
+		return 0
+	}
+	return sort.Search(n, func(i int) bool { return s.items.CompareID(ref(i), after.ID) > 0 })
+}
+
+// note records a step in the trace.
+func (s *search) note(kind index.StepKind, key uint64, level int, bound float64, points int) {
+	s.trace.Add(index.Step{
+		Kind:   kind,
+		Name:   quadkey(key, level),
+		Bounds: index.CellRect(key, 2*level),
+		Lower:  sphere.LowerDistance(bound),
+		Level:  level,
+		Points: points,
+	})
+}

@@ -1,0 +1,226 @@
+// Package quadtree is the adaptive spatial index: cells split where points are
+// dense and stay whole where there are none.
+//
+// A tree divides the Earth in longitude and latitude, two bits of index.ZKey a
+// level. A leaf that exceeds Options.MaxPointsPerNode splits; a node whose
+// points fit in one leaf again becomes one. Levels at which all points of a
+// node lie in one quadrant are skipped, so that two points a centimetre apart
+// cost one node, not thirty. At Options.MaxDepth there is no splitting: what
+// lies there, such as a million points at one position, is a bucket, kept in
+// order of (ZKey, id) in chunks.
+//
+// The shape of a tree is a function of its points and its options alone. A tree
+// that was built at once and one that grew and shrank to the same points are
+// equal, which Check verifies.
+//
+// Cells are made in degrees but never measured in degrees. Each node keeps the
+// tight box in space of the unit vectors of each child's points; the distance
+// to it is a true lower bound at the poles and across the antimeridian without
+// a case of their own, and it is a few subtractions.
+//
+// A version is immutable. Apply copies the nodes on the way to what it changes
+// and shares the rest. Points lie in leaves as records of 32 bytes without
+// pointers, so the garbage collector has a few nodes to look at, not the points.
+package quadtree
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// Defaults and limits of Options.
+const (
+	DefaultMaxPointsPerNode = 32
+	DefaultMaxDepth         = index.MaxBits / 2
+
+	maxPointsPerNodeLimit = 4096
+)
+
+// Options are the settings of a tree. The zero value asks for the defaults.
+type Options struct {
+	// MaxPointsPerNode is the number of points above which a leaf splits, from
+	// 1 to 4096. 0 is DefaultMaxPointsPerNode.
+	MaxPointsPerNode int
+	// MaxDepth is the number of splits from the root after which a leaf holds
+	// any number of points, from 1 to 32. 0 is DefaultMaxDepth.
+	MaxDepth int
+}
+
+// Validate returns an error that wraps index.ErrInvalid if a setting is out of
+// range.
+func (o Options) Validate() error {
+	if o.MaxPointsPerNode < 0 || o.MaxPointsPerNode > maxPointsPerNodeLimit {
+		return fmt.Errorf("%w: maximum points per node is %d, must be from 1 to %d (0 for the default)",
+			index.ErrInvalid, o.MaxPointsPerNode, maxPointsPerNodeLimit)
+	}
+	if o.MaxDepth < 0 || o.MaxDepth > DefaultMaxDepth {
+		return fmt.Errorf("%w: maximum depth is %d, must be from 1 to %d (0 for the default)",
+			index.ErrInvalid, o.MaxDepth, DefaultMaxDepth)
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxPointsPerNode == 0 {
+		o.MaxPointsPerNode = DefaultMaxPointsPerNode
+	}
+	if o.MaxDepth == 0 {
+		o.MaxDepth = DefaultMaxDepth
+	}
+	return o
+}
+
+// New returns a Builder of quadtrees.
+func New(opt Options) index.Builder {
+	return func(points []index.Point, items index.Items) (index.Index, error) {
+		if err := opt.Validate(); err != nil {
+			return nil, err
+		}
+		t, err := build(points, items, &lineage{Options: opt.withDefaults()})
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+}
+
+// lineage is what all versions that descend from one build share.
+type lineage struct {
+	Options
+	owners   atomic.Uint64 // the last owner tag given out; 0 is nobody's
+	searches sync.Pool     // of *search
+}
+
+// tree is one version.
+type tree struct {
+	*lineage
+	// top is the parent of the root, which is its child 0. So whatever the
+	// root is, a node, a leaf, a bucket or nothing, it is some node's child.
+	top *node
+}
+
+var _ index.Index = (*tree)(nil)
+
+// Len returns the number of points.
+func (t *tree) Len() int { return t.top.size(0) }
+
+// record is a point in a leaf.
+type record struct {
+	v   sphere.Vec
+	ref index.Ref
+}
+
+// node is an inner node with its four quadrants as children: 0 is south-west,
+// 1 north-west, 2 south-east, 3 north-east, the order of the Z-curve. A child is
+// a node, a leaf, a bucket or nothing. The boxes, which each visit reads, come
+// first and together.
+type node struct {
+	box    [4]sphere.Box // tight; sphere.EmptyBox where there is nothing
+	leaf   [4][]record
+	sub    [4]*node
+	bucket [4]*bucket
+
+	key   uint64 // the node's cell: the first 2*level bits of its points' ZKeys
+	owner uint64 // the batch that may edit this node in place
+	count int    // points below
+	level int8   // splits from the root; -1 for the parent of the root
+	mine  uint8  // bit i: the owner made leaf i as well
+}
+
+func newNode(key uint64, level int, owner uint64) *node {
+	n := &node{key: prefix(key, level), level: int8(level), owner: owner}
+	for i := range n.box {
+		n.box[i] = sphere.EmptyBox()
+	}
+	return n
+}
+
+// size returns the number of points in child i.
+func (n *node) size(i int) int {
+	switch {
+	case n.sub[i] != nil:
+		return n.sub[i].count
+	case n.bucket[i] != nil:
+		return n.bucket[i].count
+	}
+	return len(n.leaf[i])
+}
+
+// bounds returns the box of all children.
+func (n *node) bounds() sphere.Box {
+	b := n.box[0]
+	for i := 1; i < 4; i++ {
+		b.Union(n.box[i])
+	}
+	return b
+}
+
+// clear makes child i nothing.
+func (n *node) clear(i int) {
+	n.sub[i], n.bucket[i], n.leaf[i] = nil, nil, nil
+	n.box[i] = sphere.EmptyBox()
+	n.mine &^= 1 << i
+}
+
+// take makes child i of n what child j of o is.
+func (n *node) take(i int, o *node, j int) {
+	n.sub[i], n.bucket[i], n.leaf[i], n.box[i] = o.sub[j], o.bucket[j], o.leaf[j], o.box[j]
+	n.mine &^= 1 << i
+	if o.owner == n.owner && o.mine>>j&1 != 0 {
+		n.mine |= 1 << i
+	}
+}
+
+// cell returns the key and the level of child i's cell. Because levels without
+// a choice are skipped, a child that is a node may lie deeper.
+func (n *node) cell(i int) (key uint64, level int) {
+	if n.level < 0 {
+		return 0, 0
+	}
+	return n.key | uint64(i)<<(index.MaxBits-2-2*int(n.level)), int(n.level) + 1
+}
+
+// prefix returns the first 2*level bits of key.
+func prefix(key uint64, level int) uint64 {
+	return key >> (index.MaxBits - 2*level) << (index.MaxBits - 2*level)
+}
+
+// quadrant returns which child of a node at that level the key belongs to.
+func quadrant(key uint64, level int8) int {
+	return int(key >> (index.MaxBits - 2 - 2*int(level)) & 3)
+}
+
+// within reports whether the key lies in the cell.
+func within(key, cell uint64, level int) bool {
+	return index.CommonBits(key, cell) >= 2*level
+}
+
+// quadkey names a cell by its quadrants from the root down; the root is "".
+func quadkey(key uint64, level int) string {
+	var digits [DefaultMaxDepth]byte
+	for i := range level {
+		digits[i] = '0' + byte(quadrant(key, int8(i)))
+	}
+	return string(digits[:level])
+}
+
+// boxOf returns the tight box of the records.
+func boxOf(recs []record) sphere.Box {
+	b := sphere.EmptyBox()
+	if len(recs) == 0 {
+		return b
+	}
+	lo, hi := recs[0].v, recs[0].v
+	for i := 1; i < len(recs); i++ {
+		v := &recs[i].v
+		lo = sphere.Vec{X: min(lo.X, v.X), Y: min(lo.Y, v.Y), Z: min(lo.Z, v.Z)}
+		hi = sphere.Vec{X: max(hi.X, v.X), Y: max(hi.Y, v.Y), Z: max(hi.Z, v.Z)}
+	}
+	b.Extend(lo)
+	b.Extend(hi)
+	return b
+}
