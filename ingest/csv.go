@@ -1,0 +1,351 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+
+	"nearby/item"
+)
+
+// csvReader reads rows of CSV and of GeoNames dumps.
+type csvReader struct {
+	rec    records
+	info   Info
+	at     columns
+	props  []property
+	latin1 bool
+	comma  bool // decimal commas
+	buf    []byte
+	cell   []byte // a cell in UTF-8, when the file is not
+}
+
+// property is a column that goes into the properties.
+type property struct {
+	column int
+	member []byte // its name as it stands in the object: "name":
+}
+
+func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
+	info.Format = CSV
+	fill(src)
+	if opt.Columns == nil {
+		if err := fillLine(src); err != nil {
+			return nil, err
+		}
+	}
+	var s sample
+	if opt.Delimiter != 0 {
+		s = takeSample(src, byte(opt.Delimiter), true, opt.Columns)
+	} else {
+		s = sniffDelimiter(src, &opt)
+	}
+	return newTableReader(src, opt, info, s, true)
+}
+
+// fillLine reads until the window holds something to take for a header.
+func fillLine(src *source) error {
+	for {
+		w := bytes.TrimLeft(src.window(), "\r\n")
+		if bytes.IndexByte(w, '\n') >= 0 {
+			return nil
+		}
+		if src.more() {
+			continue
+		}
+		if src.full() {
+			return &HeaderError{Reason: fmt.Sprintf("the header is longer than the limit of %d bytes", src.limit)}
+		}
+		if err := src.failure(); err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(w)) == 0 {
+			return errEmpty()
+		}
+		return nil
+	}
+}
+
+// The columns of a GeoNames dump, which has no header.
+var geoNamesColumns = []string{
+	"geonameid", "name", "asciiname", "alternatenames", "latitude", "longitude",
+	"feature_class", "feature_code", "country", "cc2", "admin1", "admin2", "admin3", "admin4",
+	"population", "elevation", "dem", "timezone", "modification_date",
+}
+
+const (
+	geoNamesLat = 4
+	geoNamesLon = 5
+)
+
+func newGeoNamesReader(src *source, opt Options, info Info) (Reader, error) {
+	fill(src)
+	opt.Columns = geoNamesColumns
+	info.Format = GeoNames
+	return newTableReader(src, opt, info, takeSample(src, '\t', false, opt.Columns), false)
+}
+
+// newTableReader makes the reader once the delimiter is known.
+func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) (Reader, error) {
+	if len(src.window()) == 0 && !src.more() {
+		if err := src.failure(); err != nil {
+			return nil, err
+		}
+		return nil, errEmpty()
+	}
+	c := &csvReader{rec: records{src: src, delim: s.delim, quotes: quotes}, latin1: opt.Encoding == encLatin1}
+	header := opt.Columns
+	if header == nil {
+		if err := c.rec.next(); err != nil {
+			return nil, headerFailed(err)
+		}
+		header = decodeAll(texts(c.rec.cells), opt.Encoding)
+		if !validHeader(header) {
+			return nil, &HeaderError{Reason: "the header is not valid UTF-8", Hint: latin1Hint}
+		}
+	}
+	names, notes := uniqueNames(header)
+	at, err := resolve(names, &opt)
+	if err != nil {
+		return nil, err
+	}
+	c.at = at
+	if c.props, err = properties(names, at, &opt); err != nil {
+		return nil, err
+	}
+	c.comma = opt.DecimalComma
+	if at.wkt < 0 {
+		if !c.comma && commaDecimals(s, at) {
+			c.comma = true
+			notes = append(notes, "the coordinates have decimal commas")
+		}
+		if projected(s, at, c.comma) {
+			return nil, &HeaderError{
+				Reason:  fmt.Sprintf("%s and %s hold no degrees", quote(names[at.lat]), quote(names[at.lon])),
+				Columns: names, Hint: projectedHint,
+			}
+		}
+	}
+	if at.id < 0 {
+		notes = append(notes, "no id column: every row gets a new id, so loading the file again adds every row again; name one with --id")
+	}
+	info.Delimiter, info.DecimalComma, info.Columns, info.Notes = rune(s.delim), c.comma, names, notes
+	name := func(i int) string {
+		if i < 0 {
+			return ""
+		}
+		return names[i]
+	}
+	info.Lon, info.Lat, info.WKT, info.ID = name(at.lon), name(at.lat), name(at.wkt), name(at.id)
+	c.info = info
+	return c, nil
+}
+
+// headerFailed makes the errors of a header out of those of a record.
+func headerFailed(err error) error {
+	var r *RowError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errEmpty()
+	case errors.As(err, &r):
+		return &HeaderError{Reason: "the header cannot be read: " + r.Reason, Hint: r.Hint}
+	}
+	return err
+}
+
+// properties lists the columns that become properties.
+func properties(names []string, at columns, opt *Options) ([]property, error) {
+	wanted := make([]bool, len(names))
+	for i := range wanted {
+		wanted[i] = len(opt.Include) == 0 && i != at.lon && i != at.lat && i != at.wkt && i != at.id
+	}
+	for _, n := range opt.Include {
+		i, err := named(names, n, "include")
+		if err != nil {
+			return nil, err
+		}
+		wanted[i] = true
+	}
+	for _, n := range opt.Exclude {
+		i, err := named(names, n, "exclude")
+		if err != nil {
+			return nil, err
+		}
+		wanted[i] = false
+	}
+	var props []property
+	for i, n := range names {
+		if wanted[i] {
+			if strings.ContainsRune(n, 0) {
+				return nil, &HeaderError{Reason: "a column's name holds the NUL character", Columns: names}
+			}
+			props = append(props, property{i, append(appendString(nil, []byte(n)), ':')})
+		}
+	}
+	return slices.Clip(props), nil
+}
+
+func (c *csvReader) Info() Info { return c.info }
+
+// Next implements Reader.
+func (c *csvReader) Next(row *Row) error {
+	if err := c.rec.next(); err != nil {
+		return err
+	}
+	*row = Row{Line: c.rec.line}
+	cells := c.rec.cells
+	if len(cells) != len(c.info.Columns) {
+		return c.ragged(cells)
+	}
+	if !c.latin1 {
+		for i, cell := range cells {
+			if !utf8.Valid(cell) {
+				return &RowError{Line: row.Line, ID: c.idText(cells), Field: c.info.Columns[i], Got: item.Shorten(string(cell)), Reason: "must be valid UTF-8", Hint: latin1Hint}
+			}
+		}
+	}
+	lon, lat, err := c.position(cells)
+	if err != nil {
+		return c.badPosition(cells, err)
+	}
+	row.Item.Lon, row.Item.Lat = lon, lat
+	if id := c.id(cells); len(id) > 0 {
+		row.Item.ID = string(id)
+		if err := item.CheckID(row.Item.ID); err != nil {
+			return rowError(row.Line, row.Item.ID, err)
+		}
+	}
+	return c.appendProperties(row, cells)
+}
+
+func (c *csvReader) ragged(cells [][]byte) error {
+	than := "short"
+	if len(cells) > len(c.info.Columns) {
+		than = "long"
+	}
+	return &RowError{Line: c.rec.line, ID: c.idText(cells), Field: "row",
+		Reason: fmt.Sprintf("is too %s: %d cells, the header has %d", than, len(cells), len(c.info.Columns))}
+}
+
+// id is the id's cell, in UTF-8; empty if there is none.
+func (c *csvReader) id(cells [][]byte) []byte {
+	if c.at.id < 0 || c.at.id >= len(cells) {
+		return nil
+	}
+	return c.text(cells[c.at.id])
+}
+
+func (c *csvReader) idText(cells [][]byte) string { return item.Shorten(string(c.id(cells))) }
+
+// text gives a cell in UTF-8, valid until the next call.
+func (c *csvReader) text(cell []byte) []byte {
+	if !c.latin1 {
+		return cell
+	}
+	c.cell = appendLatin1(c.cell[:0], cell)
+	return c.cell
+}
+
+func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {
+	if c.at.wkt >= 0 {
+		return parseWKT(string(cells[c.at.wkt]))
+	}
+	lonCell, latCell := cells[c.at.lon], cells[c.at.lat]
+	lon, ok1 := parseCell(lonCell, c.comma)
+	lat, ok2 := parseCell(latCell, c.comma)
+	if ok1 && ok2 {
+		return lon, lat, item.CheckPosition(lon, lat)
+	}
+	// One of them is no number. A good one is replaced by 0, for the other
+	// is to be named as it stands in the file.
+	lonText, latText := trimmed(lonCell), trimmed(latCell)
+	if ok1 {
+		lonText = "0"
+	}
+	if ok2 {
+		latText = "0"
+	}
+	_, _, err = item.ParsePosition(lonText, latText)
+	if err == nil { // the grammars of parseCell and ParsePosition differ by the decimal comma only
+		err = &item.FieldError{Field: "lat", Got: latText, Reason: "must be a decimal number with a comma"}
+	}
+	return 0, 0, err
+}
+
+func trimmed(cell []byte) string { return string(bytes.Trim(cell, " \t")) }
+
+// parseCell reads a coordinate.
+func parseCell(cell []byte, decimalComma bool) (float64, bool) {
+	for len(cell) > 0 && (cell[0] == ' ' || cell[0] == '\t') {
+		cell = cell[1:]
+	}
+	for n := len(cell); n > 0 && (cell[n-1] == ' ' || cell[n-1] == '\t'); n-- {
+		cell = cell[:n-1]
+	}
+	if decimalComma {
+		if i := bytes.IndexByte(cell, ','); i >= 0 {
+			return item.ParseNumber(string(cell[:i]) + "." + string(cell[i+1:]))
+		}
+	}
+	return item.ParseNumber(string(cell))
+}
+
+// badPosition adds what the file knows to the error of a position.
+func (c *csvReader) badPosition(cells [][]byte, err error) error {
+	e := rowError(c.rec.line, c.idText(cells), err)
+	if e.Hint == "" && c.at.wkt < 0 {
+		lon, _ := parseCell(cells[c.at.lon], c.comma)
+		lat, _ := parseCell(cells[c.at.lat], c.comma)
+		before, after, isPair := strings.Cut(e.Got, ",")
+		switch {
+		case farOut(lon, lat):
+			e.Hint = projectedHint
+		case isPair && !c.comma && plainNumber([]byte(before+".0")) && digits([]byte(after)) == len(after):
+			e.Hint = decimalCommaHint
+		}
+	}
+	return e
+}
+
+// appendProperties builds the properties of row out of its cells.
+func (c *csvReader) appendProperties(row *Row, cells [][]byte) error {
+	buf := append(c.buf[:0], '{')
+	for _, p := range c.props {
+		cell := cells[p.column]
+		if len(cell) == 0 {
+			continue
+		}
+		if bytes.IndexByte(cell, 0) >= 0 {
+			return &RowError{Line: row.Line, ID: row.Item.ID, Field: c.info.Columns[p.column], Got: item.Shorten(string(cell)), Reason: "must not contain the NUL character"}
+		}
+		buf = append(buf, p.member...)
+		buf = append(appendCell(buf, c.text(cell)), ',')
+	}
+	c.buf = buf
+	if len(buf) == 1 {
+		return nil // no properties at all
+	}
+	buf[len(buf)-1] = '}'
+	if len(buf) > item.MaxPropertiesBytes {
+		return &RowError{Line: row.Line, ID: row.Item.ID, Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", item.MaxPropertiesBytes, len(buf))}
+	}
+	row.Item.Properties = buf
+	return nil
+}
+
+func appendLatin1(dst, src []byte) []byte {
+	for _, b := range src {
+		if b < utf8.RuneSelf {
+			dst = append(dst, b)
+		} else {
+			dst = utf8.AppendRune(dst, charmap.Windows1252.DecodeByte(b))
+		}
+	}
+	return dst
+}

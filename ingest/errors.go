@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"nearby/item"
+)
+
+// ErrTooLarge is returned when a gzipped stream unpacks to more than
+// Options.MaxDecodedBytes.
+var ErrTooLarge = errors.New("ingest: the unpacked file is larger than allowed")
+
+// RowError says why one row was rejected. The rows after it can be read.
+type RowError struct {
+	Line   int    // physical line, from 1
+	ID     string // id of the row, if it was readable
+	Field  string // "lat", "id", "geometry", a column's name, or "row" for all of it
+	Got    string // what came, shortened
+	Reason string // what was expected
+	Hint   string // optional: what may have been meant
+}
+
+func (e *RowError) Error() string {
+	f := item.FieldError{Field: e.Field, Got: e.Got, Reason: e.Reason, Hint: e.Hint}
+	if e.ID == "" {
+		return fmt.Sprintf("line %d: %s", e.Line, f.Error())
+	}
+	return fmt.Sprintf("line %d (id %s): %s", e.Line, item.Shorten(e.ID), f.Error())
+}
+
+// HeaderError says why a file, or a set of options, was refused before any
+// row was read.
+type HeaderError struct {
+	Reason    string   // a sentence without a full stop
+	Columns   []string // columns found, if the file has columns
+	LookedFor []string // names that would have done
+	Flags     []string // flags of the command line that decide, without dashes
+	Hint      string   // optional: what may have been meant
+}
+
+func (e *HeaderError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Reason)
+	list := func(label string, names []string) {
+		if len(names) > 0 {
+			fmt.Fprintf(&b, "; %s: %s", label, strings.Join(firstOf(names, 64), ", "))
+		}
+	}
+	list("columns found", e.Columns)
+	list("looked for", e.LookedFor)
+	if len(e.Flags) > 0 {
+		b.WriteString("; decide with")
+		for _, f := range e.Flags {
+			b.WriteString(" --" + f + " NAME")
+		}
+	}
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	return b.String()
+}
+
+// SyntaxError says that the stream cannot be followed any further: the rows
+// before Line were good, what comes after cannot be told apart.
+type SyntaxError struct {
+	Line   int
+	Reason string
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+
+const (
+	projectedHint    = "projected coordinates? they must be degrees of longitude and latitude, WGS 84"
+	latin1Hint       = "a Latin-1 file? read it with --encoding latin1"
+	decimalCommaHint = "a decimal comma? read it with --decimal-comma"
+)
+
+// rowError puts a line and an id to err, which comes from a check of package
+// item.
+func rowError(line int, id string, err error) *RowError {
+	e := &RowError{Line: line, ID: item.Shorten(id), Field: "row", Reason: err.Error()}
+	var f *item.FieldError
+	if errors.As(err, &f) {
+		e.Field, e.Got, e.Reason, e.Hint = f.Field, f.Got, f.Reason, f.Hint
+	}
+	if e.Field == "id" {
+		e.ID = "" // it is the id that is wrong; Got has it
+	}
+	return e
+}
+
+// farOut reports whether a pair of numbers is so far from being degrees that
+// it can only be metres or feet of a map projection.
+func farOut(lon, lat float64) bool { return math.Abs(lon) > 360 && math.Abs(lat) > 180 }
+
+func quote(s string) string { return strconv.Quote(item.Shorten(s)) }
+
+// firstOf keeps a list in a message readable.
+func firstOf(names []string, n int) []string {
+	if len(names) <= n {
+		return names
+	}
+	return append(names[:n:n], fmt.Sprintf("and %d more", len(names)-n))
+}

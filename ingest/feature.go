@@ -1,0 +1,314 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/item"
+)
+
+// DecodeFeature reads one GeoJSON Feature (RFC 7946) whose geometry is a
+// Point. It is strict: every member must be known (type, id, geometry,
+// properties, bbox, links), none may come twice, the coordinates must be two
+// or three numbers in range. Dropped are the height, bbox and links. A numeric
+// id becomes its text; a Feature without id gives an item with an empty ID;
+// properties may be missing or null. Its errors are *item.FieldError; the item
+// then has its ID, if that was readable.
+func DecodeFeature(data []byte) (item.Item, error) {
+	var it item.Item
+	var d objectDecoder
+	err := d.feature(data, &it)
+	return it, err
+}
+
+// objectDecoder decodes Features and plain objects, reusing its buffers.
+type objectDecoder struct {
+	dec      jsontext.Decoder
+	text     []byte // an unquoted name or string
+	coords   []byte // coordinates of a geometry, raw
+	geomType string
+	props    []byte
+	lon, lat string // names of the members of plain objects; empty: by convention
+	id       string
+}
+
+// feature decodes a Feature. The first fault that leaves the JSON readable is
+// kept while the rest is read, so that the error can be put to an id.
+func (o *objectDecoder) feature(data []byte, it *item.Item) error {
+	var first error
+	keep := func(err error) {
+		if first == nil {
+			first = err
+		}
+	}
+	var hasType, hasGeometry bool
+	err := o.object(data, "feature", func(name string) error {
+		switch name {
+		case "type":
+			hasType = true
+			v, err := o.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			if string(v) != `"Feature"` && !o.unquotesTo(v, typeFeature) {
+				keep(fieldError("type", v, "must be \"Feature\"", ""))
+			}
+		case "id":
+			v, err := o.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			id, err := o.identifier(v)
+			if err != nil {
+				keep(err)
+			}
+			it.ID = id
+		case "geometry":
+			hasGeometry = true
+			fault, err := o.point(it)
+			if err != nil {
+				return err
+			}
+			if fault != nil {
+				keep(fault)
+			}
+		case "properties":
+			v, err := o.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			if it.Properties, err = item.CompactProperties(v); err != nil {
+				keep(err)
+			}
+		case "bbox", "links":
+			return o.dec.SkipValue()
+		default:
+			keep(&item.FieldError{Field: item.Shorten(name), Reason: "is not a member of a Feature", Hint: "attributes belong in properties"})
+			return o.dec.SkipValue()
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case first != nil:
+		return first
+	case !hasType:
+		return &item.FieldError{Field: "type", Reason: "is missing, must be \"Feature\""}
+	case !hasGeometry:
+		return &item.FieldError{Field: "geometry", Reason: "is missing, must be a Point"}
+	}
+	return nil
+}
+
+// object walks over the members of the one JSON object in data. member must
+// read the value; its errors are those of the decoder.
+func (o *objectDecoder) object(data []byte, what string, member func(name string) error) error {
+	o.dec.Reset(bytes.NewBuffer(data))
+	if o.dec.PeekKind() != '{' {
+		if _, err := o.dec.ReadValue(); err != nil {
+			return syntaxError(what, data, err)
+		}
+		return fieldError(what, data, "must be a JSON object", "")
+	}
+	if _, err := o.dec.ReadToken(); err != nil {
+		return syntaxError(what, data, err)
+	}
+	for {
+		name, err := o.dec.ReadToken()
+		if err != nil {
+			return syntaxError(what, data, err)
+		}
+		if name.Kind() == '}' {
+			break
+		}
+		if err := member(name.String()); err != nil {
+			return syntaxError(what, data, err)
+		}
+	}
+	if _, err := o.dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return fieldError(what, data, "must be one JSON object with nothing after it", "")
+	}
+	return nil
+}
+
+// identifier makes the id of a string or a number.
+func (o *objectDecoder) identifier(v jsontext.Value) (string, error) {
+	id := ""
+	switch v.Kind() {
+	case '"':
+		var err error
+		if o.text, err = jsontext.AppendUnquote(o.text[:0], v); err != nil {
+			return "", fieldError("id", v, "must be a valid string", "")
+		}
+		id = string(o.text)
+	case '0':
+		id = canonicalNumber(string(v))
+	default:
+		return "", fieldError("id", v, "must be a string or a number", "")
+	}
+	if err := item.CheckID(id); err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
+// canonicalNumber writes a JSON number that serves as an id in the one way
+// that all its spellings share: 7, 7.0 and 70e-1 are all 7. The digits of a
+// whole number are kept, however many.
+func canonicalNumber(text string) string {
+	if digits([]byte(strings.TrimPrefix(text, "-"))) == len(strings.TrimPrefix(text, "-")) {
+		if text == "-0" {
+			return "0"
+		}
+		return text
+	}
+	const exact = 1 << 53
+	v, ok := item.ParseNumber(text)
+	switch {
+	case !ok:
+		return text
+	case v == math.Trunc(v) && math.Abs(v) < exact:
+		return strconv.FormatInt(int64(v), 10)
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// point reads the value of a geometry into it. fault is what is wrong with a
+// geometry that is JSON; err is an error of the decoder.
+func (o *objectDecoder) point(it *item.Item) (fault, err error) {
+	if o.dec.PeekKind() != '{' {
+		v, err := o.dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		return fieldError("geometry", v, "must be a Point", ""), nil
+	}
+	if _, err := o.dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	o.geomType, o.coords = "", o.coords[:0]
+	for {
+		tok, err := o.dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		if tok.Kind() == '}' {
+			break
+		}
+		switch name := tok.String(); name {
+		case "type":
+			v, err := o.dec.ReadValue()
+			if err != nil {
+				return nil, err
+			}
+			if o.text, err = jsontext.AppendUnquote(o.text[:0], v); err != nil {
+				o.text = append(o.text[:0], v...)
+			}
+			o.geomType = string(o.text)
+		case "coordinates":
+			v, err := o.dec.ReadValue()
+			if err != nil {
+				return nil, err
+			}
+			o.coords = append(o.coords[:0], v...)
+		case "bbox", "geometries":
+			if err := o.dec.SkipValue(); err != nil {
+				return nil, err
+			}
+		default:
+			fault = &item.FieldError{Field: "geometry", Got: item.Shorten(name), Reason: "has a member that is not one of a Point"}
+			if err := o.dec.SkipValue(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	switch {
+	case o.geomType == "":
+		return &item.FieldError{Field: "geometry", Reason: "has no type, must be a Point"}, nil
+	case o.geomType != "Point":
+		return &item.FieldError{Field: "geometry", Got: item.Shorten(o.geomType), Reason: "must be a Point"}, nil
+	case fault != nil:
+		return fault, nil
+	}
+	return o.coordinates(it), nil
+}
+
+// coordinates reads the position [lon, lat] or [lon, lat, height]. The text is
+// known to be JSON, so that cutting at commas cannot go wrong unseen: a piece
+// of anything but a number is no number.
+func (o *objectDecoder) coordinates(it *item.Item) error {
+	fail := func(reason string) error { return fieldError("geometry", o.coords, reason, "") }
+	raw := o.coords
+	if len(raw) == 0 {
+		return fail("has no coordinates")
+	}
+	const reason = "coordinates must be [longitude, latitude] in decimal numbers"
+	if raw[0] != '[' {
+		return fail(reason)
+	}
+	raw = raw[1 : len(raw)-1]
+	var at [3]float64
+	n := 0
+	for more := true; more; n++ {
+		var piece []byte
+		piece, raw, more = bytes.Cut(raw, []byte{','})
+		if n == len(at) {
+			return fail(reason)
+		}
+		v, ok := item.ParseNumber(string(bytes.TrimSpace(piece)))
+		if !ok {
+			return fail(reason)
+		}
+		at[n] = v
+	}
+	if n < 2 {
+		return fail(reason)
+	}
+	it.Lon, it.Lat = at[0], at[1]
+	return checkPosition(it.Lon, it.Lat)
+}
+
+// checkPosition is item.CheckPosition with a hint for metres.
+func checkPosition(lon, lat float64) error {
+	err := item.CheckPosition(lon, lat)
+	var f *item.FieldError
+	if errors.As(err, &f) && f.Hint == "" && farOut(lon, lat) {
+		f.Hint = projectedHint
+	}
+	return err
+}
+
+func (o *objectDecoder) unquotesTo(v jsontext.Value, want string) bool {
+	var err error
+	o.text, err = jsontext.AppendUnquote(o.text[:0], v)
+	return err == nil && string(o.text) == want
+}
+
+func fieldError(field string, got []byte, reason, hint string) error {
+	return &item.FieldError{Field: field, Got: item.Shorten(string(bytes.TrimSpace(got[:min(len(got), 100)]))), Reason: reason, Hint: hint}
+}
+
+// syntaxError says why data is no JSON. An error that is one of a field
+// already stays.
+func syntaxError(field string, data []byte, err error) error {
+	var f *item.FieldError
+	if errors.As(err, &f) {
+		return f
+	}
+	reason := err.Error()
+	var s *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		reason = "it ends too early"
+	case errors.As(err, &s) && s.Err != nil:
+		reason = s.Err.Error() + " at byte " + strconv.FormatInt(s.ByteOffset, 10)
+	}
+	return fieldError(field, data, "must be valid JSON: "+reason, "")
+}

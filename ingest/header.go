@@ -1,0 +1,246 @@
+package ingest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// columns are the offsets of the columns that are not properties; -1: none.
+type columns struct{ lon, lat, wkt, id int }
+
+// A rung is one convention for naming coordinates. The rungs are tried from
+// the top; the first on which both axes have a column decides, so that a file
+// with lat, lon, x and y is read by lat and lon, and one with latitude_deg and
+// dme_latitude_deg by latitude_deg. Two candidates for an axis on the deciding
+// rung are a question to the user, not a guess.
+type rung struct {
+	lon, lat func(name string) bool
+}
+
+var (
+	lonNames = []string{"lon", "lng", "long", "longitude"}
+	latNames = []string{"lat", "latitude"}
+	wktNames = []string{"wkt", "geom", "geometry", "the_geom"}
+	// idNames is a ladder too: the first name that a column has is the id.
+	idNames = []string{"id", "geonameid", "uuid"}
+)
+
+// ladder returns the rungs. WKT columns have their place between plane and
+// words; see resolve.
+func ladder() (plane, words []rung) {
+	exact := func(names ...string) func(string) bool {
+		return func(name string) bool { return slices.Contains(names, strings.ToLower(name)) }
+	}
+	first := func(names []string) func(string) bool {
+		return func(name string) bool { w := splitWords(name); return len(w) > 0 && slices.Contains(names, w[0]) }
+	}
+	last := func(names []string) func(string) bool {
+		return func(name string) bool {
+			w := splitWords(name)
+			return len(w) > 0 && slices.Contains(names, w[len(w)-1])
+		}
+	}
+	plane = []rung{
+		{exact(lonNames...), exact(latNames...)},
+		{exact("decimallongitude", "decimal_longitude"), exact("decimallatitude", "decimal_latitude")}, // Darwin Core
+		{exact("x"), exact("y")},
+	}
+	words = []rung{
+		{first(lonNames), first(latNames)}, // longitude_deg
+		{last(lonNames), last(latNames)},   // pickup_lon, pickupLongitude
+	}
+	return plane, words
+}
+
+func lookedFor() []string {
+	return []string{"lat", "latitude", "y", "*_lat", "lat_*", "with", "lon", "lng", "long", "longitude", "x", "*_lon", "lon_*", "or", "wkt", "geom", "geometry", "the_geom"}
+}
+
+// resolve finds the columns among names, by the options or by the ladder.
+func resolve(names []string, opt *Options) (columns, error) {
+	c := columns{lon: -1, lat: -1, wkt: -1, id: -1}
+	var err error
+	if c.id, err = resolveID(names, opt.ID); err != nil {
+		return c, err
+	}
+	if opt.WKT != "" {
+		c.wkt, err = named(names, opt.WKT, "wkt")
+		return c, err
+	}
+	if opt.Lon != "" {
+		if c.lon, err = named(names, opt.Lon, "lon"); err != nil {
+			return c, err
+		}
+	}
+	if opt.Lat != "" {
+		if c.lat, err = named(names, opt.Lat, "lat"); err != nil {
+			return c, err
+		}
+	}
+	if c.lon >= 0 && c.lat >= 0 {
+		if c.lon == c.lat {
+			return c, &HeaderError{Reason: "longitude and latitude cannot be the same column " + quote(names[c.lon]), Columns: names, Flags: []string{"lat", "lon"}}
+		}
+		return c, nil
+	}
+	plane, words := ladder()
+	if found, err := climb(names, plane, &c); found || err != nil {
+		return c, err
+	}
+	if opt.Lon == "" && opt.Lat == "" {
+		switch geoms := matching(names, func(n string) bool { return slices.Contains(wktNames, strings.ToLower(n)) }); len(geoms) {
+		case 0:
+		case 1:
+			c.wkt = geoms[0]
+			return c, nil
+		default:
+			return c, ambiguous(names, geoms, "the geometry", "wkt")
+		}
+	}
+	if found, err := climb(names, words, &c); found || err != nil {
+		return c, err
+	}
+	return c, &HeaderError{Reason: "no columns with coordinates", Columns: names, LookedFor: lookedFor(), Flags: []string{"lat", "lon"}, Hint: noHeaderHint(names)}
+}
+
+// climb looks for the axes that c lacks, rung by rung.
+func climb(names []string, rungs []rung, c *columns) (found bool, err error) {
+	for _, r := range rungs {
+		lons, lats := []int{c.lon}, []int{c.lat}
+		if c.lon < 0 {
+			lons = matching(names, r.lon)
+		}
+		if c.lat < 0 {
+			lats = matching(names, r.lat)
+		}
+		if len(lons) == 0 || len(lats) == 0 {
+			continue
+		}
+		if len(lats) > 1 {
+			return false, ambiguous(names, lats, "the latitude", "lat")
+		}
+		if len(lons) > 1 {
+			return false, ambiguous(names, lons, "the longitude", "lon")
+		}
+		c.lon, c.lat = lons[0], lats[0]
+		return true, nil
+	}
+	return false, nil
+}
+
+func resolveID(names []string, override string) (int, error) {
+	if override != "" {
+		return named(names, override, "id")
+	}
+	for _, want := range idNames {
+		switch ids := matching(names, func(n string) bool { return strings.EqualFold(n, want) }); len(ids) {
+		case 0:
+		case 1:
+			return ids[0], nil
+		default:
+			return -1, ambiguous(names, ids, "the id", "id")
+		}
+	}
+	return -1, nil
+}
+
+// named finds the column that the user named: as spelt, else without regard to
+// case.
+func named(names []string, name, flag string) (int, error) {
+	if i := slices.Index(names, name); i >= 0 {
+		return i, nil
+	}
+	folded := matching(names, func(n string) bool { return strings.EqualFold(n, name) })
+	switch len(folded) {
+	case 1:
+		return folded[0], nil
+	case 0:
+		return -1, &HeaderError{Reason: fmt.Sprintf("no column %s, asked for by --%s", quote(name), flag), Columns: names, Flags: []string{flag}}
+	}
+	return -1, ambiguous(names, folded, "the column "+quote(name), flag)
+}
+
+func matching(names []string, fits func(string) bool) []int {
+	var at []int
+	for i, n := range names {
+		if fits(n) {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+func ambiguous(names []string, at []int, what, flag string) error {
+	fit := make([]string, len(at))
+	for i, a := range at {
+		fit[i] = names[a]
+	}
+	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, strings.Join(firstOf(fit, 16), ", ")), Columns: names, Flags: []string{flag}}
+}
+
+// splitWords cuts a column's name into lower-case words: pickup_lat and
+// pickupLat both give pickup, lat.
+func splitWords(name string) []string {
+	var words []string
+	var word strings.Builder
+	flush := func() {
+		if word.Len() > 0 {
+			words = append(words, strings.ToLower(word.String()))
+			word.Reset()
+		}
+	}
+	lower := false
+	for _, r := range name {
+		letter := unicode.IsLetter(r) || unicode.IsDigit(r)
+		if !letter || (lower && unicode.IsUpper(r)) {
+			flush()
+		}
+		if letter {
+			word.WriteRune(r)
+		}
+		lower = unicode.IsLower(r)
+	}
+	flush()
+	return words
+}
+
+func noHeaderHint(names []string) string {
+	for _, n := range names {
+		if n != "" && strings.Trim(n, "+-0123456789.") == "" {
+			return "no header line? name the columns with --columns"
+		}
+	}
+	return ""
+}
+
+// uniqueNames prepares a header for use: blanks round names are dropped, an
+// unnamed column is called by its number, a repeated name gets a number, for
+// the members of a JSON object must differ.
+func uniqueNames(header []string) (names, notes []string) {
+	names = make([]string, len(header))
+	taken := make(map[string]bool, len(header))
+	next := make(map[string]int)
+	for i, h := range header {
+		name := strings.Trim(h, " \t")
+		if name == "" {
+			name = fmt.Sprintf("column_%d", i+1)
+		}
+		unique := name
+		if taken[name] {
+			n := max(next[name], 2)
+			for taken[fmt.Sprintf("%s_%d", name, n)] {
+				n++
+			}
+			unique = fmt.Sprintf("%s_%d", name, n)
+			next[name] = n + 1
+		}
+		taken[unique] = true
+		names[i] = unique
+		if unique != h && unique != strings.Trim(h, " \t") && len(notes) < 16 {
+			notes = append(notes, fmt.Sprintf("column %d is called %s", i+1, quote(unique)))
+		}
+	}
+	return names, notes
+}

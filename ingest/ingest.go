@@ -1,0 +1,192 @@
+// Package ingest turns files of places into streams of items.
+//
+// It reads CSV and its relatives (comma, semicolon, tab and pipe), the dump
+// layout of GeoNames, GeoJSON FeatureCollections, GeoJSON text sequences and
+// newline-delimited JSON, each of them plain or gzipped. [Open] looks at the
+// first bytes only; after that every row costs what the row costs, whatever
+// the size of the file: memory is bounded by [Options.MaxLineBytes].
+//
+// A file may be bad in two ways. If nothing sensible can be made of it (no
+// coordinate columns, projected coordinates, an empty file), Open refuses it
+// with a [*HeaderError] before a single row was given out. If a row is bad,
+// Next answers with a [*RowError] that names the line, the field, what came
+// and what was expected, and the rows after it are read as if nothing had
+// happened.
+//
+// # How a CSV cell becomes a property
+//
+// Every column but the id and the coordinates becomes a property, in the order
+// of the file. A cell holding exactly true or false becomes that. A cell
+// holding a plain decimal number that survives the trip through a float64 (no
+// plus sign, no leading zeros, no exponent, at most 15 digits before the point
+// and 17 in all) becomes a number with the same digits. Everything else stays a
+// string, byte for byte: the postcode 01234, the telephone number +49 228, the
+// barcode of 20 digits. An empty cell leaves the property out. Formulas are
+// text.
+//
+// # Blanks
+//
+// Spaces and tabs round a number in a coordinate column, and round a column's
+// name, are dropped; all other cells keep theirs. An empty coordinate is an
+// error, never zero.
+package ingest
+
+import (
+	"io"
+
+	"nearby/item"
+)
+
+// Format names a file format.
+type Format string
+
+// The formats that can be read. Auto finds out from the first bytes.
+const (
+	Auto       Format = ""
+	CSV        Format = "csv"         // with a header line, or Options.Columns
+	GeoNames   Format = "geonames"    // 19 columns between tabs, no header, no quoting
+	GeoJSON    Format = "geojson"     // a FeatureCollection, or one Feature
+	GeoJSONSeq Format = "geojson-seq" // RFC 8142: Features separated by RS or line feeds
+	NDJSON     Format = "ndjson"      // one Feature or plain object a line
+)
+
+// DefaultMaxLineBytes bounds a row when Options.MaxLineBytes is 0.
+const DefaultMaxLineBytes = 1 << 20
+
+// Options tell Open what it cannot find out, or must not guess. The zero value
+// finds out everything.
+type Options struct {
+	Format Format
+
+	// Names of the columns, or of the members of plain JSON objects, that
+	// hold the longitude, the latitude and the id; WKT names a column of
+	// points in well-known text. Empty: found by convention.
+	Lon, Lat, ID, WKT string
+
+	// Columns names the columns of a CSV file that has no header line.
+	Columns []string
+
+	Delimiter    rune // between CSV cells; 0: found
+	DecimalComma bool // coordinates of a CSV file are written 50,9375; found too where it is certain
+
+	// Encoding is "utf-8" (the default) or "latin1", which is read as
+	// Windows-1252, its superset, as browsers do. It applies to CSV.
+	Encoding string
+
+	// Include and Exclude choose the CSV columns that become properties, by
+	// name; no Include means all. They may not be given with JSON formats.
+	Include, Exclude []string
+
+	// MaxLineBytes bounds a row: a CSV record with all its lines, a Feature,
+	// a line of NDJSON. A longer row is rejected. 0: DefaultMaxLineBytes.
+	MaxLineBytes int
+
+	// MaxDecodedBytes bounds what may come out of a gzipped stream, so that
+	// a small body cannot unpack without end. 0: no bound.
+	MaxDecodedBytes int64
+}
+
+// Row is one item and where it came from.
+type Row struct {
+	Line int // physical line on which the record starts, from 1
+
+	// Item has no ID if the row had none. Its Properties are valid only
+	// until the next call of Next.
+	Item item.Item
+}
+
+// Reader is a stream of rows.
+type Reader interface {
+	// Next reads the next row. It returns nil with *row filled; io.EOF at
+	// the end; a *RowError if the row is rejected, after which Next can be
+	// called again; any other error ends the stream for good.
+	Next(row *Row) error
+
+	// Info says how the file is being read.
+	Info() Info
+}
+
+// Info is what Open found out, for people to see.
+type Info struct {
+	Format       Format
+	Gzip         bool
+	Encoding     string   // "utf-8" or "latin1"
+	Delimiter    rune     // CSV only
+	DecimalComma bool     // CSV only
+	Columns      []string // CSV only: all columns, as the properties call them
+	Lon, Lat     string   // CSV only: columns of the coordinates, or
+	WKT          string   // the column of points
+	ID           string   // CSV only: empty if no column is the id
+	Notes        []string // sentences about choices that the user may want to know of
+}
+
+// Open starts to read r. It reads ahead no further than it must to know the
+// format and the header. Its errors are *HeaderError if the file cannot be
+// used, or those of r.
+func Open(r io.Reader, opt Options) (Reader, error) {
+	if opt.MaxLineBytes <= 0 {
+		opt.MaxLineBytes = DefaultMaxLineBytes
+	}
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	src, zipped, err := openSource(r, opt)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Format == Auto {
+		if opt.Format, err = sniffFormat(src); err != nil {
+			return nil, err
+		}
+		if opt.Format == CSV && opt.Columns == nil && opt.Delimiter == 0 && looksLikeGeoNames(src) {
+			opt.Format = GeoNames
+		}
+	}
+	info := Info{Format: opt.Format, Gzip: zipped, Encoding: opt.Encoding}
+	switch opt.Format {
+	case GeoNames:
+		return newGeoNamesReader(src, opt, info)
+	case GeoJSON:
+		return newCollectionReader(src, info)
+	case GeoJSONSeq, NDJSON:
+		return newLinesReader(src, opt, info)
+	default:
+		return newCSVReader(src, opt, info)
+	}
+}
+
+// check reports options that contradict each other, and sets the defaults.
+func (o *Options) check() error {
+	switch o.Format {
+	case Auto, CSV, GeoNames, GeoJSON, GeoJSONSeq, NDJSON:
+	default:
+		return &HeaderError{Reason: "unknown format " + quote(string(o.Format)), Hint: "one of csv, geonames, geojson, geojson-seq, ndjson"}
+	}
+	switch o.Encoding {
+	case "", "utf-8", "utf8", "UTF-8":
+		o.Encoding = encUTF8
+	case "latin1", "latin-1", "iso-8859-1", "windows-1252":
+		o.Encoding = encLatin1
+	default:
+		return &HeaderError{Reason: "unknown encoding " + quote(o.Encoding), Hint: "one of utf-8, latin1"}
+	}
+	if d := o.Delimiter; d != 0 && (d >= 0x80 || d == '"' || d == '\n' || d == '\r') {
+		return &HeaderError{Reason: "the delimiter must be one ASCII character other than a quote or a line end, not " + quote(string(d))}
+	}
+	json := o.Format == GeoJSON || o.Format == GeoJSONSeq || o.Format == NDJSON
+	if json && (len(o.Include) > 0 || len(o.Exclude) > 0) {
+		return &HeaderError{Reason: "columns can be included and excluded for CSV only"}
+	}
+	if json && o.WKT != "" {
+		return &HeaderError{Reason: "a WKT column can be named for CSV only"}
+	}
+	if o.WKT != "" && (o.Lon != "" || o.Lat != "") {
+		return &HeaderError{Reason: "the coordinates are either in one WKT column or in a longitude and a latitude column, not in both"}
+	}
+	return nil
+}
+
+const (
+	encUTF8   = "utf-8"
+	encLatin1 = "latin1"
+)

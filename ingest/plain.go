@@ -1,0 +1,127 @@
+package ingest
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/item"
+)
+
+// featureOrPlain decodes a row of NDJSON: a Feature, or any object with
+// members for the longitude and the latitude.
+func (o *objectDecoder) featureOrPlain(data []byte, it *item.Item) error {
+	// The cheap look spares plain objects the full one.
+	if bytes.Contains(data, []byte(`"Feature`)) && strings.HasPrefix(topLevel(data), typeFeature) {
+		return o.feature(data, it)
+	}
+	return o.plain(data, it)
+}
+
+// plain decodes {"id":…, "lat":…, "lon":…, …}: the members named by the
+// options, or else lat or latitude, lon, lng, long or longitude, and id,
+// without regard to case. The coordinates must be numbers. All other members
+// are the properties.
+func (o *objectDecoder) plain(data []byte, it *item.Item) error {
+	var first error
+	keep := func(err error) {
+		if first == nil {
+			first = err
+		}
+	}
+	var seen [3]bool // id, lon, lat
+	once := func(which int, field, name string) {
+		if seen[which] {
+			keep(&item.FieldError{Field: field, Got: item.Shorten(name), Reason: "more than one member may be the " + field, Hint: "name it with --" + field})
+		}
+		seen[which] = true
+	}
+	o.props = append(o.props[:0], '{')
+	err := o.object(data, "row", func(name string) error {
+		isID, isLon, isLat := fits(name, o.id, "id"), fits(name, o.lon, lonNames...), fits(name, o.lat, latNames...)
+		if isID {
+			once(0, "id", name)
+		} else if isLon {
+			once(1, "lon", name)
+		} else if isLat {
+			once(2, "lat", name)
+		} else {
+			var err error
+			if o.props, err = jsontext.AppendQuote(o.props, name); err != nil {
+				return err
+			}
+			o.props = append(o.props, ':')
+		}
+		v, err := o.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		switch {
+		case isID:
+			id, err := o.identifier(v)
+			if err != nil {
+				keep(err)
+			}
+			it.ID = id
+		case isLon:
+			if it.Lon, err = degrees(v, "lon", "-180 to 180"); err != nil {
+				keep(err)
+			}
+		case isLat:
+			if it.Lat, err = degrees(v, "lat", "-90 to 90"); err != nil {
+				keep(err)
+			}
+		default:
+			o.props = append(append(o.props, v...), ',')
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if first != nil {
+		return first
+	}
+	if !seen[1] || !seen[2] {
+		return o.noPosition(seen[2])
+	}
+	if err := checkPosition(it.Lon, it.Lat); err != nil {
+		return err
+	}
+	if n := len(o.props) - 1; n > 0 {
+		o.props[n] = '}'
+		it.Properties, err = item.CompactProperties(o.props)
+	}
+	return err
+}
+
+func (o *objectDecoder) noPosition(hasLat bool) error {
+	field, names, override := "lat", latNames, o.lat
+	if hasLat {
+		field, names, override = "lon", lonNames, o.lon
+	}
+	if override != "" {
+		names = []string{override}
+	}
+	return &item.FieldError{Field: field, Reason: "is missing; looked for a member " + strings.Join(names, ", "), Hint: "a GeoJSON row must be of type Feature"}
+}
+
+// fits reports whether a member's name is the one asked for, or, if none was
+// asked for, one of the conventional ones.
+func fits(name, override string, names ...string) bool {
+	if override != "" {
+		return name == override
+	}
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+func degrees(v jsontext.Value, field, span string) (float64, error) {
+	if v.Kind() == '0' {
+		if f, ok := item.ParseNumber(string(v)); ok {
+			return f, nil
+		}
+	}
+	return 0, fieldError(field, v, "must be a JSON number from "+span, "")
+}

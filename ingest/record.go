@@ -1,0 +1,207 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+)
+
+// records splits a CSV stream into records of cells.
+//
+// encoding/csv would do for good files. It reads a line of any length into
+// memory, and after a stray quote it has consumed the rest of the file before
+// it says so; a loader that promises bounded memory and that one bad row costs
+// one row needs both decided here:
+//
+//   - A quote means something only as the first byte of a cell; elsewhere it
+//     is text. After the closing quote the cell must end, else the record is
+//     rejected and the next line starts a new one.
+//   - A quote not closed within the limit is a stray one: its record is
+//     rejected, and reading goes on with the line after the quote.
+//   - A quote not closed when the file ends is a file cut short: the record
+//     is rejected with everything after its quote, since nobody can tell
+//     whether that is text or rows.
+//   - A record longer than the limit is skipped without being kept.
+//   - Lines without any content are no records.
+type records struct {
+	src    *source
+	delim  byte
+	quotes bool     // whether quotes mean anything
+	cells  [][]byte // cells of the last record, valid until next
+	line   int      // where the last record starts
+}
+
+// next reads one record. Its errors are as those of Reader.Next.
+func (t *records) next() error {
+	s := t.src
+	var (
+		seen    int  // bytes of the window that hold no line end
+		quoted  bool // the record has a quote
+		open    bool // the window up to seen ends inside quotes
+		openAt  int  // offset of the quote last opened
+		badAt   = -1
+		lines   int // line ends inside quotes so far
+		scanned int // bytes that went through scanQuotes
+	)
+	t.line = s.line
+	for {
+		w := s.window()
+		end, size := -1, 0
+		if i := bytes.IndexByte(w[seen:], '\n'); i >= 0 {
+			end, size = seen+i, seen+i+1
+		} else {
+			seen = len(w)
+			if s.more() {
+				continue
+			}
+			if s.full() {
+				return t.tooLong(open, openAt)
+			}
+			if err := s.failure(); err != nil {
+				return err
+			}
+			if len(w) == 0 {
+				return io.EOF
+			}
+			end, size = len(w), len(w)
+		}
+		if t.quotes && badAt < 0 && (open || bytes.IndexByte(w[scanned:end], '"') >= 0) {
+			quoted = true
+			open, openAt, badAt = t.scanQuotes(w[:end], scanned, open, openAt)
+		}
+		if badAt >= 0 {
+			s.skip(size)
+			return &RowError{Line: t.line, Field: "row", Got: around(w[:end], badAt),
+				Reason: "a closing quote must be followed by the delimiter or the end of the line", Hint: "a quote inside quotes is written twice"}
+		}
+		if open {
+			if end == size { // the stream ended
+				line := s.line + bytes.Count(w[:openAt], []byte{'\n'})
+				got := around(w, openAt)
+				s.skip(size)
+				return &RowError{Line: line, Field: "row", Got: got,
+					Reason: fmt.Sprintf("the quote opened on line %d is never closed", line)}
+			}
+			lines++
+			seen, scanned = size, size
+			continue
+		}
+		if end > s.limit {
+			s.skip(size)
+			return t.longRow()
+		}
+		rec := w[:end]
+		if end > 0 && rec[end-1] == '\r' {
+			rec = rec[:end-1]
+		}
+		s.start += size
+		s.line += lines
+		if size > end {
+			s.line++
+		}
+		if len(rec) == 0 { // an empty line
+			t.line = s.line
+			seen, scanned = 0, 0
+			continue
+		}
+		t.split(rec, quoted)
+		return nil
+	}
+}
+
+// scanQuotes follows the quotes of w from offset from, which is where a line
+// starts. badAt is the offset of a byte that may not follow a closing quote,
+// or -1.
+func (t *records) scanQuotes(w []byte, from int, open bool, openAt int) (stillOpen bool, lastOpen, badAt int) {
+	start := !open // whether w[i] is the first byte of a cell
+	for i := from; i < len(w); i++ {
+		switch {
+		case open:
+			j := bytes.IndexByte(w[i:], '"')
+			if j < 0 {
+				return true, openAt, -1
+			}
+			i += j
+			switch rest := w[i+1:]; {
+			case len(rest) > 0 && rest[0] == '"':
+				i++ // a doubled quote
+			case len(rest) == 0 || rest[0] == t.delim || string(rest) == "\r":
+				open = false
+			default:
+				return false, openAt, i
+			}
+		case start && w[i] == '"':
+			open, openAt, start = true, i, false
+		default:
+			start = w[i] == t.delim
+		}
+	}
+	return open, openAt, -1
+}
+
+// split cuts rec into t.cells; quoted cells are unquoted in place.
+func (t *records) split(rec []byte, quoted bool) {
+	t.cells = t.cells[:0]
+	if !quoted {
+		from := 0
+		for i, c := range rec {
+			if c == t.delim {
+				t.cells = append(t.cells, rec[from:i])
+				from = i + 1
+			}
+		}
+		t.cells = append(t.cells, rec[from:])
+		return
+	}
+	for {
+		if len(rec) == 0 || rec[0] != '"' {
+			i := bytes.IndexByte(rec, t.delim)
+			if i < 0 {
+				t.cells = append(t.cells, rec)
+				return
+			}
+			t.cells = append(t.cells, rec[:i])
+			rec = rec[i+1:]
+			continue
+		}
+		cell, i := rec[1:1], 1
+		for {
+			j := bytes.IndexByte(rec[i:], '"')
+			cell = append(cell, rec[i:i+j]...)
+			i += j + 1
+			if i == len(rec) || rec[i] != '"' {
+				break
+			}
+			cell = append(cell, '"')
+			i++
+		}
+		t.cells = append(t.cells, cell)
+		if i == len(rec) {
+			return
+		}
+		rec = rec[i+1:] // past the delimiter
+	}
+}
+
+// tooLong skips a record that fills the window.
+func (t *records) tooLong(open bool, openAt int) error {
+	s := t.src
+	if !open {
+		s.skipPast('\n')
+		return t.longRow()
+	}
+	line := s.line + bytes.Count(s.window()[:openAt], []byte{'\n'})
+	s.skip(openAt)
+	s.skipPast('\n')
+	return &RowError{Line: line, Field: "row",
+		Reason: fmt.Sprintf("the quote opened on line %d is not closed within %d bytes", line, s.limit)}
+}
+
+func (t *records) longRow() error {
+	return &RowError{Line: t.line, Field: "row", Reason: fmt.Sprintf("is longer than the limit of %d bytes", t.src.limit)}
+}
+
+// around is a piece of w that shows offset at.
+func around(w []byte, at int) string {
+	return string(bytes.ToValidUTF8(w[max(0, at-20):min(len(w), at+20)], []byte("\uFFFD")))
+}

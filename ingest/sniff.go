@@ -1,0 +1,286 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/item"
+)
+
+// sampleRows is how many rows are looked at to find the delimiter and the like.
+const sampleRows = 100
+
+// magics are the first bytes of files that people do offer but that are not
+// text.
+var magics = []struct{ magic, what, hint string }{
+	{"PK\x03\x04", "a zip archive or spreadsheet", "unpack it, or save the sheet as CSV"},
+	{"PAR1", "a Parquet file", "convert it to CSV or GeoJSON first"},
+	{"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first, or use gzip"},
+	{"SQLite format 3\x00", "an SQLite or GeoPackage file", "convert it first: ogr2ogr -f GeoJSONSeq"},
+	{"fgb\x03fgb", "a FlatGeobuf file", "convert it first: ogr2ogr -f GeoJSONSeq"},
+	{"\x00\x00\x27\x0a", "a Shapefile", "convert it first: ogr2ogr -f GeoJSONSeq"},
+	{"\xff\xfe", "UTF-16 text", "save it as UTF-8"},
+	{"\xfe\xff", "UTF-16 text", "save it as UTF-8"},
+	{"<", "XML or HTML", "a page instead of the file? KML and GPX must be converted first"},
+}
+
+// sniffFormat tells the formats apart by the first bytes.
+func sniffFormat(src *source) (Format, error) {
+	sample := bytes.TrimLeft(src.window(), " \t\r\n")
+	for len(sample) == 0 && src.more() {
+		sample = bytes.TrimLeft(src.window(), " \t\r\n")
+	}
+	if len(sample) == 0 {
+		if err := src.failure(); err != nil {
+			return "", err
+		}
+		return "", errEmpty()
+	}
+	for len(src.window()) < 16 && src.more() {
+		sample = bytes.TrimLeft(src.window(), " \t\r\n")
+	}
+	for _, m := range magics {
+		if bytes.HasPrefix(sample, []byte(m.magic)) {
+			return "", &HeaderError{Reason: "the file is " + m.what + ", which cannot be read", Hint: m.hint}
+		}
+	}
+	switch sample[0] {
+	case recordSeparator:
+		return GeoJSONSeq, nil
+	case '[':
+		return "", &HeaderError{Reason: "the file is a JSON array", Hint: "write one object a line, or a FeatureCollection"}
+	case '{':
+		fill(src)
+		return sniffJSON(src.window()), nil
+	}
+	return CSV, nil
+}
+
+func errEmpty() error { return &HeaderError{Reason: "the file is empty"} }
+
+// fill reads the first window full, so that there is something to look at.
+func fill(src *source) {
+	for len(src.window()) < min(firstWindow, src.limit) && src.more() {
+	}
+}
+
+// sniffJSON tells a FeatureCollection, or one Feature written over several
+// lines, from a stream of objects, which has a whole value on its first line.
+func sniffJSON(sample []byte) Format {
+	if topLevel(sample) == typeCollection {
+		return GeoJSON
+	}
+	line, _, cut := bytes.Cut(bytes.TrimSpace(sample), []byte{'\n'})
+	d := jsontext.NewDecoder(bytes.NewReader(line))
+	if _, err := d.ReadValue(); cut && errors.Is(err, io.ErrUnexpectedEOF) {
+		return GeoJSON
+	}
+	return NDJSON
+}
+
+const (
+	typeFeature    = "Feature"
+	typeCollection = "FeatureCollection"
+)
+
+// topLevel gives the type of the JSON object that sample begins with, as far
+// as sample goes. A member "features" makes it a collection.
+func topLevel(sample []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(sample))
+	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '{' {
+		return ""
+	}
+	kind := ""
+	for {
+		name, err := d.ReadToken()
+		if err != nil || name.Kind() != '"' {
+			return kind
+		}
+		switch name.String() {
+		case "features":
+			return typeCollection
+		case "type":
+			v, err := d.ReadValue()
+			if err != nil {
+				return kind
+			}
+			if b, err := jsontext.AppendUnquote(nil, v); err == nil {
+				kind = string(b)
+			}
+			if kind == typeCollection {
+				return kind
+			}
+		default:
+			if d.SkipValue() != nil {
+				return kind
+			}
+		}
+	}
+}
+
+// looksLikeGeoNames reports whether the first line is one of a GeoNames dump:
+// 19 cells between tabs, a number first, coordinates fifth and sixth.
+func looksLikeGeoNames(src *source) bool {
+	fill(src)
+	line, _, _ := bytes.Cut(src.window(), []byte{'\n'})
+	cells := strings.Split(strings.TrimSuffix(string(line), "\r"), "\t")
+	if len(cells) != len(geoNamesColumns) || digits([]byte(cells[0])) != len(cells[0]) {
+		return false
+	}
+	_, _, err := item.ParsePosition(cells[geoNamesLon], cells[geoNamesLat])
+	return err == nil
+}
+
+// sample is the beginning of a CSV file, as one delimiter cuts it.
+type sample struct {
+	delim  byte
+	header []string
+	rows   [][]string
+	bad    bool // the header could not be cut
+	even   int  // rows with as many cells as the header
+}
+
+// takeSample cuts the first rows of what src has read so far.
+func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
+	text := src.window()
+	if src.err == nil { // the last line may be cut off
+		text = text[:bytes.LastIndexByte(text, '\n')+1]
+	}
+	t := records{src: newSource(bytes.NewReader(text), src.limit), delim: delim, quotes: quotes}
+	s := sample{delim: delim, header: columns}
+	if columns == nil {
+		if t.next() != nil {
+			s.bad = true
+			return s
+		}
+		s.header = texts(t.cells)
+	}
+	for len(s.rows) < sampleRows {
+		if err := t.next(); err != nil {
+			if _, ok := err.(*RowError); ok && t.src.line > 0 {
+				s.rows = append(s.rows, nil) // keeps the loop bounded
+				continue
+			}
+			break
+		}
+		if len(t.cells) == len(s.header) {
+			s.even++
+			s.rows = append(s.rows, texts(t.cells))
+		} else {
+			s.rows = append(s.rows, nil)
+		}
+	}
+	return s
+}
+
+func texts(cells [][]byte) []string {
+	out := make([]string, len(cells))
+	for i, c := range cells {
+		out[i] = string(c)
+	}
+	return out
+}
+
+// sniffDelimiter cuts the sample by each delimiter and takes the one that
+// explains it best: one that yields coordinate columns, then the most rows as
+// long as the header, then the most cells.
+func sniffDelimiter(src *source, opt *Options) sample {
+	var best sample
+	bestScore := [3]int{-1}
+	for _, delim := range []byte{',', ';', '\t', '|'} {
+		s := takeSample(src, delim, true, opt.Columns)
+		if s.bad {
+			if best.delim == 0 {
+				best = s
+			}
+			continue
+		}
+		names, _ := uniqueNames(decodeAll(s.header, opt.Encoding))
+		score := [3]int{0, s.even, len(s.header)}
+		if _, err := resolve(names, opt); err == nil || isAmbiguous(err) {
+			score[0] = 1
+		}
+		if score[0] > bestScore[0] || score[0] == bestScore[0] && (score[1] > bestScore[1] || score[1] == bestScore[1] && score[2] > bestScore[2]) {
+			best, bestScore = s, score
+		}
+	}
+	return best
+}
+
+// isAmbiguous reports whether err came of too many candidates, which is a
+// header well cut.
+func isAmbiguous(err error) bool {
+	h, ok := err.(*HeaderError)
+	return ok && len(h.LookedFor) == 0
+}
+
+func decodeAll(cells []string, encoding string) []string {
+	if encoding != encLatin1 {
+		return cells
+	}
+	out := make([]string, len(cells))
+	for i, c := range cells {
+		out[i] = string(appendLatin1(nil, []byte(c)))
+	}
+	return out
+}
+
+// commaDecimals reports whether the coordinates of the sample are certainly
+// written with decimal commas: at least one is, and none has a point.
+func commaDecimals(s sample, c columns) bool {
+	seen := false
+	for _, row := range s.rows {
+		if row == nil {
+			continue
+		}
+		for _, cell := range []string{row[c.lon], row[c.lat]} {
+			cell = strings.Trim(cell, " \t")
+			if strings.Contains(cell, ".") {
+				return false
+			}
+			if before, after, ok := strings.Cut(cell, ","); ok {
+				_, ok1 := item.ParseNumber(before)
+				if !ok1 || digits([]byte(after)) != len(after) || after == "" {
+					return false
+				}
+				seen = true
+			}
+		}
+	}
+	return seen
+}
+
+// projected reports whether the sample's rows, as far as they have numbers,
+// are all far off any degrees.
+func projected(s sample, c columns, decimalComma bool) bool {
+	seen := false
+	for _, row := range s.rows {
+		if row == nil {
+			continue
+		}
+		lon, ok1 := parseCell([]byte(row[c.lon]), decimalComma)
+		lat, ok2 := parseCell([]byte(row[c.lat]), decimalComma)
+		if !ok1 || !ok2 {
+			continue
+		}
+		if !farOut(lon, lat) {
+			return false
+		}
+		seen = true
+	}
+	return seen
+}
+
+func validHeader(header []string) bool {
+	for _, h := range header {
+		if !utf8.ValidString(h) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,205 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// source is a window on a stream: the unread bytes buf[start:end], which grows
+// only while a row does not fit, up to limit bytes. It knows the line number
+// of the first unread byte.
+type source struct {
+	r     io.Reader
+	buf   []byte
+	start int
+	end   int
+	line  int   // physical line of buf[start], from 1
+	limit int   // a row may have this many bytes
+	err   error // what ended the stream: io.EOF, or a failure
+}
+
+const (
+	firstWindow = 64 << 10
+	// rowSlack leaves room for a row's line end and for looking past it.
+	rowSlack = 2
+)
+
+// errTooLong says that a row did not fit into the window and was skipped.
+var errTooLong = errors.New("row too long")
+
+func newSource(r io.Reader, limit int) *source {
+	return &source{r: r, buf: make([]byte, min(firstWindow, limit+rowSlack)), line: 1, limit: limit}
+}
+
+// openSource makes the source of r, unpacked if it starts like gzip.
+func openSource(r io.Reader, opt Options) (src *source, zipped bool, err error) {
+	src = newSource(r, opt.MaxLineBytes)
+	for len(src.window()) < 3 && src.more() {
+	}
+	if bytes.HasPrefix(src.window(), []byte{0x1f, 0x8b}) {
+		// What was read for the magic goes before the rest.
+		head := bytes.Clone(src.window())
+		rest := io.MultiReader(bytes.NewReader(head), &pending{src.r, src.err})
+		zr, err := gzip.NewReader(rest)
+		if err != nil {
+			return nil, false, fmt.Errorf("ingest: unpacking: %w", err)
+		}
+		var unpacked io.Reader = zr
+		if opt.MaxDecodedBytes > 0 {
+			unpacked = &bounded{r: zr, left: opt.MaxDecodedBytes}
+		}
+		src, zipped = newSource(unpacked, opt.MaxLineBytes), true
+		for len(src.window()) < 3 && src.more() {
+		}
+	}
+	if err := src.failure(); err != nil && len(src.window()) == 0 {
+		return nil, false, err
+	}
+	if bytes.HasPrefix(src.window(), []byte("\xef\xbb\xbf")) {
+		src.start += 3
+	}
+	return src, zipped, nil
+}
+
+// pending gives the error that r has already given, if any, else reads on.
+type pending struct {
+	r   io.Reader
+	err error
+}
+
+func (p *pending) Read(b []byte) (int, error) {
+	if p.err != nil {
+		return 0, p.err
+	}
+	return p.r.Read(b)
+}
+
+// bounded fails with ErrTooLarge once more than left bytes came.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.r.Read(p)
+	if int64(n) > b.left {
+		return int(b.left), ErrTooLarge
+	}
+	b.left -= int64(n)
+	return n, err
+}
+
+// window is the unread part of what was read so far. It is valid until more.
+func (s *source) window() []byte { return s.buf[s.start:s.end] }
+
+// more reads at least one byte into the window. It reports false if the stream
+// ended or the window is full.
+func (s *source) more() bool {
+	if s.err != nil {
+		return false
+	}
+	if s.end == len(s.buf) && s.start > 0 {
+		s.end = copy(s.buf, s.buf[s.start:s.end])
+		s.start = 0
+	}
+	if s.end == len(s.buf) {
+		if len(s.buf) >= s.limit+rowSlack {
+			return false
+		}
+		grown := make([]byte, min(2*len(s.buf), s.limit+rowSlack))
+		copy(grown, s.buf[:s.end])
+		s.buf = grown
+	}
+	const emptyReads = 100 // as bufio allows
+	for range emptyReads {
+		n, err := s.r.Read(s.buf[s.end:])
+		s.end += n
+		s.err = err
+		if n > 0 {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+	s.err = io.ErrNoProgress
+	return false
+}
+
+// full reports, after more has failed, whether that was for want of room.
+func (s *source) full() bool { return s.err == nil }
+
+// failure is the error that ended the stream, unless that was its end.
+func (s *source) failure() error {
+	if s.err == nil || s.err == io.EOF {
+		return nil
+	}
+	return fmt.Errorf("ingest: reading after line %d: %w", s.line, s.err)
+}
+
+// skip drops n bytes of the window and counts their lines.
+func (s *source) skip(n int) {
+	s.line += bytes.Count(s.buf[s.start:s.start+n], []byte{'\n'})
+	s.start += n
+}
+
+// skipPast drops everything up to and including the next delim, however far
+// that is.
+func (s *source) skipPast(delim byte) {
+	for {
+		w := s.window()
+		if i := bytes.IndexByte(w, delim); i >= 0 {
+			s.skip(i + 1)
+			return
+		}
+		s.skip(len(w))
+		if !s.more() {
+			return
+		}
+	}
+}
+
+// until gives what comes before the next delim, or before the end of the
+// stream, and the line on which it starts. A row that is too long is skipped
+// whole and answered with errTooLong.
+func (s *source) until(delim byte) (row []byte, line int, err error) {
+	line = s.line
+	for seen := 0; ; {
+		w := s.window()
+		i := bytes.IndexByte(w[seen:], delim)
+		if i >= 0 {
+			row = w[:seen+i]
+			s.skip(seen + i + 1)
+			if len(row) > s.limit {
+				return nil, line, errTooLong
+			}
+			return row, line, nil
+		}
+		seen = len(w)
+		if s.more() {
+			continue
+		}
+		if s.full() {
+			s.skipPast(delim)
+			return nil, line, errTooLong
+		}
+		if err := s.failure(); err != nil {
+			return nil, line, err
+		}
+		if seen == 0 {
+			return nil, line, io.EOF
+		}
+		s.skip(seen)
+		if seen > s.limit {
+			return nil, line, errTooLong
+		}
+		return w, line, nil
+	}
+}

@@ -1,0 +1,65 @@
+package ingest
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// appendCell appends a cell as a JSON value; see the package comment for the
+// rule. The cell must be valid UTF-8.
+func appendCell(dst, cell []byte) []byte {
+	switch c := cell[0]; {
+	case c == '-' || (c >= '0' && c <= '9'):
+		if plainNumber(cell) {
+			return append(dst, cell...)
+		}
+	case c == 't' && string(cell) == "true", c == 'f' && string(cell) == "false":
+		return append(dst, cell...)
+	}
+	return appendString(dst, cell)
+}
+
+// plainNumber reports whether cell is -?(0|[1-9][0-9]*)(\.[0-9]+)? with no more
+// digits than a float64 keeps.
+func plainNumber(cell []byte) bool {
+	const maxWhole, maxDigits = 15, 17
+	i := 0
+	if cell[0] == '-' {
+		i++
+	}
+	whole := digits(cell[i:])
+	if whole == 0 || whole > maxWhole || (whole > 1 && cell[i] == '0') {
+		return false
+	}
+	i += whole
+	if i == len(cell) {
+		return true
+	}
+	if cell[i] != '.' {
+		return false
+	}
+	fraction := digits(cell[i+1:])
+	return fraction > 0 && i+1+fraction == len(cell) && whole+fraction <= maxDigits
+}
+
+// digits counts the leading digits of b.
+func digits(b []byte) int {
+	for i, c := range b {
+		if c < '0' || c > '9' {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// appendString appends s, which is valid UTF-8, as a JSON string.
+func appendString(dst, s []byte) []byte {
+	for _, c := range s {
+		if c < 0x20 || c == '"' || c == '\\' {
+			dst, _ = jsontext.AppendQuote(dst, s) // its error is invalid UTF-8, which s is not
+			return dst
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
