@@ -54,6 +54,9 @@ func CompactProperties(raw []byte) ([]byte, error) {
 	if len(v) > MaxPropertiesBytes {
 		return fail(fmt.Sprintf("must have at most %d bytes, has %d", MaxPropertiesBytes, len(v)))
 	}
+	if string(v) == "{}" {
+		return nil, nil // it had white space inside
+	}
 	return v, nil
 }
 

@@ -1,0 +1,126 @@
+package ingest_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"nearby/ingest"
+	"nearby/item"
+)
+
+func feature(id int) string {
+	return fmt.Sprintf(`{"type":"Feature","id":%d,"geometry":{"type":"Point","coordinates":[%d,1]},"properties":null}`, id, id)
+}
+
+func TestDecodeFeature(t *testing.T) {
+	const point = `"geometry":{"type":"Point","coordinates":[1,2]}`
+	for _, tt := range []struct{ text, id, props string }{
+		{`{"type":"Feature","id":"a",` + point + `,"properties":{ "n" : 1.50 }}`, "a", `{"n":1.50}`},
+		{`{` + point + `,"type":"Feature"}`, "", ""},
+		{`{"type":"Feature","id":7.0,` + point + `,"properties":null,"bbox":[1,2,1,2],"links":[]}`, "7", ""},
+		{`{"type":"Feature","id":12345678901234567890,` + point + `}`, "12345678901234567890", ""},
+		{`{"type":"Feature","id":-0,"geometry":{"coordinates":[1,2,300],"type":"Point"}}`, "0", ""},
+		{`{"type":"Feature","id":1.5e0,"geometry":{"coordinates":[1.0, 2e0],"type":"Point"}}`, "1.5", ""},
+		{`{"\u0074ype":"F\u0065ature","id":"\u00e9",` + point + `}`, "é", ""},
+	} {
+		it, err := ingest.DecodeFeature([]byte(tt.text))
+		if err != nil || it.ID != tt.id || it.Lon != 1 || it.Lat != 2 || string(it.Properties) != tt.props {
+			t.Errorf("%s: %+v, %v", tt.text, it, err)
+		}
+	}
+	for text, field := range map[string]string{
+		``:                               "feature",
+		`null`:                           "feature",
+		`{`:                              "feature",
+		`{"type":"Feature"} x`:           "feature",
+		`{` + point + `}`:                "type",
+		`{"type":"Feature"}`:             "geometry",
+		`{"type":"Point",` + point + `}`: "type",
+		`{"type":"Feature",` + point + `,"type":"Feature"}`:                                                                 "feature", // twice
+		`{"type":"Feature",` + point + `,"name":"x"}`:                                                                       "name",
+		`{"type":"Feature",` + point + `,"id":null}`:                                                                        "id",
+		`{"type":"Feature",` + point + `,"id":""}`:                                                                          "id",
+		`{"type":"Feature",` + point + `,"id":true}`:                                                                        "id",
+		`{"type":"Feature",` + point + `,"properties":[]}`:                                                                  "properties",
+		`{"type":"Feature",` + point + `,"properties":{"a":1,"a":2}}`:                                                       "feature", // twice
+		`{"type":"Feature","geometry":null}`:                                                                                "geometry",
+		`{"type":"Feature","geometry":[]}`:                                                                                  "geometry",
+		`{"type":"Feature","geometry":{}}`:                                                                                  "geometry",
+		`{"type":"Feature","geometry":{"type":"Point"}}`:                                                                    "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[]}}`:                                                   "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[1]}}`:                                                  "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2,3,4]}}`:                                            "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":["1","2"]}}`:                                            "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[null,2]}}`:                                             "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[[1,2],3]}}`:                                            "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2],"crs":1}}`:                                        "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[NaN,2]}}`:                                              "feature",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[1e999,2]}}`:                                            "geometry",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[2,91]}}`:                                               "lat",
+		`{"type":"Feature","geometry":{"type":"Point","coordinates":[181,2]}}`:                                              "lon",
+		`{"type":"Feature","geometry":{"type":"LineString","coordinates":[[0,0],[1,1]]}}`:                                   "geometry",
+		`{"type":"Feature",` + point + `,"properties":` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat(`}`, 40) + `}`: "properties",
+		`{"type":"Feature",` + point + `,"bbox":` + strings.Repeat(`[`, 100_000):                                            "feature",
+		"{\"type\":\"Feature\"," + point + ",\"id\":\"\xff\"}":                                                              "feature",
+	} {
+		_, err := ingest.DecodeFeature([]byte(text))
+		var f *item.FieldError
+		if !errors.As(err, &f) || f.Field != field {
+			t.Errorf("%.100s: %v, want an error of field %q", text, err, field)
+		}
+	}
+	it, err := ingest.DecodeFeature([]byte(`{"type":"Feature","geometry":null,"id":"late"}`))
+	if err == nil || it.ID != "late" {
+		t.Errorf("the id after the fault: %q, %v", it.ID, err)
+	}
+}
+
+func TestJSONStreams(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		format     ingest.Format // found
+		ids        string
+		bad        []string
+		fatal      string
+	}{
+		{name: "collection", format: ingest.GeoJSON, ids: "1 2",
+			text: "{\"type\":\"FeatureCollection\",\n\"crs\":{\"a\":[1]},\"features\":[\n" + feature(1) + ",\n\n{\"type\":\"Feature\",\"id\":\"x\",\"geometry\":null},\n{bad},\n" + feature(2) + "],\"n\":1}\n",
+			bad:  []string{"5 geometry: must be a Point", "6 feature: valid JSON"}},
+		{name: "collection, type last", format: ingest.GeoJSON, ids: "1", text: `{"features":[` + feature(1) + `],"type":"FeatureCollection"}`},
+		{name: "collection of none", format: ingest.GeoJSON, text: `{"type":"FeatureCollection","features":[]}`},
+		{name: "collection without type", format: ingest.GeoJSON, ids: "1", text: `{"features":[` + feature(1) + `]}`, fatal: "type"},
+		{name: "collection cut short", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + ",\n{\"type\":", fatal: "ends inside"},
+		{name: "comma after the last", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + `,]}`, fatal: "missing"},
+		{name: "comma missing", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + feature(2) + `]}`, fatal: "comma"},
+		{name: "something after it", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + `]} {`, fatal: "after the end"},
+		{name: "features twice", format: ingest.GeoJSON, text: `{"type":"FeatureCollection","features":[],"features":[]}`, fatal: "once"},
+		{name: "one Feature over lines", format: ingest.GeoJSON, ids: "1", text: strings.ReplaceAll(feature(1), ",", ",\n")},
+		{name: "lines", format: ingest.NDJSON, ids: "1 a b  2", text: feature(1) + "\r\n\n{\"id\":\"a\",\"lat\":1,\"lon\":2,\"n\":[1, 2]}\n{\"ID\":\"b\",\"Latitude\":1,\"lng\":2}\n{\"lat\":1,\"lon\":2}\n{\"id\":\"c\",\"lat\":\"1\",\"lon\":2}\n{\"id\":\"d\",\"lon\":2}\n{\"lat\":1,\"latitude\":1,\"lon\":2}\n{oops\n{\"lat\":100,\"lon\":2}\n" + feature(2),
+			bad: []string{"6 lat: JSON number", "7 lat: missing", "8 lat: more than one", "9 row: valid JSON", "10 lat: swapped"}},
+		{name: "text sequence", format: ingest.GeoJSONSeq, ids: "1 2", text: "\x1e" + strings.ReplaceAll(feature(1), ",", ",\n") + "\n\x1e" + feature(2) + "\n\x1e{\n", bad: []string{"8 row: valid JSON"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			res := read(t, tt.text, ingest.Options{})
+			if res.info.Format != tt.format || res.ids() != tt.ids {
+				t.Errorf("format %q, ids %q", res.info.Format, res.ids())
+			}
+			compareErrors(t, res.bad, tt.bad)
+			if (res.err != nil) != (tt.fatal != "") || res.err != nil && !strings.Contains(res.err.Error(), tt.fatal) {
+				t.Errorf("fatal error %v, want %q", res.err, tt.fatal)
+			}
+		})
+	}
+}
+
+func TestPlainObjectProperties(t *testing.T) {
+	res := read(t, `{"p":51,"q":7,"key":42,"id":"kept","lat":"kept","a":{"b": [1, null]}}`+"\n", ingest.Options{Format: ingest.NDJSON, Lat: "p", Lon: "q", ID: "key"})
+	if res.err != nil || len(res.rows) != 1 {
+		t.Fatal(res.err, res.bad)
+	}
+	it := res.rows[0].Item
+	if it.ID != "42" || it.Lat != 51 || it.Lon != 7 || string(it.Properties) != `{"id":"kept","lat":"kept","a":{"b":[1,null]}}` {
+		t.Errorf("%+v %s", it, it.Properties)
+	}
+}

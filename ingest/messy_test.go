@@ -1,0 +1,280 @@
+package ingest_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"nearby/ingest"
+	"nearby/item"
+)
+
+// TestBadFiles is the table of what files with faults give: the ids of the
+// rows kept, and each rejected row as "line field: piece of the message".
+func TestBadFiles(t *testing.T) {
+	const head = "id,name,lat,lon\n"
+	for _, tt := range []struct {
+		name, text string
+		opt        ingest.Options
+		ids        string
+		bad        []string
+		fatal      []string // pieces of the message of the fatal error
+	}{
+		{name: "byte order mark, CRLF, quotes", text: "\ufeffid,name,lat,lon\r\n1,\"a, b\",1,1\r\n2,\"two\r\nlines\",2,2\r\n3,\"say \"\"x\"\"\",3,3\r\n4,bad,91,0\r\n",
+			ids: "1 2 3", bad: []string{"6 lat: -90 to 90"}},
+		{name: "semicolons", text: "id;name;lat;lon\n1;a,b;1.5;2\n2;c;2.5;3\n", ids: "1 2"},
+		{name: "tabs", text: "id\tname\tlatitude\tlongitude\n1\ta\t1\t2\n", ids: "1"},
+		{name: "pipes", text: "id|name|lat|lng\n1|a|1|2\n", ids: "1"},
+		{name: "decimal commas found", text: "id;name;lat;lon\n1;a;50,9375;6,9603\n2;b;50,7374;7,0982\n", ids: "1 2"},
+		{name: "decimal comma in one row only", text: "id;lat;lon\n1;50.5;7.5\n2;50,7374;7.1\n", ids: "1", bad: []string{"3 lat: --decimal-comma"}},
+		{name: "swapped", text: head + "1,a,178.4,-18.1\n2,b,-171.7,-13.8\n", bad: []string{"2 lat: lat and lon may be swapped", "3 lat: lat and lon may be swapped"}},
+		{name: "swapped, columns named", text: head + "1,a,178.4,-18.1\n", opt: ingest.Options{Lat: "lon", Lon: "lat"}, ids: "1"},
+		{name: "values", text: head + "1,ok,10,20\n2,,,20\n3,,NaN,20\n4,,10,Inf\n5,,0x1p-2,20\n6,,1_0,20\n7,,90.0000001,20\n8,,10,180.0000001\n9,,ten,20\n10,,10\n11,,10,20,30\n12,pole,90,123\n13,seam,0,180\n14,seam,0,-180\n15,,-0,-0\n16,, 10 ,\t20 \n17,,1e1,2E1\n18,,10,\n19,,1,1e999\n,none,11,21\n",
+			ids: "1 12 13 14 15 16 17 ", bad: []string{"3 lat: empty", "4 lat: NaN", "5 lon: Inf", "6 lat: 0x1p-2", "7 lat: 1_0", "8 lat: 90.0000001", "9 lon: 180.0000001", "10 lat: ten", "11 row: too short", "12 row: too long", "19 lon: empty", "20 lon: 1e999"}},
+		{name: "one id twice", text: head + "a,first,1,1\nb,other,2,2\na,second,3,3\n", ids: "a b a"},
+		{name: "Latin-1", text: head + "1,Z\xfcrich,47,8\n2,plain,47,8\n", ids: "2", bad: []string{"2 name: --encoding latin1"}},
+		{name: "Latin-1 asked for", text: head + "1,Z\xfcrich,47,8\n", opt: ingest.Options{Encoding: "latin1"}, ids: "1"},
+		{name: "Latin-1 in the header", text: "id,l\xe4nge,lat,lon\n1,a,1,1\n", fatal: []string{"header", "--encoding latin1"}},
+		{name: "huge line", text: head + "1,ok,1,1\n2," + strings.Repeat("x", 300_000) + ",2,2\n3,ok,3,3\n", opt: ingest.Options{MaxLineBytes: 1000},
+			ids: "1 3", bad: []string{"3 row: longer than the limit of 1000 bytes"}},
+		{name: "huge quoted line", text: head + "2,\"" + strings.Repeat("x", 300_000) + "\",2,2\n3,ok,3,3\n", opt: ingest.Options{MaxLineBytes: 1000},
+			ids: "3", bad: []string{"2 row: longer than the limit"}},
+		{name: "stray quote far from the end", text: head + "1,\"open,1,1\n" + strings.Repeat("2,ok,2,2\n", 300), opt: ingest.Options{MaxLineBytes: 1000},
+			ids: strings.TrimSpace(strings.Repeat("2 ", 300)), bad: []string{"2 row: opened on line 2 is not closed within 1000 bytes"}},
+		{name: "huge number of digits", text: head + "1,a," + strings.Repeat("1", 5000) + ",1\n2,b,1,1\n", ids: "2", bad: []string{"2 lat: "}},
+		{name: "no coordinates", text: "id,name,city\n1,a,b\n", fatal: []string{"columns found: id, name, city", "looked for: lat", "--lat NAME", "--lon NAME"}},
+		{name: "no header", text: "1,47.5,8.5\n2,47.6,8.6\n", fatal: []string{"no columns with coordinates", "--columns"}},
+		{name: "no header, columns named", text: "1,47.5,8.5\n2,47.6,8.6\n", opt: ingest.Options{Columns: []string{"id", "lat", "lon"}}, ids: "1 2"},
+		{name: "two candidates", text: "id,lat,lon,latitude,longitude\n1,1,2,3,4\n", fatal: []string{"lat, latitude", "--lat NAME"}},
+		{name: "two candidates for one axis", text: "id,lat,lon,lng\n1,1,2,3\n", fatal: []string{"lon, lng", "--lon NAME"}},
+		{name: "two candidates, decided", text: "id,lat,lon,latitude,longitude\n1,1,2,3,4\n", opt: ingest.Options{Lat: "latitude", Lon: "Longitude"}, ids: "1"},
+		{name: "column asked for is missing", text: head + "1,a,1,1\n", opt: ingest.Options{Lat: "breite"}, fatal: []string{"breite", "--lat", "columns found"}},
+		{name: "header only", text: head},
+		{name: "header without a line end", text: "id,name,lat,lon"},
+		{name: "empty", text: "", fatal: []string{"empty"}},
+		{name: "blank", text: "\n\r\n  \n", fatal: []string{"empty"}},
+		{name: "blank lines between rows", text: head + "\n1,a,1,1\n\r\n\n2,b,95,2\n", ids: "1", bad: []string{"6 lat: 95"}},
+		{name: "quote never closed", text: head + "1,ok,1,1\n2,\"never closed,2,2\n3,ok,3,3\n", ids: "1", bad: []string{"3 row: quote opened on line 3 is never closed"}},
+		{name: "text after a closing quote", text: head + "1,\"a\"b,1,1\n2,ok,2,2\n", ids: "2", bad: []string{"2 row: closing quote"}},
+		{name: "quotes inside a cell", text: head + "1,5\" pipe,1,1\n2,a \"b\" c,2,2\n", ids: "1 2"},
+		{name: "formulas", text: head + "1,=1+1,1,1\n2,@cmd,2,2\n", ids: "1 2"},
+		{name: "WKT", text: "id,name,geom\n1,a,POINT (2.35 48.85)\n2,b,\"SRID=4326;point z(179.99 -16.5 3)\"\n3,c,\"LINESTRING(0 0, 1 1)\"\n4,d,POINT EMPTY\n5,e,POINT(200 1)\n6,f,POINT(NaN 1)\n7,g,\n",
+			ids: "1 2", bad: []string{"4 geometry: must be a point", "5 geometry: POINT", "6 lon: 200", "7 lon: NaN", "8 geometry: empty"}},
+		{name: "projected", text: "id,name,x,y\n1,Paris,261848.2,6250564.3\n2,Lyon,538500.0,5740000.0\n", fatal: []string{"projected coordinates?"}},
+		{name: "projected in one row", text: "id,x,y\n1,2.5,48.5\n2,261848.2,6250564.3\n", ids: "1", bad: []string{"3 lat: projected coordinates?"}},
+		{name: "bad id", text: head + "..,a,1,1\n" + strings.Repeat("i", 257) + ",b,2,2\nok,c,3,3\n", ids: "ok", bad: []string{"2 id: ..", "3 id: 256 bytes"}},
+		{name: "NUL", text: head + "1,a\x00b,1,1\n2,b,2,2\n", ids: "2", bad: []string{"2 name: NUL"}},
+		{name: "too much in the properties", text: head + "1," + strings.Repeat("x", item.MaxPropertiesBytes) + ",1,1\n2,b,2,2\n", ids: "2", bad: []string{"2 properties: at most"}},
+		{name: "spreadsheet", text: "PK\x03\x04 and more bytes than that", fatal: []string{"zip"}},
+		{name: "UTF-16", text: "\xff\xfei\x00d\x00", fatal: []string{"UTF-16"}},
+		{name: "JSON array", text: `[{"id":1}]`, fatal: []string{"array"}},
+		{name: "web page", text: "<!doctype html><html></html>", fatal: []string{"HTML"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			check := func(t *testing.T, res result) {
+				t.Helper()
+				if got := res.ids(); got != tt.ids {
+					t.Errorf("kept %q, want %q", got, tt.ids)
+				}
+				compareErrors(t, res.bad, tt.bad)
+				if (res.err != nil) != (len(tt.fatal) > 0) {
+					t.Fatalf("fatal error %v, want one with %q", res.err, tt.fatal)
+				}
+				var h *ingest.HeaderError
+				if res.err != nil && !errors.As(res.err, &h) {
+					t.Errorf("fatal error is a %T", res.err)
+				}
+				for _, piece := range tt.fatal {
+					if !strings.Contains(res.err.Error(), piece) {
+						t.Errorf("fatal error %q lacks %q", res.err, piece)
+					}
+				}
+			}
+			check(t, read(t, tt.text, tt.opt))
+			// However the bytes come in, the answer is the same.
+			check(t, readAll(t, iotest.OneByteReader(strings.NewReader(tt.text)), tt.opt))
+			check(t, readAll(t, iotest.DataErrReader(zipped(tt.text)), tt.opt))
+		})
+	}
+}
+
+func zipped(text string) io.Reader {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, text) // a bytes.Buffer does not fail
+	w.Close()
+	return &b
+}
+
+// compareErrors compares row errors with "line field: piece".
+func compareErrors(t *testing.T, got []*ingest.RowError, want []string) {
+	t.Helper()
+	for i, w := range want {
+		where, piece, _ := strings.Cut(w, ": ")
+		if i >= len(got) {
+			t.Errorf("no error for %q", w)
+			continue
+		}
+		if at := fmt.Sprintf("%d %s", got[i].Line, got[i].Field); at != where || !strings.Contains(got[i].Error(), piece) {
+			t.Errorf("error at %q: %v; want %q", at, got[i], w)
+		}
+	}
+	for _, g := range got[min(len(got), len(want)):] {
+		t.Errorf("unexpected error: %v", g)
+	}
+}
+
+func TestCellsBecomeProperties(t *testing.T) {
+	res := read(t, `id,zip,tel,n,f,exp,yes,no,True,big,text,empty,lat,lon,,name,name
+1,01234,+49 228,-12,6.0,1e5,true,false,TRUE,12345678901234567890,"a ""b""	\",,1,2,x,p,q
+`, ingest.Options{})
+	if res.err != nil || len(res.bad) > 0 {
+		t.Fatal(res.err, res.bad)
+	}
+	const want = `{"zip":"01234","tel":"+49 228","n":-12,"f":6.0,"exp":"1e5","yes":true,"no":false,"True":"TRUE","big":"12345678901234567890","text":"a \"b\"\t\\","column_15":"x","name":"p","name_2":"q"}`
+	got := string(res.rows[0].Item.Properties)
+	if got != want {
+		t.Errorf("properties\n%s\nwant\n%s", got, want)
+	}
+	compact, err := item.CompactProperties([]byte(got))
+	if err != nil || string(compact) != got {
+		t.Errorf("not in compact form: %s, %v", compact, err)
+	}
+}
+
+func TestLatin1IsDecoded(t *testing.T) {
+	res := read(t, "id,l\xe4nge,lat,lon\nZ\xfc,\x80 \xdf,1,1\n", ingest.Options{Encoding: "latin1"})
+	if res.err != nil || res.ids() != "Zü" || string(res.rows[0].Item.Properties) != `{"länge":"€ ß"}` {
+		t.Errorf("%+v", res)
+	}
+}
+
+func TestIncludeExclude(t *testing.T) {
+	const text = "id,a,b,c,lat,lon\n1,x,y,z,1,2\n"
+	for _, tt := range []struct {
+		opt  ingest.Options
+		want string
+	}{
+		{ingest.Options{Include: []string{"c", "a"}}, `{"a":"x","c":"z"}`},
+		{ingest.Options{Exclude: []string{"b"}}, `{"a":"x","c":"z"}`},
+		{ingest.Options{Include: []string{"a", "lat"}, Exclude: []string{"a"}}, `{"lat":1}`},
+	} {
+		res := read(t, text, tt.opt)
+		if res.err != nil || string(res.rows[0].Item.Properties) != tt.want {
+			t.Errorf("%+v: %+v", tt.opt, res)
+		}
+	}
+	if res := read(t, text, ingest.Options{Include: []string{"nope"}}); res.err == nil {
+		t.Error("a column that is not there was included")
+	}
+}
+
+// TestMemoryIsBounded reads rows of 64 MiB without keeping them.
+func TestMemoryIsBounded(t *testing.T) {
+	const huge = 64 << 20
+	for name, parts := range map[string][3]string{
+		"csv":     {"id,name,lat,lon\n1,a,1,1\n2,", "x", ",2,2\n3,c,3,3\n"},
+		"ndjson":  {`{"id":1,"lat":1,"lon":1}` + "\n" + `{"id":2,"t":"`, "x", "\"}\n" + `{"id":3,"lat":3,"lon":3}`},
+		"geojson": {`{"type":"FeatureCollection","features":[` + feature(1) + "," + `{"id":2,"t":"`, "x", `"},` + feature(3) + `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r := io.MultiReader(strings.NewReader(parts[0]), io.LimitReader(repeat('x'), huge), strings.NewReader(parts[2]))
+			res := readAll(t, r, ingest.Options{Format: ingest.Format(name)})
+			runtime.ReadMemStats(&after)
+			if res.err != nil || res.ids() != "1 3" || len(res.bad) != 1 {
+				t.Errorf("kept %q, bad %v, %v", res.ids(), res.bad, res.err)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+				t.Errorf("%d bytes were allocated", n)
+			}
+		})
+	}
+}
+
+type repeat byte
+
+func (b repeat) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(b)
+	}
+	return len(p), nil
+}
+
+func TestFailureOfTheStream(t *testing.T) {
+	broken := errors.New("connection lost")
+	for name, text := range map[string]string{
+		"csv":     "id,lat,lon\n1,1,1\n2,2,2",
+		"ndjson":  `{"id":1,"lat":1,"lon":1}` + "\n" + `{"id":2,"lat":2,"lon":2}`,
+		"geojson": `{"type":"FeatureCollection","features":[` + feature(1),
+	} {
+		r := io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken))
+		res := readAll(t, r, ingest.Options{Format: ingest.Format(name)})
+		if !errors.Is(res.err, broken) || res.ids() != "1" {
+			t.Errorf("%s: kept %q, %v; a row cut off by a failure is no row", name, res.ids(), res.err)
+		}
+	}
+	cut, _ := io.ReadAll(zipped("id,lat,lon\n" + strings.Repeat("1,1,1\n", 100)))
+	if res := readAll(t, bytes.NewReader(cut[:len(cut)-4]), ingest.Options{}); !errors.Is(res.err, io.ErrUnexpectedEOF) {
+		t.Errorf("gzip cut short: %v", res.err)
+	}
+	if res := readAll(t, zipped("id,lat,lon\n"+strings.Repeat("1,1,1\n", 100_000)), ingest.Options{MaxDecodedBytes: 100_000}); !errors.Is(res.err, ingest.ErrTooLarge) {
+		t.Errorf("gzip that unpacks without end: %v", res.err)
+	}
+}
+
+// TestRealMessyFiles reads the collected bad files, where they are at hand.
+func TestRealMessyFiles(t *testing.T) {
+	dir := filepath.Join(dataFolder(t), "messy")
+	for _, tt := range []struct {
+		file      string
+		opt       ingest.Options
+		rows, bad int
+		fatal     string
+	}{
+		{file: "bom-crlf.csv", rows: 3},
+		{file: "semicolon.csv", rows: 3},
+		{file: "tabs.tsv", rows: 3},
+		{file: "decimal-comma.csv", rows: 2},
+		{file: "decimal-comma.csv", opt: ingest.Options{DecimalComma: true}, rows: 2},
+		{file: "swapped.csv", bad: 3},
+		{file: "swapped.csv", opt: ingest.Options{Lat: "lon", Lon: "lat"}, rows: 3},
+		{file: "bad-values.csv", rows: 8, bad: 10},
+		{file: "duplicate-ids.csv", rows: 3},
+		{file: "latin1.csv", rows: 1, bad: 1},
+		{file: "latin1.csv", opt: ingest.Options{Encoding: "latin1"}, rows: 2},
+		{file: "huge-line.csv", rows: 2, bad: 1},
+		{file: "no-coordinates.csv", fatal: "no columns"},
+		{file: "two-candidates.csv", fatal: "--lat"},
+		{file: "header-only.csv"},
+		{file: "empty.csv", fatal: "empty"},
+		{file: "unterminated-quote.csv", rows: 1, bad: 1},
+		{file: "formula.csv", rows: 2},
+		{file: "wkt.csv", rows: 2, bad: 1},
+		{file: "projected.csv", fatal: "projected coordinates?"},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			f, err := os.Open(filepath.Join(dir, tt.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			res := readAll(t, f, tt.opt)
+			if len(res.rows) != tt.rows || len(res.bad) != tt.bad {
+				t.Errorf("%d rows, %d rejected: %v", len(res.rows), len(res.bad), res.bad)
+			}
+			if (res.err != nil) != (tt.fatal != "") || res.err != nil && !strings.Contains(res.err.Error(), tt.fatal) {
+				t.Errorf("fatal: %v, want %q", res.err, tt.fatal)
+			}
+		})
+	}
+}
