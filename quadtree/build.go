@@ -94,12 +94,7 @@ func (g *grower) grow(n *node, i int, keys []keyed) {
 		return
 	}
 	if len(keys) <= g.MaxPointsPerNode {
-		recs := make([]record, len(keys))
-		for j := range keys {
-			recs[j] = g.record(keys[j].idx)
-		}
-		n.leaf[i], n.box[i] = recs, boxOf(recs)
-		n.mine |= 1 << i
+		g.fillLeaf(n, i, keys, make([]record, len(keys)))
 		return
 	}
 	first, last := keys[0].key, keys[len(keys)-1].key
@@ -111,7 +106,8 @@ func (g *grower) grow(n *node, i int, keys []keyed) {
 	}
 	sub := newNode(first, level, g.owner)
 	sub.count = len(keys)
-	var wg sync.WaitGroup
+	var parts [4][]keyed
+	leaves := 0 // points in children that will be leaves
 	for q, rest := 0, keys; q < 4; q++ {
 		end := len(rest)
 		if q < 3 {
@@ -119,9 +115,22 @@ func (g *grower) grow(n *node, i int, keys []keyed) {
 				return quadrant(k.key, sub.level) - next
 			})
 		}
-		part := rest[:end]
-		rest = rest[end:]
-		if len(part) >= parallelFrom && len(rest) >= parallelFrom {
+		parts[q], rest = rest[:end], rest[end:]
+		if end <= g.MaxPointsPerNode {
+			leaves += end
+		}
+	}
+	// The leaves of one node share a piece of memory: a third of the objects
+	// to allocate and to mark. A leaf that changes later moves out.
+	block := make([]record, leaves)
+	var wg sync.WaitGroup
+	for q, part := range parts {
+		if size := len(part); size > 0 && size <= g.MaxPointsPerNode {
+			g.fillLeaf(sub, q, part, block[:size:size])
+			block = block[size:]
+			continue
+		}
+		if len(part) >= parallelFrom && len(part) < len(keys)*7/8 {
 			select {
 			case <-g.spare:
 				wg.Go(func() {
@@ -136,6 +145,15 @@ func (g *grower) grow(n *node, i int, keys []keyed) {
 	}
 	wg.Wait()
 	n.sub[i], n.box[i] = sub, sub.bounds()
+}
+
+// fillLeaf makes child i of n a leaf in the given memory.
+func (g *grower) fillLeaf(n *node, i int, keys []keyed, recs []record) {
+	for j := range keys {
+		recs[j] = g.record(keys[j].idx)
+	}
+	n.leaf[i], n.box[i] = recs, boxOf(recs)
+	n.mine |= 1 << i
 }
 
 // sortKeys returns the keys in order, equal ones in the order they came. It uses

@@ -121,25 +121,35 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 // the stack, the farthest first. Without any the node returned is nil.
 func (s *search) descend(n *node, centre sphere.Vec) pending {
 	limit := min(s.topk.Limit, beyond)
-	best := pending{bound: beyond}
+	best, nearest := -1, float64(beyond)
 	base := len(s.stack)
 	for i := range n.box {
-		p := pending{chord2(&n.box[i], centre), n, i}
-		if p.bound > limit {
+		b := &n.box[i]
+		// This is chord2, which is too large for the compiler to inline.
+		dx := slab(float64(b.Min[0])-centre.X, centre.X-float64(b.Max[0]))
+		dy := slab(float64(b.Min[1])-centre.Y, centre.Y-float64(b.Max[1]))
+		dz := slab(float64(b.Min[2])-centre.Z, centre.Z-float64(b.Max[2]))
+		bound := float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+		if bound > limit {
 			continue
 		}
-		if p.bound < best.bound {
-			p, best = best, p
-			if p.n == nil {
+		child := i
+		if bound < nearest {
+			bound, nearest = nearest, bound
+			child, best = best, child
+			if child < 0 {
 				continue
 			}
 		}
-		s.stack = append(s.stack, p)
+		s.stack = append(s.stack, pending{bound, n, child})
 		for j := len(s.stack) - 1; j > base && s.stack[j-1].bound < s.stack[j].bound; j-- {
 			s.stack[j-1], s.stack[j] = s.stack[j], s.stack[j-1]
 		}
 	}
-	return best
+	if best < 0 {
+		return pending{}
+	}
+	return pending{nearest, n, best}
 }
 
 // chord2 is box.Chord2 without branches: of the distances to the two sides of a
