@@ -13,6 +13,7 @@ func Run(t *testing.T, builder index.Builder) {
 	t.Run("Traps", func(t *testing.T) { testTraps(t, builder) })
 	t.Run("G12/Laws", func(t *testing.T) { testLaws(t, builder, seed) })
 	t.Run("Pages", func(t *testing.T) { testPages(t, builder, seed) })
+	t.Run("SpelledPoles", func(t *testing.T) { testSpelledPoles(t, builder) })
 	t.Run("Budgets", func(t *testing.T) { testBudgets(t, builder, seed) })
 	t.Run("Millimetres", func(t *testing.T) { testMillimetres(t, builder, seed) })
 	t.Run("Invalid", func(t *testing.T) { testInvalid(t, builder) })
