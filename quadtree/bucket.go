@@ -20,8 +20,9 @@ type bucket struct {
 	key    uint64 // of the cell
 	count  int
 	owner  uint64
-	// same: all points have one and the same vector, so that they are in the
-	// order of any Nearest answer. It may be false although they have.
+	// same: all points have one vector and one key, so that they are in the
+	// order of any Nearest answer. (At a pole one vector has many keys.) It may
+	// be false although they have.
 	same bool
 }
 
@@ -52,7 +53,7 @@ func (g *grower) fillBucket(keys []keyed) *bucket {
 		}
 		c.measure()
 		b.chunks = append(b.chunks, c)
-		b.same = b.same && c.same && c.recs[0].v == b.chunks[0].recs[0].v
+		b.same = b.same && c.same && c.continues(b.chunks[0])
 	}
 	b.chunks = slices.Clip(b.chunks)
 	return b
@@ -88,8 +89,13 @@ func (g *grower) sortByID(keys []keyed) {
 func (c *chunk) measure() {
 	c.box, c.same = boxOf(c.recs), true
 	for i := range c.recs {
-		c.same = c.same && c.recs[i].v == c.recs[0].v
+		c.same = c.same && c.recs[i].v == c.recs[0].v && c.keys[i] == c.keys[0]
 	}
+}
+
+// continues reports whether c begins with the position that o begins with.
+func (c *chunk) continues(o *chunk) bool {
+	return c.recs[0].v == o.recs[0].v && c.keys[0] == o.keys[0]
 }
 
 func (b *bucket) bounds() sphere.Box {
@@ -154,7 +160,9 @@ func (b *bucket) insert(key uint64, r record, items index.Items) {
 	c.recs = slices.Insert(c.recs, at, r)
 	c.keys = slices.Insert(c.keys, at, key)
 	c.box.Extend(r.v)
-	c.same = c.same && c.recs[0].v == r.v && c.recs[len(c.recs)-1].v == r.v
+	last := len(c.recs) - 1
+	c.same = c.same && c.recs[0].v == c.recs[last].v && c.keys[0] == c.keys[last] &&
+		c.recs[0].v == r.v && c.keys[0] == key
 	b.same = b.same && c.same
 	b.count++
 	if len(c.recs) > chunkSize {

@@ -128,7 +128,7 @@ func (c *checker) bucket(b *bucket, key uint64, level int) error {
 				return err
 			case zkey != ch.keys[i]:
 				return fmt.Errorf("ref %d has key %#x, want %#x", r.ref, ch.keys[i], zkey)
-			case ch.same && r.v != ch.recs[0].v || b.same && r.v != b.chunks[0].recs[0].v:
+			case ch.same && (r.v != ch.recs[0].v || zkey != ch.keys[0]) || b.same && !ch.continues(b.chunks[0]):
 				return fmt.Errorf("ref %d lies elsewhere in a bucket or chunk of one position", r.ref)
 			case last != nil && (lastKey > zkey || lastKey == zkey && c.items.CompareIDs(last.ref, r.ref) >= 0):
 				return fmt.Errorf("ref %d comes before ref %d", last.ref, r.ref)

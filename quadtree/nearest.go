@@ -225,7 +225,7 @@ func (s *search) scanBucket(b *bucket, centre sphere.Vec, q *index.Query) bool {
 		first = s.skip(len(b.chunks), b.chunks[0].recs[0].v, centre, q.After,
 			func(i int) index.Ref { c := b.chunks[i]; return c.recs[len(c.recs)-1].ref })
 	}
-	taken, of := 0, sphere.Vec{} // points of the position under way that were offered
+	taken, run := 0, (*chunk)(nil) // points offered since the position began, and its first chunk
 	for _, c := range b.chunks[first:] {
 		if chord2(&c.box, centre) > min(s.topk.Limit, beyond) {
 			continue
@@ -238,8 +238,8 @@ func (s *search) scanBucket(b *bucket, centre sphere.Vec, q *index.Query) bool {
 			continue
 		}
 		v := c.recs[0].v
-		if v != of {
-			taken, of = 0, v
+		if run == nil || !c.continues(run) {
+			taken, run = 0, c
 		}
 		from := 0
 		if q.After != nil {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package quadtree_test
+
+const raceEnabled = false
