@@ -49,27 +49,24 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	return newTableReader(src, opt, info, s, true)
 }
 
-// fillLine reads until the window holds something to take for a header.
+// fillLine reads until the window begins with a line to take for a header.
 func fillLine(src *source) error {
-	for {
-		w := bytes.TrimLeft(src.window(), "\r\n")
-		if bytes.IndexByte(w, '\n') >= 0 {
-			return nil
-		}
+	if _, err := src.peek(lineBlanks); errors.Is(err, io.EOF) {
+		return errEmpty()
+	} else if err != nil {
+		return err
+	}
+	for seen := 0; bytes.IndexByte(src.window()[seen:], '\n') < 0; {
+		seen = len(src.window())
 		if src.more() {
 			continue
 		}
 		if src.full() {
 			return &HeaderError{Reason: fmt.Sprintf("the header is longer than the limit of %d bytes", src.limit)}
 		}
-		if err := src.failure(); err != nil {
-			return err
-		}
-		if len(bytes.TrimSpace(w)) == 0 {
-			return errEmpty()
-		}
-		return nil
+		return src.failure()
 	}
+	return nil
 }
 
 // The columns of a GeoNames dump, which has no header.

@@ -89,7 +89,11 @@ func (o *objectDecoder) feature(data []byte, it *item.Item) error {
 		case "bbox", "links":
 			return o.dec.SkipValue()
 		default:
-			keep(&item.FieldError{Field: item.Shorten(name), Reason: "is not a member of a Feature", Hint: "attributes belong in properties"})
+			field := item.Shorten(name)
+			if field == "" {
+				field = `""`
+			}
+			keep(&item.FieldError{Field: field, Reason: "is not a member of a Feature", Hint: "attributes belong in properties"})
 			return o.dec.SkipValue()
 		}
 		return nil

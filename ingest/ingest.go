@@ -120,9 +120,10 @@ type Info struct {
 	Notes        []string // sentences about choices that the user may want to know of
 }
 
-// Open starts to read r. It reads ahead no further than it must to know the
-// format and the header. Its errors are *HeaderError if the file cannot be
-// used, or those of r.
+// Open starts to read r. To know the format, the delimiter and the columns it
+// waits for the first 64 KiB or the end of the stream; NDJSON and GeoJSON text
+// sequences whose Format is given are read as they come. Its errors are
+// *HeaderError if the file cannot be used, or those of r.
 func Open(r io.Reader, opt Options) (Reader, error) {
 	if opt.MaxLineBytes <= 0 {
 		opt.MaxLineBytes = DefaultMaxLineBytes
@@ -132,6 +133,9 @@ func Open(r io.Reader, opt Options) (Reader, error) {
 	}
 	src, zipped, err := openSource(r, opt)
 	if err != nil {
+		return nil, err
+	}
+	if err := refuseBinary(src); err != nil {
 		return nil, err
 	}
 	if opt.Format == Auto {

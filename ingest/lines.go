@@ -11,6 +11,9 @@ import (
 // (RFC 8142).
 const recordSeparator = 0x1e
 
+// jsonBlanks is white space between JSON tokens.
+const jsonBlanks = " \t\r\n"
+
 // linesReader reads NDJSON and GeoJSON text sequences. Where the stream begins
 // with a record separator, records end at the next one and may have several
 // lines; elsewhere a line is a record, so that a bad one costs one.
@@ -22,19 +25,15 @@ type linesReader struct {
 }
 
 func newLinesReader(src *source, opt Options, info Info) (Reader, error) {
-	for len(bytes.TrimLeft(src.window(), " \t\r\n")) == 0 && src.more() {
+	first, err := src.peek(jsonBlanks)
+	if errors.Is(err, io.EOF) {
+		return nil, errEmpty()
 	}
-	start := bytes.TrimLeft(src.window(), " \t\r\n")
+	if err != nil {
+		return nil, err
+	}
 	l := &linesReader{src: src, info: info, delim: '\n'}
-	switch {
-	case len(start) == 0:
-		if err := src.failure(); err != nil {
-			return nil, err
-		}
-		if !src.full() {
-			return nil, errEmpty()
-		}
-	case start[0] == recordSeparator:
+	if first == recordSeparator {
 		l.delim = recordSeparator
 		l.info.Format = GeoJSONSeq
 	}
@@ -54,9 +53,9 @@ func (l *linesReader) Next(row *Row) error {
 		if err != nil {
 			return err
 		}
-		body := bytes.TrimLeft(rec, " \t\r\n\x1e")
+		body := bytes.TrimLeft(rec, jsonBlanks+"\x1e")
 		line += bytes.Count(rec[:len(rec)-len(body)], []byte{'\n'})
-		body = bytes.TrimRight(body, " \t\r\n")
+		body = bytes.TrimRight(body, jsonBlanks)
 		if len(body) == 0 {
 			continue // each step of the loop consumes input
 		}
@@ -65,322 +64,5 @@ func (l *linesReader) Next(row *Row) error {
 			return rowError(line, row.Item.ID, err)
 		}
 		return nil
-	}
-}
-
-// collectionReader reads the Features of a FeatureCollection one by one. It
-// finds where a Feature begins and ends by counting brackets outside strings,
-// and leaves it to the decoder whether what is between is one: a bad Feature
-// costs one row, a huge one is skipped without being kept, and the collection
-// is never in memory.
-type collectionReader struct {
-	src      *source
-	info     Info
-	dec      objectDecoder
-	single   bool // the stream is one Feature
-	inside   bool // within "features"
-	started  bool // a member, or a Feature, came before: a comma is due
-	typed    bool // "type" came
-	features bool // "features" came
-	done     error
-}
-
-func newCollectionReader(src *source, info Info) (Reader, error) {
-	fill(src)
-	c := &collectionReader{src: src, info: info}
-	b, err := c.peek()
-	if errors.Is(err, io.EOF) {
-		return nil, errEmpty()
-	}
-	if err != nil {
-		return nil, err
-	}
-	if b != '{' {
-		return nil, &HeaderError{Reason: "the file is not a GeoJSON object"}
-	}
-	switch kind := topLevel(src.window()); kind {
-	case typeCollection, "":
-		src.skip(1)
-	case typeFeature:
-		c.single = true
-	default:
-		return nil, &HeaderError{Reason: "the file is of type " + quote(kind) + ", not a FeatureCollection or a Feature"}
-	}
-	return c, nil
-}
-
-func (c *collectionReader) Info() Info { return c.info }
-
-// Next implements Reader.
-func (c *collectionReader) Next(row *Row) error {
-	if c.done != nil {
-		return c.done
-	}
-	err := c.next(row)
-	var r *RowError
-	if err != nil && !errors.As(err, &r) {
-		if errors.Is(err, errEarly) {
-			err = c.fault("the file ends inside the collection")
-		}
-		c.done = err
-	}
-	return err
-}
-
-func (c *collectionReader) next(row *Row) error {
-	if c.single {
-		if c.features {
-			return c.end()
-		}
-		c.features = true
-		return c.feature(row)
-	}
-	for !c.inside {
-		if err := c.member(); err != nil {
-			return err
-		}
-	}
-	b, err := c.must()
-	if err != nil {
-		return err
-	}
-	if b == ']' {
-		c.src.skip(1)
-		c.inside, c.started = false, true
-		return c.next(row) // at most once: "features" may not come twice
-	}
-	if c.started {
-		if b != ',' {
-			return c.fault("a comma or ] must follow a Feature")
-		}
-		c.src.skip(1)
-		if b, err = c.must(); err != nil {
-			return err
-		}
-	}
-	c.started = true
-	if !startsValue(b) {
-		return c.fault("a Feature is missing")
-	}
-	return c.feature(row)
-}
-
-// feature reads the value that comes next as a Feature.
-func (c *collectionReader) feature(row *Row) error {
-	raw, line, err := c.src.value()
-	if errors.Is(err, errTooLong) {
-		return &RowError{Line: line, Field: "row", Reason: fmt.Sprintf("is longer than the limit of %d bytes", c.src.limit)}
-	}
-	if err != nil {
-		return err
-	}
-	*row = Row{Line: line}
-	if err := c.dec.feature(raw, &row.Item); err != nil {
-		return rowError(line, row.Item.ID, err)
-	}
-	return nil
-}
-
-// member reads one member of the collection: all but "type" and "features",
-// at whose first Feature it stops, are passed over. It answers io.EOF after
-// the collection.
-func (c *collectionReader) member() error {
-	b, err := c.must()
-	if err != nil {
-		return err
-	}
-	if b == '}' {
-		c.src.skip(1)
-		if !c.typed || !c.features {
-			return c.fault("a FeatureCollection must have the members type and features")
-		}
-		return c.end()
-	}
-	if c.started {
-		if b != ',' {
-			return c.fault("a comma or } must follow a member")
-		}
-		c.src.skip(1)
-		if b, err = c.must(); err != nil {
-			return err
-		}
-	}
-	c.started = true
-	if b != '"' {
-		return c.fault("the name of a member is missing")
-	}
-	raw, _, err := c.src.value()
-	if err != nil {
-		return c.tooLong(err)
-	}
-	name := string(raw)
-	if b, err = c.must(); err != nil {
-		return err
-	}
-	if b != ':' {
-		return c.fault("a colon must follow the name of a member")
-	}
-	c.src.skip(1)
-	if b, err = c.must(); err != nil {
-		return err
-	}
-	if !startsValue(b) {
-		return c.fault("the value of a member is missing")
-	}
-	switch name {
-	case `"features"`:
-		if b != '[' || c.features {
-			return c.fault("features must come once and be an array")
-		}
-		c.src.skip(1)
-		c.features, c.inside, c.started = true, true, false
-	case `"type"`:
-		raw, _, err := c.src.value()
-		if err != nil {
-			return c.tooLong(err)
-		}
-		if c.typed || string(raw) != `"FeatureCollection"` {
-			return c.fault("type must come once and be \"FeatureCollection\"")
-		}
-		c.typed = true
-	default:
-		if _, _, err := c.src.value(); err != nil && !errors.Is(err, errTooLong) {
-			return err
-		}
-	}
-	return nil
-}
-
-// end checks that nothing comes after the last bracket.
-func (c *collectionReader) end() error {
-	if _, err := c.peek(); err != nil {
-		return err // io.EOF, or a failure to read
-	}
-	return c.fault("there is something after the end of the GeoJSON object")
-}
-
-func (c *collectionReader) tooLong(err error) error {
-	if errors.Is(err, errTooLong) {
-		return c.fault(fmt.Sprintf("a member is longer than the limit of %d bytes", c.src.limit))
-	}
-	return err
-}
-
-func (c *collectionReader) fault(reason string) error {
-	return &SyntaxError{Line: c.src.line, Reason: reason}
-}
-
-// peek gives the next byte that is not white space, without consuming it.
-func (c *collectionReader) peek() (byte, error) {
-	s := c.src
-	for {
-		w := s.window()
-		body := bytes.TrimLeft(w, " \t\r\n")
-		s.skip(len(w) - len(body))
-		if len(body) > 0 {
-			return body[0], nil
-		}
-		if !s.more() {
-			if err := s.failure(); err != nil {
-				return 0, err
-			}
-			return 0, io.EOF
-		}
-	}
-}
-
-// must is peek where the stream may not end.
-func (c *collectionReader) must() (byte, error) {
-	b, err := c.peek()
-	if errors.Is(err, io.EOF) {
-		err = errEarly
-	}
-	return b, err
-}
-
-// startsValue reports whether a JSON value can begin with b.
-func startsValue(b byte) bool {
-	switch b {
-	case '{', '[', '"', '-', 't', 'f', 'n':
-		return true
-	}
-	return b >= '0' && b <= '9'
-}
-
-// errEarly says that the stream ended inside a value.
-var errEarly = errors.New("the stream ends inside a value")
-
-// value gives the JSON value that the window starts with, by counting brackets
-// outside strings; it does not look whether it is valid. A value that does not
-// fit into the window is passed over and answered with errTooLong.
-func (s *source) value() (raw []byte, line int, err error) {
-	line = s.line
-	var (
-		depth             int
-		inString, escaped bool
-		long              bool
-	)
-	for i := 0; ; {
-		w := s.window()
-		end := -1
-	scan:
-		for ; i < len(w); i++ {
-			b := w[i]
-			if inString {
-				switch {
-				case escaped:
-					escaped = false
-				case b == '\\':
-					escaped = true
-				case b == '"':
-					inString = false
-					if depth == 0 {
-						end = i + 1
-						break scan
-					}
-				}
-				continue
-			}
-			switch b {
-			case '"':
-				inString = true
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth == 0 { // ends a bare number or word
-					end = i
-					break scan
-				}
-				if depth--; depth == 0 {
-					end = i + 1
-					break scan
-				}
-			case ',', ':', ' ', '\t', '\n', '\r':
-				if depth == 0 {
-					end = i
-					break scan
-				}
-			}
-		}
-		if end >= 0 {
-			s.skip(end)
-			if long || end > s.limit {
-				return nil, line, errTooLong
-			}
-			return w[:end], line, nil
-		}
-		if s.more() {
-			continue
-		}
-		if s.full() {
-			long = true
-			s.skip(len(w))
-			i = 0
-			continue
-		}
-		if err := s.failure(); err != nil {
-			return nil, line, err
-		}
-		return nil, line, errEarly
 	}
 }

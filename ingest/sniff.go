@@ -29,27 +29,32 @@ var magics = []struct{ magic, what, hint string }{
 	{"<", "XML or HTML", "a page instead of the file? KML and GPX must be converted first"},
 }
 
-// sniffFormat tells the formats apart by the first bytes.
-func sniffFormat(src *source) (Format, error) {
-	sample := bytes.TrimLeft(src.window(), " \t\r\n")
-	for len(sample) == 0 && src.more() {
-		sample = bytes.TrimLeft(src.window(), " \t\r\n")
-	}
-	if len(sample) == 0 {
-		if err := src.failure(); err != nil {
-			return "", err
-		}
-		return "", errEmpty()
-	}
+// refuseBinary refuses a stream that begins with one of the magics.
+func refuseBinary(src *source) error {
 	for len(src.window()) < 16 && src.more() {
-		sample = bytes.TrimLeft(src.window(), " \t\r\n")
 	}
 	for _, m := range magics {
-		if bytes.HasPrefix(sample, []byte(m.magic)) {
-			return "", &HeaderError{Reason: "the file is " + m.what + ", which cannot be read", Hint: m.hint}
+		if bytes.HasPrefix(src.window(), []byte(m.magic)) {
+			return &HeaderError{Reason: "the file is " + m.what + ", which cannot be read", Hint: m.hint}
 		}
 	}
-	switch sample[0] {
+	return nil
+}
+
+// lineBlanks is what may come before a header. A tab is none of it: in a file
+// between tabs it says that the first column has no name.
+const lineBlanks = " \r\n"
+
+// sniffFormat tells the formats apart by the first bytes.
+func sniffFormat(src *source) (Format, error) {
+	first, err := src.peek(lineBlanks)
+	if errors.Is(err, io.EOF) {
+		return "", errEmpty()
+	}
+	if err != nil {
+		return "", err
+	}
+	switch first {
 	case recordSeparator:
 		return GeoJSONSeq, nil
 	case '[':
@@ -162,11 +167,11 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	}
 	for len(s.rows) < sampleRows {
 		if err := t.next(); err != nil {
-			if _, ok := err.(*RowError); ok && t.src.line > 0 {
-				s.rows = append(s.rows, nil) // keeps the loop bounded
-				continue
+			if _, ok := err.(*RowError); !ok {
+				break
 			}
-			break
+			s.rows = append(s.rows, nil) // counts towards the bound
+			continue
 		}
 		if len(t.cells) == len(s.header) {
 			s.even++

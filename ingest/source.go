@@ -203,3 +203,22 @@ func (s *source) until(delim byte) (row []byte, line int, err error) {
 		return w, line, nil
 	}
 }
+
+// peek passes over blanks and gives the byte after them, without consuming it;
+// io.EOF if there is none.
+func (s *source) peek(blanks string) (byte, error) {
+	for {
+		w := s.window()
+		rest := bytes.TrimLeft(w, blanks)
+		s.skip(len(w) - len(rest))
+		if len(rest) > 0 {
+			return rest[0], nil
+		}
+		if !s.more() {
+			if err := s.failure(); err != nil {
+				return 0, err
+			}
+			return 0, io.EOF
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// collectionReader reads the Features of a FeatureCollection one by one. It
+// finds where a Feature begins and ends by counting brackets outside strings,
+// and leaves it to the decoder whether what is between is one: a bad Feature
+// costs one row, a huge one is skipped without being kept, and the collection
+// is never in memory.
+type collectionReader struct {
+	src      *source
+	info     Info
+	dec      objectDecoder
+	single   bool // the stream is one Feature
+	inside   bool // within "features"
+	started  bool // a member, or a Feature, came before: a comma is due
+	typed    bool // "type" came
+	features bool // "features" came
+	done     error
+}
+
+func newCollectionReader(src *source, info Info) (Reader, error) {
+	fill(src)
+	c := &collectionReader{src: src, info: info}
+	b, err := c.peek()
+	if errors.Is(err, io.EOF) {
+		return nil, errEmpty()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if b != '{' {
+		return nil, &HeaderError{Reason: "the file is not a GeoJSON object"}
+	}
+	switch kind := topLevel(src.window()); kind {
+	case typeCollection, "":
+		src.skip(1)
+	case typeFeature:
+		c.single = true
+	default:
+		return nil, &HeaderError{Reason: "the file is of type " + quote(kind) + ", not a FeatureCollection or a Feature"}
+	}
+	return c, nil
+}
+
+func (c *collectionReader) Info() Info { return c.info }
+
+// Next implements Reader.
+func (c *collectionReader) Next(row *Row) error {
+	if c.done != nil {
+		return c.done
+	}
+	err := c.next(row)
+	var r *RowError
+	if err != nil && !errors.As(err, &r) {
+		if errors.Is(err, errEarly) {
+			err = c.fault("the file ends inside the collection")
+		}
+		c.done = err
+	}
+	return err
+}
+
+func (c *collectionReader) next(row *Row) error {
+	if c.single {
+		if c.features {
+			return c.end()
+		}
+		c.features = true
+		return c.feature(row)
+	}
+	for !c.inside {
+		if err := c.member(); err != nil {
+			return err
+		}
+	}
+	b, err := c.must()
+	if err != nil {
+		return err
+	}
+	if b == ']' {
+		c.src.skip(1)
+		c.inside, c.started = false, true
+		return c.next(row) // at most once: "features" may not come twice
+	}
+	if c.started {
+		if b != ',' {
+			return c.fault("a comma or ] must follow a Feature")
+		}
+		c.src.skip(1)
+		if b, err = c.must(); err != nil {
+			return err
+		}
+	}
+	c.started = true
+	if !startsValue(b) {
+		return c.fault("a Feature is missing")
+	}
+	return c.feature(row)
+}
+
+// feature reads the value that comes next as a Feature.
+func (c *collectionReader) feature(row *Row) error {
+	raw, line, err := c.src.value()
+	if errors.Is(err, errTooLong) {
+		return &RowError{Line: line, Field: "row", Reason: fmt.Sprintf("is longer than the limit of %d bytes", c.src.limit)}
+	}
+	if err != nil {
+		return err
+	}
+	*row = Row{Line: line}
+	if err := c.dec.feature(raw, &row.Item); err != nil {
+		return rowError(line, row.Item.ID, err)
+	}
+	return nil
+}
+
+// member reads one member of the collection: all but "type" and "features",
+// at whose first Feature it stops, are passed over. It answers io.EOF after
+// the collection.
+func (c *collectionReader) member() error {
+	b, err := c.must()
+	if err != nil {
+		return err
+	}
+	if b == '}' {
+		c.src.skip(1)
+		if !c.typed || !c.features {
+			return c.fault("a FeatureCollection must have the members type and features")
+		}
+		return c.end()
+	}
+	if c.started {
+		if b != ',' {
+			return c.fault("a comma or } must follow a member")
+		}
+		c.src.skip(1)
+		if b, err = c.must(); err != nil {
+			return err
+		}
+	}
+	c.started = true
+	if b != '"' {
+		return c.fault("the name of a member is missing")
+	}
+	raw, _, err := c.src.value()
+	if err != nil {
+		return c.tooLong(err)
+	}
+	name := string(raw)
+	if b, err = c.must(); err != nil {
+		return err
+	}
+	if b != ':' {
+		return c.fault("a colon must follow the name of a member")
+	}
+	c.src.skip(1)
+	if b, err = c.must(); err != nil {
+		return err
+	}
+	if !startsValue(b) {
+		return c.fault("the value of a member is missing")
+	}
+	switch name {
+	case `"features"`:
+		if b != '[' || c.features {
+			return c.fault("features must come once and be an array")
+		}
+		c.src.skip(1)
+		c.features, c.inside, c.started = true, true, false
+	case `"type"`:
+		raw, _, err := c.src.value()
+		if err != nil {
+			return c.tooLong(err)
+		}
+		if c.typed || string(raw) != `"FeatureCollection"` {
+			return c.fault("type must come once and be \"FeatureCollection\"")
+		}
+		c.typed = true
+	default:
+		if _, _, err := c.src.value(); err != nil && !errors.Is(err, errTooLong) {
+			return err
+		}
+	}
+	return nil
+}
+
+// end checks that nothing comes after the last bracket.
+func (c *collectionReader) end() error {
+	if _, err := c.peek(); err != nil {
+		return err // io.EOF, or a failure to read
+	}
+	return c.fault("there is something after the end of the GeoJSON object")
+}
+
+func (c *collectionReader) tooLong(err error) error {
+	if errors.Is(err, errTooLong) {
+		return c.fault(fmt.Sprintf("a member is longer than the limit of %d bytes", c.src.limit))
+	}
+	return err
+}
+
+func (c *collectionReader) fault(reason string) error {
+	return &SyntaxError{Line: c.src.line, Reason: reason}
+}
+
+func (c *collectionReader) peek() (byte, error) { return c.src.peek(jsonBlanks) }
+
+// must is peek where the stream may not end.
+func (c *collectionReader) must() (byte, error) {
+	b, err := c.peek()
+	if errors.Is(err, io.EOF) {
+		err = errEarly
+	}
+	return b, err
+}
+
+// startsValue reports whether a JSON value can begin with b.
+func startsValue(b byte) bool {
+	switch b {
+	case '{', '[', '"', '-', 't', 'f', 'n':
+		return true
+	}
+	return b >= '0' && b <= '9'
+}
