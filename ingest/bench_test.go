@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -48,7 +49,7 @@ func benchmark(b *testing.B, text []byte, rows int, format ingest.Format) {
 		for err = in.Next(&row); err == nil; err = in.Next(&row) {
 			n++
 		}
-		if err != io.EOF || n != rows {
+		if !errors.Is(err, io.EOF) || n != rows {
 			b.Fatal(n, err)
 		}
 	}

@@ -30,7 +30,7 @@ fj-3;Taveuni;-16.85;-179.97
 		case errors.As(err, &bad):
 			fmt.Println(bad)
 		default:
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				fmt.Println(err)
 			}
 			return

@@ -109,8 +109,10 @@ func TestBadFiles(t *testing.T) {
 func zipped(text string) io.Reader {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	io.WriteString(w, text) // a bytes.Buffer does not fail
-	w.Close()
+	_, err := io.WriteString(w, text)
+	if err := errors.Join(err, w.Close()); err != nil {
+		panic(err) // a bytes.Buffer does not fail
+	}
 	return &b
 }
 
@@ -267,7 +269,7 @@ func TestRealMessyFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			res := readAll(t, f, tt.opt)
 			if len(res.rows) != tt.rows || len(res.bad) != tt.bad {
 				t.Errorf("%d rows, %d rejected: %v", len(res.rows), len(res.bad), res.bad)

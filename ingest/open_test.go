@@ -115,7 +115,7 @@ func TestRealFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			res := readAll(t, f, ingest.Options{})
 			if res.err != nil {
 				t.Fatal(res.err)

@@ -46,7 +46,7 @@ func (t *records) next() error {
 	t.line = s.line
 	for {
 		w := s.window()
-		end, size := -1, 0
+		var end, size int // of the record as far as this line, without and with its line end
 		if i := bytes.IndexByte(w[seen:], '\n'); i >= 0 {
 			end, size = seen+i, seen+i+1
 		} else {

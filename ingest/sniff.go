@@ -167,7 +167,7 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	}
 	for len(s.rows) < sampleRows {
 		if err := t.next(); err != nil {
-			if _, ok := err.(*RowError); !ok {
+			if bad := (*RowError)(nil); !errors.As(err, &bad) {
 				break
 			}
 			s.rows = append(s.rows, nil) // counts towards the bound
@@ -220,8 +220,8 @@ func sniffDelimiter(src *source, opt *Options) sample {
 // isAmbiguous reports whether err came of too many candidates, which is a
 // header well cut.
 func isAmbiguous(err error) bool {
-	h, ok := err.(*HeaderError)
-	return ok && len(h.LookedFor) == 0
+	var h *HeaderError
+	return errors.As(err, &h) && len(h.LookedFor) == 0
 }
 
 func decodeAll(cells []string, encoding string) []string {

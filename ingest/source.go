@@ -138,7 +138,7 @@ func (s *source) full() bool { return s.err == nil }
 
 // failure is the error that ended the stream, unless that was its end.
 func (s *source) failure() error {
-	if s.err == nil || s.err == io.EOF {
+	if s.err == nil || errors.Is(s.err, io.EOF) {
 		return nil
 	}
 	return fmt.Errorf("ingest: reading after line %d: %w", s.line, s.err)
