@@ -249,3 +249,11 @@ func appendUUID(dst, id []byte) []byte {
 	hex.Encode(buf[24:36], id[10:16])
 	return append(dst, buf[:]...)
 }
+
+// NewItem shows an item that is not in a snapshot as if it were.
+func NewItem(it *item.Item) Item {
+	return Item{
+		Lon: it.Lon, Lat: it.Lat, Properties: it.Properties,
+		Created: it.Created, Updated: it.Updated, Seq: it.Seq, id: []byte(it.ID),
+	}
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/klauspost/compress/gzip"
+
+	"nearby/item"
+)
+
+// body opens a request's body: at most limit bytes come out of it (0: any
+// number), decoded if it is gzipped.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadCloser, error) {
+	b := r.Body
+	if limit > 0 {
+		b = http.MaxBytesReader(w, b, limit)
+	}
+	switch enc := strings.ToLower(r.Header.Get("Content-Encoding")); enc {
+	case "", "identity":
+		return b, nil
+	case "gzip":
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, newProblem(http.StatusBadRequest, "the body is not gzip: "+err.Error())
+		}
+		if limit > 0 {
+			return http.MaxBytesReader(w, z, limit), nil
+		}
+		return z, nil
+	default:
+		return nil, newProblem(http.StatusUnsupportedMediaType, fmt.Sprintf("content encoding %q is not known; gzip is", item.Shorten(enc)))
+	}
+}
+
+// mediaType returns the content type without its parameters, which must be one
+// of those that the operation takes.
+func mediaType(r *http.Request, takes ...string) (string, error) {
+	t, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || !slices.Contains(takes, t) {
+		return "", newProblem(http.StatusUnsupportedMediaType,
+			fmt.Sprintf("content type %q is not taken here; %s is", item.Shorten(r.Header.Get("Content-Type")), strings.Join(takes, ", ")))
+	}
+	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
+		return "", newProblem(http.StatusUnsupportedMediaType, fmt.Sprintf("charset %q is not taken; utf-8 is", item.Shorten(cs)))
+	}
+	return t, nil
+}
+
+// readAll reads a whole body of bounded size.
+func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	b, err := s.body(w, r, limit)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(b)
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	return data, nil
+}
+
+// bodyError is the caller's if the body broke off or is too large.
+func bodyError(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	return newProblem(http.StatusBadRequest, "the body could not be read: "+err.Error())
+}
+
+// readJSON reads a body into v. Unknown and repeated members, wrong types and
+// anything after the value are errors that name the member.
+func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any, types ...string) error {
+	if _, err := mediaType(r, types...); err != nil {
+		return err
+	}
+	data, err := s.readAll(w, r, limit)
+	if err != nil {
+		return err
+	}
+	return decodeJSON(data, v)
+}
+
+func decodeJSON(data []byte, v any) error {
+	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		field := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+		reason := "has the wrong type"
+		if errors.Is(err, json.ErrUnknownName) {
+			reason = "is not a known member"
+		} else if semantic.GoType != nil {
+			reason = "must be " + jsonType(semantic.GoType.Kind().String())
+		}
+		return newProblem(http.StatusBadRequest, fmt.Sprintf("the member %q %s", field, reason),
+			fault{Field: field, Got: item.Shorten(string(semantic.JSONValue)), Reason: reason})
+	}
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) && syntactic.Err != nil {
+		return newProblem(http.StatusBadRequest, fmt.Sprintf("the body is not valid JSON: %v at byte %d", syntactic.Err, syntactic.ByteOffset))
+	}
+	return newProblem(http.StatusBadRequest, "the body is not valid JSON")
+}
+
+func jsonType(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
+		return "a whole number"
+	case strings.HasPrefix(kind, "float"):
+		return "a number"
+	case kind == "bool":
+		return "true or false"
+	case kind == "slice":
+		return "an array"
+	case kind == "struct", kind == "map":
+		return "an object"
+	}
+	return "a " + kind
+}

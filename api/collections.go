@@ -1,0 +1,218 @@
+package api
+
+import (
+	"maps"
+	"net/http"
+	"strconv"
+	"time"
+
+	"nearby/collection"
+)
+
+const crs84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+
+// collectionOut is how a collection is shown.
+type collectionOut struct {
+	ID          string               `json:"id"`
+	Title       string               `json:"title"`
+	Description string               `json:"description,omitzero"`
+	ItemType    string               `json:"itemType"`
+	ItemCount   int                  `json:"itemCount"`
+	CRS         []string             `json:"crs"`
+	Extent      extentOut            `json:"extent"`
+	Index       collection.IndexSpec `json:"index"`
+	Queryables  []string             `json:"queryables"`
+	Created     time.Time            `json:"created"`
+	Updated     time.Time            `json:"updated"`
+	Statistics  statisticsOut        `json:"statistics"`
+	Links       []link               `json:"links"`
+}
+
+type extentOut struct {
+	Spatial *spatialOut `json:"spatial,omitzero"`
+}
+
+type spatialOut struct {
+	BBox [][4]float64 `json:"bbox"`
+	CRS  string       `json:"crs"`
+}
+
+type statisticsOut struct {
+	Kind         string         `json:"kind"`
+	Reason       string         `json:"reason,omitzero"`
+	Rebuilding   bool           `json:"rebuilding"`
+	Parameters   map[string]int `json:"parameters"`
+	Points       int            `json:"points"`
+	Cells        int            `json:"cells"`
+	Nodes        int            `json:"nodes"`
+	MaxOccupancy int            `json:"maxOccupancy"`
+	Occupancy    []int          `json:"occupancy"`
+	Depths       map[string]int `json:"depths"`
+	IndexBytes   int64          `json:"indexBytes"`
+	RecordBytes  int64          `json:"recordBytes"`
+	TableBytes   int64          `json:"tableBytes"`
+}
+
+func (s *Server) show(r *http.Request, c *collection.Collection) collectionOut {
+	snap := c.Snapshot()
+	def, st := snap.Definition(), snap.Stats()
+	url := s.collectionURL(r, def.Name)
+	out := collectionOut{
+		ID: def.Name, Title: def.Title, Description: def.Description,
+		ItemType: "feature", ItemCount: snap.Len(), CRS: []string{crs84},
+		Index: def.Index, Queryables: def.Queryables,
+		Created: time.UnixMilli(def.Created).UTC(), Updated: time.UnixMilli(def.Updated).UTC(),
+		Statistics: statisticsOut{
+			Kind: st.Kind, Reason: st.Reason, Rebuilding: st.Rebuilding, Parameters: maps.Clone(st.Index.Parameters),
+			Points: st.Index.Points, Cells: st.Index.Cells, Nodes: st.Index.Nodes, MaxOccupancy: st.Index.MaxOccupancy,
+			Occupancy: []int{}, Depths: map[string]int{},
+			IndexBytes: st.Index.Bytes, RecordBytes: st.RecordBytes, TableBytes: st.TableBytes,
+		},
+		Links: []link{
+			{Href: url, Rel: "self", Type: appJSON},
+			{Href: url + "/items", Rel: "items", Type: geoJSON, Title: "The items"},
+		},
+	}
+	if out.Title == "" {
+		out.Title = def.Name
+	}
+	if out.Queryables == nil {
+		out.Queryables = []string{}
+	}
+	if out.Statistics.Parameters == nil {
+		out.Statistics.Parameters = map[string]int{}
+	}
+	if out.Statistics.Reason == "" {
+		out.Statistics.Reason = st.Index.Reason
+	} else if st.Index.Reason != "" {
+		out.Statistics.Reason += "; " + st.Index.Reason
+	}
+	for i, n := range st.Index.Occupancy {
+		if n > 0 {
+			for len(out.Statistics.Occupancy) < i {
+				out.Statistics.Occupancy = append(out.Statistics.Occupancy, 0)
+			}
+			out.Statistics.Occupancy = append(out.Statistics.Occupancy, n)
+		}
+	}
+	for d, n := range st.Index.Depths {
+		out.Statistics.Depths[strconv.Itoa(d)] = n
+	}
+	if b, ok := snap.Extent(); ok {
+		out.Extent.Spatial = &spatialOut{[][4]float64{{b.Min[0], b.Min[1], b.Max[0], b.Max[1]}}, crs84}
+	}
+	return out
+}
+
+func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, takesFormat, nil); err != nil {
+		return err
+	}
+	all, err := s.opt.Catalog.List()
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Links       []link          `json:"links"`
+		Collections []collectionOut `json:"collections"`
+	}{[]link{{Href: s.self(r), Rel: "self", Type: appJSON}}, make([]collectionOut, len(all))}
+	for i, c := range all {
+		out.Collections[i] = s.show(r, c)
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (s *Server) getCollection(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, takesFormat, nil); err != nil {
+		return err
+	}
+	c, err := s.collection(r)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, s.show(r, c))
+}
+
+// definitionIn is the body of PUT and PATCH; what is left out is nil.
+type definitionIn struct {
+	Title       *string               `json:"title"`
+	Description *string               `json:"description"`
+	Index       *collection.IndexSpec `json:"index"`
+	Queryables  *[]string             `json:"queryables"`
+}
+
+func (in *definitionIn) into(def *collection.Definition) {
+	if in.Title != nil {
+		def.Title = *in.Title
+	}
+	if in.Description != nil {
+		def.Description = *in.Description
+	}
+	if in.Index != nil {
+		def.Index = *in.Index
+	}
+	if in.Queryables != nil {
+		def.Queryables = *in.Queryables
+	}
+}
+
+func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, nil, nil); err != nil {
+		return err
+	}
+	name, err := pathParam(r, "collectionId")
+	if err != nil {
+		return err
+	}
+	var in definitionIn
+	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON); err != nil {
+		return err
+	}
+	def := collection.Definition{Name: name}
+	in.into(&def)
+	c, created, err := s.opt.Catalog.Put(r.Context(), def)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		w.Header().Set("Location", s.collectionURL(r, name))
+	}
+	return writeJSON(w, status, s.show(r, c))
+}
+
+func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, nil, nil); err != nil {
+		return err
+	}
+	c, err := s.collection(r)
+	if err != nil {
+		return err
+	}
+	var in definitionIn
+	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON, "application/merge-patch+json"); err != nil {
+		return err
+	}
+	def := c.Snapshot().Definition()
+	in.into(&def)
+	if err := c.Update(r.Context(), def); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, s.show(r, c))
+}
+
+func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, nil, nil); err != nil {
+		return err
+	}
+	name, err := pathParam(r, "collectionId")
+	if err != nil {
+		return err
+	}
+	if err := s.opt.Catalog.Drop(r.Context(), name); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

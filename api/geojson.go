@@ -1,0 +1,175 @@
+package api
+
+import (
+	"bytes"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/collection"
+	"nearby/index"
+)
+
+// buffer is where an answer is put together. Properties are kept as compact
+// JSON, so an answer is a concatenation.
+type buffer struct {
+	b    []byte
+	hits []index.Hit
+	refs []index.Ref
+	id   []byte
+}
+
+// maxPooledBytes keeps one huge answer from holding its memory for ever.
+const maxPooledBytes = 1 << 20
+
+func (s *Server) buffer() *buffer {
+	buf := s.buffers.Get().(*buffer)
+	buf.b, buf.hits, buf.refs = buf.b[:0], buf.hits[:0], buf.refs[:0]
+	return buf
+}
+
+func (s *Server) release(buf *buffer) {
+	if cap(buf.b) <= maxPooledBytes {
+		s.buffers.Put(buf)
+	}
+}
+
+// write sends an answer in one piece.
+func write(w http.ResponseWriter, contentType string, status int, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the caller is gone if it fails
+	return nil
+}
+
+const geoJSON = "application/geo+json"
+
+// shape is how features are to be written.
+type shape struct {
+	names            []string // properties to return; nil: all
+	distanceProperty string
+	times            bool // with created and updated
+}
+
+// appendFeature writes one item. distance in metres is left out if negative.
+func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shape) {
+	b := append(buf.b, `{"type":"Feature","id":`...)
+	buf.id = it.AppendID(buf.id[:0])
+	b = appendQuoted(b, buf.id)
+	b = append(b, `,"geometry":{"type":"Point","coordinates":[`...)
+	b = appendNumber(b, it.Lon)
+	b = append(b, ',')
+	b = appendNumber(b, it.Lat)
+	b = append(b, `]},"properties":`...)
+	b = appendProperties(b, it.Properties, sh, distance)
+	if distance >= 0 {
+		b = append(b, `,"distance":`...)
+		b = appendMetres(b, distance)
+	}
+	if sh.times {
+		b = append(b, `,"created":"`...)
+		b = time.UnixMilli(it.Created).UTC().AppendFormat(b, time.RFC3339Nano)
+		b = append(b, `","updated":"`...)
+		b = time.UnixMilli(it.Updated).UTC().AppendFormat(b, time.RFC3339Nano)
+		b = append(b, '"')
+	}
+	buf.b = append(b, '}')
+}
+
+func appendProperties(b, properties []byte, sh *shape, distance float64) []byte {
+	withDistance := sh.distanceProperty != "" && distance >= 0
+	switch {
+	case len(properties) == 0:
+		b = append(b, '{', '}')
+	case sh.names == nil && (!withDistance || !bytes.Contains(properties, []byte(sh.distanceProperty))):
+		b = append(b, properties...)
+	default:
+		b = appendSelected(b, properties, func(name string) bool {
+			return (sh.names == nil || slices.Contains(sh.names, name)) && (!withDistance || name != sh.distanceProperty)
+		})
+	}
+	if withDistance {
+		b = b[:len(b)-1]
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = appendQuoted(b, []byte(sh.distanceProperty))
+		b = append(b, ':')
+		b = appendMetres(b, distance)
+		b = append(b, '}')
+	}
+	return b
+}
+
+// appendSelected copies the members of an object for which keep is true.
+func appendSelected(b, object []byte, keep func(name string) bool) []byte {
+	b = append(b, '{')
+	d := jsontext.NewDecoder(bytes.NewBuffer(object))
+	if _, err := d.ReadToken(); err != nil {
+		return append(b, '}')
+	}
+	first := true
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			break
+		}
+		key := name.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			break
+		}
+		if !keep(key) {
+			continue
+		}
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = appendQuoted(b, []byte(key))
+		b = append(b, ':')
+		b = append(b, value...)
+	}
+	return append(b, '}')
+}
+
+// appendQuoted writes a JSON string.
+func appendQuoted(b []byte, s []byte) []byte {
+	for _, c := range s {
+		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			quoted, err := jsontext.AppendQuote(b, s)
+			if err != nil { // invalid UTF-8 was replaced
+				return quoted
+			}
+			return quoted
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// appendNumber writes the shortest text that reads back as v.
+func appendNumber(b []byte, v float64) []byte {
+	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strconv.AppendFloat(b, v, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, v, 'f', -1, 64)
+}
+
+// appendMetres writes a distance rounded to the millimetre.
+func appendMetres(b []byte, m float64) []byte {
+	return strconv.AppendFloat(b, math.Round(m*1000)/1000, 'f', -1, 64)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
+	return append(b, '"')
+}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"nearby"
+)
+
+const (
+	appJSON     = "application/json"
+	openAPIJSON = "application/vnd.oai.openapi+json;version=3.0"
+)
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	return write(w, appJSON, status, body)
+}
+
+func (s *Server) getLanding(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, takesFormat, nil); err != nil {
+		return err
+	}
+	base := s.base(r) + "/v1"
+	return writeJSON(w, http.StatusOK, struct {
+		Title       string `json:"title"`
+		Description string `json:"description"`
+		Links       []link `json:"links"`
+	}{"nearby", "Collections of points and the exact nearest ones.", []link{
+		{base + "/", "self", appJSON, "This document"},
+		{base + "/api", "service-desc", openAPIJSON, "The API's definition"},
+		{base + "/conformance", "conformance", appJSON, "Conformance classes"},
+		{base + "/collections", "data", appJSON, "The collections"},
+	}})
+}
+
+// conformance lists what is implemented, and nothing else.
+var conformance = []string{
+	"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
+	"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
+	"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/oas30",
+	"http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/create-replace-delete",
+	"http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/update",
+}
+
+func (s *Server) getConformance(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, takesFormat, nil); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		ConformsTo []string `json:"conformsTo"`
+	}{conformance})
+}
+
+func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, takesFormat, nil); err != nil {
+		return err
+	}
+	w.Header().Set("Vary", "Accept")
+	if strings.Contains(r.Header.Get("Accept"), "yaml") {
+		return write(w, "application/yaml", http.StatusOK, nearby.OpenAPI)
+	}
+	return write(w, openAPIJSON, http.StatusOK, s.apiJSON)
+}
+
+type health struct {
+	Status string `json:"status"`
+}
+
+func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, health{"ok"})
+}
+
+func (s *Server) getReady(w http.ResponseWriter, r *http.Request) error {
+	select {
+	case <-s.opt.Draining:
+		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
+	default:
+	}
+	if !s.opt.Catalog.Ready() {
+		return newProblem(http.StatusServiceUnavailable, "the collections are still being loaded")
+	}
+	return writeJSON(w, http.StatusOK, health{"ok"})
+}

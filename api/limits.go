@@ -1,0 +1,51 @@
+package api
+
+import "time"
+
+// Limits bound what a request may ask for. The zero value of a field takes its
+// default.
+type Limits struct {
+	MaxK          int           // nearest items in an answer; default 1000
+	MaxLimit      int           // items in a page; default 10000
+	MaxBatch      int           // queries in one request; default 1000
+	MaxBodyBytes  int64         // of a body that is read whole; default 1 MiB
+	MaxBatchBytes int64         // of a body of queries; default 8 MiB
+	MaxLoadBytes  int64         // of a bulk load, decoded; default 0: any size
+	MaxCompared   int           // points compared by one query; default 50 million
+	MaxConcurrent int           // requests served at once; default 512
+	Timeout       time.Duration // of a request, loads excepted; default 30 s
+	LoadTimeout   time.Duration // without progress of a load; default 60 s
+}
+
+// DefaultK and DefaultLimit are what a request without k or limit asks for.
+const (
+	DefaultK     = 10
+	DefaultLimit = 100
+)
+
+// WithDefaults fills in what is zero.
+func (l Limits) WithDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&l.MaxK, 1000)
+	def(&l.MaxLimit, 10_000)
+	def(&l.MaxBatch, 1000)
+	def(&l.MaxCompared, 50_000_000)
+	def(&l.MaxConcurrent, 512)
+	if l.MaxBodyBytes == 0 {
+		l.MaxBodyBytes = 1 << 20
+	}
+	if l.MaxBatchBytes == 0 {
+		l.MaxBatchBytes = 8 << 20
+	}
+	if l.Timeout == 0 {
+		l.Timeout = 30 * time.Second
+	}
+	if l.LoadTimeout == 0 {
+		l.LoadTimeout = time.Minute
+	}
+	return l
+}

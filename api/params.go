@@ -1,0 +1,242 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/paulmach/orb"
+
+	"nearby/collection"
+	"nearby/item"
+)
+
+// kind is how a parameter's text is read.
+type kind int
+
+const (
+	number kind = iota
+	integer
+	boolean
+	text
+	list
+)
+
+// parameter is a row of the table that requests are read by and that the tests
+// compare with openapi.yaml.
+type parameter struct {
+	name     string
+	kind     kind
+	required bool
+	min, max float64 // of numbers; max 0: none
+	def      string
+	values   []string // of text, if only some will do
+}
+
+// parameters lists every query parameter of the interface.
+var parameters = []parameter{
+	{name: "lat", kind: number, required: true, min: -90, max: 90},
+	{name: "lon", kind: number, required: true, min: -180, max: 180},
+	{name: "k", kind: integer, min: 1, max: 1000, def: "10"},
+	{name: "radius", kind: number, min: 0},
+	{name: "limit", kind: integer, min: 1, max: 10000, def: "100"},
+	{name: "bbox", kind: list},
+	{name: "cursor", kind: text},
+	{name: "properties", kind: list},
+	{name: "datetime", kind: text},
+	{name: "distance_property", kind: text},
+	{name: "explain", kind: boolean, def: "false"},
+	{name: "onError", kind: text, values: []string{"continue", "abort"}, def: "continue"},
+	{name: "f", kind: text, values: []string{"json", "geojson"}},
+}
+
+// What each operation takes.
+var (
+	takesFormat = []string{"f"}
+	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "f"}
+	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "distance_property", "explain", "f"}
+	takesLoad   = []string{"onError"}
+)
+
+// query is a request's parameters, checked by the table.
+type query struct {
+	values url.Values
+	limits Limits
+	filter collection.Filter
+}
+
+// parse reads the parameters. Names that are neither allowed nor queryable are
+// errors, and so is one of ours given twice.
+func (s *Server) parse(r *http.Request, allowed, queryables []string) (*query, error) {
+	q := &query{limits: s.opt.Limits}
+	if r.URL.RawQuery == "" {
+		return q, nil
+	}
+	var err error
+	if q.values, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return nil, newProblem(http.StatusBadRequest, "the query string cannot be read: "+err.Error())
+	}
+	for name, values := range q.values {
+		switch {
+		case slices.Contains(allowed, name):
+			if len(values) > 1 {
+				return nil, badParameter(name, strings.Join(values, ", "), "must be given once", "")
+			}
+		case slices.Contains(queryables, name):
+			if q.filter == nil {
+				q.filter = collection.Filter{}
+			}
+			q.filter[name] = values
+		default:
+			reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
+			if len(allowed) == 0 {
+				reason = "is not known here; no parameters are allowed"
+			}
+			if len(queryables) > 0 {
+				reason += ", and the queryable properties " + strings.Join(queryables, ", ")
+			}
+			return nil, badParameter(name, values[0], reason, "")
+		}
+	}
+	if f, ok := q.values["f"]; ok && f[0] != "json" && f[0] != "geojson" {
+		return nil, badParameter("f", f[0], "must be json or geojson", "")
+	}
+	return q, nil
+}
+
+func row(name string) parameter {
+	return parameters[slices.IndexFunc(parameters, func(p parameter) bool { return p.name == name })]
+}
+
+// number reads a numeric parameter. ok is false if it was not given.
+func (q *query) number(name string) (v float64, ok bool, err error) {
+	values, ok := q.values[name]
+	if !ok {
+		return 0, false, nil
+	}
+	p := row(name)
+	span := fmt.Sprintf("must be a decimal number of at least %g", p.min)
+	if p.max != 0 {
+		span = fmt.Sprintf("must be a decimal number from %g to %g", p.min, p.max)
+	}
+	v, valid := item.ParseNumber(values[0])
+	if !valid || v < p.min || (p.max != 0 && v > p.max) {
+		return 0, true, badParameter(name, values[0], span, "")
+	}
+	return v, true, nil
+}
+
+// integer reads a whole number from the row's minimum to most. Above that it is
+// an error, or counts as most.
+func (q *query) integer(name string, fallback, most int, clamp bool) (int, error) {
+	values, ok := q.values[name]
+	if !ok {
+		return min(fallback, most), nil
+	}
+	n, err := strconv.ParseInt(values[0], 10, 64)
+	if err != nil && clamp && strings.Trim(values[0], "0123456789") == "" && values[0] != "" {
+		n, err = int64(most), nil
+	}
+	least := int64(row(name).min)
+	if err != nil || values[0][0] == '+' || n < least || (!clamp && n > int64(most)) {
+		return 0, badParameter(name, values[0], fmt.Sprintf("must be a whole number from %d to %d", least, most), "")
+	}
+	return int(min(n, int64(most))), nil
+}
+
+// centre reads lat and lon.
+func (q *query) centre() (lon, lat float64, err error) {
+	for _, name := range []string{"lat", "lon"} {
+		if _, ok := q.values[name]; !ok {
+			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees", "")
+		}
+	}
+	rawLat, rawLon := q.values.Get("lat"), q.values.Get("lon")
+	y, okLat := item.ParseNumber(rawLat)
+	x, okLon := item.ParseNumber(rawLon)
+	switch {
+	case !okLat:
+		return 0, 0, badParameter("lat", rawLat, "must be a decimal number from -90 to 90", "")
+	case !okLon:
+		return 0, 0, badParameter("lon", rawLon, "must be a decimal number from -180 to 180", "")
+	case y < -90 || y > 90:
+		hint := ""
+		if y >= -180 && y <= 180 && x >= -90 && x <= 90 {
+			hint = item.SwappedHint
+		}
+		return 0, 0, badParameter("lat", rawLat, "must be a decimal number from -90 to 90", hint)
+	case x < -180 || x > 180:
+		return 0, 0, badParameter("lon", rawLon, "must be a decimal number from -180 to 180", "")
+	}
+	return x, y, nil
+}
+
+func (q *query) boolean(name string) (bool, error) {
+	switch v, ok := q.values[name]; {
+	case !ok || v[0] == "false":
+		return false, nil
+	case v[0] == "true":
+		return true, nil
+	default:
+		return false, badParameter(name, v[0], "must be true or false", "")
+	}
+}
+
+// text reads a parameter that must not be empty when given.
+func (q *query) text(name string, most int) (string, error) {
+	v, ok := q.values[name]
+	if ok && (v[0] == "" || len(v[0]) > most) {
+		return "", badParameter(name, v[0], fmt.Sprintf("must have 1 to %d bytes", most), "")
+	}
+	return q.values.Get(name), nil
+}
+
+// names reads a list of property names; nil means all.
+func (q *query) names() ([]string, error) {
+	v, ok := q.values["properties"]
+	if !ok {
+		return nil, nil
+	}
+	if v[0] == "" {
+		return []string{}, nil
+	}
+	names := strings.Split(v[0], ",")
+	if len(names) > 256 {
+		return nil, badParameter("properties", v[0], "must name at most 256 properties", "")
+	}
+	return names, nil
+}
+
+// bbox reads west, south, east, north.
+func (q *query) bbox() (b orb.Bound, ok bool, err error) {
+	v, ok := q.values["bbox"]
+	if !ok {
+		return b, false, nil
+	}
+	parts := strings.Split(v[0], ",")
+	if len(parts) != 4 && len(parts) != 6 {
+		return b, true, badParameter("bbox", v[0], "must be four numbers: west,south,east,north", "")
+	}
+	var n [6]float64
+	for i, p := range parts {
+		x, valid := item.ParseNumber(p)
+		if !valid {
+			return b, true, badParameter("bbox", v[0], fmt.Sprintf("must be numbers; number %d is %q", i+1, item.Shorten(p)), "")
+		}
+		n[i] = x
+	}
+	b = orb.Bound{Min: orb.Point{n[0], n[1]}, Max: orb.Point{n[2], n[3]}}
+	if len(parts) == 6 {
+		b.Max = orb.Point{n[3], n[4]}
+	}
+	switch {
+	case b.Min[1] < -90 || b.Max[1] > 90 || b.Min[1] > b.Max[1]:
+		return b, true, badParameter("bbox", v[0], "must have -90 <= south <= north <= 90", "")
+	case b.Min[0] < -180 || b.Min[0] > 180 || b.Max[0] < -180 || b.Max[0] > 180:
+		return b, true, badParameter("bbox", v[0], "must have west and east from -180 to 180; west > east crosses the antimeridian", "")
+	}
+	return b, true, nil
+}

@@ -1,0 +1,260 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/go-json-experiment/json"
+	"github.com/klauspost/compress/gzhttp"
+	"go.yaml.in/yaml/v3"
+
+	"nearby"
+	"nearby/collection"
+)
+
+// Options of a server.
+type Options struct {
+	Catalog *collection.Catalog
+	Log     *slog.Logger // default: discards
+	// PublicURL begins the links in answers, e.g. https://example.org/places;
+	// empty: the scheme and host of the request.
+	PublicURL string
+	Limits    Limits
+	// Draining, when not nil, makes /readyz answer 503 once it is closed.
+	Draining <-chan struct{}
+}
+
+// Server answers requests. It is an http.Handler.
+type Server struct {
+	opt     Options
+	router  *chi.Mux
+	slots   chan struct{}
+	buffers sync.Pool
+	apiJSON []byte
+	http.Handler
+}
+
+// New makes a server.
+func New(opt Options) (*Server, error) {
+	opt.Limits = opt.Limits.WithDefaults()
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.PublicURL != "" {
+		u, err := url.Parse(opt.PublicURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return nil, fmt.Errorf("public URL %q: must be an http or https URL", opt.PublicURL)
+		}
+		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
+	}
+	s := &Server{opt: opt, slots: make(chan struct{}, opt.Limits.MaxConcurrent)}
+	s.buffers.New = func() any { return new(buffer) }
+	var doc map[string]any
+	if err := yaml.Unmarshal(nearby.OpenAPI, &doc); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	var err error
+	if s.apiJSON, err = json.Marshal(doc, json.Deterministic(true)); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	s.router = s.routes()
+	gz, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.CompressionLevel(3))
+	if err != nil {
+		return nil, err
+	}
+	s.Handler = s.observe(gz(s.admit(s.options(middleware.GetHead(s.router)))))
+	return s, nil
+}
+
+// routes is every operation of openapi.yaml.
+func (s *Server) routes() *chi.Mux {
+	r := chi.NewRouter()
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path))
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", s.allowed(r))
+		s.fail(w, r, newProblem(http.StatusMethodNotAllowed, r.Method+" is not possible here"))
+	})
+	r.Get("/healthz", s.handle(s.getHealth))
+	r.Get("/readyz", s.handle(s.getReady))
+	r.Get("/v1/", s.handle(s.getLanding))
+	r.Get("/v1/conformance", s.handle(s.getConformance))
+	r.Get("/v1/api", s.handle(s.getAPI))
+	r.Get("/v1/collections", s.handle(s.listCollections))
+	r.Route("/v1/collections/{collectionId}", func(r chi.Router) {
+		r.Get("/", s.handle(s.getCollection))
+		r.Put("/", s.handle(s.putCollection))
+		r.Patch("/", s.handle(s.patchCollection))
+		r.Delete("/", s.handle(s.deleteCollection))
+		r.Get("/items", s.handle(s.listItems))
+		r.Post("/items", s.handle(s.postItems))
+		r.Get("/items/{itemId}", s.handle(s.getItem))
+		r.Put("/items/{itemId}", s.handle(s.putItem))
+		r.Patch("/items/{itemId}", s.handle(s.patchItem))
+		r.Delete("/items/{itemId}", s.handle(s.deleteItem))
+		r.Get("/nearby", s.handle(s.getNearby))
+		r.Post("/nearby", s.handle(s.postNearby))
+	})
+	return r
+}
+
+// handle turns a handler that returns an error into one that answers it.
+func (s *Server) handle(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := f(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	}
+}
+
+type contextKey int
+
+const idKey contextKey = 0
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(idKey).(string)
+	return id
+}
+
+// observe gives each request an id, logs one line about it, and turns a panic
+// into a 500 that tells the caller nothing of it.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		id := newRequestID()
+		routing := chi.NewRouteContext()
+		ctx := context.WithValue(context.WithValue(r.Context(), idKey, id), chi.RouteCtxKey, routing)
+		r = r.WithContext(ctx)
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		ww.Header().Set("X-Request-Id", id)
+		ww.Header().Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			if cause := recover(); cause != nil {
+				if cause == http.ErrAbortHandler {
+					panic(cause)
+				}
+				s.opt.Log.ErrorContext(ctx, "panic", "id", id, "route", routing.RoutePattern(), "cause", fmt.Sprint(cause))
+				if ww.Status() == 0 {
+					s.fail(ww, r, newProblem(http.StatusInternalServerError, ""))
+				} else {
+					panic(http.ErrAbortHandler) // the answer is half written: cut it
+				}
+			}
+			level := slog.LevelInfo
+			if ww.Status() >= 500 {
+				level = slog.LevelWarn
+			}
+			if s.opt.Log.Enabled(ctx, level) {
+				s.opt.Log.LogAttrs(ctx, level, "request",
+					slog.String("id", id), slog.String("method", r.Method), slog.String("route", routing.RoutePattern()),
+					slog.Int("status", ww.Status()), slog.Int("bytes", ww.BytesWritten()), slog.Duration("duration", time.Since(begun)))
+			}
+		}()
+		next.ServeHTTP(ww, r)
+	})
+}
+
+func newRequestID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}
+
+// admit refuses what is more than can be served at once, and bounds the time of
+// a request. Health is exempt; loads keep their own time.
+func (s *Server) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/v1") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+		default:
+			s.fail(w, r, newProblem(http.StatusServiceUnavailable, "too many requests at once"))
+			return
+		}
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			next.ServeHTTP(w, r) // a query is bounded by what it may compare
+			return
+		}
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/items") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// allowed lists the methods that a path has, for the Allow header.
+func (s *Server) allowed(r *http.Request) string {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	var found []string
+	for _, m := range methods {
+		if s.router.Match(chi.NewRouteContext(), m, path) {
+			found = append(found, m)
+			if m == http.MethodGet {
+				found = append(found, http.MethodHead)
+			}
+		}
+	}
+	if found != nil {
+		found = append(found, http.MethodOptions)
+	}
+	return strings.Join(found, ", ")
+}
+
+// options answers OPTIONS for every path that has any method.
+func (s *Server) options(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			if allow := s.allowed(r); allow != "" {
+				w.Header().Set("Allow", allow)
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// pathParam returns a part of the path, decoded.
+func pathParam(r *http.Request, name string) (string, error) {
+	v := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return v, nil
+	}
+	v, err := url.PathUnescape(v)
+	if err != nil {
+		return "", badParameter(name, v, "is not a valid part of a URL", "")
+	}
+	return v, nil
+}
+
+// collection finds the collection that the path names.
+func (s *Server) collection(r *http.Request) (*collection.Collection, error) {
+	name, err := pathParam(r, "collectionId")
+	if err != nil {
+		return nil, err
+	}
+	return s.opt.Catalog.Get(name)
+}
