@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"nearby/bench"
+	"nearby/bench/dataset"
+	"nearby/ingest"
+)
+
+type benchCmd struct {
+	N     int      `name:"n" short:"n" env:"-" default:"0" help:"Points of each generated set; 0 is 1,000,000, or 50,000 with --quick."`
+	Seed  uint64   `env:"-" default:"1" help:"Seed of the sets and the queries."`
+	Quick bool     `env:"-" help:"A look: fewer settings, smaller sets, shorter rows."`
+	Set   []string `env:"-" help:"Generated set to measure; all of them if none is named. May be repeated." placeholder:"NAME"`
+	Data  []string `env:"-" type:"path" help:"Measure the points of this file instead: anything that nearby load reads. May be repeated." placeholder:"FILE"`
+	Lat   string   `env:"-" help:"Column of the latitude." placeholder:"NAME"`
+	Lon   string   `env:"-" help:"Column of the longitude." placeholder:"NAME"`
+	Out   string   `env:"-" default:"report" type:"path" help:"Where the report goes: a folder, or the name of the HTML file."`
+}
+
+// Help is shown below the flags.
+func (benchCmd) Help() string {
+	return `Builds both indexes with several settings over sets of different density,
+measures queries and writes, compares a sample of the answers with brute force,
+and says which index wins where. A table goes to stdout; beside it stand the HTML
+report with plots, and the figures as JSON and Markdown.
+
+These flags have no environment variables: a figure should say how it was made.
+
+Examples:
+
+    nearby bench --quick
+    nearby bench -n 1000000 --set city --set wilderness --out report
+    nearby bench --data my.csv --lat y --lon x --out my.html`
+}
+
+func (c *benchCmd) Run(env *environ) error {
+	opt := bench.Options{Points: c.N, Seed: c.Seed, Quick: c.Quick, Sets: c.Set}
+	if c.N < 0 || c.N > bench.MaxPoints {
+		return usagef("-n %d: must be from 0 to %d", c.N, bench.MaxPoints)
+	}
+	for _, name := range c.Set {
+		if _, err := dataset.Generate(name, 0, 0); err != nil {
+			return usagef("--set %s: must be one of %s", name, strings.Join(dataset.Names(), ", "))
+		}
+	}
+	for _, name := range c.Data {
+		set, err := c.read(env, name)
+		if err != nil {
+			return err
+		}
+		opt.Own = append(opt.Own, set)
+	}
+	base, err := c.outputs()
+	if err != nil {
+		return err
+	}
+	report, err := bench.Run(env.ctx, opt, benchProgress(env.stderr))
+	if report == nil {
+		return err
+	}
+	// A report with a wrong answer is written too: it says where.
+	if werr := report.WriteText(env.stdout); werr != nil {
+		return errors.Join(err, werr)
+	}
+	var written []string
+	for _, f := range []struct {
+		extension string
+		write     func(io.Writer) error
+	}{{".json", report.WriteJSON}, {".md", report.WriteMarkdown}} {
+		if werr := writeFile(base+f.extension, f.write); werr != nil {
+			return errors.Join(err, werr)
+		}
+		written = append(written, base+f.extension)
+	}
+	fmt.Fprintln(env.stdout, "report:", strings.Join(written, " "))
+	return err
+}
+
+// read takes the points of a user's file.
+func (c *benchCmd) read(env *environ, name string) (dataset.Set, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return dataset.Set{}, err
+	}
+	defer f.Close()
+	positions, rejected, err := dataset.Read(f, ingest.Options{Lat: c.Lat, Lon: c.Lon}, bench.MaxPoints)
+	if err != nil {
+		return dataset.Set{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(positions) == 0 {
+		return dataset.Set{}, fmt.Errorf("%s: has no points", name)
+	}
+	fmt.Fprintf(env.stderr, "%s: %s points, %s rows rejected\n", name, thousands(int64(len(positions))), thousands(int64(rejected)))
+	return dataset.Set{Name: filepath.Base(name), Positions: positions}, nil
+}
+
+// outputs makes the report's folder and returns the files' name without the
+// extension.
+func (c *benchCmd) outputs() (base string, err error) {
+	folder, base := c.Out, filepath.Join(c.Out, "bench")
+	if name, ok := strings.CutSuffix(c.Out, ".html"); ok {
+		folder, base = filepath.Dir(c.Out), name
+	}
+	return base, os.MkdirAll(folder, 0o755)
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// benchProgress says what is measured: on one line of a terminal, elsewhere a
+// line every two seconds at most.
+func benchProgress(w io.Writer) func(bench.Progress) {
+	var mu sync.Mutex
+	var said time.Time
+	terminal := isTerminal(w)
+	return func(p bench.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		last := p.Done == p.Total
+		if terminal {
+			fmt.Fprintf(w, "\r\x1b[K")
+			if !last {
+				fmt.Fprintf(w, "%d/%d %s", p.Done, p.Total, p.Doing)
+			}
+			return
+		}
+		if now := time.Now(); last || now.Sub(said) >= plainEvery {
+			said = now
+			fmt.Fprintf(w, "bench: %d/%d %s\n", p.Done, p.Total, p.Doing)
+		}
+	}
+}

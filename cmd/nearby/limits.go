@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"nearby/api"
+	"nearby/collection"
+	"nearby/store"
+)
+
+// limits are the bounds of the server, each a flag.
+type limits struct {
+	MaxK           int           `name:"max-k" default:"1000" help:"Nearest places in an answer."`
+	MaxLimit       int           `default:"10000" help:"Items in a page."`
+	MaxBatch       int           `default:"1000" help:"Queries in one request."`
+	MaxBody        int64         `default:"1048576" help:"Bytes of a request's body, loads and batches excepted."`
+	MaxBatchBody   int64         `default:"8388608" help:"Bytes of a body of queries."`
+	MaxLoad        int64         `default:"0" help:"Bytes of a bulk load, unpacked; 0 is any size."`
+	MaxCompared    int           `default:"50000000" help:"Points that one query may compare; it is cut short there, and says so."`
+	MaxConcurrent  int           `default:"512" help:"Requests served at once."`
+	RequestTimeout time.Duration `default:"30s" help:"Time of a request, loads excepted."`
+	LoadTimeout    time.Duration `default:"60s" help:"Time that a load may go without progress."`
+
+	MaxCollections int           `default:"1000" help:"Collections."`
+	MaxItems       int           `default:"2147483648" help:"Items in a collection."`
+	MaxQueue       int           `default:"1024" help:"Writes that wait for a collection."`
+	MaxGroup       int           `default:"8192" help:"Changes that are committed at once."`
+	CommitTimeout  time.Duration `default:"30s" help:"Time that a commit may take."`
+}
+
+// check refuses limits under which nothing would work.
+func (l *limits) check() error {
+	for _, v := range []struct {
+		flag  string
+		value int64
+	}{
+		{"max-k", int64(l.MaxK)}, {"max-limit", int64(l.MaxLimit)}, {"max-batch", int64(l.MaxBatch)},
+		{"max-body", l.MaxBody}, {"max-batch-body", l.MaxBatchBody}, {"max-compared", int64(l.MaxCompared)},
+		{"max-concurrent", int64(l.MaxConcurrent)}, {"request-timeout", int64(l.RequestTimeout)},
+		{"load-timeout", int64(l.LoadTimeout)}, {"max-collections", int64(l.MaxCollections)},
+		{"max-items", int64(l.MaxItems)}, {"max-queue", int64(l.MaxQueue)}, {"max-group", int64(l.MaxGroup)},
+		{"commit-timeout", int64(l.CommitTimeout)},
+	} {
+		if v.value < 1 {
+			return usagef("--%s: must be more than 0", v.flag)
+		}
+	}
+	if l.MaxLoad < 0 {
+		return &usageError{fmt.Sprintf("--max-load %d: must not be negative", l.MaxLoad)}
+	}
+	return nil
+}
+
+// api are those of the HTTP layer.
+func (l *limits) api() api.Limits {
+	return api.Limits{
+		MaxK: l.MaxK, MaxLimit: l.MaxLimit, MaxBatch: l.MaxBatch,
+		MaxBodyBytes: l.MaxBody, MaxBatchBytes: l.MaxBatchBody, MaxLoadBytes: l.MaxLoad,
+		MaxCompared: l.MaxCompared, MaxConcurrent: l.MaxConcurrent,
+		Timeout: l.RequestTimeout, LoadTimeout: l.LoadTimeout,
+	}
+}
+
+// catalog are those of the collections.
+func (l *limits) catalog(st store.Store, log *slog.Logger) collection.Options {
+	return collection.Options{
+		Store: st, Kinds: kinds(), Log: log,
+		MaxCollections: l.MaxCollections, MaxItems: l.MaxItems, MaxQueue: l.MaxQueue,
+		MaxGroup: l.MaxGroup, CommitTimeout: l.CommitTimeout,
+	}
+}

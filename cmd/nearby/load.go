@@ -1,0 +1,343 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"nearby/client"
+	"nearby/ingest"
+)
+
+type loadCmd struct {
+	Files      []string `arg:"" name:"file" help:"Files to load, plain or gzipped; - is standard input."`
+	Collection string   `required:"" short:"c" help:"Collection to load into." placeholder:"NAME"`
+	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
+
+	Create    bool     `default:"true" negatable:"" help:"Create the collection if it is missing."`
+	Index     string   `default:"auto" enum:"auto,geohash,quadtree" help:"Index of a collection that is created: ${enum}."`
+	Queryable []string `help:"Property that can be filtered on, in a collection that is created. May be repeated." placeholder:"NAME"`
+
+	Format       string `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
+	Lat          string `help:"Column of the latitude." placeholder:"NAME"`
+	Lon          string `help:"Column of the longitude." placeholder:"NAME"`
+	ID           string `name:"id" help:"Column of the id." placeholder:"NAME"`
+	WKT          string `name:"wkt" help:"Column of points in well-known text." placeholder:"NAME"`
+	Delimiter    string `help:"Character between the cells of a CSV file; \"tab\" is a tab." placeholder:"CHAR"`
+	DecimalComma bool   `help:"Coordinates are written 50,9375."`
+	Encoding     string `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
+
+	OnError   string `default:"continue" enum:"continue,abort" help:"After a rejected row: ${enum}."`
+	MaxErrors int    `default:"20" help:"Rejected rows to show."`
+}
+
+// Help is shown below the flags.
+func (loadCmd) Help() string {
+	return `CSV (comma, semicolon, tab or pipe), the dumps of GeoNames, NDJSON, GeoJSON and
+GeoJSON text sequences are told apart by their first bytes. Columns are found by
+their names: lat, latitude, y; lon, lng, long, longitude, x; id.
+
+A bad row never hinders the others. At the end stands how many rows were read,
+created, updated and rejected, and for the first rejected ones the line, the
+field and the reason. With --on-error abort the load stops at the first of them;
+what was sent before it stays.
+
+A load that was interrupted can be repeated: rows are items by their ids. Rows
+without an id get one made from their position and properties, the same each
+time.
+
+Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 wrong
+usage; 3 all good rows were loaded, others were rejected.
+
+Examples:
+
+    nearby load cities.csv.gz --collection cities --queryable country
+    nearby load places.geojson -c places --index quadtree
+    nearby load -c stops --lat Breite --lon "Länge" --delimiter ';' stops.csv
+    zcat dump.ndjson.gz | nearby load - -c dump --server http://10.0.0.5:8080`
+}
+
+// maxInFlight is how many batches may be on their way to the server.
+const maxInFlight = 2
+
+// loader carries the state of one load.
+type loader struct {
+	cmd    *loadCmd
+	env    *environ
+	remote *remote
+	opt    ingest.Options
+	report *report
+	bar    *progress
+
+	abort context.CancelCauseFunc
+	wg    sync.WaitGroup
+	out   []*batch // on their way, oldest first
+}
+
+// errAborted stops a load with --on-error abort.
+var errAborted = errors.New("stopped at the first rejected row, as --on-error abort asks; the rows before it stay")
+
+func (c *loadCmd) Run(env *environ) error {
+	opt, err := c.options()
+	if err != nil {
+		return err
+	}
+	r, err := newRemote(c.Server)
+	if err != nil {
+		return err
+	}
+	files, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	if err := c.prepare(env.ctx, r); err != nil {
+		return err
+	}
+	ctx, abort := context.WithCancelCause(env.ctx)
+	defer abort(nil)
+	l := &loader{
+		cmd: c, env: env, remote: r, opt: opt, abort: abort,
+		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},
+	}
+	l.bar = startProgress(env.stderr, files.total)
+	var failures []error
+	var notes []string
+	for _, f := range files.list {
+		n, err := l.file(ctx, f)
+		notes = append(notes, n...)
+		if err != nil && ctx.Err() == nil {
+			failures = append(failures, fmt.Errorf("%s: %w", f.name, err))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	l.wg.Wait()
+	l.bar.finish()
+	for _, n := range notes {
+		fmt.Fprintln(env.stderr, n)
+	}
+	l.report.write(env.stdout, c.Collection)
+	switch cause := context.Cause(ctx); {
+	case env.ctx.Err() != nil:
+		failures = append(failures, errors.New("interrupted: run the same command again to load the rest"))
+	case cause != nil:
+		failures = append(failures, cause)
+	}
+	if len(failures) > 0 {
+		return errors.Join(failures...)
+	}
+	if l.report.rejected > 0 {
+		return errRejected
+	}
+	return nil
+}
+
+// options turns the flags into those of package ingest.
+func (c *loadCmd) options() (ingest.Options, error) {
+	opt := ingest.Options{
+		Lat: c.Lat, Lon: c.Lon, ID: c.ID, WKT: c.WKT,
+		DecimalComma: c.DecimalComma, Encoding: c.Encoding,
+	}
+	if c.Format != "auto" {
+		opt.Format = ingest.Format(c.Format)
+	}
+	switch c.Delimiter {
+	case "":
+	case "tab", `\t`:
+		opt.Delimiter = '\t'
+	default:
+		d, n := utf8.DecodeRuneInString(c.Delimiter)
+		if n != len(c.Delimiter) {
+			return opt, usagef("--delimiter %q: must be one character, or \"tab\"", c.Delimiter)
+		}
+		opt.Delimiter = d
+	}
+	if c.MaxErrors < 0 {
+		return opt, usagef("--max-errors %d: must not be negative", c.MaxErrors)
+	}
+	return opt, nil
+}
+
+// prepare makes sure that there is a collection to load into.
+func (c *loadCmd) prepare(ctx context.Context, r *remote) error {
+	ok, err := r.exists(ctx, c.Collection)
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		return nil
+	case !c.Create:
+		return fmt.Errorf("there is no collection %q at %s, and --no-create forbids to create it", c.Collection, r.base)
+	}
+	def := client.Definition{Index: &client.IndexSpec{Kind: client.IndexSpecKind(c.Index)}}
+	if len(c.Queryable) > 0 {
+		def.Queryables = &c.Queryable
+	}
+	if err := r.create(ctx, c.Collection, def); err != nil {
+		return fmt.Errorf("creating collection %q: %w", c.Collection, err)
+	}
+	return nil
+}
+
+// inputs are the files of a load, opened before anything is sent.
+type inputs struct {
+	list  []input
+	total int64 // bytes; 0: not known
+}
+
+type input struct {
+	name string
+	r    io.Reader
+	c    io.Closer // nil: not ours to close
+}
+
+func (in *inputs) close() {
+	for _, f := range in.list {
+		if f.c != nil {
+			f.c.Close()
+		}
+	}
+}
+
+func (c *loadCmd) open(env *environ) (*inputs, error) {
+	in := new(inputs)
+	sized := true
+	for _, name := range c.Files {
+		if name == "-" {
+			in.list = append(in.list, input{name: "standard input", r: env.stdin})
+			sized = false
+			continue
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			in.close()
+			return nil, err
+		}
+		in.list = append(in.list, input{name, f, f})
+		info, err := f.Stat()
+		if err == nil && info.IsDir() {
+			err = fmt.Errorf("%s is a folder", name)
+		}
+		if err != nil {
+			in.close()
+			return nil, err
+		}
+		sized = sized && info.Mode().IsRegular()
+		in.total += info.Size()
+	}
+	if !sized {
+		in.total = 0
+	}
+	return in, nil
+}
+
+// file loads one file. The notes tell the user what was found out about it.
+func (l *loader) file(ctx context.Context, f input) (notes []string, err error) {
+	rows, err := ingest.Open(l.bar.reader(f.r), l.opt)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range rows.Info().Notes {
+		notes = append(notes, f.name+": "+n)
+	}
+	ids, made := newRowIDs(), false
+	b := newBatch()
+	var row ingest.Row
+	for ctx.Err() == nil {
+		err := rows.Next(&row)
+		var bad *ingest.RowError
+		switch {
+		case errors.As(err, &bad):
+			l.reject(fault{f.name, bad.Line, bad.ID, bad.Field, bad.Got, bad.Reason, bad.Hint})
+			l.report.row()
+			l.bar.rows.Add(1)
+			if l.cmd.OnError == "abort" {
+				l.send(context.WithoutCancel(ctx), f.name, b) // the rows before it
+				return notes, nil
+			}
+			continue
+		case err == io.EOF:
+			l.send(ctx, f.name, b)
+			return notes, nil
+		case err != nil:
+			l.send(ctx, f.name, b)
+			return notes, err
+		}
+		l.report.row()
+		l.bar.rows.Add(1)
+		if row.Item.ID == "" {
+			row.Item.ID = ids.next(&row.Item)
+			if !made {
+				made = true
+				notes = append(notes, f.name+": rows without an id get one made from their position and properties, the same whenever the file is loaded")
+			}
+		}
+		if err := b.add(row.Line, &row.Item); err != nil {
+			return notes, fmt.Errorf("line %d: %w", row.Line, err)
+		}
+		if b.full() {
+			l.send(ctx, f.name, b)
+			b = newBatch()
+		}
+	}
+	return notes, nil
+}
+
+// reject notes a row that is not loaded and, if so asked, ends the load.
+func (l *loader) reject(f fault) {
+	l.report.reject(f)
+	if l.cmd.OnError == "abort" {
+		l.abort(errAborted)
+	}
+}
+
+// send hands a batch to the server while the next one is read. It waits for
+// those on their way when they are too many, or name an id of this one: the
+// last row with an id must win.
+func (l *loader) send(ctx context.Context, file string, b *batch) {
+	if len(b.lines) == 0 {
+		return
+	}
+	for len(l.out) > 0 && (len(l.out) >= maxInFlight || sharesAny(b, l.out)) {
+		<-l.out[0].done
+		l.out = l.out[1:]
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	l.out = append(l.out, b)
+	l.wg.Go(func() {
+		defer close(b.done)
+		// Not ctx: what is on its way when a row ends the load arrives.
+		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, b.body)
+		if err != nil {
+			l.abort(err)
+			return
+		}
+		l.report.answered(answer.Created, answer.Updated)
+		for _, e := range answer.Errors {
+			f := fault{File: file, ID: deref(e.Id), Field: e.Field, Got: deref(e.Got), Reason: e.Detail, Hint: deref(e.Hint)}
+			if e.Line >= 1 && e.Line <= len(b.lines) {
+				f.Line = b.lines[e.Line-1]
+			}
+			l.reject(f)
+		}
+		l.report.rejectMore(max(0, answer.Rejected-len(answer.Errors)))
+	})
+}
+
+func sharesAny(b *batch, others []*batch) bool {
+	for _, o := range others {
+		if b.shares(o) {
+			return true
+		}
+	}
+	return false
+}

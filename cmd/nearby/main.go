@@ -1,0 +1,161 @@
+// Nearby serves collections of places over HTTP, loads them from files, asks
+// for the nearest ones, and measures its two indexes against each other.
+//
+// Every command is a struct that kong fills from flags and from environment
+// variables of the same name: --shutdown-timeout is NEARBY_SHUTDOWN_TIMEOUT.
+// The function run is the whole program; main only gives it the process's
+// arguments, streams and signals.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
+var version string
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitFailed   = 1 // the command could not do its work
+	exitUsage    = 2 // the command line is wrong
+	exitRejected = 3 // load: everything good was loaded, but rows were rejected
+)
+
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Serve collections over HTTP."`
+	Load    loadCmd    `cmd:"" help:"Load files of places into a collection."`
+	Query   queryCmd   `cmd:"" help:"Ask for the places nearest to a point."`
+	Bench   benchCmd   `cmd:"" help:"Measure both indexes at different densities."`
+	Health  healthCmd  `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// environ is what a command is given of the process.
+type environ struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// exited carries the exit code that kong asks for after --help.
+type exited int
+
+// run is the program. It returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	env := &environ{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("nearby"),
+		kong.Description("Exact proximity search: points in collections, the nearest ones over HTTP."),
+		kong.DefaultEnvars("NEARBY"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.Bind(env),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "nearby:", err)
+		return exitFailed
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			e, ok := v.(exited)
+			if !ok {
+				panic(v)
+			}
+			code = int(e)
+		}
+	}()
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(markNegatives(args))
+	if err != nil {
+		fmt.Fprintln(stderr, "nearby:", err)
+		fmt.Fprintln(stderr, "Try: nearby", parsedCommand(err), "--help")
+		return exitUsage
+	}
+	switch err := command.Run(); {
+	case err == nil:
+		return exitOK
+	case errors.As(err, new(*usageError)):
+		fmt.Fprintln(stderr, "nearby:", err)
+		return exitUsage
+	case errors.Is(err, errRejected):
+		return exitRejected
+	default:
+		fmt.Fprintln(stderr, "nearby:", err)
+		return exitFailed
+	}
+}
+
+// parsedCommand names the command that a command line was for, as far as kong
+// got.
+func parsedCommand(err error) string {
+	var e *kong.ParseError
+	if errors.As(err, &e) && e.Context.Selected() != nil {
+		return e.Context.Selected().Name
+	}
+	return ""
+}
+
+// usageError says that the command line asks for something that cannot be.
+type usageError struct{ reason string }
+
+func (e *usageError) Error() string { return e.reason }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+var negative = regexp.MustCompile(`^-\.?[0-9]`)
+
+// minus stands for the hyphen of a negative number while kong parses, which
+// would take -33.9 for flags.
+const minus = "\u2212"
+
+// markNegatives lets "nearby query -33.9 151.2" be typed as it stands.
+func markNegatives(args []string) []string {
+	out := make([]string, len(args))
+	query := false
+	for i, a := range args {
+		if out[i] = a; query && negative.MatchString(a) {
+			out[i] = minus + a[1:]
+		}
+		query = query || a == "query"
+	}
+	return out
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(env *environ) error {
+	fmt.Fprintln(env.stdout, "nearby", programVersion())
+	return nil
+}
+
+// programVersion is the stamped version, or what the Go toolchain recorded.
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progress shows how far a load is: a bar where stderr is a terminal, a line
+// every two seconds elsewhere.
+type progress struct {
+	out   io.Writer
+	bar   *progressbar.ProgressBar // nil: plain lines
+	total int64                    // bytes of all files; 0: not known
+	begun time.Time
+	bytes atomic.Int64
+	rows  atomic.Int64
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+const plainEvery = 2 * time.Second
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// startProgress begins to show. total is the number of bytes to read, 0 if that
+// is not known.
+func startProgress(out io.Writer, total int64) *progress {
+	p := &progress{out: out, total: total, begun: time.Now(), stop: make(chan struct{}), ended: make(chan struct{})}
+	every := plainEvery
+	if isTerminal(out) {
+		every = 100 * time.Millisecond
+		length := total
+		if length == 0 {
+			length = -1 // a spinner
+		}
+		p.bar = progressbar.NewOptions64(length,
+			progressbar.OptionSetWriter(out),
+			progressbar.OptionSetWidth(24),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionSetElapsedTime(true),
+			progressbar.OptionClearOnFinish(),
+		)
+	}
+	go p.show(every)
+	return p
+}
+
+func (p *progress) show(every time.Duration) {
+	defer close(p.ended)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if p.bar != nil {
+				p.bar.Describe(p.rate())
+				_ = p.bar.Set64(p.bytes.Load()) // nothing to do if the terminal is gone
+			} else {
+				fmt.Fprintln(p.out, p.line())
+			}
+		case <-p.stop:
+			if p.bar != nil {
+				_ = p.bar.Clear()
+			}
+			return
+		}
+	}
+}
+
+// finish takes the bar away.
+func (p *progress) finish() {
+	close(p.stop)
+	<-p.ended
+}
+
+func (p *progress) rate() string {
+	rows, seconds := p.rows.Load(), time.Since(p.begun).Seconds()
+	return fmt.Sprintf("%s rows, %s/s", thousands(rows), thousands(int64(float64(rows)/max(seconds, 1e-3))))
+}
+
+// line is the plain form.
+func (p *progress) line() string {
+	s := "loading: " + p.rate()
+	if done := p.bytes.Load(); p.total > 0 && done > 0 {
+		share := min(1, float64(done)/float64(p.total))
+		left := time.Duration(float64(time.Since(p.begun)) * (1 - share) / share)
+		s += fmt.Sprintf(", %.0f %%, %s left", 100*share, left.Round(time.Second))
+	}
+	return s
+}
+
+// reader counts what is read of r.
+func (p *progress) reader(r io.Reader) io.Reader { return &countingReader{r, &p.bytes} }
+
+type countingReader struct {
+	r io.Reader
+	n *atomic.Int64
+}
+
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// thousands writes 1234567 as 1,234,567.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	neg := 0
+	if n < 0 {
+		neg = 1
+	}
+	for i := len(s) - 3; i > neg; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

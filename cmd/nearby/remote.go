@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"nearby/client"
+)
+
+// remote is a server and what these commands ask of it, through the client that
+// is generated from the interface's description.
+type remote struct {
+	base string // without a slash at the end
+	v1   *client.Client
+	root *client.Client // for /readyz, which stands outside /v1
+}
+
+// maxAnswerBytes bounds what is read of an answer.
+const maxAnswerBytes = 256 << 20
+
+// newRemote checks the address of a server, which may be given with or without
+// the scheme and the path /v1.
+func newRemote(server string) (*remote, error) {
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, usagef("--server %q: must be the URL of a server, such as http://127.0.0.1:8080", server)
+	}
+	r := &remote{base: u.Scheme + "://" + u.Host + strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/v1")}
+	doer := client.WithHTTPClient(&http.Client{
+		Timeout: 10 * time.Minute, // of one request, its body included
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxInFlight,
+			IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 5 * time.Minute,
+		},
+	})
+	agent := client.WithRequestEditorFn(func(_ context.Context, req *http.Request) error {
+		req.Header.Set("User-Agent", "nearby/"+programVersion())
+		return nil
+	})
+	if r.v1, err = client.NewClient(r.base+"/v1", doer, agent); err != nil {
+		return nil, err
+	}
+	r.root, err = client.NewClient(r.base, doer, agent)
+	return r, err
+}
+
+// problem is an error that the server explained.
+type problem struct {
+	status     int
+	sentence   string
+	retryAfter time.Duration
+}
+
+func (p *problem) Error() string {
+	return fmt.Sprintf("the server answers %d: %s", p.status, p.sentence)
+}
+
+// newProblem makes one sentence of a problem document.
+func newProblem(resp *http.Response, body []byte) error {
+	p := &problem{status: resp.StatusCode, sentence: http.StatusText(resp.StatusCode)}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
+		p.retryAfter = time.Duration(s) * time.Second
+	}
+	var doc client.Problem
+	if json.Unmarshal(body, &doc) != nil || doc.Title == "" {
+		return p
+	}
+	p.sentence = cmp.Or(deref(doc.Detail), doc.Title)
+	if doc.Errors == nil {
+		return p
+	}
+	var parts []string
+	for _, e := range *doc.Errors {
+		f := fault{Field: cmp.Or(deref(e.Parameter), deref(e.Field)), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
+		parts = append(parts, f.what())
+	}
+	if len(parts) > 0 {
+		p.sentence = strings.Join(parts, "; ")
+	}
+	return p
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// status returns the HTTP status that the server refused with, or 0.
+func status(err error) int {
+	var p *problem
+	if errors.As(err, &p) {
+		return p.status
+	}
+	return 0
+}
+
+// read returns the body of a good answer.
+func (r *remote) read(resp *http.Response, err error) ([]byte, error) {
+	if err != nil {
+		return nil, r.explain(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", r.base, err)
+	}
+	if len(data) > maxAnswerBytes {
+		return nil, fmt.Errorf("the answer of %s has more than %d bytes", r.base, maxAnswerBytes)
+	}
+	if resp.StatusCode >= 400 {
+		return nil, newProblem(resp, data)
+	}
+	return data, nil
+}
+
+// explain turns a failure to reach the server into a sentence.
+func (r *remote) explain(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no server answers at %s: start one with \"nearby serve\", or name another with --server", r.base)
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return fmt.Errorf("asking %s: %w", r.base, err)
+}
+
+// ready returns nil if the server can answer queries.
+func (r *remote) ready(ctx context.Context) error {
+	_, err := r.read(r.root.GetReady(ctx))
+	return err
+}
+
+// exists reports whether the server has a collection of that name.
+func (r *remote) exists(ctx context.Context, name string) (bool, error) {
+	_, err := r.read(r.v1.GetCollection(ctx, name, nil))
+	if status(err) == http.StatusNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (r *remote) create(ctx context.Context, name string, def client.Definition) error {
+	_, err := r.read(r.v1.PutCollection(ctx, name, def))
+	return err
+}
+
+// load sends a batch. It waits and tries again while the server is busy: each
+// row has an id, so a row that arrives twice is the same item.
+func (r *remote) load(ctx context.Context, name string, body []byte) (answer client.LoadReport, err error) {
+	const tries = 8
+	wait := 100 * time.Millisecond
+	for try := 1; ; try++ {
+		data, err := r.read(r.v1.PostItemsWithBody(ctx, name, nil, "application/x-ndjson", bytes.NewReader(body)))
+		if err == nil {
+			if err := json.Unmarshal(data, &answer); err != nil {
+				return answer, fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
+			}
+			return answer, nil
+		}
+		var p *problem
+		if !errors.As(err, &p) || try == tries || (p.status != http.StatusServiceUnavailable && p.status != http.StatusTooManyRequests) {
+			return answer, err
+		}
+		select {
+		case <-time.After(min(max(wait, p.retryAfter), 10*time.Second)):
+		case <-ctx.Done():
+			return answer, ctx.Err()
+		}
+		wait *= 2
+	}
+}
+
+// nearby asks for the nearest items; the answer is GeoJSON. where adds
+// conditions on properties.
+func (r *remote) nearby(ctx context.Context, name string, params client.GetNearbyParams, where url.Values) ([]byte, error) {
+	return r.read(r.v1.GetNearby(ctx, name, &params, func(_ context.Context, req *http.Request) error {
+		// The generated parameters cannot repeat a name.
+		q := req.URL.Query()
+		for name, values := range where {
+			q[name] = values
+		}
+		req.URL.RawQuery = q.Encode()
+		return nil
+	}))
+}

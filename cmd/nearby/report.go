@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// errRejected ends a load that left rows out. The report has said which.
+var errRejected = errors.New("rows were rejected")
+
+// fault is one row that was not loaded.
+type fault struct {
+	File   string
+	Line   int // physical line of the file, from 1; 0: not known
+	ID     string
+	Field  string
+	Got    string
+	Reason string
+	Hint   string
+}
+
+func (f *fault) String() string {
+	var b strings.Builder
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d", f.Line)
+	}
+	b.WriteString(": ")
+	if f.ID != "" {
+		fmt.Fprintf(&b, "id %s: ", f.ID)
+	}
+	b.WriteString(f.what())
+	return b.String()
+}
+
+// what is the fault without its place.
+func (f *fault) what() string {
+	var b strings.Builder
+	if f.Field != "" {
+		b.WriteString(f.Field)
+		if f.Got != "" {
+			fmt.Fprintf(&b, " %q", f.Got)
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(f.Reason)
+	if f.Hint != "" {
+		fmt.Fprintf(&b, " (hint: %s)", f.Hint)
+	}
+	return b.String()
+}
+
+// report is what a load adds up. It may be used by several goroutines.
+type report struct {
+	mu        sync.Mutex
+	begun     time.Time
+	maxFaults int
+
+	read, created, updated, rejected int64
+	faults                           []fault // the first ones
+}
+
+// answered adds what the server made of a batch.
+func (r *report) answered(created, updated int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.created += int64(created)
+	r.updated += int64(updated)
+}
+
+// row counts a row that was read, good or bad.
+func (r *report) row() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read++
+}
+
+// reject counts a row that was not loaded.
+func (r *report) reject(f fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rejected++
+	if len(r.faults) < r.maxFaults {
+		r.faults = append(r.faults, f)
+	}
+}
+
+// rejectMore counts rejected rows of which nothing else is known.
+func (r *report) rejectMore(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rejected += int64(n)
+}
+
+// write prints the sum, and the first rejected rows.
+func (r *report) write(w io.Writer, collection string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	took := time.Since(r.begun)
+	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s rejected in %s (%s rows/s)\n",
+		collection, thousands(r.read), thousands(r.created), thousands(r.updated), thousands(r.rejected),
+		took.Round(10*time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
+	if len(r.faults) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "rejected rows:")
+	for i := range r.faults {
+		fmt.Fprintln(w, " ", r.faults[i].String())
+	}
+	if more := r.rejected - int64(len(r.faults)); more > 0 {
+		fmt.Fprintf(w, "  and %s more (--max-errors shows more of them)\n", thousands(more))
+	}
+}

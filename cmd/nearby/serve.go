@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"nearby/api"
+	"nearby/collection"
+	"nearby/store"
+	"nearby/store/embedded"
+)
+
+type serveCmd struct {
+	Addr       string `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
+	Data       string `default:"./data" type:"path" help:"Folder of the store. It is created if it is missing."`
+	PublicURL  string `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
+	Demo       bool   `help:"Create the collections city and wilderness, where they are missing."`
+	AcceptLoss bool   `help:"Open a store that has lost acknowledged writes, and go on with what is left."`
+
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least level of the log on stderr: ${enum}."`
+	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
+
+	DrainDelay      time.Duration `default:"0s" help:"After a signal, how long to answer while /readyz says no, so that a load balancer notices."`
+	ShutdownTimeout time.Duration `default:"30s" help:"After a signal, how long requests under way may take."`
+
+	Limits limits `embed:"" group:"Limits"`
+}
+
+// Help is shown below the flags.
+func (serveCmd) Help() string {
+	return `The server listens first, then reads the store. Until that is done /healthz
+answers 200 and /readyz 503. When it is ready one line with the address goes to
+stdout; the log goes to stderr. SIGTERM and SIGINT end it: requests under way are
+answered, accepted writes are finished.
+
+Examples:
+
+    nearby serve --demo
+    nearby serve --addr 0.0.0.0:8080 --data /var/lib/nearby --public-url https://geo.example.org
+    NEARBY_MAX_K=5000 nearby serve --log-format text`
+}
+
+// Timeouts of connections that are no one's to configure.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 16 << 10
+)
+
+func (c *serveCmd) Run(env *environ) (err error) {
+	if err := c.Limits.check(); err != nil {
+		return err
+	}
+	log := c.logger(env)
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen: %w", err)
+	}
+	defer listener.Close()
+	st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, Log: log})
+	if err != nil {
+		if errors.Is(err, store.ErrLoss) {
+			return fmt.Errorf("%w; restore a backup of %s, or go on with what is left by --accept-loss", err, c.Data)
+		}
+		return fmt.Errorf("opening the store in %s: %w", c.Data, err)
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	catalog := collection.New(c.Limits.catalog(st, log))
+	defer catalog.Close()
+
+	draining := make(chan struct{})
+	handler, err := api.New(api.Options{
+		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Limits: c.Limits.api(), Draining: draining,
+	})
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           deadlines(handler, c.Limits.LoadTimeout),
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		WriteTimeout:      c.Limits.LoadTimeout, // deadlines moves it
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	broken := make(chan error, 1)
+	go func() { broken <- server.Serve(listener) }()
+	defer server.Close()
+
+	if err := c.fill(env.ctx, catalog, log); err != nil {
+		if env.ctx.Err() != nil {
+			return nil // a signal came first
+		}
+		return err
+	}
+	fmt.Fprintf(env.stdout, "nearby ready on http://%s/v1/\n", dialable(listener.Addr().String()))
+	select {
+	case err := <-broken:
+		return fmt.Errorf("serving: %w", err)
+	case <-env.ctx.Done():
+	}
+
+	log.Info("shutting down")
+	close(draining)
+	time.Sleep(c.DrainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		log.Warn("requests were cut off", "error", err)
+	}
+	return nil
+}
+
+func (c *serveCmd) logger(env *environ) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum allows only names that it knows
+	opt := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(env.stderr, opt))
+	}
+	return slog.New(slog.NewJSONHandler(env.stderr, opt))
+}
+
+// fill reads the store into the catalog, and makes the demo's collections.
+func (c *serveCmd) fill(ctx context.Context, catalog *collection.Catalog, log *slog.Logger) error {
+	p := &loading{log: log, begun: time.Now(), items: map[string]int{}}
+	if err := catalog.Load(ctx, p.progress); err != nil {
+		return fmt.Errorf("reading the store in %s: %w", c.Data, err)
+	}
+	p.finish()
+	if c.Demo {
+		return createDemo(ctx, catalog, log)
+	}
+	return nil
+}
