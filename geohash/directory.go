@@ -8,7 +8,10 @@ import (
 )
 
 const (
-	levelBits = 6  // bits of the key that a node branches on
+	// levelBits of the key are what a node branches on. With 6 a query took the
+	// same time, but a page that bursts left pages of 3 cells on average and the
+	// garbage collector five times as many objects (10^7 points in cities).
+	levelBits = 3
 	pageCells = 64 // greatest number of cells in a page
 	fuseCells = 32 // a node with no more cells becomes a page again
 	smallCell = 64 // greatest number of points that a cell keeps in its page
@@ -26,7 +29,8 @@ type branch struct {
 	page   *page
 }
 
-// node divides its prefix, 6*level bits of key, by the next six bits.
+// node divides its prefix, the first level digits of key, by the next digit. A
+// digit is levelBits bits.
 type node struct {
 	owner    *owner
 	level    int
@@ -58,16 +62,16 @@ type cell struct {
 
 func (c *cell) small() bool { return c.n <= smallCell }
 
-// digit returns the six bits of key after the first 6*level.
+// digit returns the digit of key after the first level ones.
 func digit(key uint64, level int) uint { return uint(key << (levelBits * level) >> (64 - levelBits)) }
 
-// withDigit returns the prefix key of 6*level bits made longer by a digit.
+// withDigit returns the prefix key of so many digits made longer by one.
 func withDigit(key uint64, level int, d uint) uint64 {
 	return key | uint64(d)<<(64-levelBits)>>(levelBits*level)
 }
 
-// prefixBits is how many bits a prefix of that many digits has. The eleventh
-// digit is cut short.
+// prefixBits is how many bits a prefix of that many digits has. The last one
+// of a key is cut short.
 func prefixBits(level int) int { return min(levelBits*level, 64) }
 
 // find returns the place of the branch with a digit, and whether it exists.

@@ -17,10 +17,10 @@
 // distance of their points' box, and are opened in that order, so that no cell
 // is scanned before a nearer one, nor twice.
 //
-// The directory from geohashes to cells is a trie with 64 branches a node, six
-// bits of the geohash. It ends in pages of at most 64 cells, as deep as the data
-// needs and no deeper: a wrong precision costs time but not a chain of nodes for
-// each point. A page keeps the points of its cells in two arrays without
+// The directory from geohashes to cells is a trie with eight branches a node, for
+// three bits of the geohash. It ends in pages of at most 64 cells, as deep as the
+// data needs and no deeper: a wrong precision costs time but not a chain of nodes
+// for each point. A page keeps the points of its cells in two arrays without
 // pointers, so that the garbage collector sees a few objects per thousand
 // points. A cell with more than 64 points keeps them apart, in chunks of at most
 // 512 in the order of (ZKey, id): an insert copies one chunk, and a search among

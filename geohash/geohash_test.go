@@ -46,7 +46,7 @@ func TestChosenBitsAreReported(t *testing.T) {
 }
 
 func TestNearestDoesNotAllocate(t *testing.T) {
-	if len(precisions) < 10 {
+	if raceEnabled {
 		t.Log("the race detector makes pools forget; the figure is for builds without it")
 		return
 	}
@@ -72,7 +72,7 @@ func TestNearestDoesNotAllocate(t *testing.T) {
 // TestSparse asks in the emptiest places. The trace has an entry for each cell
 // that was looked up, empty or not.
 func TestSparse(t *testing.T) {
-	w := cities(1_000_000)
+	w := cities(sparsePoints)
 	for _, bits := range []int{0, 2, 20, 30, 60} {
 		ix := build(t, w, bits)
 		most := 0
