@@ -23,8 +23,7 @@ type bigCell struct {
 // chunk is a run of points and what a search needs to know to pass it by.
 type chunk struct {
 	box  sphere.Box
-	key  uint64 // of the first point
-	one  bool   // all points are at one place
+	one  bool // all points are at one place
 	rows *rows
 }
 
@@ -38,7 +37,7 @@ type rows struct {
 
 // newChunk describes rows.
 func newChunk(r *rows) chunk {
-	c := chunk{box: boxOf(r.vecs), key: r.keys[0], one: true, rows: r}
+	c := chunk{box: boxOf(r.vecs), one: true, rows: r}
 	for _, v := range r.vecs {
 		if v != r.vecs[0] {
 			c.one = false
@@ -132,7 +131,6 @@ func (b *bigCell) insert(o *owner, key uint64, v sphere.Vec, ref index.Ref, item
 	r.keys = insertAt(r.keys, i, key)
 	r.vecs = insertAt(r.vecs, i, v)
 	r.refs = insertAt(r.refs, i, ref)
-	ch.key = r.keys[0]
 	ch.box.Extend(v)
 	if n := len(r.keys); n > chunkPoints {
 		half := &rows{owner: o, keys: grown(r.keys[n/2:]), vecs: grown(r.vecs[n/2:]), refs: grown(r.refs[n/2:])}

@@ -79,7 +79,8 @@ func (s *scan) cover(parent cover, key uint64, n int) cover {
 
 // branch walks a part of the directory and reports whether to go on.
 func (s *scan) branch(b *branch, c cover) bool {
-	key, level, kind := uint64(0), 0, index.StepNode
+	var key uint64
+	var level int
 	if b.node != nil {
 		key, level = b.node.key, b.node.level
 	} else {
@@ -95,7 +96,7 @@ func (s *scan) branch(b *branch, c cover) bool {
 	if !s.enter(0) {
 		return false
 	}
-	s.trace(kind, key, n, 0)
+	s.trace(index.StepNode, key, n, 0)
 	if b.node != nil {
 		for i := range b.node.branches {
 			if !s.branch(&b.node.branches[i], c) {

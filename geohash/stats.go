@@ -183,7 +183,7 @@ func (c *checker) big(b *bigCell, cl *cell) error {
 	for i := range b.chunks {
 		ch := &b.chunks[i]
 		r := ch.rows
-		if len(r.keys) == 0 || len(r.keys) > chunkPoints || len(r.keys) != len(r.vecs) || len(r.keys) != len(r.refs) || ch.key != r.keys[0] {
+		if len(r.keys) == 0 || len(r.keys) > chunkPoints || len(r.keys) != len(r.vecs) || len(r.keys) != len(r.refs) {
 			return fmt.Errorf("chunk %d of cell %s has %d keys", i, name, len(r.keys))
 		}
 		for j, ref := range r.refs {
