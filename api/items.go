@@ -250,7 +250,7 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 // that cannot be.
 func decodeError(err error) error {
 	var f *item.FieldError
-	if errors.As(err, &f) && (f.Field == "" || f.Field == "body" || f.Field == "row") {
+	if errors.As(err, &f) && f.Field == "feature" {
 		return newProblem(http.StatusBadRequest, f.Error(), fault{Field: f.Field, Got: f.Got, Reason: f.Reason, Hint: f.Hint})
 	}
 	return err

@@ -72,13 +72,14 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(gz(s.admit(s.options(middleware.GetHead(s.router)))))
+	s.Handler = s.observe(gz(s.admit(s.options(s.router))))
 	return s, nil
 }
 
 // routes is every operation of openapi.yaml.
 func (s *Server) routes() *chi.Mux {
 	r := chi.NewRouter()
+	r.Use(middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path))
 	})
