@@ -75,7 +75,7 @@ func (c *benchCmd) Run(env *environ) error {
 	for _, f := range []struct {
 		extension string
 		write     func(io.Writer) error
-	}{{".json", report.WriteJSON}, {".md", report.WriteMarkdown}} {
+	}{{".html", report.WriteHTML}, {".json", report.WriteJSON}, {".md", report.WriteMarkdown}} {
 		if werr := writeFile(base+f.extension, f.write); werr != nil {
 			return errors.Join(err, werr)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -74,9 +75,10 @@ type loader struct {
 	report *report
 	bar    *progress
 
-	abort context.CancelCauseFunc
-	wg    sync.WaitGroup
-	out   []*batch // on their way, oldest first
+	missing bool // the collection is still to be created
+	abort   context.CancelCauseFunc
+	wg      sync.WaitGroup
+	out     []*batch // on their way, oldest first
 }
 
 // errAborted stops a load with --on-error abort.
@@ -96,13 +98,14 @@ func (c *loadCmd) Run(env *environ) error {
 		return err
 	}
 	defer files.close()
-	if err := c.prepare(env.ctx, r); err != nil {
+	missing, err := c.look(env.ctx, r)
+	if err != nil {
 		return err
 	}
 	ctx, abort := context.WithCancelCause(env.ctx)
 	defer abort(nil)
 	l := &loader{
-		cmd: c, env: env, remote: r, opt: opt, abort: abort,
+		cmd: c, env: env, remote: r, opt: opt, abort: abort, missing: missing,
 		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},
 	}
 	l.bar = startProgress(env.stderr, files.total)
@@ -165,24 +168,28 @@ func (c *loadCmd) options() (ingest.Options, error) {
 	return opt, nil
 }
 
-// prepare makes sure that there is a collection to load into.
-func (c *loadCmd) prepare(ctx context.Context, r *remote) error {
+// look finds out whether the collection must be created.
+func (c *loadCmd) look(ctx context.Context, r *remote) (missing bool, err error) {
 	ok, err := r.exists(ctx, c.Collection)
-	switch {
-	case err != nil:
-		return err
-	case ok:
+	if err == nil && !ok && !c.Create {
+		err = fmt.Errorf("there is no collection %q at %s, and --no-create forbids to create it", c.Collection, r.base)
+	}
+	return !ok, err
+}
+
+// create makes the collection, if it is missing.
+func (l *loader) create(ctx context.Context) error {
+	if !l.missing {
 		return nil
-	case !c.Create:
-		return fmt.Errorf("there is no collection %q at %s, and --no-create forbids to create it", c.Collection, r.base)
 	}
-	def := client.Definition{Index: &client.IndexSpec{Kind: client.IndexSpecKind(c.Index)}}
-	if len(c.Queryable) > 0 {
-		def.Queryables = &c.Queryable
+	def := client.Definition{Index: &client.IndexSpec{Kind: client.IndexSpecKind(l.cmd.Index)}}
+	if len(l.cmd.Queryable) > 0 {
+		def.Queryables = &l.cmd.Queryable
 	}
-	if err := r.create(ctx, c.Collection, def); err != nil {
-		return fmt.Errorf("creating collection %q: %w", c.Collection, err)
+	if err := l.remote.create(ctx, l.cmd.Collection, def); err != nil {
+		return fmt.Errorf("creating collection %q: %w", l.cmd.Collection, err)
 	}
+	l.missing = false
 	return nil
 }
 
@@ -238,16 +245,26 @@ func (c *loadCmd) open(env *environ) (*inputs, error) {
 	return in, nil
 }
 
+// noIDNote begins the reader's note on files without ids, which get repeatable
+// ones here.
+const noIDNote = "no id column"
+
 // file loads one file. The notes tell the user what was found out about it.
 func (l *loader) file(ctx context.Context, f input) (notes []string, err error) {
 	rows, err := ingest.Open(l.bar.reader(f.r), l.opt)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range rows.Info().Notes {
-		notes = append(notes, f.name+": "+n)
+	// Only now: a file that is refused leaves nothing behind.
+	if err := l.create(ctx); err != nil {
+		return nil, err
 	}
-	ids, made := newRowIDs(), false
+	for _, n := range rows.Info().Notes {
+		if !strings.HasPrefix(n, noIDNote) {
+			notes = append(notes, f.name+": "+n)
+		}
+	}
+	ids, made, before := newRowIDs(), false, l.report.rows()
 	b := newBatch()
 	var row ingest.Row
 	for ctx.Err() == nil {
@@ -265,6 +282,9 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 			continue
 		case err == io.EOF:
 			l.send(ctx, f.name, b)
+			if l.report.rows() == before {
+				notes = append(notes, f.name+": has no rows")
+			}
 			return notes, nil
 		case err != nil:
 			l.send(ctx, f.name, b)

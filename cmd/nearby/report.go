@@ -79,6 +79,13 @@ func (r *report) row() {
 	r.read++
 }
 
+// rows is how many rows were read.
+func (r *report) rows() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.read
+}
+
 // reject counts a row that was not loaded.
 func (r *report) reject(f fault) {
 	r.mu.Lock()
@@ -103,7 +110,7 @@ func (r *report) write(w io.Writer, collection string) {
 	took := time.Since(r.begun)
 	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s rejected in %s (%s rows/s)\n",
 		collection, thousands(r.read), thousands(r.created), thousands(r.updated), thousands(r.rejected),
-		took.Round(10*time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
+		took.Round(time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
 	if len(r.faults) == 0 {
 		return
 	}
