@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+
+	"gonum.org/v1/plot"
+)
+
+//go:embed report.html
+var page string
+
+// figure is a plot with what to see in it.
+type figure struct {
+	SVG     template.HTML
+	Caption string
+}
+
+// section is a data set on the page.
+type section struct {
+	*SetResult
+	Size, Radius string
+	Figure       *figure
+	Tables       []htmlTable
+}
+
+type htmlTable struct {
+	Header []string
+	Rows   [][]string
+}
+
+// WriteHTML writes the report as one page that needs no other file and no
+// network.
+func (r *Report) WriteHTML(w io.Writer) error {
+	tmpl, err := template.New("report").Funcs(template.FuncMap{"words": func(i int) bool { return i < 2 }}).Parse(page)
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	figures, err := r.figures()
+	if err != nil {
+		return err
+	}
+	data := struct {
+		Verdict, Caption string
+		Figures          []figure
+		Sections         []section
+	}{r.Verdict, r.caption(), figures, nil}
+	for i := range r.Sets {
+		s := &r.Sets[i]
+		sec := section{SetResult: s, Size: count(s.Points), Radius: metres(s.Radius)}
+		p, err := againstDensity(r.Sets[i:i+1], "Latency against density: "+s.Name, "time of a query", durationLabel, maxSamples, func(s Sample) float64 { return s.Ns })
+		if err != nil {
+			return err
+		}
+		if sec.Figure, err = r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places."); err != nil {
+			return err
+		}
+		r.tables(s, func(header []string, rows [][]string) { sec.Tables = append(sec.Tables, htmlTable{header, rows}) })
+		data.Sections = append(data.Sections, sec)
+	}
+	var b bytes.Buffer
+	if err := tmpl.Execute(&b, data); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
+// figure draws a plot; every one says how its figures came about.
+func (r *Report) figure(p *plot.Plot, words string) (*figure, error) {
+	drawn, err := svg(p)
+	if err != nil {
+		return nil, err
+	}
+	// The drawing is made here, of figures and of names that the plotter escapes.
+	return &figure{template.HTML(drawn), words + " " + r.caption()}, nil
+}
+
+// figures draws the plots over all sets.
+func (r *Report) figures() ([]figure, error) {
+	const dots = 80 // of a row: enough to see the spread
+	var list []figure
+	add := func(p *plot.Plot, err error, words string) error {
+		if err != nil {
+			return err
+		}
+		f, err := r.figure(p, words)
+		if err == nil {
+			list = append(list, *f)
+		}
+		return err
+	}
+	p, err := againstDensity(r.Sets, "Latency against density: all sets", "time of a query", durationLabel, dots, func(s Sample) float64 { return s.Ns })
+	if err := add(p, err, "Ten neighbours, both indexes with their standard settings."); err != nil {
+		return nil, err
+	}
+	p, err = againstDensity(r.Sets, "Cells or nodes entered against density: all sets", "cells or nodes entered", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Entered) })
+	if err := add(p, err, "What a query for ten had to open."); err != nil {
+		return nil, err
+	}
+	p, err = bars(r.Sets, "Memory", "bytes a point", func(x *IndexResult) float64 { return x.BytesPerPoint })
+	if err := add(p, err, "All parts of the index, without ids and properties."); err != nil {
+		return nil, err
+	}
+	p, err = bars(r.Sets, "Build time of a million points", "milliseconds for 1 000 000 points", func(x *IndexResult) float64 { return 1e9 / x.BuildRate })
+	if err := add(p, err, "Bulk build on all CPUs, scaled to a million points."); err != nil {
+		return nil, err
+	}
+	return list, nil
+}

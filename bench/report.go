@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Report is what a run found. All times are in nanoseconds, all distances in
+// metres.
+type Report struct {
+	Verdict string    `json:"verdict"` // over all sets
+	Seed    uint64    `json:"seed"`
+	Points  int       `json:"points"` // of each generated set
+	Quick   bool      `json:"quick"`
+	RowTime string    `json:"rowTime"`
+	Go      string    `json:"go"`
+	OS      string    `json:"os"`
+	Arch    string    `json:"arch"`
+	CPU     string    `json:"cpu"`
+	CPUs    int       `json:"cpus"`
+	Started time.Time `json:"started"`
+	Elapsed string    `json:"elapsed"`
+
+	Sets []SetResult `json:"sets"`
+}
+
+// SetResult is what was found on one data set.
+type SetResult struct {
+	Name    string        `json:"name"`
+	Points  int           `json:"points"`
+	Radius  float64       `json:"radius"` // of the radius workload
+	Verdict string        `json:"verdict"`
+	Choose  string        `json:"choose"` // "geohash", "quadtree" or "either"
+	Indexes []IndexResult `json:"indexes"`
+}
+
+// IndexResult is one index with one setting on one data set.
+type IndexResult struct {
+	Kind          string         `json:"kind"`
+	Setting       string         `json:"setting"`
+	Parameters    map[string]int `json:"parameters"`
+	Reason        string         `json:"reason,omitempty"`
+	BuildRate     float64        `json:"buildPointsPerSecond"`
+	BytesPerPoint float64        `json:"bytesPerPoint"`
+	Cells         int            `json:"cells"`
+	Nodes         int            `json:"nodes"`
+	MaxOccupancy  int            `json:"maxOccupancy"`
+	Rows          []Row          `json:"rows"`
+}
+
+// name is how the index is called in tables.
+func (x *IndexResult) name() string { return x.Kind + " " + x.Setting }
+
+// Row is one workload on one index. An operation is a query or a change; a
+// change's time is its share of its batch.
+type Row struct {
+	Workload   string   `json:"workload"`
+	Operations int      `json:"operations"`
+	Mean       float64  `json:"meanNs"`
+	P50        float64  `json:"p50Ns"`
+	P99        float64  `json:"p99Ns"`
+	Rate       float64  `json:"perSecond"` // from the mean, on one CPU
+	Allocs     float64  `json:"allocsPerOp"`
+	Entered    float64  `json:"enteredPerQuery"`  // cells or nodes
+	Compared   float64  `json:"comparedPerQuery"` // points
+	Recall     float64  `json:"recall"`           // against brute force
+	Sampled    int      `json:"sampled"`          // answers compared
+	Samples    []Sample `json:"samples,omitempty"`
+}
+
+// Sample is one query for ten with the density at its place.
+type Sample struct {
+	Tenth    float64 `json:"tenth"` // distance of the tenth neighbour
+	Ns       float64 `json:"ns"`
+	Entered  int     `json:"entered"`
+	Compared int     `json:"compared"`
+}
+
+// row returns the row of a workload, or nil.
+func (x *IndexResult) row(workload string) *Row {
+	for i := range x.Rows {
+		if x.Rows[i].Workload == workload {
+			return &x.Rows[i]
+		}
+	}
+	return nil
+}
+
+// standard returns the kind's index with the settings that a user gets who
+// chooses none: the first of its kind.
+func (s *SetResult) standard(kind string) *IndexResult {
+	for i := range s.Indexes {
+		if s.Indexes[i].Kind == kind {
+			return &s.Indexes[i]
+		}
+	}
+	return nil
+}
+
+// wrong names the first row with a wrong answer, or returns "".
+func (r *Report) wrong() string {
+	for _, s := range r.Sets {
+		for _, x := range s.Indexes {
+			for _, row := range x.Rows {
+				if row.Recall != 1 {
+					return fmt.Sprintf("%s, %s, %s: recall %.4f", s.Name, x.name(), row.Workload, row.Recall)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// WriteJSON writes the whole report, the samples of the plots included.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(r)
+}
+
+// caption says how the figures came about.
+func (r *Report) caption() string {
+	s := fmt.Sprintf("Seed %d, %s points a generated set, %s per row, %s %s/%s, %s (%d CPUs), %s.",
+		r.Seed, count(r.Points), r.RowTime, r.Go, r.OS, r.Arch, r.CPU, r.CPUs, r.Started.Format(time.DateOnly))
+	if r.Quick {
+		s += " A quick run: a look, not figures to quote."
+	}
+	return s
+}
+
+// cpuName asks the system for the processor's name.
+func cpuName() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, ok := strings.CutPrefix(line, "model name"); ok {
+				return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+			}
+		}
+	}
+	return "unknown " + runtime.GOARCH
+}

@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// columns of the table of rows.
+func columns() []string {
+	return []string{"index", "workload", "p50", "p99", "mean", "per second", "allocs", "entered", "compared", "recall"}
+}
+
+// cells of one row of the table.
+func (row *Row) cells(x *IndexResult) []string {
+	entered, compared := "", ""
+	if row.Entered > 0 || row.Compared > 0 {
+		entered, compared = strconv.FormatFloat(row.Entered, 'f', 1, 64), strconv.FormatFloat(row.Compared, 'f', 1, 64)
+	}
+	return []string{x.name(), row.Workload, duration(row.P50), duration(row.P99), duration(row.Mean), count(int(row.Rate)),
+		strconv.FormatFloat(row.Allocs, 'f', 2, 64), entered, compared, recallText(row.Recall)}
+}
+
+// recallText never rounds up to 1.
+func recallText(recall float64) string {
+	if recall == 1 {
+		return "1"
+	}
+	return strconv.FormatFloat(recall, 'g', -1, 64)
+}
+
+// buildColumns are those of the table of builds.
+func buildColumns() []string {
+	return []string{"index", "parameters", "points/s built", "bytes/point", "cells", "inner nodes", "most in a cell"}
+}
+
+func (x *IndexResult) buildCells() []string {
+	return []string{x.name(), parameters(x.Parameters), count(int(x.BuildRate)), strconv.FormatFloat(x.BytesPerPoint, 'f', 1, 64),
+		count(x.Cells), count(x.Nodes), count(x.MaxOccupancy)}
+}
+
+// WriteText writes aligned tables and the verdicts.
+func (r *Report) WriteText(w io.Writer) error {
+	var b bytes.Buffer
+	for i := range r.Sets {
+		s := &r.Sets[i]
+		fmt.Fprintf(&b, "%s: %s points, radius queries of %s\n\n", s.Name, count(s.Points), metres(s.Radius))
+		r.tables(s, func(header []string, rows [][]string) { align(&b, header, rows) })
+		fmt.Fprintf(&b, "%s\n\n", s.Verdict)
+	}
+	fmt.Fprintf(&b, "%s\n\n%s\n", r.Verdict, r.caption())
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// tables gives out the two tables of a set.
+func (r *Report) tables(s *SetResult, table func(header []string, rows [][]string)) {
+	var builds, rows [][]string
+	for i := range s.Indexes {
+		x := &s.Indexes[i]
+		builds = append(builds, x.buildCells())
+	}
+	// By workload, so that what is to be compared stands together.
+	for _, w := range workloads() {
+		for i := range s.Indexes {
+			if row := s.Indexes[i].row(w.name); row != nil {
+				rows = append(rows, row.cells(&s.Indexes[i]))
+			}
+		}
+	}
+	table(buildColumns(), builds)
+	table(columns(), rows)
+}
+
+// align writes a table: words to the left, figures, which begin with the third
+// column, to the right.
+func align(b *bytes.Buffer, header []string, rows [][]string) {
+	width := make([]int, len(header))
+	all := append([][]string{header}, rows...)
+	for _, row := range all {
+		for i, cell := range row {
+			width[i] = max(width[i], len([]rune(cell)))
+		}
+	}
+	for _, row := range all {
+		var line strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", width[i]-len([]rune(cell)))
+			if i >= 2 {
+				line.WriteString(pad + cell + "  ")
+			} else {
+				line.WriteString(cell + pad + "  ")
+			}
+		}
+		fmt.Fprintln(b, strings.TrimRight(line.String(), " "))
+	}
+	fmt.Fprintln(b)
+}
+
+// WriteMarkdown writes the same as WriteText, for a page on the web.
+func (r *Report) WriteMarkdown(w io.Writer) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Which index where\n\n%s\n\n%s\n", r.Verdict, r.caption())
+	for i := range r.Sets {
+		s := &r.Sets[i]
+		fmt.Fprintf(&b, "\n## %s: %s points\n\n%s\n\nThe radius queries are of %s.\n", s.Name, count(s.Points), s.Verdict, metres(s.Radius))
+		r.tables(s, func(header []string, rows [][]string) {
+			line := func(cells []string) {
+				for _, c := range cells {
+					fmt.Fprintf(&b, "| %s ", strings.ReplaceAll(c, "|", `\|`))
+				}
+				fmt.Fprintln(&b, "|")
+			}
+			fmt.Fprintln(&b)
+			line(header)
+			fmt.Fprintln(&b, "| --- | --- |"+strings.Repeat(" ---: |", len(header)-2))
+			for _, row := range rows {
+				line(row)
+			}
+		})
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
