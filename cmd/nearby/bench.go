@@ -91,7 +91,7 @@ func (c *benchCmd) read(env *environ, name string) (dataset.Set, error) {
 	if err != nil {
 		return dataset.Set{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	positions, rejected, err := dataset.Read(f, ingest.Options{Lat: c.Lat, Lon: c.Lon}, bench.MaxPoints)
 	if err != nil {
 		return dataset.Set{}, fmt.Errorf("%s: %w", name, err)

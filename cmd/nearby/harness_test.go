@@ -31,7 +31,7 @@ func testMain(m *testing.M) int {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		if strings.HasPrefix(name, "NEARBY_") && !strings.HasPrefix(name, "NEARBY_TEST_") && name != "NEARBY_KILL_ROUNDS" {
-			os.Unsetenv(name)
+			_ = os.Unsetenv(name)
 		}
 	}
 	dir, err := os.MkdirTemp("", "nearby-test-")
@@ -39,7 +39,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	program = filepath.Join(dir, "nearby")
 	build := exec.Command("go", "build", "-ldflags", "-X main.version=v0.0.0-test", "-o", program, ".")
 	if out, err := build.CombinedOutput(); err != nil {

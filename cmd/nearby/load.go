@@ -280,7 +280,7 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 				return notes, nil
 			}
 			continue
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			l.send(ctx, f.name, b)
 			if l.report.rows() == before {
 				notes = append(notes, f.name+": has no rows")

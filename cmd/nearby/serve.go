@@ -61,7 +61,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, Log: log})
 	if err != nil {
 		if errors.Is(err, store.ErrLoss) {
@@ -90,7 +90,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	}
 	broken := make(chan error, 1)
 	go func() { broken <- server.Serve(listener) }()
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 
 	if err := c.fill(env.ctx, catalog, log); err != nil {
 		if env.ctx.Err() != nil {

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A load that is interrupted says so, keeps what has arrived, and is completed
+// by the same command.
+func TestLoadInterrupted(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	var csv strings.Builder
+	csv.WriteString("lat,lon\n")
+	for i := range 3 * batchRows {
+		csv.WriteString("1," + strconv.Itoa(i%180) + "\n")
+	}
+	ctx, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
+	// The interruption comes when two thirds are read.
+	half := csv.Len() * 2 / 3
+	stdin := io.MultiReader(strings.NewReader(csv.String()[:half]), readerFunc(func([]byte) (int, error) {
+		interrupt()
+		return 0, io.ErrUnexpectedEOF
+	}))
+	var stdout, stderr bytes.Buffer
+	args := []string{"load", "-", "-c", "half", "--server", s.base}
+	if code := run(ctx, args, stdin, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "interrupted") {
+		t.Fatalf("exit code %d: %s%s", code, &stdout, &stderr)
+	}
+	if r := runCLI(t, csv.String(), args...); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	if n := len(s.content(newClient(t), "half")); n != 3*batchRows {
+		t.Errorf("%d items, want %d", n, 3*batchRows)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// A batch that the server is too busy for is sent again.
+func TestLoadRetries(t *testing.T) {
+	posts := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			if posts++; posts < 3 {
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+		}
+		_, _ = w.Write([]byte(`{"created":1,"updated":0,"rejected":0,"errors":[]}`))
+	}))
+	defer s.Close()
+	r := runCLI(t, "id,lat,lon\na,1,2\n", "load", "-", "-c", "busy", "--server", s.URL)
+	if r.code != exitOK || posts != 3 || !strings.Contains(r.stdout, "1 created") {
+		t.Errorf("%d posts: %+v", posts, r)
+	}
+}
+
+// What the server rejects is told with the line of the file.
+func TestServerRejectsRows(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"created":1,"updated":0,"rejected":2,"errors":[{"line":2,"id":"c","field":"id","detail":"is not liked"}]}`))
+	}))
+	defer s.Close()
+	r := runCLI(t, "id,lat,lon\na,1,2\nb,x,2\nc,1,2\n", "load", "-", "-c", "strict", "--server", s.URL)
+	if r.code != exitRejected || !strings.Contains(r.stdout, "standard input:4: id c: id: is not liked") || !strings.Contains(r.stdout, "3 rejected") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A body may take longer than the stall time as long as it moves, and is cut off
+// when it does not.
+func TestDeadlines(t *testing.T) {
+	const stall = 1500 * time.Millisecond
+	got := make(chan error, 1)
+	s := httptest.NewUnstartedServer(deadlines(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(w, r.Body)
+		got <- err
+	}), stall))
+	s.Start()
+	defer s.Close()
+	post := func(parts int) net.Conn {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range parts {
+			if i > 0 {
+				time.Sleep(stall / 3) // the pace of a slow client is what is tested
+			}
+			if _, err := io.WriteString(conn, "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return conn
+	}
+	post(5)
+	if err := <-got; err != nil {
+		t.Errorf("a slow body was cut off: %v", err)
+	}
+	post(1)
+	select {
+	case err := <-got:
+		if err == nil {
+			t.Error("a body that stopped was taken for whole")
+		}
+	case <-time.After(20 * stall):
+		t.Error("a body that stopped was never cut off")
+	}
+}
+
+// A small run gives a table and the three files.
+func TestBench(t *testing.T) {
+	folder := t.TempDir()
+	r := runCLI(t, "", "bench", "--quick", "-n", "300", "--set", "line", "--out", folder)
+	if r.code != exitOK || !strings.Contains(r.stdout, "report: ") {
+		t.Fatalf("%+v", r)
+	}
+	for _, name := range []string{"bench.html", "bench.json", "bench.md"} {
+		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	own := write(t, "own.csv", "id,lat,lon\n1,1,2\n2,2,3\n3,x,3\n")
+	r = runCLI(t, "", "bench", "--quick", "--data", own, "--out", filepath.Join(folder, "own.html"))
+	if r.code != exitOK || !strings.Contains(r.stderr, "2 points, 1 rows rejected") {
+		t.Fatalf("%+v", r)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "own.html")); err != nil {
+		t.Error(err)
+	}
+}
