@@ -93,20 +93,20 @@ func (s *Server) routes() *chi.Mux {
 	r.Get("/v1/conformance", s.handle(s.getConformance))
 	r.Get("/v1/api", s.handle(s.getAPI))
 	r.Get("/v1/collections", s.handle(s.listCollections))
-	r.Route("/v1/collections/{collectionId}", func(r chi.Router) {
-		r.Get("/", s.handle(s.getCollection))
-		r.Put("/", s.handle(s.putCollection))
-		r.Patch("/", s.handle(s.patchCollection))
-		r.Delete("/", s.handle(s.deleteCollection))
-		r.Get("/items", s.handle(s.listItems))
-		r.Post("/items", s.handle(s.postItems))
-		r.Get("/items/{itemId}", s.handle(s.getItem))
-		r.Put("/items/{itemId}", s.handle(s.putItem))
-		r.Patch("/items/{itemId}", s.handle(s.patchItem))
-		r.Delete("/items/{itemId}", s.handle(s.deleteItem))
-		r.Get("/nearby", s.handle(s.getNearby))
-		r.Post("/nearby", s.handle(s.postNearby))
-	})
+	// Flat, not mounted: chi takes a mount for a route of every method.
+	const one = "/v1/collections/{collectionId}"
+	r.Get(one, s.handle(s.getCollection))
+	r.Put(one, s.handle(s.putCollection))
+	r.Patch(one, s.handle(s.patchCollection))
+	r.Delete(one, s.handle(s.deleteCollection))
+	r.Get(one+"/items", s.handle(s.listItems))
+	r.Post(one+"/items", s.handle(s.postItems))
+	r.Get(one+"/items/{itemId}", s.handle(s.getItem))
+	r.Put(one+"/items/{itemId}", s.handle(s.putItem))
+	r.Patch(one+"/items/{itemId}", s.handle(s.patchItem))
+	r.Delete(one+"/items/{itemId}", s.handle(s.deleteItem))
+	r.Get(one+"/nearby", s.handle(s.getNearby))
+	r.Post(one+"/nearby", s.handle(s.postNearby))
 	return r
 }
 
@@ -135,6 +135,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		begun := time.Now()
 		id := newRequestID()
 		routing := chi.NewRouteContext()
+		routing.Routes = s.router // chi sets it only in contexts of its own making
 		ctx := context.WithValue(context.WithValue(r.Context(), idKey, id), chi.RouteCtxKey, routing)
 		r = r.WithContext(ctx)
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)

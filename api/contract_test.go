@@ -1,0 +1,163 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/go-chi/chi/v5"
+
+	"nearby/api"
+)
+
+func TestDocumentIsValid(t *testing.T) {
+	doc := document(t)
+	if err := doc.Validate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if doc.OpenAPI != "3.0.3" {
+		t.Errorf("openapi is %s: map clients read 3.0.3", doc.OpenAPI)
+	}
+	seen := map[string]bool{}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.OperationID == "" || seen[op.OperationID] {
+				t.Errorf("%s %s: operationId %q is empty or repeated", method, path, op.OperationID)
+			}
+			seen[op.OperationID] = true
+			if op.Responses.Default() == nil {
+				t.Errorf("%s %s says nothing of errors", method, path)
+			}
+		}
+	}
+}
+
+// TestRoutesAreTheDocuments compares the routes with the operations both ways.
+func TestRoutesAreTheDocuments(t *testing.T) {
+	doc := document(t)
+	var documented, routed []string
+	for path, item := range doc.Paths.Map() {
+		prefix := "/v1"
+		if len(item.Servers) > 0 {
+			prefix = strings.TrimSuffix(item.Servers[0].URL, "/")
+		}
+		for method := range item.Operations() {
+			documented = append(documented, method+" "+strings.TrimSuffix(prefix+path, "/"))
+		}
+	}
+	h := startUnready(t, api.Options{})
+	err := chi.Walk(h.server.Routes(), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		routed = append(routed, method+" "+strings.TrimSuffix(route, "/"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(documented)
+	slices.Sort(routed)
+	if !slices.Equal(documented, routed) {
+		t.Errorf("documented: %s\nrouted:     %s", strings.Join(documented, ", "), strings.Join(routed, ", "))
+	}
+}
+
+// TestParametersAreTheDocuments compares the table that requests are read by
+// with the document's query parameters.
+func TestParametersAreTheDocuments(t *testing.T) {
+	doc := document(t)
+	documented := map[string]*openapi3.Parameter{}
+	for _, ref := range doc.Components.Parameters {
+		if p := ref.Value; p.In == "query" && p.Name != "queryables" {
+			documented[p.Name] = p
+		}
+	}
+	for _, row := range api.Parameters() {
+		p := documented[row.Name]
+		delete(documented, row.Name)
+		if p == nil {
+			t.Errorf("%s is not in the document", row.Name)
+			continue
+		}
+		s := p.Schema.Value
+		if got := bound(s.Min); got != row.Min {
+			t.Errorf("%s: minimum %q, the document says %q", row.Name, row.Min, got)
+		}
+		if got := bound(s.Max); got != row.Max {
+			t.Errorf("%s: maximum %q, the document says %q", row.Name, row.Max, got)
+		}
+		if got := text(s.Default); got != row.Default {
+			t.Errorf("%s: default %q, the document says %q", row.Name, row.Default, got)
+		}
+		if !s.Type.Is(row.Type) || p.Required != row.Required {
+			t.Errorf("%s: %s required=%v, the document says %v required=%v", row.Name, row.Type, row.Required, s.Type.Slice(), p.Required)
+		}
+		var values []string
+		for _, v := range s.Enum {
+			values = append(values, text(v))
+		}
+		slices.Sort(values)
+		if want := slices.Sorted(slices.Values(row.Values)); !slices.Equal(values, want) {
+			t.Errorf("%s: one of %q, the document says %q", row.Name, want, values)
+		}
+	}
+	for name := range documented {
+		t.Errorf("%s is documented and not read", name)
+	}
+}
+
+// TestOperationsTakeTheirParameters compares, operation by operation, what the
+// document names with what is allowed.
+func TestOperationsTakeTheirParameters(t *testing.T) {
+	doc := document(t)
+	h := start(t, api.Options{})
+	h.load("c", places)
+	const allowed = "allowed are "
+	for path, item := range doc.Paths.Map() {
+		if len(item.Servers) > 0 {
+			continue
+		}
+		for method, op := range item.Operations() {
+			var documented []string
+			for _, ref := range op.Parameters {
+				if ref.Value.In == "query" && ref.Value.Name != "queryables" {
+					documented = append(documented, ref.Value.Name)
+				}
+			}
+			url := "/v1" + strings.NewReplacer("{collectionId}", "c", "{itemId}", "a").Replace(path)
+			p := decode[struct {
+				Errors []struct{ Parameter, Reason string }
+			}](t, h.do(method, url+"?no_such_name=1", "", "").want(t, 400))
+			if len(p.Errors) != 1 || p.Errors[0].Parameter != "no_such_name" {
+				t.Errorf("%s %s: the error does not name the parameter: %+v", method, path, p)
+				continue
+			}
+			var named []string
+			if _, list, ok := strings.Cut(p.Errors[0].Reason, allowed); ok {
+				list, _, _ = strings.Cut(list, ", and the queryable")
+				named = strings.Split(list, ", ")
+			}
+			slices.Sort(named)
+			slices.Sort(documented)
+			if !slices.Equal(named, documented) {
+				t.Errorf("%s %s: allowed are %q, the document says %q", method, path, named, documented)
+			}
+		}
+	}
+}
+
+func bound(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return text(*v)
+}
+
+func text(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}

@@ -1,0 +1,331 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"nearby"
+	"nearby/api"
+	"nearby/collection"
+	"nearby/geohash"
+	"nearby/index"
+	"nearby/quadtree"
+	"nearby/store/embedded"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const geoJSON = "application/geo+json"
+
+// contract reads openapi.yaml once for all tests, and the router of its paths.
+var contract = sync.OnceValues(func() (*openapi3.T, routers.Router) {
+	for _, t := range []string{geoJSON, "application/vnd.oai.openapi+json"} {
+		openapi3filter.RegisterBodyDecoder(t, openapi3filter.JSONBodyDecoder)
+	}
+	// What a load carries is the reader's business: to the document it is text.
+	for _, t := range []string{"text/csv", "application/x-ndjson", "application/geo+json-seq", "application/yaml"} {
+		openapi3filter.RegisterBodyDecoder(t, openapi3filter.PlainBodyDecoder)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(nearby.OpenAPI)
+	if err != nil {
+		panic(err)
+	}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		panic(err)
+	}
+	return doc, router
+})
+
+func document(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, _ := contract()
+	return doc
+}
+
+var kinds = collection.Kinds{
+	collection.KindGeohash: func(s collection.IndexSpec) (index.Builder, error) {
+		opt := geohash.Options{Bits: s.Bits}
+		return geohash.New(opt), opt.Validate()
+	},
+	collection.KindQuadtree: func(s collection.IndexSpec) (index.Builder, error) {
+		opt := quadtree.Options{MaxPointsPerNode: s.MaxPointsPerNode, MaxDepth: s.MaxDepth}
+		return quadtree.New(opt), opt.Validate()
+	},
+}
+
+// newCatalog is a real catalog on a real store in a folder of its own.
+func newCatalog(t testing.TB) *collection.Catalog {
+	t.Helper()
+	st, err := embedded.Open(t.TempDir(), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := collection.New(collection.Options{Store: st, Kinds: kinds})
+	t.Cleanup(func() {
+		c.Close()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// house is a server that listens on TCP. Every exchange with it is held to
+// the contract.
+type house struct {
+	testing.TB
+	server  *api.Server
+	catalog *collection.Catalog
+	url     string
+	log     *syncBuffer
+	covered map[string]bool // operations that were answered without an error
+}
+
+// syncBuffer is a log that is written by requests while a test reads it.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// start opens a house that is ready.
+func start(t testing.TB, opt api.Options) *house {
+	t.Helper()
+	h := startUnready(t, opt)
+	if err := h.catalog.Load(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// startUnready opens a house whose catalog has not been loaded.
+func startUnready(t testing.TB, opt api.Options) *house {
+	t.Helper()
+	h := &house{TB: t, catalog: newCatalog(t), log: new(syncBuffer), covered: map[string]bool{}}
+	opt.Catalog = h.catalog
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.NewJSONHandler(h.log, nil))
+	}
+	var err error
+	if h.server, err = api.New(opt); err != nil {
+		t.Fatal(err)
+	}
+	ts := httptest.NewServer(h.server)
+	t.Cleanup(ts.Close)
+	h.url = ts.URL
+	return h
+}
+
+// answer is a response that was read and found to follow the contract.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends a request; further headers come in pairs. The answer, and the request if it
+// was accepted, must be as the document says.
+func (h *house) do(method, path, contentType, body string, headers ...string) *answer {
+	h.Helper()
+	var rd io.Reader
+	if body != "" {
+		rd = strings.NewReader(body)
+	}
+	url := path
+	if strings.HasPrefix(path, "/") {
+		url = h.url + path
+	}
+	req, err := http.NewRequest(method, url, rd)
+	if err != nil {
+		h.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		h.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.Fatalf("%s %s: %v", method, path, err)
+	}
+	a := &answer{resp.StatusCode, resp.Header, data}
+	h.hold(req, body, a)
+	return a
+}
+
+// hold compares an exchange with the contract.
+func (h *house) hold(req *http.Request, body string, a *answer) {
+	h.Helper()
+	if a.status >= 400 && req.Method != http.MethodHead {
+		a.isProblem(h)
+	}
+	// The document's servers are relative, so its router wants to see paths.
+	rel, err := http.NewRequest(req.Method, req.URL.RequestURI(), strings.NewReader(body))
+	if err != nil {
+		h.Fatal(err)
+	}
+	rel.Header = req.Header
+	_, router := contract()
+	route, params, err := router.FindRoute(rel)
+	if err != nil { // not in the document: only an error or OPTIONS, HEAD
+		if a.status < 400 && req.Method != http.MethodHead && req.Method != http.MethodOptions {
+			h.Errorf("%s %s answered %d and is not in the document", req.Method, req.URL, a.status)
+		}
+		return
+	}
+	if a.status < 400 {
+		h.covered[route.Operation.OperationID] = true
+	}
+	in := &openapi3filter.RequestValidationInput{Request: rel, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeReadOnlyValidations: true}}
+	// A limit above the maximum is accepted, since the standard demands that
+	// it counts as the maximum; the document can only say so in words.
+	clamped := len(req.URL.Query().Get("limit")) > 4
+	if a.status < 400 && req.Header.Get("Content-Encoding") == "" && !clamped {
+		if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {
+			h.Errorf("%s %s was accepted, but is not as the document says: %v", req.Method, req.URL, err)
+		}
+	}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status, Header: a.header, Options: in.Options}
+	out.SetBodyBytes(a.body)
+	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
+		h.Errorf("%s %s: the answer is not as the document says: %v\n%.600s", req.Method, req.URL, err, a.body)
+	}
+}
+
+// isProblem checks what every error must be.
+func (a *answer) isProblem(t testing.TB) {
+	t.Helper()
+	var p struct{ Status int }
+	if err := json.Unmarshal(a.body, &p); err != nil || p.Status != a.status || a.header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("status %d, %s, is not a problem: %.300s", a.status, a.header.Get("Content-Type"), a.body)
+	}
+}
+
+// want ends the test if the status is another one.
+func (a *answer) want(t testing.TB, status int) *answer {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("status %d, want %d: %.600s", a.status, status, a.body)
+	}
+	return a
+}
+
+// decode reads the body of an answer.
+func decode[T any](t testing.TB, a *answer) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("%v: %.300s", err, a.body)
+	}
+	return v
+}
+
+// features is what tests look at in an answer with features.
+type features struct {
+	Features []struct {
+		ID         string
+		Distance   float64
+		Geometry   struct{ Coordinates []float64 }
+		Properties map[string]any
+	}
+	NumberReturned int
+	NumberMatched  *int
+	Proof          struct {
+		Exact  bool
+		Radius float64
+	}
+	Trace []any
+	Links []struct{ Rel, Href, Type string }
+}
+
+func (f features) ids() []string {
+	ids := make([]string, len(f.Features))
+	for i := range f.Features {
+		ids[i] = f.Features[i].ID
+	}
+	return ids
+}
+
+// next returns the link to the page that follows, or "".
+func (h *house) next(f *features) string {
+	for _, l := range f.Links {
+		if l.Rel == "next" {
+			if !strings.HasPrefix(l.Href, "http") || l.Type != geoJSON {
+				h.Errorf("the next link is %+v", l)
+			}
+			return l.Href
+		}
+	}
+	return ""
+}
+
+const places = "id,lat,lon,name,category\n" +
+	"a,0,0,Origin,sea\n" +
+	"b,0,1,East,sea\n" +
+	"c,0,-1,West,land\n" +
+	"d,10,179.5,Before the seam,land\n" +
+	"e,10,-179.5,Beyond the seam,sea\n" +
+	"f,90,0,Pole,ice\n"
+
+// load makes a collection with the places in it.
+func (h *house) load(name, rows string) {
+	h.Helper()
+	h.do("PUT", "/v1/collections/"+name, "application/json", `{"title":"Places","queryables":["category"]}`).want(h, 201)
+	a := h.do("POST", "/v1/collections/"+name+"/items", "text/csv", rows).want(h, 200)
+	if !strings.Contains(string(a.body), `"rejected":0`) {
+		h.Fatalf("the load: %s", a.body)
+	}
+}
+
+// golden compares an answer with the file of its name.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (write it anew with -update):\ngot  %s\nwant %s", name, got, want)
+	}
+}
