@@ -188,7 +188,7 @@ func TestRunMeasuresAFile(t *testing.T) {
 	}
 	path := filepath.Join("..", "..", "shared", "data", "northern-rockies.csv")
 	if f, err := os.Open(path); err == nil {
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		positions, _, err := dataset.Read(f, ingest.Options{}, MaxPoints)
 		if err != nil {
 			t.Fatal(err)

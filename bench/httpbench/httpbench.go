@@ -270,7 +270,7 @@ func serveEmpty(body []byte, header http.Header) (base string, shutdown func(), 
 	server := &http.Server{Handler: router, ReadHeaderTimeout: 10 * time.Second}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(listener) })
-	return "http://" + listener.Addr().String(), func() { server.Close(); wg.Wait() }, nil
+	return "http://" + listener.Addr().String(), func() { _ = server.Close(); wg.Wait() }, nil
 }
 
 // load makes requests over several connections for a time and returns how long
