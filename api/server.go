@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -143,7 +144,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		ww.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			if cause := recover(); cause != nil {
-				if cause == http.ErrAbortHandler {
+				if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(cause)
 				}
 				s.opt.Log.ErrorContext(ctx, "panic", "id", id, "route", routing.RoutePattern(), "cause", fmt.Sprint(cause))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -67,7 +66,10 @@ func (s *Store) enter(changes []store.Change) (*pebble.Batch, store.Seq, error) 
 			err = s.db.ApplyNoSyncWait(batch, pebble.Sync)
 		}
 		if err != nil {
-			err = fmt.Errorf("%w: %w", unavailable(err), err)
+			// It may have reached the log: its number must not be given out
+			// again, so nothing more is written until the next start.
+			err = fmt.Errorf("%w: %w", store.ErrUncertain, err)
+			s.degrade(err)
 		}
 	}
 	if err != nil {
@@ -84,13 +86,6 @@ func (s *Store) enter(changes []store.Change) (*pebble.Batch, store.Seq, error) 
 	s.inFlight.Add(1)
 	s.recent.add(seq, changes)
 	return batch, seq, nil
-}
-
-func unavailable(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("%w: no space left", store.ErrUnavailable)
-	}
-	return store.ErrUnavailable
 }
 
 // encode puts the changes into the batch and returns how the collections'

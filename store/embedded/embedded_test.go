@@ -1,0 +1,400 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"nearby/item"
+	"nearby/store"
+	"nearby/store/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(dir string) (store.Store, error) {
+		return Open(dir, Options{MemTableBytes: 1 << 20})
+	})
+}
+
+// ledger is what commits were acknowledged, and what may or may not have been.
+type ledger struct {
+	mu    sync.Mutex
+	acked map[string]int // id -> last acknowledged version
+	tried map[string]int // id -> last version sent
+}
+
+// storm has writers that each count up items of their own until the store
+// refuses or stop is closed.
+func storm(s *Store, writers int, l *ledger, stop <-chan struct{}) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for version := 1; ; version++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				// Two items change together: half a commit would show.
+				ids := [2]string{fmt.Sprintf("w%d-%d", w, version%10), fmt.Sprintf("w%d-%d'", w, version%10)}
+				batch := make([]store.Change, 2)
+				for i, id := range ids {
+					batch[i] = store.Change{Op: store.PutItem, Collection: "c", Item: item.Item{ID: id, Updated: int64(version), Properties: []byte(fmt.Sprint(version))}}
+				}
+				l.mu.Lock()
+				l.tried[ids[0]], l.tried[ids[1]] = version, version
+				l.mu.Unlock()
+				if _, err := s.Commit(context.Background(), batch); err != nil {
+					return
+				}
+				l.mu.Lock()
+				l.acked[ids[0]], l.acked[ids[1]] = version, version
+				l.mu.Unlock()
+			}
+		}()
+	}
+	return &wg
+}
+
+// crash runs writers on a file system that forgets what was not synced, takes
+// its picture in the middle, and opens that. It returns how many acknowledged
+// versions were missing, and fails on anything invented or half done.
+func crash(t *testing.T, rng *rand.Rand, noSync bool) (lost int) {
+	t.Helper()
+	fs := vfs.NewCrashableMem()
+	opt := Options{fs: fs, MemTableBytes: 256 << 10, noSync: noSync, MarkInterval: 1 << 20}
+	s, err := Open("db", opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutCollection, Collection: "c"}}); err != nil {
+		t.Fatal(err)
+	}
+	l := &ledger{acked: map[string]int{}, tried: map[string]int{}}
+	stop := make(chan struct{})
+	wg := storm(s, 8, l, stop)
+	for want := rng.IntN(400); ; {
+		l.mu.Lock()
+		n := 0
+		for _, v := range l.acked {
+			n += v
+		}
+		l.mu.Unlock()
+		if n >= want*8 {
+			break
+		}
+	}
+	// What is acknowledged before the picture must be in it; what was tried
+	// up to after it may be.
+	l.mu.Lock()
+	acked := map[string]int{}
+	for id, v := range l.acked {
+		acked[id] = v
+	}
+	l.mu.Unlock()
+	clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+	l.mu.Lock()
+	tried := map[string]int{}
+	for id, v := range l.tried {
+		tried[id] = v
+	}
+	l.mu.Unlock()
+	close(stop)
+	wg.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	opt.fs, opt.noSync, opt.AcceptLoss = clone, false, noSync
+	s, err = Open("db", opt)
+	if err != nil {
+		t.Fatalf("after the crash: %v", err)
+	}
+	defer s.Close()
+	content, _ := storetest.Read(t, s, 1)
+	items := content["c"]
+	for id, it := range items {
+		if string(it.Properties) != fmt.Sprint(it.Updated) || int(it.Updated) > tried[id] {
+			t.Fatalf("%q is %+v, never sent", id, it)
+		}
+		twin, ok := items[id+"'"]
+		if id[len(id)-1] != '\'' && (!ok || twin.Updated != it.Updated) {
+			t.Fatalf("half a commit: %+v beside %+v", it, twin)
+		}
+	}
+	for id, v := range acked {
+		if int(items[id].Updated) < v {
+			lost++
+		}
+	}
+	return lost
+}
+
+// S1, S2: after a loss of power every acknowledged commit is there, whole, and
+// nothing that was not sent. The same test on a store that does not sync finds
+// losses, so it can fail.
+func TestPowerLoss(t *testing.T) {
+	rng := rand.New(rand.NewPCG(storetest.Seed(t), 3))
+	const clones = 150
+	for i := range clones {
+		if lost := crash(t, rng, false); lost > 0 {
+			t.Fatalf("clone %d: %d acknowledged versions are missing", i, lost)
+		}
+	}
+	control := 0
+	for range 20 {
+		if crash(t, rng, true) > 0 {
+			control++
+		}
+	}
+	t.Logf("%d crashes: nothing lost; without syncs %d of 20 lost something", clones, control)
+	if control < 10 {
+		t.Errorf("without syncs only %d of 20 crashes lost something: the test does not see losses", control)
+	}
+}
+
+// fill makes a closed store with n commits of one item each.
+func fill(t *testing.T, n int) *vfs.MemFS {
+	t.Helper()
+	fs := vfs.NewMem()
+	s, err := Open("db", Options{fs: fs, MemTableBytes: 1 << 20, MarkInterval: 1 << 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutCollection, Collection: "c"}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutItem, Collection: "c", Item: item.Item{ID: fmt.Sprint(i), Lon: 1, Properties: fmt.Appendf(nil, `{"number":%d}`, i)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+// files lists a folder's files with one of the endings.
+func files(t *testing.T, fs vfs.FS, endings ...string) (names []string) {
+	t.Helper()
+	all, err := fs.List("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		for _, e := range endings {
+			if bytes.HasSuffix([]byte(name), []byte(e)) {
+				names = append(names, fs.PathJoin("db", name))
+			}
+		}
+	}
+	return names
+}
+
+// S6: a flipped bit in a table is an error at opening or reading, never another
+// answer.
+func TestBitFlips(t *testing.T) {
+	rng := rand.New(rand.NewPCG(storetest.Seed(t), 4))
+	const n = 2000
+	fs := fill(t, n)
+	tables := files(t, fs, ".sst")
+	if len(tables) == 0 {
+		t.Fatal("the store has no tables")
+	}
+	found, harmless := 0, 0
+	for range 100 {
+		name := tables[rng.IntN(len(tables))]
+		data := read(t, fs, name)
+		at := rng.IntN(len(data))
+		flipped := bytes.Clone(data)
+		flipped[at] ^= 1 << rng.IntN(8)
+		overwrite(t, fs, name, flipped)
+		if readsWhole(t, fs, n) {
+			harmless++
+		} else {
+			found++
+		}
+		overwrite(t, fs, name, data)
+	}
+	t.Logf("of 100 flipped bits %d were noticed, %d changed nothing", found, harmless)
+	if found < 50 {
+		t.Errorf("only %d of 100 flips were noticed", found)
+	}
+	if !readsWhole(t, fs, n) {
+		t.Error("the mended store cannot be read")
+	}
+}
+
+// readsWhole reports whether the store opens and reads without an error; it
+// fails the test if what it reads then is not what was written.
+func readsWhole(t *testing.T, fs *vfs.MemFS, n int) bool {
+	t.Helper()
+	s, err := Open("db", Options{fs: fs, fatal: func(string) {}, MarkInterval: 1 << 40})
+	if err != nil {
+		return false
+	}
+	defer s.Close()
+	v, err := s.View(context.Background())
+	if err != nil {
+		return false
+	}
+	defer v.Close()
+	count := 0
+	err = v.Items(context.Background(), "c", 1, func(_ int, it *item.Item) error {
+		count++
+		if it.Lon != 1 || string(it.Properties) != fmt.Sprintf(`{"number":%s}`, it.ID) {
+			t.Errorf("a silent difference: %+v", it)
+		}
+		return nil
+	})
+	if err != nil {
+		return false
+	}
+	if count != n {
+		t.Errorf("a silent loss: %d items of %d", count, n)
+	}
+	return true
+}
+
+func read(t *testing.T, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, st.Size())
+	if _, err := f.ReadAt(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func overwrite(t *testing.T, fs vfs.FS, name string, data []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The head mark notices a store that came back with less, and a damaged mark.
+func TestHeadMark(t *testing.T) {
+	fs := fill(t, 50)
+	if err := writeMark(fs, "db", 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("db", Options{fs: fs}); !errors.Is(err, store.ErrLoss) {
+		t.Fatalf("opening with a mark beyond the head: %v", err)
+	}
+	s, err := Open("db", Options{fs: fs, AcceptLoss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq, err := s.Commit(context.Background(), []store.Change{{Op: store.DeleteItem, Collection: "c", Item: item.Item{ID: "1"}}})
+	if err != nil || seq != 1001 {
+		t.Errorf("after accepting the loss came commit %d, %v; want 1001", seq, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mark := read(t, fs, "db/"+markFile)
+	mark[len(mark)-12] ^= 1
+	overwrite(t, fs, "db/"+markFile, mark)
+	if _, err := Open("db", Options{fs: fs}); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("opening with a damaged mark: %v", err)
+	}
+}
+
+// One folder has one owner.
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := Open(dir, Options{}); err == nil {
+		t.Error("a folder was opened twice")
+	}
+}
+
+// Decoding never panics, and gives back what was encoded.
+func FuzzCodec(f *testing.F) {
+	f.Add([]byte("i12345678id"), []byte("value"), 1.5, int64(-3), uint64(9))
+	f.Fuzz(func(t *testing.T, key, value []byte, lon float64, updated int64, seq uint64) {
+		var it item.Item
+		_ = decodeItem(&it, key, value) // any bytes
+		if _, err := unseal(key, value); err == nil && len(value) < 4 {
+			t.Fatal("a value without a checksum was taken")
+		}
+		if lon != lon || len(key) == 0 || len(key) > item.MaxIDBytes {
+			return
+		}
+		in := item.Item{ID: string(key), Lon: lon, Lat: -lon, Properties: value, Created: seq2time(seq), Updated: updated}
+		k := appendItemKey(nil, seq, in.ID)
+		sealed := seal(k, appendItem(nil, &in, store.Seq(seq)))
+		var out item.Item
+		if err := readItem(&out, k, sealed); err != nil {
+			t.Fatal(err)
+		}
+		if out.ID != in.ID || out.Lon != in.Lon || out.Lat != in.Lat || !bytes.Equal(out.Properties, in.Properties) ||
+			out.Created != in.Created || out.Updated != in.Updated || out.Seq != seq {
+			t.Fatalf("put in %+v, got out %+v", in, out)
+		}
+		sealed[len(value)%len(sealed)] ^= 1
+		if readItem(&out, k, sealed) == nil {
+			t.Fatal("a flipped bit was not noticed")
+		}
+	})
+}
+
+func seq2time(seq uint64) int64 { return int64(seq >> 8) }
+
+// BenchmarkCommit is one item a commit: group commit shares syncs.
+func BenchmarkCommit(b *testing.B) {
+	for _, writers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			s, err := Open(b.TempDir(), Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutCollection, Collection: "c"}}); err != nil {
+				b.Fatal(err)
+			}
+			b.SetParallelism((writers + 1) / 2)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				rng := rand.New(rand.NewPCG(rand.Uint64(), 1))
+				properties := bytes.Repeat([]byte("x"), 120)
+				for pb.Next() {
+					if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutItem, Collection: "c", Item: item.Item{ID: fmt.Sprint(rng.Uint64()), Properties: properties}}}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+		})
+	}
+}
