@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -144,5 +145,38 @@ func TestBench(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(folder, "own.html")); err != nil {
 		t.Error(err)
+	}
+}
+
+// After a signal the server says that it is not ready, and goes on answering
+// for as long as it was told to.
+func TestDrain(t *testing.T) {
+	s := startServer(t, t.TempDir(), "--drain-delay", "1s")
+	createCollection(t, s, "drain", `{}`)
+	c := newClient(t)
+	if status, answer := call(c, http.MethodGet, s.base+"/readyz", "", ""); status != http.StatusOK {
+		t.Fatalf("/readyz: %d %s", status, answer)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		status, _ := call(c, http.MethodGet, s.base+"/readyz", "", "")
+		if status == http.StatusServiceUnavailable {
+			break
+		}
+		if status != http.StatusOK {
+			t.Fatalf("/readyz: %d before it said 503", status)
+		}
+	}
+	if status, _ := call(c, http.MethodGet, s.base+"/healthz", "", ""); status != http.StatusOK {
+		t.Errorf("/healthz: %d while draining", status)
+	}
+	if status, answer := call(c, http.MethodPut, s.base+"/v1/collections/drain/items/a", "application/geo+json", featureOf("a", 1)); status != http.StatusCreated {
+		t.Errorf("a write while draining: %d %s", status, answer)
+	}
+	<-s.rest
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, s.log)
 	}
 }
