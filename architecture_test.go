@@ -29,14 +29,14 @@ var allowed = map[string][]string{
 	"nearby/bench/dataset":   {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/httpbench": {},
 	"nearby/bench":           {"nearby/bench/dataset", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
-	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store/embedded"},
+	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store", "nearby/store/embedded"},
 }
 
 // confined are libraries whose types stay in one place.
 var confined = map[string][]string{
 	"github.com/cockroachdb/pebble":  {"nearby/store/embedded"},
 	"github.com/go-chi/chi":          {"nearby/api", "nearby/bench/httpbench", "nearby/bench"},
-	"github.com/mmcloughlin/geohash": {"nearby/index", "nearby/geohash"},
+	"github.com/mmcloughlin/geohash": {"nearby/index", "nearby/index/indextest", "nearby/geohash"},
 	"github.com/alecthomas/kong":     {"nearby/cmd/nearby"},
 	"net/http":                       {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/cmd/nearby"},
 	"testing":                        {"nearby/index/indextest", "nearby/store/storetest"},
