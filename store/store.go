@@ -95,7 +95,7 @@ type Store interface {
 	Follow(ctx context.Context, after Seq, deliver func(Seq, []Change) error) error
 
 	// Close makes everything durable and releases the store. It waits for
-	// commits that are under way.
+	// commits that are under way and for views to be closed.
 	Close() error
 }
 

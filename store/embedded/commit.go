@@ -121,6 +121,9 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 			err = batch.Delete(key, nil)
 		case store.PutCollection:
 			if !exists {
+				if created>>16 != seq {
+					return nil, errors.New("store: a batch creates too many collections")
+				}
 				incarnation = uint64(created)
 				created++
 				names[ch.Collection] = incarnation

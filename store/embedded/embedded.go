@@ -21,7 +21,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -94,7 +96,7 @@ type Store struct {
 	head         store.Seq
 	incarnations map[string]uint64 // by name, of the collections that exist
 	closed       bool
-	inFlight     sync.WaitGroup
+	inFlight     sync.WaitGroup // commits under way and open views
 
 	recent recent // commits for Follow, and what is durable
 
@@ -152,7 +154,10 @@ func openError(dir string, err error) error {
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: opening %s: %w", store.ErrCorrupt, dir, err)
 	}
-	return fmt.Errorf("opening the store in %s (is another process using it?): %w", dir, err)
+	if errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held") {
+		return fmt.Errorf("opening the store in %s: it is in use, by another process perhaps: %w", dir, err)
+	}
+	return fmt.Errorf("opening the store in %s: %w", dir, err)
 }
 
 // recover reads the head and the collections, and compares with the mark.

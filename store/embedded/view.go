@@ -29,17 +29,22 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 		return nil, store.ErrClosed
 	}
 	v := &view{s: s, snap: s.db.NewSnapshot(), seq: s.head}
+	s.inFlight.Add(1) // the store stays open as long as the view does
 	s.mu.Unlock()
 	// What it shows may still be on its way to the disk.
 	if err := s.recent.wait(ctx, v.seq); err != nil {
-		return nil, errors.Join(err, v.snap.Close())
+		return nil, errors.Join(err, v.Close())
 	}
 	return v, nil
 }
 
 func (v *view) Seq() store.Seq { return v.seq }
 
-func (v *view) Close() error { return v.snap.Close() }
+func (v *view) Close() error {
+	err := v.snap.Close()
+	v.s.inFlight.Done()
+	return err
+}
 
 func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
 	iter, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixCollection}, UpperBound: []byte{prefixCollection + 1}})
