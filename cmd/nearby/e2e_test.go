@@ -31,6 +31,7 @@ func write(t *testing.T, name, content string) string {
 // A loaded file is there whole, also after a restart and a second load, and
 // queries answer as a scan over it does, with both indexes.
 func TestLoadAndQuery(t *testing.T) {
+	t.Parallel()
 	rng := seeded(t)
 	const rows = 6000 // more than one batch
 	type spot struct {
@@ -142,6 +143,7 @@ func round4(degrees float64) float64 { return math.Round(degrees*1e4) / 1e4 }
 
 // What each kind of file gives: counts, exit code, and what the user is told.
 func TestLoadFiles(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, t.TempDir())
 	for _, c := range []struct {
 		name, content string
@@ -216,6 +218,7 @@ func TestLoadFiles(t *testing.T) {
 // A row with the id of an earlier one wins, however many batches lie between
 // and are on their way at once.
 func TestLastRowWins(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, t.TempDir())
 	var csv strings.Builder
 	csv.WriteString("id,lat,lon,version\n")
@@ -238,6 +241,7 @@ func TestLastRowWins(t *testing.T) {
 
 // The demo is created once; a busy port and a folder in use are errors at once.
 func TestServe(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	s := startServer(t, data, "--demo")
 	c := newClient(t)
@@ -271,6 +275,7 @@ func TestServe(t *testing.T) {
 
 // Real data give the counts that their publishers state.
 func TestRealData(t *testing.T) {
+	t.Parallel()
 	folder := cmp.Or(os.Getenv("NEARBY_TEST_DATA"), filepath.Join("..", "..", "..", "shared", "data"))
 	if _, err := os.Stat(folder); err != nil {
 		t.Skipf("no real data: %v; NEARBY_TEST_DATA names their folder", err)

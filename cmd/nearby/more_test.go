@@ -19,6 +19,7 @@ import (
 // A load that is interrupted says so, keeps what has arrived, and is completed
 // by the same command.
 func TestLoadInterrupted(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, t.TempDir())
 	var csv strings.Builder
 	csv.WriteString("lat,lon\n")
@@ -52,6 +53,7 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // A batch that the server is too busy for is sent again.
 func TestLoadRetries(t *testing.T) {
+	t.Parallel()
 	posts := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
@@ -84,6 +86,7 @@ func TestServerRejectsRows(t *testing.T) {
 // A body may take longer than the stall time as long as it moves, and is cut off
 // when it does not.
 func TestDeadlines(t *testing.T) {
+	t.Parallel()
 	const stall = 1500 * time.Millisecond
 	got := make(chan error, 1)
 	s := httptest.NewUnstartedServer(deadlines(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -128,6 +131,7 @@ func TestDeadlines(t *testing.T) {
 
 // A small run gives a table and the three files.
 func TestBench(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	r := runCLI(t, "", "bench", "--quick", "-n", "300", "--set", "line", "--out", folder)
 	if r.code != exitOK || !strings.Contains(r.stdout, "report: ") {
@@ -151,6 +155,7 @@ func TestBench(t *testing.T) {
 // After a signal the server says that it is not ready, and goes on answering
 // for as long as it was told to.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, t.TempDir(), "--drain-delay", "1s")
 	createCollection(t, s, "drain", `{}`)
 	c := newClient(t)
