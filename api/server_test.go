@@ -185,11 +185,13 @@ func TestRawRequests(t *testing.T) {
 		go func() { _, _ = io.WriteString(conn, raw) }() // the server may stop reading
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
-			t.Errorf("%.60q: %v", raw, err)
-		} else if resp.StatusCode < 400 || resp.StatusCode >= 500 {
+			t.Fatalf("%.60q: %v", raw, err)
+		}
+		if resp.StatusCode < 400 || resp.StatusCode >= 500 {
 			t.Errorf("%.60q: answered %d", raw, resp.StatusCode)
 		}
-		_ = conn.Close()
+		_ = conn.Close() // or closing the body would read on
+		_ = resp.Body.Close()
 	}
 	h.do("GET", "/v1/collections/c", "", "").want(t, 200)
 }
