@@ -28,13 +28,13 @@ type keyed struct {
 
 // Range implements index.Index.
 func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([]index.Ref, index.Proof, error) {
-	if err := checkRange(q); err != nil {
+	if err := q.Validate(); err != nil {
 		return dst, index.Proof{}, err
 	}
 	s := g.scans.Get().(*scan)
 	*s = scan{query: q, items: items, bits: g.bits, dst: dst, from: len(dst), sorted: s.sorted[:0]}
 	if g.root.points > 0 && q.Limit > 0 {
-		s.branch(&g.root, part)
+		s.branch(&g.root, index.CoverPart)
 	}
 	dst = s.dst
 	proof := index.Proof{Exact: !s.cut, Entered: s.spent, Compared: s.points}
@@ -70,15 +70,15 @@ func (s *scan) passed(key uint64, n int) bool {
 
 // cover tells how much of a cell is in the query's bound, where parent tells it
 // of a cell round it.
-func (s *scan) cover(parent cover, key uint64, n int) cover {
-	if parent == all {
-		return all
+func (s *scan) cover(parent index.Cover, key uint64, n int) index.Cover {
+	if parent == index.CoverAll {
+		return parent
 	}
-	return coverOf(&s.query.Bound, key, n)
+	return s.query.Cover(key, n)
 }
 
 // branch walks a part of the directory and reports whether to go on.
-func (s *scan) branch(b *branch, c cover) bool {
+func (s *scan) branch(b *branch, c index.Cover) bool {
 	var key uint64
 	var level int
 	if b.node != nil {
@@ -90,7 +90,7 @@ func (s *scan) branch(b *branch, c cover) bool {
 	if s.passed(key, n) {
 		return true
 	}
-	if c = s.cover(c, key, n); c == none {
+	if c = s.cover(c, key, n); c == index.CoverNone {
 		return true
 	}
 	if !s.enter(0) {
@@ -110,7 +110,7 @@ func (s *scan) branch(b *branch, c cover) bool {
 		if s.passed(cl.key, s.bits) {
 			continue
 		}
-		if in := s.cover(c, cl.key, s.bits); in != none && !s.cell(b.page, cl, in) {
+		if in := s.cover(c, cl.key, s.bits); in != index.CoverNone && !s.cell(b.page, cl, in) {
 			return false
 		}
 	}
@@ -118,7 +118,7 @@ func (s *scan) branch(b *branch, c cover) bool {
 }
 
 // cell appends the points of a cell and reports whether to go on.
-func (s *scan) cell(p *page, c *cell, in cover) bool {
+func (s *scan) cell(p *page, c *cell, in index.Cover) bool {
 	if !c.small() {
 		return s.bigCell(p.big[c.at], c, in)
 	}
@@ -129,7 +129,7 @@ func (s *scan) cell(p *page, c *cell, in cover) bool {
 	s.sorted = s.sorted[:0]
 	for _, ref := range p.refs[c.at : c.at+c.n] {
 		lon, lat := s.items.Position(ref)
-		if (in == all && s.query.Polygon == nil) || inArea(s.query, lon, lat) {
+		if in == index.CoverAll || s.query.Contains(lon, lat) {
 			s.sorted = append(s.sorted, keyed{index.ZKey(lon, lat), ref})
 		}
 	}
@@ -157,7 +157,7 @@ func (s *scan) before(key uint64, ref index.Ref) bool {
 }
 
 // bigCell appends the points of a big cell, which are in order.
-func (s *scan) bigCell(b *bigCell, c *cell, in cover) bool {
+func (s *scan) bigCell(b *bigCell, c *cell, in index.Cover) bool {
 	if !s.enter(0) {
 		return false
 	}
@@ -167,7 +167,7 @@ func (s *scan) bigCell(b *bigCell, c *cell, in cover) bool {
 	return goOn
 }
 
-func (s *scan) chunks(b *bigCell, in cover) bool {
+func (s *scan) chunks(b *bigCell, in index.Cover) bool {
 	from, row := 0, 0
 	if s.query.After != nil {
 		from, row = b.seek(func(r *rows, i int) bool { return !s.before(r.keys[i], r.refs[i]) })
@@ -181,8 +181,8 @@ func (s *scan) chunks(b *bigCell, in cover) bool {
 			}
 			s.points++
 			ref := r.refs[row]
-			if in != all || s.query.Polygon != nil {
-				if lon, lat := s.items.Position(ref); !inArea(s.query, lon, lat) {
+			if in != index.CoverAll {
+				if lon, lat := s.items.Position(ref); !s.query.Contains(lon, lat) {
 					continue
 				}
 			}

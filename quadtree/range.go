@@ -16,23 +16,21 @@ type entry struct {
 // sweep is one Range under way: a walk of the tree in Z-order.
 type sweep struct {
 	*search
-	area area
-	q    *index.RangeQuery
-	dst  []index.Ref
-	end  int // length of dst at which the answer is full
+	q   *index.RangeQuery
+	dst []index.Ref
+	end int // length of dst at which the answer is full
 }
 
 // Range implements index.Index. The tree's order is that of the answer, so the
 // walk skips what lies before the cursor or outside, and stops at the limit: a
 // page costs what it holds.
 func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([]index.Ref, index.Proof, error) {
-	area, err := areaOf(q)
-	if err != nil {
+	if err := q.Validate(); err != nil {
 		return dst, index.Proof{}, err
 	}
 	s := t.begin(items, q.Budget, q.Trace)
-	w := sweep{search: s, area: area, q: q, dst: dst, end: len(dst) + q.Limit}
-	done := w.child(t.top, 0, crossing)
+	w := sweep{search: s, q: q, dst: dst, end: len(dst) + q.Limit}
+	done := w.child(t.top, 0, index.CoverPart)
 	// A full answer is the whole answer, whatever the budget.
 	s.proof.Exact = done || w.full()
 	proof := s.proof
@@ -44,7 +42,7 @@ func (w *sweep) full() bool { return len(w.dst) >= w.end }
 
 // child walks child i of n, whose parent's cell has the given relation to the
 // area. It returns false when the answer is full or the budget spent.
-func (w *sweep) child(n *node, i int, rel relation) bool {
+func (w *sweep) child(n *node, i int, rel index.Cover) bool {
 	if w.full() {
 		return false
 	}
@@ -58,8 +56,8 @@ func (w *sweep) child(n *node, i int, rel relation) bool {
 	if a := w.q.After; a != nil && lastKey(key, level) < a.ZKey {
 		return true
 	}
-	if rel != inside {
-		if rel = w.area.relate(index.CellRect(key, 2*level)); rel == outside {
+	if rel != index.CoverAll {
+		if rel = w.q.Cover(key, 2*level); rel == index.CoverNone {
 			return true
 		}
 	}
@@ -90,7 +88,7 @@ func lastKey(key uint64, level int) uint64 {
 }
 
 // leaf puts the points of a leaf that are in the answer in order.
-func (w *sweep) leaf(recs []record, key uint64, level int, rel relation) bool {
+func (w *sweep) leaf(recs []record, key uint64, level int, rel index.Cover) bool {
 	if !w.spend(1 + len(recs)) {
 		return false
 	}
@@ -102,7 +100,7 @@ func (w *sweep) leaf(recs []record, key uint64, level int, rel relation) bool {
 	found := w.sorts[:0]
 	for i := range recs {
 		lon, lat := w.items.Position(recs[i].ref)
-		if rel == inside || w.area.contains(lon, lat) {
+		if rel == index.CoverAll || w.q.Contains(lon, lat) {
 			found = append(found, entry{index.ZKey(lon, lat), recs[i].ref})
 		}
 	}
@@ -125,7 +123,7 @@ func (w *sweep) leaf(recs []record, key uint64, level int, rel relation) bool {
 }
 
 // bucket takes the points of a bucket, which is in order, from the cursor on.
-func (w *sweep) bucket(b *bucket, key uint64, level int, rel relation) bool {
+func (w *sweep) bucket(b *bucket, key uint64, level int, rel index.Cover) bool {
 	if !w.spend(1) {
 		return false
 	}
@@ -138,7 +136,7 @@ func (w *sweep) bucket(b *bucket, key uint64, level int, rel relation) bool {
 	return ok
 }
 
-func (w *sweep) chunks(b *bucket, rel relation) bool {
+func (w *sweep) chunks(b *bucket, rel index.Cover) bool {
 	first := sort.Search(len(b.chunks), func(i int) bool {
 		c := b.chunks[i]
 		return w.follows(c.keys[len(c.keys)-1], c.recs[len(c.recs)-1].ref)
@@ -151,7 +149,7 @@ func (w *sweep) chunks(b *bucket, rel relation) bool {
 			}
 			w.proof.Compared++
 			ref := c.recs[i].ref
-			if rel != inside && !w.area.contains(w.items.Position(ref)) {
+			if rel != index.CoverAll && !w.q.Contains(w.items.Position(ref)) {
 				continue
 			}
 			if !w.take(c.keys[i], ref) {
