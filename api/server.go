@@ -229,6 +229,9 @@ func (s *Server) allowed(r *http.Request) string {
 // options answers OPTIONS for every path that has any method.
 func (s *Server) options(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1" { // the landing page, as some clients spell it
+			r.URL.Path = "/v1/"
+		}
 		if r.Method == http.MethodOptions {
 			if allow := s.allowed(r); allow != "" {
 				w.Header().Set("Allow", allow)

@@ -437,7 +437,7 @@ type Collection struct {
 	Description *string   `json:"description,omitempty"`
 	Extent      struct {
 		Spatial *struct {
-			Bbox [][]float32 `json:"bbox"`
+			Bbox [][]float64 `json:"bbox"`
 			Crs  string      `json:"crs"`
 		} `json:"spatial,omitempty"`
 	} `json:"extent"`
@@ -468,7 +468,7 @@ type Feature struct {
 	Created *time.Time `json:"created,omitempty"`
 
 	// Distance Metres from the centre.
-	Distance   *float32               `json:"distance,omitempty"`
+	Distance   *float64               `json:"distance,omitempty"`
 	Geometry   Point                  `json:"geometry"`
 	Id         string                 `json:"id"`
 	Links      *Links                 `json:"links,omitempty"`
@@ -516,7 +516,7 @@ type FeatureIn struct {
 type FeatureInId0 = string
 
 // FeatureInId1 defines model for FeatureIn.Id.1.
-type FeatureInId1 = float32
+type FeatureInId1 = float64
 
 // FeatureIn_Id 1 to 256 bytes; a UUIDv7 is made if it is left out.
 type FeatureIn_Id struct {
@@ -588,7 +588,7 @@ type NearbyCollectionType string
 // Point defines model for Point.
 type Point struct {
 	// Coordinates Longitude, latitude in degrees; a height is ignored.
-	Coordinates []float32 `json:"coordinates"`
+	Coordinates []float64 `json:"coordinates"`
 	Type        PointType `json:"type"`
 }
 
@@ -630,7 +630,7 @@ type Proof struct {
 	Exact bool `json:"exact"`
 
 	// Radius Every matching item nearer than this many metres is in the answer.
-	Radius float32 `json:"radius"`
+	Radius float64 `json:"radius"`
 }
 
 // RowError defines model for RowError.
@@ -683,7 +683,7 @@ type StatisticsKind string
 // Step defines model for Step.
 type Step struct {
 	// Bounds West, south, east, north.
-	Bounds []float32 `json:"bounds"`
+	Bounds []float64 `json:"bounds"`
 
 	// Cells Cells looked up in the ring.
 	Cells *int     `json:"cells,omitempty"`
@@ -691,7 +691,7 @@ type Step struct {
 	Level int      `json:"level"`
 
 	// Lower Lower bound of the distance in metres.
-	Lower float32 `json:"lower"`
+	Lower float64 `json:"lower"`
 
 	// Name Geohash or quadkey.
 	Name *string `json:"name,omitempty"`
@@ -705,7 +705,7 @@ type Step struct {
 type StepKind string
 
 // Bbox defines model for bbox.
-type Bbox = []float32
+type Bbox = []float64
 
 // CollectionId defines model for collectionId.
 type CollectionId = string
@@ -738,13 +738,13 @@ type ItemId = string
 type K = int
 
 // Lat defines model for lat.
-type Lat = float32
+type Lat = float64
 
 // Limit defines model for limit.
 type Limit = int
 
 // Lon defines model for lon.
-type Lon = float32
+type Lon = float64
 
 // OnError defines model for onError.
 type OnError string
@@ -756,7 +756,7 @@ type Properties = []string
 type Queryables map[string]string
 
 // Radius defines model for radius.
-type Radius = float32
+type Radius = float64
 
 // Health defines model for Health.
 type Health struct {
@@ -925,11 +925,11 @@ type GetNearbyParamsF string
 type PostNearbyJSONBody struct {
 	Queries []struct {
 		K   *int    `json:"k,omitempty"`
-		Lat float32 `json:"lat"`
-		Lon float32 `json:"lon"`
+		Lat float64 `json:"lat"`
+		Lon float64 `json:"lon"`
 
 		// Radius metres
-		Radius *float32 `json:"radius,omitempty"`
+		Radius *float64 `json:"radius,omitempty"`
 	} `json:"queries"`
 }
 
@@ -2660,7 +2660,7 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lat", params.Lat, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: ""}); err != nil {
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lat", params.Lat, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: "double"}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -2668,7 +2668,7 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 			}
 		}
 
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lon", params.Lon, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: ""}); err != nil {
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lon", params.Lon, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: "double"}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -2690,7 +2690,7 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 
 		if params.Radius != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "radius", *params.Radius, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "radius", *params.Radius, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: "double"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
