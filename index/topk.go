@@ -2,7 +2,6 @@ package index
 
 import (
 	"math"
-	"slices"
 
 	"nearby/sphere"
 )
@@ -33,8 +32,14 @@ type TopK struct {
 	doubtful    float64 // squared chords from here on need their distance compared with maxDistance
 	afterChord2 float64 // squared chords below this one lie before After
 
-	heap []candidate // the worst on top
+	// held are the hits so far: for a small k sorted, the worst last; for a
+	// larger one a heap, the worst first.
+	held []candidate
 }
+
+// smallK is up to which k inserting into a sorted run is quicker than a heap,
+// and needs no sorting in the end.
+const smallK = 32
 
 // candidate is a possible hit. dist is NaN until somebody needs it.
 type candidate struct {
@@ -74,7 +79,7 @@ func narrow(c2 float64) float64 {
 func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
 	t.centre = sphere.FromDegrees(q.Lon, q.Lat)
 	t.k, t.items, t.filter, t.after = q.K, items, q.Filter, q.After
-	t.heap = t.heap[:0]
+	t.held = t.held[:0]
 	t.maxDistance = q.MaxDistance
 	if q.MaxDistance >= sphere.HalfCircumference {
 		t.Limit, t.doubtful = math.Inf(1), math.Inf(1)
@@ -117,26 +122,45 @@ func (t *TopK) Offer(ref Ref, chord2 float64, p *sphere.Vec) {
 			return
 		}
 	}
-	if len(t.heap) == t.k && !t.before(&c, &t.heap[0]) {
+	full := len(t.held) == t.k
+	if full && !t.before(&c, t.worst()) {
 		return
 	}
 	if t.filter != nil && !t.filter(ref) {
 		return
 	}
-	if len(t.heap) < t.k {
-		t.heap = append(t.heap, c)
-		t.up(len(t.heap) - 1)
-	} else {
-		t.heap[0] = c
-		t.down(0)
+	switch {
+	case t.k <= smallK:
+		if !full {
+			t.held = append(t.held, c)
+		}
+		i := len(t.held) - 1
+		for ; i > 0 && t.before(&c, &t.held[i-1]); i-- {
+			t.held[i] = t.held[i-1]
+		}
+		t.held[i] = c
+	case full:
+		t.held[0] = c
+		t.down(0, len(t.held))
+	default:
+		t.held = append(t.held, c)
+		t.up(len(t.held) - 1)
 	}
-	if len(t.heap) == t.k {
-		t.Limit = min(t.Limit, widen(t.heap[0].chord2))
+	if len(t.held) == t.k {
+		t.Limit = min(t.Limit, widen(t.worst().chord2))
 	}
 }
 
+// worst returns the last of the hits held, of which there must be some.
+func (t *TopK) worst() *candidate {
+	if t.k <= smallK {
+		return &t.held[len(t.held)-1]
+	}
+	return &t.held[0]
+}
+
 // Full reports whether k hits are held.
-func (t *TopK) Full() bool { return len(t.heap) >= t.k }
+func (t *TopK) Full() bool { return len(t.held) >= t.k }
 
 // Append sorts the hits, appends them to dst and completes the proof. unentered
 // is a lower bound on the squared chords of all points not offered (+Inf when
@@ -149,12 +173,12 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 		radius = sphere.LowerDistance(unentered)
 	}
 	from := len(dst)
-	for i := range t.heap {
-		d := t.distance(&t.heap[i])
+	for i := range t.held {
+		d := t.distance(&t.held[i])
 		if !exact && d >= radius {
 			break
 		}
-		dst = append(dst, Hit{t.heap[i].ref, d})
+		dst = append(dst, Hit{t.held[i].ref, d})
 	}
 	if t.k <= 0 {
 		radius = 0
@@ -177,14 +201,17 @@ func (t *TopK) distance(c *candidate) float64 {
 
 // before reports whether a precedes b in the order of the answer.
 func (t *TopK) before(a, b *candidate) bool {
-	if a.chord2 <= 1.9 || b.chord2 <= 1.9 {
-		if a.chord2 < narrow(b.chord2) {
-			return true
-		}
-		if b.chord2 < narrow(a.chord2) {
-			return false
-		}
+	if b.chord2 <= 1.9 && a.chord2 < b.chord2*(1-nearMargin) {
+		return true
 	}
+	if a.chord2 <= 1.9 && b.chord2 < a.chord2*(1-nearMargin) {
+		return false
+	}
+	return t.beforeClose(a, b)
+}
+
+// beforeClose is before for two that the squared chord does not tell apart.
+func (t *TopK) beforeClose(a, b *candidate) bool {
 	if a.chord2 != b.chord2 || a.chord2 > 2 {
 		if da, db := t.distance(a), t.distance(b); da != db {
 			return da < db
@@ -196,48 +223,38 @@ func (t *TopK) before(a, b *candidate) bool {
 func (t *TopK) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !t.before(&t.heap[parent], &t.heap[i]) {
+		if !t.before(&t.held[parent], &t.held[i]) {
 			return
 		}
-		t.heap[parent], t.heap[i] = t.heap[i], t.heap[parent]
+		t.held[parent], t.held[i] = t.held[i], t.held[parent]
 		i = parent
 	}
 }
 
-func (t *TopK) down(i int) {
+// down puts the candidate at i in its place among the first n of the heap.
+func (t *TopK) down(i, n int) {
 	for {
 		worst, left := i, 2*i+1
-		for child := left; child < left+2 && child < len(t.heap); child++ {
-			if t.before(&t.heap[worst], &t.heap[child]) {
+		for child := left; child < left+2 && child < n; child++ {
+			if t.before(&t.held[worst], &t.held[child]) {
 				worst = child
 			}
 		}
 		if worst == i {
 			return
 		}
-		t.heap[worst], t.heap[i] = t.heap[i], t.heap[worst]
+		t.held[worst], t.held[i] = t.held[i], t.held[worst]
 		i = worst
 	}
 }
 
-// sort puts the nearest first: by insertion for the few hits that most queries
-// ask for, where it is quicker.
+// sort puts the nearest first.
 func (t *TopK) sort() {
-	if len(t.heap) <= 24 {
-		for i := 1; i < len(t.heap); i++ {
-			for j := i; j > 0 && t.before(&t.heap[j], &t.heap[j-1]); j-- {
-				t.heap[j], t.heap[j-1] = t.heap[j-1], t.heap[j]
-			}
-		}
+	if t.k <= smallK {
 		return
 	}
-	slices.SortFunc(t.heap, func(a, b candidate) int {
-		if t.before(&a, &b) {
-			return -1
-		}
-		if t.before(&b, &a) {
-			return 1
-		}
-		return 0
-	})
+	for n := len(t.held) - 1; n > 0; n-- {
+		t.held[0], t.held[n] = t.held[n], t.held[0]
+		t.down(0, n)
+	}
 }
