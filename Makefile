@@ -5,6 +5,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOLS := $(CURDIR)/.tools
 GOLANGCI := $(TOOLS)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
+REDOCLY_VERSION := 2.77.0
 
 .PHONY: run build test cover lint vet fuzz bench docker generate clean help
 
@@ -26,8 +27,10 @@ cover: test ## coverage by package
 vet:
 	go vet ./...
 
-lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), gofmt, generated code
+lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the OpenAPI document, gofmt
 	$(GOLANGCI) run ./...
+	@if command -v npx >/dev/null; then npx -y @redocly/cli@$(REDOCLY_VERSION) lint openapi.yaml; \
+	  else echo "openapi.yaml is not linted: there is no npx"; fi
 	@test -z "$$(gofmt -l . )" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
 
 $(GOLANGCI):
