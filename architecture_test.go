@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"nearby/bench/dataset":   {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/httpbench": {},
 	"nearby/bench":           {"nearby/bench/dataset", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
-	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store", "nearby/store/embedded"},
+	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store", "nearby/store/embedded"},
 }
 
 // confined are libraries whose types stay in one place.

@@ -12,6 +12,7 @@ import (
 
 	"nearby/bench"
 	"nearby/bench/dataset"
+	"nearby/bench/httpbench"
 	"nearby/ingest"
 )
 
@@ -24,6 +25,10 @@ type benchCmd struct {
 	Lat   string   `env:"-" help:"Column of the latitude." placeholder:"NAME"`
 	Lon   string   `env:"-" help:"Column of the longitude." placeholder:"NAME"`
 	Out   string   `env:"-" default:"report" type:"path" help:"Where the report goes: a folder, or the name of the HTML file."`
+
+	HTTP       string        `name:"http" env:"-" help:"Measure nothing but a running server on this machine, against a handler that sends the same bytes and does nothing else." placeholder:"URL"`
+	Collection string        `env:"-" default:"city" help:"With --http: the collection that is asked."`
+	Duration   time.Duration `env:"-" default:"10s" help:"With --http: how long."`
 }
 
 // Help is shown below the flags.
@@ -39,10 +44,14 @@ Examples:
 
     nearby bench --quick
     nearby bench -n 1000000 --set city --set wilderness --out report
-    nearby bench --data my.csv --lat y --lon x --out my.html`
+    nearby bench --data my.csv --lat y --lon x --out my.html
+    nearby bench --http http://127.0.0.1:8080 --collection city`
 }
 
 func (c *benchCmd) Run(env *environ) error {
+	if c.HTTP != "" {
+		return c.overHTTP(env)
+	}
 	opt := bench.Options{Points: c.N, Seed: c.Seed, Quick: c.Quick, Sets: c.Set}
 	if c.N < 0 || c.N > bench.MaxPoints {
 		return usagef("-n %d: must be from 0 to %d", c.N, bench.MaxPoints)
@@ -83,6 +92,32 @@ func (c *benchCmd) Run(env *environ) error {
 	}
 	fmt.Fprintln(env.stdout, "report:", strings.Join(written, " "))
 	return err
+}
+
+// overHTTP compares a running server with a handler that does nothing, round the
+// places of the collection itself.
+func (c *benchCmd) overHTTP(env *environ) error {
+	remote, err := newRemote(c.HTTP)
+	if err != nil {
+		return err
+	}
+	centres, err := remote.places(env.ctx, c.Collection, 1000)
+	if err != nil {
+		return err
+	}
+	r, err := httpbench.Run(env.ctx, httpbench.Options{Base: c.HTTP, Collection: c.Collection, Centres: centres, Seed: c.Seed, Duration: c.Duration})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(env.stdout, "%s, %d connections, answers of %d bytes\n", r.URL, httpbench.DefaultConnections, r.Bytes)
+	for _, side := range []struct {
+		name string
+		httpbench.Side
+	}{{"nearby", r.Service}, {"no-op handler", r.Empty}} {
+		fmt.Fprintf(env.stdout, "%-14s %8.0f answers/s  p50 %v  p99 %v\n", side.name, side.Rate, side.P50, side.P99)
+	}
+	fmt.Fprintf(env.stdout, "ratio          %8.2f\n", r.Ratio)
+	return nil
 }
 
 // read takes the points of a user's file.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"nearby/bench/httpbench"
 	"nearby/client"
 )
 
@@ -203,4 +204,26 @@ func (r *remote) nearby(ctx context.Context, name string, params client.GetNearb
 		req.URL.RawQuery = q.Encode()
 		return nil
 	}))
+}
+
+// places returns the positions of up to n items.
+func (r *remote) places(ctx context.Context, name string, n int) ([]httpbench.Position, error) {
+	body, err := r.read(r.v1.ListItems(ctx, name, &client.ListItemsParams{Limit: &n}))
+	if err != nil {
+		return nil, r.explain(err)
+	}
+	var page client.FeatureCollection
+	if err := json.Unmarshal(body, &page); err != nil {
+		return nil, fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
+	}
+	places := make([]httpbench.Position, 0, len(page.Features))
+	for _, f := range page.Features {
+		if c := f.Geometry.Coordinates; len(c) >= 2 {
+			places = append(places, httpbench.Position{Lon: c[0], Lat: c[1]})
+		}
+	}
+	if len(places) == 0 {
+		return nil, fmt.Errorf("the collection %q has no items", name)
+	}
+	return places, nil
 }
