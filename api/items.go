@@ -96,7 +96,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		{Href: s.collectionURL(r, c.Name()), Rel: "collection", Type: appJSON},
 	}
 	if next != "" {
-		links = append(links, link{Href: s.self(r, "cursor", next), Rel: "next", Type: geoJSON})
+		links = append(links, link{Href: s.next(r, next), Rel: "next", Type: geoJSON})
 	}
 	b = appendLinks(b, links...)
 	buf.b = append(b, '}')

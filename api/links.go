@@ -32,19 +32,30 @@ func (s *Server) collectionURL(r *http.Request, name string) string {
 	return s.base(r) + "/v1/collections/" + url.PathEscape(name)
 }
 
-// self returns the request's own URL with some parameters changed.
-func (s *Server) self(r *http.Request, set ...string) string {
-	if len(set) == 0 {
-		if r.URL.RawQuery == "" {
-			return s.base(r) + r.URL.EscapedPath()
+// self returns the request's own URL.
+func (s *Server) self(r *http.Request) string {
+	if r.URL.RawQuery == "" {
+		return s.base(r) + r.URL.EscapedPath()
+	}
+	return s.base(r) + r.URL.EscapedPath() + "?" + r.URL.RawQuery
+}
+
+// next returns the request's own URL with another cursor. The other parameters
+// stay as they were written.
+func (s *Server) next(r *http.Request, cursor string) string {
+	var b strings.Builder
+	b.WriteString(s.base(r))
+	b.WriteString(r.URL.EscapedPath())
+	b.WriteByte('?')
+	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if part != "" && !strings.HasPrefix(part, "cursor=") {
+			b.WriteString(part)
+			b.WriteByte('&')
 		}
-		return s.base(r) + r.URL.EscapedPath() + "?" + r.URL.RawQuery
 	}
-	q := r.URL.Query()
-	for i := 0; i < len(set); i += 2 {
-		q.Set(set[i], set[i+1])
-	}
-	return s.base(r) + r.URL.EscapedPath() + "?" + q.Encode()
+	b.WriteString("cursor=")
+	b.WriteString(cursor)
+	return b.String()
 }
 
 // appendLinks writes the links member's value.

@@ -64,7 +64,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if more {
 		last := buf.hits[len(buf.hits)-1]
 		it := snap.Item(last.Ref)
-		links = append(links, link{Href: s.self(r, "cursor", nearbyCursor(last.Distance, it.ID())), Rel: "next", Type: geoJSON})
+		links = append(links, link{Href: s.next(r, nearbyCursor(last.Distance, it.ID())), Rel: "next", Type: geoJSON})
 	}
 	buf.b = append(buf.b, `,"links":`...)
 	buf.b = appendLinks(buf.b, links...)
