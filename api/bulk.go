@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -50,10 +51,6 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	onError, given := q.values["onError"]
-	if given && onError[0] != "continue" && onError[0] != "abort" {
-		return badParameter("onError", onError[0], "must be continue or abort", "")
-	}
 	c, err := s.collection(r)
 	if err != nil {
 		return err
@@ -69,24 +66,18 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	var in io.Reader = body
 	if t == geoJSON {
 		// What it is, is said by its type member, which may come anywhere; one
-		// Feature is small, so a body that ends within the limit and is a
-		// Feature is one.
-		head := make([]byte, s.opt.Limits.MaxBodyBytes)
-		n, rerr := io.ReadFull(body, head)
-		head = head[:n]
-		switch {
-		case rerr == io.EOF || errors.Is(rerr, io.ErrUnexpectedEOF):
-			if typeOf(head) != "FeatureCollection" {
-				return s.insertOne(w, r, c, head)
-			}
-			in = &bytesReader{head, nil}
-		case rerr != nil:
-			return bodyError(rerr)
-		default:
-			in = &bytesReader{head, body}
+		// Feature is small, so a body that ends within the limit and is no
+		// FeatureCollection is one.
+		head, err := io.ReadAll(io.LimitReader(body, s.opt.Limits.MaxBodyBytes))
+		if err != nil {
+			return bodyError(err)
 		}
+		if int64(len(head)) < s.opt.Limits.MaxBodyBytes && typeOf(head) != "FeatureCollection" {
+			return s.insertOne(w, r, c, head)
+		}
+		in = io.MultiReader(bytes.NewReader(head), body)
 	}
-	report, err := s.load(w, r, c, in, bulkFormats[t], given && onError[0] == "abort")
+	report, err := s.load(r, c, in, bulkFormats[t], q.values.Get("onError") == "abort")
 	if err != nil {
 		p := *asProblem(err)
 		if report.Created+report.Updated+report.Rejected > 0 {
@@ -97,27 +88,9 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, report)
 }
 
-// bytesReader reads what was read ahead, then the rest.
-type bytesReader struct {
-	head []byte
-	rest io.Reader
-}
-
-func (b *bytesReader) Read(p []byte) (int, error) {
-	if len(b.head) > 0 {
-		n := copy(p, b.head)
-		b.head = b.head[n:]
-		return n, nil
-	}
-	if b.rest == nil {
-		return 0, io.EOF
-	}
-	return b.rest.Read(p)
-}
-
 // typeOf returns the type member of a JSON object, or "".
 func typeOf(data []byte) string {
-	d := jsontext.NewDecoder(&bytesReader{data, nil})
+	d := jsontext.NewDecoder(bytes.NewReader(data))
 	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '{' {
 		return ""
 	}
@@ -149,15 +122,8 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, c *collection
 
 // load writes rows in batches as they come. A rejected row is counted and, as
 // far as there is room, reported.
-func (s *Server) load(w http.ResponseWriter, r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, abort bool) (*loadReport, error) {
+func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []rowError{}}
-	control := http.NewResponseController(w)
-	alive := func() { // a load may take long, but not stand still
-		deadline := time.Now().Add(s.opt.Limits.LoadTimeout)
-		_ = control.SetReadDeadline(deadline) // not every connection has deadlines
-		_ = control.SetWriteDeadline(deadline.Add(s.opt.Limits.LoadTimeout))
-	}
-	alive()
 	rows, err := ingest.Open(body, ingest.Options{Format: format, MaxDecodedBytes: s.opt.Limits.MaxLoadBytes})
 	if err != nil {
 		return report, readError(err)
@@ -176,7 +142,6 @@ func (s *Server) load(w http.ResponseWriter, r *http.Request, c *collection.Coll
 			if err := l.flush(r.Context()); err != nil {
 				return report, err
 			}
-			alive()
 			if abort && report.Rejected > 0 {
 				return report, aborted(report)
 			}

@@ -143,10 +143,7 @@ func appendSelected(b, object []byte, keep func(name string) bool) []byte {
 func appendQuoted(b []byte, s []byte) []byte {
 	for _, c := range s {
 		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			quoted, err := jsontext.AppendQuote(b, s)
-			if err != nil { // invalid UTF-8 was replaced
-				return quoted
-			}
+			quoted, _ := jsontext.AppendQuote(b, s) // its error says that invalid UTF-8 was replaced
 			return quoted
 		}
 	}

@@ -14,7 +14,6 @@ type Limits struct {
 	MaxCompared   int           // points compared by one query; default 50 million
 	MaxConcurrent int           // requests served at once; default 512
 	Timeout       time.Duration // of a request, loads excepted; default 30 s
-	LoadTimeout   time.Duration // without progress of a load; default 60 s
 }
 
 // DefaultK and DefaultLimit are what a request without k or limit asks for.
@@ -43,9 +42,6 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Timeout == 0 {
 		l.Timeout = 30 * time.Second
-	}
-	if l.LoadTimeout == 0 {
-		l.LoadTimeout = time.Minute
 	}
 	return l
 }

@@ -85,6 +85,9 @@ func (s *Server) parse(r *http.Request, allowed, queryables []string) (*query, e
 			if len(values) > 1 {
 				return nil, badParameter(name, strings.Join(values, ", "), "must be given once", "")
 			}
+			if may := row(name).values; may != nil && !slices.Contains(may, values[0]) {
+				return nil, badParameter(name, values[0], "must be "+strings.Join(may, " or "), "")
+			}
 		case slices.Contains(queryables, name):
 			if q.filter == nil {
 				q.filter = collection.Filter{}
@@ -100,9 +103,6 @@ func (s *Server) parse(r *http.Request, allowed, queryables []string) (*query, e
 			}
 			return nil, badParameter(name, values[0], reason, "")
 		}
-	}
-	if f, ok := q.values["f"]; ok && f[0] != "json" && f[0] != "geojson" {
-		return nil, badParameter("f", f[0], "must be json or geojson", "")
 	}
 	return q, nil
 }

@@ -59,7 +59,7 @@ func (l *limits) api() api.Limits {
 		MaxK: l.MaxK, MaxLimit: l.MaxLimit, MaxBatch: l.MaxBatch,
 		MaxBodyBytes: l.MaxBody, MaxBatchBytes: l.MaxBatchBody, MaxLoadBytes: l.MaxLoad,
 		MaxCompared: l.MaxCompared, MaxConcurrent: l.MaxConcurrent,
-		Timeout: l.RequestTimeout, LoadTimeout: l.LoadTimeout,
+		Timeout: l.RequestTimeout,
 	}
 }
 
