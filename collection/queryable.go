@@ -16,7 +16,8 @@ import (
 	"nearby/item"
 )
 
-// A column keeps one queryable property of every item as the number of its
+// A column keeps the queryable property of the same place in the definition, of
+// every item, as the number of its
 // value, so that a filter compares numbers. Strings, numbers and booleans can
 // be filtered on; null, arrays, objects and missing members match nothing.
 //
@@ -24,7 +25,6 @@ import (
 // shared by all versions: a number given out later matches nothing in an older
 // version. It is built anew when the collection is loaded.
 type column struct {
-	name   string
 	dict   *dictionary
 	values vector[uint32] // by ref; 0: nothing to match
 }
@@ -122,7 +122,7 @@ func (s *Snapshot) match(f Filter) (func(index.Ref) bool, error) {
 	}
 	var conditions []condition
 	for name, values := range f {
-		i := slices.IndexFunc(s.columns, func(c column) bool { return c.name == name })
+		i := slices.Index(s.def.Queryables, name)
 		if i < 0 {
 			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.def.Queryables, ", "))
 		}

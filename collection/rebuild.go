@@ -3,6 +3,7 @@ package collection
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"nearby/index"
@@ -63,7 +64,7 @@ func (c *Collection) Update(ctx context.Context, def Definition) error {
 		}
 		next := c.tip.next(uint64(seq))
 		next.def = def
-		if !sameNames(old.Queryables, def.Queryables) {
+		if !slices.Equal(old.Queryables, def.Queryables) {
 			if err := next.fillColumns(); err != nil {
 				return err
 			}
@@ -85,23 +86,11 @@ func (c *Collection) Update(ctx context.Context, def Definition) error {
 	return nil
 }
 
-func sameNames(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // fillColumns makes the columns of the definition's queryables from the items.
 func (s *Snapshot) fillColumns() error {
 	s.columns = make([]column, len(s.def.Queryables))
-	for i, name := range s.def.Queryables {
-		s.columns[i] = column{name: name, dict: new(dictionary)}
+	for i := range s.columns {
+		s.columns[i].dict = new(dictionary)
 	}
 	if len(s.columns) == 0 {
 		return nil
@@ -110,7 +99,7 @@ func (s *Snapshot) fillColumns() error {
 	var err error
 	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
 		it := s.records.item(ref)
-		err = setColumns(e, s.columns, ref, it.Properties)
+		err = s.setColumns(e, ref, it.Properties)
 		return err == nil
 	})
 	return err

@@ -330,7 +330,7 @@ func (c *Collection) apply(g *group, seq uint64) error {
 			moves = append(moves, index.Change{Op: index.Insert, Ref: ref, New: to})
 		}
 		next.extend(to)
-		if err := setColumns(e, next.columns, ref, it.Properties); err != nil {
+		if err := next.setColumns(e, ref, it.Properties); err != nil {
 			return err
 		}
 	}
@@ -353,18 +353,14 @@ func (c *Collection) apply(g *group, seq uint64) error {
 }
 
 // setColumns puts an item's queryable values into the columns.
-func setColumns(e *edit, columns []column, ref index.Ref, properties []byte) error {
-	if len(columns) == 0 {
-		return nil
-	}
-	names := make([]string, len(columns))
+func (s *Snapshot) setColumns(e *edit, ref index.Ref, properties []byte) error {
+	columns := s.columns
 	for i := range columns {
-		names[i] = columns[i].name
 		if columns[i].values.at(uint32(ref)) != 0 {
 			columns[i].values.set(e, uint32(ref), 0)
 		}
 	}
-	return extract(properties, names, func(i int, key []byte) {
+	return extract(properties, s.def.Queryables, func(i int, key []byte) {
 		columns[i].values.set(e, uint32(ref), columns[i].dict.number(key))
 	})
 }

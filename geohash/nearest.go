@@ -59,11 +59,7 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 		}
 	}
 	proof := index.Proof{Entered: s.spent, Compared: s.points}
-	from := len(dst)
 	dst = s.top.Append(dst, unseen, exact, &proof)
-	if len(dst)-from == q.K {
-		proof.Exact = true // all that was asked for is proven
-	}
 
 	s.top.Release()
 	clear(s.queue)

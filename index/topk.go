@@ -187,7 +187,8 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 	} else if exact {
 		radius = t.maxDistance
 	}
-	proof.Exact = exact
+	// k hits that nothing can precede are the whole answer, cut short or not.
+	proof.Exact = exact || len(dst)-from == t.k
 	proof.Radius = min(radius, sphere.HalfCircumference, t.maxDistance)
 	return dst
 }

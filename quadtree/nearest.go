@@ -69,11 +69,8 @@ func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	}
 	s := t.begin(items, q.Budget, q.Trace)
 	unentered, exact := s.nearest(t.top, q)
-	from := len(dst)
 	dst = s.topk.Append(dst, unentered, exact, &s.proof)
 	proof := s.proof
-	// k hits that nothing can precede are the whole answer, whatever the budget.
-	proof.Exact = proof.Exact || len(dst)-from == q.K
 	t.end(s)
 	return dst, proof, nil
 }
