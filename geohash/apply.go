@@ -2,26 +2,29 @@ package geohash
 
 import (
 	"fmt"
+	"slices"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
 // edit is a batch under way.
 type edit struct {
 	bits    int
-	owner   *owner
+	owner   uint64
 	items   index.Items
 	changes []index.Change
 	done    int // changes made so far
 	// moved has the positions, at this moment of the batch, of the refs that it
 	// changes: those that items may not be asked for. Nil until it is needed.
 	moved map[index.Ref]index.Position
+	recs  []index.Record // scratch: a page's points while they are changed
 }
 
 // Apply implements index.Index.
 func (g *grid) Apply(changes []index.Change, items index.Items) (index.Index, error) {
-	e := edit{bits: g.bits, owner: new(owner), items: items, changes: changes}
+	e := edit{bits: g.bits, owner: g.batches.Add(1), items: items, changes: changes}
 	next := *g
 	for i := range changes {
 		if err := e.change(&next.root, &changes[i]); err != nil {
@@ -49,13 +52,13 @@ func (e *edit) change(root *branch, c *index.Change) error {
 			return err
 		}
 		key := index.ZKey(c.Old.Lon, c.Old.Lat)
-		if !e.delete(root, 0, key, sphere.FromDegrees(c.Old.Lon, c.Old.Lat), c.Ref) {
+		if !e.delete(root, 0, key, index.Record{V: sphere.FromDegrees(c.Old.Lon, c.Old.Lat), Ref: c.Ref}) {
 			return fmt.Errorf("%w at (%v, %v)", index.ErrUnknown, c.Old.Lon, c.Old.Lat)
 		}
 	}
 	if c.Op != index.Delete {
 		key := index.ZKey(c.New.Lon, c.New.Lat)
-		e.insert(root, 0, key, sphere.FromDegrees(c.New.Lon, c.New.Lat), c.Ref)
+		e.insert(root, 0, key, index.Record{V: sphere.FromDegrees(c.New.Lon, c.New.Lat), Ref: c.Ref})
 	}
 	return nil
 }
@@ -94,33 +97,36 @@ func (e *edit) ownPage(b *branch) *page {
 	if b.page.owner != e.owner {
 		p := *b.page
 		p.owner = e.owner
-		p.cells = grown(p.cells)
-		p.vecs = grown(p.vecs)
-		p.refs = grown(p.refs)
-		p.big = append([]*bigCell(nil), p.big...)
+		p.cells = append(make([]cell, 0, len(p.cells)+1), p.cells...)
+		p.points = slices.Clone(p.points)
+		p.big = slices.Clone(p.big)
 		b.page = &p
 	}
 	return b.page
 }
 
 // ownBig does the same for a cell of an owned page.
-func (e *edit) ownBig(p *page, at uint32) *bigCell {
-	if p.big[at].owner != e.owner {
-		b := *p.big[at]
-		b.owner = e.owner
-		b.chunks = append([]chunk(nil), b.chunks...)
-		p.big[at] = &b
-	}
+func (e *edit) ownBig(p *page, at uint32) *bucket.Bucket {
+	p.big[at] = p.big[at].Own(e.owner)
 	return p.big[at]
 }
 
+// unpack copies the points of the page's small cells, with room for another.
+func (e *edit) unpack(p *page) []index.Record {
+	e.recs = p.points.Append(slices.Grow(e.recs[:0], p.points.Len()+1))
+	return e.recs
+}
+
+// pack puts other points in their place. The page must be owned.
+func (p *page) pack(recs []index.Record) { p.points, _ = p.points.Pack(recs) }
+
 // insert adds a point to a branch at a level.
-func (e *edit) insert(b *branch, level int, key uint64, v sphere.Vec, ref index.Ref) {
+func (e *edit) insert(b *branch, level int, key uint64, rec index.Record) {
 	b.points++
-	b.box.Extend(v)
+	b.box.Extend(rec.V)
 	if b.page != nil {
 		p := e.ownPage(b)
-		e.insertInPage(p, key, v, ref)
+		e.insertInPage(p, key, rec)
 		if b.cells = uint32(len(p.cells)); b.cells > pageCells {
 			*b = e.burst(p)
 		}
@@ -132,30 +138,28 @@ func (e *edit) insert(b *branch, level int, key uint64, v sphere.Vec, ref index.
 	if !ok {
 		p := &page{owner: e.owner, level: level + 1, key: cellKey(key, prefixBits(level+1))}
 		n.occupied |= 1 << d
-		n.branches = insertAt(n.branches, i, branch{box: sphere.EmptyBox(), page: p})
+		n.branches = slices.Insert(n.branches, i, branch{box: sphere.EmptyBox(), page: p})
 	}
 	child := &n.branches[i]
 	b.cells -= child.cells
-	e.insert(child, level+1, key, v, ref)
+	e.insert(child, level+1, key, rec)
 	b.cells += child.cells
 }
 
-func (e *edit) insertInPage(p *page, key uint64, v sphere.Vec, ref index.Ref) {
+func (e *edit) insertInPage(p *page, key uint64, rec index.Record) {
 	ck := cellKey(key, e.bits)
 	i := p.find(ck)
 	if i == len(p.cells) || p.cells[i].key != ck {
-		p.cells = insertAt(p.cells, i, cell{key: ck, box: sphere.EmptyBox(), at: uint32(p.smallAt(i))})
+		p.cells = slices.Insert(p.cells, i, cell{key: ck, box: sphere.EmptyBox(), at: uint32(p.smallAt(i))})
 	}
 	c := &p.cells[i]
-	c.box.Extend(v)
+	c.box.Extend(rec.V)
 	if !c.small() {
-		e.ownBig(p, c.at).insert(e.owner, key, v, ref, e.items)
+		e.ownBig(p, c.at).Insert(key, rec, e.items)
 		c.n++
 		return
 	}
-	at := int(c.at + c.n)
-	p.vecs = insertAt(p.vecs, at, v)
-	p.refs = insertAt(p.refs, at, ref)
+	p.pack(slices.Insert(e.unpack(p), int(c.at+c.n), rec))
 	p.shift(i+1, 1, 0)
 	if c.n == smallCell {
 		e.enlarge(p, i)
@@ -181,26 +185,24 @@ func (p *page) shift(i, small, big int) {
 func (e *edit) enlarge(p *page, i int) {
 	c := &p.cells[i]
 	lo, hi := int(c.at), int(c.at)+smallCell+1
-	all := rows{}
+	recs := e.unpack(p)
+	var keys []uint64
+	var all []index.Record
 	for j := lo; j < hi; j++ {
-		ref := p.refs[j]
-		key := e.keyOf(ref)
-		if j == hi-1 {
-			key = e.keyOfNew()
+		key := e.keyOfNew()
+		if j < hi-1 {
+			key = e.keyOf(recs[j].Ref)
 		}
 		k := 0
-		for k < len(all.keys) && (all.keys[k] < key || all.keys[k] == key && e.items.CompareIDs(all.refs[k], ref) < 0) {
+		for k < len(keys) && (keys[k] < key || keys[k] == key && e.items.CompareIDs(all[k].Ref, recs[j].Ref) < 0) {
 			k++
 		}
-		all.keys = insertAt(all.keys, k, key)
-		all.vecs = insertAt(all.vecs, k, p.vecs[j])
-		all.refs = insertAt(all.refs, k, ref)
+		keys, all = slices.Insert(keys, k, key), slices.Insert(all, k, recs[j])
 	}
-	p.vecs = append(p.vecs[:lo], p.vecs[hi:]...)
-	p.refs = append(p.refs[:lo], p.refs[hi:]...)
+	p.pack(slices.Delete(recs, lo, hi))
 	at := p.bigAt(i + 1)
 	p.shift(i+1, -(smallCell + 1), 1)
-	p.big = insertAt(p.big, at, newBigCell(e.owner, all))
+	p.big = slices.Insert(p.big, at, bucket.New(e.owner, keys, all))
 	c.n, c.at = smallCell+1, uint32(at)
 }
 
@@ -215,17 +217,10 @@ func (e *edit) keyOfNew() uint64 {
 func (e *edit) reduce(p *page, i int) {
 	c := &p.cells[i]
 	b := p.big[c.at]
-	p.big = deleteAt(p.big, int(c.at))
+	p.big = slices.Delete(p.big, int(c.at), int(c.at)+1)
 	at := p.smallAt(i + 1)
-	vecs := append([]sphere.Vec(nil), p.vecs[:at]...)
-	refs := append([]index.Ref(nil), p.refs[:at]...)
-	for _, ch := range b.chunks {
-		vecs = append(vecs, ch.rows.vecs...)
-		refs = append(refs, ch.rows.refs...)
-	}
+	p.pack(slices.Insert(e.unpack(p), at, b.Append(nil)...))
 	p.shift(i+1, smallCell, -1)
-	p.vecs = append(vecs, p.vecs[at:]...)
-	p.refs = append(refs, p.refs[at:]...)
 	c.n, c.at = smallCell, uint32(at)
 }
 
@@ -252,20 +247,22 @@ func (e *edit) burst(p *page) branch {
 func (p *page) take(from *page, lo, hi int) {
 	small, big := from.smallAt(lo), from.bigAt(lo)
 	first := len(p.cells)
+	recs := p.points.Append(nil)
 	p.cells = append(p.cells, from.cells[lo:hi]...)
-	toSmall, toBig := len(p.vecs)-small, len(p.big)-big
-	p.shift(first, toSmall, toBig)
-	p.vecs = append(p.vecs, from.vecs[small:from.smallAt(hi)]...)
-	p.refs = append(p.refs, from.refs[small:from.smallAt(hi)]...)
+	p.shift(first, len(recs)-small, len(p.big)-big)
+	for i := small; i < from.smallAt(hi); i++ {
+		recs = append(recs, from.points.Record(i))
+	}
+	p.pack(recs)
 	p.big = append(p.big, from.big[big:from.bigAt(hi)]...)
 }
 
 // delete removes a point from a branch and reports whether it was there. A page
 // that it empties is for the caller to drop.
-func (e *edit) delete(b *branch, level int, key uint64, v sphere.Vec, ref index.Ref) bool {
+func (e *edit) delete(b *branch, level int, key uint64, rec index.Record) bool {
 	if b.page != nil {
 		p := e.ownPage(b)
-		if !e.deleteInPage(p, key, v, ref) {
+		if !e.deleteInPage(p, key, rec) {
 			return false
 		}
 		*b = p.sum()
@@ -277,11 +274,11 @@ func (e *edit) delete(b *branch, level int, key uint64, v sphere.Vec, ref index.
 	}
 	n := e.ownNode(b)
 	i, _ := n.find(d)
-	if !e.delete(&n.branches[i], level+1, key, v, ref) {
+	if !e.delete(&n.branches[i], level+1, key, rec) {
 		return false
 	}
 	if n.branches[i].points == 0 {
-		n.branches = deleteAt(n.branches, i)
+		n.branches = slices.Delete(n.branches, i, i+1)
 		n.occupied &^= 1 << d
 	}
 	*b = n.sum()
@@ -304,7 +301,7 @@ func (p *page) takeAll(n *node) {
 	}
 }
 
-func (e *edit) deleteInPage(p *page, key uint64, v sphere.Vec, ref index.Ref) bool {
+func (e *edit) deleteInPage(p *page, key uint64, rec index.Record) bool {
 	ck := cellKey(key, e.bits)
 	i := p.find(ck)
 	if i == len(p.cells) || p.cells[i].key != ck {
@@ -313,10 +310,13 @@ func (e *edit) deleteInPage(p *page, key uint64, v sphere.Vec, ref index.Ref) bo
 	c := &p.cells[i]
 	if !c.small() {
 		big := e.ownBig(p, c.at)
-		if !big.delete(e.owner, key, v, ref, e.items) {
+		found, shrunk := big.Remove(key, rec, e.items)
+		if !found {
 			return false
 		}
-		c.box = big.box()
+		if shrunk {
+			c.box = big.Box()
+		}
 		if c.n == smallCell+1 {
 			e.reduce(p, i)
 		} else {
@@ -324,20 +324,19 @@ func (e *edit) deleteInPage(p *page, key uint64, v sphere.Vec, ref index.Ref) bo
 		}
 		return true
 	}
+	recs := e.unpack(p)
 	lo, hi := int(c.at), int(c.at+c.n)
-	for j := lo; j < hi; j++ {
-		if p.refs[j] != ref || p.vecs[j] != v {
-			continue
-		}
-		p.vecs = deleteAt(p.vecs, j)
-		p.refs = deleteAt(p.refs, j)
-		p.shift(i+1, -1, 0)
-		if c.n--; c.n == 0 {
-			p.cells = deleteAt(p.cells, i)
-		} else {
-			c.box = boxOf(p.vecs[lo : hi-1])
-		}
-		return true
+	j := slices.Index(recs[lo:hi], rec)
+	if j < 0 {
+		return false
 	}
-	return false
+	recs = slices.Delete(recs, lo+j, lo+j+1)
+	p.pack(recs)
+	p.shift(i+1, -1, 0)
+	if c.n--; c.n == 0 {
+		p.cells = slices.Delete(p.cells, i, i+1)
+	} else {
+		c.box = index.BoxOf(recs[lo : hi-1])
+	}
+	return true
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -22,11 +23,9 @@ func New(opt Options) index.Builder {
 			return nil, err
 		}
 		entries = sortEntries(entries, make([]entry, len(entries)), workers)
-		g := &grid{
-			bits:     opt.Bits,
-			searches: &sync.Pool{New: func() any { return new(search) }},
-			scans:    &sync.Pool{New: func() any { return new(scan) }},
-		}
+		g := &grid{bits: opt.Bits, lineage: new(lineage)}
+		g.searches.New = func() any { return new(search) }
+		g.scans.New = func() any { return new(scan) }
 		if g.bits == 0 {
 			g.bits, g.reason = chooseBits(entries)
 		}
@@ -150,33 +149,35 @@ func (b *builder) page(entries []entry, cells int, key uint64, level int) branch
 		}
 		p.cells = append(p.cells, c)
 	}
-	p.vecs = make([]sphere.Vec, 0, small)
-	p.refs = make([]index.Ref, 0, small)
+	recs := make([]index.Record, 0, small)
 	for i, lo := 0, 0; i < len(p.cells); i++ {
 		c := &p.cells[i]
 		in := entries[lo : lo+int(c.n)]
 		lo += int(c.n)
 		if !c.small() {
 			c.at = uint32(len(p.big))
-			big := newBigCell(nil, b.rows(in))
+			big := b.bucket(in)
 			p.big = append(p.big, big)
-			c.box = big.box()
+			c.box = big.Box()
 			continue
 		}
-		c.box = sphere.EmptyBox()
 		for _, e := range in {
-			pt := &b.points[e.at]
-			v := sphere.FromDegrees(pt.Lon, pt.Lat)
-			c.box.Extend(v)
-			p.vecs = append(p.vecs, v)
-			p.refs = append(p.refs, pt.Ref)
+			recs = append(recs, b.record(e))
 		}
+		c.box = index.BoxOf(recs[len(recs)-len(in):])
 	}
+	p.points, _ = p.points.Pack(recs)
 	return p.sum()
 }
 
-// rows returns the points of a big cell in order.
-func (b *builder) rows(in []entry) rows {
+func (b *builder) record(e entry) index.Record {
+	p := &b.points[e.at]
+	return index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref}
+}
+
+// bucket makes a bucket of a big cell's points.
+func (b *builder) bucket(in []entry) *bucket.Bucket {
+	keys, recs := make([]uint64, len(in)), make([]index.Record, len(in))
 	for lo, hi := 0, 0; lo < len(in); lo = hi {
 		for hi = lo + 1; hi < len(in) && in[hi].key == in[lo].key; hi++ {
 		}
@@ -186,13 +187,8 @@ func (b *builder) rows(in []entry) rows {
 			})
 		}
 	}
-	r := rows{keys: make([]uint64, len(in)), vecs: make([]sphere.Vec, len(in)), refs: make([]index.Ref, len(in))}
 	for i, e := range in {
-		pt := &b.points[e.at]
-		r.keys[i], r.refs[i], r.vecs[i] = e.key, pt.Ref, sphere.FromDegrees(pt.Lon, pt.Lat)
-		if i > 0 && pt.Lon == b.points[in[i-1].at].Lon && pt.Lat == b.points[in[i-1].at].Lat {
-			r.vecs[i] = r.vecs[i-1]
-		}
+		keys[i], recs[i] = e.key, b.record(e)
 	}
-	return r
+	return bucket.New(0, keys, recs)
 }

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -17,9 +18,6 @@ const (
 	smallCell = 64 // greatest number of points that a cell keeps in its page
 )
 
-// owner marks the nodes, pages and chunks that one batch made and may edit.
-type owner struct{ _ byte }
-
 // branch is a part of the directory: either a node or a page.
 type branch struct {
 	box    sphere.Box // holds all points
@@ -32,7 +30,7 @@ type branch struct {
 // node divides its prefix, the first level digits of key, by the next digit. A
 // digit is levelBits bits.
 type node struct {
-	owner    *owner
+	owner    uint64 // the batch that made it and may edit it; 0 is nobody
 	level    int
 	key      uint64
 	occupied uint64   // bit d is set when a branch has the digit d
@@ -41,15 +39,12 @@ type node struct {
 
 // page holds the cells of its prefix in order of their keys.
 type page struct {
-	owner *owner
-	level int
-	key   uint64
-	cells []cell
-	// The points of the small cells, in order of the cells.
-	vecs []sphere.Vec
-	refs []index.Ref
-	// The points of the cells that have more than smallCell.
-	big []*bigCell
+	owner  uint64 // as a node's
+	level  int
+	key    uint64
+	cells  []cell
+	points index.Run        // of the small cells, in order of the cells
+	big    []*bucket.Bucket // of the cells that have more than smallCell
 }
 
 // cell has no pointers; its points are in its page.
@@ -57,7 +52,7 @@ type cell struct {
 	key uint64
 	box sphere.Box
 	n   uint32 // number of points
-	at  uint32 // where they are: in page.vecs when n <= smallCell, else in page.big
+	at  uint32 // where they are: in page.points when n <= smallCell, else in page.big
 }
 
 func (c *cell) small() bool { return c.n <= smallCell }
@@ -92,15 +87,14 @@ func (p *page) find(key uint64) int {
 	return lo
 }
 
-// smallAt returns where in vecs the points of the small cells from place i on
-// begin.
+// smallAt returns where the points of the small cells from place i on begin.
 func (p *page) smallAt(i int) int {
 	for ; i < len(p.cells); i++ {
 		if p.cells[i].small() {
 			return int(p.cells[i].at)
 		}
 	}
-	return len(p.vecs)
+	return p.points.Len()
 }
 
 // bigAt does the same for page.big.
@@ -111,15 +105,6 @@ func (p *page) bigAt(i int) int {
 		}
 	}
 	return len(p.big)
-}
-
-// boxOf returns the box of points.
-func boxOf(vecs []sphere.Vec) sphere.Box {
-	b := sphere.EmptyBox()
-	for _, v := range vecs {
-		b.Extend(v)
-	}
-	return b
 }
 
 // sum returns a branch made of the page's cells.

@@ -3,6 +3,7 @@ package geohash
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"nearby/index"
 )
@@ -32,9 +33,13 @@ type grid struct {
 	bits   int
 	reason string // why bits, when chosen
 	root   branch
-	// searches and scans keep the scratch memory of Nearest and Range for all
-	// versions that descend from one build.
-	searches, scans *sync.Pool
+	*lineage
+}
+
+// lineage is what all versions that descend from one build share.
+type lineage struct {
+	batches         atomic.Uint64 // the last owner tag given out
+	searches, scans sync.Pool     // scratch memory of Nearest and Range
 }
 
 var _ index.Index = (*grid)(nil)

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -27,8 +28,7 @@ type search struct {
 	bits    int
 	query   *index.Query
 	items   index.Items
-	spent   int // cells and nodes entered
-	points  int // points compared
+	meter   index.Meter
 	block   block
 	inner   block   // the block before the last step up, which lies in this one
 	outside float64 // lower bound on squared chords outside the block
@@ -48,7 +48,7 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	s.key = index.ZKey(q.Lon, q.Lat)
 	s.origin = newOrigin(q.Lon, q.Lat, v, s.key)
 	s.root, s.bits, s.query, s.items = &g.root, g.bits, q, items
-	s.spent, s.points = 0, 0
+	s.meter = index.NewMeter(q.Budget)
 
 	exact := s.run()
 	unseen := math.Inf(1)
@@ -58,7 +58,7 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 			unseen = min(unseen, s.queue[0].chord2)
 		}
 	}
-	proof := index.Proof{Entered: s.spent, Compared: s.points}
+	proof := index.Proof{Entered: s.meter.Entered, Compared: s.meter.Compared}
 	dst = s.top.Append(dst, unseen, exact, &proof)
 
 	s.top.Release()
@@ -67,12 +67,6 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	s.root, s.query, s.items, s.page = nil, nil, nil, nil
 	g.searches.Put(s)
 	return dst, proof, nil
-}
-
-// affords reports whether the budget allows to enter one thing more and to
-// compare so many points.
-func (s *search) affords(points int) bool {
-	return s.query.Budget == 0 || s.spent+s.points+1+points <= s.query.Budget
 }
 
 // run searches, and reports whether it came to an end before the budget did.
@@ -108,10 +102,12 @@ func (s *search) begin() bool {
 	b, level := s.root, 0
 	n := 0 // precision of the first block
 	for n == 0 && b.node != nil {
-		if !s.affords(0) {
+		if !s.meter.Enter(0) {
 			return false
 		}
-		s.open(b.node.key, prefixBits(level))
+		if t := s.query.Trace; t != nil {
+			t.Add(cellStep(index.StepNode, b.node.key, prefixBits(level), 0, 0))
+		}
 		d := digit(s.key, level)
 		if i, ok := b.node.find(d); ok {
 			b = &b.node.branches[i]
@@ -125,9 +121,6 @@ func (s *search) begin() bool {
 			}
 		}
 		n += levelBits * level
-	}
-	if !s.affords(0) {
-		return false
 	}
 	if n == 0 {
 		p := b.page
@@ -157,14 +150,6 @@ func (s *search) begin() bool {
 	return true
 }
 
-// open counts a node or an empty cell that was entered.
-func (s *search) open(key uint64, n int) {
-	s.spent++
-	if t := s.query.Trace; t != nil {
-		t.Add(cellStep(index.StepNode, key, n, 0, 0))
-	}
-}
-
 // trace adds a step for the block's outermost ring and returns its place.
 func (s *search) trace() int {
 	t := s.query.Trace
@@ -173,7 +158,7 @@ func (s *search) trace() int {
 	}
 	t.Add(index.Step{
 		Kind: index.StepRing, Bounds: s.block.rect(), Lower: sphere.LowerDistance(s.outside),
-		Level: s.block.n, Ring: int(s.block.radius), Cells: s.spent,
+		Level: s.block.n, Ring: int(s.block.radius), Cells: s.meter.Entered,
 	})
 	return len(t.Steps) - 1
 }
@@ -181,7 +166,7 @@ func (s *search) trace() int {
 // traced completes the step: the cells looked up since.
 func (s *search) traced(ring int) {
 	if t := s.query.Trace; t != nil {
-		t.Steps[ring].Cells = s.spent - t.Steps[ring].Cells
+		t.Steps[ring].Cells = s.meter.Entered - t.Steps[ring].Cells
 	}
 }
 
@@ -267,10 +252,9 @@ func (s *search) lookUpOutside(dc, dr int64) bool {
 // lookUp finds what is in a cell of n bits and adds it to the frontier. It
 // reports false if the budget does not allow it.
 func (s *search) lookUp(key uint64, n int) bool {
-	if !s.affords(0) {
+	if !s.meter.Enter(0) {
 		return false
 	}
-	s.spent++
 	if t := s.query.Trace; t != nil {
 		t.Add(cellStep(index.StepCell, key, n, 0, 0))
 	}
@@ -340,23 +324,12 @@ func (s *search) addCell(p *page, i int) {
 func (s *search) enter() bool {
 	f := s.queue[0]
 	if f.cell >= 0 {
-		c := &f.page.cells[f.cell]
-		if !c.small() {
-			return s.enterBig(f, c)
-		}
-		if !s.affords(int(c.n)) {
-			return false
-		}
-		s.queue.pop()
-		s.count(c, f.chord2, int(c.n))
-		s.compare(f.page.vecs[c.at:c.at+c.n], f.page.refs[c.at:c.at+c.n])
-		return true
+		return s.enterCell(f, &f.page.cells[f.cell])
 	}
-	if !s.affords(0) {
+	if !s.meter.Enter(0) {
 		return false
 	}
 	s.queue.pop()
-	s.spent++
 	if n := f.node; n != nil {
 		if t := s.query.Trace; t != nil {
 			t.Add(cellStep(index.StepNode, n.key, prefixBits(n.level), 0, f.chord2))
@@ -375,23 +348,27 @@ func (s *search) enter() bool {
 	return true
 }
 
-// count counts a cell that is scanned.
-func (s *search) count(c *cell, chord2 float64, points int) {
-	s.spent++
-	s.points += points
-	if t := s.query.Trace; t != nil {
-		t.Add(cellStep(index.StepCell, c.key, s.bits, points, chord2))
-	}
-}
-
-// compare offers points.
-func (s *search) compare(vecs []sphere.Vec, refs []index.Ref) {
-	limit := s.top.Limit
-	refs = refs[:len(vecs)]
-	for i := range vecs {
-		if c2 := sphere.Chord2(s.origin.vec, vecs[i]); c2 <= limit {
-			s.top.Offer(refs[i], c2, &vecs[i])
-			limit = s.top.Limit
+// enterCell does this for a cell.
+func (s *search) enterCell(f found, c *cell) bool {
+	ok, before := true, s.meter.Compared
+	if c.small() {
+		if !s.meter.Enter(int(c.n)) {
+			return false
+		}
+		s.queue.pop()
+		s.top.Scan(f.page.points, int(c.at), int(c.at+c.n))
+	} else {
+		if !s.meter.Enter(0) {
+			return false
+		}
+		if ok = f.page.big[c.at].Nearest(&bucket.Search{
+			Top: &s.top, Meter: &s.meter, Query: s.query, Items: s.items, Centre: s.origin.vec,
+		}); ok {
+			s.queue.pop() // else what was not compared is still unseen
 		}
 	}
+	if t := s.query.Trace; t != nil {
+		t.Add(cellStep(index.StepCell, c.key, s.bits, s.meter.Compared-before, f.chord2))
+	}
+	return ok
 }

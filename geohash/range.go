@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"nearby/index"
+	"nearby/index/bucket"
 )
 
 // scan is one call of Range: a walk through the directory in the order of keys.
@@ -14,8 +15,7 @@ type scan struct {
 	bits   int
 	dst    []index.Ref
 	from   int // length of dst before
-	spent  int
-	points int
+	meter  index.Meter
 	cut    bool // the budget ended it
 	sorted []keyed
 }
@@ -32,12 +32,12 @@ func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 		return dst, index.Proof{}, err
 	}
 	s := g.scans.Get().(*scan)
-	*s = scan{query: q, items: items, bits: g.bits, dst: dst, from: len(dst), sorted: s.sorted[:0]}
+	*s = scan{query: q, items: items, bits: g.bits, dst: dst, from: len(dst), meter: index.NewMeter(q.Budget), sorted: s.sorted[:0]}
 	if g.root.points > 0 && q.Limit > 0 {
 		s.branch(&g.root, index.CoverPart)
 	}
 	dst = s.dst
-	proof := index.Proof{Exact: !s.cut, Entered: s.spent, Compared: s.points}
+	proof := index.Proof{Exact: !s.cut, Entered: s.meter.Entered, Compared: s.meter.Compared}
 	*s = scan{sorted: s.sorted[:0]}
 	g.scans.Put(s)
 	return dst, proof, nil
@@ -48,13 +48,8 @@ func (s *scan) full() bool { return len(s.dst)-s.from >= s.query.Limit }
 
 // enter counts a part of the directory, unless the budget forbids it.
 func (s *scan) enter(points int) bool {
-	if s.query.Budget > 0 && s.spent+s.points+1+points > s.query.Budget {
-		s.cut = true
-		return false
-	}
-	s.spent++
-	s.points += points
-	return true
+	s.cut = !s.meter.Enter(points)
+	return !s.cut
 }
 
 func (s *scan) trace(kind index.StepKind, key uint64, n, points int) {
@@ -127,7 +122,8 @@ func (s *scan) cell(p *page, c *cell, in index.Cover) bool {
 	}
 	s.trace(index.StepCell, c.key, s.bits, int(c.n))
 	s.sorted = s.sorted[:0]
-	for _, ref := range p.refs[c.at : c.at+c.n] {
+	for i := c.at; i < c.at+c.n; i++ {
+		ref := p.points.Ref(int(i))
 		lon, lat := s.items.Position(ref)
 		if in == index.CoverAll || s.query.Contains(lon, lat) {
 			s.sorted = append(s.sorted, keyed{index.ZKey(lon, lat), ref})
@@ -157,42 +153,21 @@ func (s *scan) before(key uint64, ref index.Ref) bool {
 }
 
 // bigCell appends the points of a big cell, which are in order.
-func (s *scan) bigCell(b *bigCell, c *cell, in index.Cover) bool {
+func (s *scan) bigCell(b *bucket.Bucket, c *cell, in index.Cover) bool {
 	if !s.enter(0) {
 		return false
 	}
-	points := s.points
-	goOn := s.chunks(b, in)
-	s.trace(index.StepCell, c.key, s.bits, s.points-points)
-	return goOn
-}
-
-func (s *scan) chunks(b *bigCell, in index.Cover) bool {
-	from, row := 0, 0
-	if s.query.After != nil {
-		from, row = b.seek(func(r *rows, i int) bool { return !s.before(r.keys[i], r.refs[i]) })
-	}
-	for ; from < len(b.chunks); from, row = from+1, 0 {
-		r := b.chunks[from].rows
-		for ; row < len(r.refs); row++ {
-			if s.query.Budget > 0 && s.spent+s.points >= s.query.Budget {
-				s.cut = true
-				return false
-			}
-			s.points++
-			ref := r.refs[row]
-			if in != index.CoverAll {
-				if lon, lat := s.items.Position(ref); !s.query.Contains(lon, lat) {
-					continue
-				}
-			}
-			if s.query.Filter != nil && !s.query.Filter(ref) {
-				continue
-			}
-			if s.dst = append(s.dst, ref); s.full() {
-				return false
-			}
+	before := s.meter.Compared
+	goOn := b.Walk(func(key uint64, ref index.Ref) bool { return !s.before(key, ref) }, func(_ uint64, ref index.Ref) bool {
+		if s.cut = !s.meter.Compare(1); s.cut {
+			return false
 		}
-	}
-	return true
+		if in != index.CoverAll && !s.query.Contains(s.items.Position(ref)) || s.query.Filter != nil && !s.query.Filter(ref) {
+			return true
+		}
+		s.dst = append(s.dst, ref)
+		return !s.full()
+	})
+	s.trace(index.StepCell, c.key, s.bits, s.meter.Compared-before)
+	return goOn
 }

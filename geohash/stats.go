@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -26,12 +27,6 @@ func (g *grid) Stats() index.Stats {
 	return s
 }
 
-// Sizes in bytes.
-const (
-	pointSize = int64(unsafe.Sizeof(sphere.Vec{}) + unsafe.Sizeof(index.Ref(0)))
-	keySize   = int64(unsafe.Sizeof(uint64(0)))
-)
-
 func describe(s *index.Stats, b *branch) {
 	if n := b.node; n != nil {
 		s.Nodes++
@@ -44,7 +39,7 @@ func describe(s *index.Stats, b *branch) {
 	p := b.page
 	s.Nodes++
 	s.Bytes += int64(unsafe.Sizeof(*p)) + int64(cap(p.cells))*int64(unsafe.Sizeof(cell{})) +
-		int64(cap(p.vecs))*pointSize + int64(cap(p.big))*int64(unsafe.Sizeof(p))
+		8*int64(cap(p.points)+cap(p.big))
 	for i := range p.cells {
 		n := p.cells[i].n
 		s.Cells++
@@ -52,10 +47,7 @@ func describe(s *index.Stats, b *branch) {
 		s.MaxOccupancy = max(s.MaxOccupancy, int(n))
 	}
 	for _, big := range p.big {
-		s.Bytes += int64(unsafe.Sizeof(*big)) + int64(cap(big.chunks))*int64(unsafe.Sizeof(chunk{}))
-		for i := range big.chunks {
-			s.Bytes += int64(unsafe.Sizeof(rows{})) + int64(cap(big.chunks[i].rows.keys))*(keySize+pointSize)
-		}
+		s.Bytes += big.Bytes()
 	}
 }
 
@@ -118,7 +110,7 @@ func (c *checker) node(n *node, key uint64, level int) error {
 
 func (c *checker) page(p *page, key uint64, level int) error {
 	name := cellName(key, prefixBits(level))
-	if p.key != key || p.level != level || len(p.cells) > pageCells || len(p.refs) != len(p.vecs) {
+	if p.key != key || p.level != level || len(p.cells) > pageCells {
 		return fmt.Errorf("page %s has key %x, level %d, %d cells", name, p.key, p.level, len(p.cells))
 	}
 	small, big := 0, 0
@@ -146,19 +138,20 @@ func (c *checker) page(p *page, key uint64, level int) error {
 			return fmt.Errorf("cell %s is at %d, not %d", cellName(cl.key, c.bits), cl.at, small)
 		}
 		for ; small < int(cl.at+cl.n); small++ {
-			if _, err := c.point(p.refs[small], p.vecs[small], &cl.box, cl); err != nil {
+			if _, err := c.point(p.points.Record(small), &cl.box, cl); err != nil {
 				return err
 			}
 		}
 	}
-	if small != len(p.vecs) || big != len(p.big) {
-		return fmt.Errorf("page %s has %d points and %d big cells, its cells %d and %d", name, len(p.vecs), len(p.big), small, big)
+	if small != p.points.Len() || big != len(p.big) {
+		return fmt.Errorf("page %s has %d points and %d big cells, its cells %d and %d", name, p.points.Len(), len(p.big), small, big)
 	}
 	return nil
 }
 
 // point checks one point and returns its ZKey.
-func (c *checker) point(ref index.Ref, v sphere.Vec, box *sphere.Box, cl *cell) (uint64, error) {
+func (c *checker) point(rec index.Record, box *sphere.Box, cl *cell) (uint64, error) {
+	ref, v := rec.Ref, rec.V
 	lon, lat := c.items.Position(ref)
 	key := index.ZKey(lon, lat)
 	switch {
@@ -175,35 +168,15 @@ func (c *checker) point(ref index.Ref, v sphere.Vec, box *sphere.Box, cl *cell) 
 	return key, nil
 }
 
-func (c *checker) big(b *bigCell, cl *cell) error {
-	name := cellName(cl.key, c.bits)
-	n := 0
-	var lastRef index.Ref
-	var last uint64
-	for i := range b.chunks {
-		ch := &b.chunks[i]
-		r := ch.rows
-		if len(r.keys) == 0 || len(r.keys) > chunkPoints || len(r.keys) != len(r.vecs) || len(r.keys) != len(r.refs) {
-			return fmt.Errorf("chunk %d of cell %s has %d keys", i, name, len(r.keys))
-		}
-		for j, ref := range r.refs {
-			key, err := c.point(ref, r.vecs[j], &ch.box, cl)
-			switch {
-			case err != nil:
-				return err
-			case key != r.keys[j]:
-				return fmt.Errorf("ref %d has the key %x, not %x", ref, r.keys[j], key)
-			case n > 0 && (key < last || key == last && c.items.CompareIDs(lastRef, ref) >= 0):
-				return fmt.Errorf("ref %d is out of order in cell %s", ref, name)
-			case ch.one && r.vecs[j] != r.vecs[0], b.one && r.vecs[j] != b.chunks[0].rows.vecs[0]:
-				return fmt.Errorf("ref %d is not at the one place of cell %s", ref, name)
-			}
-			last, lastRef = key, ref
-			n++
-		}
+func (c *checker) big(b *bucket.Bucket, cl *cell) error {
+	if b.Len() != int(cl.n) || b.Box() != cl.box {
+		return fmt.Errorf("cell %s has %d points, its bucket %d", cellName(cl.key, c.bits), cl.n, b.Len())
 	}
-	if n != int(cl.n) || b.box() != cl.box {
-		return fmt.Errorf("cell %s has %d points, its chunks %d", name, cl.n, n)
-	}
-	return nil
+	return b.Check(c.items, func(key uint64, rec index.Record) error {
+		zkey, err := c.point(rec, &cl.box, cl)
+		if err == nil && zkey != key {
+			err = fmt.Errorf("ref %d has the key %x, not %x", rec.Ref, key, zkey)
+		}
+		return err
+	})
 }

@@ -2,19 +2,21 @@ package index
 
 import (
 	"math"
+	"slices"
 
 	"nearby/sphere"
 )
 
 // TopK gathers the hits of one query: the one place that decides which items
-// are in an answer and in what order, shared by all indexes and by the oracle's
-// opponents alike. An index offers it candidates in any order and may skip
-// every point whose squared chord is above Limit.
+// are in an answer and in what order, shared by all indexes. An index gives it
+// runs of points in any order, and may skip every point whose squared chord is
+// above Limit.
 //
-// Squared chords order candidates as far as they tell them apart; where two are
-// within rounding of each other, or beyond a quarter of the circumference from
-// the centre, the distances as reported decide, and then the ids. So trigonometry
-// is spent on results and near ties alone.
+// Squared chords order candidates as far as they tell them apart. What they do
+// not, because two are within rounding of each other or beyond a quarter of the
+// circumference from the centre, is kept, and put in order in the end: by the
+// distances as reported, and then by id. So trigonometry is spent on results and
+// near ties alone.
 //
 // The zero TopK is ready for Reset. Its memory is kept from query to query.
 type TopK struct {
@@ -27,25 +29,39 @@ type TopK struct {
 	items  Items
 	filter func(Ref) bool
 	after  *After
+	plain  bool // nothing but k bounds the answer
 
 	maxDistance float64
 	doubtful    float64 // squared chords from here on need their distance compared with maxDistance
 	afterChord2 float64 // squared chords below this one lie before After
+	beyondAfter float64 // squared chords above this one lie behind it
 
-	// held are the hits so far: for a small k sorted, the worst last; for a
-	// larger one a heap, the worst first.
-	held []candidate
+	// kept are those that may be hits: for a small k in order of their squared
+	// chords, for a larger one in any. Behind the first k come only those that
+	// the k-th does not rule out.
+	kept   []candidate
+	thinAt int   // how many lead to a lower limit when a scan ends; for a larger k
+	most   int   // how many lead to it at once
+	runs   []Run // that they came from
+	hits   []hit // scratch of Append
 }
 
-// smallK is up to which k inserting into a sorted run is quicker than a heap,
-// and needs no sorting in the end.
+// smallK is up to which k the kept ones are in order.
 const smallK = 32
 
-// candidate is a possible hit. dist is NaN until somebody needs it.
+// candidate is a point that may be a hit.
 type candidate struct {
 	chord2 float64
-	dist   float64
-	ref    Ref
+	at     int32 // its place in the run
+	run    int32 // and the run's in TopK.runs
+}
+
+// hit is a candidate on its way into the answer. dist is NaN until somebody
+// needs it.
+type hit struct {
+	candidate
+	dist float64
+	ref  Ref
 }
 
 // Margins of the squared chord within which two candidates may change places
@@ -75,110 +91,256 @@ func narrow(c2 float64) float64 {
 	return c2 - farMargin
 }
 
+// spare is how many more candidates than twice k are kept at most.
+const spare = 64
+
 // Reset prepares for a query, which must be valid, and returns its centre.
 func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
 	t.centre = sphere.FromDegrees(q.Lon, q.Lat)
 	t.k, t.items, t.filter, t.after = q.K, items, q.Filter, q.After
-	t.held = t.held[:0]
+	t.kept, t.thinAt, t.most = t.kept[:0], q.K, 2*min(q.K, math.MaxInt32)+spare
 	t.maxDistance = q.MaxDistance
-	if q.MaxDistance >= sphere.HalfCircumference {
-		t.Limit, t.doubtful = math.Inf(1), math.Inf(1)
-	} else {
+	t.Limit, t.doubtful = math.Inf(1), math.Inf(1)
+	if q.MaxDistance < sphere.HalfCircumference {
 		c2 := sphere.Chord2Of(q.MaxDistance)
 		t.Limit, t.doubtful = widen(c2)+1e-30, narrow(c2)-1e-30
 	}
-	t.afterChord2 = -1
 	if q.After != nil {
-		t.afterChord2 = narrow(sphere.Chord2Of(q.After.Distance)) - 1e-30
+		c2 := sphere.Chord2Of(q.After.Distance)
+		t.afterChord2, t.beyondAfter = narrow(c2)-1e-30, widen(c2)+1e-30
 	}
 	if q.K <= 0 {
 		t.Limit = -1
 	}
+	t.plain = t.filter == nil && t.after == nil && math.IsInf(t.doubtful, 1)
 	return t.centre
 }
 
 // Release drops what the query lent.
-func (t *TopK) Release() { t.items, t.filter, t.after = nil, nil, nil }
+func (t *TopK) Release() {
+	t.items, t.filter, t.after = nil, nil, nil
+	clear(t.runs)
+	t.runs = t.runs[:0]
+}
 
-// Offer considers the point ref at p, whose squared chord from the centre is
-// chord2. The caller should have compared chord2 with Limit before.
-func (t *TopK) Offer(ref Ref, chord2 float64, p *sphere.Vec) {
-	if chord2 > t.Limit {
-		return
-	}
-	c := candidate{chord2: chord2, dist: math.NaN(), ref: ref}
-	if chord2 > 2 {
-		c.dist = sphere.Distance(t.centre, *p)
-	}
-	if chord2 >= t.doubtful && t.distance(&c) > t.maxDistance {
-		return
-	}
-	if t.after != nil {
-		if chord2 < t.afterChord2 {
-			return
+// Scan considers the points lo to hi-1 of a run.
+func (t *TopK) Scan(r Run, lo, hi int) {
+	x, y, z, _ := r.parts()
+	x, y, z = x[lo:hi], y[lo:hi], z[lo:hi]
+	took := false
+	t.runs = append(t.runs, r)
+	kept, limit := t.kept, t.Limit
+	c := candidate{run: int32(len(t.runs) - 1)}
+	for i := range x {
+		dx := math.Float64frombits(x[i]) - t.centre.X
+		dy := math.Float64frombits(y[i]) - t.centre.Y
+		dz := math.Float64frombits(z[i]) - t.centre.Z
+		c.chord2 = float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+		if c.chord2 > limit {
+			continue
 		}
-		d := t.distance(&c)
-		if d < t.after.Distance || (d == t.after.Distance && t.items.CompareID(ref, t.after.ID) <= 0) {
-			return
+		c.at = int32(lo + i)
+		if !t.plain && !t.wanted(r, &c) {
+			continue
+		}
+		took = true
+		if t.k <= smallK {
+			kept = insert(kept, c)
+			if len(kept) < t.k {
+				continue
+			}
+			limit = min(limit, widen(kept[t.k-1].chord2))
+			for kept[len(kept)-1].chord2 > limit {
+				kept = kept[:len(kept)-1]
+			}
+		} else {
+			kept = append(kept, c)
+		}
+		if len(kept) >= t.most {
+			t.kept = kept
+			t.thin()
+			kept, limit = t.kept, t.Limit
 		}
 	}
-	full := len(t.held) == t.k
-	if full && !t.before(&c, t.worst()) {
-		return
-	}
-	if t.filter != nil && !t.filter(ref) {
-		return
-	}
-	switch {
-	case t.k <= smallK:
-		if !full {
-			t.held = append(t.held, c)
-		}
-		i := len(t.held) - 1
-		for ; i > 0 && t.before(&c, &t.held[i-1]); i-- {
-			t.held[i] = t.held[i-1]
-		}
-		t.held[i] = c
-	case full:
-		t.held[0] = c
-		t.down(0, len(t.held))
-	default:
-		t.held = append(t.held, c)
-		t.up(len(t.held) - 1)
-	}
-	if len(t.held) == t.k {
-		t.Limit = min(t.Limit, widen(t.worst().chord2))
+	t.kept, t.Limit = kept, limit
+	if !took {
+		t.runs = t.runs[:len(t.runs)-1]
+	} else if t.k > smallK && len(kept) >= t.thinAt {
+		t.thin()
+		t.thinAt = len(t.kept) + t.k/8
 	}
 }
 
-// worst returns the last of the hits held, of which there must be some.
-func (t *TopK) worst() *candidate {
-	if t.k <= smallK {
-		return &t.held[len(t.held)-1]
+// insert adds a candidate to those in order.
+func insert(kept []candidate, c candidate) []candidate {
+	kept = append(kept, c)
+	i := len(kept) - 1
+	for ; i > 0 && kept[i-1].chord2 > c.chord2; i-- {
+		kept[i] = kept[i-1]
 	}
-	return &t.held[0]
+	kept[i] = c
+	return kept
 }
 
-// Full reports whether k hits are held.
-func (t *TopK) Full() bool { return len(t.held) >= t.k }
+// wanted reports whether the query's other conditions let a candidate pass.
+func (t *TopK) wanted(r Run, c *candidate) bool {
+	if c.chord2 >= t.doubtful {
+		if h := t.hit(r, c); h.distance() > t.maxDistance {
+			return false
+		}
+	}
+	if t.after != nil && c.chord2 <= t.beyondAfter {
+		if c.chord2 < t.afterChord2 {
+			return false
+		}
+		h := t.hit(r, c)
+		d := h.distance()
+		if d < t.after.Distance || d == t.after.Distance && t.items.CompareID(h.ref, t.after.ID) <= 0 {
+			return false
+		}
+	}
+	return t.filter == nil || t.filter(r.Ref(int(c.at)))
+}
 
-// Append sorts the hits, appends them to dst and completes the proof. unentered
-// is a lower bound on the squared chords of all points not offered (+Inf when
+// hit returns a candidate with its ref, and with its distance where the squared
+// chord does not give it.
+func (t *TopK) hit(r Run, c *candidate) hit {
+	h := hit{*c, math.NaN(), r.Ref(int(c.at))}
+	if h.chord2 > 2 {
+		h.dist = sphere.Distance(t.centre, r.Vec(int(c.at)))
+	}
+	return h
+}
+
+func (h *hit) distance() float64 {
+	if h.dist != h.dist {
+		h.dist = sphere.NearDistance(h.chord2)
+	}
+	return h.dist
+}
+
+// thin lowers the limit to the k-th of the kept, of which there must be k, and
+// drops what lies beyond.
+func (t *TopK) thin() {
+	if len(t.kept) > t.k {
+		partition(t.kept, t.k)
+	}
+	worst := t.kept[0].chord2
+	for i := 1; i < t.k; i++ {
+		worst = max(worst, t.kept[i].chord2)
+	}
+	t.Limit = min(t.Limit, widen(worst))
+	n := t.k
+	for _, c := range t.kept[t.k:] {
+		if c.chord2 <= t.Limit {
+			t.kept[n] = c
+			n++
+		}
+	}
+	t.kept = t.kept[:n]
+	if n >= t.most-spare/2 {
+		t.resolve()
+	}
+}
+
+// resolve leaves k of the kept when there are many at one distance.
+func (t *TopK) resolve() {
+	t.settle()
+	t.kept = t.kept[:len(t.hits)]
+	for i := range t.hits {
+		t.kept[i] = t.hits[i].candidate
+	}
+	if t.k > smallK {
+		return
+	}
+	// Their order is the answer's, which need not be that of the chords.
+	for i := 1; i < len(t.kept); i++ {
+		for j := i; j > 0 && t.kept[j-1].chord2 > t.kept[j].chord2; j-- {
+			t.kept[j-1], t.kept[j] = t.kept[j], t.kept[j-1]
+		}
+	}
+}
+
+// partition moves the k least squared chords to the front, 0 < k < len(c): Hoare's
+// quickselect.
+func partition(c []candidate, k int) {
+	lo, hi := 0, len(c)-1
+	for lo < hi {
+		a, b, d := c[lo].chord2, c[int(uint(lo+hi)>>1)].chord2, c[hi].chord2
+		pivot := max(min(a, b), min(max(a, b), d))
+		i, j := lo, hi
+		for i <= j {
+			for c[i].chord2 < pivot {
+				i++
+			}
+			for c[j].chord2 > pivot {
+				j--
+			}
+			if i <= j {
+				c[i], c[j] = c[j], c[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k-1 <= j:
+			hi = j
+		case k-1 >= i:
+			lo = i
+		default:
+			return
+		}
+	}
+}
+
+// settle puts the kept in the order of the answer, at most k of them, in t.hits.
+func (t *TopK) settle() {
+	t.hits = t.hits[:0]
+	for i := range t.kept {
+		c := &t.kept[i]
+		t.hits = append(t.hits, t.hit(t.runs[c.run], c))
+	}
+	if len(t.hits) > smallSort {
+		slices.SortFunc(t.hits, func(a, b hit) int {
+			if t.before(&a, &b) {
+				return -1
+			}
+			return 1
+		})
+	} else {
+		for i := 1; i < len(t.hits); i++ {
+			h := t.hits[i]
+			j := i
+			for ; j > 0 && t.before(&h, &t.hits[j-1]); j-- {
+				t.hits[j] = t.hits[j-1]
+			}
+			t.hits[j] = h
+		}
+	}
+	t.hits = t.hits[:min(len(t.hits), t.k)]
+}
+
+// smallSort is up to how many hits insertion sorts quickest.
+const smallSort = 24
+
+// Append appends the hits to dst in order and completes the proof. unentered
+// is a lower bound on the squared chords of all points not scanned (+Inf when
 // there are none). When exact is false, hits that unentered points might
 // precede are left out.
 func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []Hit {
-	t.sort()
+	t.settle()
 	radius := sphere.HalfCircumference
 	if unentered < 4 {
 		radius = sphere.LowerDistance(unentered)
 	}
 	from := len(dst)
-	for i := range t.held {
-		d := t.distance(&t.held[i])
+	for i := range t.hits {
+		h := &t.hits[i]
+		d := h.distance()
 		if !exact && d >= radius {
 			break
 		}
-		dst = append(dst, Hit{t.held[i].ref, d})
+		dst = append(dst, Hit{h.ref, d})
 	}
 	if t.k <= 0 {
 		radius = 0
@@ -193,69 +355,18 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 	return dst
 }
 
-func (t *TopK) distance(c *candidate) float64 {
-	if c.dist != c.dist {
-		c.dist = sphere.NearDistance(c.chord2)
-	}
-	return c.dist
-}
-
 // before reports whether a precedes b in the order of the answer.
-func (t *TopK) before(a, b *candidate) bool {
+func (t *TopK) before(a, b *hit) bool {
 	if b.chord2 <= 1.9 && a.chord2 < b.chord2*(1-nearMargin) {
 		return true
 	}
 	if a.chord2 <= 1.9 && b.chord2 < a.chord2*(1-nearMargin) {
 		return false
 	}
-	return t.beforeClose(a, b)
-}
-
-// beforeClose is before for two that the squared chord does not tell apart.
-func (t *TopK) beforeClose(a, b *candidate) bool {
 	if a.chord2 != b.chord2 || a.chord2 > 2 {
-		if da, db := t.distance(a), t.distance(b); da != db {
+		if da, db := a.distance(), b.distance(); da != db {
 			return da < db
 		}
 	}
 	return t.items.CompareIDs(a.ref, b.ref) < 0
-}
-
-func (t *TopK) up(i int) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !t.before(&t.held[parent], &t.held[i]) {
-			return
-		}
-		t.held[parent], t.held[i] = t.held[i], t.held[parent]
-		i = parent
-	}
-}
-
-// down puts the candidate at i in its place among the first n of the heap.
-func (t *TopK) down(i, n int) {
-	for {
-		worst, left := i, 2*i+1
-		for child := left; child < left+2 && child < n; child++ {
-			if t.before(&t.held[worst], &t.held[child]) {
-				worst = child
-			}
-		}
-		if worst == i {
-			return
-		}
-		t.held[worst], t.held[i] = t.held[i], t.held[worst]
-		i = worst
-	}
-}
-
-// sort puts the nearest first.
-func (t *TopK) sort() {
-	if t.k <= smallK {
-		return
-	}
-	for n := len(t.held) - 1; n > 0; n-- {
-		t.held[0], t.held[n] = t.held[n], t.held[0]
-		t.down(0, n)
-	}
 }

@@ -10,17 +10,26 @@ import (
 	"nearby/sphere"
 )
 
-// offerAll makes an answer with TopK alone: every point offered that Limit lets
-// through, in a random order.
+// scanRun lets the collector scan one run.
+func scanRun(top *TopK, points []Point) {
+	var recs []Record
+	for _, p := range points {
+		recs = append(recs, Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref})
+	}
+	run, _ := Run(nil).Pack(recs)
+	top.Scan(run, 0, run.Len())
+}
+
+// offerAll makes an answer with TopK alone: every point scanned, in a random
+// order and runs of random lengths.
 func offerAll(top *TopK, rnd *rand.Rand, q *Query, items *indextest.Items) ([]Hit, Proof) {
-	centre := top.Reset(q, items)
+	top.Reset(q, items)
 	points := items.Points()
 	rnd.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
-	for _, p := range points {
-		v := sphere.FromDegrees(p.Lon, p.Lat)
-		if c2 := sphere.Chord2(centre, v); c2 <= top.Limit {
-			top.Offer(p.Ref, c2, &v)
-		}
+	for len(points) > 0 {
+		n := 1 + rnd.IntN(min(len(points), 64))
+		scanRun(top, points[:n])
+		points = points[n:]
 	}
 	var proof Proof
 	hits := top.Append(nil, math.Inf(1), true, &proof)
@@ -98,11 +107,8 @@ func TestTopKCutShort(t *testing.T) {
 	items := indextest.NewItems(Position{Lat: 1}, Position{Lat: 2}, Position{Lat: 3})
 	q := Query{K: 3, MaxDistance: Everywhere}
 	var top TopK
-	centre := top.Reset(&q, items)
-	for _, p := range items.Points() {
-		v := sphere.FromDegrees(p.Lon, p.Lat)
-		top.Offer(p.Ref, sphere.Chord2(centre, v), &v)
-	}
+	top.Reset(&q, items)
+	scanRun(&top, items.Points())
 	unseen := sphere.Chord2Of(250_000) // metres; two of the three are nearer
 	var proof Proof
 	hits := top.Append(nil, unseen, false, &proof)

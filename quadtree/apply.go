@@ -15,7 +15,8 @@ type batch struct {
 	owner   uint64
 	items   index.Items
 	changes []index.Change
-	step    int // the change being made
+	step    int            // the change being made
+	recs    []index.Record // scratch: a leaf's points while they are changed
 
 	// positions of the refs that the batch names, as of step; nil until a leaf
 	// splits, the only time that they are needed.
@@ -25,11 +26,11 @@ type batch struct {
 // place is a point where it lies or shall lie.
 type place struct {
 	key uint64
-	rec record
+	rec index.Record
 }
 
 func placeOf(ref index.Ref, p index.Position) place {
-	return place{index.ZKey(p.Lon, p.Lat), record{sphere.FromDegrees(p.Lon, p.Lat), ref}}
+	return place{index.ZKey(p.Lon, p.Lat), index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: ref}}
 }
 
 // Apply implements index.Index.
@@ -93,13 +94,19 @@ func (b *batch) own(n *node) *node {
 	return &c
 }
 
-// ownLeaf makes leaf i of n one that the batch may edit, with room for another
-// point.
-func (b *batch) ownLeaf(n *node, i int) {
+// unpack copies the points of leaf i of n for editing.
+func (b *batch) unpack(n *node, i int) []index.Record {
+	b.recs = n.leaf[i].Append(slices.Grow(b.recs[:0], n.leaf[i].Len()+1))
+	return b.recs
+}
+
+// pack makes child i of n, which is a leaf or nothing, a leaf of the records.
+func (b *batch) pack(n *node, i int, recs []index.Record) {
 	if n.mine>>i&1 == 0 {
-		n.leaf[i] = append(make([]record, 0, len(n.leaf[i])+1), n.leaf[i]...)
-		n.mine |= 1 << i
+		n.leaf[i] = nil // others may read it
 	}
+	n.leaf[i], n.box[i] = n.leaf[i].Pack(recs)
+	n.mine |= 1 << i
 }
 
 // insert adds a point to child i of n, which the batch owns.
@@ -113,26 +120,25 @@ func (b *batch) insert(n *node, i int, p place) {
 		n.sub[i] = sub
 		b.insert(sub, quadrant(p.key, sub.level), p)
 		sub.count++
-		n.box[i].Extend(p.rec.v)
+		n.box[i].Extend(p.rec.V)
 		return
 	}
 	if bu := n.bucket[i]; bu != nil {
-		if !within(p.key, bu.key, b.MaxDepth) {
-			b.fork(n, i, bu.key, p)
+		if cell := prefix(bu.Key(), b.MaxDepth); !within(p.key, cell, b.MaxDepth) {
+			b.fork(n, i, cell, p)
 			return
 		}
-		n.bucket[i] = bu.own(b.owner)
-		n.bucket[i].insert(p.key, p.rec, b.items)
-		n.box[i].Extend(p.rec.v)
+		n.bucket[i] = bu.Own(b.owner)
+		n.bucket[i].Insert(p.key, p.rec, b.items)
+		n.box[i].Extend(p.rec.V)
 		return
 	}
-	if len(n.leaf[i]) == b.MaxPointsPerNode {
-		b.split(n, i, p)
+	recs := append(b.unpack(n, i), p.rec)
+	if len(recs) > b.MaxPointsPerNode {
+		b.split(n, i, recs, p.key)
 		return
 	}
-	b.ownLeaf(n, i)
-	n.leaf[i] = append(n.leaf[i], p.rec)
-	n.box[i].Extend(p.rec.v)
+	b.pack(n, i, recs)
 }
 
 // fork puts a node between n and its child i, whose cell begins with key, where
@@ -143,23 +149,23 @@ func (b *batch) fork(n *node, i int, key uint64, p place) {
 	fork.take(quadrant(key, fork.level), n, i)
 	b.insert(fork, quadrant(p.key, fork.level), p)
 	box := n.box[i]
-	box.Extend(p.rec.v)
+	box.Extend(p.rec.V)
 	n.clear(i)
 	n.sub[i], n.box[i] = fork, box
 }
 
-// split makes the full leaf i of n and one more point into a subtree.
-func (b *batch) split(n *node, i int, p place) {
-	recs := append(slices.Clone(n.leaf[i]), p.rec)
+// split makes a subtree of leaf i of n, whose points are too many with the new
+// one, the last of the records.
+func (b *batch) split(n *node, i int, recs []index.Record, key uint64) {
 	keys := make([]keyed, len(recs))
-	for j := range n.leaf[i] {
-		keys[j] = keyed{b.key(recs[j].ref), uint32(j)}
+	for j := range recs[:len(recs)-1] {
+		keys[j] = keyed{b.key(recs[j].Ref), uint32(j)}
 	}
-	keys[len(recs)-1] = keyed{p.key, uint32(len(recs) - 1)}
+	keys[len(recs)-1] = keyed{key, uint32(len(recs) - 1)}
 	g := &grower{
 		lineage: b.lineage, items: b.items, owner: b.owner,
-		record: func(j uint32) record { return recs[j] },
-		ref:    func(j uint32) index.Ref { return recs[j].ref },
+		record: func(j uint32) index.Record { return recs[j] },
+		ref:    func(j uint32) index.Ref { return recs[j].Ref },
 	}
 	n.clear(i)
 	g.grow(n, i, sortKeys(keys, 1))
@@ -209,38 +215,35 @@ func (b *batch) remove(n *node, i int, p place) bool {
 		}
 		b.shrink(n, i)
 	case n.bucket[i] != nil:
-		if !within(p.key, n.bucket[i].key, b.MaxDepth) {
+		if !within(p.key, n.bucket[i].Key(), b.MaxDepth) {
 			return false
 		}
-		bu := n.bucket[i].own(b.owner)
+		bu := n.bucket[i].Own(b.owner)
 		n.bucket[i] = bu
-		found, shrunk := bu.remove(p.key, p.rec, b.items)
+		found, shrunk := bu.Remove(p.key, p.rec, b.items)
 		if !found {
 			return false
 		}
-		if bu.count <= b.MaxPointsPerNode {
-			recs := bu.records()
+		if bu.Len() <= b.MaxPointsPerNode {
+			recs := bu.Append(nil)
 			n.clear(i)
-			n.leaf[i], n.box[i] = recs, boxOf(recs)
-			n.mine |= 1 << i
+			b.pack(n, i, recs)
 		} else if shrunk {
-			n.box[i] = bu.bounds()
+			n.box[i] = bu.Box()
 		}
 	default:
-		at := slices.Index(n.leaf[i], p.rec)
+		at := n.leaf[i].Find(p.rec)
 		if at < 0 {
 			return false
 		}
-		if len(n.leaf[i]) == 1 {
+		recs := b.unpack(n, i)
+		last := len(recs) - 1
+		if last == 0 {
 			n.clear(i)
 			return true
 		}
-		b.ownLeaf(n, i)
-		recs := n.leaf[i]
-		last := len(recs) - 1
 		recs[at] = recs[last]
-		n.leaf[i] = recs[:last]
-		n.box[i] = boxOf(n.leaf[i])
+		b.pack(n, i, recs[:last])
 	}
 	return true
 }
@@ -250,11 +253,10 @@ func (b *batch) remove(n *node, i int, p place) bool {
 func (b *batch) shrink(n *node, i int) {
 	sub := n.sub[i]
 	if sub.count <= b.MaxPointsPerNode {
-		recs := sub.gather(make([]record, 0, sub.count))
-		box := n.box[i]
+		recs := sub.gather(b.recs[:0])
 		n.clear(i)
-		n.leaf[i], n.box[i] = recs, box
-		n.mine |= 1 << i
+		b.pack(n, i, recs)
+		b.recs = recs
 		return
 	}
 	only := -1
@@ -270,17 +272,15 @@ func (b *batch) shrink(n *node, i int) {
 }
 
 // gather appends all records below n to dst.
-func (n *node) gather(dst []record) []record {
+func (n *node) gather(dst []index.Record) []index.Record {
 	for i := range 4 {
 		switch {
 		case n.sub[i] != nil:
 			dst = n.sub[i].gather(dst)
 		case n.bucket[i] != nil:
-			for _, c := range n.bucket[i].chunks {
-				dst = append(dst, c.recs...)
-			}
+			dst = n.bucket[i].Append(dst)
 		default:
-			dst = append(dst, n.leaf[i]...)
+			dst = n.leaf[i].Append(dst)
 		}
 	}
 	return dst
@@ -318,12 +318,12 @@ func (b *batch) move(n *node, i int, from, to place) bool {
 		b.insert(n, i, to)
 		return true
 	}
-	at := slices.Index(n.leaf[i], from.rec)
+	at := n.leaf[i].Find(from.rec)
 	if at < 0 {
 		return false
 	}
-	b.ownLeaf(n, i)
-	n.leaf[i][at] = to.rec
-	n.box[i] = boxOf(n.leaf[i])
+	recs := b.unpack(n, i)
+	recs[at] = to.rec
+	b.pack(n, i, recs)
 	return true
 }

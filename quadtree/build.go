@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -22,7 +23,7 @@ type grower struct {
 	items index.Items
 	owner uint64
 	// record and ref read point idx of the source.
-	record func(idx uint32) record
+	record func(idx uint32) index.Record
 	ref    func(idx uint32) index.Ref
 	// spare holds a token for each processor without work; nil builds alone.
 	spare chan struct{}
@@ -57,9 +58,9 @@ func build(points []index.Point, items index.Items, line *lineage) (*tree, error
 
 	g := &grower{
 		lineage: line, items: items,
-		record: func(i uint32) record {
+		record: func(i uint32) index.Record {
 			p := &points[i]
-			return record{sphere.FromDegrees(p.Lon, p.Lat), p.Ref}
+			return index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref}
 		},
 		ref:   func(i uint32) index.Ref { return points[i].Ref },
 		spare: make(chan struct{}, workers),
@@ -94,20 +95,20 @@ func (g *grower) grow(n *node, i int, keys []keyed) {
 		return
 	}
 	if len(keys) <= g.MaxPointsPerNode {
-		g.fillLeaf(n, i, keys, make([]record, len(keys)))
+		g.fillLeaf(n, i, keys, nil)
 		return
 	}
 	first, last := keys[0].key, keys[len(keys)-1].key
 	level := index.CommonBits(first, last) / 2
 	if level >= g.MaxDepth {
 		n.bucket[i] = g.fillBucket(keys)
-		n.box[i] = n.bucket[i].bounds()
+		n.box[i] = n.bucket[i].Box()
 		return
 	}
 	sub := newNode(first, level, g.owner)
 	sub.count = len(keys)
 	var parts [4][]keyed
-	leaves := 0 // points in children that will be leaves
+	leaves := 0 // words in children that will be leaves
 	for q, rest := 0, keys; q < 4; q++ {
 		end := len(rest)
 		if q < 3 {
@@ -117,17 +118,18 @@ func (g *grower) grow(n *node, i int, keys []keyed) {
 		}
 		parts[q], rest = rest[:end], rest[end:]
 		if end <= g.MaxPointsPerNode {
-			leaves += end
+			leaves += index.RunWords(end)
 		}
 	}
 	// The leaves of one node share a piece of memory: a third of the objects
 	// to allocate and to mark. A leaf that changes later moves out.
-	block := make([]record, leaves)
+	block := make(index.Run, leaves)
 	var wg sync.WaitGroup
 	for q, part := range parts {
 		if size := len(part); size > 0 && size <= g.MaxPointsPerNode {
-			g.fillLeaf(sub, q, part, block[:size:size])
-			block = block[size:]
+			words := index.RunWords(size)
+			g.fillLeaf(sub, q, part, block[:words:words])
+			block = block[words:]
 			continue
 		}
 		if len(part) >= parallelFrom && len(part) < len(keys)*7/8 {
@@ -147,13 +149,58 @@ func (g *grower) grow(n *node, i int, keys []keyed) {
 	n.sub[i], n.box[i] = sub, sub.bounds()
 }
 
-// fillLeaf makes child i of n a leaf in the given memory.
-func (g *grower) fillLeaf(n *node, i int, keys []keyed, recs []record) {
-	for j := range keys {
-		recs[j] = g.record(keys[j].idx)
+// fillLeaf makes child i of n a leaf, in the given memory if that suffices.
+func (g *grower) fillLeaf(n *node, i int, keys []keyed, memory index.Run) {
+	var few [DefaultMaxPointsPerNode]index.Record
+	recs := few[:0]
+	for _, k := range keys {
+		recs = append(recs, g.record(k.idx))
 	}
-	n.leaf[i], n.box[i] = recs, boxOf(recs)
+	n.leaf[i], n.box[i] = memory.Pack(recs)
 	n.mine |= 1 << i
+}
+
+// fillBucket makes a bucket of points in order of their keys.
+func (g *grower) fillBucket(keys []keyed) *bucket.Bucket {
+	for lo := 0; lo < len(keys); {
+		hi := lo + 1
+		for hi < len(keys) && keys[hi].key == keys[lo].key {
+			hi++
+		}
+		g.sortByID(keys[lo:hi])
+		lo = hi
+	}
+	recs, zkeys := make([]index.Record, len(keys)), make([]uint64, len(keys))
+	for i, k := range keys {
+		recs[i], zkeys[i] = g.record(k.idx), k.key
+	}
+	return bucket.New(g.owner, zkeys, recs)
+}
+
+// sortByID orders points by the bytes of their ids, large sets in two halves at
+// once.
+func (g *grower) sortByID(keys []keyed) {
+	compare := func(a, b keyed) int { return g.items.CompareIDs(g.ref(a.idx), g.ref(b.idx)) }
+	if len(keys) < parallelFrom || g.spare == nil || slices.IsSortedFunc(keys, compare) {
+		slices.SortFunc(keys, compare)
+		return
+	}
+	left, right := keys[:len(keys)/2], keys[len(keys)/2:]
+	var wg sync.WaitGroup
+	wg.Go(func() { slices.SortFunc(left, compare) })
+	slices.SortFunc(right, compare)
+	wg.Wait()
+	left = slices.Clone(left)
+	for i := range keys {
+		if len(left) == 0 {
+			return
+		}
+		if len(right) == 0 || compare(left[0], right[0]) <= 0 {
+			keys[i], left = left[0], left[1:]
+		} else {
+			keys[i], right = right[0], right[1:]
+		}
+	}
 }
 
 // sortKeys returns the keys in order, equal ones in the order they came. It uses

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -53,10 +54,11 @@ func (c *checker) child(n *node, i int) error {
 		if err := c.bucket(b, key, level); err != nil {
 			return fail("%w", err)
 		}
-		box = b.bounds()
+		box = b.Box()
 	}
-	if recs := n.leaf[i]; len(recs) > 0 {
+	if run := n.leaf[i]; len(run) > 0 {
 		kinds++
+		recs := run.Append(nil)
 		if len(recs) > c.MaxPointsPerNode {
 			return fail("leaf has %d points, more than %d", len(recs), c.MaxPointsPerNode)
 		}
@@ -65,7 +67,7 @@ func (c *checker) child(n *node, i int) error {
 				return fail("%w", err)
 			}
 		}
-		box = boxOf(recs)
+		box = index.BoxOf(recs)
 	}
 	if kinds > 1 {
 		return fail("is %d things at once", kinds)
@@ -106,56 +108,36 @@ func (c *checker) node(n *node, key uint64, level int) error {
 	return nil
 }
 
-func (c *checker) bucket(b *bucket, key uint64, level int) error {
-	if !within(b.key, key, level) || b.key != prefix(b.key, c.MaxDepth) {
-		return fmt.Errorf("bucket's key is %#x, which is no cell of level %d there", b.key, c.MaxDepth)
+func (c *checker) bucket(b *bucket.Bucket, key uint64, level int) error {
+	cell := prefix(b.Key(), c.MaxDepth)
+	if !within(cell, key, level) {
+		return fmt.Errorf("bucket's key is %#x, which is no cell of level %d there", cell, c.MaxDepth)
 	}
-	count := 0
-	var last *record
-	var lastKey uint64
-	for _, ch := range b.chunks {
-		if len(ch.recs) == 0 || len(ch.recs) > chunkSize || len(ch.keys) != len(ch.recs) {
-			return fmt.Errorf("chunk has %d points and %d keys", len(ch.recs), len(ch.keys))
-		}
-		if ch.box != boxOf(ch.recs) {
-			return fmt.Errorf("chunk's box is %v, want %v", ch.box, boxOf(ch.recs))
-		}
-		for i := range ch.recs {
-			r := &ch.recs[i]
-			zkey, err := c.point(r, b.key, c.MaxDepth)
-			switch {
-			case err != nil:
-				return err
-			case zkey != ch.keys[i]:
-				return fmt.Errorf("ref %d has key %#x, want %#x", r.ref, ch.keys[i], zkey)
-			case ch.same && (r.v != ch.recs[0].v || zkey != ch.keys[0]) || b.same && !ch.continues(b.chunks[0]):
-				return fmt.Errorf("ref %d lies elsewhere in a bucket or chunk of one position", r.ref)
-			case last != nil && (lastKey > zkey || lastKey == zkey && c.items.CompareIDs(last.ref, r.ref) >= 0):
-				return fmt.Errorf("ref %d comes before ref %d", last.ref, r.ref)
-			}
-			last, lastKey = r, zkey
-		}
-		count += len(ch.recs)
+	if b.Len() <= c.MaxPointsPerNode {
+		return fmt.Errorf("bucket has %d points, and a leaf takes %d", b.Len(), c.MaxPointsPerNode)
 	}
-	if count != b.count || count <= c.MaxPointsPerNode {
-		return fmt.Errorf("bucket counts %d points, has %d, and a leaf takes %d", b.count, count, c.MaxPointsPerNode)
-	}
-	return nil
+	return b.Check(c.items, func(key uint64, rec index.Record) error {
+		zkey, err := c.point(&rec, cell, c.MaxDepth)
+		if err == nil && zkey != key {
+			err = fmt.Errorf("ref %d has key %#x, want %#x", rec.Ref, key, zkey)
+		}
+		return err
+	})
 }
 
 // point checks that a record is a point of the cell and returns its ZKey.
-func (c *checker) point(r *record, key uint64, level int) (uint64, error) {
-	if _, twice := c.seen[r.ref]; twice {
-		return 0, fmt.Errorf("ref %d is there twice", r.ref)
+func (c *checker) point(r *index.Record, key uint64, level int) (uint64, error) {
+	if _, twice := c.seen[r.Ref]; twice {
+		return 0, fmt.Errorf("ref %d is there twice", r.Ref)
 	}
-	c.seen[r.ref] = struct{}{}
-	lon, lat := c.items.Position(r.ref)
+	c.seen[r.Ref] = struct{}{}
+	lon, lat := c.items.Position(r.Ref)
 	zkey := index.ZKey(lon, lat)
 	if !within(zkey, key, level) {
-		return 0, fmt.Errorf("ref %d at (%v, %v) belongs elsewhere", r.ref, lon, lat)
+		return 0, fmt.Errorf("ref %d at (%v, %v) belongs elsewhere", r.Ref, lon, lat)
 	}
-	if v := sphere.FromDegrees(lon, lat); r.v != v {
-		return 0, fmt.Errorf("ref %d at (%v, %v) has the vector %v, want %v", r.ref, lon, lat, r.v, v)
+	if v := sphere.FromDegrees(lon, lat); r.V != v {
+		return 0, fmt.Errorf("ref %d at (%v, %v) has the vector %v, want %v", r.Ref, lon, lat, r.V, v)
 	}
 	return zkey, nil
 }

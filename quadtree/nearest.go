@@ -2,9 +2,9 @@ package quadtree
 
 import (
 	"math"
-	"sort"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -14,10 +14,9 @@ type search struct {
 	stack []pending
 	sorts []entry // of Range
 
-	items  index.Items
-	trace  *index.Trace
-	budget int
-	proof  index.Proof
+	items index.Items
+	trace *index.Trace
+	meter index.Meter
 }
 
 // pending is a child yet to be entered and the lower bound of the squared
@@ -36,10 +35,7 @@ func (l *lineage) begin(items index.Items, budget int, trace *index.Trace) *sear
 	if s == nil {
 		s = new(search)
 	}
-	if budget == 0 {
-		budget = math.MaxInt
-	}
-	s.items, s.budget, s.trace, s.proof = items, budget, trace, index.Proof{}
+	s.items, s.trace, s.meter = items, trace, index.NewMeter(budget)
 	return s
 }
 
@@ -53,15 +49,6 @@ func (l *lineage) end(s *search) {
 	l.searches.Put(s)
 }
 
-// spend takes the cost of entering something from the budget, if it is there.
-func (s *search) spend(cost int) bool {
-	if cost > s.budget {
-		return false
-	}
-	s.budget -= cost
-	return true
-}
-
 // Nearest implements index.Index.
 func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]index.Hit, index.Proof, error) {
 	if err := q.Validate(); err != nil {
@@ -69,8 +56,8 @@ func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	}
 	s := t.begin(items, q.Budget, q.Trace)
 	unentered, exact := s.nearest(t.top, q)
-	dst = s.topk.Append(dst, unentered, exact, &s.proof)
-	proof := s.proof
+	proof := index.Proof{Entered: s.meter.Entered, Compared: s.meter.Compared}
+	dst = s.topk.Append(dst, unentered, exact, &proof)
 	t.end(s)
 	return dst, proof, nil
 }
@@ -95,10 +82,9 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 			continue
 		}
 		for sub := p.n.sub[p.child]; sub != nil; sub = p.n.sub[p.child] {
-			if !s.spend(1) {
+			if !s.meter.Enter(0) {
 				return s.waiting(p.bound), false
 			}
-			s.proof.Entered++
 			if s.trace != nil {
 				s.note(index.StepNode, sub.key, int(sub.level), p.bound, 0)
 			}
@@ -176,100 +162,28 @@ func (s *search) waiting(bound float64) float64 {
 // scan compares the points of a leaf or bucket. It returns false if the budget
 // does not last.
 func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
-	compared, ok := s.proof.Compared, true
+	compared, ok := s.meter.Compared, true
 	if b := p.n.bucket[p.child]; b != nil {
-		if !s.spend(1) {
+		if !s.meter.Enter(0) {
 			return false
 		}
-		s.proof.Entered++
-		ok = s.scanBucket(b, centre, q)
+		ok = b.Nearest(&bucket.Search{Top: &s.topk, Meter: &s.meter, Query: q, Items: s.items, Centre: centre})
 	} else {
-		recs := p.n.leaf[p.child]
-		if len(recs) == 0 {
+		run := p.n.leaf[p.child]
+		n := run.Len()
+		if n == 0 {
 			return true
 		}
-		if !s.spend(1 + len(recs)) {
+		if !s.meter.Enter(n) {
 			return false
 		}
-		s.proof.Entered++
-		s.compare(recs, centre)
+		s.topk.Scan(run, 0, n)
 	}
 	if s.trace != nil {
 		key, level := p.n.cell(p.child)
-		s.note(index.StepLeaf, key, level, p.bound, s.proof.Compared-compared)
+		s.note(index.StepLeaf, key, level, p.bound, s.meter.Compared-compared)
 	}
 	return ok
-}
-
-func (s *search) compare(recs []record, centre sphere.Vec) {
-	s.proof.Compared += len(recs)
-	limit := s.topk.Limit
-	for i := range recs {
-		r := &recs[i]
-		if c2 := sphere.Chord2(centre, r.v); c2 <= limit {
-			s.topk.Offer(r.ref, c2, &r.v)
-			limit = s.topk.Limit
-		}
-	}
-}
-
-// scanBucket compares the points of a bucket. Those of one position are in the
-// order of the answer already, so that k of them are enough, and the place to
-// begin after is found by halving.
-func (s *search) scanBucket(b *bucket, centre sphere.Vec, q *index.Query) bool {
-	first := 0
-	if b.same && q.After != nil {
-		first = s.skip(len(b.chunks), b.chunks[0].recs[0].v, centre, q.After,
-			func(i int) index.Ref { c := b.chunks[i]; return c.recs[len(c.recs)-1].ref })
-	}
-	taken, run := 0, (*chunk)(nil) // points offered since the position began, and its first chunk
-	for _, c := range b.chunks[first:] {
-		if chord2(&c.box, centre) > min(s.topk.Limit, beyond) {
-			continue
-		}
-		if !c.same {
-			if !s.spend(len(c.recs)) {
-				return false
-			}
-			s.compare(c.recs, centre)
-			continue
-		}
-		v := c.recs[0].v
-		if run == nil || !c.continues(run) {
-			taken, run = 0, c
-		}
-		from := 0
-		if q.After != nil {
-			from = s.skip(len(c.recs), v, centre, q.After, func(i int) index.Ref { return c.recs[i].ref })
-		}
-		c2 := sphere.Chord2(centre, v)
-		for i := from; i < len(c.recs) && taken < q.K && c2 <= s.topk.Limit; i++ {
-			if !s.spend(1) {
-				return false
-			}
-			s.proof.Compared++
-			if q.Filter == nil || q.Filter(c.recs[i].ref) {
-				s.topk.Offer(c.recs[i].ref, c2, &c.recs[i].v)
-				taken++
-			}
-		}
-		if b.same && taken >= q.K {
-			return true
-		}
-	}
-	return true
-}
-
-// skip returns the first of n points at v, given by their refs in order of id,
-// that follows the place after.
-func (s *search) skip(n int, v, centre sphere.Vec, after *index.After, ref func(int) index.Ref) int {
-	switch d := sphere.Distance(centre, v); {
-	case d < after.Distance:
-		return n
-	case d > after.Distance:
-		return 0
-	}
-	return sort.Search(n, func(i int) bool { return s.items.CompareID(ref(i), after.ID) > 0 })
 }
 
 // note records a step in the trace.

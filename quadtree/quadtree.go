@@ -19,8 +19,8 @@
 // a case of their own, and it is a few subtractions.
 //
 // A version is immutable. Apply copies the nodes on the way to what it changes
-// and shares the rest. Points lie in leaves as records of 32 bytes without
-// pointers, so the garbage collector has a few nodes to look at, not the points.
+// and shares the rest. Points lie in leaves as runs without pointers (index.Run),
+// so the garbage collector has a few nodes to look at, not the points.
 package quadtree
 
 import (
@@ -29,6 +29,7 @@ import (
 	"sync/atomic"
 
 	"nearby/index"
+	"nearby/index/bucket"
 	"nearby/sphere"
 )
 
@@ -108,20 +109,14 @@ var _ index.Index = (*tree)(nil)
 // Len returns the number of points.
 func (t *tree) Len() int { return t.top.size(0) }
 
-// record is a point in a leaf.
-type record struct {
-	v   sphere.Vec
-	ref index.Ref
-}
-
 // node is an inner node with its four quadrants as children: 0 is south-west,
 // 1 north-west, 2 south-east, 3 north-east, the order of the Z-curve. A child is
 // a node, a leaf, a bucket or nothing. The boxes, which each visit reads, lie
 // together; pointers come first, so that the collector stops reading after them.
 type node struct {
 	sub    [4]*node
-	leaf   [4][]record
-	bucket [4]*bucket
+	leaf   [4]index.Run
+	bucket [4]*bucket.Bucket
 	box    [4]sphere.Box // tight; sphere.EmptyBox where there is nothing
 
 	key   uint64 // the node's cell: the first 2*level bits of its points' ZKeys
@@ -145,9 +140,9 @@ func (n *node) size(i int) int {
 	case n.sub[i] != nil:
 		return n.sub[i].count
 	case n.bucket[i] != nil:
-		return n.bucket[i].count
+		return n.bucket[i].Len()
 	}
-	return len(n.leaf[i])
+	return n.leaf[i].Len()
 }
 
 // bounds returns the box of all children.
@@ -206,21 +201,4 @@ func quadkey(key uint64, level int) string {
 		digits[i] = '0' + byte(quadrant(key, int8(i)))
 	}
 	return string(digits[:level])
-}
-
-// boxOf returns the tight box of the records.
-func boxOf(recs []record) sphere.Box {
-	b := sphere.EmptyBox()
-	if len(recs) == 0 {
-		return b
-	}
-	lo, hi := recs[0].v, recs[0].v
-	for i := 1; i < len(recs); i++ {
-		v := &recs[i].v
-		lo = sphere.Vec{X: min(lo.X, v.X), Y: min(lo.Y, v.Y), Z: min(lo.Z, v.Z)}
-		hi = sphere.Vec{X: max(hi.X, v.X), Y: max(hi.Y, v.Y), Z: max(hi.Z, v.Z)}
-	}
-	b.Extend(lo)
-	b.Extend(hi)
-	return b
 }

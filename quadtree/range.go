@@ -2,9 +2,9 @@ package quadtree
 
 import (
 	"slices"
-	"sort"
 
 	"nearby/index"
+	"nearby/index/bucket"
 )
 
 // entry is a point of a leaf with its place in the order of a Range answer.
@@ -32,8 +32,7 @@ func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 	w := sweep{search: s, q: q, dst: dst, end: len(dst) + q.Limit}
 	done := w.child(t.top, 0, index.CoverPart)
 	// A full answer is the whole answer, whatever the budget.
-	s.proof.Exact = done || w.full()
-	proof := s.proof
+	proof := index.Proof{Exact: done || w.full(), Entered: s.meter.Entered, Compared: s.meter.Compared}
 	t.end(s)
 	return w.dst, proof, nil
 }
@@ -63,10 +62,9 @@ func (w *sweep) child(n *node, i int, rel index.Cover) bool {
 	}
 	switch {
 	case n.sub[i] != nil:
-		if !w.spend(1) {
+		if !w.meter.Enter(0) {
 			return false
 		}
-		w.proof.Entered++
 		if w.trace != nil {
 			w.note(index.StepNode, key, level, 0, 0)
 		}
@@ -88,20 +86,20 @@ func lastKey(key uint64, level int) uint64 {
 }
 
 // leaf puts the points of a leaf that are in the answer in order.
-func (w *sweep) leaf(recs []record, key uint64, level int, rel index.Cover) bool {
-	if !w.spend(1 + len(recs)) {
+func (w *sweep) leaf(run index.Run, key uint64, level int, rel index.Cover) bool {
+	n := run.Len()
+	if !w.meter.Enter(n) {
 		return false
 	}
-	w.proof.Entered++
-	w.proof.Compared += len(recs)
 	if w.trace != nil {
-		w.note(index.StepLeaf, key, level, 0, len(recs))
+		w.note(index.StepLeaf, key, level, 0, n)
 	}
 	found := w.sorts[:0]
-	for i := range recs {
-		lon, lat := w.items.Position(recs[i].ref)
+	for i := range n {
+		ref := run.Ref(i)
+		lon, lat := w.items.Position(ref)
 		if rel == index.CoverAll || w.q.Contains(lon, lat) {
-			found = append(found, entry{index.ZKey(lon, lat), recs[i].ref})
+			found = append(found, entry{index.ZKey(lon, lat), ref})
 		}
 	}
 	w.sorts = found
@@ -123,41 +121,28 @@ func (w *sweep) leaf(recs []record, key uint64, level int, rel index.Cover) bool
 }
 
 // bucket takes the points of a bucket, which is in order, from the cursor on.
-func (w *sweep) bucket(b *bucket, key uint64, level int, rel index.Cover) bool {
-	if !w.spend(1) {
+func (w *sweep) bucket(b *bucket.Bucket, key uint64, level int, rel index.Cover) bool {
+	if !w.meter.Enter(0) {
 		return false
 	}
-	w.proof.Entered++
-	compared := w.proof.Compared
+	compared := w.meter.Compared
 	ok := w.chunks(b, rel)
 	if w.trace != nil {
-		w.note(index.StepLeaf, key, level, 0, w.proof.Compared-compared)
+		w.note(index.StepLeaf, key, level, 0, w.meter.Compared-compared)
 	}
 	return ok
 }
 
-func (w *sweep) chunks(b *bucket, rel index.Cover) bool {
-	first := sort.Search(len(b.chunks), func(i int) bool {
-		c := b.chunks[i]
-		return w.follows(c.keys[len(c.keys)-1], c.recs[len(c.recs)-1].ref)
-	})
-	for _, c := range b.chunks[first:] {
-		from := sort.Search(len(c.recs), func(i int) bool { return w.follows(c.keys[i], c.recs[i].ref) })
-		for i := from; i < len(c.recs); i++ {
-			if !w.spend(1) {
-				return false
-			}
-			w.proof.Compared++
-			ref := c.recs[i].ref
-			if rel != index.CoverAll && !w.q.Contains(w.items.Position(ref)) {
-				continue
-			}
-			if !w.take(c.keys[i], ref) {
-				return false
-			}
+func (w *sweep) chunks(b *bucket.Bucket, rel index.Cover) bool {
+	return b.Walk(w.follows, func(key uint64, ref index.Ref) bool {
+		if !w.meter.Compare(1) {
+			return false
 		}
-	}
-	return true
+		if rel != index.CoverAll && !w.q.Contains(w.items.Position(ref)) {
+			return true
+		}
+		return w.take(key, ref)
+	})
 }
 
 // follows reports whether a point comes after the cursor.

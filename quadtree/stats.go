@@ -38,14 +38,10 @@ func (t *tree) describe(n *node, i int, s *index.Stats) {
 		}
 		return
 	case n.bucket[i] != nil:
-		b := n.bucket[i]
 		level = t.MaxDepth
-		s.Bytes += int64(unsafe.Sizeof(*b)) + int64(cap(b.chunks))*int64(unsafe.Sizeof(b.chunks[0]))
-		for _, c := range b.chunks {
-			s.Bytes += int64(unsafe.Sizeof(*c)) + int64(cap(c.recs))*int64(unsafe.Sizeof(record{})) + int64(cap(c.keys))*8
-		}
+		s.Bytes += n.bucket[i].Bytes()
 	default:
-		s.Bytes += int64(cap(n.leaf[i])) * int64(unsafe.Sizeof(record{}))
+		s.Bytes += int64(cap(n.leaf[i])) * 8
 	}
 	s.Cells++
 	s.Depths[level]++

@@ -44,9 +44,11 @@ func FromDegrees(lon, lat float64) Vec {
 // of 90 degrees. The angle is reduced in degrees, where the reduction is exact,
 // before it becomes radians.
 func SinCos(deg float64) (sin, cos float64) {
-	r := math.Remainder(deg, 360)
-	q := math.Round(r / 90)
-	s, c := math.Sincos((r - 90*q) * (math.Pi / 180))
+	if !(deg >= -180 && deg <= 180) {
+		deg = math.Remainder(deg, 360)
+	}
+	q := math.Round(deg / 90)
+	s, c := math.Sincos((deg - 90*q) * (math.Pi / 180))
 	switch int(q) & 3 {
 	case 0:
 		return s, c
@@ -82,8 +84,17 @@ func Distance(u, v Vec) float64 {
 // of at most 2, a quarter of the circumference: what Distance answers for two
 // points with that chord.
 func NearDistance(chord2 float64) float64 {
-	return 2 * EarthRadius * math.Asin(min(1, math.Sqrt(chord2)/2))
+	x := math.Sqrt(chord2) / 2
+	if x <= seriesChord {
+		// The series of the arcsine; the next term is below 1e-17 of the sum.
+		y := float64(x * x)
+		return 2 * EarthRadius * (x + float64(x*y)*(1.0/6+float64(y*(3.0/40+float64(y*(15.0/336))))))
+	}
+	return 2 * EarthRadius * math.Asin(min(1, x))
 }
+
+// seriesChord is half the chord of 127 km.
+const seriesChord = 0.01
 
 // Chord2Of returns the squared chord that belongs to a distance in metres,
 // without a margin. Distances beyond half the circumference give 4.

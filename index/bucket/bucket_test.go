@@ -1,0 +1,175 @@
+package bucket
+
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"nearby/index"
+	"nearby/index/indextest"
+	"nearby/sphere"
+)
+
+// model is what a bucket should hold: points in order of (ZKey, id).
+type model struct {
+	items *indextest.Items
+	refs  []index.Ref
+}
+
+func (m *model) point(ref index.Ref) (uint64, index.Record) {
+	lon, lat := m.items.Position(ref)
+	return index.ZKey(lon, lat), index.Record{V: sphere.FromDegrees(lon, lat), Ref: ref}
+}
+
+func (m *model) compare(a, b index.Ref) int {
+	ka, _ := m.point(a)
+	kb, _ := m.point(b)
+	return cmp.Or(cmp.Compare(ka, kb), m.items.CompareIDs(a, b))
+}
+
+func (m *model) build(owner uint64) *Bucket {
+	var keys []uint64
+	var recs []index.Record
+	for _, ref := range m.refs {
+		key, rec := m.point(ref)
+		keys, recs = append(keys, key), append(recs, rec)
+	}
+	return New(owner, keys, recs)
+}
+
+// holds compares a bucket with the model.
+func (m *model) holds(t *testing.T, b *Bucket) {
+	t.Helper()
+	var got []index.Ref
+	err := b.Check(m.items, func(key uint64, rec index.Record) error {
+		if k, r := m.point(rec.Ref); k != key || r != rec {
+			t.Fatalf("ref %d is %x %v, want %x %v", rec.Ref, key, rec, k, r)
+		}
+		got = append(got, rec.Ref)
+		return nil
+	})
+	if err != nil || !slices.Equal(got, m.refs) || b.Len() != len(m.refs) {
+		t.Fatalf("%v; %d points in the bucket, %d expected", err, len(got), len(m.refs))
+	}
+}
+
+// places are points at one place, at a few, and all over a small cell; at a pole
+// one place has many keys.
+func places(rnd *rand.Rand, kind, n int) []index.Position {
+	at := make([]index.Position, n)
+	for i := range at {
+		switch kind {
+		case 0:
+			at[i] = index.Position{Lon: 10, Lat: 20}
+		case 1:
+			at[i] = index.Position{Lon: 10 + float64(rnd.IntN(3))*1e-7, Lat: 20}
+		case 2:
+			at[i] = index.Position{Lon: 10 + rnd.Float64()*1e-3, Lat: 20 + rnd.Float64()*1e-3}
+		default:
+			at[i] = index.Position{Lon: rnd.Float64() * 360, Lat: 90}
+			at[i].Lon -= 180
+		}
+	}
+	return at
+}
+
+// Random inserts and removes keep order, boxes and chunks, and leave the bucket
+// that was there before as it was.
+func TestModel(t *testing.T) {
+	for kind := range 4 {
+		rnd := rand.New(rand.NewPCG(indextest.Seed(t), uint64(kind)))
+		const n = 2000
+		m := &model{items: indextest.NewItems(places(rnd, kind, n)...)}
+		for _, r := range rnd.Perm(n)[:n/2] {
+			m.refs = append(m.refs, index.Ref(r))
+		}
+		slices.SortFunc(m.refs, m.compare)
+		b := m.build(1)
+		m.holds(t, b)
+		for round := range 8 {
+			before := &model{m.items, slices.Clone(m.refs)}
+			old := b
+			b = b.Own(uint64(round + 2))
+			for range 200 {
+				ref := index.Ref(rnd.IntN(n))
+				at, in := slices.BinarySearchFunc(m.refs, ref, m.compare)
+				key, rec := m.point(ref)
+				if remove := round >= 4; in && len(m.refs) > 1 && (remove || rnd.IntN(3) == 0) {
+					if found, shrunk := b.Remove(key, rec, m.items); !found || !shrunk && b.Box() != old.Box() && kind == 0 {
+						t.Fatalf("removing ref %d: found %v, shrunk %v", ref, found, shrunk)
+					}
+					m.refs = slices.Delete(m.refs, at, at+1)
+				} else if !in {
+					if found, _ := b.Remove(key, rec, m.items); found {
+						t.Fatalf("ref %d was removed and is not there", ref)
+					}
+					b.Insert(key, rec, m.items)
+					m.refs = slices.Insert(m.refs, at, ref)
+				}
+			}
+			m.holds(t, b)
+			before.holds(t, old)
+		}
+		from := rnd.IntN(len(m.refs))
+		var rest []index.Ref
+		b.Walk(func(_ uint64, ref index.Ref) bool { return m.compare(ref, m.refs[from]) >= 0 }, func(_ uint64, ref index.Ref) bool {
+			rest = append(rest, ref)
+			return len(rest) < 700
+		})
+		if !slices.Equal(rest, m.refs[from:min(from+700, len(m.refs))]) {
+			t.Errorf("walking from place %d gave %d refs", from, len(rest))
+		}
+	}
+}
+
+// Nearest finds what a scan of all points finds, page after page, with a filter
+// and without; at one place it looks at no more points than it returns.
+func TestNearest(t *testing.T) {
+	for kind := range 4 {
+		rnd := rand.New(rand.NewPCG(indextest.Seed(t), uint64(kind)))
+		m := &model{items: indextest.NewItems(places(rnd, kind, 3000)...)}
+		for r := range 3000 {
+			m.refs = append(m.refs, index.Ref(r))
+		}
+		slices.SortFunc(m.refs, m.compare)
+		b := m.build(1)
+		oracle, err := indextest.BuildOracle(m.items.Points(), m.items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 15 {
+			q := index.Query{Lon: 10 + rnd.NormFloat64()*1e-3, Lat: 20 + rnd.NormFloat64()*1e-3, K: 1 + rnd.IntN(700), MaxDistance: index.Everywhere}
+			if rnd.IntN(3) == 0 {
+				mod := index.Ref(1 + rnd.IntN(5))
+				q.Filter = func(r index.Ref) bool { return r%mod == 0 }
+			}
+			for range 3 {
+				want, _, err := oracle.Nearest(nil, &q, m.items)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var top index.TopK
+				meter := index.NewMeter(0)
+				s := Search{Top: &top, Meter: &meter, Query: &q, Items: m.items, Centre: top.Reset(&q, m.items)}
+				if !b.Nearest(&s) {
+					t.Fatal("without a budget it ended early")
+				}
+				var proof index.Proof
+				got := top.Append(nil, math.Inf(1), true, &proof)
+				if !slices.Equal(got, want) {
+					t.Fatalf("kind %d, %+v: %d hits, want %d", kind, q, len(got), len(want))
+				}
+				if kind == 0 && q.Filter == nil && meter.Compared != len(got) {
+					t.Errorf("at one place %d points were compared for %d hits", meter.Compared, len(got))
+				}
+				if len(want) == 0 {
+					break
+				}
+				last := want[len(want)-1]
+				q.After = &index.After{Distance: last.Distance, ID: m.items.ID(last.Ref)}
+			}
+		}
+	}
+}

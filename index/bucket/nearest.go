@@ -1,0 +1,123 @@
+package bucket
+
+import (
+	"sort"
+
+	"nearby/index"
+	"nearby/sphere"
+)
+
+// Search is one Nearest query that comes to a bucket.
+type Search struct {
+	Top    *index.TopK
+	Meter  *index.Meter
+	Query  *index.Query
+	Items  index.Items
+	Centre sphere.Vec
+}
+
+// Nearest scans what may matter of the bucket: the nearest chunk first, so that
+// its hits rule out most of the others, which follow in their order. It reports
+// false if the budget does not last.
+func (b *Bucket) Nearest(s *Search) bool {
+	if b.same {
+		return b.nearestSame(s)
+	}
+	first, least := 0, b.chunks[0].box.Chord2(s.Centre)
+	for i, c := range b.chunks[1:] {
+		if c2 := c.box.Chord2(s.Centre); c2 < least {
+			first, least = i+1, c2
+		}
+	}
+	var near, at place
+	if !b.chunks[first].nearest(s, &near) {
+		return false
+	}
+	for i, c := range b.chunks {
+		if i != first && !c.nearest(s, &at) {
+			return false
+		}
+	}
+	return true
+}
+
+// nearestSame is Nearest of a bucket whose points are all at one place.
+func (b *Bucket) nearestSame(s *Search) bool {
+	from := 0
+	if s.Query.After != nil {
+		from = s.skip(len(b.chunks), b.chunks[0].run.Vec(0), func(i int) index.Ref {
+			c := b.chunks[i]
+			return c.run.Ref(c.len() - 1)
+		})
+	}
+	var at place
+	for _, c := range b.chunks[from:] {
+		if at.taken >= s.Query.K {
+			break
+		}
+		if !c.nearest(s, &at) {
+			return false
+		}
+	}
+	return true
+}
+
+// place is a position whose points a search is going through, in order of their
+// ids: after k of them the others cannot be in the answer.
+type place struct {
+	begin *chunk // its first chunk
+	taken int    // points that the query may want so far
+}
+
+// nearest scans what may matter of a chunk.
+func (c *chunk) nearest(s *Search, at *place) bool {
+	if c.box.Chord2(s.Centre) > s.Top.Limit {
+		return true
+	}
+	if !c.same {
+		if !s.Meter.Compare(c.len()) {
+			return false
+		}
+		s.Top.Scan(c.run, 0, c.len())
+		return true
+	}
+	if at.begin == nil || !c.continues(at.begin) {
+		*at = place{begin: c}
+	}
+	from := 0
+	if s.Query.After != nil {
+		from = s.skip(c.len(), c.run.Vec(0), c.run.Ref)
+	}
+	if s.Query.Filter == nil {
+		to := min(c.len(), from+max(0, s.Query.K-at.taken))
+		if !s.Meter.Compare(max(0, to-from)) {
+			return false
+		}
+		s.Top.Scan(c.run, from, to)
+		at.taken += to - from
+		return true
+	}
+	for i := from; i < c.len() && at.taken < s.Query.K; i++ {
+		if !s.Meter.Compare(1) {
+			return false
+		}
+		if s.Query.Filter(c.run.Ref(i)) {
+			s.Top.Scan(c.run, i, i+1)
+			at.taken++
+		}
+	}
+	return true
+}
+
+// skip returns the first of n points at v, given by their refs in order of id,
+// that is not before the query's After.
+func (s *Search) skip(n int, v sphere.Vec, ref func(int) index.Ref) int {
+	after := s.Query.After
+	switch d := sphere.Distance(s.Centre, v); {
+	case d < after.Distance:
+		return n
+	case d > after.Distance:
+		return 0
+	}
+	return sort.Search(n, func(i int) bool { return s.Items.CompareID(ref(i), after.ID) > 0 })
+}

@@ -1,0 +1,111 @@
+package index
+
+import (
+	"math"
+
+	"nearby/sphere"
+)
+
+// Record is a point as indexes keep it.
+type Record struct {
+	V   sphere.Vec
+	Ref Ref
+}
+
+// Run is points packed for searches: what a leaf, a cell or a chunk of either
+// index holds. It has no pointers and is one piece of memory of 28 bytes a point:
+//
+//	n words        x of the unit vectors, as float64
+//	n words        y
+//	n words        z
+//	(n+1)/2 words  refs, two to a word
+//
+// So a scan reads its memory from front to back, and several points can be
+// compared at once. The number of points follows from the length.
+type Run []uint64
+
+// RunWords returns the length of a run of n points.
+func RunWords(n int) int { return 3*n + (n+1)/2 }
+
+// BoxOf returns the tight box of the records.
+func BoxOf(recs []Record) sphere.Box {
+	b := sphere.EmptyBox()
+	if len(recs) == 0 {
+		return b
+	}
+	lo, hi := recs[0].V, recs[0].V
+	for i := 1; i < len(recs); i++ {
+		v := &recs[i].V
+		lo = sphere.Vec{X: min(lo.X, v.X), Y: min(lo.Y, v.Y), Z: min(lo.Z, v.Z)}
+		hi = sphere.Vec{X: max(hi.X, v.X), Y: max(hi.Y, v.Y), Z: max(hi.Z, v.Z)}
+	}
+	b.Extend(lo)
+	b.Extend(hi)
+	return b
+}
+
+// Pack writes a run of the records and returns it with their box. It uses the
+// memory of r if that suffices; nobody else may be reading it then.
+func (r Run) Pack(recs []Record) (Run, sphere.Box) {
+	n := len(recs)
+	if words := RunWords(n); cap(r) >= words {
+		r = r[:words]
+	} else {
+		r = make(Run, words)
+	}
+	x, y, z, refs := r.parts()
+	for i := range recs {
+		v := &recs[i].V
+		x[i], y[i], z[i] = math.Float64bits(v.X), math.Float64bits(v.Y), math.Float64bits(v.Z)
+	}
+	for i := range refs {
+		refs[i] = uint64(recs[2*i].Ref)
+		if 2*i+1 < n {
+			refs[i] |= uint64(recs[2*i+1].Ref) << 32
+		}
+	}
+	return r, BoxOf(recs)
+}
+
+// parts returns the four parts of a run.
+func (r Run) parts() (x, y, z, refs []uint64) {
+	n := r.Len()
+	return r[:n:n], r[n : 2*n : 2*n], r[2*n : 3*n : 3*n], r[3*n:]
+}
+
+// Len returns the number of points.
+func (r Run) Len() int { return len(r) * 2 / 7 }
+
+// Vec returns the unit vector of point i.
+func (r Run) Vec(i int) sphere.Vec {
+	n := r.Len()
+	return sphere.Vec{
+		X: math.Float64frombits(r[i]),
+		Y: math.Float64frombits(r[n+i]),
+		Z: math.Float64frombits(r[2*n+i]),
+	}
+}
+
+// Ref returns the ref of point i.
+func (r Run) Ref(i int) Ref { return Ref(r[3*r.Len()+i/2] >> (i & 1 * 32)) }
+
+// Record returns point i.
+func (r Run) Record(i int) Record { return Record{r.Vec(i), r.Ref(i)} }
+
+// Append appends all points to dst.
+func (r Run) Append(dst []Record) []Record {
+	for i := range r.Len() {
+		dst = append(dst, r.Record(i))
+	}
+	return dst
+}
+
+// Find returns the place of a record, or -1.
+func (r Run) Find(rec Record) int {
+	for i := range r.Len() {
+		if r.Ref(i) == rec.Ref && r.Vec(i) == rec.V {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,71 @@
+package index_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	. "nearby/index"
+	"nearby/sphere"
+)
+
+func randomRecords(rnd *rand.Rand, n int) []Record {
+	recs := make([]Record, n)
+	for i := range recs {
+		recs[i] = Record{V: sphere.FromDegrees(rnd.Float64()*360-180, rnd.Float64()*180-90), Ref: Ref(rnd.Uint32())}
+	}
+	return recs
+}
+
+// A run gives back what was packed, whatever memory it was packed into.
+func TestRunKeepsRecords(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	var used Run
+	for n := range 200 {
+		recs := randomRecords(rnd, n)
+		fresh, box := Run(nil).Pack(recs)
+		used, _ = used.Pack(recs)
+		if fresh.Len() != n || len(fresh) != RunWords(n) || !slices.Equal(fresh.Append(nil), recs) || !slices.Equal(used.Append(nil), recs) {
+			t.Fatalf("%d records came back as %d", n, fresh.Len())
+		}
+		if box != BoxOf(recs) {
+			t.Fatalf("box %v, want %v", box, BoxOf(recs))
+		}
+		for i, r := range recs {
+			if fresh.Find(r) != i || !box.Contains(r.V) {
+				t.Fatalf("record %d of %d is at %d", i, n, fresh.Find(r))
+			}
+		}
+		if fresh.Find(Record{Ref: 1}) >= 0 {
+			t.Fatal("a record was found that is not there")
+		}
+	}
+}
+
+// A meter never lets more through than its budget, and lets everything through
+// without one.
+func TestMeter(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	for range 1000 {
+		budget := rnd.IntN(100)
+		m := NewMeter(budget)
+		refused := false
+		for range 50 {
+			before := m
+			points := rnd.IntN(10)
+			cost, ok := points, m.Compare
+			if rnd.IntN(2) == 0 {
+				cost, ok = points+1, m.Enter
+			}
+			if !ok(points) {
+				refused = true
+				if m != before || budget == 0 || m.Entered+m.Compared+cost <= budget {
+					t.Fatalf("budget %d: %d more were refused at %+v, now %+v", budget, cost, before, m)
+				}
+			}
+		}
+		if spent := m.Entered + m.Compared; budget > 0 && (spent > budget || !refused && budget < 50) {
+			t.Fatalf("budget %d: spent %d", budget, spent)
+		}
+	}
+}
