@@ -100,12 +100,65 @@ func (r Run) Append(dst []Record) []Record {
 	return dst
 }
 
-// Find returns the place of a record, or -1.
-func (r Run) Find(rec Record) int {
-	for i := range r.Len() {
+// Find returns the place of a record among the points lo to hi-1, or -1.
+func (r Run) Find(lo, hi int, rec Record) int {
+	for i := lo; i < hi; i++ {
 		if r.Ref(i) == rec.Ref && r.Vec(i) == rec.V {
 			return i
 		}
 	}
 	return -1
+}
+
+// Box returns the tight box of the points lo to hi-1.
+func (r Run) Box(lo, hi int) sphere.Box {
+	b := sphere.EmptyBox()
+	if lo >= hi {
+		return b
+	}
+	least, most := r.Vec(lo), r.Vec(lo)
+	for i := lo + 1; i < hi; i++ {
+		v := r.Vec(i)
+		least = sphere.Vec{X: min(least.X, v.X), Y: min(least.Y, v.Y), Z: min(least.Z, v.Z)}
+		most = sphere.Vec{X: max(most.X, v.X), Y: max(most.Y, v.Y), Z: max(most.Z, v.Z)}
+	}
+	b.Extend(least)
+	b.Extend(most)
+	return b
+}
+
+// Set puts a record in the place of point i. Nobody else may be reading the run.
+func (r Run) Set(i int, rec Record) {
+	n := r.Len()
+	r[i], r[n+i], r[2*n+i] = math.Float64bits(rec.V.X), math.Float64bits(rec.V.Y), math.Float64bits(rec.V.Z)
+	shift := i & 1 * 32
+	w := &r[3*n+i/2]
+	*w = *w&^(math.MaxUint32<<shift) | uint64(rec.Ref)<<shift
+}
+
+// Splice returns a new run with the records in the place of the points lo to
+// hi-1.
+func (r Run) Splice(lo, hi int, recs []Record) Run {
+	n, m := r.Len(), len(recs)
+	to := make(Run, RunWords(n-(hi-lo)+m))
+	x, y, z, refs := to.parts()
+	for i, part := range [3][]uint64{x, y, z} {
+		from := r[i*n : (i+1)*n]
+		copy(part, from[:lo])
+		copy(part[lo+m:], from[hi:])
+	}
+	copy(refs, r[3*n:3*n+(lo+1)/2])
+	for i := range recs {
+		to.Set(lo+i, recs[i])
+	}
+	for i := hi; i < n; i++ {
+		j := lo + m + i - hi
+		shift := j & 1 * 32
+		w := &refs[j/2]
+		*w = *w&^(math.MaxUint32<<shift) | uint64(r.Ref(i))<<shift
+	}
+	if k := to.Len(); k&1 == 1 {
+		refs[k/2] &= math.MaxUint32 // what was copied there belongs to nobody
+	}
+	return to
 }

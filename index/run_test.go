@@ -32,12 +32,39 @@ func TestRunKeepsRecords(t *testing.T) {
 			t.Fatalf("box %v, want %v", box, BoxOf(recs))
 		}
 		for i, r := range recs {
-			if fresh.Find(r) != i || !box.Contains(r.V) {
-				t.Fatalf("record %d of %d is at %d", i, n, fresh.Find(r))
+			if fresh.Find(0, n, r) != i || !box.Contains(r.V) {
+				t.Fatalf("record %d of %d is at %d", i, n, fresh.Find(0, n, r))
 			}
 		}
-		if fresh.Find(Record{Ref: 1}) >= 0 {
+		if fresh.Find(0, n, Record{Ref: 1}) >= 0 {
 			t.Fatal("a record was found that is not there")
+		}
+	}
+}
+
+// Splicing and setting do what they do to a slice, and leave the run that there
+// was as it was.
+func TestRunSplice(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(9, 10))
+	for range 2000 {
+		recs := randomRecords(rnd, rnd.IntN(12))
+		run, _ := Run(nil).Pack(recs)
+		lo := rnd.IntN(len(recs) + 1)
+		hi := lo + rnd.IntN(len(recs)+1-lo)
+		in := randomRecords(rnd, rnd.IntN(5))
+		got := run.Splice(lo, hi, in)
+		want := slices.Concat(recs[:lo], in, recs[hi:])
+		packed, _ := Run(nil).Pack(want)
+		if !slices.Equal(got, packed) || !slices.Equal(run.Append(nil), recs) {
+			t.Fatalf("%d records, %d to %d replaced by %d: %v, want %v", len(recs), lo, hi, len(in), got.Append(nil), want)
+		}
+		if len(want) > 0 {
+			i := rnd.IntN(len(want))
+			want[i] = randomRecords(rnd, 1)[0]
+			got.Set(i, want[i])
+			if box := got.Box(lo, len(want)); !slices.Equal(got.Append(nil), want) || box != BoxOf(want[lo:]) {
+				t.Fatalf("setting %d of %d gave %v, want %v", i, len(want), got.Append(nil), want)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 
 	"nearby/sphere"
@@ -44,6 +45,7 @@ type TopK struct {
 	most   int   // how many lead to it at once
 	runs   []Run // that they came from
 	hits   []hit // scratch of Append
+	chords [scanPoints]float64
 }
 
 // smallK is up to which k the kept ones are in order.
@@ -125,41 +127,39 @@ func (t *TopK) Release() {
 
 // Scan considers the points lo to hi-1 of a run.
 func (t *TopK) Scan(r Run, lo, hi int) {
-	x, y, z, _ := r.parts()
-	x, y, z = x[lo:hi], y[lo:hi], z[lo:hi]
 	took := false
 	t.runs = append(t.runs, r)
 	kept, limit := t.kept, t.Limit
 	c := candidate{run: int32(len(t.runs) - 1)}
-	for i := range x {
-		dx := math.Float64frombits(x[i]) - t.centre.X
-		dy := math.Float64frombits(y[i]) - t.centre.Y
-		dz := math.Float64frombits(z[i]) - t.centre.Z
-		c.chord2 = float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
-		if c.chord2 > limit {
-			continue
-		}
-		c.at = int32(lo + i)
-		if !t.plain && !t.wanted(r, &c) {
-			continue
-		}
-		took = true
-		if t.k <= smallK {
-			kept = insert(kept, c)
-			if len(kept) < t.k {
+	for ; lo < hi; lo += scanPoints {
+		near := scan(r, lo, min(hi, lo+scanPoints), &t.centre, limit, &t.chords)
+		for ; near != 0; near &= near - 1 {
+			i := bits.TrailingZeros64(near)
+			if c.chord2 = t.chords[i]; c.chord2 > limit {
 				continue
 			}
-			limit = min(limit, widen(kept[t.k-1].chord2))
-			for kept[len(kept)-1].chord2 > limit {
-				kept = kept[:len(kept)-1]
+			c.at = int32(lo + i)
+			if !t.plain && !t.wanted(r, &c) {
+				continue
 			}
-		} else {
-			kept = append(kept, c)
-		}
-		if len(kept) >= t.most {
-			t.kept = kept
-			t.thin()
-			kept, limit = t.kept, t.Limit
+			took = true
+			if t.k <= smallK {
+				kept = insert(kept, c)
+				if len(kept) < t.k {
+					continue
+				}
+				limit = min(limit, widen(kept[t.k-1].chord2))
+				for kept[len(kept)-1].chord2 > limit {
+					kept = kept[:len(kept)-1]
+				}
+			} else {
+				kept = append(kept, c)
+			}
+			if len(kept) >= t.most {
+				t.kept = kept
+				t.thin()
+				kept, limit = t.kept, t.Limit
+			}
 		}
 	}
 	t.kept, t.Limit = kept, limit

@@ -15,8 +15,7 @@ type batch struct {
 	owner   uint64
 	items   index.Items
 	changes []index.Change
-	step    int            // the change being made
-	recs    []index.Record // scratch: a leaf's points while they are changed
+	step    int // the change being made
 
 	// positions of the refs that the batch names, as of step; nil until a leaf
 	// splits, the only time that they are needed.
@@ -46,7 +45,7 @@ func (t *tree) Apply(changes []index.Change, items index.Items) (index.Index, er
 			return nil, fmt.Errorf("change %d of ref %d: %w", i, changes[i].Ref, err)
 		}
 	}
-	top.count = top.size(0)
+	top.count = uint32(top.size(0))
 	return &tree{lineage: t.lineage, top: top}, nil
 }
 
@@ -90,23 +89,8 @@ func (b *batch) own(n *node) *node {
 		return n
 	}
 	c := *n
-	c.owner, c.mine = b.owner, 0
+	c.owner, c.mine = b.owner, false
 	return &c
-}
-
-// unpack copies the points of leaf i of n for editing.
-func (b *batch) unpack(n *node, i int) []index.Record {
-	b.recs = n.leaf[i].Append(slices.Grow(b.recs[:0], n.leaf[i].Len()+1))
-	return b.recs
-}
-
-// pack makes child i of n, which is a leaf or nothing, a leaf of the records.
-func (b *batch) pack(n *node, i int, recs []index.Record) {
-	if n.mine>>i&1 == 0 {
-		n.leaf[i] = nil // others may read it
-	}
-	n.leaf[i], n.box[i] = n.leaf[i].Pack(recs)
-	n.mine |= 1 << i
 }
 
 // insert adds a point to child i of n, which the batch owns.
@@ -120,48 +104,54 @@ func (b *batch) insert(n *node, i int, p place) {
 		n.sub[i] = sub
 		b.insert(sub, quadrant(p.key, sub.level), p)
 		sub.count++
-		n.box[i].Extend(p.rec.V)
+		n.box.extend(i, p.rec.V)
 		return
 	}
-	if bu := n.bucket[i]; bu != nil {
+	if bu := n.bucket(i); bu != nil {
 		if cell := prefix(bu.Key(), b.MaxDepth); !within(p.key, cell, b.MaxDepth) {
 			b.fork(n, i, cell, p)
 			return
 		}
-		n.bucket[i] = bu.Own(b.owner)
-		n.bucket[i].Insert(p.key, p.rec, b.items)
-		n.box[i].Extend(p.rec.V)
+		bu = bu.Own(b.owner)
+		n.setBucket(i, bu)
+		bu.Insert(p.key, p.rec, b.items)
+		n.box.extend(i, p.rec.V)
 		return
 	}
-	recs := append(b.unpack(n, i), p.rec)
-	if len(recs) > b.MaxPointsPerNode {
-		b.split(n, i, recs, p.key)
+	lo, hi := n.leaf(i)
+	if hi-lo == b.MaxPointsPerNode {
+		b.split(n, i, p)
 		return
 	}
-	b.pack(n, i, recs)
+	n.splice(i, hi, hi, p.rec)
+	n.box.extend(i, p.rec.V)
 }
 
-// fork puts a node between n and its child i, whose cell begins with key, where
-// the way to p leaves the levels that were skipped.
+// fork puts a node between n and its child i, a node or bucket whose cell begins
+// with key, where the way to p leaves the levels that were skipped.
 func (b *batch) fork(n *node, i int, key uint64, p place) {
 	fork := newNode(key, index.CommonBits(key, p.key)/2, b.owner)
-	fork.count = n.size(i) + 1
-	fork.take(quadrant(key, fork.level), n, i)
+	fork.count = uint32(n.size(i) + 1)
+	fork.put(quadrant(key, fork.level), n.child(i))
 	b.insert(fork, quadrant(p.key, fork.level), p)
-	box := n.box[i]
-	box.Extend(p.rec.V)
 	n.clear(i)
-	n.sub[i], n.box[i] = fork, box
+	n.sub[i] = fork
+	n.box.set(i, fork.box.all())
 }
 
-// split makes a subtree of leaf i of n, whose points are too many with the new
-// one, the last of the records.
-func (b *batch) split(n *node, i int, recs []index.Record, key uint64) {
+// split makes the full leaf i of n and one more point into a subtree.
+func (b *batch) split(n *node, i int, p place) {
+	lo, hi := n.leaf(i)
+	recs := make([]index.Record, 0, hi-lo+1)
+	for j := lo; j < hi; j++ {
+		recs = append(recs, n.run.Record(j))
+	}
+	recs = append(recs, p.rec)
 	keys := make([]keyed, len(recs))
 	for j := range recs[:len(recs)-1] {
 		keys[j] = keyed{b.key(recs[j].Ref), uint32(j)}
 	}
-	keys[len(recs)-1] = keyed{key, uint32(len(recs) - 1)}
+	keys[len(recs)-1] = keyed{p.key, uint32(len(recs) - 1)}
 	g := &grower{
 		lineage: b.lineage, items: b.items, owner: b.owner,
 		record: func(j uint32) index.Record { return recs[j] },
@@ -196,55 +186,49 @@ func (b *batch) key(ref index.Ref) uint64 {
 // remove takes a point out of child i of n, which the batch owns, and reports
 // whether it was there.
 func (b *batch) remove(n *node, i int, p place) bool {
-	switch {
-	case n.sub[i] != nil:
-		sub := n.sub[i]
+	if sub := n.sub[i]; sub != nil {
 		if !within(p.key, sub.key, int(sub.level)) {
 			return false
 		}
 		sub = b.own(sub)
 		n.sub[i] = sub
 		q := quadrant(p.key, sub.level)
-		before := sub.box[q]
+		before := sub.box.at(q)
 		if !b.remove(sub, q, p) {
 			return false
 		}
 		sub.count--
-		if sub.box[q] != before {
-			n.box[i] = sub.bounds()
+		if sub.box.at(q) != before {
+			n.box.set(i, sub.box.all())
 		}
 		b.shrink(n, i)
-	case n.bucket[i] != nil:
-		if !within(p.key, n.bucket[i].Key(), b.MaxDepth) {
+		return true
+	}
+	if bu := n.bucket(i); bu != nil {
+		if !within(p.key, bu.Key(), b.MaxDepth) {
 			return false
 		}
-		bu := n.bucket[i].Own(b.owner)
-		n.bucket[i] = bu
+		bu = bu.Own(b.owner)
+		n.setBucket(i, bu)
 		found, shrunk := bu.Remove(p.key, p.rec, b.items)
 		if !found {
 			return false
 		}
 		if bu.Len() <= b.MaxPointsPerNode {
-			recs := bu.Append(nil)
-			n.clear(i)
-			b.pack(n, i, recs)
+			n.setBucket(i, nil)
+			n.fill(i, bu.Append(nil))
 		} else if shrunk {
-			n.box[i] = bu.Box()
+			n.box.set(i, bu.Box())
 		}
-	default:
-		at := n.leaf[i].Find(p.rec)
-		if at < 0 {
-			return false
-		}
-		recs := b.unpack(n, i)
-		last := len(recs) - 1
-		if last == 0 {
-			n.clear(i)
-			return true
-		}
-		recs[at] = recs[last]
-		b.pack(n, i, recs[:last])
+		return true
 	}
+	lo, hi := n.leaf(i)
+	at := n.run.Find(lo, hi, p.rec)
+	if at < 0 {
+		return false
+	}
+	n.splice(i, at, at+1)
+	n.box.set(i, n.run.Box(n.leaf(i)))
 	return true
 }
 
@@ -252,11 +236,9 @@ func (b *batch) remove(n *node, i int, p place) bool {
 // one, and does without it if it has a single child left.
 func (b *batch) shrink(n *node, i int) {
 	sub := n.sub[i]
-	if sub.count <= b.MaxPointsPerNode {
-		recs := sub.gather(b.recs[:0])
-		n.clear(i)
-		b.pack(n, i, recs)
-		b.recs = recs
+	if int(sub.count) <= b.MaxPointsPerNode {
+		n.sub[i] = nil
+		n.fill(i, sub.gather(make([]index.Record, 0, sub.count)))
 		return
 	}
 	only := -1
@@ -268,19 +250,17 @@ func (b *batch) shrink(n *node, i int) {
 			only = q
 		}
 	}
-	n.take(i, sub, only)
+	n.put(i, sub.child(only)) // no leaf: it has more points than fit in one
 }
 
 // gather appends all records below n to dst.
 func (n *node) gather(dst []index.Record) []index.Record {
+	dst = n.run.Append(dst)
 	for i := range 4 {
-		switch {
-		case n.sub[i] != nil:
+		if n.sub[i] != nil {
 			dst = n.sub[i].gather(dst)
-		case n.bucket[i] != nil:
-			dst = n.bucket[i].Append(dst)
-		default:
-			dst = n.leaf[i].Append(dst)
+		} else if b := n.bucket(i); b != nil {
+			dst = b.Append(dst)
 		}
 	}
 	return dst
@@ -296,12 +276,12 @@ func (b *batch) move(n *node, i int, from, to place) bool {
 			quadrant(from.key, sub.level) == q {
 			sub = b.own(sub)
 			n.sub[i] = sub
-			before := sub.box[q]
+			before := sub.box.at(q)
 			if !b.move(sub, q, from, to) {
 				return false
 			}
-			if sub.box[q] != before {
-				n.box[i] = sub.bounds()
+			if sub.box.at(q) != before {
+				n.box.set(i, sub.box.all())
 			}
 			return true
 		}
@@ -310,7 +290,7 @@ func (b *batch) move(n *node, i int, from, to place) bool {
 		b.insert(n, i, to)
 		return b.remove(n, i, from)
 	}
-	if n.bucket[i] != nil {
+	if n.bucket(i) != nil {
 		// A bucket keeps one point per id.
 		if !b.remove(n, i, from) {
 			return false
@@ -318,12 +298,15 @@ func (b *batch) move(n *node, i int, from, to place) bool {
 		b.insert(n, i, to)
 		return true
 	}
-	at := n.leaf[i].Find(from.rec)
+	lo, hi := n.leaf(i)
+	at := n.run.Find(lo, hi, from.rec)
 	if at < 0 {
 		return false
 	}
-	recs := b.unpack(n, i)
-	recs[at] = to.rec
-	b.pack(n, i, recs)
+	if !n.mine {
+		n.run, n.mine = slices.Clone(n.run), true
+	}
+	n.run.Set(at, to.rec)
+	n.box.set(i, n.run.Box(lo, hi))
 	return true
 }

@@ -71,7 +71,7 @@ func build(points []index.Point, items index.Items, line *lineage) (*tree, error
 	top := newNode(0, 0, 0)
 	top.level = -1
 	g.grow(top, 0, keys)
-	top.count = len(points)
+	top.count = uint32(len(points))
 	return &tree{lineage: line, top: top}, nil
 }
 
@@ -89,75 +89,98 @@ func share(n, workers int, f func(worker, lo, hi int)) {
 }
 
 // grow makes child i of n, which is nothing so far, out of points in order of
-// their keys. This is the one place that decides the shape of a tree.
+// their keys.
 func (g *grower) grow(n *node, i int, keys []keyed) {
-	if len(keys) == 0 {
-		return
+	switch {
+	case len(keys) == 0:
+	case len(keys) <= g.MaxPointsPerNode:
+		n.fill(i, g.records(nil, keys))
+	default:
+		n.put(i, g.child(keys))
 	}
-	if len(keys) <= g.MaxPointsPerNode {
-		g.fillLeaf(n, i, keys, nil)
-		return
-	}
+}
+
+// child is a node or a bucket, and its box.
+type child struct {
+	sub    *node
+	bucket *bucket.Bucket
+	box    sphere.Box
+}
+
+// child returns child i, which is a node or a bucket.
+func (n *node) child(i int) child { return child{n.sub[i], n.bucket(i), n.box.at(i)} }
+
+// put makes child i of n, which is nothing so far, what c is.
+func (n *node) put(i int, c child) {
+	n.sub[i] = c.sub
+	n.setBucket(i, c.bucket)
+	n.box.set(i, c.box)
+}
+
+// child makes a node or a bucket of more points than fit in a leaf. This is the
+// one place that decides the shape of a tree.
+func (g *grower) child(keys []keyed) child {
 	first, last := keys[0].key, keys[len(keys)-1].key
 	level := index.CommonBits(first, last) / 2
 	if level >= g.MaxDepth {
-		n.bucket[i] = g.fillBucket(keys)
-		n.box[i] = n.bucket[i].Box()
-		return
+		b := g.fillBucket(keys)
+		return child{bucket: b, box: b.Box()}
 	}
-	sub := newNode(first, level, g.owner)
-	sub.count = len(keys)
-	var parts [4][]keyed
-	leaves := 0 // words in children that will be leaves
+	n := newNode(first, level, g.owner)
+	n.count = uint32(len(keys))
+	var recs []index.Record // of the children that are leaves
+	var large [4]child      // the others
+	var wg sync.WaitGroup
 	for q, rest := 0, keys; q < 4; q++ {
 		end := len(rest)
 		if q < 3 {
 			end, _ = slices.BinarySearchFunc(rest, q+1, func(k keyed, next int) int {
-				return quadrant(k.key, sub.level) - next
+				return quadrant(k.key, n.level) - next
 			})
 		}
-		parts[q], rest = rest[:end], rest[end:]
-		if end <= g.MaxPointsPerNode {
-			leaves += index.RunWords(end)
+		part := rest[:end]
+		rest = rest[end:]
+		switch {
+		case len(part) <= g.MaxPointsPerNode:
+			from := len(recs)
+			recs = g.records(recs, part)
+			large[q].box = index.BoxOf(recs[from:])
+		case len(part) >= parallelFrom && len(part) < len(keys)*7/8 && g.begin():
+			wg.Go(func() {
+				large[q] = g.child(part)
+				g.spare <- struct{}{}
+			})
+		default:
+			large[q] = g.child(part)
 		}
-	}
-	// The leaves of one node share a piece of memory: a third of the objects
-	// to allocate and to mark. A leaf that changes later moves out.
-	block := make(index.Run, leaves)
-	var wg sync.WaitGroup
-	for q, part := range parts {
-		if size := len(part); size > 0 && size <= g.MaxPointsPerNode {
-			words := index.RunWords(size)
-			g.fillLeaf(sub, q, part, block[:words:words])
-			block = block[words:]
-			continue
-		}
-		if len(part) >= parallelFrom && len(part) < len(keys)*7/8 {
-			select {
-			case <-g.spare:
-				wg.Go(func() {
-					g.grow(sub, q, part)
-					g.spare <- struct{}{}
-				})
-				continue
-			default:
-			}
-		}
-		g.grow(sub, q, part)
+		n.at[q+1] = uint16(len(recs))
 	}
 	wg.Wait()
-	n.sub[i], n.box[i] = sub, sub.bounds()
+	for q, c := range large {
+		n.put(q, c)
+	}
+	n.run, _ = n.run.Pack(recs)
+	n.mine = true
+	return child{sub: n, box: n.box.all()}
 }
 
-// fillLeaf makes child i of n a leaf, in the given memory if that suffices.
-func (g *grower) fillLeaf(n *node, i int, keys []keyed, memory index.Run) {
-	var few [DefaultMaxPointsPerNode]index.Record
-	recs := few[:0]
-	for _, k := range keys {
-		recs = append(recs, g.record(k.idx))
+// begin reports whether there is a processor without work.
+func (g *grower) begin() bool {
+	select {
+	case <-g.spare: // never when it is nil
+		return true
+	default:
+		return false
 	}
-	n.leaf[i], n.box[i] = memory.Pack(recs)
-	n.mine |= 1 << i
+}
+
+// records appends the points' records to dst.
+func (g *grower) records(dst []index.Record, keys []keyed) []index.Record {
+	dst = slices.Grow(dst, len(keys))
+	for _, k := range keys {
+		dst = append(dst, g.record(k.idx))
+	}
+	return dst
 }
 
 // fillBucket makes a bucket of points in order of their keys.
@@ -170,11 +193,11 @@ func (g *grower) fillBucket(keys []keyed) *bucket.Bucket {
 		g.sortByID(keys[lo:hi])
 		lo = hi
 	}
-	recs, zkeys := make([]index.Record, len(keys)), make([]uint64, len(keys))
+	zkeys := make([]uint64, len(keys))
 	for i, k := range keys {
-		recs[i], zkeys[i] = g.record(k.idx), k.key
+		zkeys[i] = k.key
 	}
-	return bucket.New(g.owner, zkeys, recs)
+	return bucket.New(g.owner, zkeys, g.records(nil, keys))
 }
 
 // sortByID orders points by the bytes of their ids, large sets in two halves at

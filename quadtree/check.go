@@ -47,33 +47,33 @@ func (c *checker) child(n *node, i int) error {
 		if err := c.node(sub, key, level); err != nil {
 			return err
 		}
-		box = sub.bounds()
+		box = sub.box.all()
 	}
-	if b := n.bucket[i]; b != nil {
+	if b := n.bucket(i); b != nil {
 		kinds++
 		if err := c.bucket(b, key, level); err != nil {
 			return fail("%w", err)
 		}
 		box = b.Box()
 	}
-	if run := n.leaf[i]; len(run) > 0 {
+	if lo, hi := n.leaf(i); lo < hi {
 		kinds++
-		recs := run.Append(nil)
-		if len(recs) > c.MaxPointsPerNode {
-			return fail("leaf has %d points, more than %d", len(recs), c.MaxPointsPerNode)
+		if hi-lo > c.MaxPointsPerNode {
+			return fail("leaf has %d points, more than %d", hi-lo, c.MaxPointsPerNode)
 		}
-		for j := range recs {
-			if _, err := c.point(&recs[j], key, level); err != nil {
+		for j := lo; j < hi; j++ {
+			rec := n.run.Record(j)
+			if _, err := c.point(&rec, key, level); err != nil {
 				return fail("%w", err)
 			}
 		}
-		box = index.BoxOf(recs)
+		box = n.run.Box(lo, hi)
 	}
 	if kinds > 1 {
 		return fail("is %d things at once", kinds)
 	}
-	if n.box[i] != box {
-		return fail("box is %v, want %v", n.box[i], box)
+	if n.box.at(i) != box {
+		return fail("box is %v, want %v", n.box.at(i), box)
 	}
 	return nil
 }
@@ -95,12 +95,14 @@ func (c *checker) node(n *node, key uint64, level int) error {
 		err = fmt.Errorf("level is %d, want at least %d and less than %d", n.level, level, c.MaxDepth)
 	case !within(n.key, key, level) || n.key != prefix(n.key, int(n.level)):
 		err = fmt.Errorf("key is %#x, which is no cell of level %d there", n.key, n.level)
-	case n.count != count:
+	case int(n.count) != count:
 		err = fmt.Errorf("count is %d, but the children have %d", n.count, count)
-	case n.count <= c.MaxPointsPerNode:
+	case count <= c.MaxPointsPerNode:
 		err = fmt.Errorf("has %d points, which fit in a leaf of %d", n.count, c.MaxPointsPerNode)
 	case children < 2:
 		err = errors.New("has a single child")
+	case n.at[0] != 0 || int(n.at[4]) != n.run.Len():
+		err = fmt.Errorf("its leaves have %d points, its run %d", n.at[4], n.run.Len())
 	}
 	if err != nil {
 		return fmt.Errorf("node %q: %w", quadkey(n.key, int(n.level)), err)

@@ -10,9 +10,10 @@ import (
 
 // search is the scratch of one query, kept for the next.
 type search struct {
-	topk  index.TopK
-	stack []pending
-	sorts []entry // of Range
+	topk   index.TopK
+	stack  []pending
+	sorts  []entry // of Range
+	bounds [4]float64
 
 	items index.Items
 	trace *index.Trace
@@ -74,7 +75,8 @@ func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 // of what was dropped, and the bound is the least of what waits.
 func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bool) {
 	centre := s.topk.Reset(q, s.items)
-	s.stack = append(s.stack[:0], pending{chord2(&top.box[0], centre), top, 0})
+	top.box.chord2(&centre, &s.bounds)
+	s.stack = append(s.stack[:0], pending{s.bounds[0], top, 0})
 	for len(s.stack) > 0 {
 		p := s.stack[len(s.stack)-1]
 		s.stack = s.stack[:len(s.stack)-1]
@@ -88,7 +90,7 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 			if s.trace != nil {
 				s.note(index.StepNode, sub.key, int(sub.level), p.bound, 0)
 			}
-			p = s.descend(sub, centre)
+			p = s.descend(sub, &centre)
 			if p.n == nil {
 				break
 			}
@@ -102,17 +104,12 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 
 // descend returns the nearest child of n and leaves the others that matter on
 // the stack, the farthest first. Without any the node returned is nil.
-func (s *search) descend(n *node, centre sphere.Vec) pending {
+func (s *search) descend(n *node, centre *sphere.Vec) pending {
 	limit := min(s.topk.Limit, beyond)
 	best, nearest := -1, float64(beyond)
 	base := len(s.stack)
-	for i := range n.box {
-		b := &n.box[i]
-		// This is chord2, which is too large for the compiler to inline.
-		dx := slab(float64(b.Min[0])-centre.X, centre.X-float64(b.Max[0]))
-		dy := slab(float64(b.Min[1])-centre.Y, centre.Y-float64(b.Max[1]))
-		dz := slab(float64(b.Min[2])-centre.Z, centre.Z-float64(b.Max[2]))
-		bound := float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+	n.box.chord2(centre, &s.bounds)
+	for i, bound := range s.bounds {
 		if bound > limit {
 			continue
 		}
@@ -135,22 +132,6 @@ func (s *search) descend(n *node, centre sphere.Vec) pending {
 	return pending{nearest, n, best}
 }
 
-// chord2 is box.Chord2 without branches: of the distances to the two sides of a
-// slab at most one is positive.
-func chord2(b *sphere.Box, v sphere.Vec) float64 {
-	dx := slab(float64(b.Min[0])-v.X, v.X-float64(b.Max[0]))
-	dy := slab(float64(b.Min[1])-v.Y, v.Y-float64(b.Max[1]))
-	dz := slab(float64(b.Min[2])-v.Z, v.Z-float64(b.Max[2]))
-	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
-}
-
-// slab returns max(0, a, b) where at most one of a and b is positive, or both
-// are the same.
-func slab(a, b float64) float64 {
-	x, y := math.Float64bits(a), math.Float64bits(b)
-	return math.Float64frombits(x&^uint64(int64(x)>>63) | y&^uint64(int64(y)>>63))
-}
-
 // waiting returns the least bound among the given one and the stack's.
 func (s *search) waiting(bound float64) float64 {
 	for i := range s.stack {
@@ -163,21 +144,20 @@ func (s *search) waiting(bound float64) float64 {
 // does not last.
 func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
 	compared, ok := s.meter.Compared, true
-	if b := p.n.bucket[p.child]; b != nil {
+	if b := p.n.bucket(p.child); b != nil {
 		if !s.meter.Enter(0) {
 			return false
 		}
 		ok = b.Nearest(&bucket.Search{Top: &s.topk, Meter: &s.meter, Query: q, Items: s.items, Centre: centre})
 	} else {
-		run := p.n.leaf[p.child]
-		n := run.Len()
-		if n == 0 {
+		lo, hi := p.n.leaf(p.child)
+		if lo == hi {
 			return true
 		}
-		if !s.meter.Enter(n) {
+		if !s.meter.Enter(hi - lo) {
 			return false
 		}
-		s.topk.Scan(run, 0, n)
+		s.topk.Scan(p.n.run, lo, hi)
 	}
 	if s.trace != nil {
 		key, level := p.n.cell(p.child)

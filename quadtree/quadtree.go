@@ -19,8 +19,9 @@
 // a case of their own, and it is a few subtractions.
 //
 // A version is immutable. Apply copies the nodes on the way to what it changes
-// and shares the rest. Points lie in leaves as runs without pointers (index.Run),
-// so the garbage collector has a few nodes to look at, not the points.
+// and shares the rest. Points lie in runs without pointers (index.Run), one for all
+// leaves of a node, so the garbage collector has a few nodes to look at, not the
+// points.
 package quadtree
 
 import (
@@ -111,63 +112,89 @@ func (t *tree) Len() int { return t.top.size(0) }
 
 // node is an inner node with its four quadrants as children: 0 is south-west,
 // 1 north-west, 2 south-east, 3 north-east, the order of the Z-curve. A child is
-// a node, a leaf, a bucket or nothing. The boxes, which each visit reads, lie
-// together; pointers come first, so that the collector stops reading after them.
+// a node, a leaf, a bucket or nothing. The leaves of a node lie in one run, which
+// is one object for the collector, and for a search one place in memory. The
+// boxes come first, as every visit reads them; the whole is three cache lines.
 type node struct {
-	sub    [4]*node
-	leaf   [4]index.Run
-	bucket [4]*bucket.Bucket
-	box    [4]sphere.Box // tight; sphere.EmptyBox where there is nothing
+	box     boxes // tight; empty where there is nothing
+	sub     [4]*node
+	run     index.Run          // the points of the leaves, in order of the children
+	buckets *[4]*bucket.Bucket // nil where no child is a bucket
 
-	key   uint64 // the node's cell: the first 2*level bits of its points' ZKeys
-	owner uint64 // the batch that may edit this node in place
-	count int    // points below
-	level int8   // splits from the root; -1 for the parent of the root
-	mine  uint8  // bit i: the owner made leaf i as well
+	key   uint64    // the node's cell: the first 2*level bits of its points' ZKeys
+	owner uint64    // the batch that may edit this node in place
+	count uint32    // points below
+	at    [5]uint16 // leaf i has the points at[i] to at[i+1]-1 of run
+	level int8      // splits from the root; -1 for the parent of the root
+	mine  bool      // the owner made run as well
 }
 
 func newNode(key uint64, level int, owner uint64) *node {
-	n := &node{key: prefix(key, level), level: int8(level), owner: owner}
-	for i := range n.box {
-		n.box[i] = sphere.EmptyBox()
+	return &node{key: prefix(key, level), level: int8(level), owner: owner, box: emptyBoxes()}
+}
+
+// leaf returns where in the run the points of child i are, if it is a leaf.
+func (n *node) leaf(i int) (lo, hi int) { return int(n.at[i]), int(n.at[i+1]) }
+
+// bucket returns child i if it is a bucket, else nil.
+func (n *node) bucket(i int) *bucket.Bucket {
+	if n.buckets == nil {
+		return nil
 	}
-	return n
+	return n.buckets[i]
+}
+
+// setBucket makes child i a bucket, or no longer one.
+func (n *node) setBucket(i int, b *bucket.Bucket) {
+	var all [4]*bucket.Bucket
+	if n.buckets != nil {
+		all = *n.buckets
+	}
+	if all[i] == b {
+		return
+	}
+	all[i] = b
+	n.buckets = &all // a copy of the node may share the old array
+	if all == [4]*bucket.Bucket{} {
+		n.buckets = nil
+	}
+}
+
+// splice puts records in the place of the points lo to hi-1 of leaf i.
+func (n *node) splice(i, lo, hi int, recs ...index.Record) {
+	n.run, n.mine = n.run.Splice(lo, hi, recs), true
+	for j := i + 1; j < len(n.at); j++ {
+		n.at[j] += uint16(len(recs) - (hi - lo))
+	}
+}
+
+// fill makes child i, which is nothing, a leaf of the records.
+func (n *node) fill(i int, recs []index.Record) {
+	lo, _ := n.leaf(i)
+	n.splice(i, lo, lo, recs...)
+	n.box.set(i, index.BoxOf(recs))
 }
 
 // size returns the number of points in child i.
 func (n *node) size(i int) int {
-	switch {
-	case n.sub[i] != nil:
-		return n.sub[i].count
-	case n.bucket[i] != nil:
-		return n.bucket[i].Len()
+	if n.sub[i] != nil {
+		return int(n.sub[i].count)
 	}
-	return n.leaf[i].Len()
-}
-
-// bounds returns the box of all children.
-func (n *node) bounds() sphere.Box {
-	b := n.box[0]
-	for i := 1; i < 4; i++ {
-		b.Union(n.box[i])
+	if b := n.bucket(i); b != nil {
+		return b.Len()
 	}
-	return b
+	lo, hi := n.leaf(i)
+	return hi - lo
 }
 
 // clear makes child i nothing.
 func (n *node) clear(i int) {
-	n.sub[i], n.bucket[i], n.leaf[i] = nil, nil, nil
-	n.box[i] = sphere.EmptyBox()
-	n.mine &^= 1 << i
-}
-
-// take makes child i of n what child j of o is.
-func (n *node) take(i int, o *node, j int) {
-	n.sub[i], n.bucket[i], n.leaf[i], n.box[i] = o.sub[j], o.bucket[j], o.leaf[j], o.box[j]
-	n.mine &^= 1 << i
-	if o.owner == n.owner && o.mine>>j&1 != 0 {
-		n.mine |= 1 << i
+	if lo, hi := n.leaf(i); lo < hi {
+		n.splice(i, lo, hi)
 	}
+	n.sub[i] = nil
+	n.setBucket(i, nil)
+	n.box.set(i, sphere.EmptyBox())
 }
 
 // cell returns the key and the level of child i's cell. Because levels without

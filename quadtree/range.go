@@ -74,10 +74,11 @@ func (w *sweep) child(n *node, i int, rel index.Cover) bool {
 			}
 		}
 		return true
-	case n.bucket[i] != nil:
-		return w.bucket(n.bucket[i], key, level, rel)
+	case n.bucket(i) != nil:
+		return w.bucket(n.bucket(i), key, level, rel)
 	}
-	return w.leaf(n.leaf[i], key, level, rel)
+	lo, hi := n.leaf(i)
+	return w.leaf(n.run, lo, hi, key, level, rel)
 }
 
 // lastKey returns the greatest ZKey in a cell.
@@ -86,8 +87,8 @@ func lastKey(key uint64, level int) uint64 {
 }
 
 // leaf puts the points of a leaf that are in the answer in order.
-func (w *sweep) leaf(run index.Run, key uint64, level int, rel index.Cover) bool {
-	n := run.Len()
+func (w *sweep) leaf(run index.Run, lo, hi int, key uint64, level int, rel index.Cover) bool {
+	n := hi - lo
 	if !w.meter.Enter(n) {
 		return false
 	}
@@ -95,7 +96,7 @@ func (w *sweep) leaf(run index.Run, key uint64, level int, rel index.Cover) bool
 		w.note(index.StepLeaf, key, level, 0, n)
 	}
 	found := w.sorts[:0]
-	for i := range n {
+	for i := lo; i < hi; i++ {
 		ref := run.Ref(i)
 		lon, lat := w.items.Position(ref)
 		if rel == index.CoverAll || w.q.Contains(lon, lat) {

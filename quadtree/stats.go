@@ -19,7 +19,7 @@ func (t *tree) Stats() index.Stats {
 		},
 	}
 	t.describe(t.top, 0, &s)
-	s.Bytes += int64(unsafe.Sizeof(tree{})) + int64(unsafe.Sizeof(node{}))
+	s.Bytes += int64(unsafe.Sizeof(tree{})+unsafe.Sizeof(node{})) + 8*int64(cap(t.top.run))
 	return s
 }
 
@@ -32,16 +32,14 @@ func (t *tree) describe(n *node, i int, s *index.Stats) {
 	switch {
 	case n.sub[i] != nil:
 		s.Nodes++
-		s.Bytes += int64(unsafe.Sizeof(node{}))
+		s.Bytes += int64(unsafe.Sizeof(node{})) + 8*int64(cap(n.sub[i].run))
 		for q := range 4 {
 			t.describe(n.sub[i], q, s)
 		}
 		return
-	case n.bucket[i] != nil:
+	case n.bucket(i) != nil:
 		level = t.MaxDepth
-		s.Bytes += n.bucket[i].Bytes()
-	default:
-		s.Bytes += int64(cap(n.leaf[i])) * 8
+		s.Bytes += n.bucket(i).Bytes()
 	}
 	s.Cells++
 	s.Depths[level]++

@@ -1,0 +1,25 @@
+package index
+
+import (
+	"golang.org/x/sys/cpu"
+
+	"nearby/sphere"
+)
+
+// scanAVX is scanPortable of n points, 4 to 64, whose coordinates begin at x,
+// stride words apart.
+//
+//go:noescape
+func scanAVX(x *uint64, stride, n int, centre *sphere.Vec, limit float64, out *float64) (near uint64)
+
+var hasAVX = cpu.X86.HasAVX
+
+// scan is scanPortable, four points at a time where the processor can.
+func scan(r Run, lo, hi int, centre *sphere.Vec, limit float64, out *[scanPoints]float64) uint64 {
+	n := r.Len()
+	if !hasAVX || hi-lo < 4 {
+		return scanPortable(r, lo, hi, centre, limit, out)
+	}
+	_ = r[:n][lo:hi:n]
+	return scanAVX(&r[lo], n, hi-lo, centre, limit, &out[0])
+}

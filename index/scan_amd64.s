@@ -1,0 +1,52 @@
+#include "textflag.h"
+
+// func scanAVX(x *uint64, stride, n int, centre *sphere.Vec, limit float64, out *float64) (near uint64)
+//
+// Four points at a time; the last four overlap those before where n is no
+// multiple of four. The sums are made in the order in which the portable code
+// makes them, so that the bits are the same.
+TEXT ·scanAVX(SB), NOSPLIT, $0-56
+	MOVQ x+0(FP), SI
+	MOVQ stride+8(FP), DX
+	MOVQ n+16(FP), R8
+	MOVQ centre+24(FP), BX
+	MOVQ out+40(FP), DI
+	VBROADCASTSD limit+32(FP), Y3
+	VBROADCASTSD (BX), Y0
+	VBROADCASTSD 8(BX), Y1
+	VBROADCASTSD 16(BX), Y2
+	LEAQ (SI)(DX*8), R9  // y
+	LEAQ (R9)(DX*8), R10 // z
+	XORQ AX, AX          // near
+	XORQ CX, CX          // i
+	SUBQ $4, R8          // the last i
+
+loop:
+	VMOVUPD (SI)(CX*8), Y4
+	VMOVUPD (R9)(CX*8), Y5
+	VMOVUPD (R10)(CX*8), Y6
+	VSUBPD  Y0, Y4, Y4
+	VSUBPD  Y1, Y5, Y5
+	VSUBPD  Y2, Y6, Y6
+	VMULPD  Y4, Y4, Y4
+	VMULPD  Y5, Y5, Y5
+	VMULPD  Y6, Y6, Y6
+	VADDPD  Y5, Y4, Y4
+	VADDPD  Y6, Y4, Y4
+	VMOVUPD Y4, (DI)(CX*8)
+	VCMPPD  $2, Y3, Y4, Y5 // Y4 <= Y3
+	VMOVMSKPD Y5, R12
+	SHLQ CX, R12
+	ORQ  R12, AX
+	CMPQ CX, R8
+	JGE  done
+	ADDQ $4, CX
+	CMPQ CX, R8
+	JLE  loop
+	MOVQ R8, CX
+	JMP  loop
+
+done:
+	VZEROUPPER
+	MOVQ AX, near+48(FP)
+	RET

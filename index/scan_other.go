@@ -1,0 +1,9 @@
+//go:build !amd64
+
+package index
+
+import "nearby/sphere"
+
+func scan(r Run, lo, hi int, centre *sphere.Vec, limit float64, out *[scanPoints]float64) uint64 {
+	return scanPortable(r, lo, hi, centre, limit, out)
+}
