@@ -1,6 +1,10 @@
 package geohash
 
-import "fmt"
+import (
+	"fmt"
+
+	"nearby/index"
+)
 
 const (
 	// fewPoints is the number up to which points say nothing about those that
@@ -19,7 +23,7 @@ const (
 // goodCell places. The half that counts is that of the places and not of the
 // cells, as queries come where the points are. Points at one place count once:
 // no precision parts them.
-func chooseBits(entries []entry) (int, string) {
+func chooseBits(entries []index.Keyed) (int, string) {
 	if len(entries) <= fewPoints {
 		return defaultBits, fmt.Sprintf("%d bits, the default, as there were %d points to choose by", defaultBits, len(entries))
 	}
@@ -39,14 +43,14 @@ func chooseBits(entries []entry) (int, string) {
 
 // inGoodCells counts the different places and those in cells of n bits with at
 // most goodCell of them.
-func inGoodCells(entries []entry, n int) (good, places int) {
+func inGoodCells(entries []index.Keyed, n int) (good, places int) {
 	shift := 64 - n
 	inCell := 0
 	for i := range entries {
-		if i > 0 && entries[i].key == entries[i-1].key {
+		if i > 0 && entries[i].Key == entries[i-1].Key {
 			continue
 		}
-		if i > 0 && entries[i].key>>shift != entries[i-1].key>>shift {
+		if i > 0 && entries[i].Key>>shift != entries[i-1].Key>>shift {
 			if inCell <= goodCell {
 				good += inCell
 			}

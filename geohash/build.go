@@ -17,52 +17,20 @@ func New(opt Options) index.Builder {
 		if err := opt.Validate(); err != nil {
 			return nil, err
 		}
-		workers := runtime.GOMAXPROCS(0)
-		entries, err := encode(points, workers)
+		entries, err := index.KeyPoints(points)
 		if err != nil {
 			return nil, err
 		}
-		entries = sortEntries(entries, make([]entry, len(entries)), workers)
 		g := &grid{bits: opt.Bits, lineage: new(lineage)}
 		g.searches.New = func() any { return new(search) }
 		g.scans.New = func() any { return new(scan) }
 		if g.bits == 0 {
 			g.bits, g.reason = chooseBits(entries)
 		}
-		b := builder{bits: g.bits, points: points, items: items, spare: make(chan struct{}, workers-1)}
+		b := builder{bits: g.bits, points: points, items: items, spare: make(chan struct{}, runtime.GOMAXPROCS(0)-1)}
 		g.root = b.branch(entries, 0, 0)
 		return g, nil
 	}
-}
-
-// parallel calls f for parts of 0..n-1 on several goroutines.
-func parallel(n, workers int, f func(lo, hi int)) {
-	var wg sync.WaitGroup
-	step := max(4096, (n+workers-1)/workers)
-	for lo := 0; lo < n; lo += step {
-		wg.Go(func() { f(lo, min(lo+step, n)) })
-	}
-	wg.Wait()
-}
-
-// encode checks the points and makes their keys.
-func encode(points []index.Point, workers int) ([]entry, error) {
-	entries := make([]entry, len(points))
-	var mu sync.Mutex
-	var failed error
-	parallel(len(points), workers, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			p := &points[i]
-			if err := index.CheckPosition(p.Lon, p.Lat); err != nil {
-				mu.Lock()
-				failed = err
-				mu.Unlock()
-				return
-			}
-			entries[i] = entry{index.ZKey(p.Lon, p.Lat), uint32(i)}
-		}
-	})
-	return entries, failed
 }
 
 // builder makes the directory of sorted entries from the root down.
@@ -75,17 +43,17 @@ type builder struct {
 
 // branch makes the part of the directory whose prefix, level digits of key, all
 // entries share.
-func (b *builder) branch(entries []entry, key uint64, level int) branch {
+func (b *builder) branch(entries []index.Keyed, key uint64, level int) branch {
 	if cells := b.cells(entries); cells <= pageCells {
 		return b.page(entries, cells, key, level)
 	}
 	n := &node{level: level, key: key}
 	var cuts [1<<levelBits + 1]int
 	for lo := 0; lo < len(entries); {
-		d := digit(entries[lo].key, level)
+		d := digit(entries[lo].Key, level)
 		end := lastKey(withDigit(key, level, d), prefixBits(level+1))
-		size, _ := slices.BinarySearchFunc(entries[lo:], end, func(e entry, end uint64) int {
-			if e.key <= end {
+		size, _ := slices.BinarySearchFunc(entries[lo:], end, func(e index.Keyed, end uint64) int {
+			if e.Key <= end {
 				return -1
 			}
 			return 1
@@ -100,7 +68,7 @@ func (b *builder) branch(entries []entry, key uint64, level int) branch {
 	for i := range n.branches {
 		part := entries[cuts[i]:cuts[i+1]]
 		build := func() {
-			d := digit(part[0].key, level)
+			d := digit(part[0].Key, level)
 			n.branches[i] = b.branch(part, withDigit(key, level, d), level+1)
 		}
 		if len(part) < 4096 {
@@ -122,11 +90,11 @@ func (b *builder) branch(entries []entry, key uint64, level int) branch {
 }
 
 // cells counts the cells of the entries, up to one more than fit in a page.
-func (b *builder) cells(entries []entry) int {
+func (b *builder) cells(entries []index.Keyed) int {
 	shift := 64 - b.bits
 	cells := 0
 	for i := range entries {
-		if i == 0 || entries[i].key>>shift != entries[i-1].key>>shift {
+		if i == 0 || entries[i].Key>>shift != entries[i-1].Key>>shift {
 			if cells++; cells > pageCells {
 				break
 			}
@@ -135,14 +103,14 @@ func (b *builder) cells(entries []entry) int {
 	return cells
 }
 
-func (b *builder) page(entries []entry, cells int, key uint64, level int) branch {
+func (b *builder) page(entries []index.Keyed, cells int, key uint64, level int) branch {
 	p := &page{level: level, key: key, cells: make([]cell, 0, cells)}
 	shift := 64 - b.bits
 	small := 0
 	for lo, hi := 0, 0; lo < len(entries); lo = hi {
-		for hi = lo + 1; hi < len(entries) && entries[hi].key>>shift == entries[lo].key>>shift; hi++ {
+		for hi = lo + 1; hi < len(entries) && entries[hi].Key>>shift == entries[lo].Key>>shift; hi++ {
 		}
-		c := cell{key: cellKey(entries[lo].key, b.bits), n: uint32(hi - lo)}
+		c := cell{key: cellKey(entries[lo].Key, b.bits), n: uint32(hi - lo)}
 		if c.small() {
 			c.at = uint32(small)
 			small += hi - lo
@@ -170,25 +138,25 @@ func (b *builder) page(entries []entry, cells int, key uint64, level int) branch
 	return p.sum()
 }
 
-func (b *builder) record(e entry) index.Record {
-	p := &b.points[e.at]
+func (b *builder) record(e index.Keyed) index.Record {
+	p := &b.points[e.At]
 	return index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref}
 }
 
 // bucket makes a bucket of a big cell's points.
-func (b *builder) bucket(in []entry) *bucket.Bucket {
+func (b *builder) bucket(in []index.Keyed) *bucket.Bucket {
 	keys, recs := make([]uint64, len(in)), make([]index.Record, len(in))
 	for lo, hi := 0, 0; lo < len(in); lo = hi {
-		for hi = lo + 1; hi < len(in) && in[hi].key == in[lo].key; hi++ {
+		for hi = lo + 1; hi < len(in) && in[hi].Key == in[lo].Key; hi++ {
 		}
 		if hi > lo+1 {
-			slices.SortFunc(in[lo:hi], func(x, y entry) int {
-				return b.items.CompareIDs(b.points[x.at].Ref, b.points[y.at].Ref)
+			slices.SortFunc(in[lo:hi], func(x, y index.Keyed) int {
+				return b.items.CompareIDs(b.points[x.At].Ref, b.points[y.At].Ref)
 			})
 		}
 	}
 	for i, e := range in {
-		keys[i], recs[i] = e.key, b.record(e)
+		keys[i], recs[i] = e.Key, b.record(e)
 	}
 	return bucket.New(0, keys, recs)
 }

@@ -147,18 +147,18 @@ func (b *batch) split(n *node, i int, p place) {
 		recs = append(recs, n.run.Record(j))
 	}
 	recs = append(recs, p.rec)
-	keys := make([]keyed, len(recs))
+	keys := make([]index.Keyed, len(recs))
 	for j := range recs[:len(recs)-1] {
-		keys[j] = keyed{b.key(recs[j].Ref), uint32(j)}
+		keys[j] = index.Keyed{Key: b.key(recs[j].Ref), At: uint32(j)}
 	}
-	keys[len(recs)-1] = keyed{p.key, uint32(len(recs) - 1)}
+	keys[len(recs)-1] = index.Keyed{Key: p.key, At: uint32(len(recs) - 1)}
 	g := &grower{
 		lineage: b.lineage, items: b.items, owner: b.owner,
 		record: func(j uint32) index.Record { return recs[j] },
 		ref:    func(j uint32) index.Ref { return recs[j].Ref },
 	}
 	n.clear(i)
-	g.grow(n, i, sortKeys(keys, 1))
+	g.grow(n, i, index.SortKeyed(keys))
 }
 
 // key returns the ZKey of a point in the tree. What items say about a ref that

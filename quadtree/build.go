@@ -10,13 +10,6 @@ import (
 	"nearby/sphere"
 )
 
-// keyed is a point on its way into the tree: its ZKey and its number in the
-// source.
-type keyed struct {
-	key uint64
-	idx uint32
-}
-
 // grower makes subtrees of points in order of their ZKeys.
 type grower struct {
 	*lineage
@@ -33,29 +26,11 @@ type grower struct {
 const parallelFrom = 1 << 14
 
 func build(points []index.Point, items index.Items, line *lineage) (*tree, error) {
-	keys := make([]keyed, len(points))
-	workers := 1
-	if len(points) >= parallelFrom {
-		workers = runtime.GOMAXPROCS(0)
+	keys, err := index.KeyPoints(points)
+	if err != nil {
+		return nil, err
 	}
-	errs := make([]error, workers)
-	share(len(points), workers, func(w, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			p := &points[i]
-			if err := index.CheckPosition(p.Lon, p.Lat); err != nil {
-				errs[w] = err
-				return
-			}
-			keys[i] = keyed{index.ZKey(p.Lon, p.Lat), uint32(i)}
-		}
-	})
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	keys = sortKeys(keys, workers)
-
+	workers := runtime.GOMAXPROCS(0)
 	g := &grower{
 		lineage: line, items: items,
 		record: func(i uint32) index.Record {
@@ -75,22 +50,9 @@ func build(points []index.Point, items index.Items, line *lineage) (*tree, error
 	return &tree{lineage: line, top: top}, nil
 }
 
-// share calls f for consecutive parts of 0..n at once and waits for all.
-func share(n, workers int, f func(worker, lo, hi int)) {
-	if workers == 1 {
-		f(0, 0, n)
-		return
-	}
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() { f(w, n*w/workers, n*(w+1)/workers) })
-	}
-	wg.Wait()
-}
-
 // grow makes child i of n, which is nothing so far, out of points in order of
 // their keys.
-func (g *grower) grow(n *node, i int, keys []keyed) {
+func (g *grower) grow(n *node, i int, keys []index.Keyed) {
 	switch {
 	case len(keys) == 0:
 	case len(keys) <= g.MaxPointsPerNode:
@@ -119,8 +81,8 @@ func (n *node) put(i int, c child) {
 
 // child makes a node or a bucket of more points than fit in a leaf. This is the
 // one place that decides the shape of a tree.
-func (g *grower) child(keys []keyed) child {
-	first, last := keys[0].key, keys[len(keys)-1].key
+func (g *grower) child(keys []index.Keyed) child {
+	first, last := keys[0].Key, keys[len(keys)-1].Key
 	level := index.CommonBits(first, last) / 2
 	if level >= g.MaxDepth {
 		b := g.fillBucket(keys)
@@ -134,8 +96,8 @@ func (g *grower) child(keys []keyed) child {
 	for q, rest := 0, keys; q < 4; q++ {
 		end := len(rest)
 		if q < 3 {
-			end, _ = slices.BinarySearchFunc(rest, q+1, func(k keyed, next int) int {
-				return quadrant(k.key, n.level) - next
+			end, _ = slices.BinarySearchFunc(rest, q+1, func(k index.Keyed, next int) int {
+				return quadrant(k.Key, n.level) - next
 			})
 		}
 		part := rest[:end]
@@ -175,19 +137,19 @@ func (g *grower) begin() bool {
 }
 
 // records appends the points' records to dst.
-func (g *grower) records(dst []index.Record, keys []keyed) []index.Record {
+func (g *grower) records(dst []index.Record, keys []index.Keyed) []index.Record {
 	dst = slices.Grow(dst, len(keys))
 	for _, k := range keys {
-		dst = append(dst, g.record(k.idx))
+		dst = append(dst, g.record(k.At))
 	}
 	return dst
 }
 
 // fillBucket makes a bucket of points in order of their keys.
-func (g *grower) fillBucket(keys []keyed) *bucket.Bucket {
+func (g *grower) fillBucket(keys []index.Keyed) *bucket.Bucket {
 	for lo := 0; lo < len(keys); {
 		hi := lo + 1
-		for hi < len(keys) && keys[hi].key == keys[lo].key {
+		for hi < len(keys) && keys[hi].Key == keys[lo].Key {
 			hi++
 		}
 		g.sortByID(keys[lo:hi])
@@ -195,15 +157,15 @@ func (g *grower) fillBucket(keys []keyed) *bucket.Bucket {
 	}
 	zkeys := make([]uint64, len(keys))
 	for i, k := range keys {
-		zkeys[i] = k.key
+		zkeys[i] = k.Key
 	}
 	return bucket.New(g.owner, zkeys, g.records(nil, keys))
 }
 
 // sortByID orders points by the bytes of their ids, large sets in two halves at
 // once.
-func (g *grower) sortByID(keys []keyed) {
-	compare := func(a, b keyed) int { return g.items.CompareIDs(g.ref(a.idx), g.ref(b.idx)) }
+func (g *grower) sortByID(keys []index.Keyed) {
+	compare := func(a, b index.Keyed) int { return g.items.CompareIDs(g.ref(a.At), g.ref(b.At)) }
 	if len(keys) < parallelFrom || g.spare == nil || slices.IsSortedFunc(keys, compare) {
 		slices.SortFunc(keys, compare)
 		return
@@ -224,59 +186,4 @@ func (g *grower) sortByID(keys []keyed) {
 			keys[i], right = right[0], right[1:]
 		}
 	}
-}
-
-// sortKeys returns the keys in order, equal ones in the order they came. It uses
-// the memory of keys and as much again: a radix sort from the least digit up,
-// with a part of the keys for each worker. Digits that all keys share, most of
-// them when the points are those of one city, cost no pass.
-func sortKeys(keys []keyed, workers int) []keyed {
-	if len(keys) < parallelFrom {
-		slices.SortStableFunc(keys, func(a, b keyed) int {
-			if a.key < b.key {
-				return -1
-			}
-			if a.key > b.key {
-				return 1
-			}
-			return 0
-		})
-		return keys
-	}
-	const digitBits = 8
-	var any, all uint64 = 0, ^uint64(0)
-	for i := range keys {
-		any |= keys[i].key
-		all &= keys[i].key
-	}
-	to := make([]keyed, len(keys))
-	counts := make([][1 << digitBits]int, workers)
-	for shift := 0; shift < index.MaxBits; shift += digitBits {
-		if byte((any^all)>>shift) == 0 {
-			continue
-		}
-		share(len(keys), workers, func(w, lo, hi int) {
-			c := &counts[w]
-			*c = [1 << digitBits]int{}
-			for i := lo; i < hi; i++ {
-				c[byte(keys[i].key>>shift)]++
-			}
-		})
-		at := 0
-		for d := range counts[0] {
-			for w := range counts {
-				counts[w][d], at = at, at+counts[w][d]
-			}
-		}
-		share(len(keys), workers, func(w, lo, hi int) {
-			c := &counts[w]
-			for i := lo; i < hi; i++ {
-				d := byte(keys[i].key >> shift)
-				to[c[d]] = keys[i]
-				c[d]++
-			}
-		})
-		keys, to = to, keys
-	}
-	return keys
 }
