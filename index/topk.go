@@ -295,33 +295,43 @@ func partition(c []candidate, k int) {
 
 // settle puts the kept in the order of the answer, at most k of them, in t.hits.
 func (t *TopK) settle() {
-	t.hits = t.hits[:0]
-	for i := range t.kept {
-		c := &t.kept[i]
-		t.hits = append(t.hits, t.hit(t.runs[c.run], c))
-	}
-	if len(t.hits) > smallSort {
-		slices.SortFunc(t.hits, func(a, b hit) int {
-			if t.before(&a, &b) {
+	if t.k > smallK {
+		slices.SortFunc(t.kept, func(a, b candidate) int {
+			if a.chord2 < b.chord2 {
 				return -1
 			}
-			return 1
-		})
-	} else {
-		for i := 1; i < len(t.hits); i++ {
-			h := t.hits[i]
-			j := i
-			for ; j > 0 && t.before(&h, &t.hits[j-1]); j-- {
-				t.hits[j] = t.hits[j-1]
+			if a.chord2 > b.chord2 {
+				return 1
 			}
-			t.hits[j] = h
-		}
+			return 0
+		})
 	}
+	t.hits = t.hits[:0]
+	from := 0 // of the last run of hits that their chords do not tell apart
+	for i := range t.kept {
+		c := &t.kept[i]
+		if i > 0 && c.chord2 > widen(t.kept[i-1].chord2) {
+			t.order(t.hits[from:])
+			from = i
+		}
+		t.hits = append(t.hits, t.hit(t.runs[c.run], c))
+	}
+	t.order(t.hits[from:])
 	t.hits = t.hits[:min(len(t.hits), t.k)]
 }
 
-// smallSort is up to how many hits insertion sorts quickest.
-const smallSort = 24
+// order puts hits in the order of the answer.
+func (t *TopK) order(hits []hit) {
+	if len(hits) < 2 {
+		return
+	}
+	slices.SortFunc(hits, func(a, b hit) int {
+		if t.before(&a, &b) {
+			return -1
+		}
+		return 1
+	})
+}
 
 // Append appends the hits to dst in order and completes the proof. unentered
 // is a lower bound on the squared chords of all points not scanned (+Inf when
