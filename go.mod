@@ -2,6 +2,8 @@ module nearby
 
 go 1.26.0
 
+toolchain go1.26.9
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/cespare/xxhash/v2 v2.3.0
