@@ -15,7 +15,7 @@ const (
 	leastBits, mostBits = 2, 52 // what chooseBits answers
 
 	// goodCell is the number of places in a cell that a query is quickest with.
-	goodCell = 8
+	goodCell = 24
 )
 
 // chooseBits returns the precision for points with these sorted ZKeys, and the
