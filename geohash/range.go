@@ -16,7 +16,8 @@ type scan struct {
 	from   int // length of dst before
 	spent  int
 	points int
-	cut    bool // the budget ended it
+	cut    bool             // the budget ended it
+	at     index.RangeAfter // where, if so
 	sorted []keyed
 }
 
@@ -37,7 +38,7 @@ func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 		s.branch(&g.root, index.CoverPart)
 	}
 	dst = s.dst
-	proof := index.Proof{Exact: !s.cut, Entered: s.spent, Compared: s.points}
+	proof := index.Proof{Exact: !s.cut, Entered: s.spent, Compared: s.points, Reached: s.at}
 	*s = scan{sorted: s.sorted[:0]}
 	g.scans.Put(s)
 	return dst, proof, nil
@@ -46,10 +47,11 @@ func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 // full reports whether the answer has all that was asked for.
 func (s *scan) full() bool { return len(s.dst)-s.from >= s.query.Limit }
 
-// enter counts a part of the directory, unless the budget forbids it.
-func (s *scan) enter(points int) bool {
+// enter counts a part of the directory that begins at key, unless the budget
+// forbids it.
+func (s *scan) enter(key uint64, points int) bool {
 	if s.query.Budget > 0 && s.spent+s.points+1+points > s.query.Budget {
-		s.cut = true
+		s.cut, s.at = true, s.query.Reached(key)
 		return false
 	}
 	s.spent++
@@ -93,7 +95,7 @@ func (s *scan) branch(b *branch, c index.Cover) bool {
 	if c = s.cover(c, key, n); c == index.CoverNone {
 		return true
 	}
-	if !s.enter(0) {
+	if !s.enter(key, 0) {
 		return false
 	}
 	s.trace(index.StepNode, key, n, 0)
@@ -122,7 +124,7 @@ func (s *scan) cell(p *page, c *cell, in index.Cover) bool {
 	if !c.small() {
 		return s.bigCell(p.big[c.at], c, in)
 	}
-	if !s.enter(int(c.n)) {
+	if !s.enter(c.key, int(c.n)) {
 		return false
 	}
 	s.trace(index.StepCell, c.key, s.bits, int(c.n))
@@ -158,16 +160,17 @@ func (s *scan) before(key uint64, ref index.Ref) bool {
 
 // bigCell appends the points of a big cell, which are in order.
 func (s *scan) bigCell(b *bigCell, c *cell, in index.Cover) bool {
-	if !s.enter(0) {
+	if !s.enter(c.key, 0) {
 		return false
 	}
 	points := s.points
-	goOn := s.chunks(b, in)
+	goOn := s.chunks(b, c.key, in)
 	s.trace(index.StepCell, c.key, s.bits, s.points-points)
 	return goOn
 }
 
-func (s *scan) chunks(b *bigCell, in index.Cover) bool {
+func (s *scan) chunks(b *bigCell, key uint64, in index.Cover) bool {
+	var last *index.Ref // looked at
 	from, row := 0, 0
 	if s.query.After != nil {
 		from, row = b.seek(func(r *rows, i int) bool { return !s.before(r.keys[i], r.refs[i]) })
@@ -176,11 +179,15 @@ func (s *scan) chunks(b *bigCell, in index.Cover) bool {
 		r := b.chunks[from].rows
 		for ; row < len(r.refs); row++ {
 			if s.query.Budget > 0 && s.spent+s.points >= s.query.Budget {
-				s.cut = true
+				s.cut, s.at = true, s.query.Reached(key)
+				if last != nil {
+					s.at = index.RangeAfter{ZKey: index.ZKey(s.items.Position(*last)), ID: s.items.ID(*last)}
+				}
 				return false
 			}
 			s.points++
 			ref := r.refs[row]
+			last = &r.refs[row]
 			if in != index.CoverAll {
 				if lon, lat := s.items.Position(ref); !s.query.Contains(lon, lat) {
 					continue

@@ -33,12 +33,25 @@ func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 	done := w.child(t.top, 0, index.CoverPart)
 	// A full answer is the whole answer, whatever the budget.
 	s.proof.Exact = done || w.full()
+	if s.proof.Exact {
+		s.proof.Reached = index.RangeAfter{}
+	}
 	proof := s.proof
 	t.end(s)
 	return w.dst, proof, nil
 }
 
 func (w *sweep) full() bool { return len(w.dst) >= w.end }
+
+// pay takes the cost of what begins at key from the budget. It returns false,
+// and notes the place, if the budget does not last.
+func (w *sweep) pay(cost int, key uint64) bool {
+	if w.spend(cost) {
+		return true
+	}
+	w.proof.Reached = w.q.Reached(key)
+	return false
+}
 
 // child walks child i of n, whose parent's cell has the given relation to the
 // area. It returns false when the answer is full or the budget spent.
@@ -63,7 +76,7 @@ func (w *sweep) child(n *node, i int, rel index.Cover) bool {
 	}
 	switch {
 	case n.sub[i] != nil:
-		if !w.spend(1) {
+		if !w.pay(1, key) {
 			return false
 		}
 		w.proof.Entered++
@@ -89,7 +102,7 @@ func lastKey(key uint64, level int) uint64 {
 
 // leaf puts the points of a leaf that are in the answer in order.
 func (w *sweep) leaf(recs []record, key uint64, level int, rel index.Cover) bool {
-	if !w.spend(1 + len(recs)) {
+	if !w.pay(1+len(recs), key) {
 		return false
 	}
 	w.proof.Entered++
@@ -124,7 +137,7 @@ func (w *sweep) leaf(recs []record, key uint64, level int, rel index.Cover) bool
 
 // bucket takes the points of a bucket, which is in order, from the cursor on.
 func (w *sweep) bucket(b *bucket, key uint64, level int, rel index.Cover) bool {
-	if !w.spend(1) {
+	if !w.pay(1, key) {
 		return false
 	}
 	w.proof.Entered++
@@ -137,6 +150,7 @@ func (w *sweep) bucket(b *bucket, key uint64, level int, rel index.Cover) bool {
 }
 
 func (w *sweep) chunks(b *bucket, rel index.Cover) bool {
+	var last *index.Ref // looked at
 	first := sort.Search(len(b.chunks), func(i int) bool {
 		c := b.chunks[i]
 		return w.follows(c.keys[len(c.keys)-1], c.recs[len(c.recs)-1].ref)
@@ -144,11 +158,15 @@ func (w *sweep) chunks(b *bucket, rel index.Cover) bool {
 	for _, c := range b.chunks[first:] {
 		from := sort.Search(len(c.recs), func(i int) bool { return w.follows(c.keys[i], c.recs[i].ref) })
 		for i := from; i < len(c.recs); i++ {
-			if !w.spend(1) {
+			if !w.pay(1, b.key) {
+				if last != nil {
+					w.proof.Reached = index.RangeAfter{ZKey: index.ZKey(w.items.Position(*last)), ID: w.items.ID(*last)}
+				}
 				return false
 			}
 			w.proof.Compared++
 			ref := c.recs[i].ref
+			last = &c.recs[i].ref
 			if rel != index.CoverAll && !w.q.Contains(w.items.Position(ref)) {
 				continue
 			}
