@@ -82,6 +82,21 @@ func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shap
 	buf.b = append(b, '}')
 }
 
+// add writes the i-th feature of an answer. It takes the feature back and returns
+// false if that makes the answer larger than most bytes, unless it is the first.
+func (buf *buffer) add(i int, it *collection.Item, distance float64, sh *shape, most int64) bool {
+	end := len(buf.b)
+	if i > 0 {
+		buf.b = append(buf.b, ',')
+	}
+	buf.appendFeature(it, distance, sh)
+	if i > 0 && int64(len(buf.b)) > most {
+		buf.b = buf.b[:end]
+		return false
+	}
+	return true
+}
+
 func appendProperties(b, properties []byte, sh *shape, distance float64) []byte {
 	withDistance := sh.distanceProperty != "" && distance >= 0
 	switch {

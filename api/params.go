@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -154,24 +155,18 @@ func (q *query) centre() (lon, lat float64, err error) {
 			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees", "")
 		}
 	}
-	rawLat, rawLon := q.values.Get("lat"), q.values.Get("lon")
-	y, okLat := item.ParseNumber(rawLat)
-	x, okLon := item.ParseNumber(rawLon)
-	switch {
-	case !okLat:
-		return 0, 0, badParameter("lat", rawLat, "must be a decimal number from -90 to 90", "")
-	case !okLon:
-		return 0, 0, badParameter("lon", rawLon, "must be a decimal number from -180 to 180", "")
-	case y < -90 || y > 90:
-		hint := ""
-		if y >= -180 && y <= 180 && x >= -90 && x <= 90 {
-			hint = item.SwappedHint
-		}
-		return 0, 0, badParameter("lat", rawLat, "must be a decimal number from -90 to 90", hint)
-	case x < -180 || x > 180:
-		return 0, 0, badParameter("lon", rawLon, "must be a decimal number from -180 to 180", "")
+	var valid bool
+	if lat, valid = item.ParseNumber(q.values.Get("lat")); !valid {
+		return 0, 0, badParameter("lat", q.values.Get("lat"), "must be a decimal number from -90 to 90", "")
 	}
-	return x, y, nil
+	if lon, valid = item.ParseNumber(q.values.Get("lon")); !valid {
+		return 0, 0, badParameter("lon", q.values.Get("lon"), "must be a decimal number from -180 to 180", "")
+	}
+	var f *item.FieldError
+	if errors.As(item.CheckPosition(lon, lat), &f) {
+		return 0, 0, badParameter(f.Field, q.values.Get(f.Field), f.Reason, f.Hint)
+	}
+	return lon, lat, nil
 }
 
 func (q *query) boolean(name string) (bool, error) {
@@ -194,6 +189,9 @@ func (q *query) text(name string, most int) (string, error) {
 	return q.values.Get(name), nil
 }
 
+// maxNames is how many properties a request may name.
+const maxNames = 256
+
 // names reads a list of property names; nil means all.
 func (q *query) names() ([]string, error) {
 	v, ok := q.values["properties"]
@@ -204,8 +202,8 @@ func (q *query) names() ([]string, error) {
 		return []string{}, nil
 	}
 	names := strings.Split(v[0], ",")
-	if len(names) > 256 {
-		return nil, badParameter("properties", v[0], "must name at most 256 properties", "")
+	if len(names) > maxNames {
+		return nil, badParameter("properties", v[0], fmt.Sprintf("must name at most %d properties", maxNames), "")
 	}
 	return names, nil
 }
