@@ -61,7 +61,7 @@ func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesFormat, nil); err != nil {
 		return err
 	}
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	if strings.Contains(r.Header.Get("Accept"), "yaml") {
 		return write(w, "application/yaml", http.StatusOK, nearby.OpenAPI)
 	}
@@ -82,7 +82,15 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request) error {
 		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
 	default:
 	}
-	if !s.opt.Catalog.Ready() {
+	complete := s.opt.Catalog.Ready()
+	if complete && s.opt.Complete != nil {
+		select {
+		case <-s.opt.Complete:
+		default:
+			complete = false
+		}
+	}
+	if !complete {
 		return newProblem(http.StatusServiceUnavailable, "the collections are still being loaded")
 	}
 	return writeJSON(w, http.StatusOK, health{"ok"})

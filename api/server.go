@@ -31,6 +31,11 @@ type Options struct {
 	// empty: the scheme and host of the request.
 	PublicURL string
 	Limits    Limits
+	// CORSOrigins are the origins whose pages may use the interface from a
+	// browser, or "*"; empty: none.
+	CORSOrigins []string
+	// Complete, when not nil, makes /readyz answer 503 until it is closed.
+	Complete <-chan struct{}
 	// Draining, when not nil, makes /readyz answer 503 once it is closed.
 	Draining <-chan struct{}
 }
@@ -73,7 +78,11 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(gz(s.admit(s.options(s.router))))
+	cross, err := crossOrigin(opt.CORSOrigins)
+	if err != nil {
+		return nil, err
+	}
+	s.Handler = s.observe(cross(gz(s.admit(s.options(s.router)))))
 	return s, nil
 }
 
@@ -235,7 +244,7 @@ func (s *Server) options(next http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			if allow := s.allowed(r); allow != "" {
 				w.Header().Set("Allow", allow)
-				w.WriteHeader(http.StatusNoContent)
+				w.WriteHeader(http.StatusOK)
 				return
 			}
 		}

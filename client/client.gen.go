@@ -1370,7 +1370,7 @@ type ClientInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReady Whether everything is loaded
+	// GetReady Whether everything is there that the server was started with
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1805,7 +1805,7 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 	return c.Client.Do(req)
 }
 
-// GetReady Whether everything is loaded
+// GetReady Whether everything is there that the server was started with
 //
 // Corresponds with GET /readyz (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3248,7 +3248,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
 
-	// GetReadyWithResponse Whether everything is loaded
+	// GetReadyWithResponse Whether everything is there that the server was started with
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4673,7 +4673,7 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 	return ParseGetHealthResponse(rsp)
 }
 
-// GetReadyWithResponse Whether everything is loaded
+// GetReadyWithResponse Whether everything is there that the server was started with
 //
 // Returns a wrapper object for the known response body format(s).
 //
