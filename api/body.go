@@ -55,6 +55,17 @@ func mediaType(r *http.Request, takes ...string) (string, error) {
 	return t, nil
 }
 
+// featureType is mediaType of a body with positions, which must be in the one
+// coordinate reference system that is known here.
+func featureType(r *http.Request, takes ...string) (string, error) {
+	switch crs := r.Header.Get("Content-Crs"); strings.Trim(crs, "<>") {
+	case "", crs84, crs84h:
+		return mediaType(r, takes...)
+	default:
+		return "", badParameter("Content-Crs", crs, "must be <"+crs84+">", "")
+	}
+}
+
 // readAll reads a whole body of bounded size.
 func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	b, err := s.body(w, r, limit)

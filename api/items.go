@@ -38,6 +38,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if sh.names, err = q.names(); err != nil {
 		return err
 	}
+	if err := q.datetime(); err != nil {
+		return err
+	}
 	bound, boxed, err := q.bbox()
 	if err != nil {
 		return err
@@ -274,7 +277,7 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := mediaType(r, geoJSON, appJSON); err != nil {
+	if _, err := featureType(r, geoJSON, appJSON); err != nil {
 		return err
 	}
 	data, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
@@ -344,7 +347,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := mediaType(r, "application/merge-patch+json", appJSON); err != nil {
+	if _, err := featureType(r, mergePatchJSON, appJSON); err != nil {
 		return err
 	}
 	patch, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)

@@ -5,13 +5,12 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-
-	"nearby"
 )
 
 const (
-	appJSON     = "application/json"
-	openAPIJSON = "application/vnd.oai.openapi+json;version=3.0"
+	appJSON        = "application/json"
+	mergePatchJSON = "application/merge-patch+json"
+	openAPIJSON    = "application/vnd.oai.openapi+json;version=3.0"
 )
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
@@ -63,7 +62,7 @@ func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Add("Vary", "Accept")
 	if strings.Contains(r.Header.Get("Accept"), "yaml") {
-		return write(w, "application/yaml", http.StatusOK, nearby.OpenAPI)
+		return write(w, "application/yaml", http.StatusOK, s.apiYAML)
 	}
 	return write(w, openAPIJSON, http.StatusOK, s.apiJSON)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/paulmach/orb"
 
@@ -206,6 +207,37 @@ func (q *query) names() ([]string, error) {
 		return nil, badParameter("properties", v[0], fmt.Sprintf("must name at most %d properties", maxNames), "")
 	}
 	return names, nil
+}
+
+// datetime checks a point in time or an interval, as the standard writes them.
+// Items have no time of their own, so all match whatever it says.
+func (q *query) datetime() error {
+	v, ok := q.values["datetime"]
+	if !ok {
+		return nil
+	}
+	from, to, interval := strings.Cut(v[0], "/")
+	begin, okBegin := instant(from, interval)
+	end, okEnd := begin, true
+	if interval {
+		end, okEnd = instant(to, true)
+	}
+	switch {
+	case !okBegin || !okEnd || begin.IsZero() && end.IsZero():
+		return badParameter("datetime", v[0], "must be a time such as 2018-02-12T23:20:50Z, or two with / between, of which one may be .. or empty", "")
+	case !begin.IsZero() && !end.IsZero() && end.Before(begin):
+		return badParameter("datetime", v[0], "must not end before it begins", "")
+	}
+	return nil
+}
+
+// instant reads a date-time of RFC 3339, or an open end as the zero time.
+func instant(s string, mayBeOpen bool) (time.Time, bool) {
+	if mayBeOpen && (s == "" || s == "..") {
+		return time.Time{}, true
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
+	return t, err == nil && !t.IsZero()
 }
 
 // bbox reads west, south, east, north.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Server struct {
 	router  *chi.Mux
 	slots   chan struct{}
 	buffers sync.Pool
+	apiYAML []byte // the document
 	apiJSON []byte
 	http.Handler
 }
@@ -65,12 +67,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s := &Server{opt: opt, slots: make(chan struct{}, opt.Limits.MaxConcurrent)}
 	s.buffers.New = func() any { return new(buffer) }
-	var doc map[string]any
-	if err := yaml.Unmarshal(nearby.OpenAPI, &doc); err != nil {
-		return nil, fmt.Errorf("openapi.yaml: %w", err)
-	}
-	var err error
-	if s.apiJSON, err = json.Marshal(doc, json.Deterministic(true)); err != nil {
+	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	s.router = s.routes()
@@ -84,6 +81,24 @@ func New(opt Options) (*Server, error) {
 	}
 	s.Handler = s.observe(cross(gz(s.admit(s.options(s.router)))))
 	return s, nil
+}
+
+// readDocument prepares the document to be served. Its servers are paths, which
+// hold for a server at the root of its host, and else begin with the public URL.
+func (s *Server) readDocument() (err error) {
+	s.apiYAML = nearby.OpenAPI
+	if s.opt.PublicURL != "" {
+		public := strings.NewReplacer(
+			"- url: /v1\n", "- url: "+strconv.Quote(s.opt.PublicURL+"/v1")+"\n",
+			"servers: [{url: /}]", "servers: [{url: "+strconv.Quote(s.opt.PublicURL)+"}]")
+		s.apiYAML = []byte(public.Replace(string(nearby.OpenAPI)))
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal(s.apiYAML, &doc); err != nil {
+		return err
+	}
+	s.apiJSON, err = json.Marshal(doc, json.Deterministic(true))
+	return err
 }
 
 // routes is every operation of openapi.yaml.

@@ -719,6 +719,9 @@ type Bbox = []float64
 // CollectionId defines model for collectionId.
 type CollectionId = string
 
+// ContentCrs defines model for contentCrs.
+type ContentCrs = string
+
 // Cursor defines model for cursor.
 type Cursor = string
 
@@ -828,7 +831,9 @@ type ListItemsParams struct {
 	// Properties Names of the properties to return, separated by commas; all if left out, none if empty.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
-	// Datetime Accepted as the standard demands. Items have no time of their own, so all match.
+	// Datetime A time such as 2018-02-12T23:20:50Z, or two with / between, of which one may
+	// be .. or empty. Accepted as the standard demands: items have no time of their
+	// own, so all match.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
 	// F The format; JSON is the only one.
@@ -851,6 +856,9 @@ type PostItemsApplicationGeoPlusJSONBody struct {
 type PostItemsParams struct {
 	// OnError What a bad row does to a load. `abort` ends it there with 422; rows before it stay loaded.
 	OnError *PostItemsParamsOnError `form:"onError,omitempty" json:"onError,omitempty"`
+
+	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 }
 
 // PostItemsParamsOnError defines parameters for PostItems.
@@ -881,6 +889,9 @@ type PatchItemApplicationMergePatchPlusJSONBody = map[string]interface{}
 type PatchItemParams struct {
 	// IfMatch Do it only if the item is in this version (its ETag), or exists (`*`).
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 }
 
 // PutItemParams defines parameters for PutItem.
@@ -890,6 +901,9 @@ type PutItemParams struct {
 
 	// IfNoneMatch Do it only if the item is not in this version, or does not exist (`*`).
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 }
 
 // GetNearbyParams defines parameters for GetNearby.
@@ -2375,6 +2389,21 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.ContentCrs != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Content-Crs", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -2581,6 +2610,17 @@ func NewPatchItemRequestWithBody(server string, collectionId CollectionId, itemI
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.ContentCrs != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Content-Crs", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2670,6 +2710,17 @@ func NewPutItemRequestWithBody(server string, collectionId CollectionId, itemId 
 			}
 
 			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+		if params.ContentCrs != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Content-Crs", headerParam2)
 		}
 
 	}
