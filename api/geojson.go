@@ -102,7 +102,7 @@ func appendProperties(b, properties []byte, sh *shape, distance float64) []byte 
 	switch {
 	case len(properties) == 0:
 		b = append(b, '{', '}')
-	case sh.names == nil && (!withDistance || !bytes.Contains(properties, []byte(sh.distanceProperty))):
+	case sh.names == nil && (!withDistance || !mayHave(properties, sh.distanceProperty)):
 		b = append(b, properties...)
 	default:
 		b = appendSelected(b, properties, func(name string) bool {
@@ -120,6 +120,12 @@ func appendProperties(b, properties []byte, sh *shape, distance float64) []byte 
 		b = append(b, '}')
 	}
 	return b
+}
+
+// mayHave is false if an object has no member of this name. Escapes could spell it
+// in other ways.
+func mayHave(object []byte, name string) bool {
+	return bytes.Contains(object, []byte(name)) || bytes.IndexByte(object, '\\') >= 0
 }
 
 // appendSelected copies the members of an object for which keep is true.

@@ -199,7 +199,8 @@ func newRequestID() string {
 }
 
 // admit refuses what is more than can be served at once, and bounds the time of
-// a request. Health is exempt; loads keep their own time.
+// a request. Health is exempt; loads keep their own time, and reads are bounded by
+// what they may compare.
 func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1") {
@@ -213,17 +214,14 @@ func (s *Server) admit(next http.Handler) http.Handler {
 			s.fail(w, r, newProblem(http.StatusServiceUnavailable, "too many requests at once"))
 			return
 		}
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			next.ServeHTTP(w, r) // a query is bounded by what it may compare
-			return
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead
+		load := r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/items")
+		if !read && !load {
+			ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
+			defer cancel()
+			r = r.WithContext(ctx)
 		}
-		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/items") {
-			next.ServeHTTP(w, r)
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
-		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r)
 	})
 }
 
