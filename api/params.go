@@ -103,7 +103,7 @@ func (s *Server) parse(r *http.Request, allowed, queryables []string) (*query, e
 			if len(queryables) > 0 {
 				reason += ", and the queryable properties " + strings.Join(queryables, ", ")
 			}
-			return nil, badParameter(name, values[0], reason, "")
+			return nil, badParameter(item.Shorten(name), values[0], reason, "")
 		}
 	}
 	return q, nil

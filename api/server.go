@@ -22,6 +22,7 @@ import (
 
 	"nearby"
 	"nearby/collection"
+	"nearby/item"
 )
 
 // Options of a server.
@@ -106,7 +107,7 @@ func (s *Server) routes() *chi.Mux {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path))
+		s.fail(w, r, newProblem(http.StatusNotFound, "there is nothing at "+item.Shorten(r.URL.Path)))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", s.allowed(r))
