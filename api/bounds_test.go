@@ -89,12 +89,12 @@ func (h *house) walk(path string) (ids []string, last features) {
 // TestPagesWithinBounds: however little a request may compare or answer, the
 // pages of a list and of a box put together are all there is, in order.
 func TestPagesWithinBounds(t *testing.T) {
-	spots := crowd(600)
+	spots := crowd(250)
 	h := start(t, api.Options{})
 	bounded := map[string]*house{
 		"compared 1":   h.beside(api.Limits{MaxCompared: 1}),
 		"compared 40":  h.beside(api.Limits{MaxCompared: 40}),
-		"compared 599": h.beside(api.Limits{MaxCompared: 599}),
+		"compared 249": h.beside(api.Limits{MaxCompared: 249}),
 		"bytes 1":      h.beside(api.Limits{MaxAnswerBytes: 1}),
 		"bytes 900":    h.beside(api.Limits{MaxAnswerBytes: 900}),
 		"both":         h.beside(api.Limits{MaxCompared: 10, MaxAnswerBytes: 400}),
@@ -139,7 +139,7 @@ func TestPagesWithinBounds(t *testing.T) {
 // TestNearbyPagesOutward: a radius alone, in pages, is all within it, once and in
 // order, whatever ends the pages.
 func TestNearbyPagesOutward(t *testing.T) {
-	spots := crowd(600)
+	spots := crowd(400)
 	h := start(t, api.Options{})
 	small := h.beside(api.Limits{MaxK: 7})
 	short := h.beside(api.Limits{MaxAnswerBytes: 1000})
