@@ -163,8 +163,9 @@ func (q *query) centre() (lon, lat float64, err error) {
 	if lon, valid = item.ParseNumber(q.values.Get("lon")); !valid {
 		return 0, 0, badParameter("lon", q.values.Get("lon"), "must be a decimal number from -180 to 180", "")
 	}
-	var f *item.FieldError
-	if errors.As(item.CheckPosition(lon, lat), &f) {
+	if err := item.CheckPosition(lon, lat); err != nil {
+		var f *item.FieldError
+		errors.As(err, &f)
 		return 0, 0, badParameter(f.Field, q.values.Get(f.Field), f.Reason, f.Hint)
 	}
 	return lon, lat, nil
