@@ -7,7 +7,7 @@ GOLANGCI := $(TOOLS)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 REDOCLY_VERSION := 2.77.0
 
-.PHONY: run build test cover lint vet fuzz bench docker generate clean help
+.PHONY: run build test provision test-qgis cover lint vet fuzz bench docker generate clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,13 @@ build: ## build ./nearby, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o nearby ./cmd/nearby
 
 test: ## all tests with the race detector, in random order
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -coverprofile=cover.out ./...
+	NEARBY_TEST_CLIENTS=$$(.ci/provision) CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -coverprofile=cover.out ./...
+
+provision: ## install the GIS clients that tests drive, if they are missing and we may
+	@.ci/provision >/dev/null
+
+test-qgis: ## the test with QGIS, which is large: apt-get install python3-qgis qgis-providers
+	NEARBY_TEST_QGIS=1 go test -count=1 -run TestQGIS -v ./cmd/nearby
 
 cover: test ## coverage by package
 	go tool cover -func=cover.out | tail -1

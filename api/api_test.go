@@ -239,7 +239,7 @@ func TestBadRequests(t *testing.T) {
 		c + "/nearby":  "GET, HEAD, POST, OPTIONS",
 		"/v1/":         "GET, HEAD, OPTIONS",
 	} {
-		if a := s.do("OPTIONS", path, "", "").want(t, 204); a.header.Get("Allow") != allow {
+		if a := s.do("OPTIONS", path, "", "").want(t, 200); a.header.Get("Allow") != allow {
 			t.Errorf("%s allows %q, want %q", path, a.header.Get("Allow"), allow)
 		}
 		want := 200
@@ -348,4 +348,24 @@ func TestGzip(t *testing.T) {
 	if res.Header.Get("Content-Encoding") != "gzip" {
 		t.Errorf("encoding %q", res.Header.Get("Content-Encoding"))
 	}
+}
+
+// The distance is written into the properties once, whatever is there already and
+// however its name is spelt there.
+func TestDistanceProperty(t *testing.T) {
+	s := start(t, api.Options{})
+	s.do("PUT", "/v1/collections/c", "application/json", `{}`).want(t, 201)
+	for i, properties := range []string{`{}`, `{"metres":"old","b":1}`, `{"b":1,"m\u0065tres":"old"}`, `{"b":{"metres":2}}`} {
+		s.do("PUT", fmt.Sprintf("/v1/collections/c/items/%d", i), geoJSON, feature(fmt.Sprint(i), 0, float64(i), properties)).want(t, 201)
+	}
+	a := s.do("GET", "/v1/collections/c/nearby?lat=0&lon=0&distance_property=metres", "", "").want(t, 200)
+	for i, f := range decode[features](t, a).Features {
+		if f.Properties["metres"] != f.Distance {
+			t.Errorf("item %d has %v, want %v", i, f.Properties, f.Distance)
+		}
+	}
+	if bytes.Contains(a.body, []byte("old")) || bytes.Contains(a.body, []byte(`\u0065`)) {
+		t.Errorf("a second distance in %s", a.body)
+	}
+	s.do("GET", "/v1/collections/c/nearby?lat=0&lon=0&distance_property=%22%5C%0A", "", "").want(t, 200)
 }

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -54,6 +55,17 @@ func mediaType(r *http.Request, takes ...string) (string, error) {
 	return t, nil
 }
 
+// featureType is mediaType of a body with positions, which must be in the one
+// coordinate reference system that is known here.
+func featureType(r *http.Request, takes ...string) (string, error) {
+	switch crs := r.Header.Get("Content-Crs"); strings.Trim(crs, "<>") {
+	case "", crs84, crs84h:
+		return mediaType(r, takes...)
+	default:
+		return "", badParameter("Content-Crs", crs, "must be <"+crs84+">", "")
+	}
+}
+
 // readAll reads a whole body of bounded size.
 func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	b, err := s.body(w, r, limit)
@@ -96,7 +108,7 @@ func decodeJSON(data []byte, v any) error {
 	}
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
-		field := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+		field := memberPath(semantic.JSONPointer)
 		reason := "has the wrong type"
 		if errors.Is(err, json.ErrUnknownName) {
 			reason = "is not a known member"
@@ -111,6 +123,22 @@ func decodeJSON(data []byte, v any) error {
 		return newProblem(http.StatusBadRequest, fmt.Sprintf("the body is not valid JSON: %v at byte %d", syntactic.Err, syntactic.ByteOffset))
 	}
 	return newProblem(http.StatusBadRequest, "the body is not valid JSON")
+}
+
+// memberPath writes a JSON pointer as queries[3].lat.
+func memberPath(p jsontext.Pointer) string {
+	var b strings.Builder
+	for token := range p.Tokens() {
+		switch _, err := strconv.ParseUint(token, 10, 32); {
+		case b.Len() == 0:
+			b.WriteString(token)
+		case err == nil:
+			b.WriteString("[" + token + "]")
+		default:
+			b.WriteString("." + token)
+		}
+	}
+	return item.Shorten(b.String())
 }
 
 func jsonType(kind string) string {

@@ -55,7 +55,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, err := mediaType(r, geoJSON, "text/csv", "application/x-ndjson", "application/geo+json-seq")
+	t, err := featureType(r, geoJSON, "text/csv", "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err
 	}

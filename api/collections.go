@@ -9,7 +9,11 @@ import (
 	"nearby/collection"
 )
 
-const crs84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+// WGS 84, longitude first; crs84h is the same with heights.
+const (
+	crs84  = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+	crs84h = "http://www.opengis.net/def/crs/OGC/0/CRS84h"
+)
 
 // collectionOut is how a collection is shown.
 type collectionOut struct {
@@ -191,7 +195,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in definitionIn
-	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON, "application/merge-patch+json"); err != nil {
+	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON, mergePatchJSON); err != nil {
 		return err
 	}
 	def := c.Snapshot().Definition()

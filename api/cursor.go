@@ -11,8 +11,8 @@ import (
 )
 
 // A cursor says where a page ended: a kind, a number (the distance's bits, or
-// the Z-order key), the last id, and a checksum, so that a cursor of another
-// request or a typing error is noticed.
+// the Z-order key), the last id or none, and a checksum, so that a cursor of
+// another request or a typing error is noticed.
 const (
 	cursorNearby = 'n'
 	cursorList   = 'l'
@@ -34,7 +34,7 @@ func (q *query) cursor(kind byte) (n uint64, id string, ok bool, err error) {
 	}
 	bad := badParameter("cursor", values[0], "is not one that an answer to this request gave", "")
 	b, derr := base64.RawURLEncoding.DecodeString(values[0])
-	if derr != nil || len(b) < 14 || len(b) > 13+item.MaxIDBytes || b[0] != kind {
+	if derr != nil || len(b) < 13 || len(b) > 13+item.MaxIDBytes || b[0] != kind {
 		return 0, "", true, bad
 	}
 	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])

@@ -33,5 +33,8 @@ func Parameters() []ParameterRow {
 	return rows
 }
 
+// NearbyCursor goes on after a distance.
+func NearbyCursor(distance float64, id string) string { return nearbyCursor(distance, id) }
+
 // MergePatch is what a PATCH does to a feature.
 func MergePatch(target, patch []byte) ([]byte, error) { return mergePatch(target, patch) }

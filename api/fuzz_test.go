@@ -54,6 +54,8 @@ func FuzzBodies(f *testing.F) {
 	} {
 		f.Add(uint8(i), body)
 	}
+	f.Add(uint8(8), `{"queries":[{"lat":1,"lon":2,"filter":{"category":["sea",1,true]}}],"properties":["name"]}`)
+	f.Add(uint8(8), `{"queries":[{"lat":1,"lon":2,"filter":{"category":[[]],"x":{}}}]}`)
 	h := start(f, api.Options{})
 	h.load("c", places)
 	requests := [][3]string{

@@ -82,12 +82,27 @@ func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shap
 	buf.b = append(b, '}')
 }
 
+// add writes the i-th feature of an answer. It takes the feature back and returns
+// false if that makes the answer larger than most bytes, unless it is the first.
+func (buf *buffer) add(i int, it *collection.Item, distance float64, sh *shape, most int64) bool {
+	end := len(buf.b)
+	if i > 0 {
+		buf.b = append(buf.b, ',')
+	}
+	buf.appendFeature(it, distance, sh)
+	if i > 0 && int64(len(buf.b)) > most {
+		buf.b = buf.b[:end]
+		return false
+	}
+	return true
+}
+
 func appendProperties(b, properties []byte, sh *shape, distance float64) []byte {
 	withDistance := sh.distanceProperty != "" && distance >= 0
 	switch {
 	case len(properties) == 0:
 		b = append(b, '{', '}')
-	case sh.names == nil && (!withDistance || !bytes.Contains(properties, []byte(sh.distanceProperty))):
+	case sh.names == nil && (!withDistance || !mayHave(properties, sh.distanceProperty)):
 		b = append(b, properties...)
 	default:
 		b = appendSelected(b, properties, func(name string) bool {
@@ -105,6 +120,12 @@ func appendProperties(b, properties []byte, sh *shape, distance float64) []byte 
 		b = append(b, '}')
 	}
 	return b
+}
+
+// mayHave is false if an object has no member of this name. Escapes could spell it
+// in other ways.
+func mayHave(object []byte, name string) bool {
+	return bytes.Contains(object, []byte(name)) || bytes.IndexByte(object, '\\') >= 0
 }
 
 // appendSelected copies the members of an object for which keep is true.

@@ -268,6 +268,7 @@ type features struct {
 	Proof          struct {
 		Exact  bool
 		Radius float64
+		Reason string
 	}
 	Trace []any
 	Links []struct{ Rel, Href, Type string }

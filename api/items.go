@@ -9,99 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"nearby/collection"
-	"nearby/index"
 	"nearby/ingest"
 	"nearby/item"
 )
-
-func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
-	c, err := s.collection(r)
-	if err != nil {
-		return err
-	}
-	snap := c.Snapshot()
-	q, err := s.parse(r, takesItems, snap.Definition().Queryables)
-	if err != nil {
-		return err
-	}
-	limit, err := q.integer("limit", DefaultLimit, s.opt.Limits.MaxLimit, true)
-	if err != nil {
-		return err
-	}
-	var sh shape
-	if sh.names, err = q.names(); err != nil {
-		return err
-	}
-	bound, boxed, err := q.bbox()
-	if err != nil {
-		return err
-	}
-	buf := s.buffer()
-	defer s.release(buf)
-	var next string
-	if boxed {
-		rq := index.RangeQuery{Bound: bound, Limit: limit + 1}
-		key, id, paged, err := q.cursor(cursorBox)
-		if err != nil {
-			return err
-		}
-		if paged {
-			rq.After = &index.RangeAfter{ZKey: key, ID: id}
-		}
-		if buf.refs, _, err = snap.Range(buf.refs, &rq, q.filter); err != nil {
-			return err
-		}
-		if len(buf.refs) > limit { // one more was asked for, to know whether there is one
-			buf.refs = buf.refs[:limit]
-			after := snap.RangeAfter(buf.refs[limit-1])
-			next = makeCursor(cursorBox, after.ZKey, after.ID)
-		}
-	} else {
-		_, id, _, err := q.cursor(cursorList)
-		if err != nil {
-			return err
-		}
-		var more bool
-		if buf.refs, more, err = snap.List(buf.refs, id, limit, q.filter); err != nil {
-			return err
-		}
-		if more {
-			it := snap.Item(buf.refs[len(buf.refs)-1])
-			next = makeCursor(cursorList, 0, it.ID())
-		}
-	}
-	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	for i, ref := range buf.refs {
-		if i > 0 {
-			buf.b = append(buf.b, ',')
-		}
-		it := snap.Item(ref)
-		buf.appendFeature(&it, -1, &sh)
-	}
-	b := append(buf.b, `],"numberReturned":`...)
-	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
-	if !boxed && len(q.filter) == 0 {
-		b = append(b, `,"numberMatched":`...)
-		b = strconv.AppendInt(b, int64(snap.Len()), 10)
-	}
-	b = append(b, `,"timeStamp":`...)
-	b = appendTime(b, time.Now())
-	b = append(b, `,"links":`...)
-	links := []link{
-		{Href: s.self(r), Rel: "self", Type: geoJSON},
-		{Href: s.collectionURL(r, c.Name()), Rel: "collection", Type: appJSON},
-	}
-	if next != "" {
-		links = append(links, link{Href: s.next(r, next), Rel: "next", Type: geoJSON})
-	}
-	b = appendLinks(b, links...)
-	buf.b = append(b, '}')
-	return write(w, geoJSON, http.StatusOK, buf.b)
-}
 
 // etag is the version of an item as a strong validator.
 func etag(seq uint64) string { return `"` + strconv.FormatUint(seq, 36) + `"` }
@@ -140,7 +51,7 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 	}
 	it, ok := c.Snapshot().Get(id)
 	if !ok {
-		return newProblem(http.StatusNotFound, "there is no item "+strconv.Quote(item.Shorten(id))+" in collection "+c.Name())
+		return noItem(c, id)
 	}
 	if inm := r.Header.Get("If-None-Match"); inm != "" && (inm == "*" || slices.Contains(etags(inm), it.Seq)) {
 		w.Header().Set("ETag", etag(it.Seq))
@@ -148,6 +59,11 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return s.answerItem(w, r, c, &it, http.StatusOK)
+}
+
+// noItem is the answer about an item that is not there.
+func noItem(c *collection.Collection, id string) error {
+	return newProblem(http.StatusNotFound, "there is no item "+strconv.Quote(item.Shorten(id))+" in collection "+c.Name())
 }
 
 func (s *Server) itemOf(r *http.Request) (*collection.Collection, string, error) {
@@ -224,7 +140,7 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := mediaType(r, geoJSON, appJSON); err != nil {
+	if _, err := featureType(r, geoJSON, appJSON); err != nil {
 		return err
 	}
 	data, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
@@ -272,144 +188,11 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if results[0].Err != nil {
-		if item.CheckID(id) != nil { // no item can have it
-			return newProblem(http.StatusNotFound, "there is no such item")
-		}
-		return results[0].Err
+	if err := results[0].Err; errors.Is(err, collection.ErrNotFound) || err != nil && item.CheckID(id) != nil {
+		return noItem(c, id) // and none can have an id that is refused
+	} else if err != nil {
+		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// patchTries bounds how often a patch is made anew because the item changed
-// between reading and writing.
-const patchTries = 16
-
-func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
-		return err
-	}
-	c, id, err := s.itemOf(r)
-	if err != nil {
-		return err
-	}
-	if _, err := mediaType(r, "application/merge-patch+json", appJSON); err != nil {
-		return err
-	}
-	patch, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
-	if err != nil {
-		return err
-	}
-	var given collection.Write
-	if err := precondition(r, &given); err != nil {
-		return err
-	}
-	for range patchTries {
-		old, ok := c.Snapshot().Get(id)
-		if !ok {
-			if given.IfExists || given.IfSeq != 0 {
-				return newProblem(http.StatusPreconditionFailed, "there is no such item")
-			}
-			return newProblem(http.StatusNotFound, "there is no item "+strconv.Quote(item.Shorten(id))+" in collection "+c.Name())
-		}
-		if given.IfSeq != 0 && given.IfSeq != old.Seq {
-			return newProblem(http.StatusPreconditionFailed, "the item was changed since")
-		}
-		buf := s.buffer()
-		buf.appendFeature(&old, -1, &shape{})
-		merged, err := mergePatch(buf.b, patch)
-		s.release(buf)
-		if err != nil {
-			return err
-		}
-		it, err := ingest.DecodeFeature(merged)
-		if err != nil {
-			return decodeError(err)
-		}
-		if it.ID != id {
-			return badField("id", item.Shorten(it.ID), "cannot be changed", "")
-		}
-		err = s.writeOne(w, r, c, collection.Write{Op: collection.Upsert, Item: it, IfSeq: old.Seq})
-		if !errors.Is(err, collection.ErrPrecondition) {
-			return err
-		}
-	}
-	return newProblem(http.StatusTooManyRequests, "the item changes faster than it can be patched")
-}
-
-// mergePatch applies a JSON merge patch (RFC 7396). Members keep their order;
-// those that the patch does not touch keep their bytes.
-func mergePatch(target, patch []byte) ([]byte, error) {
-	var p map[string]jsontext.Value
-	if err := decodeJSON(patch, &p); err != nil {
-		return nil, err
-	}
-	return merge(target, p, 0)
-}
-
-func merge(target []byte, patch map[string]jsontext.Value, depth int) ([]byte, error) {
-	if depth > item.MaxPropertiesDepth {
-		return nil, newProblem(http.StatusBadRequest, "the patch nests too deep")
-	}
-	out := []byte{'{'}
-	add := func(name string, value []byte) {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = appendQuoted(out, []byte(name))
-		out = append(append(out, ':'), value...)
-	}
-	resolve := func(old []byte, change jsontext.Value) ([]byte, error) {
-		if change.Kind() != '{' {
-			return change, nil
-		}
-		var inner map[string]jsontext.Value
-		if err := json.Unmarshal(change, &inner); err != nil {
-			return nil, newProblem(http.StatusBadRequest, "the patch is not valid JSON")
-		}
-		return merge(old, inner, depth+1)
-	}
-	seen := map[string]bool{}
-	d := jsontext.NewDecoder(strings.NewReader(string(target)))
-	if tok, err := d.ReadToken(); err == nil && tok.Kind() == '{' {
-		for d.PeekKind() == '"' {
-			tok, err := d.ReadToken()
-			if err != nil {
-				return nil, err
-			}
-			name := tok.String()
-			value, err := d.ReadValue()
-			if err != nil {
-				return nil, err
-			}
-			change, touched := patch[name]
-			seen[name] = true
-			switch {
-			case !touched:
-				add(name, value)
-			case change.Kind() != 'n':
-				v, err := resolve(value, change)
-				if err != nil {
-					return nil, err
-				}
-				add(name, v)
-			}
-		}
-	}
-	names := make([]string, 0, len(patch))
-	for name := range patch {
-		if !seen[name] && patch[name].Kind() != 'n' {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		v, err := resolve(nil, patch[name])
-		if err != nil {
-			return nil, err
-		}
-		add(name, v)
-	}
-	return append(out, '}'), nil
 }

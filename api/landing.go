@@ -5,13 +5,12 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-
-	"nearby"
 )
 
 const (
-	appJSON     = "application/json"
-	openAPIJSON = "application/vnd.oai.openapi+json;version=3.0"
+	appJSON        = "application/json"
+	mergePatchJSON = "application/merge-patch+json"
+	openAPIJSON    = "application/vnd.oai.openapi+json;version=3.0"
 )
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
@@ -61,9 +60,9 @@ func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesFormat, nil); err != nil {
 		return err
 	}
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	if strings.Contains(r.Header.Get("Accept"), "yaml") {
-		return write(w, "application/yaml", http.StatusOK, nearby.OpenAPI)
+		return write(w, "application/yaml", http.StatusOK, s.apiYAML)
 	}
 	return write(w, openAPIJSON, http.StatusOK, s.apiJSON)
 }
@@ -82,7 +81,15 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request) error {
 		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
 	default:
 	}
-	if !s.opt.Catalog.Ready() {
+	complete := s.opt.Catalog.Ready()
+	if complete && s.opt.Complete != nil {
+		select {
+		case <-s.opt.Complete:
+		default:
+			complete = false
+		}
+	}
+	if !complete {
 		return newProblem(http.StatusServiceUnavailable, "the collections are still being loaded")
 	}
 	return writeJSON(w, http.StatusOK, health{"ok"})

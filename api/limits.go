@@ -5,15 +5,17 @@ import "time"
 // Limits bound what a request may ask for. The zero value of a field takes its
 // default.
 type Limits struct {
-	MaxK          int           // nearest items in an answer; default 1000
-	MaxLimit      int           // items in a page; default 10000
-	MaxBatch      int           // queries in one request; default 1000
-	MaxBodyBytes  int64         // of a body that is read whole; default 1 MiB
-	MaxBatchBytes int64         // of a body of queries; default 8 MiB
-	MaxLoadBytes  int64         // of a bulk load, decoded; default 0: any size
-	MaxCompared   int           // points compared by one query; default 50 million
-	MaxConcurrent int           // requests served at once; default 512
-	Timeout       time.Duration // of a request, loads excepted; default 30 s
+	MaxK           int           // nearest items in an answer; default 1000
+	MaxLimit       int           // items in a page; default 10000
+	MaxBatch       int           // queries in one request; default 1000
+	MaxBatchK      int           // sum of their k; default 100,000
+	MaxBodyBytes   int64         // of a body that is read whole; default 1 MiB
+	MaxBatchBytes  int64         // of a body of queries; default 8 MiB
+	MaxLoadBytes   int64         // of a bulk load, decoded; default 0: any size
+	MaxAnswerBytes int64         // of an answer; default 64 MiB
+	MaxCompared    int           // points compared by one query, or for a page until it has an item; default 50 million
+	MaxConcurrent  int           // requests served at once; default 512
+	Timeout        time.Duration // of a request, loads excepted; default 30 s
 }
 
 // DefaultK and DefaultLimit are what a request without k or limit asks for.
@@ -32,6 +34,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.MaxK, 1000)
 	def(&l.MaxLimit, 10_000)
 	def(&l.MaxBatch, 1000)
+	def(&l.MaxBatchK, 100_000)
 	def(&l.MaxCompared, 50_000_000)
 	def(&l.MaxConcurrent, 512)
 	if l.MaxBodyBytes == 0 {
@@ -39,6 +42,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.MaxBatchBytes == 0 {
 		l.MaxBatchBytes = 8 << 20
+	}
+	if l.MaxAnswerBytes == 0 {
+		l.MaxAnswerBytes = 64 << 20
 	}
 	if l.Timeout == 0 {
 		l.Timeout = 30 * time.Second

@@ -9,6 +9,9 @@ import (
 	"nearby/index"
 )
 
+// maxTraceSteps bounds what explain tells of a long search.
+const maxTraceSteps = 10_000
+
 func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	c, err := s.collection(r)
 	if err != nil {
@@ -51,7 +54,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if explain {
-		iq.Trace = new(index.Trace)
+		iq.Trace = &index.Trace{Most: maxTraceSteps}
 	}
 	buf := s.buffer()
 	defer s.release(buf)
@@ -73,7 +76,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 }
 
 // appendNearby searches and writes the answer but for its links and closing
-// brace. more reports whether items may follow.
+// brace. more reports whether items may follow the last of buf.hits.
 func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter collection.Filter, sh *shape) (more bool, err error) {
 	q.Budget = s.opt.Limits.MaxCompared
 	var proof index.Proof
@@ -81,17 +84,22 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 	if err != nil {
 		return false, err
 	}
-	b := append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	for i, h := range buf.hits {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		it := snap.Item(h.Ref)
-		buf.b = b
-		buf.appendFeature(&it, h.Distance, sh)
-		b = buf.b
+	more = len(buf.hits) > 0 && len(buf.hits) == q.K
+	reason := ""
+	if !proof.Exact {
+		reason = fmt.Sprintf("cut short after %d points and cells; all within the radius is here. Narrow the search, or page through the items of a bbox", q.Budget)
 	}
-	b = append(b, `],"numberReturned":`...)
+	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
+	for i, h := range buf.hits {
+		it := snap.Item(h.Ref)
+		if !buf.add(i, &it, h.Distance, sh, s.opt.Limits.MaxAnswerBytes) {
+			buf.hits = buf.hits[:i]
+			more, proof.Exact, proof.Radius = true, false, buf.hits[i-1].Distance
+			reason = fmt.Sprintf("ended at %d bytes; the next link goes on", s.opt.Limits.MaxAnswerBytes)
+			break
+		}
+	}
+	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.hits)), 10)
 	b = append(b, `,"proof":{"exact":`...)
 	b = strconv.AppendBool(b, proof.Exact)
@@ -101,12 +109,16 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 	b = strconv.AppendInt(b, int64(proof.Entered), 10)
 	b = append(b, `,"compared":`...)
 	b = strconv.AppendInt(b, int64(proof.Compared), 10)
+	if reason != "" {
+		b = append(b, `,"reason":`...)
+		b = appendQuoted(b, []byte(reason))
+	}
 	b = append(b, '}')
 	if q.Trace != nil {
 		b = appendTrace(b, q.Trace)
 	}
 	buf.b = b
-	return len(buf.hits) > 0 && len(buf.hits) == q.K, nil
+	return more, nil
 }
 
 func appendTrace(b []byte, t *index.Trace) []byte {
@@ -148,81 +160,4 @@ func appendTrace(b []byte, t *index.Trace) []byte {
 		b = append(b, '}')
 	}
 	return append(b, ']')
-}
-
-// nearbyBatch is the body of many queries.
-type nearbyBatch struct {
-	Queries []struct {
-		Lat    *float64 `json:"lat"`
-		Lon    *float64 `json:"lon"`
-		K      *int     `json:"k"`
-		Radius *float64 `json:"radius"`
-	} `json:"queries"`
-}
-
-func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
-		return err
-	}
-	c, err := s.collection(r)
-	if err != nil {
-		return err
-	}
-	var body nearbyBatch
-	if err := s.readJSON(w, r, s.opt.Limits.MaxBatchBytes, &body, "application/json"); err != nil {
-		return err
-	}
-	if len(body.Queries) == 0 {
-		return badField("queries", "", "must have at least one query", "")
-	}
-	if len(body.Queries) > s.opt.Limits.MaxBatch {
-		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("%d queries, at most %d are taken", len(body.Queries), s.opt.Limits.MaxBatch))
-	}
-	snap := c.Snapshot() // one version for all
-	buf := s.buffer()
-	defer s.release(buf)
-	buf.b = append(buf.b, `{"results":[`...)
-	for i := range body.Queries {
-		in := &body.Queries[i]
-		field := fmt.Sprintf("queries[%d]", i)
-		q := index.Query{K: DefaultK, MaxDistance: index.Everywhere}
-		switch {
-		case in.Lat == nil || in.Lon == nil:
-			return badField(field, "", "must have lat and lon", "")
-		case *in.Lat < -90 || *in.Lat > 90:
-			return badField(field+".lat", fmt.Sprint(*in.Lat), "must be from -90 to 90", swapped(*in.Lon, *in.Lat))
-		case *in.Lon < -180 || *in.Lon > 180:
-			return badField(field+".lon", fmt.Sprint(*in.Lon), "must be from -180 to 180", "")
-		case in.Radius != nil && *in.Radius < 0:
-			return badField(field+".radius", fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
-		case in.K != nil && (*in.K < 1 || *in.K > s.opt.Limits.MaxK):
-			return badField(field+".k", fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", s.opt.Limits.MaxK), "")
-		}
-		q.Lon, q.Lat = *in.Lon, *in.Lat
-		if in.Radius != nil {
-			q.MaxDistance, q.K = *in.Radius, s.opt.Limits.MaxK
-		}
-		if in.K != nil {
-			q.K = *in.K
-		}
-		if i > 0 {
-			buf.b = append(buf.b, ',')
-		}
-		if _, err := s.appendNearby(buf, snap, &q, nil, &shape{}); err != nil {
-			return err
-		}
-		buf.b = append(buf.b, '}')
-		if err := r.Context().Err(); err != nil {
-			return err
-		}
-	}
-	buf.b = append(buf.b, `]}`...)
-	return write(w, "application/json", http.StatusOK, buf.b)
-}
-
-func swapped(lon, lat float64) string {
-	if lat >= -180 && lat <= 180 && lon >= -90 && lon <= 90 {
-		return "lat and lon may be swapped"
-	}
-	return ""
 }

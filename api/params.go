@@ -1,12 +1,14 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/paulmach/orb"
 
@@ -101,7 +103,7 @@ func (s *Server) parse(r *http.Request, allowed, queryables []string) (*query, e
 			if len(queryables) > 0 {
 				reason += ", and the queryable properties " + strings.Join(queryables, ", ")
 			}
-			return nil, badParameter(name, values[0], reason, "")
+			return nil, badParameter(item.Shorten(name), values[0], reason, "")
 		}
 	}
 	return q, nil
@@ -154,24 +156,19 @@ func (q *query) centre() (lon, lat float64, err error) {
 			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees", "")
 		}
 	}
-	rawLat, rawLon := q.values.Get("lat"), q.values.Get("lon")
-	y, okLat := item.ParseNumber(rawLat)
-	x, okLon := item.ParseNumber(rawLon)
-	switch {
-	case !okLat:
-		return 0, 0, badParameter("lat", rawLat, "must be a decimal number from -90 to 90", "")
-	case !okLon:
-		return 0, 0, badParameter("lon", rawLon, "must be a decimal number from -180 to 180", "")
-	case y < -90 || y > 90:
-		hint := ""
-		if y >= -180 && y <= 180 && x >= -90 && x <= 90 {
-			hint = item.SwappedHint
-		}
-		return 0, 0, badParameter("lat", rawLat, "must be a decimal number from -90 to 90", hint)
-	case x < -180 || x > 180:
-		return 0, 0, badParameter("lon", rawLon, "must be a decimal number from -180 to 180", "")
+	var valid bool
+	if lat, valid = item.ParseNumber(q.values.Get("lat")); !valid {
+		return 0, 0, badParameter("lat", q.values.Get("lat"), "must be a decimal number from -90 to 90", "")
 	}
-	return x, y, nil
+	if lon, valid = item.ParseNumber(q.values.Get("lon")); !valid {
+		return 0, 0, badParameter("lon", q.values.Get("lon"), "must be a decimal number from -180 to 180", "")
+	}
+	if err := item.CheckPosition(lon, lat); err != nil {
+		var f *item.FieldError
+		errors.As(err, &f)
+		return 0, 0, badParameter(f.Field, q.values.Get(f.Field), f.Reason, f.Hint)
+	}
+	return lon, lat, nil
 }
 
 func (q *query) boolean(name string) (bool, error) {
@@ -194,6 +191,9 @@ func (q *query) text(name string, most int) (string, error) {
 	return q.values.Get(name), nil
 }
 
+// maxNames is how many properties a request may name.
+const maxNames = 256
+
 // names reads a list of property names; nil means all.
 func (q *query) names() ([]string, error) {
 	v, ok := q.values["properties"]
@@ -204,10 +204,41 @@ func (q *query) names() ([]string, error) {
 		return []string{}, nil
 	}
 	names := strings.Split(v[0], ",")
-	if len(names) > 256 {
-		return nil, badParameter("properties", v[0], "must name at most 256 properties", "")
+	if len(names) > maxNames {
+		return nil, badParameter("properties", v[0], fmt.Sprintf("must name at most %d properties", maxNames), "")
 	}
 	return names, nil
+}
+
+// datetime checks a point in time or an interval, as the standard writes them.
+// Items have no time of their own, so all match whatever it says.
+func (q *query) datetime() error {
+	v, ok := q.values["datetime"]
+	if !ok {
+		return nil
+	}
+	from, to, interval := strings.Cut(v[0], "/")
+	begin, okBegin := instant(from, interval)
+	end, okEnd := begin, true
+	if interval {
+		end, okEnd = instant(to, true)
+	}
+	switch {
+	case !okBegin || !okEnd || begin.IsZero() && end.IsZero():
+		return badParameter("datetime", v[0], "must be a time such as 2018-02-12T23:20:50Z, or two with / between, of which one may be .. or empty", "")
+	case !begin.IsZero() && !end.IsZero() && end.Before(begin):
+		return badParameter("datetime", v[0], "must not end before it begins", "")
+	}
+	return nil
+}
+
+// instant reads a date-time of RFC 3339, or an open end as the zero time.
+func instant(s string, mayBeOpen bool) (time.Time, bool) {
+	if mayBeOpen && (s == "" || s == "..") {
+		return time.Time{}, true
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
+	return t, err == nil && !t.IsZero()
 }
 
 // bbox reads west, south, east, north.

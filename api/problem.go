@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/collection"
 	"nearby/index"
@@ -135,7 +136,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	body, err := json.Marshal(&p)
+	body, err := json.Marshal(&p, jsontext.AllowInvalidUTF8(true)) // of what came, not of ours
 	if err == nil {
 		_, err = w.Write(body)
 	}

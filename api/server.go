@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"nearby"
 	"nearby/collection"
+	"nearby/item"
 )
 
 // Options of a server.
@@ -31,6 +33,11 @@ type Options struct {
 	// empty: the scheme and host of the request.
 	PublicURL string
 	Limits    Limits
+	// CORSOrigins are the origins whose pages may use the interface from a
+	// browser, or "*"; empty: none.
+	CORSOrigins []string
+	// Complete, when not nil, makes /readyz answer 503 until it is closed.
+	Complete <-chan struct{}
 	// Draining, when not nil, makes /readyz answer 503 once it is closed.
 	Draining <-chan struct{}
 }
@@ -41,6 +48,7 @@ type Server struct {
 	router  *chi.Mux
 	slots   chan struct{}
 	buffers sync.Pool
+	apiYAML []byte // the document
 	apiJSON []byte
 	http.Handler
 }
@@ -60,12 +68,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s := &Server{opt: opt, slots: make(chan struct{}, opt.Limits.MaxConcurrent)}
 	s.buffers.New = func() any { return new(buffer) }
-	var doc map[string]any
-	if err := yaml.Unmarshal(nearby.OpenAPI, &doc); err != nil {
-		return nil, fmt.Errorf("openapi.yaml: %w", err)
-	}
-	var err error
-	if s.apiJSON, err = json.Marshal(doc, json.Deterministic(true)); err != nil {
+	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	s.router = s.routes()
@@ -73,8 +76,30 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(gz(s.admit(s.options(s.router))))
+	cross, err := crossOrigin(opt.CORSOrigins)
+	if err != nil {
+		return nil, err
+	}
+	s.Handler = s.observe(cross(gz(s.admit(s.options(s.router)))))
 	return s, nil
+}
+
+// readDocument prepares the document to be served. Its servers are paths, which
+// hold for a server at the root of its host, and else begin with the public URL.
+func (s *Server) readDocument() (err error) {
+	s.apiYAML = nearby.OpenAPI
+	if s.opt.PublicURL != "" {
+		public := strings.NewReplacer(
+			"- url: /v1\n", "- url: "+strconv.Quote(s.opt.PublicURL+"/v1")+"\n",
+			"servers: [{url: /}]", "servers: [{url: "+strconv.Quote(s.opt.PublicURL)+"}]")
+		s.apiYAML = []byte(public.Replace(string(nearby.OpenAPI)))
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal(s.apiYAML, &doc); err != nil {
+		return err
+	}
+	s.apiJSON, err = json.Marshal(doc, json.Deterministic(true))
+	return err
 }
 
 // routes is every operation of openapi.yaml.
@@ -82,7 +107,7 @@ func (s *Server) routes() *chi.Mux {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path))
+		s.fail(w, r, newProblem(http.StatusNotFound, "there is nothing at "+item.Shorten(r.URL.Path)))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", s.allowed(r))
@@ -175,7 +200,8 @@ func newRequestID() string {
 }
 
 // admit refuses what is more than can be served at once, and bounds the time of
-// a request. Health is exempt; loads keep their own time.
+// a request. Health is exempt; loads keep their own time, and reads are bounded by
+// what they may compare.
 func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1") {
@@ -189,17 +215,14 @@ func (s *Server) admit(next http.Handler) http.Handler {
 			s.fail(w, r, newProblem(http.StatusServiceUnavailable, "too many requests at once"))
 			return
 		}
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			next.ServeHTTP(w, r) // a query is bounded by what it may compare
-			return
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead
+		load := r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/items")
+		if !read && !load {
+			ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
+			defer cancel()
+			r = r.WithContext(ctx)
 		}
-		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/items") {
-			next.ServeHTTP(w, r)
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
-		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -235,7 +258,7 @@ func (s *Server) options(next http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			if allow := s.allowed(r); allow != "" {
 				w.Header().Set("Allow", allow)
-				w.WriteHeader(http.StatusNoContent)
+				w.WriteHeader(http.StatusOK)
 				return
 			}
 		}

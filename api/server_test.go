@@ -20,8 +20,8 @@ import (
 
 // TestReadiness: nothing half-loaded is served, and a server that stops says so.
 func TestReadiness(t *testing.T) {
-	draining := make(chan struct{})
-	h := startUnready(t, api.Options{Draining: draining})
+	complete, draining := make(chan struct{}), make(chan struct{})
+	h := startUnready(t, api.Options{Complete: complete, Draining: draining})
 	h.do("GET", "/healthz", "", "").want(t, 200)
 	for _, path := range []string{"/readyz", "/v1/collections", "/v1/collections/c", "/v1/collections/c/nearby?lat=0&lon=0"} {
 		if a := h.do("GET", path, "", "").want(t, 503); a.header.Get("Retry-After") == "" {
@@ -31,6 +31,9 @@ func TestReadiness(t *testing.T) {
 	if err := h.catalog.Load(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
+	h.do("GET", "/readyz", "", "").want(t, 503)
+	h.do("GET", "/v1/collections", "", "").want(t, 200) // what there is, is served
+	close(complete)
 	h.do("GET", "/readyz", "", "").want(t, 200)
 	close(draining)
 	h.do("GET", "/readyz", "", "").want(t, 503)

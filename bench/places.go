@@ -25,9 +25,14 @@ func (p *places) CompareIDs(a, b index.Ref) int { return cmp.Compare(a, b) }
 
 // CompareID implements index.Items.
 func (p *places) CompareID(a index.Ref, id string) int {
+	return strings.Compare(p.ID(a), id)
+}
+
+// ID implements index.Items.
+func (p *places) ID(r index.Ref) string {
 	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], uint32(a))
-	return strings.Compare(string(b[:]), id)
+	binary.BigEndian.PutUint32(b[:], uint32(r))
+	return string(b[:])
 }
 
 // points returns all of them as a Builder takes them.

@@ -526,6 +526,10 @@ type FeatureIn_Id struct {
 // FeatureInType defines model for FeatureIn.Type.
 type FeatureInType string
 
+// Filter For each of some queryable properties the value, or the values, that it may
+// have. They mean what they mean in a URL: 5 and "5" are the same.
+type Filter = map[string]any
+
 // IndexSpec defines model for IndexSpec.
 type IndexSpec struct {
 	// Bits geohash: bits of a cell; chosen if left out
@@ -577,7 +581,9 @@ type NearbyCollection struct {
 	NumberReturned int       `json:"numberReturned"`
 
 	// Proof How much the answer covers, and what it cost.
-	Proof Proof                `json:"proof"`
+	Proof Proof `json:"proof"`
+
+	// Trace The steps of the search, the first 10,000.
 	Trace *[]Step              `json:"trace,omitempty"`
 	Type  NearbyCollectionType `json:"type"`
 }
@@ -631,6 +637,9 @@ type Proof struct {
 
 	// Radius Every matching item nearer than this many metres is in the answer.
 	Radius float64 `json:"radius"`
+
+	// Reason Why the answer is not exact, and how to go on.
+	Reason *string `json:"reason,omitempty"`
 }
 
 // RowError defines model for RowError.
@@ -709,6 +718,9 @@ type Bbox = []float64
 
 // CollectionId defines model for collectionId.
 type CollectionId = string
+
+// ContentCrs defines model for contentCrs.
+type ContentCrs = string
 
 // Cursor defines model for cursor.
 type Cursor = string
@@ -816,10 +828,12 @@ type ListItemsParams struct {
 	// Cursor Where the page before ended, from its `next` link.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Properties Names of the properties to return, separated by commas; all if left out.
+	// Properties Names of the properties to return, separated by commas; all if left out, none if empty.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
-	// Datetime Accepted as the standard demands. Items have no time of their own, so all match.
+	// Datetime A time such as 2018-02-12T23:20:50Z, or two with / between, of which one may
+	// be .. or empty. Accepted as the standard demands: items have no time of their
+	// own, so all match.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
 	// F The format; JSON is the only one.
@@ -842,6 +856,9 @@ type PostItemsApplicationGeoPlusJSONBody struct {
 type PostItemsParams struct {
 	// OnError What a bad row does to a load. `abort` ends it there with 422; rows before it stay loaded.
 	OnError *PostItemsParamsOnError `form:"onError,omitempty" json:"onError,omitempty"`
+
+	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 }
 
 // PostItemsParamsOnError defines parameters for PostItems.
@@ -872,6 +889,9 @@ type PatchItemApplicationMergePatchPlusJSONBody = map[string]interface{}
 type PatchItemParams struct {
 	// IfMatch Do it only if the item is in this version (its ETag), or exists (`*`).
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 }
 
 // PutItemParams defines parameters for PutItem.
@@ -881,6 +901,9 @@ type PutItemParams struct {
 
 	// IfNoneMatch Do it only if the item is not in this version, or does not exist (`*`).
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 }
 
 // GetNearbyParams defines parameters for GetNearby.
@@ -901,7 +924,7 @@ type GetNearbyParams struct {
 	// Cursor Where the page before ended, from its `next` link.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Properties Names of the properties to return, separated by commas; all if left out.
+	// Properties Names of the properties to return, separated by commas; all if left out, none if empty.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
 	// DistanceProperty Also write the distance into the properties, under this name.
@@ -923,10 +946,15 @@ type GetNearbyParamsF string
 
 // PostNearbyJSONBody defines parameters for PostNearby.
 type PostNearbyJSONBody struct {
-	Queries []struct {
-		K   *int    `json:"k,omitempty"`
-		Lat float64 `json:"lat"`
-		Lon float64 `json:"lon"`
+	// Properties Names of the properties to return; all if left out.
+	Properties *[]string `json:"properties,omitempty"`
+	Queries    []struct {
+		// Filter For each of some queryable properties the value, or the values, that it may
+		// have. They mean what they mean in a URL: 5 and "5" are the same.
+		Filter *Filter `json:"filter,omitempty"`
+		K      *int    `json:"k,omitempty"`
+		Lat    float64 `json:"lat"`
+		Lon    float64 `json:"lon"`
 
 		// Radius metres
 		Radius *float64 `json:"radius,omitempty"`
@@ -1232,6 +1260,12 @@ type ClientInterface interface {
 	// place whatever else changes. With `bbox` it is along a space-filling
 	// curve. `numberMatched` is given where it costs nothing: without filters.
 	//
+	// A page ends early where it has 64 MiB, or where 50 million points were
+	// compared for it and it has an item; both are limits of the server. Its `next`
+	// link goes on from there, so only the number of items says less than `limit`. A
+	// page without items is the last one. If no item is found in the time that a
+	// request may take, the answer is 503.
+	//
 	// Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
 	ListItems(ctx context.Context, collectionId CollectionId, params *ListItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1308,12 +1342,20 @@ type ClientInterface interface {
 	//
 	// The `k` nearest items, those within `radius`, or the `k` nearest of those
 	// within it, in order of (distance, id). The `next` link goes on outward
-	// where the answer stopped.
+	// where the answer stopped. It is there while there may be more: when the
+	// answer has `k` items, or was ended by the server's limit on its bytes.
+	// A search that was cut short by the limit on points compared has none; its
+	// `proof` is not exact and says what is complete.
 	//
 	// Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 	GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostNearbyWithBody Many queries at once
+	//
+	// All are answered from one version of the collection, as by GET. 413 if
+	// there are more than 1000, if they ask for more than 100,000 items in all (a
+	// `radius` without `k` counts as the maximum of `k`), or if the answers have
+	// more than 64 MiB; these are limits of the server.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1321,6 +1363,11 @@ type ClientInterface interface {
 	PostNearbyWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostNearby Many queries at once
+	//
+	// All are answered from one version of the collection, as by GET. 413 if
+	// there are more than 1000, if they ask for more than 100,000 items in all (a
+	// `radius` without `k` counts as the maximum of `k`), or if the answers have
+	// more than 64 MiB; these are limits of the server.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1337,7 +1384,7 @@ type ClientInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReady Whether everything is loaded
+	// GetReady Whether everything is there that the server was started with
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1497,6 +1544,12 @@ func (c *Client) PutCollection(ctx context.Context, collectionId CollectionId, b
 // Without `bbox` the order is that of the ids' hashes: an item keeps its
 // place whatever else changes. With `bbox` it is along a space-filling
 // curve. `numberMatched` is given where it costs nothing: without filters.
+//
+// A page ends early where it has 64 MiB, or where 50 million points were
+// compared for it and it has an item; both are limits of the server. Its `next`
+// link goes on from there, so only the number of items says less than `limit`. A
+// page without items is the last one. If no item is found in the time that a
+// request may take, the answer is 503.
 //
 // Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
 func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, params *ListItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1674,7 +1727,10 @@ func (c *Client) PutItem(ctx context.Context, collectionId CollectionId, itemId 
 //
 // The `k` nearest items, those within `radius`, or the `k` nearest of those
 // within it, in order of (distance, id). The `next` link goes on outward
-// where the answer stopped.
+// where the answer stopped. It is there while there may be more: when the
+// answer has `k` items, or was ended by the server's limit on its bytes.
+// A search that was cut short by the limit on points compared has none; its
+// `proof` is not exact and says what is complete.
 //
 // Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1690,6 +1746,11 @@ func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, param
 }
 
 // PostNearbyWithBody Many queries at once
+//
+// All are answered from one version of the collection, as by GET. 413 if
+// there are more than 1000, if they ask for more than 100,000 items in all (a
+// `radius` without `k` counts as the maximum of `k`), or if the answers have
+// more than 64 MiB; these are limits of the server.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1707,6 +1768,11 @@ func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId Collection
 }
 
 // PostNearby Many queries at once
+//
+// All are answered from one version of the collection, as by GET. 413 if
+// there are more than 1000, if they ask for more than 100,000 items in all (a
+// `radius` without `k` counts as the maximum of `k`), or if the answers have
+// more than 64 MiB; these are limits of the server.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1753,7 +1819,7 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 	return c.Client.Do(req)
 }
 
-// GetReady Whether everything is loaded
+// GetReady Whether everything is there that the server was started with
 //
 // Corresponds with GET /readyz (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2323,6 +2389,21 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.ContentCrs != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Content-Crs", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -2529,6 +2610,17 @@ func NewPatchItemRequestWithBody(server string, collectionId CollectionId, itemI
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.ContentCrs != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Content-Crs", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2618,6 +2710,17 @@ func NewPutItemRequestWithBody(server string, collectionId CollectionId, itemId 
 			}
 
 			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+		if params.ContentCrs != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Content-Crs", headerParam2)
 		}
 
 	}
@@ -3060,6 +3163,12 @@ type ClientWithResponsesInterface interface {
 	// place whatever else changes. With `bbox` it is along a space-filling
 	// curve. `numberMatched` is given where it costs nothing: without filters.
 	//
+	// A page ends early where it has 64 MiB, or where 50 million points were
+	// compared for it and it has an item; both are limits of the server. Its `next`
+	// link goes on from there, so only the number of items says less than `limit`. A
+	// page without items is the last one. If no item is found in the time that a
+	// request may take, the answer is 503.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
@@ -3142,7 +3251,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// The `k` nearest items, those within `radius`, or the `k` nearest of those
 	// within it, in order of (distance, id). The `next` link goes on outward
-	// where the answer stopped.
+	// where the answer stopped. It is there while there may be more: when the
+	// answer has `k` items, or was ended by the server's limit on its bytes.
+	// A search that was cut short by the limit on points compared has none; its
+	// `proof` is not exact and says what is complete.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3151,12 +3263,22 @@ type ClientWithResponsesInterface interface {
 
 	// PostNearbyWithBodyWithResponse Many queries at once
 	//
+	// All are answered from one version of the collection, as by GET. 413 if
+	// there are more than 1000, if they ask for more than 100,000 items in all (a
+	// `radius` without `k` counts as the maximum of `k`), or if the answers have
+	// more than 64 MiB; these are limits of the server.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
 	PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
 
 	// PostNearbyWithResponse Many queries at once
+	//
+	// All are answered from one version of the collection, as by GET. 413 if
+	// there are more than 1000, if they ask for more than 100,000 items in all (a
+	// `radius` without `k` counts as the maximum of `k`), or if the answers have
+	// more than 64 MiB; these are limits of the server.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3177,7 +3299,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
 
-	// GetReadyWithResponse Whether everything is loaded
+	// GetReadyWithResponse Whether everything is there that the server was started with
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4376,6 +4498,12 @@ func (c *ClientWithResponses) PutCollectionWithResponse(ctx context.Context, col
 // place whatever else changes. With `bbox` it is along a space-filling
 // curve. `numberMatched` is given where it costs nothing: without filters.
 //
+// A page ends early where it has 64 MiB, or where 50 million points were
+// compared for it and it has an item; both are limits of the server. Its `next`
+// link goes on from there, so only the number of items says less than `limit`. A
+// page without items is the last one. If no item is found in the time that a
+// request may take, the answer is 503.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
@@ -4518,7 +4646,10 @@ func (c *ClientWithResponses) PutItemWithResponse(ctx context.Context, collectio
 //
 // The `k` nearest items, those within `radius`, or the `k` nearest of those
 // within it, in order of (distance, id). The `next` link goes on outward
-// where the answer stopped.
+// where the answer stopped. It is there while there may be more: when the
+// answer has `k` items, or was ended by the server's limit on its bytes.
+// A search that was cut short by the limit on points compared has none; its
+// `proof` is not exact and says what is complete.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4533,6 +4664,11 @@ func (c *ClientWithResponses) GetNearbyWithResponse(ctx context.Context, collect
 
 // PostNearbyWithBodyWithResponse Many queries at once
 //
+// All are answered from one version of the collection, as by GET. 413 if
+// there are more than 1000, if they ask for more than 100,000 items in all (a
+// `radius` without `k` counts as the maximum of `k`), or if the answers have
+// more than 64 MiB; these are limits of the server.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
@@ -4545,6 +4681,11 @@ func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context
 }
 
 // PostNearbyWithResponse Many queries at once
+//
+// All are answered from one version of the collection, as by GET. 413 if
+// there are more than 1000, if they ask for more than 100,000 items in all (a
+// `radius` without `k` counts as the maximum of `k`), or if the answers have
+// more than 64 MiB; these are limits of the server.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4583,7 +4724,7 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 	return ParseGetHealthResponse(rsp)
 }
 
-// GetReadyWithResponse Whether everything is loaded
+// GetReadyWithResponse Whether everything is there that the server was started with
 //
 // Returns a wrapper object for the known response body format(s).
 //

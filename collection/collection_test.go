@@ -102,9 +102,9 @@ func verify(t testing.TB, s *collection.Snapshot, want map[string]item.Item) {
 	if err := s.Check(); err != nil {
 		t.Fatal(err)
 	}
-	refs, more, err := s.List(nil, "", len(want)+1, nil)
-	if err != nil || more || len(refs) != len(want) {
-		t.Fatalf("the list has %d items, more %v, %v; want %d", len(refs), more, err, len(want))
+	refs, reached, err := s.List(nil, "", len(want)+1, 0, nil)
+	if err != nil || reached != "" || len(refs) != len(want) {
+		t.Fatalf("the list has %d items, reached %q, %v; want %d", len(refs), reached, err, len(want))
 	}
 	for _, ref := range refs {
 		it := s.Item(ref)
@@ -214,12 +214,12 @@ func TestCollectionEqualsMap(t *testing.T) {
 			t.Errorf("filter %v: %d hits, %v; want %d", f, len(hits), err, n)
 		}
 	}
-	if _, _, err := c.Snapshot().List(nil, "", 10, collection.Filter{"knd": {"a"}}); !errors.Is(err, collection.ErrUnknownQueryable) {
+	if _, _, err := c.Snapshot().List(nil, "", 10, 0, collection.Filter{"knd": {"a"}}); !errors.Is(err, collection.ErrUnknownQueryable) {
 		t.Errorf("a misspelt property gave %v", err)
 	}
 
 	order := func(s *collection.Snapshot) (ids []string) {
-		refs, _, _ := s.List(nil, "", 1<<20, nil)
+		refs, _, _ := s.List(nil, "", 1<<20, 0, nil)
 		for _, ref := range refs {
 			it := s.Item(ref)
 			ids = append(ids, it.ID())
@@ -390,7 +390,7 @@ func TestIndexChangesUnderLoad(t *testing.T) {
 	}
 	want := map[string]item.Item{}
 	s := c.Snapshot()
-	refs, _, _ := s.List(nil, "", 1<<20, nil)
+	refs, _, _ := s.List(nil, "", 1<<20, 0, nil)
 	for _, ref := range refs {
 		it := s.Item(ref)
 		want[it.ID()] = it.Copy()
@@ -521,16 +521,15 @@ func TestPagesUnderWrites(t *testing.T) {
 	after := ""
 	for pages := 0; ; pages++ {
 		s := c.Snapshot()
-		refs, more, err := s.List(nil, after, 37, nil)
+		refs, reached, err := s.List(nil, after, 37, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, ref := range refs {
 			it := s.Item(ref)
-			after = it.ID()
-			seen[after]++
+			seen[it.ID()]++
 		}
-		if !more {
+		if after = reached; after == "" {
 			break
 		}
 		if pages > 2000 {
@@ -547,6 +546,50 @@ func TestPagesUnderWrites(t *testing.T) {
 	for i := range 2000 {
 		if n := seen[fmt.Sprintf("stay-%d", i)]; n != 1 {
 			t.Fatalf("stay-%d was shown %d times", i, n)
+		}
+	}
+}
+
+// However little a list may look at, and however rare what it looks for, its
+// parts put together are the whole.
+func TestListInSteps(t *testing.T) {
+	h := open(t, t.TempDir())
+	c := h.make(collection.Definition{Name: "c", Queryables: []string{"kind"}})
+	var batch []collection.Write
+	for i := range 500 {
+		batch = append(batch, upsert(fmt.Sprintf("item-%d", i), 0, 0, fmt.Sprintf(`{"kind":%d}`, i%100)))
+	}
+	write(t, c, batch...)
+	s := c.Snapshot()
+	for _, f := range []collection.Filter{nil, {"kind": {"7"}}, {"kind": {"7", "8", "9"}}, {"kind": {"none"}}} {
+		want, reached, err := s.List(nil, "", 1000, 0, f)
+		if err != nil || reached != "" {
+			t.Fatalf("at once: reached %q, %v", reached, err)
+		}
+		for _, limit := range []int{1, 3, 5, 1000} {
+			for _, budget := range []int{1, 2, 7, 99, 499, 500, 501} {
+				var got []index.Ref
+				after, steps := "", 0
+				for {
+					n := len(got)
+					got, after, err = s.List(got, after, limit, budget, f)
+					if err != nil || len(got)-n > min(limit, budget) {
+						t.Fatalf("limit %d, budget %d: %d items, %v", limit, budget, len(got)-n, err)
+					}
+					if after == "" {
+						break
+					}
+					if steps++; steps > 500 {
+						t.Fatalf("limit %d, budget %d: the steps do not end", limit, budget)
+					}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("filter %v, limit %d, budget %d: %d items in steps, %d at once", f, limit, budget, len(got), len(want))
+				}
+				if f != nil && budget > 500 && limit > len(want) && steps > 0 {
+					t.Errorf("filter %v, limit %d, budget %d: %d steps too many", f, limit, budget, steps)
+				}
+			}
 		}
 	}
 }

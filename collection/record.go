@@ -125,6 +125,12 @@ func (r *records) CompareID(a index.Ref, id string) int {
 	return strings.Compare(viewString(appendUUID(buf[:0], x.id)), id)
 }
 
+// ID is part of index.Items.
+func (r *records) ID(ref index.Ref) string {
+	it := r.item(ref)
+	return it.ID()
+}
+
 // arena is where a writer appends records. It belongs to one goroutine.
 type arena struct {
 	chunks [][]byte

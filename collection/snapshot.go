@@ -94,30 +94,32 @@ func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
 	return index.RangeAfter{ZKey: index.ZKey(it.Lon, it.Lat), ID: it.ID()}
 }
 
-// List appends up to limit items to dst that follow the item named after in the
-// order of their ids' hashes, or from the first if after is "". Each item keeps
-// its place in that order for as long as it exists, so pages that continue from
-// the last id of the one before show every item that was there all the time
-// exactly once. more reports whether others follow.
-func (s *Snapshot) List(dst []index.Ref, after string, limit int, filter Filter) (refs []index.Ref, more bool, err error) {
+// List appends up to limit items, at least 1, to dst that follow the item named
+// after in the order of their ids' hashes, or from the first if after is "". Each
+// item keeps its place in that order for as long as it exists, so pages that
+// continue one another show every item that was there all the time exactly once.
+//
+// It looks at no more than budget items, if that is not 0. reached is the id of
+// the last one looked at, after which to go on, or "" at the end.
+func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter Filter) (refs []index.Ref, reached string, err error) {
 	match, err := s.match(filter)
 	if err != nil {
-		return dst, false, err
+		return dst, "", err
 	}
-	n := 0
+	end, looked := len(dst)+limit, 0
+	var last index.Ref
 	s.ids.walk(&s.records, after, func(ref index.Ref) bool {
-		if match != nil && !match(ref) {
-			return true
-		}
-		if n == limit {
-			more = true
+		hit := match == nil || match(ref)
+		if hit && len(dst) == end || budget > 0 && looked == budget {
+			reached = s.records.ID(last)
 			return false
 		}
-		dst = append(dst, ref)
-		n++
+		if last, looked = ref, looked+1; hit {
+			dst = append(dst, ref)
+		}
 		return true
 	})
-	return dst, more, nil
+	return dst, reached, nil
 }
 
 // Stats describes the snapshot. The first call walks the index.

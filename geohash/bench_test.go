@@ -18,7 +18,8 @@ type world []index.Point
 
 func (w world) Position(r index.Ref) (lon, lat float64) { return w[r].Lon, w[r].Lat }
 func (w world) CompareIDs(a, b index.Ref) int           { return cmp.Compare(a, b) }
-func (w world) CompareID(a index.Ref, id string) int    { return cmp.Compare(fmt.Sprintf("%010d", a), id) }
+func (w world) CompareID(a index.Ref, id string) int    { return cmp.Compare(w.ID(a), id) }
+func (w world) ID(r index.Ref) string                   { return fmt.Sprintf("%010d", r) }
 func (w world) points() []index.Point                   { return append([]index.Point(nil), w...) }
 
 // uniform scatters n points evenly over the sphere.

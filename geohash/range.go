@@ -16,7 +16,8 @@ type scan struct {
 	dst    []index.Ref
 	from   int // length of dst before
 	meter  index.Meter
-	cut    bool // the budget ended it
+	cut    bool             // the budget ended it
+	at     index.RangeAfter // where, if so
 	sorted []keyed
 }
 
@@ -37,7 +38,7 @@ func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 		s.branch(&g.root, index.CoverPart)
 	}
 	dst = s.dst
-	proof := index.Proof{Exact: !s.cut, Entered: s.meter.Entered, Compared: s.meter.Compared}
+	proof := index.Proof{Exact: !s.cut, Entered: s.meter.Entered, Compared: s.meter.Compared, Reached: s.at}
 	*s = scan{sorted: s.sorted[:0]}
 	g.scans.Put(s)
 	return dst, proof, nil
@@ -46,9 +47,12 @@ func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 // full reports whether the answer has all that was asked for.
 func (s *scan) full() bool { return len(s.dst)-s.from >= s.query.Limit }
 
-// enter counts a part of the directory, unless the budget forbids it.
-func (s *scan) enter(points int) bool {
-	s.cut = !s.meter.Enter(points)
+// enter counts a part of the directory that begins at key, unless the budget
+// forbids it.
+func (s *scan) enter(key uint64, points int) bool {
+	if !s.meter.Enter(points) {
+		s.cut, s.at = true, s.query.Reached(key)
+	}
 	return !s.cut
 }
 
@@ -88,7 +92,7 @@ func (s *scan) branch(b *branch, c index.Cover) bool {
 	if c = s.cover(c, key, n); c == index.CoverNone {
 		return true
 	}
-	if !s.enter(0) {
+	if !s.enter(key, 0) {
 		return false
 	}
 	s.trace(index.StepNode, key, n, 0)
@@ -117,7 +121,7 @@ func (s *scan) cell(p *page, c *cell, in index.Cover) bool {
 	if !c.small() {
 		return s.bigCell(p.big[c.at], c, in)
 	}
-	if !s.enter(int(c.n)) {
+	if !s.enter(c.key, int(c.n)) {
 		return false
 	}
 	s.trace(index.StepCell, c.key, s.bits, int(c.n))
@@ -154,13 +158,17 @@ func (s *scan) before(key uint64, ref index.Ref) bool {
 
 // bigCell appends the points of a big cell, which are in order.
 func (s *scan) bigCell(b *bucket.Bucket, c *cell, in index.Cover) bool {
-	if !s.enter(0) {
+	if !s.enter(c.key, 0) {
 		return false
 	}
-	before := s.meter.Compared
-	goOn := b.Walk(func(key uint64, ref index.Ref) bool { return !s.before(key, ref) }, func(_ uint64, ref index.Ref) bool {
-		if s.cut = !s.meter.Compare(1); s.cut {
+	before, reached := s.meter.Compared, s.query.Reached(c.key)
+	goOn := b.Walk(func(key uint64, ref index.Ref) bool { return !s.before(key, ref) }, func(key uint64, ref index.Ref) bool {
+		if !s.meter.Compare(1) {
+			s.cut, s.at = true, reached
 			return false
+		}
+		if s.query.Budget > 0 {
+			reached = index.RangeAfter{ZKey: key, ID: s.items.ID(ref)}
 		}
 		if in != index.CoverAll && !s.query.Contains(s.items.Position(ref)) || s.query.Filter != nil && !s.query.Filter(ref) {
 			return true

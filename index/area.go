@@ -24,6 +24,15 @@ func (q *RangeQuery) Validate() error {
 	return nil
 }
 
+// Reached returns the place that a search has reached which has looked at all
+// that comes before the items with this key.
+func (q *RangeQuery) Reached(key uint64) RangeAfter {
+	if q.After != nil && q.After.ZKey >= key {
+		return *q.After
+	}
+	return RangeAfter{ZKey: key}
+}
+
 // Cover is how much of a cell lies in a query's area.
 type Cover uint8
 

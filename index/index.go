@@ -49,6 +49,8 @@ type Items interface {
 	CompareIDs(a, b Ref) int
 	// CompareID orders an item's id against other bytes.
 	CompareID(a Ref, id string) int
+	// ID returns the item's id, which is never empty.
+	ID(Ref) string
 }
 
 // Op is what a Change does.
@@ -204,7 +206,8 @@ type RangeQuery struct {
 	Trace  *Trace
 }
 
-// RangeAfter is a place in the order of a Range answer.
+// RangeAfter is a place in the order of a Range answer. Without an ID it comes
+// before all items with its ZKey, so the zero value is the beginning.
 type RangeAfter struct {
 	ZKey uint64
 	ID   string
@@ -223,6 +226,10 @@ type Proof struct {
 	Entered int
 	// Compared counts the points whose distance was compared.
 	Compared int
+	// Reached, when the budget ended a Range, is the place up to which all was
+	// looked at: a query After it goes on. It is where the query began if the
+	// budget was too small to get any farther.
+	Reached RangeAfter
 }
 
 // Stats describes an index.

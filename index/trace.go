@@ -5,6 +5,8 @@ import "nearby/sphere"
 // Trace records the steps of one search. The caller owns it; a search appends.
 type Trace struct {
 	Steps []Step
+	// Most, when not 0, is how many steps are recorded: the first ones.
+	Most int
 }
 
 // StepKind is what a Step was about.
@@ -36,9 +38,9 @@ type Step struct {
 	Points int
 }
 
-// Add appends a step; it does nothing on a nil Trace.
+// Add appends a step; it does nothing on a nil or full Trace.
 func (t *Trace) Add(s Step) {
-	if t != nil {
+	if t != nil && (t.Most == 0 || len(t.Steps) < t.Most) {
 		t.Steps = append(t.Steps, s)
 	}
 }

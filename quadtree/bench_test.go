@@ -21,6 +21,7 @@ type table []index.Position
 
 func (t table) Position(r index.Ref) (lon, lat float64) { return t[r].Lon, t[r].Lat }
 func (t table) CompareIDs(a, b index.Ref) int           { return int(a) - int(b) }
+func (t table) ID(r index.Ref) string                   { return fmt.Sprint(r) }
 func (t table) CompareID(a index.Ref, id string) int {
 	var b int
 	_, _ = fmt.Sscan(id, &b)

@@ -18,7 +18,8 @@ type sweep struct {
 	*search
 	q   *index.RangeQuery
 	dst []index.Ref
-	end int // length of dst at which the answer is full
+	end int              // length of dst at which the answer is full
+	at  index.RangeAfter // where the budget ended it
 }
 
 // Range implements index.Index. The tree's order is that of the answer, so the
@@ -33,11 +34,23 @@ func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 	done := w.child(t.top, 0, index.CoverPart)
 	// A full answer is the whole answer, whatever the budget.
 	proof := index.Proof{Exact: done || w.full(), Entered: s.meter.Entered, Compared: s.meter.Compared}
+	if !proof.Exact {
+		proof.Reached = w.at
+	}
 	t.end(s)
 	return w.dst, proof, nil
 }
 
 func (w *sweep) full() bool { return len(w.dst) >= w.end }
+
+// enter counts a cell that begins at key, unless the budget forbids it.
+func (w *sweep) enter(key uint64, points int) bool {
+	if w.meter.Enter(points) {
+		return true
+	}
+	w.at = w.q.Reached(key)
+	return false
+}
 
 // child walks child i of n, whose parent's cell has the given relation to the
 // area. It returns false when the answer is full or the budget spent.
@@ -62,7 +75,7 @@ func (w *sweep) child(n *node, i int, rel index.Cover) bool {
 	}
 	switch {
 	case n.sub[i] != nil:
-		if !w.meter.Enter(0) {
+		if !w.enter(key, 0) {
 			return false
 		}
 		if w.trace != nil {
@@ -89,7 +102,7 @@ func lastKey(key uint64, level int) uint64 {
 // leaf puts the points of a leaf that are in the answer in order.
 func (w *sweep) leaf(run index.Run, lo, hi int, key uint64, level int, rel index.Cover) bool {
 	n := hi - lo
-	if !w.meter.Enter(n) {
+	if !w.enter(key, n) {
 		return false
 	}
 	if w.trace != nil {
@@ -123,21 +136,26 @@ func (w *sweep) leaf(run index.Run, lo, hi int, key uint64, level int, rel index
 
 // bucket takes the points of a bucket, which is in order, from the cursor on.
 func (w *sweep) bucket(b *bucket.Bucket, key uint64, level int, rel index.Cover) bool {
-	if !w.meter.Enter(0) {
+	if !w.enter(key, 0) {
 		return false
 	}
 	compared := w.meter.Compared
-	ok := w.chunks(b, rel)
+	ok := w.chunks(b, key, rel)
 	if w.trace != nil {
 		w.note(index.StepLeaf, key, level, 0, w.meter.Compared-compared)
 	}
 	return ok
 }
 
-func (w *sweep) chunks(b *bucket.Bucket, rel index.Cover) bool {
+func (w *sweep) chunks(b *bucket.Bucket, key uint64, rel index.Cover) bool {
+	reached := w.q.Reached(key)
 	return b.Walk(w.follows, func(key uint64, ref index.Ref) bool {
 		if !w.meter.Compare(1) {
+			w.at = reached
 			return false
+		}
+		if w.q.Budget > 0 {
+			reached = index.RangeAfter{ZKey: key, ID: w.items.ID(ref)}
 		}
 		if rel != index.CoverAll && !w.q.Contains(w.items.Position(ref)) {
 			return true

@@ -5,16 +5,20 @@ import (
 	"compress/gzip"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"nearby/bench/dataset"
 	"nearby/sphere"
 )
 
@@ -270,6 +274,60 @@ func TestServe(t *testing.T) {
 	s = startServer(t, data, "--demo")
 	if status, _ := call(c, http.MethodGet, s.base+"/v1/collections/city/items/"+first.Features[0].ID, "", ""); status != http.StatusNotFound {
 		t.Error("the demo was created again over what its user changed")
+	}
+}
+
+// /readyz says yes once the demo is there, and not before.
+func TestReadyWithDemo(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, base: "http://" + address, log: new(lockedBuffer)}
+	s.cmd = exec.Command(program, "serve", "--addr", address, "--data", t.TempDir(), "--demo", "--log-level", "error",
+		"--cors-origin", "https://a.example", "--cors-origin", "https://b.example")
+	s.cmd.Stderr = s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+	})
+	c := newClient(t)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if status, _ := call(c, http.MethodGet, s.base+"/readyz", "", ""); status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready in time: %s", s.log)
+		}
+	}
+	for _, d := range dataset.Demo() {
+		var p page
+		if s.get(c, s.base+"/v1/collections/"+d.Name+"/items?limit=1", &p); p.NumberMatched == nil || *p.NumberMatched != d.Points {
+			t.Errorf("%s has not all of its %d items when /readyz says yes", d.Name, d.Points)
+		}
+	}
+	// The flag reaches the server, each of it.
+	for _, origin := range []string{"https://a.example", "https://b.example"} {
+		req, err := http.NewRequest(http.MethodGet, s.base+"/v1/collections", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Origin", origin)
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = resp.Body.Close(); resp.Header.Get("Access-Control-Allow-Origin") != origin {
+			t.Errorf("%s is not allowed: %v", origin, resp.Header)
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ type limits struct {
 	MaxBody        int64         `default:"1048576" help:"Bytes of a request's body, loads and batches excepted."`
 	MaxBatchBody   int64         `default:"8388608" help:"Bytes of a body of queries."`
 	MaxLoad        int64         `default:"0" help:"Bytes of a bulk load, unpacked; 0 is any size."`
+	MaxBatchK      int           `name:"max-batch-k" default:"100000" help:"Places asked for by the queries of one request in all."`
+	MaxAnswer      int64         `default:"67108864" help:"Bytes of an answer; a page ends there, and a next link goes on."`
 	MaxCompared    int           `default:"50000000" help:"Points that one query may compare; it is cut short there, and says so."`
 	MaxConcurrent  int           `default:"512" help:"Requests served at once."`
 	RequestTimeout time.Duration `default:"30s" help:"Time of a request, loads excepted."`
@@ -37,6 +39,7 @@ func (l *limits) check() error {
 		value int64
 	}{
 		{"max-k", int64(l.MaxK)}, {"max-limit", int64(l.MaxLimit)}, {"max-batch", int64(l.MaxBatch)},
+		{"max-batch-k", int64(l.MaxBatchK)}, {"max-answer", l.MaxAnswer},
 		{"max-body", l.MaxBody}, {"max-batch-body", l.MaxBatchBody}, {"max-compared", int64(l.MaxCompared)},
 		{"max-concurrent", int64(l.MaxConcurrent)}, {"request-timeout", int64(l.RequestTimeout)},
 		{"load-timeout", int64(l.LoadTimeout)}, {"max-collections", int64(l.MaxCollections)},
@@ -56,9 +59,9 @@ func (l *limits) check() error {
 // api are those of the HTTP layer.
 func (l *limits) api() api.Limits {
 	return api.Limits{
-		MaxK: l.MaxK, MaxLimit: l.MaxLimit, MaxBatch: l.MaxBatch,
+		MaxK: l.MaxK, MaxLimit: l.MaxLimit, MaxBatch: l.MaxBatch, MaxBatchK: l.MaxBatchK,
 		MaxBodyBytes: l.MaxBody, MaxBatchBytes: l.MaxBatchBody, MaxLoadBytes: l.MaxLoad,
-		MaxCompared: l.MaxCompared, MaxConcurrent: l.MaxConcurrent,
+		MaxAnswerBytes: l.MaxAnswer, MaxCompared: l.MaxCompared, MaxConcurrent: l.MaxConcurrent,
 		Timeout: l.RequestTimeout,
 	}
 }

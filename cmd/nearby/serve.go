@@ -16,11 +16,12 @@ import (
 )
 
 type serveCmd struct {
-	Addr       string `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
-	Data       string `default:"./data" type:"path" help:"Folder of the store. It is created if it is missing."`
-	PublicURL  string `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
-	Demo       bool   `help:"Create the collections city and wilderness, where they are missing."`
-	AcceptLoss bool   `help:"Open a store that has lost acknowledged writes, and go on with what is left."`
+	Addr       string   `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
+	Data       string   `default:"./data" type:"path" help:"Folder of the store. It is created if it is missing."`
+	PublicURL  string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
+	CORSOrigin []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
+	Demo       bool     `help:"Create the collections city and wilderness, where they are missing."`
+	AcceptLoss bool     `help:"Open a store that has lost acknowledged writes, and go on with what is left."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least level of the log on stderr: ${enum}."`
 	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
@@ -33,8 +34,8 @@ type serveCmd struct {
 
 // Help is shown below the flags.
 func (serveCmd) Help() string {
-	return `The server listens first, then reads the store. Until that is done /healthz
-answers 200 and /readyz 503. When it is ready one line with the address goes to
+	return `The server listens first, then reads the store and makes the demo. Until that is
+done /healthz answers 200 and /readyz 503. When it is ready one line with the address goes to
 stdout; the log goes to stderr. SIGTERM and SIGINT end it: requests under way are
 answered, accepted writes are finished.
 
@@ -42,6 +43,7 @@ Examples:
 
     nearby serve --demo
     nearby serve --addr 0.0.0.0:8080 --data /var/lib/nearby --public-url https://geo.example.org
+    nearby serve --cors-origin https://maps.example.org --cors-origin http://localhost:5173
     NEARBY_MAX_K=5000 nearby serve --log-format text`
 }
 
@@ -73,9 +75,10 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	catalog := collection.New(c.Limits.catalog(st, log))
 	defer catalog.Close()
 
-	draining := make(chan struct{})
+	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
-		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Limits: c.Limits.api(), Draining: draining,
+		Catalog: catalog, Log: log, PublicURL: c.PublicURL, CORSOrigins: c.CORSOrigin,
+		Limits: c.Limits.api(), Complete: filled, Draining: draining,
 	})
 	if err != nil {
 		return err
@@ -98,6 +101,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		}
 		return err
 	}
+	close(filled)
 	fmt.Fprintf(env.stdout, "nearby ready on http://%s/v1/\n", dialable(listener.Addr().String()))
 	select {
 	case err := <-broken:

@@ -181,6 +181,18 @@ func (v version) inRange(q index.RangeQuery) ([]index.Ref, error) {
 	if err := checkCut(len(got), len(want), q.Limit, q.Budget, proof); err != nil {
 		return nil, fmt.Errorf("%s: %w", describeRange(&q), err)
 	}
+	// What follows the place that was reached is what is missing.
+	if !proof.Exact {
+		whole.After, whole.Limit = &proof.Reached, q.Limit-len(got)
+		rest, _, err := v.oracle.Range(nil, &whole, v.items)
+		if err != nil {
+			return nil, fmt.Errorf("oracle: %w", err)
+		}
+		if !slices.Equal(rest, want[len(got):]) {
+			return nil, fmt.Errorf("%s: reached %x %q with %d items, after which come %v, want %v", describeRange(&q),
+				proof.Reached.ZKey, proof.Reached.ID, len(got), clip(rest), clip(want[len(got):]))
+		}
+	}
 
 	traced := q
 	traced.Trace = &index.Trace{}

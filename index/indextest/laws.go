@@ -240,7 +240,42 @@ func testBudgets(t *testing.T, builder index.Builder, seed uint64) {
 		if _, proof, _ := v.index.Range(nil, &r, v.items); !proof.Exact {
 			t.Fatalf("%s: not exact", describeRange(&r))
 		}
+		r.Budget, r.Limit = 3, v.items.Len()+1
+		if err := v.inSteps(r); err != nil {
+			t.Fatal(err)
+		}
 	}
+}
+
+// inSteps goes on where the budget ended the range, with a greater one if it
+// did not get anywhere, and compares the parts with the whole.
+func (v version) inSteps(q index.RangeQuery) error {
+	whole := q
+	whole.Budget = 0
+	want, err := v.inRange(whole)
+	if err != nil {
+		return err
+	}
+	var got []index.Ref
+	for {
+		refs, proof, err := v.index.Range(got, &q, v.items)
+		if err != nil {
+			return err
+		}
+		if got = refs; proof.Exact {
+			break
+		}
+		if proof.Reached == q.Reached(0) {
+			if q.Budget *= 2; q.Budget > 8*(v.items.Len()+64) {
+				return fmt.Errorf("%s: gets no farther than %x %q", describeRange(&q), proof.Reached.ZKey, proof.Reached.ID)
+			}
+		}
+		q.After = &proof.Reached
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%s: in steps %v, at once %v", describeRange(&q), clip(got), clip(want))
+	}
+	return nil
 }
 
 // testMillimetres asks among points that lie millimetres and less apart,

@@ -130,7 +130,7 @@ func (o *Oracle) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) 
 		return dst, index.Proof{}, err
 	}
 	if q.Limit == 0 || o.over(q.Budget) {
-		return dst, index.Proof{Exact: q.Limit == 0}, nil
+		return dst, index.Proof{Exact: q.Limit == 0, Reached: q.Reached(0)}, nil
 	}
 	type keyed struct {
 		key uint64

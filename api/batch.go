@@ -1,0 +1,179 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/collection"
+	"nearby/index"
+	"nearby/item"
+)
+
+// nearbyBatch is the body of many queries.
+type nearbyBatch struct {
+	Queries    []nearbyIn `json:"queries"`
+	Properties *[]string  `json:"properties"`
+}
+
+// nearbyIn is one query of a batch; what is left out is nil.
+type nearbyIn struct {
+	Lat    *float64                  `json:"lat"`
+	Lon    *float64                  `json:"lon"`
+	K      *int                      `json:"k"`
+	Radius *float64                  `json:"radius"`
+	Filter map[string]jsontext.Value `json:"filter"`
+}
+
+// batchQuery is a query that may be asked.
+type batchQuery struct {
+	index.Query
+	filter collection.Filter
+}
+
+// query checks one query of a batch, whose errors begin with its path.
+func (in *nearbyIn) query(path string, l *Limits, queryables []string) (q batchQuery, err error) {
+	if in.Lat == nil || in.Lon == nil {
+		return q, badField(path, "", "must have lat and lon", "")
+	}
+	var f *item.FieldError
+	switch {
+	case errors.As(item.CheckPosition(*in.Lon, *in.Lat), &f):
+		return q, badField(path+"."+f.Field, f.Got, f.Reason, f.Hint)
+	case in.Radius != nil && *in.Radius < 0:
+		return q, badField(path+".radius", fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
+	case in.K != nil && (*in.K < 1 || *in.K > l.MaxK):
+		return q, badField(path+".k", fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
+	}
+	q.Lon, q.Lat, q.K, q.MaxDistance = *in.Lon, *in.Lat, min(DefaultK, l.MaxK), index.Everywhere
+	if in.Radius != nil {
+		q.K, q.MaxDistance = l.MaxK, *in.Radius
+	}
+	if in.K != nil {
+		q.K = *in.K
+	}
+	q.filter, err = conditions(path+".filter", in.Filter, queryables)
+	return q, err
+}
+
+// conditions reads a filter of a body. A value means what it means in a URL.
+func conditions(path string, in map[string]jsontext.Value, queryables []string) (collection.Filter, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	filter := make(collection.Filter, len(in))
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		field := path + "." + item.Shorten(name)
+		if !slices.Contains(queryables, name) {
+			reason := "is not a queryable property; the collection has none"
+			if len(queryables) > 0 {
+				reason = "is not a queryable property; those are " + strings.Join(queryables, ", ")
+			}
+			return nil, badField(field, item.Shorten(string(in[name])), reason, "")
+		}
+		values, ok := scalars(in[name])
+		if !ok {
+			return nil, badField(field, item.Shorten(string(in[name])),
+				fmt.Sprintf("must be a string, a number, true or false, or an array of 1 to %d of them", maxValues), "")
+		}
+		filter[name] = values
+	}
+	return filter, nil
+}
+
+// maxValues is how many values a condition of a body may allow.
+const maxValues = 256
+
+// scalars reads a value, or an array of values, as text.
+func scalars(v jsontext.Value) (values []string, ok bool) {
+	d := jsontext.NewDecoder(bytes.NewReader(v))
+	array := v.Kind() == '['
+	if array {
+		_, _ = d.ReadToken() // v is valid JSON
+	}
+	for {
+		switch d.PeekKind() {
+		case '"', '0', 't', 'f':
+			tok, err := d.ReadToken()
+			if err != nil || len(values) == maxValues {
+				return nil, false
+			}
+			values = append(values, tok.String())
+		case ']':
+			return values, len(values) > 0
+		default:
+			return nil, false
+		}
+		if !array {
+			return values, true
+		}
+	}
+}
+
+func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, nil, nil); err != nil {
+		return err
+	}
+	c, err := s.collection(r)
+	if err != nil {
+		return err
+	}
+	l := &s.opt.Limits
+	var body nearbyBatch
+	if err := s.readJSON(w, r, l.MaxBatchBytes, &body, appJSON); err != nil {
+		return err
+	}
+	if len(body.Queries) == 0 {
+		return badField("queries", "", "must have at least one query", "")
+	}
+	if len(body.Queries) > l.MaxBatch {
+		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("%d queries, at most %d are taken", len(body.Queries), l.MaxBatch))
+	}
+	var sh shape
+	if body.Properties != nil {
+		if sh.names = *body.Properties; len(sh.names) > maxNames {
+			return badField("properties", "", fmt.Sprintf("must name at most %d properties", maxNames), "")
+		}
+	}
+	snap := c.Snapshot() // one version for all
+	queries, sum := make([]batchQuery, len(body.Queries)), 0
+	for i := range queries {
+		if queries[i], err = body.Queries[i].query(fmt.Sprintf("queries[%d]", i), l, snap.Definition().Queryables); err != nil {
+			return err
+		}
+		sum += queries[i].K
+	}
+	if sum > l.MaxBatchK {
+		return newProblem(http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the queries ask for %d items, at most %d are given at once; a radius without k counts as k=%d. Ask fewer queries, or for fewer items each", sum, l.MaxBatchK, l.MaxK))
+	}
+	buf := s.buffer()
+	defer s.release(buf)
+	buf.b = append(buf.b, `{"results":[`...)
+	for i := range queries {
+		if i > 0 {
+			buf.b = append(buf.b, ',')
+		}
+		more, err := s.appendNearby(buf, snap, &queries[i].Query, queries[i].filter, &sh)
+		if err != nil {
+			return err
+		}
+		buf.b = append(buf.b, '}')
+		if more && len(buf.hits) < queries[i].K || int64(len(buf.b)) > l.MaxAnswerBytes {
+			return newProblem(http.StatusRequestEntityTooLarge,
+				fmt.Sprintf("the answers have more than %d bytes at query %d of %d; ask fewer queries, for fewer items each, or name the properties that are needed", l.MaxAnswerBytes, i+1, len(queries)))
+		}
+		if r.Context().Err() != nil {
+			return newProblem(http.StatusServiceUnavailable,
+				fmt.Sprintf("%d of %d queries were answered in the %v that a request may take; ask fewer at once", i+1, len(queries), l.Timeout))
+		}
+	}
+	buf.b = append(buf.b, `]}`...)
+	return write(w, appJSON, http.StatusOK, buf.b)
+}

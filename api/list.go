@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"nearby/collection"
+	"nearby/index"
+)
+
+func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.collection(r)
+	if err != nil {
+		return err
+	}
+	snap := c.Snapshot()
+	q, err := s.parse(r, takesItems, snap.Definition().Queryables)
+	if err != nil {
+		return err
+	}
+	limit, err := q.integer("limit", DefaultLimit, s.opt.Limits.MaxLimit, true)
+	if err != nil {
+		return err
+	}
+	var sh shape
+	if sh.names, err = q.names(); err != nil {
+		return err
+	}
+	if err := q.datetime(); err != nil {
+		return err
+	}
+	bound, boxed, err := q.bbox()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
+	defer cancel()
+	buf := s.buffer()
+	defer s.release(buf)
+	var next string // cursor; "" at the end
+	if boxed {
+		rq := index.RangeQuery{Bound: bound, Limit: limit, After: new(index.RangeAfter)}
+		if rq.After.ZKey, rq.After.ID, _, err = q.cursor(cursorBox); err != nil {
+			return err
+		}
+		next, err = s.walkBox(ctx, buf, snap, &rq, q.filter)
+	} else {
+		var after string
+		if _, after, _, err = q.cursor(cursorList); err != nil {
+			return err
+		}
+		next, err = s.walkList(ctx, buf, snap, after, limit, q.filter)
+	}
+	if err != nil {
+		return err
+	}
+	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
+	for i, ref := range buf.refs {
+		it := snap.Item(ref)
+		if !buf.add(i, &it, -1, &sh, s.opt.Limits.MaxAnswerBytes) {
+			buf.refs = buf.refs[:i]
+			next = pageCursor(snap, boxed, buf.refs[i-1])
+			break
+		}
+	}
+	b := append(buf.b, `],"numberReturned":`...)
+	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
+	if !boxed && len(q.filter) == 0 {
+		b = append(b, `,"numberMatched":`...)
+		b = strconv.AppendInt(b, int64(snap.Len()), 10)
+	}
+	b = append(b, `,"timeStamp":`...)
+	b = appendTime(b, time.Now())
+	b = append(b, `,"links":`...)
+	links := []link{
+		{Href: s.self(r), Rel: "self", Type: geoJSON},
+		{Href: s.collectionURL(r, c.Name()), Rel: "collection", Type: appJSON},
+	}
+	if next != "" {
+		links = append(links, link{Href: s.next(r, next), Rel: "next", Type: geoJSON})
+	}
+	b = appendLinks(b, links...)
+	buf.b = append(b, '}')
+	return write(w, geoJSON, http.StatusOK, buf.b)
+}
+
+// pageCursor says that a page ended with this item.
+func pageCursor(snap *collection.Snapshot, boxed bool, last index.Ref) string {
+	if !boxed {
+		it := snap.Item(last)
+		return makeCursor(cursorList, 0, it.ID())
+	}
+	after := snap.RangeAfter(last)
+	return makeCursor(cursorBox, after.ZKey, after.ID)
+}
+
+// walkBox finds the items of a page in an area, and the cursor to go on from.
+// It compares MaxCompared points, and goes on as often as nothing was found:
+// some clients take an empty page for the last one.
+func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter collection.Filter) (next string, err error) {
+	limit := q.Limit
+	q.Limit++ // one more, to know whether there is one
+	q.Budget = s.opt.Limits.MaxCompared
+	for {
+		var proof index.Proof
+		buf.refs, proof, err = snap.Range(buf.refs, q, filter)
+		switch {
+		case err != nil:
+			return "", err
+		case len(buf.refs) > limit:
+			buf.refs = buf.refs[:limit]
+			return pageCursor(snap, true, buf.refs[limit-1]), nil
+		case proof.Exact:
+			return "", nil
+		case len(buf.refs) > 0:
+			return makeCursor(cursorBox, proof.Reached.ZKey, proof.Reached.ID), nil
+		case ctx.Err() != nil:
+			return "", s.slow()
+		case proof.Reached == *q.After: // not enough to get as far as the next point
+			q.Budget *= 2
+		}
+		*q.After = proof.Reached
+	}
+}
+
+// walkList is walkBox in the order of the list.
+func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter collection.Filter) (next string, err error) {
+	for {
+		buf.refs, after, err = snap.List(buf.refs, after, limit, s.opt.Limits.MaxCompared, filter)
+		switch {
+		case err != nil || after == "":
+			return "", err
+		case len(buf.refs) > 0:
+			return makeCursor(cursorList, 0, after), nil
+		case ctx.Err() != nil:
+			return "", s.slow()
+		}
+	}
+}
+
+// slow is the answer to a read that took too long.
+func (s *Server) slow() error {
+	return newProblem(http.StatusServiceUnavailable,
+		fmt.Sprintf("nothing was found in the %v that a request may take; a bbox, or a smaller one, narrows the search", s.opt.Limits.Timeout))
+}

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// wantTool ends the test if a client is not installed: with a failure if "make
+// provision" has said that it must be there.
+func wantTool(t *testing.T, found bool, install string) {
+	t.Helper()
+	switch {
+	case found:
+	case os.Getenv("NEARBY_TEST_CLIENTS") == "required":
+		t.Fatalf("%s was provisioned and is not found", install)
+	default:
+		t.Skipf("%s is not installed; Debian: apt-get install %s", install, install)
+	}
+}
+
+func wantGDAL(t *testing.T) {
+	t.Helper()
+	_, err := exec.LookPath("ogrinfo")
+	_, err2 := exec.LookPath("ogr2ogr")
+	wantTool(t, err == nil && err2 == nil, "gdal-bin")
+}
+
+// python returns the interpreter that has a module; the system's own comes first,
+// since that is what packages are installed for.
+func python(t *testing.T, module, install string) string {
+	t.Helper()
+	for _, p := range []string{"/usr/bin/python3", "python3"} {
+		if exec.CommandContext(t.Context(), p, "-c", "import "+module).Run() == nil {
+			return p
+		}
+	}
+	wantTool(t, false, install)
+	return ""
+}
+
+// runClient runs a GIS client and returns its stdout. It must say nothing on stderr.
+func runClient(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = append(os.Environ(), "GDAL_HTTP_PROXY=", "no_proxy=127.0.0.1", "XDG_RUNTIME_DIR="+t.TempDir())
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %q: %v\n%s%s", name, args, err, &stdout, &stderr)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("%s %q complains: %s", name, args, &stderr)
+	}
+	return stdout.String()
+}
+
+// gisPlaces is how many items are on the map: more than two pages of any size.
+const gisPlaces = 2500
+
+// onTheMap starts a server with a collection round the antimeridian, and tells
+// which of its items lie in a box and which are cafés.
+func onTheMap(t *testing.T, args ...string) (s *server, inside func(west, south, east, north float64) int, cafes int) {
+	t.Helper()
+	s = startServer(t, t.TempDir(), args...)
+	rng := rand.New(rand.NewPCG(3, 3))
+	var rows strings.Builder
+	rows.WriteString("id,lat,lon,name,category,n\n")
+	spots := make([][2]float64, gisPlaces)
+	for i := range spots {
+		lon, lat := 170+20*rng.Float64(), 20*rng.Float64()-10
+		if lon > 180 {
+			lon -= 360
+		}
+		spots[i] = [2]float64{lon, lat}
+		category := []string{"bar", "cafe", "shop"}[i%3]
+		if category == "cafe" {
+			cafes++
+		}
+		fmt.Fprintf(&rows, "p%d,%v,%v,Place %d,%s,%d\n", i, lat, lon, i, category, i)
+	}
+	c := newClient(t)
+	if status, answer := call(c, "PUT", s.base+"/v1/collections/map", "application/json", `{"title":"A map","queryables":["category","n"]}`); status != 201 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	if status, answer := call(c, "POST", s.base+"/v1/collections/map/items", "text/csv", rows.String()); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	return s, func(west, south, east, north float64) (n int) {
+		for _, p := range spots {
+			if p[0] >= west && p[0] <= east && p[1] >= south && p[1] <= north {
+				n++
+			}
+		}
+		return n
+	}, cafes
+}
+
+var featureCount = regexp.MustCompile(`Feature Count: (\d+)`)
+
+// TestGDAL: ogrinfo and ogr2ogr find the collection from the landing page, count,
+// clip and filter it as we do, and read all of it page by page.
+func TestGDAL(t *testing.T) {
+	t.Parallel()
+	wantGDAL(t)
+	s, inside, cafes := onTheMap(t)
+	source := "OAPIF:" + s.base + "/v1"
+	count := func(want int, args ...string) {
+		t.Helper()
+		out := runClient(t, "ogrinfo", append([]string{"-ro", "-so"}, args...)...)
+		m := featureCount.FindStringSubmatch(out)
+		if m == nil || m[1] != strconv.Itoa(want) {
+			t.Errorf("ogrinfo %q: %v, want %d features\n%s", args, m, want, out)
+		}
+	}
+	count(gisPlaces, "-al", source)
+	count(gisPlaces, "-oo", "PAGE_SIZE=1000", source, "map")
+	count(inside(178, -5, 180, 5), "-spat", "178", "-5", "180", "5", source, "map")
+	count(inside(-180, -5, -178, 5), "-spat", "-180", "-5", "-178", "5", source, "map")
+	count(cafes, "-oo", "PAGE_SIZE=1000", "-where", "category = 'cafe'", source, "map")
+	count(1, "-oo", "PAGE_SIZE=1000", "-where", "n = 7", source, "map")
+	if out := runClient(t, "ogrinfo", "-ro", "-so", source, "map"); !strings.Contains(out, "Geometry: Point") ||
+		!strings.Contains(out, "n: Integer") || !strings.Contains(out, "A map") {
+		t.Errorf("the layer is described as\n%s", out)
+	}
+	for _, size := range []string{"1", "1000"} {
+		options := []string{"-f", "CSV", "/vsistdout/", "-oo", "PAGE_SIZE=" + size, source, "map"}
+		if size == "1" { // a page for each item, so fewer of them
+			options = append(options, "-spat", "179.5", "-2", "180", "2")
+		}
+		ids := column(t, runClient(t, "ogr2ogr", options...), "id")
+		want := gisPlaces
+		if size == "1" {
+			want = inside(179.5, -2, 180, 2)
+		}
+		slices.Sort(ids)
+		if len(ids) != want || len(slices.Compact(ids)) != want {
+			t.Errorf("pages of %s: %d items were read, want %d", size, len(ids), want)
+		}
+	}
+}
+
+// TestGDALReadsNearby: the answer of nearby is a file to GDAL, in the order of the
+// distances, which come as a property.
+func TestGDALReadsNearby(t *testing.T) {
+	t.Parallel()
+	wantGDAL(t)
+	s, _, _ := onTheMap(t)
+	url := s.base + "/v1/collections/map/nearby?lat=0.5&lon=179.9&k=50&distance_property=metres"
+	var near page
+	s.get(newClient(t), url, &near)
+	out := runClient(t, "ogr2ogr", "-f", "CSV", "/vsistdout/", url)
+	ids, metres := column(t, out, "id"), column(t, out, "metres")
+	if len(ids) != 50 {
+		t.Fatalf("%d features, want 50", len(ids))
+	}
+	for i, f := range near.Features {
+		if m, err := strconv.ParseFloat(metres[i], 64); err != nil || ids[i] != f.ID || m != *f.Distance {
+			t.Errorf("feature %d is %s at %s, want %s at %v", i, ids[i], metres[i], f.ID, *f.Distance)
+		}
+	}
+}
+
+// TestGDALWithinBounds: pages that the server's limits end early do not end the
+// reading.
+func TestGDALWithinBounds(t *testing.T) {
+	t.Parallel()
+	wantGDAL(t)
+	s, inside, _ := onTheMap(t, "--max-compared", "40", "--max-answer", "3000")
+	for _, box := range [][]string{nil, {"-spat", "178", "-5", "180", "5"}} {
+		want := gisPlaces
+		if box != nil {
+			want = inside(178, -5, 180, 5)
+		}
+		args := append([]string{"-f", "CSV", "/vsistdout/", "-oo", "PAGE_SIZE=1000", "OAPIF:" + s.base + "/v1", "map"}, box...)
+		if ids := column(t, runClient(t, "ogr2ogr", args...), "id"); len(ids) != want {
+			t.Errorf("%q: %d items were read, want %d", box, len(ids), want)
+		}
+	}
+}
+
+// column returns a column of a CSV file.
+func column(t *testing.T, file, name string) (values []string) {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(file)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("%v in %.300s", err, file)
+	}
+	i := slices.Index(rows[0], name)
+	if i < 0 {
+		t.Fatalf("there is no column %s in %q", name, rows[0])
+	}
+	for _, r := range rows[1:] {
+		values = append(values, r[i])
+	}
+	return values
+}
+
+// TestOWSLib: the Python client reads every resource that it knows.
+func TestOWSLib(t *testing.T) {
+	t.Parallel()
+	interpreter := python(t, "owslib", "python3-owslib")
+	s, inside, cafes := onTheMap(t, "--max-compared", "300")
+	var saw struct {
+		Conformance, Collections  []string
+		API                       string
+		BBox                      []float64
+		Matched, Pages, IDs, Seam int
+		Cafes                     int
+		One                       bool
+	}
+	out := runClient(t, interpreter, filepath.Join("testdata", "owslib_walk.py"), s.base+"/v1", "map")
+	if err := json.Unmarshal([]byte(out), &saw, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	seam := inside(178, -5, 180, 5) + inside(-180, -5, -178, 5)
+	if len(saw.Conformance) == 0 || !slices.Equal(saw.Collections, []string{"map"}) || saw.API != "3.0.3" || len(saw.BBox) != 4 ||
+		saw.Matched != gisPlaces || saw.Pages < 3 || saw.IDs != gisPlaces || saw.Seam != seam || saw.Cafes != cafes || !saw.One {
+		t.Errorf("want %d items, %d at the seam, %d cafés; got %+v", gisPlaces, seam, cafes, saw)
+	}
+}
+
+// TestQGIS runs where it is asked for, by "make test-qgis": QGIS is large.
+func TestQGIS(t *testing.T) {
+	if os.Getenv("NEARBY_TEST_QGIS") == "" {
+		t.Skip("QGIS is tested by make test-qgis")
+	}
+	interpreter := python(t, "qgis.core", "python3-qgis qgis-providers")
+	s, inside, cafes := onTheMap(t)
+	var saw struct {
+		Valid                          bool
+		Count, Items, Box, Cafes, Near int
+		Fields                         []string
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, interpreter, filepath.Join("testdata", "qgis_layers.py"), s.base+"/v1", "map").Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := json.Unmarshal(out, &saw, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	box := inside(178, -5, 180, 5)
+	if !saw.Valid || saw.Count != gisPlaces || saw.Items != gisPlaces || saw.Box != box || saw.Cafes != cafes || saw.Near != 20 ||
+		!slices.Contains(saw.Fields, "category") {
+		t.Errorf("want %d items, %d in the box, %d cafés, 20 near; got %+v", gisPlaces, box, cafes, saw)
+	}
+}
