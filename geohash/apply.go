@@ -19,7 +19,6 @@ type edit struct {
 	// moved has the positions, at this moment of the batch, of the refs that it
 	// changes: those that items may not be asked for. Nil until it is needed.
 	moved map[index.Ref]index.Position
-	recs  []index.Record // scratch: a page's points while they are changed
 }
 
 // Apply implements index.Index.
@@ -97,7 +96,8 @@ func (e *edit) ownPage(b *branch) *page {
 	if b.page.owner != e.owner {
 		p := *b.page
 		p.owner = e.owner
-		p.cells = append(make([]cell, 0, len(p.cells)+1), p.cells...)
+		p.keys = slices.Clone(p.keys)
+		p.cells = slices.Clone(p.cells)
 		p.points = slices.Clone(p.points)
 		p.big = slices.Clone(p.big)
 		b.page = &p
@@ -111,14 +111,15 @@ func (e *edit) ownBig(p *page, at uint32) *bucket.Bucket {
 	return p.big[at]
 }
 
-// unpack copies the points of the page's small cells, with room for another.
-func (e *edit) unpack(p *page) []index.Record {
-	e.recs = p.points.Append(slices.Grow(e.recs[:0], p.points.Len()+1))
-	return e.recs
+// replace puts another run in the place of that of the small cell at place i, in
+// an owned page.
+func (p *page) replace(i int, r index.Run) {
+	c := &p.cells[i]
+	lo, hi := int(c.at), int(c.at)+index.RunWords(int(c.n))
+	p.points = slices.Replace(p.points, lo, hi, r...)
+	c.n = uint32(r.Len())
+	p.shift(i+1, len(r)-(hi-lo), 0)
 }
-
-// pack puts other points in their place. The page must be owned.
-func (p *page) pack(recs []index.Record) { p.points, _ = p.points.Pack(recs) }
 
 // insert adds a point to a branch at a level.
 func (e *edit) insert(b *branch, level int, key uint64, rec index.Record) {
@@ -149,8 +150,9 @@ func (e *edit) insert(b *branch, level int, key uint64, rec index.Record) {
 func (e *edit) insertInPage(p *page, key uint64, rec index.Record) {
 	ck := cellKey(key, e.bits)
 	i := p.find(ck)
-	if i == len(p.cells) || p.cells[i].key != ck {
-		p.cells = slices.Insert(p.cells, i, cell{key: ck, box: sphere.EmptyBox(), at: uint32(p.smallAt(i))})
+	if i == len(p.keys) || p.keys[i] != ck {
+		p.cells = slices.Insert(p.cells, i, cell{box: sphere.EmptyBox(), at: uint32(p.smallAt(i))})
+		p.keys = slices.Insert(p.keys, i, ck)
 	}
 	c := &p.cells[i]
 	c.box.Extend(rec.V)
@@ -159,17 +161,16 @@ func (e *edit) insertInPage(p *page, key uint64, rec index.Record) {
 		c.n++
 		return
 	}
-	p.pack(slices.Insert(e.unpack(p), int(c.at+c.n), rec))
-	p.shift(i+1, 1, 0)
 	if c.n == smallCell {
-		e.enlarge(p, i)
+		e.enlarge(p, i, rec)
 	} else {
-		c.n++
+		n := int(c.n)
+		p.replace(i, p.run(c).Splice(n, n, []index.Record{rec}))
 	}
 }
 
-// shift moves the points of the cells from place i on: small cells by so many
-// points, big cells by so many places in page.big.
+// shift moves what the cells from place i on have: small cells by so many words,
+// big cells by so many places in page.big.
 func (p *page) shift(i, small, big int) {
 	for ; i < len(p.cells); i++ {
 		if c := &p.cells[i]; c.small() {
@@ -180,28 +181,26 @@ func (p *page) shift(i, small, big int) {
 	}
 }
 
-// enlarge turns the small cell at place i, which has one point more than fits,
-// into a big one.
-func (e *edit) enlarge(p *page, i int) {
+// enlarge turns the full small cell at place i, and one more point, into a big
+// one.
+func (e *edit) enlarge(p *page, i int, rec index.Record) {
 	c := &p.cells[i]
-	lo, hi := int(c.at), int(c.at)+smallCell+1
-	recs := e.unpack(p)
 	var keys []uint64
 	var all []index.Record
-	for j := lo; j < hi; j++ {
-		key := e.keyOfNew()
-		if j < hi-1 {
-			key = e.keyOf(recs[j].Ref)
-		}
+	add := func(key uint64, rec index.Record) {
 		k := 0
-		for k < len(keys) && (keys[k] < key || keys[k] == key && e.items.CompareIDs(all[k].Ref, recs[j].Ref) < 0) {
+		for k < len(keys) && (keys[k] < key || keys[k] == key && e.items.CompareIDs(all[k].Ref, rec.Ref) < 0) {
 			k++
 		}
-		keys, all = slices.Insert(keys, k, key), slices.Insert(all, k, recs[j])
+		keys, all = slices.Insert(keys, k, key), slices.Insert(all, k, rec)
 	}
-	p.pack(slices.Delete(recs, lo, hi))
+	for _, old := range p.run(c).Append(nil) {
+		add(e.keyOf(old.Ref), old)
+	}
+	add(e.keyOfNew(), rec)
+	p.replace(i, nil)
 	at := p.bigAt(i + 1)
-	p.shift(i+1, -(smallCell + 1), 1)
+	p.shift(i+1, 0, 1)
 	p.big = slices.Insert(p.big, at, bucket.New(e.owner, keys, all))
 	c.n, c.at = smallCell+1, uint32(at)
 }
@@ -213,23 +212,22 @@ func (e *edit) keyOfNew() uint64 {
 }
 
 // reduce turns the big cell at place i, which has just enough points, into a
-// small one. Its n must still be what it was as a big one.
+// small one.
 func (e *edit) reduce(p *page, i int) {
 	c := &p.cells[i]
-	b := p.big[c.at]
+	run, _ := index.Run(nil).Pack(p.big[c.at].Append(nil))
 	p.big = slices.Delete(p.big, int(c.at), int(c.at)+1)
-	at := p.smallAt(i + 1)
-	p.pack(slices.Insert(e.unpack(p), at, b.Append(nil)...))
-	p.shift(i+1, smallCell, -1)
-	c.n, c.at = smallCell, uint32(at)
+	p.shift(i+1, 0, -1)
+	c.n, c.at = 0, uint32(p.smallAt(i+1))
+	p.replace(i, run)
 }
 
 // burst parts a page with too many cells into a node's branches.
 func (e *edit) burst(p *page) branch {
 	n := &node{owner: e.owner, level: p.level, key: p.key}
 	for lo, hi := 0, 0; lo < len(p.cells); lo = hi {
-		d := digit(p.cells[lo].key, p.level)
-		for hi = lo + 1; hi < len(p.cells) && digit(p.cells[hi].key, p.level) == d; hi++ {
+		d := digit(p.keys[lo], p.level)
+		for hi = lo + 1; hi < len(p.cells) && digit(p.keys[hi], p.level) == d; hi++ {
 		}
 		part := &page{owner: e.owner, level: p.level + 1, key: withDigit(p.key, p.level, d)}
 		part.take(p, lo, hi)
@@ -247,13 +245,10 @@ func (e *edit) burst(p *page) branch {
 func (p *page) take(from *page, lo, hi int) {
 	small, big := from.smallAt(lo), from.bigAt(lo)
 	first := len(p.cells)
-	recs := p.points.Append(nil)
+	p.keys = append(p.keys, from.keys[lo:hi]...)
 	p.cells = append(p.cells, from.cells[lo:hi]...)
-	p.shift(first, len(recs)-small, len(p.big)-big)
-	for i := small; i < from.smallAt(hi); i++ {
-		recs = append(recs, from.points.Record(i))
-	}
-	p.pack(recs)
+	p.shift(first, len(p.points)-small, len(p.big)-big)
+	p.points = append(p.points, from.points[small:from.smallAt(hi)]...)
 	p.big = append(p.big, from.big[big:from.bigAt(hi)]...)
 }
 
@@ -304,7 +299,7 @@ func (p *page) takeAll(n *node) {
 func (e *edit) deleteInPage(p *page, key uint64, rec index.Record) bool {
 	ck := cellKey(key, e.bits)
 	i := p.find(ck)
-	if i == len(p.cells) || p.cells[i].key != ck {
+	if i == len(p.keys) || p.keys[i] != ck {
 		return false
 	}
 	c := &p.cells[i]
@@ -324,19 +319,18 @@ func (e *edit) deleteInPage(p *page, key uint64, rec index.Record) bool {
 		}
 		return true
 	}
-	recs := e.unpack(p)
-	lo, hi := int(c.at), int(c.at+c.n)
-	j := slices.Index(recs[lo:hi], rec)
+	run := p.run(c)
+	j := run.Find(0, run.Len(), rec)
 	if j < 0 {
 		return false
 	}
-	recs = slices.Delete(recs, lo+j, lo+j+1)
-	p.pack(recs)
-	p.shift(i+1, -1, 0)
-	if c.n--; c.n == 0 {
+	if run = run.Splice(j, j+1, nil); run.Len() == 0 {
+		p.replace(i, nil)
+		p.keys = slices.Delete(p.keys, i, i+1)
 		p.cells = slices.Delete(p.cells, i, i+1)
-	} else {
-		c.box = index.BoxOf(recs[lo : hi-1])
+		return true
 	}
+	p.replace(i, run)
+	c.box = run.Box(0, run.Len())
 	return true
 }

@@ -104,20 +104,22 @@ func (b *builder) cells(entries []index.Keyed) int {
 }
 
 func (b *builder) page(entries []index.Keyed, cells int, key uint64, level int) branch {
-	p := &page{level: level, key: key, cells: make([]cell, 0, cells)}
+	p := &page{level: level, key: key, keys: make([]uint64, 0, cells), cells: make([]cell, 0, cells)}
 	shift := 64 - b.bits
-	small := 0
+	small := 0 // words
 	for lo, hi := 0, 0; lo < len(entries); lo = hi {
 		for hi = lo + 1; hi < len(entries) && entries[hi].Key>>shift == entries[lo].Key>>shift; hi++ {
 		}
-		c := cell{key: cellKey(entries[lo].Key, b.bits), n: uint32(hi - lo)}
+		c := cell{n: uint32(hi - lo)}
 		if c.small() {
 			c.at = uint32(small)
-			small += hi - lo
+			small += index.RunWords(hi - lo)
 		}
+		p.keys = append(p.keys, cellKey(entries[lo].Key, b.bits))
 		p.cells = append(p.cells, c)
 	}
-	recs := make([]index.Record, 0, small)
+	p.points = make([]uint64, small)
+	var recs []index.Record
 	for i, lo := 0, 0; i < len(p.cells); i++ {
 		c := &p.cells[i]
 		in := entries[lo : lo+int(c.n)]
@@ -129,12 +131,12 @@ func (b *builder) page(entries []index.Keyed, cells int, key uint64, level int) 
 			c.box = big.Box()
 			continue
 		}
+		recs = recs[:0]
 		for _, e := range in {
 			recs = append(recs, b.record(e))
 		}
-		c.box = index.BoxOf(recs[len(recs)-len(in):])
+		_, c.box = p.run(c).Pack(recs)
 	}
-	p.points, _ = p.points.Pack(recs)
 	return p.sum()
 }
 

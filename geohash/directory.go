@@ -37,22 +37,27 @@ type node struct {
 	branches []branch // in order of their digits
 }
 
-// page holds the cells of its prefix in order of their keys.
+// page holds the cells of its prefix.
 type page struct {
 	owner  uint64 // as a node's
 	level  int
 	key    uint64
-	cells  []cell
-	points index.Run        // of the small cells, in order of the cells
+	keys   []uint64         // of the cells
+	cells  []cell           // in order of their keys
+	points []uint64         // the runs of the small cells, one behind the other
 	big    []*bucket.Bucket // of the cells that have more than smallCell
 }
 
 // cell has no pointers; its points are in its page.
 type cell struct {
-	key uint64
 	box sphere.Box
 	n   uint32 // number of points
-	at  uint32 // where they are: in page.points when n <= smallCell, else in page.big
+	at  uint32 // where they begin: in page.points when n <= smallCell, else in page.big
+}
+
+// run returns the points of a small cell.
+func (p *page) run(c *cell) index.Run {
+	return index.Run(p.points[c.at : int(c.at)+index.RunWords(int(c.n))])
 }
 
 func (c *cell) small() bool { return c.n <= smallCell }
@@ -76,9 +81,9 @@ func (n *node) find(d uint) (int, bool) {
 
 // find returns the place of the first cell whose key is not less.
 func (p *page) find(key uint64) int {
-	lo, hi := 0, len(p.cells)
+	lo, hi := 0, len(p.keys)
 	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); p.cells[mid].key < key {
+		if mid := int(uint(lo+hi) >> 1); p.keys[mid] < key {
 			lo = mid + 1
 		} else {
 			hi = mid
@@ -87,14 +92,15 @@ func (p *page) find(key uint64) int {
 	return lo
 }
 
-// smallAt returns where the points of the small cells from place i on begin.
+// smallAt returns where in points the runs of the small cells from place i on
+// begin.
 func (p *page) smallAt(i int) int {
 	for ; i < len(p.cells); i++ {
 		if p.cells[i].small() {
 			return int(p.cells[i].at)
 		}
 	}
-	return p.points.Len()
+	return len(p.points)
 }
 
 // bigAt does the same for page.big.

@@ -127,13 +127,13 @@ func (s *search) begin() bool {
 		key := cellKey(s.key, s.bits)
 		i := p.find(key)
 		s.page = p
-		if n = s.bits; i == len(p.cells) || p.cells[i].key != key {
+		if n = s.bits; i == len(p.keys) || p.keys[i] != key {
 			n = 0
-			if i < len(p.cells) {
-				n = index.CommonBits(key, p.cells[i].key)
+			if i < len(p.keys) {
+				n = index.CommonBits(key, p.keys[i])
 			}
 			if i > 0 {
-				n = max(n, index.CommonBits(key, p.cells[i-1].key))
+				n = max(n, index.CommonBits(key, p.keys[i-1]))
 			}
 			n++
 		}
@@ -308,7 +308,7 @@ func (s *search) add(b *branch) {
 // frontier.
 func (s *search) addCells(p *page, key uint64, n int) {
 	last := lastKey(key, n)
-	for i := p.find(key); i < len(p.cells) && p.cells[i].key <= last; i++ {
+	for i := p.find(key); i < len(p.keys) && p.keys[i] <= last; i++ {
 		s.addCell(p, i)
 	}
 }
@@ -356,7 +356,7 @@ func (s *search) enterCell(f found, c *cell) bool {
 			return false
 		}
 		s.queue.pop()
-		s.top.Scan(f.page.points, int(c.at), int(c.at+c.n))
+		s.top.Scan(f.page.run(c), 0, int(c.n))
 	} else {
 		if !s.meter.Enter(0) {
 			return false
@@ -368,7 +368,7 @@ func (s *search) enterCell(f found, c *cell) bool {
 		}
 	}
 	if t := s.query.Trace; t != nil {
-		t.Add(cellStep(index.StepCell, c.key, s.bits, s.meter.Compared-before, f.chord2))
+		t.Add(cellStep(index.StepCell, f.page.keys[f.cell], s.bits, s.meter.Compared-before, f.chord2))
 	}
 	return ok
 }

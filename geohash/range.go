@@ -105,11 +105,11 @@ func (s *scan) branch(b *branch, c index.Cover) bool {
 		return true
 	}
 	for i := range b.page.cells {
-		cl := &b.page.cells[i]
-		if s.passed(cl.key, s.bits) {
+		key := b.page.keys[i]
+		if s.passed(key, s.bits) {
 			continue
 		}
-		if in := s.cover(c, cl.key, s.bits); in != index.CoverNone && !s.cell(b.page, cl, in) {
+		if in := s.cover(c, key, s.bits); in != index.CoverNone && !s.cell(b.page, i, in) {
 			return false
 		}
 	}
@@ -117,17 +117,19 @@ func (s *scan) branch(b *branch, c index.Cover) bool {
 }
 
 // cell appends the points of a cell and reports whether to go on.
-func (s *scan) cell(p *page, c *cell, in index.Cover) bool {
+func (s *scan) cell(p *page, i int, in index.Cover) bool {
+	key, c := p.keys[i], &p.cells[i]
 	if !c.small() {
-		return s.bigCell(p.big[c.at], c, in)
+		return s.bigCell(p.big[c.at], key, in)
 	}
-	if !s.enter(c.key, int(c.n)) {
+	if !s.enter(key, int(c.n)) {
 		return false
 	}
-	s.trace(index.StepCell, c.key, s.bits, int(c.n))
+	s.trace(index.StepCell, key, s.bits, int(c.n))
 	s.sorted = s.sorted[:0]
-	for i := c.at; i < c.at+c.n; i++ {
-		ref := p.points.Ref(int(i))
+	run := p.run(c)
+	for i := range run.Len() {
+		ref := run.Ref(i)
 		lon, lat := s.items.Position(ref)
 		if in == index.CoverAll || s.query.Contains(lon, lat) {
 			s.sorted = append(s.sorted, keyed{index.ZKey(lon, lat), ref})
@@ -157,11 +159,11 @@ func (s *scan) before(key uint64, ref index.Ref) bool {
 }
 
 // bigCell appends the points of a big cell, which are in order.
-func (s *scan) bigCell(b *bucket.Bucket, c *cell, in index.Cover) bool {
-	if !s.enter(c.key, 0) {
+func (s *scan) bigCell(b *bucket.Bucket, cell uint64, in index.Cover) bool {
+	if !s.enter(cell, 0) {
 		return false
 	}
-	before, reached := s.meter.Compared, s.query.Reached(c.key)
+	before, reached := s.meter.Compared, s.query.Reached(cell)
 	goOn := b.Walk(func(key uint64, ref index.Ref) bool { return !s.before(key, ref) }, func(key uint64, ref index.Ref) bool {
 		if !s.meter.Compare(1) {
 			s.cut, s.at = true, reached
@@ -176,6 +178,6 @@ func (s *scan) bigCell(b *bucket.Bucket, c *cell, in index.Cover) bool {
 		s.dst = append(s.dst, ref)
 		return !s.full()
 	})
-	s.trace(index.StepCell, c.key, s.bits, s.meter.Compared-before)
+	s.trace(index.StepCell, cell, s.bits, s.meter.Compared-before)
 	return goOn
 }

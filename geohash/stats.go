@@ -39,7 +39,7 @@ func describe(s *index.Stats, b *branch) {
 	p := b.page
 	s.Nodes++
 	s.Bytes += int64(unsafe.Sizeof(*p)) + int64(cap(p.cells))*int64(unsafe.Sizeof(cell{})) +
-		8*int64(cap(p.points)+cap(p.big))
+		8*int64(cap(p.keys)+cap(p.points)+cap(p.big))
 	for i := range p.cells {
 		n := p.cells[i].n
 		s.Cells++
@@ -110,47 +110,52 @@ func (c *checker) node(n *node, key uint64, level int) error {
 
 func (c *checker) page(p *page, key uint64, level int) error {
 	name := cellName(key, prefixBits(level))
-	if p.key != key || p.level != level || len(p.cells) > pageCells {
+	if p.key != key || p.level != level || len(p.cells) > pageCells || len(p.keys) != len(p.cells) {
 		return fmt.Errorf("page %s has key %x, level %d, %d cells", name, p.key, p.level, len(p.cells))
 	}
 	small, big := 0, 0
 	for i := range p.cells {
-		cl := &p.cells[i]
+		cl, ck := &p.cells[i], p.keys[i]
 		switch {
 		case cl.n == 0:
-			return fmt.Errorf("cell %s is empty", cellName(cl.key, c.bits))
-		case i > 0 && cl.key <= p.cells[i-1].key:
-			return fmt.Errorf("cell %s is out of order", cellName(cl.key, c.bits))
-		case cl.key != cellKey(cl.key, c.bits) || cl.key < key || cl.key > lastKey(key, prefixBits(level)):
-			return fmt.Errorf("cell %s is in page %s", cellName(cl.key, c.bits), name)
+			return fmt.Errorf("cell %s is empty", cellName(ck, c.bits))
+		case i > 0 && ck <= p.keys[i-1]:
+			return fmt.Errorf("cell %s is out of order", cellName(ck, c.bits))
+		case ck != cellKey(ck, c.bits) || ck < key || ck > lastKey(key, prefixBits(level)):
+			return fmt.Errorf("cell %s is in page %s", cellName(ck, c.bits), name)
 		}
 		if !cl.small() {
 			if int(cl.at) != big {
-				return fmt.Errorf("big cell %s is at %d, not %d", cellName(cl.key, c.bits), cl.at, big)
+				return fmt.Errorf("big cell %s is at %d, not %d", cellName(ck, c.bits), cl.at, big)
 			}
-			if err := c.big(p.big[big], cl); err != nil {
+			if err := c.big(p.big[big], ck, cl); err != nil {
 				return err
 			}
 			big++
 			continue
 		}
 		if int(cl.at) != small {
-			return fmt.Errorf("cell %s is at %d, not %d", cellName(cl.key, c.bits), cl.at, small)
+			return fmt.Errorf("cell %s is at %d, not %d", cellName(ck, c.bits), cl.at, small)
 		}
-		for ; small < int(cl.at+cl.n); small++ {
-			if _, err := c.point(p.points.Record(small), &cl.box, cl); err != nil {
+		run := p.run(cl)
+		for _, rec := range run.Append(nil) {
+			if _, err := c.point(rec, ck); err != nil {
 				return err
 			}
 		}
+		if box := run.Box(0, run.Len()); box != cl.box {
+			return fmt.Errorf("cell %s has the box %v, want %v", cellName(ck, c.bits), cl.box, box)
+		}
+		small += len(run)
 	}
-	if small != p.points.Len() || big != len(p.big) {
-		return fmt.Errorf("page %s has %d points and %d big cells, its cells %d and %d", name, p.points.Len(), len(p.big), small, big)
+	if small != len(p.points) || big != len(p.big) {
+		return fmt.Errorf("page %s has %d words of points and %d big cells, its cells %d and %d", name, len(p.points), len(p.big), small, big)
 	}
 	return nil
 }
 
 // point checks one point and returns its ZKey.
-func (c *checker) point(rec index.Record, box *sphere.Box, cl *cell) (uint64, error) {
+func (c *checker) point(rec index.Record, cell uint64) (uint64, error) {
 	ref, v := rec.Ref, rec.V
 	lon, lat := c.items.Position(ref)
 	key := index.ZKey(lon, lat)
@@ -159,21 +164,19 @@ func (c *checker) point(rec index.Record, box *sphere.Box, cl *cell) (uint64, er
 		return 0, fmt.Errorf("ref %d is there twice", ref)
 	case sphere.FromDegrees(lon, lat) != v:
 		return 0, fmt.Errorf("ref %d is kept at %v, its position is (%v, %v)", ref, v, lon, lat)
-	case cellKey(key, c.bits) != cl.key:
-		return 0, fmt.Errorf("ref %d at (%v, %v) is in cell %s", ref, lon, lat, cellName(cl.key, c.bits))
-	case !box.Contains(v):
-		return 0, fmt.Errorf("ref %d at (%v, %v) is outside its box", ref, lon, lat)
+	case cellKey(key, c.bits) != cell:
+		return 0, fmt.Errorf("ref %d at (%v, %v) is in cell %s", ref, lon, lat, cellName(cell, c.bits))
 	}
 	c.seen[ref] = true
 	return key, nil
 }
 
-func (c *checker) big(b *bucket.Bucket, cl *cell) error {
+func (c *checker) big(b *bucket.Bucket, cell uint64, cl *cell) error {
 	if b.Len() != int(cl.n) || b.Box() != cl.box {
-		return fmt.Errorf("cell %s has %d points, its bucket %d", cellName(cl.key, c.bits), cl.n, b.Len())
+		return fmt.Errorf("cell %s has %d points, its bucket %d", cellName(cell, c.bits), cl.n, b.Len())
 	}
 	return b.Check(c.items, func(key uint64, rec index.Record) error {
-		zkey, err := c.point(rec, &cl.box, cl)
+		zkey, err := c.point(rec, cell)
 		if err == nil && zkey != key {
 			err = fmt.Errorf("ref %d has the key %x, not %x", rec.Ref, key, zkey)
 		}
