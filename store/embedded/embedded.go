@@ -250,7 +250,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.inFlight.Wait()
-	s.recent.close()
+	s.recent.end(store.ErrClosed)
 	close(s.stopMark)
 	<-s.markDone
 	// What is in memory becomes a table, so that the next start need not

@@ -399,3 +399,37 @@ func BenchmarkCommit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBulk is a load: one writer, batches of 4000 items of about 150 bytes.
+func BenchmarkBulk(b *testing.B) {
+	const batch = 4000
+	s, err := Open(b.TempDir(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutCollection, Collection: "c"}}); err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	words := strings.Fields("harbour café books station north street open closed 24h yes no unknown")
+	changes := make([]store.Change, batch)
+	var size int64
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for i := range changes {
+			n++
+			p := fmt.Appendf(nil, `{"name":"%s %s %d","category":"%s","street":"%s","opened":%d,"rank":%g}`, words[rng.IntN(12)], words[rng.IntN(12)], n, words[rng.IntN(12)], words[rng.IntN(12)], rng.IntN(1<<30), rng.Float64())
+			changes[i] = store.Change{Op: store.PutItem, Collection: "c", Item: item.Item{ID: fmt.Sprintf("item-%08d", n*7919%100_000_000), Lon: rng.Float64(), Lat: rng.Float64(), Created: 1 << 40, Updated: 1 << 40, Properties: p}}
+			size += int64(len(p) + 13)
+		}
+		b.StartTimer()
+		if _, err := s.Commit(context.Background(), changes); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "items/s")
+	b.ReportMetric(float64(size)/float64(n), "B/item")
+}
