@@ -4,7 +4,10 @@
 // Pebble is used with its newest format (older ones lose synced writes silently
 // when a bit of the log flips), with a checksum of ours in every value, and
 // with a head mark in a second file: if less comes back at the next start than
-// was acknowledged, Open says so with store.ErrLoss instead of going on.
+// was acknowledged, or another database, Open says so with store.ErrLoss
+// instead of going on. The mark is renewed every second; acknowledged commits
+// that are younger than it are safe from loss of power, but damage to the very
+// end of the log that makes them unreadable is taken for a torn tail.
 //
 // A commit takes the next sequence number and enters Pebble's memory under a
 // lock, so commits are visible in the order of their numbers; it waits for the
@@ -98,6 +101,9 @@ type Store struct {
 	closed       bool
 	inFlight     sync.WaitGroup // commits under way and open views
 
+	epoch  string
+	marked store.Seq // what the mark in the file says
+
 	recent recent // commits for Follow, and what is durable
 
 	degradedMu sync.Mutex
@@ -150,6 +156,23 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
+// sometimes is true once in a while, so that what repeats does not fill a log.
+type sometimes struct {
+	every time.Duration
+	mu    sync.Mutex
+	last  time.Time
+}
+
+func (s *sometimes) now() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.IsZero() && time.Since(s.last) < s.every {
+		return false
+	}
+	s.last = time.Now()
+	return true
+}
+
 func openError(dir string, err error) error {
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: opening %s: %w", store.ErrCorrupt, dir, err)
@@ -162,29 +185,30 @@ func openError(dir string, err error) error {
 
 // recover reads the head and the collections, and compares with the mark.
 func (s *Store) recover() error {
-	value, closer, err := s.db.Get(headKey)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-	case err != nil:
-		return fmt.Errorf("%w: reading the head: %w", store.ErrCorrupt, err)
-	default:
+	if err := s.meta(headKey, func(value []byte) (err error) {
 		s.head, err = decodeHead(value)
-		closer.Close()
-		if err != nil {
-			return err
-		}
+		return err
+	}); err != nil {
+		return err
 	}
-	mark, err := readMark(s.opt.fs, s.dir)
-	if err == nil && s.head < mark {
-		err = fmt.Errorf("%w: commits up to %d were acknowledged, but only those up to %d are here", store.ErrLoss, mark, s.head)
+	if err := s.meta(epochKey, func(value []byte) (err error) {
+		s.epoch, err = decodeEpoch(value)
+		return err
+	}); err != nil {
+		return err
+	}
+	m, found, err := readMark(s.opt.fs, s.dir)
+	if err == nil {
+		err = compare(s.epoch, s.head, m, found)
+	}
+	if err != nil && !s.opt.AcceptLoss {
+		return err
 	}
 	if err != nil {
-		if !s.opt.AcceptLoss {
-			return err
-		}
 		s.opt.Log.Warn("opening in spite of loss", "error", err)
-		// Numbers given out before are not given out again.
-		s.head = max(s.head, mark)
+	}
+	if err := s.settle(m, err != nil); err != nil {
+		return err
 	}
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixCollection}, UpperBound: []byte{prefixCollection + 1}})
 	if err != nil {
@@ -199,7 +223,52 @@ func (s *Store) recover() error {
 		s.incarnations[string(iter.Key()[1:])] = incarnation
 	}
 	s.recent.start(s.head)
-	return iter.Error()
+	return readError(iter.Error())
+}
+
+// meta reads one of the store's own keys; take is not called if it is not there.
+func (s *Store) meta(key []byte, take func(value []byte) error) error {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %q: %w", key, readError(err))
+	}
+	return errors.Join(take(value), closer.Close())
+}
+
+// settle makes the database and the mark agree: in a new store, in one of
+// before there were epochs, and after a loss was accepted. Then history forks,
+// so the epoch is a new one; and numbers given out before are not given out
+// again. The mark is written first: with a database that has no epoch yet, or
+// one that was refused before, the next start does the same again.
+func (s *Store) settle(m mark, lost bool) error {
+	s.marked = m.seq
+	if s.epoch != "" && !lost {
+		return nil
+	}
+	s.epoch = m.epoch
+	if lost || s.epoch == "" {
+		s.epoch = newEpoch()
+	}
+	s.head = max(s.head, m.seq)
+	if err := writeMark(s.opt.fs, s.dir, mark{s.epoch, s.head}); err != nil {
+		return fmt.Errorf("writing the head mark: %w", err)
+	}
+	s.marked = s.head
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	if err := batch.Set(headKey, encodeHead(nil, s.head), nil); err != nil {
+		return err
+	}
+	if err := batch.Set(epochKey, encodeEpoch(s.epoch), nil); err != nil {
+		return err
+	}
+	if s.opt.noSync {
+		return batch.Commit(pebble.NoSync)
+	}
+	return errors.Join(s.db.ApplyNoSyncWait(batch, pebble.Sync), batch.SyncWait())
 }
 
 // degrade stops writes after damage was found. Reads of what is sound go on.
@@ -221,23 +290,32 @@ func (s *Store) degradation() error {
 // renewMark writes the head mark now and then, as long as it changes.
 func (s *Store) renewMark() {
 	defer close(s.markDone)
+	warn := sometimes{every: time.Minute}
 	tick := time.NewTicker(s.opt.MarkInterval)
 	defer tick.Stop()
-	var written store.Seq
 	for {
 		select {
 		case <-tick.C:
-			if d := s.recent.durableSeq(); d > written {
-				if err := writeMark(s.opt.fs, s.dir, d); err != nil {
-					s.opt.Log.Warn("the head mark could not be written", "error", err)
-					continue
-				}
-				written = d
+			if err := s.mark(); err != nil && warn.now() {
+				s.opt.Log.Warn("the head mark could not be written", "error", err)
 			}
 		case <-s.stopMark:
 			return
 		}
 	}
+}
+
+// mark is called by one goroutine at a time.
+func (s *Store) mark() error {
+	d := s.recent.durableSeq()
+	if d == s.marked {
+		return nil
+	}
+	if err := writeMark(s.opt.fs, s.dir, mark{s.epoch, d}); err != nil {
+		return err
+	}
+	s.marked = d
+	return nil
 }
 
 // Close is part of store.Store.
@@ -256,7 +334,7 @@ func (s *Store) Close() error {
 	// What is in memory becomes a table, so that the next start need not
 	// replay the log.
 	err := s.db.Flush()
-	if merr := writeMark(s.opt.fs, s.dir, s.recent.durableSeq()); err == nil {
+	if merr := s.mark(); err == nil {
 		err = merr
 	}
 	return errors.Join(err, s.db.Close())
