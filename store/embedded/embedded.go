@@ -14,8 +14,10 @@
 // disk outside it, so commits that arrive together share one sync. Nothing is
 // shown by View or Follow before it is durable.
 //
-// When the disk refuses a sync, nobody can say what it holds. The process then
-// stops without acknowledging: the next start reads what is really there.
+// When the disk refuses a write or a sync of the log, nobody can say what it
+// holds. The process then stops without acknowledging: the next start reads what
+// is really there. A disk that fills up is noticed before: commits are refused
+// with store.ErrUnavailable until there is space again.
 package embedded
 
 import (
@@ -54,7 +56,8 @@ type Options struct {
 	Log *slog.Logger
 
 	fs     vfs.FS               // tests run on a file system of their own
-	fatal  func(message string) // tests survive what ends the process
+	fatal  func(message string) // tests survive what ends the process; it need not return
+	pause  time.Duration        // before Pebble may repeat what failed
 	noSync bool                 // tests show that they notice a store that does not sync
 }
 
@@ -77,6 +80,9 @@ func (o Options) withDefaults() Options {
 	if o.fs == nil {
 		o.fs = vfs.Default
 	}
+	if o.pause == 0 {
+		o.pause = 100 * time.Millisecond
+	}
 	if o.fatal == nil {
 		log := o.Log
 		o.fatal = func(message string) {
@@ -90,14 +96,16 @@ func (o Options) withDefaults() Options {
 
 // Store implements store.Store in a folder.
 type Store struct {
-	dir string
-	opt Options
-	db  *pebble.DB
+	dir  string
+	opt  Options
+	disk *disk
+	db   *pebble.DB
 
 	// mu orders commits: held while one takes its number and enters memory.
 	mu           sync.Mutex
 	head         store.Seq
 	incarnations map[string]uint64 // by name, of the collections that exist
+	room         room
 	closed       bool
 	inFlight     sync.WaitGroup // commits under way and open views
 
@@ -108,6 +116,7 @@ type Store struct {
 
 	degradedMu sync.Mutex
 	degraded   error // set: no more writes
+	setback    setback
 
 	stopMark chan struct{}
 	markDone chan struct{}
@@ -115,36 +124,25 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
+// stopWrites is how many memtables may wait to be written as tables before
+// commits wait for them.
+const stopWrites = 4
+
 // Open opens the store in a folder, or makes a new one there. It returns
 // store.ErrLoss if acknowledged commits are missing.
 func Open(dir string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
-	s := &Store{dir: dir, opt: opt, incarnations: map[string]uint64{}, stopMark: make(chan struct{}), markDone: make(chan struct{})}
+	s := &Store{
+		dir: dir, opt: opt, incarnations: map[string]uint64{},
+		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes)},
+		setback:  setback{lasts: 50 * opt.pause, happened: make(chan struct{}, 1)},
+		stopMark: make(chan struct{}), markDone: make(chan struct{}),
+	}
+	s.disk = &disk{FS: opt.fs, pause: opt.pause, stop: s.stop}
 	s.recent.init(opt.FollowBytes)
 	cache := pebble.NewCache(opt.CacheBytes)
 	defer cache.Unref()
-	log := logger{opt.Log, opt.fatal}
-	po := &pebble.Options{
-		FS:                          opt.fs,
-		Cache:                       cache,
-		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                uint64(opt.MemTableBytes),
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      log,
-		EventListener: &pebble.EventListener{
-			// The default would end the process for one bad block.
-			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				s.degrade(fmt.Errorf("%w: file %s: %w", store.ErrCorrupt, info.Path, info.Details))
-			},
-			BackgroundError: func(err error) {
-				opt.Log.Warn("the store had an error in the background", "error", err)
-			},
-		},
-	}
-	db, err := pebble.Open(dir, po)
+	db, err := pebble.Open(dir, s.pebbleOptions(cache))
 	if err != nil {
 		return nil, openError(dir, err)
 	}
@@ -152,8 +150,37 @@ func Open(dir string, opt Options) (*Store, error) {
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	s.disk.armed.Store(true)
 	go s.renewMark()
 	return s, nil
+}
+
+func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
+	warn := sometimes{every: 10 * time.Second}
+	return &pebble.Options{
+		FS:                          s.disk,
+		Cache:                       cache,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(s.opt.MemTableBytes),
+		MemTableStopWritesThreshold: stopWrites,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      logger{s.opt.Log, s.stop},
+		EventListener: &pebble.EventListener{
+			// The default would end the process for one bad block.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.degrade(fmt.Errorf("%w: file %s: %w", store.ErrCorrupt, info.Path, info.Details))
+			},
+			// Pebble repeats what failed until it succeeds.
+			BackgroundError: func(err error) {
+				if warn.now() {
+					s.opt.Log.Warn("the store had an error in the background", "error", err)
+				}
+				s.setback.note(err)
+			},
+		},
+	}
 }
 
 // sometimes is true once in a while, so that what repeats does not fill a log.
@@ -277,8 +304,15 @@ func (s *Store) degrade(err error) {
 	defer s.degradedMu.Unlock()
 	if s.degraded == nil {
 		s.degraded = err
-		s.opt.Log.Error("damaged data; the store takes no more writes", "error", err)
+		s.opt.Log.Error("the store takes no more writes", "error", err)
 	}
+}
+
+// stop ends the process: what the disk holds is not known any more.
+func (s *Store) stop(err error) {
+	s.degrade(err)
+	s.recent.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
+	s.opt.fatal(err.Error())
 }
 
 func (s *Store) degradation() error {
@@ -318,7 +352,8 @@ func (s *Store) mark() error {
 	return nil
 }
 
-// Close is part of store.Store.
+// Close is part of store.Store. An error about the head mark loses nothing: it
+// stays at the last second in which it could be written.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -331,20 +366,43 @@ func (s *Store) Close() error {
 	s.recent.end(store.ErrClosed)
 	close(s.stopMark)
 	<-s.markDone
-	// What is in memory becomes a table, so that the next start need not
-	// replay the log.
-	err := s.db.Flush()
-	if merr := s.mark(); err == nil {
-		err = merr
+	s.flush()
+	s.disk.armed.Store(false)
+	err := s.mark()
+	if err != nil {
+		err = fmt.Errorf("writing the head mark: %w", err)
 	}
 	return errors.Join(err, s.db.Close())
 }
 
-// logger passes Pebble's words on. Fatalf is called when a commit cannot be
-// synced.
+// flush makes a table of what is in memory, so that the next start need not
+// replay the log. It gives up at the first trouble: the log has everything.
+func (s *Store) flush() {
+	if s.degradation() != nil || s.room.check(0) != nil || s.setback.now() != nil {
+		return
+	}
+	select {
+	case <-s.setback.happened:
+	default:
+	}
+	flushed, err := s.db.AsyncFlush()
+	if err == nil {
+		select {
+		case <-flushed:
+		case <-s.setback.happened:
+			err = errors.New("a table could not be written")
+		}
+	}
+	if err != nil {
+		s.opt.Log.Warn("the log was not written out as a table; the next start replays it", "error", err)
+	}
+}
+
+// logger passes Pebble's words on. Fatalf is called when Pebble cannot write
+// what it needs to go on.
 type logger struct {
-	log   *slog.Logger
-	fatal func(string)
+	log  *slog.Logger
+	stop func(error)
 }
 
 func (l logger) Infof(format string, args ...any) {
@@ -353,4 +411,4 @@ func (l logger) Infof(format string, args ...any) {
 	}
 }
 func (l logger) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
-func (l logger) Fatalf(format string, args ...any) { l.fatal(fmt.Sprintf(format, args...)) }
+func (l logger) Fatalf(format string, args ...any) { l.stop(fmt.Errorf(format, args...)) }

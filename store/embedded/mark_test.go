@@ -177,7 +177,7 @@ func TestFormat1(t *testing.T) {
 // A new epoch goes to the mark first. A crash between the two is no loss.
 func TestEpochHalfWritten(t *testing.T) {
 	fs := fill(t, 5)
-	db, err := pebble.Open("db", &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: logger{Options{}.withDefaults().Log, func(message string) { t.Error(message) }}})
+	db, err := pebble.Open("db", &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: logger{Options{}.withDefaults().Log, func(err error) { t.Error(err) }}})
 	if err != nil {
 		t.Fatal(err)
 	}
