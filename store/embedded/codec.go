@@ -21,7 +21,10 @@ const (
 	prefixMeta       = 'm'
 )
 
-var headKey = []byte{prefixMeta, 'h', 'e', 'a', 'd'}
+var (
+	headKey  = []byte{prefixMeta, 'h', 'e', 'a', 'd'}
+	epochKey = []byte{prefixMeta, 'e', 'p', 'o', 'c', 'h'}
+)
 
 func collectionKey(name string) []byte { return append([]byte{prefixCollection}, name...) }
 
@@ -153,4 +156,11 @@ func decodeHead(value []byte) (store.Seq, error) {
 		return 0, fmt.Errorf("%w: head of %d bytes", store.ErrCorrupt, len(value))
 	}
 	return store.Seq(binary.BigEndian.Uint64(value)), nil
+}
+
+func encodeEpoch(epoch string) []byte { return seal(epochKey, []byte(epoch)) }
+
+func decodeEpoch(value []byte) (string, error) {
+	value, err := unseal(epochKey, value)
+	return string(value), err
 }

@@ -11,6 +11,9 @@ import (
 	"nearby/store"
 )
 
+// maxCommitBytes is well below what a batch of Pebble's may have.
+const maxCommitBytes = 1 << 30
+
 // Commit is part of store.Store.
 func (s *Store) Commit(ctx context.Context, changes []store.Change) (store.Seq, error) {
 	if err := ctx.Err(); err != nil {
@@ -27,7 +30,7 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change) (store.Seq, 
 	if !s.opt.noSync {
 		if err := batch.SyncWait(); err != nil {
 			// In memory, perhaps on disk: it cannot be taken back.
-			s.degrade(fmt.Errorf("a sync failed: %w", err))
+			s.stop(fmt.Errorf("a sync failed: %w", err))
 			return 0, fmt.Errorf("%w: %w", store.ErrUncertain, err)
 		}
 	}
@@ -50,9 +53,15 @@ func (s *Store) enter(changes []store.Change) (*pebble.Batch, store.Seq, error) 
 		return nil, 0, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	seq := s.head + 1
-	size := 64
+	size := 128
 	for i := range changes {
 		size += 64 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
+	}
+	if size > maxCommitBytes {
+		return nil, 0, fmt.Errorf("store: a commit of about %d bytes, more than %d", size, maxCommitBytes)
+	}
+	if err := errors.Join(s.room.check(size), s.setback.now()); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	batch := s.db.NewBatchWithSize(size)
 	names, err := s.encode(batch, seq, changes)
@@ -69,7 +78,7 @@ func (s *Store) enter(changes []store.Change) (*pebble.Batch, store.Seq, error) 
 			// It may have reached the log: its number must not be given out
 			// again, so nothing more is written until the next start.
 			err = fmt.Errorf("%w: %w", store.ErrUncertain, err)
-			s.degrade(err)
+			s.stop(err)
 		}
 	}
 	if err != nil {

@@ -4,15 +4,20 @@
 // Pebble is used with its newest format (older ones lose synced writes silently
 // when a bit of the log flips), with a checksum of ours in every value, and
 // with a head mark in a second file: if less comes back at the next start than
-// was acknowledged, Open says so with store.ErrLoss instead of going on.
+// was acknowledged, or another database, Open says so with store.ErrLoss
+// instead of going on. The mark is renewed every second; acknowledged commits
+// that are younger than it are safe from loss of power, but damage to the very
+// end of the log that makes them unreadable is taken for a torn tail.
 //
 // A commit takes the next sequence number and enters Pebble's memory under a
 // lock, so commits are visible in the order of their numbers; it waits for the
 // disk outside it, so commits that arrive together share one sync. Nothing is
 // shown by View or Follow before it is durable.
 //
-// When the disk refuses a sync, nobody can say what it holds. The process then
-// stops without acknowledging: the next start reads what is really there.
+// When the disk refuses a write or a sync of the log, nobody can say what it
+// holds. The process then stops without acknowledging: the next start reads what
+// is really there. A disk that fills up is noticed before: commits are refused
+// with store.ErrUnavailable until there is space again.
 package embedded
 
 import (
@@ -51,7 +56,8 @@ type Options struct {
 	Log *slog.Logger
 
 	fs     vfs.FS               // tests run on a file system of their own
-	fatal  func(message string) // tests survive what ends the process
+	fatal  func(message string) // tests survive what ends the process; it need not return
+	pause  time.Duration        // before Pebble may repeat what failed
 	noSync bool                 // tests show that they notice a store that does not sync
 }
 
@@ -74,6 +80,9 @@ func (o Options) withDefaults() Options {
 	if o.fs == nil {
 		o.fs = vfs.Default
 	}
+	if o.pause == 0 {
+		o.pause = 100 * time.Millisecond
+	}
 	if o.fatal == nil {
 		log := o.Log
 		o.fatal = func(message string) {
@@ -87,21 +96,27 @@ func (o Options) withDefaults() Options {
 
 // Store implements store.Store in a folder.
 type Store struct {
-	dir string
-	opt Options
-	db  *pebble.DB
+	dir  string
+	opt  Options
+	disk *disk
+	db   *pebble.DB
 
 	// mu orders commits: held while one takes its number and enters memory.
 	mu           sync.Mutex
 	head         store.Seq
 	incarnations map[string]uint64 // by name, of the collections that exist
+	room         room
 	closed       bool
 	inFlight     sync.WaitGroup // commits under way and open views
+
+	epoch  string
+	marked store.Seq // what the mark in the file says
 
 	recent recent // commits for Follow, and what is durable
 
 	degradedMu sync.Mutex
 	degraded   error // set: no more writes
+	setback    setback
 
 	stopMark chan struct{}
 	markDone chan struct{}
@@ -109,36 +124,25 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
+// stopWrites is how many memtables may wait to be written as tables before
+// commits wait for them.
+const stopWrites = 4
+
 // Open opens the store in a folder, or makes a new one there. It returns
 // store.ErrLoss if acknowledged commits are missing.
 func Open(dir string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
-	s := &Store{dir: dir, opt: opt, incarnations: map[string]uint64{}, stopMark: make(chan struct{}), markDone: make(chan struct{})}
+	s := &Store{
+		dir: dir, opt: opt, incarnations: map[string]uint64{},
+		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes)},
+		setback:  setback{lasts: 50 * opt.pause, happened: make(chan struct{}, 1)},
+		stopMark: make(chan struct{}), markDone: make(chan struct{}),
+	}
+	s.disk = &disk{FS: opt.fs, pause: opt.pause, stop: s.stop}
 	s.recent.init(opt.FollowBytes)
 	cache := pebble.NewCache(opt.CacheBytes)
 	defer cache.Unref()
-	log := logger{opt.Log, opt.fatal}
-	po := &pebble.Options{
-		FS:                          opt.fs,
-		Cache:                       cache,
-		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                uint64(opt.MemTableBytes),
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      log,
-		EventListener: &pebble.EventListener{
-			// The default would end the process for one bad block.
-			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				s.degrade(fmt.Errorf("%w: file %s: %w", store.ErrCorrupt, info.Path, info.Details))
-			},
-			BackgroundError: func(err error) {
-				opt.Log.Warn("the store had an error in the background", "error", err)
-			},
-		},
-	}
-	db, err := pebble.Open(dir, po)
+	db, err := pebble.Open(dir, s.pebbleOptions(cache))
 	if err != nil {
 		return nil, openError(dir, err)
 	}
@@ -146,8 +150,54 @@ func Open(dir string, opt Options) (*Store, error) {
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	s.disk.armed.Store(true)
 	go s.renewMark()
 	return s, nil
+}
+
+func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
+	warn := sometimes{every: 10 * time.Second}
+	return &pebble.Options{
+		FS:                          s.disk,
+		Cache:                       cache,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(s.opt.MemTableBytes),
+		MemTableStopWritesThreshold: stopWrites,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      logger{s.opt.Log, s.stop},
+		EventListener: &pebble.EventListener{
+			// The default would end the process for one bad block.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.degrade(fmt.Errorf("%w: file %s: %w", store.ErrCorrupt, info.Path, info.Details))
+			},
+			// Pebble repeats what failed until it succeeds.
+			BackgroundError: func(err error) {
+				if warn.now() {
+					s.opt.Log.Warn("the store had an error in the background", "error", err)
+				}
+				s.setback.note(err)
+			},
+		},
+	}
+}
+
+// sometimes is true once in a while, so that what repeats does not fill a log.
+type sometimes struct {
+	every time.Duration
+	mu    sync.Mutex
+	last  time.Time
+}
+
+func (s *sometimes) now() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.IsZero() && time.Since(s.last) < s.every {
+		return false
+	}
+	s.last = time.Now()
+	return true
 }
 
 func openError(dir string, err error) error {
@@ -162,29 +212,30 @@ func openError(dir string, err error) error {
 
 // recover reads the head and the collections, and compares with the mark.
 func (s *Store) recover() error {
-	value, closer, err := s.db.Get(headKey)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-	case err != nil:
-		return fmt.Errorf("%w: reading the head: %w", store.ErrCorrupt, err)
-	default:
+	if err := s.meta(headKey, func(value []byte) (err error) {
 		s.head, err = decodeHead(value)
-		closer.Close()
-		if err != nil {
-			return err
-		}
+		return err
+	}); err != nil {
+		return err
 	}
-	mark, err := readMark(s.opt.fs, s.dir)
-	if err == nil && s.head < mark {
-		err = fmt.Errorf("%w: commits up to %d were acknowledged, but only those up to %d are here", store.ErrLoss, mark, s.head)
+	if err := s.meta(epochKey, func(value []byte) (err error) {
+		s.epoch, err = decodeEpoch(value)
+		return err
+	}); err != nil {
+		return err
+	}
+	m, found, err := readMark(s.opt.fs, s.dir)
+	if err == nil {
+		err = compare(s.epoch, s.head, m, found)
+	}
+	if err != nil && !s.opt.AcceptLoss {
+		return err
 	}
 	if err != nil {
-		if !s.opt.AcceptLoss {
-			return err
-		}
 		s.opt.Log.Warn("opening in spite of loss", "error", err)
-		// Numbers given out before are not given out again.
-		s.head = max(s.head, mark)
+	}
+	if err := s.settle(m, err != nil); err != nil {
+		return err
 	}
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixCollection}, UpperBound: []byte{prefixCollection + 1}})
 	if err != nil {
@@ -199,7 +250,52 @@ func (s *Store) recover() error {
 		s.incarnations[string(iter.Key()[1:])] = incarnation
 	}
 	s.recent.start(s.head)
-	return iter.Error()
+	return readError(iter.Error())
+}
+
+// meta reads one of the store's own keys; take is not called if it is not there.
+func (s *Store) meta(key []byte, take func(value []byte) error) error {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %q: %w", key, readError(err))
+	}
+	return errors.Join(take(value), closer.Close())
+}
+
+// settle makes the database and the mark agree: in a new store, in one of
+// before there were epochs, and after a loss was accepted. Then history forks,
+// so the epoch is a new one; and numbers given out before are not given out
+// again. The mark is written first: with a database that has no epoch yet, or
+// one that was refused before, the next start does the same again.
+func (s *Store) settle(m mark, lost bool) error {
+	s.marked = m.seq
+	if s.epoch != "" && !lost {
+		return nil
+	}
+	s.epoch = m.epoch
+	if lost || s.epoch == "" {
+		s.epoch = newEpoch()
+	}
+	s.head = max(s.head, m.seq)
+	if err := writeMark(s.opt.fs, s.dir, mark{s.epoch, s.head}); err != nil {
+		return fmt.Errorf("writing the head mark: %w", err)
+	}
+	s.marked = s.head
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	if err := batch.Set(headKey, encodeHead(nil, s.head), nil); err != nil {
+		return err
+	}
+	if err := batch.Set(epochKey, encodeEpoch(s.epoch), nil); err != nil {
+		return err
+	}
+	if s.opt.noSync {
+		return batch.Commit(pebble.NoSync)
+	}
+	return errors.Join(s.db.ApplyNoSyncWait(batch, pebble.Sync), batch.SyncWait())
 }
 
 // degrade stops writes after damage was found. Reads of what is sound go on.
@@ -208,8 +304,15 @@ func (s *Store) degrade(err error) {
 	defer s.degradedMu.Unlock()
 	if s.degraded == nil {
 		s.degraded = err
-		s.opt.Log.Error("damaged data; the store takes no more writes", "error", err)
+		s.opt.Log.Error("the store takes no more writes", "error", err)
 	}
+}
+
+// stop ends the process: what the disk holds is not known any more.
+func (s *Store) stop(err error) {
+	s.degrade(err)
+	s.recent.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
+	s.opt.fatal(err.Error())
 }
 
 func (s *Store) degradation() error {
@@ -221,18 +324,14 @@ func (s *Store) degradation() error {
 // renewMark writes the head mark now and then, as long as it changes.
 func (s *Store) renewMark() {
 	defer close(s.markDone)
+	warn := sometimes{every: time.Minute}
 	tick := time.NewTicker(s.opt.MarkInterval)
 	defer tick.Stop()
-	var written store.Seq
 	for {
 		select {
 		case <-tick.C:
-			if d := s.recent.durableSeq(); d > written {
-				if err := writeMark(s.opt.fs, s.dir, d); err != nil {
-					s.opt.Log.Warn("the head mark could not be written", "error", err)
-					continue
-				}
-				written = d
+			if err := s.mark(); err != nil && warn.now() {
+				s.opt.Log.Warn("the head mark could not be written", "error", err)
 			}
 		case <-s.stopMark:
 			return
@@ -240,7 +339,21 @@ func (s *Store) renewMark() {
 	}
 }
 
-// Close is part of store.Store.
+// mark is called by one goroutine at a time.
+func (s *Store) mark() error {
+	d := s.recent.durableSeq()
+	if d == s.marked {
+		return nil
+	}
+	if err := writeMark(s.opt.fs, s.dir, mark{s.epoch, d}); err != nil {
+		return err
+	}
+	s.marked = d
+	return nil
+}
+
+// Close is part of store.Store. An error about the head mark loses nothing: it
+// stays at the last second in which it could be written.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -250,23 +363,46 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.inFlight.Wait()
-	s.recent.close()
+	s.recent.end(store.ErrClosed)
 	close(s.stopMark)
 	<-s.markDone
-	// What is in memory becomes a table, so that the next start need not
-	// replay the log.
-	err := s.db.Flush()
-	if merr := writeMark(s.opt.fs, s.dir, s.recent.durableSeq()); err == nil {
-		err = merr
+	s.flush()
+	s.disk.armed.Store(false)
+	err := s.mark()
+	if err != nil {
+		err = fmt.Errorf("writing the head mark: %w", err)
 	}
 	return errors.Join(err, s.db.Close())
 }
 
-// logger passes Pebble's words on. Fatalf is called when a commit cannot be
-// synced.
+// flush makes a table of what is in memory, so that the next start need not
+// replay the log. It gives up at the first trouble: the log has everything.
+func (s *Store) flush() {
+	if s.degradation() != nil || s.room.check(0) != nil || s.setback.now() != nil {
+		return
+	}
+	select {
+	case <-s.setback.happened:
+	default:
+	}
+	flushed, err := s.db.AsyncFlush()
+	if err == nil {
+		select {
+		case <-flushed:
+		case <-s.setback.happened:
+			err = errors.New("a table could not be written")
+		}
+	}
+	if err != nil {
+		s.opt.Log.Warn("the log was not written out as a table; the next start replays it", "error", err)
+	}
+}
+
+// logger passes Pebble's words on. Fatalf is called when Pebble cannot write
+// what it needs to go on.
 type logger struct {
-	log   *slog.Logger
-	fatal func(string)
+	log  *slog.Logger
+	stop func(error)
 }
 
 func (l logger) Infof(format string, args ...any) {
@@ -275,4 +411,4 @@ func (l logger) Infof(format string, args ...any) {
 	}
 }
 func (l logger) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
-func (l logger) Fatalf(format string, args ...any) { l.fatal(fmt.Sprintf(format, args...)) }
+func (l logger) Fatalf(format string, args ...any) { l.stop(fmt.Errorf(format, args...)) }

@@ -9,19 +9,29 @@ import (
 	"nearby/store"
 )
 
-// recent keeps the last commits for Follow and knows how far commits are
-// durable. The log is one file written in order, so a commit that is synced
-// makes those before it durable too.
+// recent knows how far commits are durable and keeps the last ones for Follow.
+// The log is one file written in order, so a commit that is synced makes those
+// before it durable too.
+//
+// Commits are kept from the moment somebody may follow: a view was opened, from
+// whose Seq to go on, or Follow was called. While views are open or Follow runs
+// the newest commits are kept, as many as fit the limit; and for whoever comes
+// back, until as much again was committed after the last one left. Then all go,
+// and commits cost nothing again.
 type recent struct {
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when durable grows or the store closes
+	changed chan struct{} // closed and replaced when durable grows or nothing more comes
+	last    store.Seq     // of all commits
 	durable store.Seq
-	closed  bool
+	ended   error // why nothing more becomes durable
 
-	commits []commit  // in order, without gaps
-	floor   store.Seq // the commits after it are kept
-	bytes   int
-	limit   int
+	keeping  bool
+	audience int       // open views and running Follows
+	unheard  int       // bytes committed since there is no audience
+	commits  []commit  // in order, without gaps, up to last
+	floor    store.Seq // if keeping, the commits after it are kept
+	bytes    int
+	limit    int
 }
 
 type commit struct {
@@ -32,32 +42,47 @@ type commit struct {
 
 func (r *recent) init(limit int) { r.limit, r.changed = limit, make(chan struct{}) }
 
-func (r *recent) start(head store.Seq) { r.durable, r.floor = head, head }
+func (r *recent) start(head store.Seq) { r.last, r.durable = head, head }
 
-// add keeps a copy of a commit that is not durable yet. Calls come in order.
+// enter is called by who may follow; leave when it no longer does.
+func (r *recent) enter() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.audience++
+	r.unheard = 0
+	if !r.keeping {
+		r.keeping, r.floor = true, r.last
+	}
+}
+
+func (r *recent) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.audience--
+	r.unheard = 0
+}
+
+// add notes a commit that is not durable yet. Calls come in order.
 func (r *recent) add(seq store.Seq, changes []store.Change) {
-	c := commit{seq: seq}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = seq
+	if !r.keeping {
+		return
+	}
+	c := commit{seq: seq, bytes: 64}
 	for i := range changes {
 		c.bytes += 160 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if c.bytes > r.limit { // larger than all that may be kept
+	if r.audience == 0 {
+		r.unheard += c.bytes
+	}
+	if c.bytes > r.limit || r.unheard > r.limit {
 		r.commits, r.bytes, r.floor = nil, 0, seq
+		r.keeping = r.audience > 0
 		return
 	}
-	c.changes = make([]store.Change, len(changes))
-	for i := range changes {
-		ch := changes[i]
-		ch.Collection = strings.Clone(ch.Collection)
-		ch.Definition = bytes.Clone(ch.Definition)
-		ch.Item.ID = strings.Clone(ch.Item.ID)
-		ch.Item.Properties = bytes.Clone(ch.Item.Properties)
-		if ch.Op == store.PutItem {
-			ch.Item.Seq = uint64(seq)
-		}
-		c.changes[i] = ch
-	}
+	c.changes = clone(seq, changes)
 	r.commits = append(r.commits, c)
 	r.bytes += c.bytes
 	drop := 0
@@ -67,6 +92,22 @@ func (r *recent) add(seq store.Seq, changes []store.Change) {
 		r.commits[drop] = commit{}
 	}
 	r.commits = r.commits[drop:]
+}
+
+func clone(seq store.Seq, changes []store.Change) []store.Change {
+	own := make([]store.Change, len(changes))
+	for i := range changes {
+		ch := changes[i]
+		ch.Collection = strings.Clone(ch.Collection)
+		ch.Definition = bytes.Clone(ch.Definition)
+		ch.Item.ID = strings.Clone(ch.Item.ID)
+		ch.Item.Properties = bytes.Clone(ch.Item.Properties)
+		if ch.Op == store.PutItem {
+			ch.Item.Seq = uint64(seq)
+		}
+		own[i] = ch
+	}
+	return own
 }
 
 // made notes that all commits up to seq are durable.
@@ -84,11 +125,14 @@ func (r *recent) wake() {
 	r.changed = make(chan struct{})
 }
 
-func (r *recent) close() {
+// end says that what is not durable now never will be.
+func (r *recent) end(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
-	r.wake()
+	if r.ended == nil {
+		r.ended = err
+		r.wake()
+	}
 }
 
 func (r *recent) durableSeq() store.Seq {
@@ -101,13 +145,13 @@ func (r *recent) durableSeq() store.Seq {
 func (r *recent) wait(ctx context.Context, seq store.Seq) error {
 	for {
 		r.mu.Lock()
-		done, closed, changed := r.durable >= seq, r.closed, r.changed
+		done, ended, changed := r.durable >= seq, r.ended, r.changed
 		r.mu.Unlock()
 		switch {
 		case done:
 			return nil
-		case closed:
-			return store.ErrClosed
+		case ended != nil:
+			return ended
 		}
 		select {
 		case <-changed:
@@ -117,7 +161,10 @@ func (r *recent) wait(ctx context.Context, seq store.Seq) error {
 	}
 }
 
-// after returns the durable commits after seq, waiting for one if there is none.
+// deliverAtOnce bounds how many commits a follower holds while it works.
+const deliverAtOnce = 64
+
+// after returns durable commits after seq, waiting for one if there is none.
 func (r *recent) after(ctx context.Context, seq store.Seq) ([]commit, error) {
 	if err := r.wait(ctx, seq+1); err != nil {
 		return nil, err
@@ -127,17 +174,15 @@ func (r *recent) after(ctx context.Context, seq store.Seq) ([]commit, error) {
 	if seq < r.floor {
 		return nil, store.ErrGone
 	}
-	var found []commit
-	for _, c := range r.commits {
-		if c.seq > seq && c.seq <= r.durable {
-			found = append(found, c)
-		}
-	}
-	return found, nil
+	from := int(seq - r.floor)
+	n := min(int(r.durable-seq), deliverAtOnce)
+	return append([]commit(nil), r.commits[from:from+n]...), nil
 }
 
 // Follow is part of store.Store.
 func (s *Store) Follow(ctx context.Context, after store.Seq, deliver func(store.Seq, []store.Change) error) error {
+	s.recent.enter()
+	defer s.recent.leave()
 	for {
 		commits, err := s.recent.after(ctx, after)
 		if err != nil {

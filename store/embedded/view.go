@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/sync/errgroup"
@@ -19,6 +20,8 @@ type view struct {
 	s    *Store
 	snap *pebble.Snapshot
 	seq  store.Seq
+
+	closed atomic.Bool
 }
 
 // View is part of store.Store.
@@ -30,6 +33,7 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	}
 	v := &view{s: s, snap: s.db.NewSnapshot(), seq: s.head}
 	s.inFlight.Add(1) // the store stays open as long as the view does
+	s.recent.enter()  // who reads it may follow from its Seq
 	s.mu.Unlock()
 	// What it shows may still be on its way to the disk.
 	if err := s.recent.wait(ctx, v.seq); err != nil {
@@ -41,7 +45,11 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 func (v *view) Seq() store.Seq { return v.seq }
 
 func (v *view) Close() error {
+	if v.closed.Swap(true) {
+		return store.ErrClosed
+	}
 	err := v.snap.Close()
+	v.s.recent.leave()
 	v.s.inFlight.Done()
 	return err
 }

@@ -53,6 +53,7 @@ func Run(t *testing.T, open Opener) {
 		{"Concurrent", testConcurrent},
 		{"ViewStands", testViewStands},
 		{"Follow", testFollow},
+		{"FollowFromView", testFollowFromView},
 		{"Closed", testClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -510,6 +511,65 @@ func testFollow(t *testing.T, f *fixture) {
 	})
 	if !errors.Is(err, store.ErrGone) && !errors.Is(err, context.Canceled) {
 		t.Errorf("following from far back: %v", err)
+	}
+}
+
+// A reader of a view can go on from its Seq while commits go on, also after
+// having closed it, and misses none. It may have to begin anew, but not for ever.
+func testFollowFromView(t *testing.T, f *fixture) {
+	ctx := context.Background()
+	f.commit(define("c"), put("c", "count", 0))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		for i := 1; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := f.Commit(ctx, []store.Change{put("c", "count", float64(i))}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	defer wg.Wait()
+	defer close(stop)
+	enough := errors.New("enough")
+	gone := 0
+	for round := 0; round < 20; {
+		v, err := f.View(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		it, ok, err := v.Get(ctx, "c", "count")
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		count, n := it.Lon, 0
+		err = f.Follow(ctx, v.Seq(), func(_ store.Seq, changes []store.Change) error {
+			if count++; len(changes) != 1 || changes[0].Item.Lon != count {
+				t.Errorf("after %g came %+v", count-1, changes)
+			}
+			if n++; n == 20 {
+				return enough
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, enough):
+			round++
+		case errors.Is(err, store.ErrGone) && gone < 200:
+			gone++
+		default:
+			t.Fatalf("following in round %d, having begun anew %d times: %v", round, gone, err)
+		}
 	}
 }
 
