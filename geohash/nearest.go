@@ -299,7 +299,7 @@ func cellInPage(p *page, key uint64) bool {
 
 // add puts a branch in the frontier.
 func (s *search) add(b *branch) {
-	if c2 := b.box.Chord2(s.origin.vec); c2 <= s.top.Limit {
+	if c2 := b.box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&b.box) {
 		s.queue.push(found{chord2: c2, node: b.node, page: b.page, cell: -1})
 	}
 }
@@ -314,7 +314,7 @@ func (s *search) addCells(p *page, key uint64, n int) {
 }
 
 func (s *search) addCell(p *page, i int) {
-	if c2 := p.cells[i].box.Chord2(s.origin.vec); c2 <= s.top.Limit {
+	if c2 := p.cells[i].box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&p.cells[i].box) {
 		s.queue.push(found{chord2: c2, page: p, cell: int32(i)})
 	}
 }

@@ -62,3 +62,22 @@ func TestGoldenTrace(t *testing.T) {
 		t.Errorf("the trace is not that of %s (run with -update to accept it):\n%s", file, out.String())
 	}
 }
+
+// A page far out does not look at what lies before it: that is dropped by whole
+// cells.
+func TestDeepPage(t *testing.T) {
+	const n, k = 50_000, 10
+	w := uniform(n)
+	ix := build(t, w, 0)
+	q := index.Query{Lon: 7, Lat: 50, K: n / 2, MaxDistance: index.Everywhere}
+	inner, _, err := ix.Nearest(nil, &q, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := inner[len(inner)-1]
+	q.K, q.After = k, &index.After{Distance: last.Distance, ID: w.ID(last.Ref)}
+	page, proof, err := ix.Nearest(nil, &q, w)
+	if err != nil || len(page) != k || page[0].Distance < last.Distance || proof.Compared > n/10 {
+		t.Errorf("%d hits after %v m, %d points compared, %v", len(page), last.Distance, proof.Compared, err)
+	}
+}

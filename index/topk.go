@@ -24,6 +24,9 @@ type TopK struct {
 	// Limit is the squared chord above which no candidate can matter. It
 	// falls as hits are found; below 0 it means that nothing can.
 	Limit float64
+	// Least is the squared chord below which no candidate can matter, as it
+	// lies before the query's After; below 0 without one.
+	Least float64
 
 	centre sphere.Vec
 	k      int
@@ -34,7 +37,6 @@ type TopK struct {
 
 	maxDistance float64
 	doubtful    float64 // squared chords from here on need their distance compared with maxDistance
-	afterChord2 float64 // squared chords below this one lie before After
 	beyondAfter float64 // squared chords above this one lie behind it
 
 	// kept are those that may be hits: for a small k in order of their squared
@@ -107,9 +109,10 @@ func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
 		c2 := sphere.Chord2Of(q.MaxDistance)
 		t.Limit, t.doubtful = widen(c2)+1e-30, narrow(c2)-1e-30
 	}
+	t.Least = -1
 	if q.After != nil {
 		c2 := sphere.Chord2Of(q.After.Distance)
-		t.afterChord2, t.beyondAfter = narrow(c2)-1e-30, widen(c2)+1e-30
+		t.Least, t.beyondAfter = narrow(c2)-1e-30, widen(c2)+1e-30
 	}
 	if q.K <= 0 {
 		t.Limit = -1
@@ -123,6 +126,11 @@ func (t *TopK) Release() {
 	t.items, t.filter, t.after = nil, nil, nil
 	clear(t.runs)
 	t.runs = t.runs[:0]
+}
+
+// Passed reports whether all points in a box lie before the query's After.
+func (t *TopK) Passed(b *sphere.Box) bool {
+	return t.Least > 0 && b.FarChord2(t.centre) < t.Least
 }
 
 // Scan considers the points lo to hi-1 of a run.
@@ -190,7 +198,7 @@ func (t *TopK) wanted(r Run, c *candidate) bool {
 		}
 	}
 	if t.after != nil && c.chord2 <= t.beyondAfter {
-		if c.chord2 < t.afterChord2 {
+		if c.chord2 < t.Least {
 			return false
 		}
 		h := t.hit(r, c)

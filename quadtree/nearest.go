@@ -113,6 +113,11 @@ func (s *search) descend(n *node, centre *sphere.Vec) pending {
 		if bound > limit {
 			continue
 		}
+		if s.topk.Least > 0 {
+			if box := n.box.at(i); s.topk.Passed(&box) {
+				continue
+			}
+		}
 		child := i
 		if bound < nearest {
 			bound, nearest = nearest, bound

@@ -305,3 +305,22 @@ func TestTrace(t *testing.T) {
 		t.Errorf("steps\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A page far out does not look at what lies before it: that is dropped by whole
+// nodes.
+func TestDeepPage(t *testing.T) {
+	const n, k = 50_000, 10
+	items := world("uniform", n)
+	ix := mustBuild(t, items, quadtree.Options{})
+	q := index.Query{Lon: 7, Lat: 50, K: n / 2, MaxDistance: index.Everywhere}
+	inner, _, err := ix.Nearest(nil, &q, items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := inner[len(inner)-1]
+	q.K, q.After = k, &index.After{Distance: last.Distance, ID: items.ID(last.Ref)}
+	page, proof, err := ix.Nearest(nil, &q, items)
+	if err != nil || len(page) != k || page[0].Distance < last.Distance || proof.Compared > n/10 {
+		t.Errorf("%d hits after %v m, %d points compared, %v", len(page), last.Distance, proof.Compared, err)
+	}
+}

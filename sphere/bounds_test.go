@@ -12,8 +12,8 @@ import (
 	. "nearby/sphere"
 )
 
-// A box must hold what it was extended by and never claim more than the squared
-// chord as computed: compared without any tolerance.
+// A box must hold what it was extended by and never claim more, or less, than the
+// squared chord as computed: compared without any tolerance.
 func TestBoxIsALowerBound(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for range 3000 {
@@ -35,13 +35,13 @@ func TestBoxIsALowerBound(t *testing.T) {
 			if rnd.IntN(2) == 0 {
 				q = shifted(rnd, points[0], size*3)
 			}
-			bound := b.Chord2(q)
+			bound, far := b.Chord2(q), b.FarChord2(q)
 			for _, p := range points {
 				if !b.Contains(p) {
 					t.Fatalf("%+v does not hold %v", b, p)
 				}
-				if c2 := Chord2(q, p); bound > c2 {
-					t.Fatalf("bound %v of %+v above the squared chord %v from %v to %v", bound, b, c2, q, p)
+				if c2 := Chord2(q, p); bound > c2 || far < c2 {
+					t.Fatalf("bounds %v and %v of %+v do not hold the squared chord %v from %v to %v", bound, far, b, c2, q, p)
 				}
 			}
 		}

@@ -50,6 +50,15 @@ func (b *Box) Chord2(v Vec) float64 {
 	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
 }
 
+// FarChord2 returns an upper bound on the squared chord from v to any point in
+// the box, which must not be empty.
+func (b *Box) FarChord2(v Vec) float64 {
+	dx := max(v.X-float64(b.Min[0]), float64(b.Max[0])-v.X)
+	dy := max(v.Y-float64(b.Min[1]), float64(b.Max[1])-v.Y)
+	dz := max(v.Z-float64(b.Min[2]), float64(b.Max[2])-v.Z)
+	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+}
+
 func roundDown(x float64) float32 {
 	f := float32(x)
 	if float64(f) > x {

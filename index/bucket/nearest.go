@@ -71,7 +71,7 @@ type place struct {
 
 // nearest scans what may matter of a chunk.
 func (c *chunk) nearest(s *Search, at *place) bool {
-	if c.box.Chord2(s.Centre) > s.Top.Limit {
+	if c.box.Chord2(s.Centre) > s.Top.Limit || s.Top.Passed(&c.box) {
 		return true
 	}
 	if !c.same {
