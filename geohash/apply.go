@@ -46,20 +46,43 @@ func (e *edit) change(root *branch, c *index.Change) error {
 			return err
 		}
 	}
+	var from, to spot
 	if c.Op != index.Insert {
 		if err := index.CheckPosition(c.Old.Lon, c.Old.Lat); err != nil {
 			return err
 		}
-		key := index.ZKey(c.Old.Lon, c.Old.Lat)
-		if !e.delete(root, 0, key, index.Record{V: sphere.FromDegrees(c.Old.Lon, c.Old.Lat), Ref: c.Ref}) {
+		from = spotOf(c.Ref, c.Old)
+	}
+	if c.Op != index.Delete {
+		to = spotOf(c.Ref, c.New)
+	}
+	// Most moves are short and end in the cell where they began.
+	short := c.Op == index.Move && cellKey(from.key, e.bits) == cellKey(to.key, e.bits)
+	if c.Op != index.Insert {
+		found := e.within(root, 0, from.key, func(p *page) bool {
+			if short {
+				return e.moveInPage(p, from, to)
+			}
+			return e.deleteInPage(p, from)
+		})
+		if !found {
 			return fmt.Errorf("%w at (%v, %v)", index.ErrUnknown, c.Old.Lon, c.Old.Lat)
 		}
 	}
-	if c.Op != index.Delete {
-		key := index.ZKey(c.New.Lon, c.New.Lat)
-		e.insert(root, 0, key, index.Record{V: sphere.FromDegrees(c.New.Lon, c.New.Lat), Ref: c.Ref})
+	if c.Op != index.Delete && !short {
+		e.insert(root, 0, to.key, to.rec)
 	}
 	return nil
+}
+
+// spot is where a point lies or shall lie.
+type spot struct {
+	key uint64
+	rec index.Record
+}
+
+func spotOf(ref index.Ref, p index.Position) spot {
+	return spot{index.ZKey(p.Lon, p.Lat), index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: ref}}
 }
 
 // keyOf returns the ZKey of a point in the index.
@@ -252,15 +275,15 @@ func (p *page) take(from *page, lo, hi int) {
 	p.big = append(p.big, from.big[big:from.bigAt(hi)]...)
 }
 
-// delete removes a point from a branch and reports whether it was there. A page
-// that it empties is for the caller to drop.
-func (e *edit) delete(b *branch, level int, key uint64, rec index.Record) bool {
+// within lets f change the owned page that a key belongs to, and reports whether
+// there is one and f succeeded. f may take the last point out of a page, which is
+// then dropped.
+func (e *edit) within(b *branch, level int, key uint64, f func(*page) bool) bool {
 	if b.page != nil {
-		p := e.ownPage(b)
-		if !e.deleteInPage(p, key, rec) {
+		if !f(e.ownPage(b)) {
 			return false
 		}
-		*b = p.sum()
+		*b = b.page.sum()
 		return true
 	}
 	d := digit(key, level)
@@ -269,7 +292,7 @@ func (e *edit) delete(b *branch, level int, key uint64, rec index.Record) bool {
 	}
 	n := e.ownNode(b)
 	i, _ := n.find(d)
-	if !e.delete(&n.branches[i], level+1, key, rec) {
+	if !e.within(&n.branches[i], level+1, key, f) {
 		return false
 	}
 	if n.branches[i].points == 0 {
@@ -296,16 +319,15 @@ func (p *page) takeAll(n *node) {
 	}
 }
 
-func (e *edit) deleteInPage(p *page, key uint64, rec index.Record) bool {
-	ck := cellKey(key, e.bits)
-	i := p.find(ck)
-	if i == len(p.keys) || p.keys[i] != ck {
+func (e *edit) deleteInPage(p *page, from spot) bool {
+	i := p.cellOf(from.key, e.bits)
+	if i < 0 {
 		return false
 	}
 	c := &p.cells[i]
 	if !c.small() {
 		big := e.ownBig(p, c.at)
-		found, shrunk := big.Remove(key, rec, e.items)
+		found, shrunk := big.Remove(from.key, from.rec, e.items)
 		if !found {
 			return false
 		}
@@ -320,7 +342,7 @@ func (e *edit) deleteInPage(p *page, key uint64, rec index.Record) bool {
 		return true
 	}
 	run := p.run(c)
-	j := run.Find(0, run.Len(), rec)
+	j := run.Find(0, run.Len(), from.rec)
 	if j < 0 {
 		return false
 	}
@@ -333,4 +355,39 @@ func (e *edit) deleteInPage(p *page, key uint64, rec index.Record) bool {
 	p.replace(i, run)
 	c.box = run.Box(0, run.Len())
 	return true
+}
+
+// moveInPage moves a point within its cell.
+func (e *edit) moveInPage(p *page, from, to spot) bool {
+	i := p.cellOf(from.key, e.bits)
+	if i < 0 {
+		return false
+	}
+	c := &p.cells[i]
+	if !c.small() {
+		big := e.ownBig(p, c.at)
+		if found, _ := big.Remove(from.key, from.rec, e.items); !found {
+			return false
+		}
+		big.Insert(to.key, to.rec, e.items)
+		c.box = big.Box()
+		return true
+	}
+	run := p.run(c)
+	j := run.Find(0, run.Len(), from.rec)
+	if j < 0 {
+		return false
+	}
+	run.Set(j, to.rec)
+	c.box = run.Box(0, run.Len())
+	return true
+}
+
+// cellOf returns the place of the cell that holds a key, or -1.
+func (p *page) cellOf(key uint64, bits int) int {
+	ck := cellKey(key, bits)
+	if i := p.find(ck); i < len(p.keys) && p.keys[i] == ck {
+		return i
+	}
+	return -1
 }

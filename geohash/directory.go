@@ -13,8 +13,8 @@ const (
 	// same time, but a page that bursts left pages of 3 cells on average and the
 	// garbage collector five times as many objects (10^7 points in cities).
 	levelBits = 3
-	pageCells = 64 // greatest number of cells in a page
-	fuseCells = 32 // a node with no more cells becomes a page again
+	pageCells = 32 // greatest number of cells in a page
+	fuseCells = 16 // a node with no more cells becomes a page again
 	smallCell = 64 // greatest number of points that a cell keeps in its page
 )
 

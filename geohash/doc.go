@@ -18,7 +18,7 @@
 // is scanned before a nearer one, nor twice.
 //
 // The directory from geohashes to cells is a trie with eight branches a node, for
-// three bits of the geohash. It ends in pages of at most 64 cells, as deep as the
+// three bits of the geohash. It ends in pages of at most 32 cells, as deep as the
 // data needs and no deeper: a wrong precision costs time but not a chain of nodes
 // for each point. A page keeps the points of its cells in two arrays without
 // pointers, so that the garbage collector sees a few objects per thousand
