@@ -17,9 +17,11 @@ import (
 // never changes: a new version of an item is a new record, and a chunk whose
 // records are mostly dead is emptied (compact) and dropped.
 //
-// A record is: lon and lat as float64, the flags, then as varints created,
-// updated - created, seq, the lengths of id and properties, then the id and
-// the properties. An id in the usual spelling of a UUID takes 16 bytes.
+// A record is: the flags, lon and lat, then as varints created, updated - created,
+// seq, the lengths of id and properties, then the id and the properties. A position
+// that is given to seven decimals or fewer, as nearly all are, takes two int32 of
+// 1e-7 degrees, another two float64; an id in the usual spelling of a UUID takes 16
+// bytes.
 type records struct {
 	chunks [][]byte       // nil where a chunk was dropped
 	where  vector[uint64] // by ref: chunk<<32 | offset+1; 0: no item
@@ -29,7 +31,24 @@ const (
 	maxChunkBytes = 1 << 20
 	minChunkBytes = 4 << 10
 	flagUUID      = 1
+	flagFixed     = 2 // the position is in units of 1e-7 degrees
 )
+
+// fixed returns a coordinate in units of 1e-7 degrees, if that says it exactly.
+func fixed(degrees float64) (int32, bool) {
+	n := int32(math.Round(degrees * 1e7)) // at most 1.8e9
+	return n, float64(n)/1e7 == degrees
+}
+
+// position reads the beginning of a record and returns what follows.
+func position(b []byte) (lon, lat float64, rest []byte) {
+	if b[0]&flagFixed != 0 {
+		return float64(int32(binary.LittleEndian.Uint32(b[1:]))) / 1e7,
+			float64(int32(binary.LittleEndian.Uint32(b[5:]))) / 1e7, b[9:]
+	}
+	return math.Float64frombits(binary.LittleEndian.Uint64(b[1:])),
+		math.Float64frombits(binary.LittleEndian.Uint64(b[9:])), b[17:]
+}
 
 // Item lends one record. It is valid as long as the snapshot it came from is in
 // use, and must not be changed.
@@ -76,12 +95,9 @@ func (r *records) at(loc uint64) []byte {
 func (r *records) item(ref index.Ref) Item { return decodeRecord(r.at(r.where.at(uint32(ref)))) }
 
 func decodeRecord(b []byte) Item {
-	it := Item{
-		Lon: math.Float64frombits(binary.LittleEndian.Uint64(b)),
-		Lat: math.Float64frombits(binary.LittleEndian.Uint64(b[8:])),
-	}
-	it.uuid = b[16]&flagUUID != 0
-	b = b[17:]
+	var it Item
+	it.uuid = b[0]&flagUUID != 0
+	it.Lon, it.Lat, b = position(b)
 	next := func() uint64 {
 		v, n := binary.Uvarint(b)
 		b = b[n:]
@@ -100,9 +116,8 @@ func decodeRecord(b []byte) Item {
 
 // Position is part of index.Items.
 func (r *records) Position(ref index.Ref) (lon, lat float64) {
-	b := r.at(r.where.at(uint32(ref)))
-	return math.Float64frombits(binary.LittleEndian.Uint64(b)),
-		math.Float64frombits(binary.LittleEndian.Uint64(b[8:]))
+	lon, lat, _ = position(r.at(r.where.at(uint32(ref))))
+	return lon, lat
 }
 
 // CompareIDs is part of index.Items.
@@ -156,9 +171,17 @@ func (a *arena) append(it *item.Item) uint64 {
 	}
 	last := len(a.chunks) - 1
 	b := a.chunks[last][a.used:a.used]
-	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lon))
-	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lat))
-	b = append(b, flags)
+	lon, exactLon := fixed(it.Lon)
+	lat, exactLat := fixed(it.Lat)
+	if exactLon && exactLat {
+		b = append(b, flags|flagFixed)
+		b = binary.LittleEndian.AppendUint32(b, uint32(lon))
+		b = binary.LittleEndian.AppendUint32(b, uint32(lat))
+	} else {
+		b = append(b, flags)
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lon))
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lat))
+	}
 	b = binary.AppendUvarint(b, uint64(max(0, it.Created)))
 	b = binary.AppendUvarint(b, uint64(max(0, it.Updated-max(0, it.Created))))
 	b = binary.AppendUvarint(b, it.Seq)
@@ -200,6 +223,9 @@ func (a *arena) drop(chunk int) {
 
 func recordLen(b []byte) int {
 	n := 17
+	if b[0]&flagFixed != 0 {
+		n = 9
+	}
 	var last [5]uint64
 	for i := range last {
 		v, k := binary.Uvarint(b[n:])

@@ -3,6 +3,7 @@ package collection
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -212,5 +213,46 @@ func TestAutoMeasuresDensity(t *testing.T) {
 		if got.reason == "" {
 			t.Errorf("%s: gave no reason", c.name)
 		}
+	}
+}
+
+// A record gives back the position that it was given, however many decimals that
+// has, and its length.
+func TestRecordKeepsPosition(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(12, 13))
+	values := func(most float64) []float64 {
+		v := []float64{0, most, -most, 1e-7, -1e-7, most - 1e-7, 0.1, 0.3, most - 1e-9, 1e-300, math.Nextafter(most, 0)}
+		for range 200 {
+			x := (rnd.Float64()*2 - 1) * most
+			v = append(v, x, math.Round(x*1e7)/1e7, math.Round(x*1e5)/1e5)
+		}
+		return v
+	}
+	var a arena
+	small, large := 0, 0
+	for _, lon := range values(180) {
+		lat := values(90)[rnd.IntN(200)]
+		it := item.Item{ID: "a", Lon: lon, Lat: lat, Created: 1e12, Updated: 1e12 + 5, Seq: 77, Properties: []byte(`{}`)}
+		loc := a.append(&it)
+		r := records{chunks: a.chunks}
+		b := r.at(loc)
+		got := decodeRecord(b)
+		if got.Lon != lon || got.Lat != lat {
+			t.Fatalf("(%v, %v) came back as (%v, %v)", lon, lat, got.Lon, got.Lat)
+		}
+		if c := got.Copy(); c.ID != it.ID || c.Created != it.Created || c.Updated != it.Updated || c.Seq != it.Seq || string(c.Properties) != "{}" {
+			t.Fatalf("%+v came back as %+v", it, c)
+		}
+		if b[0]&flagFixed != 0 {
+			small++
+		} else {
+			large++
+		}
+		if after := a.append(&it); int(uint32(after)-uint32(loc)) != recordLen(b) && after>>32 == loc>>32 {
+			t.Fatalf("a record of %d bytes has the length %d", uint32(after)-uint32(loc), recordLen(b))
+		}
+	}
+	if small == 0 || large == 0 {
+		t.Errorf("%d records have the short form, %d the long one", small, large)
 	}
 }
