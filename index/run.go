@@ -102,8 +102,9 @@ func (r Run) Append(dst []Record) []Record {
 
 // Find returns the place of a record among the points lo to hi-1, or -1.
 func (r Run) Find(lo, hi int, rec Record) int {
+	_, _, _, refs := r.parts()
 	for i := lo; i < hi; i++ {
-		if r.Ref(i) == rec.Ref && r.Vec(i) == rec.V {
+		if Ref(refs[i/2]>>(i&1*32)) == rec.Ref && r.Vec(i) == rec.V {
 			return i
 		}
 	}
@@ -116,15 +117,29 @@ func (r Run) Box(lo, hi int) sphere.Box {
 	if lo >= hi {
 		return b
 	}
-	least, most := r.Vec(lo), r.Vec(lo)
-	for i := lo + 1; i < hi; i++ {
-		v := r.Vec(i)
-		least = sphere.Vec{X: min(least.X, v.X), Y: min(least.Y, v.Y), Z: min(least.Z, v.Z)}
-		most = sphere.Vec{X: max(most.X, v.X), Y: max(most.Y, v.Y), Z: max(most.Z, v.Z)}
-	}
+	x, y, z, _ := r.parts()
+	var least, most sphere.Vec
+	least.X, most.X = span(x[lo:hi])
+	least.Y, most.Y = span(y[lo:hi])
+	least.Z, most.Z = span(z[lo:hi])
 	b.Extend(least)
 	b.Extend(most)
 	return b
+}
+
+// span returns the least and the greatest of some coordinates.
+func span(words []uint64) (least, most float64) {
+	least = math.Float64frombits(words[0])
+	most = least
+	for _, w := range words[1:] {
+		v := math.Float64frombits(w)
+		if v < least {
+			least = v
+		} else if v > most {
+			most = v
+		}
+	}
+	return least, most
 }
 
 // Set puts a record in the place of point i. Nobody else may be reading the run.
