@@ -51,7 +51,8 @@ func (b *boxes) all() sphere.Box {
 }
 
 // chord2Portable finds lower bounds on the squared chords from v to the
-// children's points: what sphere.Box.Chord2 returns, without branches.
+// children's points: what sphere.Box.Chord2 returns before it looks at the far
+// side, without branches.
 func (b *boxes) chord2Portable(v *sphere.Vec, bounds *[4]float64) {
 	for i := range bounds {
 		dx := slab(float64(b.min[0][i])-v.X, v.X-float64(b.max[0][i]))

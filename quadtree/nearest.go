@@ -113,8 +113,9 @@ func (s *search) descend(n *node, centre *sphere.Vec) pending {
 		if bound > limit {
 			continue
 		}
-		if s.topk.Least > 0 {
-			if box := n.box.at(i); s.topk.Passed(&box) {
+		if bound > 2 || s.topk.Least > 0 {
+			box := n.box.at(i)
+			if bound = box.Beyond(*centre, bound); bound > limit || s.topk.Passed(&box) {
 				continue
 			}
 		}

@@ -43,11 +43,25 @@ func (b *Box) Contains(v Vec) bool {
 // box: 0 inside. Each difference is at most the true one and rounding is
 // monotone, so for every point p that was extended in, Chord2(v) <=
 // sphere.Chord2(v, p) holds for the computed values as well.
+//
+// A box on the far side of the sphere has a corner that comes much nearer than
+// the sphere does. There the squared chord to the antipode of v, which makes 4 with
+// that to v, is small and tells more: Beyond takes it into account.
 func (b *Box) Chord2(v Vec) float64 {
 	dx := max(0, float64(b.Min[0])-v.X, v.X-float64(b.Max[0]))
 	dy := max(0, float64(b.Min[1])-v.Y, v.Y-float64(b.Max[1]))
 	dz := max(0, float64(b.Min[2])-v.Z, v.Z-float64(b.Max[2]))
-	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+	return b.Beyond(v, float64(dx*dx)+float64(dy*dy)+float64(dz*dz))
+}
+
+// Beyond returns a better lower bound than the given one where that is more than
+// a quarter of the circumference away.
+func (b *Box) Beyond(v Vec, bound float64) float64 {
+	if !(bound > 2) || bound > 4 { // an empty box is infinitely far
+		return bound
+	}
+	// The squares of unit vectors' lengths are 1 to a few 1e-16.
+	return max(bound, 4-b.FarChord2(Vec{-v.X, -v.Y, -v.Z})-1e-14)
 }
 
 // FarChord2 returns an upper bound on the squared chord from v to any point in
