@@ -28,12 +28,12 @@ func makeCursor(kind byte, n uint64, id string) string {
 
 // cursor reads the parameter; ok is false if it was not given.
 func (q *query) cursor(kind byte) (n uint64, id string, ok bool, err error) {
-	values, ok := q.values["cursor"]
+	text, ok := q.values.lookup("cursor")
 	if !ok {
 		return 0, "", false, nil
 	}
-	bad := badParameter("cursor", values[0], "is not one that an answer to this request gave", "")
-	b, derr := base64.RawURLEncoding.DecodeString(values[0])
+	bad := badParameter("cursor", text, "is not one that an answer to this request gave", "")
+	b, derr := base64.RawURLEncoding.DecodeString(text)
 	if derr != nil || len(b) < 13 || len(b) > 13+item.MaxIDBytes || b[0] != kind {
 		return 0, "", true, bad
 	}
