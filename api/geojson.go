@@ -40,9 +40,9 @@ func (s *Server) release(buf *buffer) {
 
 // write sends an answer in one piece.
 func write(w http.ResponseWriter, contentType string, status int, body []byte) error {
+	values := [...]string{contentType, strconv.Itoa(len(body))} // one allocation for both
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["Content-Type"], h["Content-Length"] = values[0:1:1], values[1:2:2]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller is gone if it fails
 	return nil
