@@ -84,3 +84,8 @@ func describe(err error) string { return fmt.Sprintf("%+v", *asProblem(err)) }
 
 // What operations take.
 var TakesNearby, TakesItems = takesNearby, takesItems
+
+// AppendNumber and AppendMetres write the numbers of answers.
+func AppendNumber(b []byte, v float64) []byte { return appendNumber(b, v) }
+
+func AppendMetres(b []byte, m float64) []byte { return appendMetres(b, m) }

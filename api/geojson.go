@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -82,19 +81,31 @@ func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shap
 	buf.b = append(b, '}')
 }
 
-// add writes the i-th feature of an answer. It takes the feature back and returns
-// false if that makes the answer larger than most bytes, unless it is the first.
-func (buf *buffer) add(i int, it *collection.Item, distance float64, sh *shape, most int64) bool {
-	end := len(buf.b)
-	if i > 0 {
-		buf.b = append(buf.b, ',')
+// appendFeatures writes the features of buf.refs, with the distances of buf.hits
+// where there are any. It returns how many: it ends before one that makes the
+// answer larger than it may be, unless that is the first.
+func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sh *shape) int {
+	var items [16]collection.Item
+	for i := range buf.refs {
+		j := i % len(items)
+		if j == 0 {
+			snap.Items(items[:], buf.refs[i:min(i+len(items), len(buf.refs))])
+		}
+		distance := -1.0
+		if len(buf.hits) > 0 {
+			distance = buf.hits[i].Distance
+		}
+		end := len(buf.b)
+		if i > 0 {
+			buf.b = append(buf.b, ',')
+		}
+		buf.appendFeature(&items[j], distance, sh)
+		if i > 0 && int64(len(buf.b)) > s.opt.Limits.MaxAnswerBytes {
+			buf.b = buf.b[:end]
+			return i
+		}
 	}
-	buf.appendFeature(it, distance, sh)
-	if i > 0 && int64(len(buf.b)) > most {
-		buf.b = buf.b[:end]
-		return false
-	}
-	return true
+	return len(buf.refs)
 }
 
 func appendProperties(b, properties []byte, sh *shape, distance float64) []byte {
@@ -171,19 +182,6 @@ func appendQuoted(b []byte, s []byte) []byte {
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
-}
-
-// appendNumber writes the shortest text that reads back as v.
-func appendNumber(b []byte, v float64) []byte {
-	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
-		return strconv.AppendFloat(b, v, 'e', -1, 64)
-	}
-	return strconv.AppendFloat(b, v, 'f', -1, 64)
-}
-
-// appendMetres writes a distance rounded to the millimetre.
-func appendMetres(b []byte, m float64) []byte {
-	return strconv.AppendFloat(b, math.Round(m*1000)/1000, 'f', -1, 64)
 }
 
 func appendTime(b []byte, t time.Time) []byte {

@@ -58,13 +58,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	for i, ref := range buf.refs {
-		it := snap.Item(ref)
-		if !buf.add(i, &it, -1, &sh, s.opt.Limits.MaxAnswerBytes) {
-			buf.refs = buf.refs[:i]
-			next = pageCursor(snap, boxed, buf.refs[i-1])
-			break
-		}
+	if n := s.appendFeatures(buf, snap, &sh); n < len(buf.refs) {
+		buf.refs = buf.refs[:n]
+		next = pageCursor(snap, boxed, buf.refs[n-1])
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)

@@ -90,14 +90,14 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 		reason = fmt.Sprintf("cut short after %d points and cells; all within the radius is here. Narrow the search, or page through the items of a bbox", q.Budget)
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	for i, h := range buf.hits {
-		it := snap.Item(h.Ref)
-		if !buf.add(i, &it, h.Distance, sh, s.opt.Limits.MaxAnswerBytes) {
-			buf.hits = buf.hits[:i]
-			more, proof.Exact, proof.Radius = true, false, buf.hits[i-1].Distance
-			reason = fmt.Sprintf("ended at %d bytes; the next link goes on", s.opt.Limits.MaxAnswerBytes)
-			break
-		}
+	buf.refs = buf.refs[:0]
+	for _, h := range buf.hits {
+		buf.refs = append(buf.refs, h.Ref)
+	}
+	if n := s.appendFeatures(buf, snap, sh); n < len(buf.hits) {
+		buf.hits = buf.hits[:n]
+		more, proof.Exact, proof.Radius = true, false, buf.hits[n-1].Distance
+		reason = fmt.Sprintf("ended at %d bytes; the next link goes on", s.opt.Limits.MaxAnswerBytes)
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.hits)), 10)
