@@ -40,7 +40,9 @@ func Parameters() []ParameterRow {
 }
 
 // NearbyCursor goes on after a distance.
-func NearbyCursor(distance float64, id string) string { return nearbyCursor(distance, id) }
+func NearbyCursor(distance float64, id string) string {
+	return string(appendNearbyCursor(nil, distance, id))
+}
 
 // MergePatch is what a PATCH does to a feature.
 func MergePatch(target, patch []byte) ([]byte, error) { return mergePatch(target, patch) }

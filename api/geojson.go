@@ -20,6 +20,8 @@ type buffer struct {
 	hits []index.Hit
 	refs []index.Ref
 	id   []byte
+	// query of a search; it passes through interfaces, which put it on the heap.
+	query index.Query
 }
 
 // maxPooledBytes keeps one huge answer from holding its memory for ever.
@@ -32,6 +34,7 @@ func (s *Server) buffer() *buffer {
 }
 
 func (s *Server) release(buf *buffer) {
+	buf.query = index.Query{} // names a snapshot
 	if cap(buf.b) <= maxPooledBytes {
 		s.buffers.Put(buf)
 	}
@@ -173,15 +176,23 @@ func appendSelected(b, object []byte, keep func(name string) bool) []byte {
 
 // appendQuoted writes a JSON string.
 func appendQuoted(b []byte, s []byte) []byte {
-	for _, c := range s {
-		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			quoted, _ := jsontext.AppendQuote(b, s) // its error says that invalid UTF-8 was replaced
-			return quoted
-		}
+	if !isPlain(s) {
+		quoted, _ := jsontext.AppendQuote(b, s) // its error says that invalid UTF-8 was replaced
+		return quoted
 	}
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
+}
+
+// isPlain reports whether a JSON string may hold these bytes as they are.
+func isPlain(s []byte) bool {
+	for _, c := range s {
+		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func appendTime(b []byte, t time.Time) []byte {

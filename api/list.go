@@ -70,16 +70,15 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	b = append(b, `,"timeStamp":`...)
 	b = appendTime(b, time.Now())
-	b = append(b, `,"links":`...)
-	links := []link{
-		{Href: s.self(r), Rel: "self", Type: geoJSON},
-		{Href: s.collectionURL(r, c.Name()), Rel: "collection", Type: appJSON},
-	}
+	b = append(b, `,"links":[`+beginLink...)
+	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
+	b = append(b, ","+beginLink...)
+	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	if next != "" {
-		links = append(links, link{Href: s.next(r, next), Rel: "next", Type: geoJSON})
+		b = append(b, ","+beginLink...)
+		b = endLink(append(s.appendNext(b, r), next...), len(b), "next", geoJSON)
 	}
-	b = appendLinks(b, links...)
-	buf.b = append(b, '}')
+	buf.b = append(b, `]}`...)
 	return write(w, geoJSON, http.StatusOK, buf.b)
 }
 
