@@ -171,19 +171,30 @@ func (s *Server) observe(next http.Handler) http.Handler {
 					panic(http.ErrAbortHandler) // the answer is half written: cut it
 				}
 			}
-			level := slog.LevelInfo
-			if e.status >= 500 {
-				level = slog.LevelWarn
-			}
-			if s.opt.Log.Enabled(e, level) {
-				s.opt.Log.LogAttrs(e, level, "request",
-					slog.String("id", e.id), slog.String("method", r.Method), slog.String("route", e.routing.RoutePattern()),
-					slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Duration("duration", time.Since(begun)))
-			}
+			s.logRequest(e, r.Method, begun)
 			s.routings.Put(e.routing)
 		}()
 		next.ServeHTTP(e, r)
 	})
+}
+
+// logRequest writes the line about a request. It makes the record itself, since
+// slog would look for the line of code that it comes from.
+func (s *Server) logRequest(e *exchange, method string, begun time.Time) {
+	level := slog.LevelInfo
+	if e.status >= 500 {
+		level = slog.LevelWarn
+	}
+	handler := s.opt.Log.Handler()
+	if !handler.Enabled(e, level) {
+		return
+	}
+	now := time.Now()
+	record := slog.NewRecord(now, level, "request", 0)
+	record.AddAttrs(
+		slog.String("id", e.id), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
+		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Duration("duration", now.Sub(begun)))
+	_ = handler.Handle(e, record) // as slog does: there is nobody to tell
 }
 
 // compress packs answers for those who take them so. It is left out for the
