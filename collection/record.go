@@ -90,7 +90,7 @@ func (r *records) items(dst []Item, refs []index.Ref) {
 		for i, loc := range where[:n] {
 			b := r.at(loc)
 			raw[i] = b
-			dst[i].Lon = math.Float64frombits(binary.LittleEndian.Uint64(b)) // brings the record
+			dst[i].uuid = b[0] != 0 // means nothing; it brings the record
 		}
 		for i, b := range raw[:n] {
 			dst[i] = decodeRecord(b)
