@@ -37,19 +37,20 @@ type batchQuery struct {
 	filter collection.Filter
 }
 
-// query checks one query of a batch, whose errors begin with its path.
-func (in *nearbyIn) query(path string, l *Limits, queryables []string) (q batchQuery, err error) {
+// query checks the i-th query of a batch, whose errors begin with its path.
+func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, err error) {
+	path := func(member string) string { return fmt.Sprintf("queries[%d]%s", i, member) }
 	if in.Lat == nil || in.Lon == nil {
-		return q, badField(path, "", "must have lat and lon", "")
+		return q, badField(path(""), "", "must have lat and lon", "")
 	}
 	var f *item.FieldError
 	switch {
 	case errors.As(item.CheckPosition(*in.Lon, *in.Lat), &f):
-		return q, badField(path+"."+f.Field, f.Got, f.Reason, f.Hint)
+		return q, badField(path("."+f.Field), f.Got, f.Reason, f.Hint)
 	case in.Radius != nil && *in.Radius < 0:
-		return q, badField(path+".radius", fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
+		return q, badField(path(".radius"), fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
 	case in.K != nil && (*in.K < 1 || *in.K > l.MaxK):
-		return q, badField(path+".k", fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
+		return q, badField(path(".k"), fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
 	}
 	q.Lon, q.Lat, q.K, q.MaxDistance = *in.Lon, *in.Lat, min(DefaultK, l.MaxK), index.Everywhere
 	if in.Radius != nil {
@@ -58,15 +59,14 @@ func (in *nearbyIn) query(path string, l *Limits, queryables []string) (q batchQ
 	if in.K != nil {
 		q.K = *in.K
 	}
-	q.filter, err = conditions(path+".filter", in.Filter, queryables)
+	if len(in.Filter) > 0 {
+		q.filter, err = conditions(path(".filter"), in.Filter, queryables)
+	}
 	return q, err
 }
 
 // conditions reads a filter of a body. A value means what it means in a URL.
 func conditions(path string, in map[string]jsontext.Value, queryables []string) (collection.Filter, error) {
-	if len(in) == 0 {
-		return nil, nil
-	}
 	filter := make(collection.Filter, len(in))
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		field := path + "." + item.Shorten(name)
@@ -144,7 +144,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	snap := c.Snapshot() // one version for all
 	queries, sum := make([]batchQuery, len(body.Queries)), 0
 	for i := range queries {
-		if queries[i], err = body.Queries[i].query(fmt.Sprintf("queries[%d]", i), l, snap.Definition().Queryables); err != nil {
+		if queries[i], err = body.Queries[i].query(i, l, snap.Definition().Queryables); err != nil {
 			return err
 		}
 		sum += queries[i].K

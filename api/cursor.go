@@ -20,20 +20,27 @@ const (
 )
 
 func makeCursor(kind byte, n uint64, id string) string {
-	b := append([]byte{kind}, id...)
+	return string(appendCursor(nil, kind, n, id))
+}
+
+func appendCursor(b []byte, kind byte, n uint64, id string) []byte {
+	start := len(b)
+	b = append(append(b, kind), id...)
 	b = binary.LittleEndian.AppendUint64(b, n)
-	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	return base64.RawURLEncoding.EncodeToString(b)
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start:]))
+	end := len(b) // its text goes behind, then over it
+	b = base64.RawURLEncoding.AppendEncode(b, b[start:end])
+	return b[:start+copy(b[start:], b[end:])]
 }
 
 // cursor reads the parameter; ok is false if it was not given.
 func (q *query) cursor(kind byte) (n uint64, id string, ok bool, err error) {
-	values, ok := q.values["cursor"]
+	text, ok := q.values.lookup("cursor")
 	if !ok {
 		return 0, "", false, nil
 	}
-	bad := badParameter("cursor", values[0], "is not one that an answer to this request gave", "")
-	b, derr := base64.RawURLEncoding.DecodeString(values[0])
+	bad := badParameter("cursor", text, "is not one that an answer to this request gave", "")
+	b, derr := base64.RawURLEncoding.DecodeString(text)
 	if derr != nil || len(b) < 13 || len(b) > 13+item.MaxIDBytes || b[0] != kind {
 		return 0, "", true, bad
 	}
@@ -44,8 +51,8 @@ func (q *query) cursor(kind byte) (n uint64, id string, ok bool, err error) {
 	return binary.LittleEndian.Uint64(body[len(body)-8:]), string(body[1 : len(body)-8]), true, nil
 }
 
-func nearbyCursor(distance float64, id string) string {
-	return makeCursor(cursorNearby, math.Float64bits(distance), id)
+func appendNearbyCursor(b []byte, distance float64, id string) []byte {
+	return appendCursor(b, cursorNearby, math.Float64bits(distance), id)
 }
 
 // after reads a nearby cursor.

@@ -1,9 +1,15 @@
 package api
 
 import (
+	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
+
+	"nearby/collection"
 )
 
 // Routes are what the tests compare with the document.
@@ -34,7 +40,54 @@ func Parameters() []ParameterRow {
 }
 
 // NearbyCursor goes on after a distance.
-func NearbyCursor(distance float64, id string) string { return nearbyCursor(distance, id) }
+func NearbyCursor(distance float64, id string) string {
+	return string(appendNearbyCursor(nil, distance, id))
+}
 
 // MergePatch is what a PATCH does to a feature.
 func MergePatch(target, patch []byte) ([]byte, error) { return mergePatch(target, patch) }
+
+// ParseQuery reads a query string. problem is the answer that it is refused with.
+func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter collection.Filter, problem string) {
+	q, err := parseQuery(raw, allowed, queryables)
+	if err != nil {
+		return nil, nil, describe(err)
+	}
+	values = map[string]string{}
+	for _, a := range q.values.given[:q.values.n] {
+		values[a.name] = a.value
+	}
+	return values, q.filter, ""
+}
+
+// Refusals are all answers, of which one is due, to a query string that is refused.
+// It reads them off the map of url.ParseQuery.
+func Refusals(raw string, allowed, queryables []string) (all []string) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return []string{describe(newProblem(400, "the query string cannot be read: "+err.Error()))}
+	}
+	for name, given := range values {
+		switch {
+		case slices.Contains(allowed, name) && len(given) > 1:
+			all = append(all, describe(badParameter(name, strings.Join(given, ", "), "must be given once", "")))
+		case slices.Contains(allowed, name):
+			if may := row(name).values; may != nil && !slices.Contains(may, given[0]) {
+				all = append(all, describe(badParameter(name, given[0], "must be "+strings.Join(may, " or "), "")))
+			}
+		case !slices.Contains(queryables, name):
+			all = append(all, describe((&query{}).take(raw, argument{name, given[0]}, allowed, queryables)))
+		}
+	}
+	return all
+}
+
+func describe(err error) string { return fmt.Sprintf("%+v", *asProblem(err)) }
+
+// What operations take.
+var TakesNearby, TakesItems = takesNearby, takesItems
+
+// AppendNumber and AppendMetres write the numbers of answers.
+func AppendNumber(b []byte, v float64) []byte { return appendNumber(b, v) }
+
+func AppendMetres(b []byte, m float64) []byte { return appendMetres(b, m) }

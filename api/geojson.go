@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,6 +20,8 @@ type buffer struct {
 	hits []index.Hit
 	refs []index.Ref
 	id   []byte
+	// query of a search; it passes through interfaces, which put it on the heap.
+	query index.Query
 }
 
 // maxPooledBytes keeps one huge answer from holding its memory for ever.
@@ -33,6 +34,7 @@ func (s *Server) buffer() *buffer {
 }
 
 func (s *Server) release(buf *buffer) {
+	buf.query = index.Query{} // names a snapshot
 	if cap(buf.b) <= maxPooledBytes {
 		s.buffers.Put(buf)
 	}
@@ -40,9 +42,9 @@ func (s *Server) release(buf *buffer) {
 
 // write sends an answer in one piece.
 func write(w http.ResponseWriter, contentType string, status int, body []byte) error {
+	values := [...]string{contentType, strconv.Itoa(len(body))} // one allocation for both
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["Content-Type"], h["Content-Length"] = values[0:1:1], values[1:2:2]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller is gone if it fails
 	return nil
@@ -82,19 +84,31 @@ func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shap
 	buf.b = append(b, '}')
 }
 
-// add writes the i-th feature of an answer. It takes the feature back and returns
-// false if that makes the answer larger than most bytes, unless it is the first.
-func (buf *buffer) add(i int, it *collection.Item, distance float64, sh *shape, most int64) bool {
-	end := len(buf.b)
-	if i > 0 {
-		buf.b = append(buf.b, ',')
+// appendFeatures writes the features of buf.refs, with the distances of buf.hits
+// where there are any. It returns how many: it ends before one that makes the
+// answer larger than it may be, unless that is the first.
+func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sh *shape) int {
+	var items [16]collection.Item
+	for i := range buf.refs {
+		j := i % len(items)
+		if j == 0 {
+			snap.Items(items[:], buf.refs[i:min(i+len(items), len(buf.refs))])
+		}
+		distance := -1.0
+		if len(buf.hits) > 0 {
+			distance = buf.hits[i].Distance
+		}
+		end := len(buf.b)
+		if i > 0 {
+			buf.b = append(buf.b, ',')
+		}
+		buf.appendFeature(&items[j], distance, sh)
+		if i > 0 && int64(len(buf.b)) > s.opt.Limits.MaxAnswerBytes {
+			buf.b = buf.b[:end]
+			return i
+		}
 	}
-	buf.appendFeature(it, distance, sh)
-	if i > 0 && int64(len(buf.b)) > most {
-		buf.b = buf.b[:end]
-		return false
-	}
-	return true
+	return len(buf.refs)
 }
 
 func appendProperties(b, properties []byte, sh *shape, distance float64) []byte {
@@ -162,28 +176,23 @@ func appendSelected(b, object []byte, keep func(name string) bool) []byte {
 
 // appendQuoted writes a JSON string.
 func appendQuoted(b []byte, s []byte) []byte {
-	for _, c := range s {
-		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			quoted, _ := jsontext.AppendQuote(b, s) // its error says that invalid UTF-8 was replaced
-			return quoted
-		}
+	if !isPlain(s) {
+		quoted, _ := jsontext.AppendQuote(b, s) // its error says that invalid UTF-8 was replaced
+		return quoted
 	}
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
 }
 
-// appendNumber writes the shortest text that reads back as v.
-func appendNumber(b []byte, v float64) []byte {
-	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
-		return strconv.AppendFloat(b, v, 'e', -1, 64)
+// isPlain reports whether a JSON string may hold these bytes as they are.
+func isPlain(s []byte) bool {
+	for _, c := range s {
+		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
 	}
-	return strconv.AppendFloat(b, v, 'f', -1, 64)
-}
-
-// appendMetres writes a distance rounded to the millimetre.
-func appendMetres(b []byte, m float64) []byte {
-	return strconv.AppendFloat(b, math.Round(m*1000)/1000, 'f', -1, 64)
+	return true
 }
 
 func appendTime(b []byte, t time.Time) []byte {

@@ -17,9 +17,9 @@ import (
 // etag is the version of an item as a strong validator.
 func etag(seq uint64) string { return `"` + strconv.FormatUint(seq, 36) + `"` }
 
-// itemURL is where an item is.
-func (s *Server) itemURL(r *http.Request, c *collection.Collection, id string) string {
-	return s.collectionURL(r, c.Name()) + "/items/" + url.PathEscape(id)
+// appendItemURL appends where an item is.
+func (s *Server) appendItemURL(b []byte, r *http.Request, c *collection.Collection, id string) []byte {
+	return append(append(s.appendCollectionURL(b, r, c.Name()), "/items/"...), url.PathEscape(id)...)
 }
 
 // answerItem shows one item as it is in a snapshot.
@@ -27,16 +27,15 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 	buf := s.buffer()
 	defer s.release(buf)
 	buf.appendFeature(it, -1, &shape{times: true})
-	here := s.itemURL(r, c, it.ID())
-	buf.b = append(buf.b[:len(buf.b)-1], `,"links":`...)
-	buf.b = appendLinks(buf.b,
-		link{Href: here, Rel: "self", Type: geoJSON},
-		link{Href: s.collectionURL(r, c.Name()), Rel: "collection", Type: appJSON})
-	buf.b = append(buf.b, '}')
+	b := append(buf.b[:len(buf.b)-1], `,"links":[`+beginLink...)
+	b = endLink(s.appendItemURL(b, r, c, it.ID()), len(b), "self", geoJSON)
+	b = append(b, ","+beginLink...)
+	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
+	buf.b = append(b, `]}`...)
 	w.Header().Set("ETag", etag(it.Seq))
 	w.Header().Set("Last-Modified", time.UnixMilli(it.Updated).UTC().Format(http.TimeFormat))
 	if status == http.StatusCreated {
-		w.Header().Set("Location", here)
+		w.Header().Set("Location", string(s.appendItemURL(nil, r, c, it.ID())))
 	}
 	return write(w, geoJSON, status, buf.b)
 }

@@ -15,63 +15,65 @@ type link struct {
 	Title string `json:"title,omitzero"`
 }
 
-// base returns what every link begins with: the configured public URL, or what
-// the request was sent to.
-func (s *Server) base(r *http.Request) string {
-	if s.opt.PublicURL != "" {
-		return s.opt.PublicURL
+// appendBase appends what every link begins with: the configured public URL, or
+// what the request was sent to.
+func (s *Server) appendBase(b []byte, r *http.Request) []byte {
+	switch {
+	case s.opt.PublicURL != "":
+		return append(b, s.opt.PublicURL...)
+	case r.TLS != nil:
+		b = append(b, "https://"...)
+	default:
+		b = append(b, "http://"...)
 	}
-	scheme := "http://"
-	if r.TLS != nil {
-		scheme = "https://"
-	}
-	return scheme + r.Host
+	return append(b, r.Host...)
+}
+
+func (s *Server) base(r *http.Request) string { return string(s.appendBase(nil, r)) }
+
+func (s *Server) appendCollectionURL(b []byte, r *http.Request, name string) []byte {
+	return append(append(s.appendBase(b, r), "/v1/collections/"...), url.PathEscape(name)...)
 }
 
 func (s *Server) collectionURL(r *http.Request, name string) string {
-	return s.base(r) + "/v1/collections/" + url.PathEscape(name)
+	return string(s.appendCollectionURL(nil, r, name))
 }
 
-// self returns the request's own URL.
-func (s *Server) self(r *http.Request) string {
-	if r.URL.RawQuery == "" {
-		return s.base(r) + r.URL.EscapedPath()
+// appendSelf appends the request's own URL.
+func (s *Server) appendSelf(b []byte, r *http.Request) []byte {
+	b = append(s.appendBase(b, r), r.URL.EscapedPath()...)
+	if r.URL.RawQuery != "" {
+		b = append(append(b, '?'), r.URL.RawQuery...)
 	}
-	return s.base(r) + r.URL.EscapedPath() + "?" + r.URL.RawQuery
+	return b
 }
 
-// next returns the request's own URL with another cursor. The other parameters
-// stay as they were written.
-func (s *Server) next(r *http.Request, cursor string) string {
-	var b strings.Builder
-	b.WriteString(s.base(r))
-	b.WriteString(r.URL.EscapedPath())
-	b.WriteByte('?')
-	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if part != "" && !strings.HasPrefix(part, "cursor=") {
-			b.WriteString(part)
-			b.WriteByte('&')
+func (s *Server) self(r *http.Request) string { return string(s.appendSelf(nil, r)) }
+
+// appendNext appends the request's own URL up to where another cursor follows. The
+// other parameters stay as they were written.
+func (s *Server) appendNext(b []byte, r *http.Request) []byte {
+	b = append(append(s.appendBase(b, r), r.URL.EscapedPath()...), '?')
+	for rest := r.URL.RawQuery; rest != ""; {
+		var part string
+		if part, rest, _ = strings.Cut(rest, "&"); part != "" && !strings.HasPrefix(part, "cursor=") {
+			b = append(append(b, part...), '&')
 		}
 	}
-	b.WriteString("cursor=")
-	b.WriteString(cursor)
-	return b.String()
+	return append(b, "cursor="...)
 }
 
-// appendLinks writes the links member's value.
-func appendLinks(b []byte, links ...link) []byte {
-	b = append(b, '[')
-	for i, l := range links {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, `{"href":`...)
-		b = appendQuoted(b, []byte(strings.ToValidUTF8(l.Href, "")))
-		b = append(b, `,"rel":"`...)
-		b = append(b, l.Rel...)
-		b = append(b, `","type":"`...)
-		b = append(b, l.Type...)
-		b = append(b, `"}`...)
+// A link of an answer is written as beginLink, its URL as it is, and endLink, which
+// is told where the URL began.
+const beginLink = `{"href":"`
+
+func endLink(b []byte, href int, rel, mediaType string) []byte {
+	if isPlain(b[href:]) {
+		b = append(b, '"')
+	} else {
+		b = appendQuoted(b[:href-1], []byte(strings.ToValidUTF8(string(b[href:]), "")))
 	}
-	return append(b, ']')
+	b = append(append(b, `,"rel":"`...), rel...)
+	b = append(append(b, `","type":"`...), mediaType...)
+	return append(b, `"}`...)
 }

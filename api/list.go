@@ -58,13 +58,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	for i, ref := range buf.refs {
-		it := snap.Item(ref)
-		if !buf.add(i, &it, -1, &sh, s.opt.Limits.MaxAnswerBytes) {
-			buf.refs = buf.refs[:i]
-			next = pageCursor(snap, boxed, buf.refs[i-1])
-			break
-		}
+	if n := s.appendFeatures(buf, snap, &sh); n < len(buf.refs) {
+		buf.refs = buf.refs[:n]
+		next = pageCursor(snap, boxed, buf.refs[n-1])
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
@@ -74,16 +70,15 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	b = append(b, `,"timeStamp":`...)
 	b = appendTime(b, time.Now())
-	b = append(b, `,"links":`...)
-	links := []link{
-		{Href: s.self(r), Rel: "self", Type: geoJSON},
-		{Href: s.collectionURL(r, c.Name()), Rel: "collection", Type: appJSON},
-	}
+	b = append(b, `,"links":[`+beginLink...)
+	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
+	b = append(b, ","+beginLink...)
+	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	if next != "" {
-		links = append(links, link{Href: s.next(r, next), Rel: "next", Type: geoJSON})
+		b = append(b, ","+beginLink...)
+		b = endLink(append(s.appendNext(b, r), next...), len(b), "next", geoJSON)
 	}
-	b = appendLinks(b, links...)
-	buf.b = append(b, '}')
+	buf.b = append(b, `]}`...)
 	return write(w, geoJSON, http.StatusOK, buf.b)
 }
 

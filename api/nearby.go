@@ -22,7 +22,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var iq index.Query
+	buf := s.buffer()
+	defer s.release(buf)
+	iq := &buf.query
 	if iq.Lon, iq.Lat, err = q.centre(); err != nil {
 		return err
 	}
@@ -56,22 +58,21 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if explain {
 		iq.Trace = &index.Trace{Most: maxTraceSteps}
 	}
-	buf := s.buffer()
-	defer s.release(buf)
-	more, err := s.appendNearby(buf, snap, &iq, q.filter, &sh)
+	more, err := s.appendNearby(buf, snap, iq, q.filter, &sh)
 	if err != nil {
 		return err
 	}
-	links := make([]link, 0, 2)
-	links = append(links, link{Href: s.self(r), Rel: "self", Type: geoJSON})
+	b := append(buf.b, `,"links":[`+beginLink...)
+	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	if more {
 		last := buf.hits[len(buf.hits)-1]
 		it := snap.Item(last.Ref)
-		links = append(links, link{Href: s.next(r, nearbyCursor(last.Distance, it.ID())), Rel: "next", Type: geoJSON})
+		b = append(b, ","+beginLink...)
+		href := len(b)
+		b = appendNearbyCursor(s.appendNext(b, r), last.Distance, it.ID())
+		b = endLink(b, href, "next", geoJSON)
 	}
-	buf.b = append(buf.b, `,"links":`...)
-	buf.b = appendLinks(buf.b, links...)
-	buf.b = append(buf.b, '}')
+	buf.b = append(b, `]}`...)
 	return write(w, geoJSON, http.StatusOK, buf.b)
 }
 
@@ -90,14 +91,14 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 		reason = fmt.Sprintf("cut short after %d points and cells; all within the radius is here. Narrow the search, or page through the items of a bbox", q.Budget)
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	for i, h := range buf.hits {
-		it := snap.Item(h.Ref)
-		if !buf.add(i, &it, h.Distance, sh, s.opt.Limits.MaxAnswerBytes) {
-			buf.hits = buf.hits[:i]
-			more, proof.Exact, proof.Radius = true, false, buf.hits[i-1].Distance
-			reason = fmt.Sprintf("ended at %d bytes; the next link goes on", s.opt.Limits.MaxAnswerBytes)
-			break
-		}
+	buf.refs = buf.refs[:0]
+	for _, h := range buf.hits {
+		buf.refs = append(buf.refs, h.Ref)
+	}
+	if n := s.appendFeatures(buf, snap, sh); n < len(buf.hits) {
+		buf.hits = buf.hits[:n]
+		more, proof.Exact, proof.Radius = true, false, buf.hits[n-1].Distance
+		reason = fmt.Sprintf("ended at %d bytes; the next link goes on", s.opt.Limits.MaxAnswerBytes)
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.hits)), 10)

@@ -39,7 +39,7 @@ type parameter struct {
 }
 
 // parameters lists every query parameter of the interface.
-var parameters = []parameter{
+var parameters = [...]parameter{
 	{name: "lat", kind: number, required: true, min: -90, max: 90},
 	{name: "lon", kind: number, required: true, min: -180, max: 180},
 	{name: "k", kind: integer, min: 1, max: 1000, def: "10"},
@@ -65,68 +65,96 @@ var (
 
 // query is a request's parameters, checked by the table.
 type query struct {
-	values url.Values
-	limits Limits
+	values arguments
 	filter collection.Filter
 }
 
 // parse reads the parameters. Names that are neither allowed nor queryable are
 // errors, and so is one of ours given twice.
-func (s *Server) parse(r *http.Request, allowed, queryables []string) (*query, error) {
-	q := &query{limits: s.opt.Limits}
-	if r.URL.RawQuery == "" {
-		return q, nil
+func (s *Server) parse(r *http.Request, allowed, queryables []string) (q query, err error) {
+	return parseQuery(r.URL.RawQuery, allowed, queryables)
+}
+
+func parseQuery(raw string, allowed, queryables []string) (q query, err error) {
+	if strings.Count(raw, "&") >= maxArguments {
+		return q, unreadable(raw)
 	}
-	var err error
-	if q.values, err = url.ParseQuery(r.URL.RawQuery); err != nil {
-		return nil, newProblem(http.StatusBadRequest, "the query string cannot be read: "+err.Error())
+	var refused error // the first; a query string that cannot be read comes before it
+	for rest := raw; ; {
+		a, after, more, valid := nextArgument(rest)
+		if !valid {
+			return q, unreadable(raw)
+		}
+		if !more {
+			break
+		}
+		rest = after
+		if refused == nil {
+			refused = q.take(raw, a, allowed, queryables)
+		}
 	}
-	for name, values := range q.values {
-		switch {
-		case slices.Contains(allowed, name):
-			if len(values) > 1 {
-				return nil, badParameter(name, strings.Join(values, ", "), "must be given once", "")
-			}
-			if may := row(name).values; may != nil && !slices.Contains(may, values[0]) {
-				return nil, badParameter(name, values[0], "must be "+strings.Join(may, " or "), "")
-			}
-		case slices.Contains(queryables, name):
-			if q.filter == nil {
-				q.filter = collection.Filter{}
-			}
-			q.filter[name] = values
-		default:
-			reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
-			if len(allowed) == 0 {
-				reason = "is not known here; no parameters are allowed"
-			}
-			if len(queryables) > 0 {
-				reason += ", and the queryable properties " + strings.Join(queryables, ", ")
-			}
-			return nil, badParameter(item.Shorten(name), values[0], reason, "")
+	if refused != nil {
+		return q, refused
+	}
+	for _, a := range q.values.given[:q.values.n] {
+		if may := row(a.name).values; may != nil && !slices.Contains(may, a.value) {
+			return q, badParameter(a.name, a.value, "must be "+strings.Join(may, " or "), "")
 		}
 	}
 	return q, nil
 }
 
-func row(name string) parameter {
-	return parameters[slices.IndexFunc(parameters, func(p parameter) bool { return p.name == name })]
+// take puts an argument where it belongs, or refuses it.
+func (q *query) take(raw string, a argument, allowed, queryables []string) error {
+	switch {
+	case slices.Contains(allowed, a.name):
+		if _, twice := q.values.lookup(a.name); twice {
+			all, _ := url.ParseQuery(raw) // what cannot be read is an error of its own
+			return badParameter(a.name, strings.Join(all[a.name], ", "), "must be given once", "")
+		}
+		q.values.given[q.values.n] = a
+		q.values.n++
+	case slices.Contains(queryables, a.name):
+		if q.filter == nil {
+			q.filter = collection.Filter{}
+		}
+		q.filter[a.name] = append(q.filter[a.name], a.value)
+	default:
+		reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
+		if len(allowed) == 0 {
+			reason = "is not known here; no parameters are allowed"
+		}
+		if len(queryables) > 0 {
+			reason += ", and the queryable properties " + strings.Join(queryables, ", ")
+		}
+		return badParameter(item.Shorten(a.name), a.value, reason, "")
+	}
+	return nil
+}
+
+func row(name string) *parameter {
+	for i := range parameters {
+		if parameters[i].name == name {
+			return &parameters[i]
+		}
+	}
+	panic("api: no parameter " + name)
 }
 
 // number reads a numeric parameter. ok is false if it was not given.
 func (q *query) number(name string) (v float64, ok bool, err error) {
-	values, ok := q.values[name]
+	value, ok := q.values.lookup(name)
 	if !ok {
 		return 0, false, nil
 	}
 	p := row(name)
-	span := fmt.Sprintf("must be a decimal number of at least %g", p.min)
-	if p.max != 0 {
-		span = fmt.Sprintf("must be a decimal number from %g to %g", p.min, p.max)
-	}
-	v, valid := item.ParseNumber(values[0])
+	v, valid := item.ParseNumber(value)
 	if !valid || v < p.min || (p.max != 0 && v > p.max) {
-		return 0, true, badParameter(name, values[0], span, "")
+		span := fmt.Sprintf("must be a decimal number of at least %g", p.min)
+		if p.max != 0 {
+			span = fmt.Sprintf("must be a decimal number from %g to %g", p.min, p.max)
+		}
+		return 0, true, badParameter(name, value, span, "")
 	}
 	return v, true, nil
 }
@@ -134,17 +162,17 @@ func (q *query) number(name string) (v float64, ok bool, err error) {
 // integer reads a whole number from the row's minimum to most. Above that it is
 // an error, or counts as most.
 func (q *query) integer(name string, fallback, most int, clamp bool) (int, error) {
-	values, ok := q.values[name]
+	value, ok := q.values.lookup(name)
 	if !ok {
 		return min(fallback, most), nil
 	}
-	n, err := strconv.ParseInt(values[0], 10, 64)
-	if err != nil && clamp && strings.Trim(values[0], "0123456789") == "" && values[0] != "" {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil && clamp && strings.Trim(value, "0123456789") == "" && value != "" {
 		n, err = int64(most), nil
 	}
 	least := int64(row(name).min)
-	if err != nil || values[0][0] == '+' || n < least || (!clamp && n > int64(most)) {
-		return 0, badParameter(name, values[0], fmt.Sprintf("must be a whole number from %d to %d", least, most), "")
+	if err != nil || value[0] == '+' || n < least || (!clamp && n > int64(most)) {
+		return 0, badParameter(name, value, fmt.Sprintf("must be a whole number from %d to %d", least, most), "")
 	}
 	return int(min(n, int64(most))), nil
 }
@@ -152,7 +180,7 @@ func (q *query) integer(name string, fallback, most int, clamp bool) (int, error
 // centre reads lat and lon.
 func (q *query) centre() (lon, lat float64, err error) {
 	for _, name := range []string{"lat", "lon"} {
-		if _, ok := q.values[name]; !ok {
+		if _, ok := q.values.lookup(name); !ok {
 			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees", "")
 		}
 	}
@@ -172,21 +200,21 @@ func (q *query) centre() (lon, lat float64, err error) {
 }
 
 func (q *query) boolean(name string) (bool, error) {
-	switch v, ok := q.values[name]; {
-	case !ok || v[0] == "false":
+	switch v, ok := q.values.lookup(name); {
+	case !ok || v == "false":
 		return false, nil
-	case v[0] == "true":
+	case v == "true":
 		return true, nil
 	default:
-		return false, badParameter(name, v[0], "must be true or false", "")
+		return false, badParameter(name, v, "must be true or false", "")
 	}
 }
 
 // text reads a parameter that must not be empty when given.
 func (q *query) text(name string, most int) (string, error) {
-	v, ok := q.values[name]
-	if ok && (v[0] == "" || len(v[0]) > most) {
-		return "", badParameter(name, v[0], fmt.Sprintf("must have 1 to %d bytes", most), "")
+	v, ok := q.values.lookup(name)
+	if ok && (v == "" || len(v) > most) {
+		return "", badParameter(name, v, fmt.Sprintf("must have 1 to %d bytes", most), "")
 	}
 	return q.values.Get(name), nil
 }
@@ -196,16 +224,16 @@ const maxNames = 256
 
 // names reads a list of property names; nil means all.
 func (q *query) names() ([]string, error) {
-	v, ok := q.values["properties"]
+	v, ok := q.values.lookup("properties")
 	if !ok {
 		return nil, nil
 	}
-	if v[0] == "" {
+	if v == "" {
 		return []string{}, nil
 	}
-	names := strings.Split(v[0], ",")
+	names := strings.Split(v, ",")
 	if len(names) > maxNames {
-		return nil, badParameter("properties", v[0], fmt.Sprintf("must name at most %d properties", maxNames), "")
+		return nil, badParameter("properties", v, fmt.Sprintf("must name at most %d properties", maxNames), "")
 	}
 	return names, nil
 }
@@ -213,11 +241,11 @@ func (q *query) names() ([]string, error) {
 // datetime checks a point in time or an interval, as the standard writes them.
 // Items have no time of their own, so all match whatever it says.
 func (q *query) datetime() error {
-	v, ok := q.values["datetime"]
+	v, ok := q.values.lookup("datetime")
 	if !ok {
 		return nil
 	}
-	from, to, interval := strings.Cut(v[0], "/")
+	from, to, interval := strings.Cut(v, "/")
 	begin, okBegin := instant(from, interval)
 	end, okEnd := begin, true
 	if interval {
@@ -225,9 +253,9 @@ func (q *query) datetime() error {
 	}
 	switch {
 	case !okBegin || !okEnd || begin.IsZero() && end.IsZero():
-		return badParameter("datetime", v[0], "must be a time such as 2018-02-12T23:20:50Z, or two with / between, of which one may be .. or empty", "")
+		return badParameter("datetime", v, "must be a time such as 2018-02-12T23:20:50Z, or two with / between, of which one may be .. or empty", "")
 	case !begin.IsZero() && !end.IsZero() && end.Before(begin):
-		return badParameter("datetime", v[0], "must not end before it begins", "")
+		return badParameter("datetime", v, "must not end before it begins", "")
 	}
 	return nil
 }
@@ -243,19 +271,19 @@ func instant(s string, mayBeOpen bool) (time.Time, bool) {
 
 // bbox reads west, south, east, north.
 func (q *query) bbox() (b orb.Bound, ok bool, err error) {
-	v, ok := q.values["bbox"]
+	v, ok := q.values.lookup("bbox")
 	if !ok {
 		return b, false, nil
 	}
-	parts := strings.Split(v[0], ",")
+	parts := strings.Split(v, ",")
 	if len(parts) != 4 && len(parts) != 6 {
-		return b, true, badParameter("bbox", v[0], "must be four numbers: west,south,east,north", "")
+		return b, true, badParameter("bbox", v, "must be four numbers: west,south,east,north", "")
 	}
 	var n [6]float64
 	for i, p := range parts {
 		x, valid := item.ParseNumber(p)
 		if !valid {
-			return b, true, badParameter("bbox", v[0], fmt.Sprintf("must be numbers; number %d is %q", i+1, item.Shorten(p)), "")
+			return b, true, badParameter("bbox", v, fmt.Sprintf("must be numbers; number %d is %q", i+1, item.Shorten(p)), "")
 		}
 		n[i] = x
 	}
@@ -265,9 +293,9 @@ func (q *query) bbox() (b orb.Bound, ok bool, err error) {
 	}
 	switch {
 	case b.Min[1] < -90 || b.Max[1] > 90 || b.Min[1] > b.Max[1]:
-		return b, true, badParameter("bbox", v[0], "must have -90 <= south <= north <= 90", "")
+		return b, true, badParameter("bbox", v, "must have -90 <= south <= north <= 90", "")
 	case b.Min[0] < -180 || b.Min[0] > 180 || b.Max[0] < -180 || b.Max[0] > 180:
-		return b, true, badParameter("bbox", v[0], "must have west and east from -180 to 180; west > east crosses the antimeridian", "")
+		return b, true, badParameter("bbox", v, "must have west and east from -180 to 180; west > east crosses the antimeridian", "")
 	}
 	return b, true, nil
 }

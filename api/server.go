@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,8 +46,10 @@ type Server struct {
 	router  *chi.Mux
 	slots   chan struct{}
 	buffers sync.Pool
-	apiYAML []byte // the document
-	apiJSON []byte
+	// routings are chi's notes about a request, of those that were answered.
+	routings sync.Pool
+	apiYAML  []byte // the document
+	apiJSON  []byte
 	http.Handler
 }
 
@@ -68,11 +68,12 @@ func New(opt Options) (*Server, error) {
 	}
 	s := &Server{opt: opt, slots: make(chan struct{}, opt.Limits.MaxConcurrent)}
 	s.buffers.New = func() any { return new(buffer) }
+	s.routings.New = func() any { return chi.NewRouteContext() }
 	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	s.router = s.routes()
-	gz, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.CompressionLevel(3))
+	packed, err := compress(s.admit(s.options(s.router)))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(cross(gz(s.admit(s.options(s.router)))))
+	s.Handler = s.observe(cross(packed))
 	return s, nil
 }
 
@@ -145,58 +146,73 @@ func (s *Server) handle(f func(http.ResponseWriter, *http.Request) error) http.H
 	}
 }
 
-type contextKey int
-
-const idKey contextKey = 0
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(idKey).(string)
-	return id
-}
-
 // observe gives each request an id, logs one line about it, and turns a panic
 // into a 500 that tells the caller nothing of it.
 func (s *Server) observe(next http.Handler) http.Handler {
+	nosniff := []string{"nosniff"} // of all answers; full, so that an append copies it
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
-		id := newRequestID()
-		routing := chi.NewRouteContext()
-		routing.Routes = s.router // chi sets it only in contexts of its own making
-		ctx := context.WithValue(context.WithValue(r.Context(), idKey, id), chi.RouteCtxKey, routing)
-		r = r.WithContext(ctx)
-		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		ww.Header().Set("X-Request-Id", id)
-		ww.Header().Set("X-Content-Type-Options", "nosniff")
+		e := &exchange{Context: r.Context(), ResponseWriter: w, id: newRequestID(), routing: s.routings.Get().(*chi.Context)}
+		e.routing.Reset()
+		e.routing.Routes = s.router // chi sets it only in contexts of its own making
+		r = r.WithContext(e)
+		h := w.Header()
+		h["X-Request-Id"] = []string{e.id}
+		h["X-Content-Type-Options"] = nosniff
 		defer func() {
 			if cause := recover(); cause != nil {
 				if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(cause)
 				}
-				s.opt.Log.ErrorContext(ctx, "panic", "id", id, "route", routing.RoutePattern(), "cause", fmt.Sprint(cause))
-				if ww.Status() == 0 {
-					s.fail(ww, r, newProblem(http.StatusInternalServerError, ""))
+				s.opt.Log.ErrorContext(e, "panic", "id", e.id, "route", e.routing.RoutePattern(), "cause", fmt.Sprint(cause))
+				if e.status == 0 {
+					s.fail(e, r, newProblem(http.StatusInternalServerError, ""))
 				} else {
 					panic(http.ErrAbortHandler) // the answer is half written: cut it
 				}
 			}
-			level := slog.LevelInfo
-			if ww.Status() >= 500 {
-				level = slog.LevelWarn
-			}
-			if s.opt.Log.Enabled(ctx, level) {
-				s.opt.Log.LogAttrs(ctx, level, "request",
-					slog.String("id", id), slog.String("method", r.Method), slog.String("route", routing.RoutePattern()),
-					slog.Int("status", ww.Status()), slog.Int("bytes", ww.BytesWritten()), slog.Duration("duration", time.Since(begun)))
-			}
+			s.logRequest(e, r.Method, begun)
+			s.routings.Put(e.routing)
 		}()
-		next.ServeHTTP(ww, r)
+		next.ServeHTTP(e, r)
 	})
 }
 
-func newRequestID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	return hex.EncodeToString(b[:])
+// logRequest writes the line about a request. It makes the record itself, since
+// slog would look for the line of code that it comes from.
+func (s *Server) logRequest(e *exchange, method string, begun time.Time) {
+	level := slog.LevelInfo
+	if e.status >= 500 {
+		level = slog.LevelWarn
+	}
+	handler := s.opt.Log.Handler()
+	if !handler.Enabled(e, level) {
+		return
+	}
+	now := time.Now()
+	record := slog.NewRecord(now, level, "request", 0)
+	record.AddAttrs(
+		slog.String("id", e.id), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
+		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Duration("duration", now.Sub(begun)))
+	_ = handler.Handle(e, record) // as slog does: there is nobody to tell
+}
+
+// compress packs answers for those who take them so. It is left out for the
+// others, but for the header that tells caches of the difference.
+func compress(next http.Handler) (http.Handler, error) {
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.CompressionLevel(3))
+	if err != nil {
+		return nil, err
+	}
+	packed := wrap(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header["Accept-Encoding"] != nil {
+			packed.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Add("Vary", "Accept-Encoding")
+		next.ServeHTTP(w, r)
+	}), nil
 }
 
 // admit refuses what is more than can be served at once, and bounds the time of

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -590,6 +591,38 @@ func TestListInSteps(t *testing.T) {
 					t.Errorf("filter %v, limit %d, budget %d: %d steps too many", f, limit, budget, steps)
 				}
 			}
+		}
+	}
+}
+
+// TestItemsOfManyRefs: what is read of many refs at once is what is read of each.
+func TestItemsOfManyRefs(t *testing.T) {
+	h := open(t, t.TempDir())
+	c := h.make(collection.Definition{Name: "c"})
+	writes := make([]collection.Write, 100)
+	for i := range writes {
+		writes[i] = upsert(fmt.Sprint(i), float64(i), -float64(i)/2, fmt.Sprintf(`{"a":%d}`, i))
+		if i%3 == 0 {
+			writes[i].Item.ID, writes[i].Item.Properties = item.NewID(), nil
+		}
+	}
+	write(t, c, writes...)
+	s := c.Snapshot()
+	refs, _, err := s.List(nil, "", len(writes), 0, nil)
+	if err != nil || len(refs) != len(writes) {
+		t.Fatalf("%d refs, %v", len(refs), err)
+	}
+	for _, n := range []int{0, 1, 15, 16, 17, 32, 33, len(refs)} {
+		got := make([]collection.Item, n+1)
+		s.Items(got, refs[:n])
+		for i, ref := range refs[:n] {
+			one := s.Item(ref)
+			if a, b := got[i].Copy(), one.Copy(); !reflect.DeepEqual(a, b) {
+				t.Fatalf("item %d of %d is %+v, want %+v", i, n, a, b)
+			}
+		}
+		if got[n].ID() != "" {
+			t.Fatalf("more than %d items were written: %+v", n, got[n])
 		}
 	}
 }

@@ -94,6 +94,30 @@ func (r *records) at(loc uint64) []byte {
 // item returns the record of ref, which must exist.
 func (r *records) item(ref index.Ref) Item { return decodeRecord(r.at(r.where.at(uint32(ref)))) }
 
+// items reads the records of refs, which must exist, into dst. Records lie
+// anywhere in memory. One at a time, each would be waited for; what one step
+// needs of all of them comes at once.
+func (r *records) items(dst []Item, refs []index.Ref) {
+	const step = 16
+	var raw [step][]byte
+	for len(refs) > 0 {
+		n := min(step, len(refs))
+		var where [step]uint64
+		for i, ref := range refs[:n] {
+			where[i] = r.where.at(uint32(ref))
+		}
+		for i, loc := range where[:n] {
+			b := r.at(loc)
+			raw[i] = b
+			dst[i].uuid = b[0] != 0 // means nothing; it brings the record
+		}
+		for i, b := range raw[:n] {
+			dst[i] = decodeRecord(b)
+		}
+		dst, refs = dst[n:], refs[n:]
+	}
+}
+
 func decodeRecord(b []byte) Item {
 	var it Item
 	it.uuid = b[0]&flagUUID != 0

@@ -3,6 +3,9 @@
 // nothing but send the same bytes, on the same machine, with the same client,
 // in one run.
 //
+// The handler runs in a process of its own, as the service does: one that shares
+// its process with the client would be woken by it without the kernel's help.
+//
 // The two are measured in turns of a fraction of a second, so that a machine
 // that is busy for a while slows both. The client shares the machine, and thus
 // the CPUs, with the server: the ratio means more than the rates.
@@ -22,8 +25,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/go-chi/chi/v5"
 )
 
 // Defaults and limits.
@@ -56,6 +57,9 @@ type Options struct {
 	Connections int
 	// Duration of the whole run; 0: DefaultDuration.
 	Duration time.Duration
+	// Floor is the command of a program that calls ServeFloor; nil: the handler
+	// runs in this process, which flatters it.
+	Floor []string
 	// AllowRemote lets Base be a machine other than this one. A load test of
 	// somebody else's service is not for a slip of the keyboard.
 	AllowRemote bool
@@ -103,11 +107,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, shutdown, err := serveEmpty(body, header)
+	base, stop, err := o.startFloor(floor{header.Get("Content-Type"), body})
 	if err != nil {
 		return nil, err
 	}
-	defer shutdown()
+	defer stop()
 	// The same paths and queries, so that both parse the same request.
 	empty := make([]string, len(service))
 	for i, u := range service {
@@ -253,24 +257,6 @@ func get(ctx context.Context, client *http.Client, u string, to io.Writer) (http
 		return nil, fmt.Errorf("httpbench: %s answers %s", u, res.Status)
 	}
 	return res.Header, nil
-}
-
-// serveEmpty starts the handler that does nothing, on a port of its own.
-func serveEmpty(body []byte, header http.Header) (base string, shutdown func(), err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, fmt.Errorf("httpbench: %w", err)
-	}
-	router := chi.NewRouter()
-	router.Get("/*", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", header.Get("Content-Type"))
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = w.Write(body) // the client sees a broken answer itself
-	})
-	server := &http.Server{Handler: router, ReadHeaderTimeout: 10 * time.Second}
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = server.Serve(listener) })
-	return "http://" + listener.Addr().String(), func() { _ = server.Close(); wg.Wait() }, nil
 }
 
 // load makes requests over several connections for a time and returns how long

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,18 @@ import (
 
 	"nearby/bench/httpbench"
 )
+
+// TestMain lets the test's own program be the one that a run starts.
+func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], []string{"floor"}) {
+		if err := httpbench.ServeFloor(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // service answers as a nearby service does, after some delay.
 func service(t *testing.T, delay time.Duration, status int) (*httptest.Server, *atomic.Int64) {
@@ -48,6 +62,25 @@ func TestRunComparesWithTheEmptyHandler(t *testing.T) {
 		t.Errorf("times make no sense: %+v", got)
 	case got.Ratio >= 1 || got.Ratio != got.Service.Rate/got.Empty.Rate:
 		t.Errorf("the ratio of a slow service is %v: %+v", got.Ratio, got)
+	}
+}
+
+// TestRunStartsTheFloor: the handler may be a process, which must not outlive the
+// run, and one that does not start is an error that says why.
+func TestRunStartsTheFloor(t *testing.T) {
+	s, _ := service(t, 0, http.StatusOK)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := httpbench.Options{Base: s.URL, Collection: "c d", Duration: 200 * time.Millisecond, Floor: []string{program, "floor"}}
+	got, err := httpbench.Run(context.Background(), o)
+	if err != nil || got.Empty.Requests == 0 || got.Ratio == 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	o.Floor = []string{program, "-test.no-such-flag"}
+	if _, err := httpbench.Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
+		t.Errorf("a program that does not start gives %v", err)
 	}
 }
 

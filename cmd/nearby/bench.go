@@ -28,6 +28,7 @@ type benchCmd struct {
 
 	HTTP       string        `name:"http" env:"-" help:"Measure nothing but a running server on this machine, against a handler that sends the same bytes and does nothing else." placeholder:"URL"`
 	Collection string        `env:"-" default:"city" help:"With --http: the collection that is asked."`
+	Floor      bool          `env:"-" hidden:"" help:"Be the handler that does nothing, for a bench that is started with --http."`
 	Duration   time.Duration `env:"-" default:"10s" help:"With --http: how long."`
 }
 
@@ -49,6 +50,9 @@ Examples:
 }
 
 func (c *benchCmd) Run(env *environ) error {
+	if c.Floor {
+		return httpbench.ServeFloor(env.stdin, env.stdout)
+	}
 	if c.HTTP != "" {
 		return c.overHTTP(env)
 	}
@@ -105,7 +109,14 @@ func (c *benchCmd) overHTTP(env *environ) error {
 	if err != nil {
 		return err
 	}
-	r, err := httpbench.Run(env.ctx, httpbench.Options{Base: c.HTTP, Collection: c.Collection, Centres: centres, Seed: c.Seed, Duration: c.Duration})
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	r, err := httpbench.Run(env.ctx, httpbench.Options{
+		Base: c.HTTP, Collection: c.Collection, Centres: centres, Seed: c.Seed, Duration: c.Duration,
+		Floor: []string{program, "bench", "--floor"},
+	})
 	if err != nil {
 		return err
 	}

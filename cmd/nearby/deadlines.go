@@ -8,13 +8,13 @@ import (
 
 // deadlines lets a request's body and its answer take as long as they keep
 // moving: a bulk load may last an hour, but a client that neither sends nor
-// takes anything for the time of stall is cut off.
+// takes anything for the time of stall is cut off. The server's own WriteTimeout,
+// which begins with the request, must be stall, too.
 func deadlines(next http.Handler, stall time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := &movingWriter{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
-		d.extendWrite()
+		d := &movingWriter{ResponseWriter: w, stall: stall, moved: time.Now()}
 		if r.Body != nil && r.Body != http.NoBody {
-			b := &movingBody{ReadCloser: r.Body, control: d.control, stall: stall}
+			b := &movingBody{ReadCloser: r.Body, control: http.NewResponseController(w), stall: stall}
 			b.extend()
 			r.Body = b
 		}
@@ -28,15 +28,14 @@ const moveEvery = time.Second
 // movingWriter moves the connection's write deadline with each write.
 type movingWriter struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	stall   time.Duration
-	moved   time.Time
+	stall time.Duration
+	moved time.Time
 }
 
 func (d *movingWriter) extendWrite() {
 	if now := time.Now(); now.Sub(d.moved) >= moveEvery {
 		d.moved = now
-		_ = d.control.SetWriteDeadline(now.Add(d.stall)) // fails only on a writer that is no connection
+		_ = http.NewResponseController(d.ResponseWriter).SetWriteDeadline(now.Add(d.stall)) // fails only on a writer that is no connection
 	}
 }
 

@@ -58,7 +58,9 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	if err := c.Limits.check(); err != nil {
 		return err
 	}
-	log := c.logger(env)
+	out := newLogBuffer(env.stderr)
+	defer out.flush()
+	log := c.logger(out)
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
@@ -120,14 +122,15 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	return nil
 }
 
-func (c *serveCmd) logger(env *environ) *slog.Logger {
+func (c *serveCmd) logger(out *logBuffer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum allows only names that it knows
 	opt := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewJSONHandler(out, opt)
 	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(env.stderr, opt))
+		handler = slog.NewTextHandler(out, opt)
 	}
-	return slog.New(slog.NewJSONHandler(env.stderr, opt))
+	return slog.New(promptHandler{handler, out})
 }
 
 // fill reads the store into the catalog, and makes the demo's collections.

@@ -1,0 +1,60 @@
+package api
+
+import (
+	"math"
+	"strconv"
+)
+
+// Most positions have few decimal places, and distances have three. Such a number
+// is a whole one divided by a power of ten, and its digits are far quicker to write
+// than the shortest of all texts that read back as the same float64 is to find:
+// where a text of at most 15 digits reads back, no other as short or shorter does.
+const maxWhole = 1e15
+
+// appendNumber writes the shortest text that reads back as v.
+func appendNumber(b []byte, v float64) []byte {
+	const places, scale = 9, 1e9
+	a := math.Abs(v)
+	if a >= 1e-6 && a*scale < maxWhole {
+		if n := uint64(a*scale + 0.5); float64(n)/scale == a {
+			if v < 0 {
+				b = append(b, '-')
+			}
+			return appendDecimal(b, n/scale, n%scale, places)
+		}
+	}
+	if a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strconv.AppendFloat(b, v, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, v, 'f', -1, 64)
+}
+
+// appendMetres writes a distance rounded to the millimetre.
+func appendMetres(b []byte, m float64) []byte {
+	const places, scale = 3, 1000
+	v := math.Round(m * scale)
+	if v >= 1 && v < maxWhole {
+		return appendDecimal(b, uint64(v)/scale, uint64(v)%scale, places)
+	}
+	return strconv.AppendFloat(b, v/scale, 'f', -1, 64)
+}
+
+// appendDecimal writes whole.part, where part has at most 9 places, without the
+// zeros at its end.
+func appendDecimal(b []byte, whole, part uint64, places int) []byte {
+	b = strconv.AppendUint(b, whole, 10)
+	if part == 0 {
+		return b
+	}
+	for part%10 == 0 {
+		part /= 10
+		places--
+	}
+	var digits [10]byte
+	for i := places; i > 0; i-- {
+		digits[i] = '0' + byte(part%10)
+		part /= 10
+	}
+	digits[0] = '.'
+	return append(b, digits[:places+1]...)
+}
