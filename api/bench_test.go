@@ -1,8 +1,10 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -80,6 +82,76 @@ func BenchmarkNearby(b *testing.B) {
 			if out.status != 0 && out.status != http.StatusOK {
 				b.Errorf("answered %d", out.status)
 			}
+		})
+	}
+}
+
+// BenchmarkLoad is a bulk load over HTTP into the durable store, index and all:
+// rows with an id, a position and about 120 bytes of properties, in towns and
+// between them, in no order.
+func BenchmarkLoad(b *testing.B) {
+	const rows = 300_000
+	var csv, ndjson bytes.Buffer
+	csv.WriteString("id,lat,lon,name,category,rating\n")
+	rng := rand.New(rand.NewPCG(1, 2))
+	var towns [300][2]float64
+	for i := range towns {
+		towns[i] = [2]float64{rng.Float64()*340 - 170, rng.Float64()*140 - 70}
+	}
+	for i := range rows {
+		lon, lat := rng.Float64()*360-180, rng.Float64()*180-90
+		if rng.IntN(5) > 0 {
+			at := towns[rng.IntN(1+rng.IntN(len(towns)))]
+			lon, lat = at[0]+rng.NormFloat64()*0.1, at[1]+rng.NormFloat64()*0.1
+		}
+		name := fmt.Sprintf("Place number %d at the corner of the old market and the new bridge over %d", i, rng.Uint64())
+		rating := 1 + 4*rng.Float64()
+		fmt.Fprintf(&csv, "place-%d,%.6f,%.6f,%s,restaurant,%.1f\n", i, lat, lon, name, rating)
+		fmt.Fprintf(&ndjson, `{"type":"Feature","id":"place-%d","geometry":{"type":"Point","coordinates":[%.6f,%.6f]},"properties":{"name":"%s","category":"restaurant","rating":%.1f}}`+"\n", i, lon, lat, name, rating)
+	}
+	catalog := newCatalog(b)
+	if err := catalog.Load(context.Background(), nil); err != nil {
+		b.Fatal(err)
+	}
+	server, err := api.New(api.Options{Catalog: catalog})
+	if err != nil {
+		b.Fatal(err)
+	}
+	http1 := httptest.NewServer(server)
+	b.Cleanup(http1.Close)
+	for _, load := range []struct {
+		name, mediaType string
+		body            []byte
+		queryables      []string
+	}{
+		{"csv", "text/csv", csv.Bytes(), nil},
+		{"csv, queryable", "text/csv", csv.Bytes(), []string{"category"}},
+		{"ndjson", "application/x-ndjson", ndjson.Bytes(), nil},
+	} {
+		b.Run(load.name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "load", Queryables: load.queryables})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				resp, err := http.Post(http1.URL+"/v1/collections/load/items", load.mediaType, bytes.NewReader(load.body))
+				if err != nil {
+					b.Fatal(err)
+				}
+				answer, _ := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				b.StopTimer()
+				if n := c.Snapshot().Len(); resp.StatusCode != http.StatusOK || n != rows {
+					b.Fatalf("%d items: %s %s", n, resp.Status, answer)
+				}
+				if err := catalog.Drop(context.Background(), "load"); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
 }

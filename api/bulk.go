@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -34,8 +35,9 @@ type rowError struct {
 
 const (
 	maxRowErrors  = 100
-	loadBatch     = 2000    // rows written at once
-	loadBatchSize = 4 << 20 // or this many bytes
+	partRows      = 8000    // rows of a load that are written at once
+	partBytes     = 4 << 20 // or this many bytes of properties
+	partsInFlight = 2       // one is read while another is written
 )
 
 var bulkFormats = map[string]ingest.Format{
@@ -120,53 +122,92 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, c *collection
 	return s.writeOne(w, r, c, collection.Write{Op: collection.Insert, Item: it})
 }
 
-// load writes rows in batches as they come. A rejected row is counted and, as
-// far as there is room, reported.
+// load reads rows and writes them in parts as they come: while one part is
+// written the next is read. A rejected row is counted and, as far as there is
+// room, reported.
 func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []rowError{}}
 	rows, err := ingest.Open(body, ingest.Options{Format: format, MaxDecodedBytes: s.opt.Limits.MaxLoadBytes})
 	if err != nil {
 		return report, readError(err)
 	}
-	l := loader{collection: c, report: report}
+	ctx, stop := context.WithCancelCause(r.Context())
+	defer stop(nil)
+	full, empty := make(chan *part), make(chan *part, partsInFlight)
+	for range partsInFlight {
+		empty <- new(part)
+	}
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		// The report is the writer's until it ends.
+		for p := range full {
+			if err := p.write(ctx, c, report); err != nil {
+				stop(err)
+				return // the collection may still hold what it was given
+			}
+			if abort && report.Rejected > 0 {
+				stop(errAborted)
+				return
+			}
+			empty <- p
+		}
+	})
+	err = readParts(ctx, rows, abort, full, empty)
+	close(full)
+	writer.Wait()
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errAborted):
+		return report, aborted(report)
+	case cause != nil:
+		return report, cause
+	case err != nil:
+		return report, readError(err)
+	}
+	return report, nil
+}
+
+// errAborted ends a load with onError=abort.
+var errAborted = errors.New("api: a row was rejected")
+
+// readParts fills parts with rows until the last row, one that is rejected if
+// abort is set, or the end of ctx, and sends all that have any. What was read
+// before the stream broke off is good and sent, too.
+func readParts(ctx context.Context, rows ingest.Reader, abort bool, full chan<- *part, empty <-chan *part) error {
 	var row ingest.Row
 	for {
-		err := rows.Next(&row)
-		var bad *ingest.RowError
-		switch {
-		case err == nil:
-			l.add(&row)
-			if len(l.writes) < loadBatch && l.bytes < loadBatchSize {
-				continue
-			}
-			if err := l.flush(r.Context()); err != nil {
-				return report, err
-			}
-			if abort && report.Rejected > 0 {
-				return report, aborted(report)
-			}
-		case errors.As(err, &bad):
-			report.reject(rowError{Line: bad.Line, ID: bad.ID, Field: bad.Field, Got: bad.Got, Detail: bad.Reason, Hint: bad.Hint})
-			if abort {
-				if err := l.flush(r.Context()); err != nil {
-					return report, err
+		var p *part
+		select {
+		case p = <-empty:
+		case <-ctx.Done():
+			return nil // the cause is known
+		}
+		p.reset()
+		var end error
+		for end == nil && !p.full() {
+			err := rows.Next(&row)
+			var bad *ingest.RowError
+			switch {
+			case err == nil:
+				p.add(&row)
+			case errors.As(err, &bad):
+				p.rejected.reject(rowError{Line: bad.Line, ID: bad.ID, Field: bad.Field, Got: bad.Got, Detail: bad.Reason, Hint: bad.Hint})
+				if abort {
+					end = io.EOF
 				}
-				return report, aborted(report)
+			default:
+				end = err
 			}
-		case errors.Is(err, io.EOF):
-			if err := l.flush(r.Context()); err != nil {
-				return report, err
-			}
-			if abort && report.Rejected > 0 {
-				return report, aborted(report)
-			}
-			return report, nil
-		default:
-			// What was read before it broke off is good, and counted.
-			if ferr := l.flush(r.Context()); ferr != nil {
-				return report, ferr
-			}
-			return report, readError(err)
+		}
+		select {
+		case full <- p:
+		case <-ctx.Done():
+			return nil
+		}
+		if errors.Is(end, io.EOF) {
+			return nil
+		}
+		if end != nil {
+			return end
 		}
 	}
 }
@@ -193,60 +234,72 @@ func (r *loadReport) reject(e rowError) {
 	}
 }
 
-// loader gathers rows into batches.
-type loader struct {
-	collection *collection.Collection
-	report     *loadReport
-	writes     []collection.Write
-	lines      []int
-	bytes      int
+// part is a run of rows on its way into the collection.
+type part struct {
+	writes   []collection.Write
+	lines    []int
+	text     []byte     // the properties of all writes
+	rejected loadReport // rows of this part that are not in writes
 }
 
-func (l *loader) add(row *ingest.Row) {
+func (p *part) reset() {
+	clear(p.writes)
+	p.writes, p.lines, p.text, p.rejected = p.writes[:0], p.lines[:0], p.text[:0], loadReport{}
+}
+
+func (p *part) full() bool {
+	return len(p.lines)+p.rejected.Rejected >= partRows || len(p.text) >= partBytes
+}
+
+// add appends a row, whose properties are copied.
+func (p *part) add(row *ingest.Row) {
 	it := row.Item
-	it.Properties = append([]byte(nil), it.Properties...)
-	l.writes = append(l.writes, collection.Write{Op: collection.Upsert, Item: it})
-	l.lines = append(l.lines, row.Line)
-	l.bytes += len(it.ID) + len(it.Properties) + 64
+	if n := len(it.Properties); n > 0 {
+		// If text grows, what points into its former memory stays there.
+		p.text = append(p.text, it.Properties...)
+		it.Properties = p.text[len(p.text)-n : len(p.text) : len(p.text)]
+	}
+	p.writes = append(p.writes, collection.Write{Op: collection.Upsert, Item: it})
+	p.lines = append(p.lines, row.Line)
 }
 
-func (l *loader) flush(ctx context.Context) error {
-	if len(l.writes) == 0 {
-		return nil
+// write writes the part and adds what became of it to the report.
+func (p *part) write(ctx context.Context, c *collection.Collection, report *loadReport) error {
+	results, err := writeAll(ctx, c, p.writes)
+	if err != nil {
+		return err
 	}
-	// A full queue is waited for: the load takes its turn.
-	var results []collection.Result
-	for {
-		var err error
-		if results, err = l.collection.Write(ctx, l.writes); err == nil {
-			break
-		}
-		if !errors.Is(err, collection.ErrBusy) {
-			return err
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	for i, res := range results {
-		switch {
+	report.Rejected += p.rejected.Rejected
+	report.Errors = append(report.Errors, p.rejected.Errors[:min(len(p.rejected.Errors), maxRowErrors-len(report.Errors))]...)
+	for i := range results {
+		switch res := &results[i]; {
 		case res.Err != nil:
-			e := rowError{Line: l.lines[i], ID: item.Shorten(res.ID), Field: "row", Detail: res.Err.Error()}
+			e := rowError{Line: p.lines[i], ID: item.Shorten(res.ID), Field: "row", Detail: res.Err.Error()}
 			var f *item.FieldError
 			if errors.As(res.Err, &f) {
 				e.Field, e.Got, e.Detail, e.Hint = f.Field, f.Got, f.Reason, f.Hint
 			}
-			l.report.reject(e)
+			report.reject(e)
 		case res.Created:
-			l.report.Created++
+			report.Created++
 		default:
-			l.report.Updated++
+			report.Updated++
 		}
 	}
-	// The collection may still hold what it was given; the next batch has
-	// memory of its own.
-	l.writes, l.lines, l.bytes = make([]collection.Write, 0, loadBatch), l.lines[:0], 0
 	return nil
+}
+
+// writeAll waits while the queue is full: a load takes its turn.
+func writeAll(ctx context.Context, c *collection.Collection, writes []collection.Write) ([]collection.Result, error) {
+	for {
+		results, err := c.Write(ctx, writes)
+		if !errors.Is(err, collection.ErrBusy) {
+			return results, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }

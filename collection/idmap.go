@@ -41,18 +41,23 @@ func (m *idMap) bucket(hash uint32) uint32 {
 
 // search returns where id is, or would be, in its bucket.
 func (m *idMap) search(r *records, run []entry, hash uint32, id string) (int, bool) {
-	i := sort.Search(len(run), func(i int) bool {
-		if run[i].hash != hash {
-			return run[i].hash > hash
+	lo, hi := 0, len(run)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if at := &run[mid]; at.hash < hash || at.hash == hash && r.CompareID(at.ref, id) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
 		}
-		return r.CompareID(run[i].ref, id) >= 0
-	})
-	return i, i < len(run) && run[i].hash == hash && r.CompareID(run[i].ref, id) == 0
+	}
+	return lo, lo < len(run) && run[lo].hash == hash && r.CompareID(run[lo].ref, id) == 0
 }
 
 // find returns the item with this id.
-func (m *idMap) find(r *records, id string) (index.Ref, bool) {
-	hash := hashID(id)
+func (m *idMap) find(r *records, id string) (index.Ref, bool) { return m.lookup(r, hashID(id), id) }
+
+// lookup is find for whoever has the id's hash already.
+func (m *idMap) lookup(r *records, hash uint32, id string) (index.Ref, bool) {
 	run := m.buckets.at(m.bucket(hash))
 	if i, ok := m.search(r, run, hash, id); ok {
 		return run[i].ref, true
@@ -62,10 +67,14 @@ func (m *idMap) find(r *records, id string) (index.Ref, bool) {
 
 // insert adds an item whose record is in r already and whose id is new.
 func (m *idMap) insert(e *edit, r *records, id string, ref index.Ref) {
+	m.add(e, r, hashID(id), id, ref)
+}
+
+// add is insert for whoever has the id's hash already.
+func (m *idMap) add(e *edit, r *records, hash uint32, id string, ref index.Ref) {
 	if m.n >= bucketLoad<<m.bits && m.bits < 26 {
 		m.double(e)
 	}
-	hash := hashID(id)
 	b := m.bucket(hash)
 	run := m.buckets.at(b)
 	i, _ := m.search(r, run, hash, id)

@@ -1,9 +1,11 @@
 package collection
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nearby/index"
@@ -99,31 +101,93 @@ func (c *Collection) submit(ctx context.Context, req *request) error {
 // pending is the state of an id inside the group that is being formed.
 type pending struct {
 	exists  bool
+	stored  bool // the snapshot before the group has it, as ref
+	ref     index.Ref
+	hash    uint32 // of the id
+	change  int32  // its latest place in the group's changes; -1: none
 	seq     uint64 // 0: written by this group
 	created int64
-	change  int // its latest place in the group's changes; -1: none
 }
 
 // group is what the writer commits at once.
 type group struct {
 	requests []*request
 	changes  []store.Change
-	touched  map[string]*pending
-	items    int
+	ids      []int32 // for each change the place of its id in touched
+	touched  []pending
+	places   map[string]int32 // of ids in touched
+	items    int              // by how many the collection grows
+	seq      uint64           // of the commit
+}
+
+// newGroup returns a group with room for n changes.
+func newGroup(n int) *group {
+	return &group{
+		changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
+		touched: make([]pending, 0, n), places: make(map[string]int32, n),
+	}
+}
+
+// touch returns the place in touched of an id, which is looked up in the newest
+// snapshot when the group meets it first.
+func (g *group) touch(tip *Snapshot, id string) int32 {
+	if at, ok := g.places[id]; ok {
+		return at
+	}
+	p := pending{change: -1, hash: hashID(id)}
+	if p.ref, p.stored = tip.ids.lookup(&tip.records, p.hash, id); p.stored {
+		old := tip.records.item(p.ref)
+		p.exists, p.seq, p.created = true, old.Seq, old.Created
+	}
+	at := int32(len(g.touched))
+	g.touched = append(g.touched, p)
+	g.places[id] = at
+	return at
+}
+
+// landing is a durable group on its way into memory.
+type landing struct {
+	*group
+	next  *Snapshot // complete but for the index
+	edit  *edit
+	moves []index.Change
+	freed []index.Ref
+	done  chan struct{} // closed when the index, or err, is there
+	index index.Index
+	err   error
 }
 
 // run is the writer: it forms groups, commits them and publishes snapshots until
-// the collection is closed.
+// the collection is closed. While the index takes in one group, the next is
+// formed and committed; it is answered after the one before it, for what it was
+// checked against must be visible by then.
 func (c *Collection) run() {
 	defer close(c.stopped)
+	var under *landing
+	var done chan struct{}
+	settle := func() {
+		if under != nil {
+			c.finish(under)
+			under, done = nil, nil
+		}
+	}
 	for {
 		select {
 		case req := <-c.queue:
-			c.commit(c.gather(req))
+			g := c.gather(req)
+			err := c.commit(g)
+			settle()
+			if under = c.apply(g, err); under != nil {
+				done = under.done
+			}
+		case <-done:
+			settle()
 		case req := <-c.control:
+			settle()
 			req.err = req.run()
 			close(req.done)
 		case <-c.closing:
+			settle()
 			c.drain()
 			return
 		}
@@ -132,7 +196,7 @@ func (c *Collection) run() {
 
 // gather forms a group of the first request and those that wait.
 func (c *Collection) gather(first *request) *group {
-	g := &group{touched: map[string]*pending{}}
+	g := newGroup(len(first.writes))
 	c.admit(g, first)
 	for len(g.changes) < c.opt.MaxGroup {
 		select {
@@ -151,7 +215,10 @@ func (c *Collection) drain() {
 	for {
 		select {
 		case req := <-c.queue:
-			c.commit(c.gather(req))
+			g := c.gather(req)
+			if l := c.apply(g, c.commit(g)); l != nil {
+				c.finish(l)
+			}
 		default:
 			return
 		}
@@ -173,14 +240,8 @@ func (c *Collection) admit(g *group, req *request) {
 		if res.Err = c.check(w, &it); res.Err != nil {
 			continue
 		}
-		p := g.touched[it.ID]
-		if p == nil {
-			p = &pending{change: -1}
-			if old, ok := c.tip.Get(it.ID); ok {
-				p.exists, p.seq, p.created = true, old.Seq, old.Created
-			}
-			g.touched[it.ID] = p
-		}
+		at := g.touch(c.tip, it.ID)
+		p := &g.touched[at]
 		switch {
 		case w.Op == Insert && p.exists:
 			res.Err = fmt.Errorf("%w: %q", ErrExists, it.ID)
@@ -214,8 +275,8 @@ func (c *Collection) admit(g *group, req *request) {
 			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
 		}
 		p.seq = 0
-		p.change = len(g.changes)
-		g.changes = append(g.changes, ch)
+		p.change = int32(len(g.changes))
+		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
 	}
 }
 
@@ -237,23 +298,14 @@ func (c *Collection) check(w *Write, it *item.Item) error {
 	return nil
 }
 
-// commit makes a group durable, then visible, then answers its requests.
-func (c *Collection) commit(g *group) {
-	var err error
-	if len(g.changes) > 0 {
-		if c.failed != nil {
-			err = c.failed
-		} else {
-			err = c.commitChanges(g)
-		}
+// commit makes a group durable.
+func (c *Collection) commit(g *group) error {
+	if len(g.changes) == 0 {
+		return nil
 	}
-	for _, req := range g.requests {
-		req.err = err
-		close(req.done)
+	if c.failed != nil {
+		return c.failed
 	}
-}
-
-func (c *Collection) commitChanges(g *group) error {
 	// The commit is not tied to a caller's patience: others share it.
 	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 	defer cancel()
@@ -266,90 +318,155 @@ func (c *Collection) commitChanges(g *group) error {
 		c.log.Error("commit failed", "collection", c.name, "changes", len(g.changes), "error", err)
 		return err
 	}
-	if err := c.apply(g, uint64(seq)); err != nil {
-		// The store has it, memory refused it: only a defect can do that.
-		c.log.Error("a durable commit could not be applied; the collection takes no writes until restart",
-			"collection", c.name, "seq", seq, "error", err)
-		c.failed = fmt.Errorf("%w: a durable commit could not be applied", store.ErrUnavailable)
-		return c.failed
-	}
-	for _, req := range g.requests {
-		for i := range req.results {
-			if req.results[i].Err == nil {
-				req.results[i].Seq = uint64(seq)
-			}
-		}
-	}
+	g.seq = uint64(seq)
 	return nil
 }
 
-// apply makes the next snapshot from the tip and a committed group and
-// publishes it. Only the last change of each id counts.
-func (c *Collection) apply(g *group, seq uint64) error {
-	e := new(edit)
-	next := c.tip.next(seq)
+// answer gives a group's requests their results.
+func (g *group) answer(err error) {
+	for _, req := range g.requests {
+		req.err = err
+		for i := range req.results {
+			if req.results[i].Err == nil {
+				req.results[i].Seq = g.seq
+			}
+		}
+		close(req.done)
+	}
+}
+
+// overlapFrom is the number of changes from which the index takes them in beside
+// the writer; a few are done before another goroutine has begun.
+const overlapFrom = 256
+
+// apply makes the next tip from a committed group, err being the outcome of its
+// commit. If that leaves something to wait for, the caller must finish what is
+// returned before it applies another group; else the group is answered.
+func (c *Collection) apply(g *group, err error) *landing {
+	if err == nil && len(g.changes) > 0 {
+		err = c.failed // since the commit
+	}
+	if err != nil || len(g.changes) == 0 {
+		g.answer(err)
+		return nil
+	}
+	l := &landing{group: g, done: make(chan struct{})}
+	if l.err = c.applyTables(l); l.err != nil || len(l.moves) < overlapFrom {
+		l.reindex()
+		c.finish(l)
+		return nil
+	}
+	go l.reindex()
+	return l
+}
+
+// reindex makes the index of the next snapshot.
+func (l *landing) reindex() {
+	if l.err == nil && len(l.moves) > 0 {
+		l.index, l.err = l.next.index.Apply(inOrder(l.moves), &l.next.records)
+	}
+	close(l.done)
+}
+
+// finish waits for the index, publishes the next snapshot and answers the group.
+func (c *Collection) finish(l *landing) {
+	<-l.done
+	if l.err != nil {
+		// The store has it, memory refused it: only a defect can do that.
+		c.log.Error("a durable commit could not be applied; the collection takes no writes until restart",
+			"collection", c.name, "seq", l.seq, "error", l.err)
+		c.failed = fmt.Errorf("%w: a durable commit could not be applied", store.ErrUnavailable)
+		l.answer(c.failed)
+		return
+	}
+	if l.index != nil {
+		l.next.index = l.index
+	}
+	c.rebuild.note(l.moves)
+	c.free(l.edit, l.next, l.freed)
+	c.compact(l.edit, l.next)
+	c.publish(l.next)
+	c.reconsider()
+	l.answer(nil)
+}
+
+// applyTables makes the next tip of the present one and a group: all of it but
+// the index. Only the last change of each id counts.
+func (c *Collection) applyTables(l *landing) error {
+	e, g := new(edit), l.group
+	next := c.tip.next(g.seq)
 	next.records.where = next.records.where.own()
 	next.ids.buckets = next.ids.buckets.own()
 	for i := range next.columns {
 		next.columns[i].values = next.columns[i].values.own()
 	}
-	moves := make([]index.Change, 0, len(g.changes))
-	var dropped []string
-	var freed []index.Ref
+	l.edit, l.next = e, next
+	l.moves = make([]index.Change, 0, len(g.changes))
 	for i := range g.changes {
-		ch := &g.changes[i]
+		ch, p := &g.changes[i], &g.touched[g.ids[i]]
 		it := &ch.Item
-		if g.touched[it.ID].change != i {
+		if int(p.change) != i {
 			continue
 		}
-		ref, exists := next.ids.find(&next.records, it.ID)
+		ref := p.ref
 		if ch.Op == store.DeleteItem {
-			if !exists { // inserted and deleted in this group
+			if !p.stored { // inserted and deleted in this group
 				continue
 			}
 			old := next.records.item(ref)
-			moves = append(moves, index.Change{Op: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
-			dropped, freed = append(dropped, it.ID), append(freed, ref)
+			l.moves = append(l.moves, index.Change{Op: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
+			l.freed = append(l.freed, ref)
+			next.ids.remove(e, &next.records, it.ID)
 			continue
 		}
-		it.Seq = seq
+		it.Seq = g.seq
 		loc := c.arena.append(it)
 		next.records.chunks = c.arena.chunks
 		to := index.Position{Lon: it.Lon, Lat: it.Lat}
-		if exists {
+		if p.stored {
 			old := next.records.item(ref)
 			c.arena.kill(next.records.where.at(uint32(ref)))
 			next.records.where.set(e, uint32(ref), loc)
 			if from := (index.Position{Lon: old.Lon, Lat: old.Lat}); from != to {
-				moves = append(moves, index.Change{Op: index.Move, Ref: ref, Old: from, New: to})
+				l.moves = append(l.moves, index.Change{Op: index.Move, Ref: ref, Old: from, New: to})
 			}
 		} else {
 			ref = c.refs.take()
 			next.records.where.set(e, uint32(ref), loc)
-			next.ids.insert(e, &next.records, it.ID, ref)
-			moves = append(moves, index.Change{Op: index.Insert, Ref: ref, New: to})
+			next.ids.add(e, &next.records, p.hash, it.ID, ref)
+			l.moves = append(l.moves, index.Change{Op: index.Insert, Ref: ref, New: to})
 		}
 		next.extend(to)
 		if err := next.setColumns(e, ref, it.Properties); err != nil {
 			return err
 		}
 	}
-	if len(moves) > 0 {
-		idx, err := next.index.Apply(moves, &next.records)
-		if err != nil {
-			return err
-		}
-		next.index = idx
-	}
-	for _, id := range dropped {
-		next.ids.remove(e, &next.records, id)
-	}
-	c.rebuild.note(moves)
-	c.free(e, next, freed)
-	c.compact(e, next)
-	c.publish(next)
-	c.reconsider()
+	c.tip = next
 	return nil
+}
+
+// inOrder sorts changes along the Z-order curve, so that an index meets each of
+// its nodes or cells once, while it is in the processor's caches. A group's
+// changes are of different items: their order means nothing.
+func inOrder(changes []index.Change) []index.Change {
+	const few = 16
+	if len(changes) < few {
+		return changes
+	}
+	keys := make([]index.Keyed, len(changes))
+	for i := range changes {
+		at := &changes[i].New
+		if changes[i].Op == index.Delete {
+			at = &changes[i].Old
+		}
+		keys[i] = index.Keyed{Key: index.ZKey(at.Lon, at.Lat), At: uint32(i)}
+	}
+	slices.SortFunc(keys, func(a, b index.Keyed) int { return cmp.Compare(a.Key, b.Key) })
+	sorted := make([]index.Change, len(changes))
+	for i, k := range keys {
+		sorted[i] = changes[k.At]
+	}
+	return sorted
 }
 
 // setColumns puts an item's queryable values into the columns.

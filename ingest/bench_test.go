@@ -24,6 +24,23 @@ func BenchmarkCSV(b *testing.B) {
 	benchmark(b, text.Bytes(), rows, ingest.CSV)
 }
 
+// BenchmarkPlaces reads the same rows as CSV and as Features, one a line: an id,
+// two coordinates and about 100 bytes of properties.
+func BenchmarkPlaces(b *testing.B) {
+	var csv, lines bytes.Buffer
+	csv.WriteString("id,lat,lon,name,category,rating\n")
+	rng := rand.New(rand.NewPCG(1, 2))
+	const rows = 50_000
+	for i := range rows {
+		lat, lon, rating := 40+rng.Float64(), -74+rng.Float64(), 1+rng.Float64()*4
+		name := fmt.Sprintf("The place number %d at the corner of the market and the old bridge", i)
+		fmt.Fprintf(&csv, "place-%d,%.6f,%.6f,%s,restaurant,%.1f\n", i, lat, lon, name, rating)
+		fmt.Fprintf(&lines, `{"type":"Feature","id":"place-%d","geometry":{"type":"Point","coordinates":[%.6f,%.6f]},"properties":{"name":"%s","category":"restaurant","rating":%.1f}}`+"\n", i, lon, lat, name, rating)
+	}
+	b.Run("csv", func(b *testing.B) { benchmark(b, csv.Bytes(), rows, ingest.CSV) })
+	b.Run("ndjson", func(b *testing.B) { benchmark(b, lines.Bytes(), rows, ingest.NDJSON) })
+}
+
 // BenchmarkGeoJSON reads small Features out of one collection.
 func BenchmarkGeoJSON(b *testing.B) {
 	var text bytes.Buffer

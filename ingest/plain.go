@@ -13,6 +13,9 @@ import (
 // featureOrPlain decodes a row of NDJSON: a Feature, or any object with
 // members for the longitude and the latitude.
 func (o *objectDecoder) featureOrPlain(data []byte, it *item.Item) error {
+	if canonical(data, it) {
+		return nil
+	}
 	// The cheap look spares plain objects the full one.
 	if bytes.Contains(data, []byte(`"Feature`)) && strings.HasPrefix(topLevel(data), typeFeature) {
 		return o.feature(data, it)

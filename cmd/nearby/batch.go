@@ -14,7 +14,7 @@ import (
 
 // A batch is sent when it has this many rows or bytes.
 const (
-	batchRows  = 4000
+	batchRows  = 8000
 	batchBytes = 4 << 20
 )
 
@@ -24,11 +24,20 @@ type batch struct {
 	body  []byte
 	lines []int               // lines[i] is the line of the file that row i came from
 	ids   map[uint64]struct{} // hashes of the ids
+	area  area                // of the rows
 	done  chan struct{}       // closed when the server has answered
 }
 
 func newBatch() *batch {
 	return &batch{ids: make(map[uint64]struct{}, 256), done: make(chan struct{})}
+}
+
+// next returns an empty batch with room for as much as is in b.
+func (b *batch) next() *batch {
+	n := newBatch()
+	n.body, n.lines = make([]byte, 0, cap(b.body)), make([]int, 0, cap(b.lines))
+	n.ids = make(map[uint64]struct{}, len(b.ids))
+	return n
 }
 
 func (b *batch) full() bool { return len(b.lines) >= batchRows || len(b.body) >= batchBytes }
@@ -55,6 +64,7 @@ func (b *batch) add(line int, it *item.Item) error {
 	b.body = append(b.body, "}\n"...)
 	b.lines = append(b.lines, line)
 	b.ids[maphash.String(idSeed, it.ID)] = struct{}{}
+	b.area.extend(it.Lon, it.Lat)
 	return nil
 }
 

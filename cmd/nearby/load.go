@@ -48,6 +48,10 @@ created, updated and rejected, and for the first rejected ones the line, the
 field and the reason. With --on-error abort the load stops at the first of them;
 what was sent before it stays.
 
+The report's extent is the least and the greatest latitude and longitude of what
+was loaded. Where two columns are swapped, yet in range, it is that of another
+part of the Earth.
+
 A load that was interrupted can be repeated: rows are items by their ids. Rows
 without an id get one made from their position and properties, the same each
 time.
@@ -304,7 +308,7 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 		}
 		if b.full() {
 			l.send(ctx, f.name, b)
-			b = newBatch()
+			b = b.next()
 		}
 	}
 	return notes, nil
@@ -341,7 +345,7 @@ func (l *loader) send(ctx context.Context, file string, b *batch) {
 			l.abort(err)
 			return
 		}
-		l.report.answered(answer.Created, answer.Updated)
+		l.report.answered(answer.Created, answer.Updated, b.area)
 		for _, e := range answer.Errors {
 			f := fault{File: file, ID: deref(e.Id), Field: e.Field, Got: deref(e.Got), Reason: e.Detail, Hint: deref(e.Hint)}
 			if e.Line >= 1 && e.Line <= len(b.lines) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +56,30 @@ func (f *fault) what() string {
 	return b.String()
 }
 
+// area is the ranges that positions lie in. The zero area has none.
+type area struct {
+	any                      bool
+	west, south, east, north float64
+}
+
+func (a *area) extend(lon, lat float64) { a.join(area{true, lon, lat, lon, lat}) }
+
+func (a *area) join(b area) {
+	switch {
+	case !b.any:
+	case !a.any:
+		*a = b
+	default:
+		a.west, a.south = min(a.west, b.west), min(a.south, b.south)
+		a.east, a.north = max(a.east, b.east), max(a.north, b.north)
+	}
+}
+
+func (a area) String() string {
+	degrees := func(v float64) string { return strconv.FormatFloat(math.Round(v*1e6)/1e6+0, 'f', -1, 64) }
+	return fmt.Sprintf("lat %s to %s, lon %s to %s", degrees(a.south), degrees(a.north), degrees(a.west), degrees(a.east))
+}
+
 // report is what a load adds up. It may be used by several goroutines.
 type report struct {
 	mu        sync.Mutex
@@ -61,13 +87,17 @@ type report struct {
 	maxFaults int
 
 	read, created, updated, rejected int64
+	area                             area    // of what was loaded
 	faults                           []fault // the first ones
 }
 
 // answered adds what the server made of a batch.
-func (r *report) answered(created, updated int) {
+func (r *report) answered(created, updated int, where area) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if created+updated > 0 {
+		r.area.join(where)
+	}
 	r.created += int64(created)
 	r.updated += int64(updated)
 }
@@ -111,6 +141,9 @@ func (r *report) write(w io.Writer, collection string) {
 	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s rejected in %s (%s rows/s)\n",
 		collection, thousands(r.read), thousands(r.created), thousands(r.updated), thousands(r.rejected),
 		took.Round(time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
+	if r.area.any {
+		fmt.Fprintln(w, "extent:", r.area)
+	}
 	if len(r.faults) == 0 {
 		return
 	}
