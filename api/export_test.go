@@ -39,11 +39,6 @@ func Parameters() []ParameterRow {
 	return rows
 }
 
-// NearbyCursor goes on after a distance.
-func NearbyCursor(distance float64, id string) string {
-	return string(appendNearbyCursor(nil, distance, id))
-}
-
 // MergePatch is what a PATCH does to a feature.
 func MergePatch(target, patch []byte) ([]byte, error) { return mergePatch(target, patch) }
 

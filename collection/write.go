@@ -1,11 +1,9 @@
 package collection
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"nearby/index"
@@ -461,9 +459,8 @@ func inOrder(changes []index.Change) []index.Change {
 		}
 		keys[i] = index.Keyed{Key: index.ZKey(at.Lon, at.Lat), At: uint32(i)}
 	}
-	slices.SortFunc(keys, func(a, b index.Keyed) int { return cmp.Compare(a.Key, b.Key) })
 	sorted := make([]index.Change, len(changes))
-	for i, k := range keys {
+	for i, k := range index.SortKeyed(keys) {
 		sorted[i] = changes[k.At]
 	}
 	return sorted
