@@ -36,8 +36,8 @@ type serveCmd struct {
 func (serveCmd) Help() string {
 	return `The server listens first, then reads the store and makes the demo. Until that is
 done /healthz answers 200 and /readyz 503. When it is ready one line with the address goes to
-stdout; the log goes to stderr. SIGTERM and SIGINT end it: requests under way are
-answered, accepted writes are finished.
+stdout; the log goes to stderr, a line about a request within a second. SIGTERM and SIGINT
+end it: requests under way are answered, accepted writes are finished.
 
 Examples:
 
