@@ -476,6 +476,32 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 	}
 }
 
+// Where auto picks the same tree again, that stays, with what was written while
+// it was measured.
+func TestAutoKeepsTheTree(t *testing.T) {
+	h := open(t, t.TempDir())
+	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "auto"}})
+	rng := rand.New(rand.NewPCG(9, 10))
+	want := map[string]item.Item{}
+	for !strings.Contains(c.Snapshot().Stats().Reason, "uneven density") && len(want) < 50_000 {
+		var batch []collection.Write
+		for range 500 {
+			spread := 0.01 // a city
+			if rng.IntN(4) == 0 {
+				spread = 20 // and its wilderness
+			}
+			w := upsert(fmt.Sprint(len(want)), rng.NormFloat64()*spread, rng.NormFloat64()*spread, `{}`)
+			want[w.Item.ID] = w.Item
+			batch = append(batch, w)
+		}
+		write(t, c, batch...)
+	}
+	if st := c.Snapshot().Stats(); st.Kind != collection.KindQuadtree || !strings.Contains(st.Reason, "uneven density") {
+		t.Errorf("with %d uneven points: %s, because %q", len(want), st.Kind, st.Reason)
+	}
+	verify(t, c.Snapshot(), want)
+}
+
 func TestDefinitionFaults(t *testing.T) {
 	h := open(t, t.TempDir())
 	for _, c := range []struct {
