@@ -619,3 +619,39 @@ func TestListInSteps(t *testing.T) {
 		}
 	}
 }
+
+// Whoever is told that an item exists finds it, though the group that made it is
+// durable before it is visible.
+func TestRefusalsFollowWhatIsVisible(t *testing.T) {
+	h := open(t, t.TempDir())
+	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	const rounds, size = 20, 1000
+	var loading sync.WaitGroup
+	loading.Go(func() {
+		for round := range rounds {
+			batch := make([]collection.Write, size)
+			for i := range batch {
+				batch[i] = upsert(fmt.Sprintf("%d-%d", round, i), float64(i%180), float64(round), `{}`)
+			}
+			if _, err := c.Write(context.Background(), batch); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	// A write that is refused in any case, for another reason once the item is there.
+	for round := range rounds {
+		w := upsert(fmt.Sprintf("%d-%d", round, size-1), 0, 0, `{}`)
+		w.IfSeq = 1 << 60
+		for known := false; !known; {
+			res := write(t, c, w)
+			if !errors.Is(res[0].Err, collection.ErrPrecondition) {
+				t.Fatalf("answered %v", res[0].Err)
+			}
+			known = strings.Contains(res[0].Err.Error(), "changed since")
+			if _, ok := c.Snapshot().Get(w.Item.ID); known && !ok {
+				t.Fatalf("%v, but it is not to be seen", res[0].Err)
+			}
+		}
+	}
+	loading.Wait()
+}
