@@ -477,6 +477,32 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 	}
 }
 
+// Where auto picks the same tree again, that stays, with what was written while
+// it was measured.
+func TestAutoKeepsTheTree(t *testing.T) {
+	h := open(t, t.TempDir())
+	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "auto"}})
+	rng := rand.New(rand.NewPCG(9, 10))
+	want := map[string]item.Item{}
+	for !strings.Contains(c.Snapshot().Stats().Reason, "uneven density") && len(want) < 50_000 {
+		var batch []collection.Write
+		for range 500 {
+			spread := 0.01 // a city
+			if rng.IntN(4) == 0 {
+				spread = 20 // and its wilderness
+			}
+			w := upsert(fmt.Sprint(len(want)), rng.NormFloat64()*spread, rng.NormFloat64()*spread, `{}`)
+			want[w.Item.ID] = w.Item
+			batch = append(batch, w)
+		}
+		write(t, c, batch...)
+	}
+	if st := c.Snapshot().Stats(); st.Kind != collection.KindQuadtree || !strings.Contains(st.Reason, "uneven density") {
+		t.Errorf("with %d uneven points: %s, because %q", len(want), st.Kind, st.Reason)
+	}
+	verify(t, c.Snapshot(), want)
+}
+
 func TestDefinitionFaults(t *testing.T) {
 	h := open(t, t.TempDir())
 	for _, c := range []struct {
@@ -625,4 +651,40 @@ func TestItemsOfManyRefs(t *testing.T) {
 			t.Fatalf("more than %d items were written: %+v", n, got[n])
 		}
 	}
+}
+
+// Whoever is told that an item exists finds it, though the group that made it is
+// durable before it is visible.
+func TestRefusalsFollowWhatIsVisible(t *testing.T) {
+	h := open(t, t.TempDir())
+	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	const rounds, size = 20, 1000
+	var loading sync.WaitGroup
+	loading.Go(func() {
+		for round := range rounds {
+			batch := make([]collection.Write, size)
+			for i := range batch {
+				batch[i] = upsert(fmt.Sprintf("%d-%d", round, i), float64(i%180), float64(round), `{}`)
+			}
+			if _, err := c.Write(context.Background(), batch); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	// A write that is refused in any case, for another reason once the item is there.
+	for round := range rounds {
+		w := upsert(fmt.Sprintf("%d-%d", round, size-1), 0, 0, `{}`)
+		w.IfSeq = 1 << 60
+		for known := false; !known; {
+			res := write(t, c, w)
+			if !errors.Is(res[0].Err, collection.ErrPrecondition) {
+				t.Fatalf("answered %v", res[0].Err)
+			}
+			known = strings.Contains(res[0].Err.Error(), "changed since")
+			if _, ok := c.Snapshot().Get(w.Item.ID); known && !ok {
+				t.Fatalf("%v, but it is not to be seen", res[0].Err)
+			}
+		}
+	}
+	loading.Wait()
 }

@@ -126,8 +126,12 @@ func (c *Collection) build(s *Snapshot) {
 	begun := time.Now()
 	points := s.points()
 	ch := choose(s.def.Index, points)
-	idx, err := buildIndex(c.opt.Kinds, ch.spec, points, &s.records)
-	if err == nil {
+	var idx index.Index
+	var err error
+	if ch.spec != s.choice.spec || ch.spec.Kind != KindQuadtree {
+		idx, err = buildIndex(c.opt.Kinds, ch.spec, points, &s.records)
+	} // else it is the tree in use, which has divided where the points came
+	if idx != nil && err == nil {
 		c.log.Info("index built", "collection", c.name, "kind", ch.spec.Kind, "points", len(points), "duration", time.Since(begun))
 	}
 	_ = c.inWriter(context.Background(), func() error { // it fails only when the collection closes
@@ -137,7 +141,7 @@ func (c *Collection) build(s *Snapshot) {
 }
 
 // finishRebuild lets the new index catch up and puts it in the old one's place.
-// It runs in the writer.
+// No index and no error keeps the one in use. It runs in the writer.
 func (c *Collection) finishRebuild(idx index.Index, ch choice, err error) {
 	if c.rebuild.again {
 		c.rebuild.again, c.rebuild.journal = false, nil
@@ -145,7 +149,7 @@ func (c *Collection) finishRebuild(idx index.Index, ch choice, err error) {
 		return
 	}
 	const step = 8192
-	for journal := c.rebuild.journal; err == nil && len(journal) > 0; {
+	for journal := c.rebuild.journal; idx != nil && err == nil && len(journal) > 0; {
 		n := min(step, len(journal))
 		idx, err = idx.Apply(journal[:n], &c.tip.records)
 		journal = journal[n:]
@@ -155,8 +159,8 @@ func (c *Collection) finishRebuild(idx index.Index, ch choice, err error) {
 	if err != nil {
 		c.log.Error("an index could not be built; the one in use stays", "collection", c.name, "kind", ch.spec.Kind, "error", err)
 		next.choice.reason = fmt.Sprintf("%s; building a %s index failed: %v", next.choice.reason, ch.spec.Kind, err)
-	} else {
-		next.index, next.choice = idx, ch
+	} else if next.choice = ch; idx != nil {
+		next.index = idx
 	}
 	c.publish(next)
 	close(c.rebuild.done)

@@ -1,0 +1,67 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"nearby/api"
+	"nearby/client"
+)
+
+// A load of more rows than are written at once is one load: errors in the order
+// of the lines, all good rows there, the last of an id the winner. With
+// onError=abort it ends where the first bad row is, in whichever part.
+func TestLoadInParts(t *testing.T) {
+	s := start(t, api.Options{})
+	const rows = 25_000
+	bad := []int{5, 7999, 8000, 8001, 8002, 16_001, 24_999}
+	var csv strings.Builder
+	csv.WriteString("id,lat,lon,version\n")
+	for line := 2; line <= rows+1; line++ {
+		lat := "1.5"
+		if slices.Contains(bad, line) {
+			lat = "north"
+		}
+		id := fmt.Sprint(line)
+		if line > 20_000 {
+			id = fmt.Sprint(line % 1000) // some of them ids of lines far before
+		}
+		fmt.Fprintf(&csv, "%s,%s,%d,%d\n", id, lat, line%180, line)
+	}
+	s.do("PUT", "/v1/collections/parts", "application/json", "{}").want(t, http.StatusCreated)
+	report := decode[client.LoadReport](t, s.do("POST", "/v1/collections/parts/items", "text/csv", csv.String()).want(t, http.StatusOK))
+	var lines []int
+	for _, e := range report.Errors {
+		lines = append(lines, e.Line)
+	}
+	if !slices.Equal(lines, bad) || report.Rejected != len(bad) || report.Created+report.Updated != rows-len(bad) {
+		t.Errorf("the load of parts: %+v", report)
+	}
+	if f := s.do("GET", "/v1/collections/parts/items/7", "", "").want(t, http.StatusOK); !strings.Contains(string(f.body), `"version":24007`) {
+		t.Errorf("the last row with the id 7 did not win: %s", f.body)
+	}
+
+	for _, first := range []int{5, 8001, 8002, 16_002} {
+		name := fmt.Sprintf("abort-%d", first)
+		var text strings.Builder
+		text.WriteString("id,lat,lon\n")
+		for line := 2; line <= rows+1; line++ {
+			lat := "1.5"
+			if line >= first {
+				lat = "north"
+			}
+			fmt.Fprintf(&text, "%d,%s,%d\n", line, lat, line%180)
+		}
+		s.do("PUT", "/v1/collections/"+name, "application/json", "{}").want(t, http.StatusCreated)
+		p := decode[struct {
+			Loaded client.LoadReport
+			Errors []struct{ Line int }
+		}](t, s.do("POST", "/v1/collections/"+name+"/items?onError=abort", "text/csv", text.String()).want(t, http.StatusUnprocessableEntity))
+		if p.Loaded.Created != first-2 || p.Loaded.Rejected != 1 || len(p.Errors) != 1 || p.Errors[0].Line != first {
+			t.Errorf("aborted on line %d: %+v", first, p)
+		}
+	}
+}
