@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,51 +59,127 @@ func appendNumber(dst []byte, v float64) []byte {
 }
 
 // extract calls yield with the key of each queryable member of an item's
-// properties. Only the top level counts.
+// properties. Only the top level counts. That they are a JSON object was checked
+// when they came in, so that it suffices to see where members begin and end.
 func extract(properties []byte, names []string, yield func(i int, key []byte)) error {
 	if len(properties) == 0 || len(names) == 0 {
 		return nil
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(properties))
-	if _, err := d.ReadToken(); err != nil {
-		return err
+	b := properties
+	i := blanks(b, 0)
+	if i == len(b) || b[i] != '{' {
+		return errProperties
 	}
-	var key []byte
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
-		if err != nil {
+	var text, key []byte
+	for {
+		// Here is the { or a comma.
+		if i = blanks(b, i+1); i < len(b) && b[i] == '}' {
+			return nil
+		}
+		end := stringEnd(b, i)
+		if end < 0 {
+			return errProperties
+		}
+		name := b[i:end]
+		if i = blanks(b, end); i == len(b) || b[i] != ':' {
+			return errProperties
+		}
+		i = blanks(b, i+1)
+		if end = valueEnd(b, i); end < 0 {
+			return errProperties
+		}
+		value := b[i:end]
+		if i = blanks(b, end); i == len(b) || b[i] != ',' && b[i] != '}' {
+			return errProperties
+		}
+		var err error
+		if text, err = unquoted(text, name); err != nil {
 			return err
 		}
-		i := slices.Index(names, name.String())
-		kind := d.PeekKind()
-		if i < 0 || kind == '{' || kind == '[' || kind == 'n' {
-			if err := d.SkipValue(); err != nil {
-				return err
+		at := slices.IndexFunc(names, func(n string) bool { return n == string(text) })
+		if at >= 0 {
+			switch value[0] {
+			case '"':
+				if text, err = unquoted(text, value); err != nil {
+					return err
+				}
+				yield(at, append(append(key[:0], 's'), text...))
+			case 't', 'f':
+				yield(at, value)
+			case 'n', '{', '[':
+			default:
+				if v, ok := item.ParseNumber(string(value)); ok {
+					key = appendNumber(key[:0], v)
+					yield(at, key)
+				}
+			}
+		}
+		if b[i] == '}' {
+			return nil
+		}
+	}
+}
+
+var errProperties = errors.New("collection: an item's properties are no JSON object")
+
+// blanks returns where b goes on from i after white space.
+func blanks(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// stringEnd returns where the string ends whose quote is at i, or -1.
+func stringEnd(b []byte, i int) int {
+	if i >= len(b) || b[i] != '"' {
+		return -1
+	}
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// valueEnd returns where the value ends that begins at i, or -1.
+func valueEnd(b []byte, i int) int {
+	begin, depth := i, 0
+	for i < len(b) {
+		switch b[i] {
+		case '"':
+			if i = stringEnd(b, i); i < 0 || depth == 0 {
+				return i
 			}
 			continue
-		}
-		value, err := d.ReadToken()
-		if err != nil {
-			return err
-		}
-		switch kind {
-		case '"':
-			key = appendString(key[:0], value.String())
-		case '0':
-			v, ok := item.ParseNumber(value.String())
-			if !ok {
-				continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
 			}
-			key = appendNumber(key[:0], v)
-		default:
-			key = append(key[:0], value.String()...) // true or false
 		}
-		yield(i, key)
+		if depth <= 0 && (b[i] == ',' || b[i] == '}' || b[i] <= ' ') {
+			if i == begin {
+				return -1
+			}
+			return i
+		}
+		i++
 	}
-	if _, err := d.ReadToken(); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	return -1
+}
+
+// unquoted gives the text of a string; dst is room for one with escapes.
+func unquoted(dst, quoted []byte) ([]byte, error) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return append(dst[:0], quoted[1:len(quoted)-1]...), nil
 	}
-	return nil
+	return jsontext.AppendUnquote(dst[:0], quoted)
 }
 
 // Filter is a condition on queryable properties: for each property, one of the
