@@ -241,7 +241,7 @@ func TestWrongAnswersAreFound(t *testing.T) {
 		return liar{ix}, err
 	}
 	for name, order := range map[string][]variant{"first": {lying, honest}, "second": {honest, lying}} {
-		result, err := measureSet(dataset.Set{Name: "world", Positions: positions}, o, order, func(string) error { return nil })
+		result, err := measureSet(context.Background(), dataset.Set{Name: "world", Positions: positions}, o, order, func(string) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

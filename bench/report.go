@@ -37,12 +37,17 @@ type SetResult struct {
 	Verdict string        `json:"verdict"`
 	Choose  string        `json:"choose"` // "geohash", "quadtree" or "either"
 	Indexes []IndexResult `json:"indexes"`
+
+	// Peers are what others have built, if they were measured.
+	Peers        []IndexResult `json:"peers,omitempty"`
+	PeersVerdict string        `json:"peersVerdict,omitempty"`
 }
 
 // IndexResult is one index with one setting on one data set.
 type IndexResult struct {
 	Kind          string         `json:"kind"`
 	Setting       string         `json:"setting"`
+	Peer          bool           `json:"peer,omitempty"`
 	Parameters    map[string]int `json:"parameters"`
 	Reason        string         `json:"reason,omitempty"`
 	BuildRate     float64        `json:"buildPointsPerSecond"`

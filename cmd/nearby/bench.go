@@ -24,6 +24,7 @@ type benchCmd struct {
 	Data  []string `env:"-" type:"path" help:"Measure the points of this file instead: anything that nearby load reads. May be repeated." placeholder:"FILE"`
 	Lat   string   `env:"-" help:"Column of the latitude." placeholder:"NAME"`
 	Lon   string   `env:"-" help:"Column of the longitude." placeholder:"NAME"`
+	Peers bool     `env:"-" help:"Measure what others have built too: a k-d tree, S2, tidwall/rtree, orb/quadtree and brute force."`
 	Out   string   `env:"-" default:"report" type:"path" help:"Where the report goes: a folder, or the name of the HTML file."`
 
 	HTTP       string        `name:"http" env:"-" help:"Measure nothing but a running server on this machine, against a handler that sends the same bytes and does nothing else." placeholder:"URL"`
@@ -44,6 +45,7 @@ Examples:
 
     nearby bench --quick
     nearby bench -n 1000000 --set city --set wilderness --out report
+    nearby bench -n 300000 --set world --peers
     nearby bench --data my.csv --lat y --lon x --out my.html
     nearby bench --http http://127.0.0.1:8080 --collection city`
 }
@@ -52,7 +54,7 @@ func (c *benchCmd) Run(env *environ) error {
 	if c.HTTP != "" {
 		return c.overHTTP(env)
 	}
-	opt := bench.Options{Points: c.N, Seed: c.Seed, Quick: c.Quick, Sets: c.Set}
+	opt := bench.Options{Points: c.N, Seed: c.Seed, Quick: c.Quick, Sets: c.Set, Peers: c.Peers}
 	if c.N < 0 || c.N > bench.MaxPoints {
 		return usagef("-n %d: must be from 0 to %d", c.N, bench.MaxPoints)
 	}
