@@ -154,7 +154,7 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 	}
 	variants := o.variants()
 	sets := len(o.Sets) + len(o.Own)
-	steps := 1 + len(variants)*(1+len(workloads()))
+	steps := 2 + len(variants)*(1+len(workloads()))
 	if o.Peers {
 		steps += len(peer.All()) * (1 + len(peerWorkloads()))
 	}

@@ -23,7 +23,7 @@ type figure struct {
 type section struct {
 	*SetResult
 	Size, Radius string
-	Figure       *figure
+	Figure, Map  *figure
 	Tables       []htmlTable
 }
 
@@ -57,6 +57,13 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		}
 		if sec.Figure, err = r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places."); err != nil {
 			return err
+		}
+		if s.Map != nil {
+			drawn, err := s.Map.svg()
+			if err != nil {
+				return err
+			}
+			sec.Map = &figure{template.HTML(drawn), s.Map.caption() + " " + r.caption()}
 		}
 		r.tables(s, func(header []string, rows [][]string) { sec.Tables = append(sec.Tables, htmlTable{header, rows}) })
 		data.Sections = append(data.Sections, sec)

@@ -56,6 +56,12 @@ func measureSet(ctx context.Context, s dataset.Set, o Options, variants []varian
 		}
 		result.Indexes = append(result.Indexes, *built)
 	}
+	if err := step(s.Name + ": map"); err != nil {
+		return nil, err
+	}
+	if result.Map, err = drawCells(s, items, variants); err != nil {
+		return nil, err
+	}
 	if o.Peers {
 		if result.Peers, err = measurePeers(ctx, s, o, qs, truth, step); err != nil {
 			return nil, err

@@ -190,5 +190,5 @@ func (s *SetResult) comparePeers() string {
 }
 
 // floored rounds a share down to a whole number of parts, so that nothing but 1
-// is called 1. The sum of a mean may lack the last bits of such a number.
-func floored(share, parts float64) float64 { return math.Floor(share*parts+1e-6) / parts }
+// is called 1; a share of 1 is not for it. The sum of a mean may lack the last bits of such a number.
+func floored(share, parts float64) float64 { return min(math.Floor(share*parts+1e-6), parts-1) / parts }

@@ -38,6 +38,9 @@ type SetResult struct {
 	Choose  string        `json:"choose"` // "geohash", "quadtree" or "either"
 	Indexes []IndexResult `json:"indexes"`
 
+	// Map shows the indexes' cells. It is for the page; as figures it would be
+	// most of the report.
+	Map *CellMap `json:"-"`
 	// Peers are what others have built, if they were measured.
 	Peers        []IndexResult `json:"peers,omitempty"`
 	PeersVerdict string        `json:"peersVerdict,omitempty"`
