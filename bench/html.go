@@ -108,6 +108,24 @@ func (r *Report) figures() ([]figure, error) {
 	if err := add(p, err, "What a query for ten had to open."); err != nil {
 		return nil, err
 	}
+	p, err = againstDensity(r.Sets, "Points compared against density: all sets", "points compared", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Compared) })
+	if err := add(p, err, "The points whose distance a query for ten had to look at."); err != nil {
+		return nil, err
+	}
+	for _, w := range []struct{ name, title, words string }{
+		{"insert", "Inserts a second", "New points beside old ones"},
+		{"move", "Moves a second", "Points moved by some 100 m"},
+	} {
+		p, err = bars(r.Sets, w.title, "changes a second, thousands", func(x *IndexResult) float64 {
+			if row := x.row(w.name); row != nil {
+				return row.Rate / 1000
+			}
+			return 0
+		})
+		if err := add(p, err, w.words+fmt.Sprintf(", in batches of %d, each batch a new version; one CPU.", batchSize)); err != nil {
+			return nil, err
+		}
+	}
 	p, err = bars(r.Sets, "Memory", "bytes a point", func(x *IndexResult) float64 { return x.BytesPerPoint })
 	if err := add(p, err, "All parts of the index, without ids and properties."); err != nil {
 		return nil, err
