@@ -118,11 +118,11 @@ func (r *Report) figures() ([]figure, error) {
 	} {
 		p, err = bars(r.Sets, w.title, "changes a second, thousands", func(x *IndexResult) float64 {
 			if row := x.row(w.name); row != nil {
-				return row.Rate / 1000
+				return 1e6 / row.P50
 			}
 			return 0
 		})
-		if err := add(p, err, w.words+fmt.Sprintf(", in batches of %d, each batch a new version; one CPU.", batchSize)); err != nil {
+		if err := add(p, err, w.words+fmt.Sprintf(", in batches of %d, each batch a new version; the median batch, one CPU.", batchSize)); err != nil {
 			return nil, err
 		}
 	}
