@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"nearby/bench/dataset"
@@ -169,8 +168,7 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 
 	report := &Report{
 		Seed: o.Seed, Points: o.Points, Quick: o.Quick, RowTime: o.RowTime.String(),
-		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), CPUs: runtime.GOMAXPROCS(0),
-		Started: time.Now().UTC().Truncate(time.Second),
+		Machine: thisMachine(),
 	}
 	measure := func(s dataset.Set) error {
 		if err := step(s.Name + ": prepare"); err != nil {

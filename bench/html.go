@@ -35,19 +35,11 @@ type htmlTable struct {
 // WriteHTML writes the report as one page that needs no other file and no
 // network.
 func (r *Report) WriteHTML(w io.Writer) error {
-	tmpl, err := template.New("report").Funcs(template.FuncMap{"words": func(i int) bool { return i < 2 }}).Parse(page)
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
 	figures, err := r.figures()
 	if err != nil {
 		return err
 	}
-	data := struct {
-		Verdict, Caption string
-		Figures          []figure
-		Sections         []section
-	}{r.Verdict, r.caption(), figures, nil}
+	data := pageData{Title: "Which index where", Verdict: r.Verdict, Caption: r.caption(), Figures: figures}
 	for i := range r.Sets {
 		s := &r.Sets[i]
 		sec := section{SetResult: s, Size: count(s.Points), Radius: metres(s.Radius)}
@@ -67,6 +59,22 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		}
 		r.tables(s, func(header []string, rows [][]string) { sec.Tables = append(sec.Tables, htmlTable{header, rows}) })
 		data.Sections = append(data.Sections, sec)
+	}
+	return writePage(w, data)
+}
+
+// pageData is what report.html shows.
+type pageData struct {
+	Title, Verdict, Caption string
+	Figures                 []figure
+	Tables                  []htmlTable
+	Sections                []section
+}
+
+func writePage(w io.Writer, data pageData) error {
+	tmpl, err := template.New("report").Funcs(template.FuncMap{"words": func(i int) bool { return i < 2 }}).Parse(page)
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
 	}
 	var b bytes.Buffer
 	if err := tmpl.Execute(&b, data); err != nil {

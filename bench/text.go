@@ -121,20 +121,25 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 			fmt.Fprintf(&b, "\n%s\n", s.PeersVerdict)
 		}
 		r.tables(s, func(header []string, rows [][]string) {
-			line := func(cells []string) {
-				for _, c := range cells {
-					fmt.Fprintf(&b, "| %s ", strings.ReplaceAll(c, "|", `\|`))
-				}
-				fmt.Fprintln(&b, "|")
-			}
 			fmt.Fprintln(&b)
-			line(header)
-			fmt.Fprintln(&b, "| --- | --- |"+strings.Repeat(" ---: |", len(header)-2))
-			for _, row := range rows {
-				line(row)
-			}
+			markdownTable(&b, header, rows)
 		})
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// markdownTable writes a table, its first two columns of words.
+func markdownTable(b *bytes.Buffer, header []string, rows [][]string) {
+	line := func(cells []string) {
+		for _, c := range cells {
+			fmt.Fprintf(b, "| %s ", strings.ReplaceAll(c, "|", `\|`))
+		}
+		fmt.Fprintln(b, "|")
+	}
+	line(header)
+	fmt.Fprintln(b, "| --- | --- |"+strings.Repeat(" ---: |", len(header)-2))
+	for _, row := range rows {
+		line(row)
+	}
 }
