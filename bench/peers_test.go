@@ -13,7 +13,7 @@ import (
 // the planar ones are wrong somewhere, and that fails nothing.
 func TestPeersAreMeasured(t *testing.T) {
 	o := small()
-	o.Peers, o.Sets = true, []string{"uniform", "duplicates"}
+	o.Peers, o.Points, o.Sets = true, 500, []string{"uniform", "duplicates"}
 	var last Progress
 	r, err := Run(context.Background(), o, func(p Progress) { last = p })
 	if err != nil {
@@ -69,7 +69,7 @@ func TestPeersAreMeasured(t *testing.T) {
 // TestPeersAreBuiltInTimeOrNotAtAll: a peer that takes too long leaves a reason.
 func TestPeersAreBuiltInTimeOrNotAtAll(t *testing.T) {
 	o := small()
-	o.Peers, o.Sets, o.RowTime = true, []string{"duplicates"}, 1
+	o.Peers, o.Points, o.Sets, o.RowTime = true, 500, []string{"duplicates"}, 1
 	r, err := Run(context.Background(), o, nil)
 	if err != nil {
 		t.Fatal(err)

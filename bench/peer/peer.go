@@ -44,7 +44,7 @@ type Peer struct {
 func All() []Peer {
 	return []Peer{
 		{Name: "k-d tree", Note: "unit vectors in an array", Build: buildKD},
-		{Name: "golang/geo s2", Note: "edges without length, wider and wider", Build: buildS2},
+		{Name: "golang/geo s2", Note: "points as edges, in widening circles", Build: buildS2},
 		{Name: "tidwall/rtree", Note: "planar: degrees", Planar: true, Build: buildRTree},
 		{Name: "orb/quadtree", Note: "planar: degrees", Planar: true, Build: buildOrb},
 		{Name: "brute force", Note: "unit vectors, all of them", Slow: true, Build: buildBrute},
