@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"math"
 
 	"nearby/bench/dataset"
 	"nearby/index"
@@ -12,18 +11,45 @@ import (
 // kdLeaf is the most points that are scanned rather than divided.
 const kdLeaf = 16
 
-// kdTree is a k-d tree over unit vectors without pointers: the middle of a range
-// of points divides it by one coordinate, smaller ones before it. A query keeps
-// the distance to the box of a range, coordinate by coordinate (Arya and Mount).
+// kdTree is a k-d tree over unit vectors without pointers: a node halves its range
+// of points by the coordinate in which they reach farthest, and the halves of node
+// i are the nodes 2i+1 and 2i+2. Each node has the tight box of its points. With
+// the dividing planes alone, a query far from all points would look at most of
+// them.
 type kdTree struct {
 	points []located
-	axes   []uint8 // of the point in the middle: the coordinate it divides by
+	boxes  []box
 	best   nearest
 }
 
+// box reaches in space from low to high.
+type box struct{ low, high sphere.Vec }
+
+// chord2 is the squared distance from q to the box.
+func (b *box) chord2(q *sphere.Vec) float64 {
+	x := max(b.low.X-q.X, 0, q.X-b.high.X)
+	y := max(b.low.Y-q.Y, 0, q.Y-b.high.Y)
+	z := max(b.low.Z-q.Z, 0, q.Z-b.high.Z)
+	return x*x + y*y + z*z
+}
+
+// widest returns the coordinate in which the box reaches farthest, and how far.
+func (b *box) widest() (axis uint8, reach float64) {
+	for a := range uint8(3) {
+		if r := coordinate(&b.high, a) - coordinate(&b.low, a); r > reach {
+			axis, reach = a, r
+		}
+	}
+	return axis, reach
+}
+
 func buildKD(_ context.Context, at []dataset.Position) (Index, error) {
-	t := &kdTree{points: locate(at), axes: make([]uint8, len(at))}
-	t.divide(0, len(at))
+	nodes := 1
+	for most := len(at); most > kdLeaf; most = (most + 1) / 2 {
+		nodes = 2*nodes + 1
+	}
+	t := &kdTree{points: locate(at), boxes: make([]box, nodes)}
+	t.divide(0, 0, len(at))
 	return t, nil
 }
 
@@ -38,29 +64,24 @@ func coordinate(v *sphere.Vec, axis uint8) float64 {
 	}
 }
 
-// divide arranges points[low:high], by the coordinate in which they reach
-// farthest.
-func (t *kdTree) divide(low, high int) {
-	for high-low > kdLeaf {
-		axis, most := uint8(0), -1.0
-		for a := range uint8(3) {
-			least, greatest := math.Inf(1), math.Inf(-1)
-			for i := low; i < high; i++ {
-				c := coordinate(&t.points[i].at, a)
-				least, greatest = min(least, c), max(greatest, c)
-			}
-			if greatest-least > most {
-				axis, most = a, greatest-least
-			}
-		}
-		middle := (low + high) / 2
-		t.axes[middle] = axis
-		if most > 0 { // of points all alike any order will do
-			t.place(low, high, middle, axis)
-		}
-		t.divide(low, middle)
-		low = middle + 1
+// divide arranges points[low:high] below a node.
+func (t *kdTree) divide(node, low, high int) {
+	b := box{sphere.Vec{X: 2, Y: 2, Z: 2}, sphere.Vec{X: -2, Y: -2, Z: -2}}
+	for i := range t.points[low:high] {
+		p := &t.points[low+i].at
+		b.low = sphere.Vec{X: min(b.low.X, p.X), Y: min(b.low.Y, p.Y), Z: min(b.low.Z, p.Z)}
+		b.high = sphere.Vec{X: max(b.high.X, p.X), Y: max(b.high.Y, p.Y), Z: max(b.high.Z, p.Z)}
 	}
+	t.boxes[node] = b
+	if high-low <= kdLeaf {
+		return
+	}
+	middle := (low + high) / 2
+	if axis, reach := b.widest(); reach > 0 { // of points all alike any order will do
+		t.place(low, high, middle, axis)
+	}
+	t.divide(2*node+1, low, middle)
+	t.divide(2*node+2, middle, high)
 }
 
 // place puts the point that belongs at position n there (quickselect). Equal
@@ -97,29 +118,32 @@ func (t *kdTree) place(low, high, n int, axis uint8) {
 func (t *kdTree) Nearest(dst []index.Ref, at dataset.Position, k int) []index.Ref {
 	t.best.reset(k)
 	q := sphere.FromDegrees(at.Lon, at.Lat)
-	t.search(0, len(t.points), &q, [3]float64{}, 0)
+	t.search(0, 0, len(t.points), &q)
 	return t.best.appendTo(dst)
 }
 
-// search looks through points[low:high], whose box is off away from q,
-// coordinate by coordinate, and chord2, the sum of the squares.
-func (t *kdTree) search(low, high int, q *sphere.Vec, off [3]float64, chord2 float64) {
+// search looks through points[low:high] below a node, the nearer half first.
+func (t *kdTree) search(node, low, high int, q *sphere.Vec) {
 	if high-low <= kdLeaf {
 		t.best.scan(t.points[low:high], *q)
 		return
 	}
 	middle := (low + high) / 2
-	axis := t.axes[middle]
-	d := coordinate(q, axis) - coordinate(&t.points[middle].at, axis)
-	near, far := [2]int{low, middle}, [2]int{middle + 1, high}
-	if d > 0 {
-		near, far = far, near
+	left, right := 2*node+1, 2*node+2
+	toLeft, toRight := t.boxes[left].chord2(q), t.boxes[right].chord2(q)
+	if toRight < toLeft {
+		if toRight < t.best.limit() {
+			t.search(right, middle, high, q)
+		}
+		if toLeft < t.best.limit() {
+			t.search(left, low, middle, q)
+		}
+		return
 	}
-	t.search(near[0], near[1], q, off, chord2)
-	t.best.scan(t.points[middle:middle+1], *q)
-	chord2 += d*d - off[axis]*off[axis]
-	off[axis] = d
-	if chord2 < t.best.limit() {
-		t.search(far[0], far[1], q, off, chord2)
+	if toLeft < t.best.limit() {
+		t.search(left, low, middle, q)
+	}
+	if toRight < t.best.limit() {
+		t.search(right, middle, high, q)
 	}
 }

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -97,33 +96,39 @@ func TestInsertingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestKDTreeDivides holds the tree to its order, of points with many equal
-// coordinates among others.
-func TestKDTreeDivides(t *testing.T) {
+// TestKDTreeHalves holds the tree to its order and its boxes, of points with many
+// equal coordinates among others.
+func TestKDTreeHalves(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for n := range 200 {
-		points := make([]located, n)
-		for i := range points {
-			points[i] = located{sphere.Vec{X: float64(r.IntN(3)), Y: float64(r.IntN(3)), Z: r.Float64()}, index.Ref(i)}
+		at := make([]dataset.Position, n)
+		for i := range at {
+			at[i] = dataset.Position{Lon: float64(r.IntN(3)), Lat: float64(r.IntN(3)) + float64(r.IntN(2))*r.Float64()}
 		}
-		tree := &kdTree{points: points, axes: make([]uint8, n)}
-		tree.divide(0, n)
-		var walk func(low, high int)
-		walk = func(low, high int) {
+		ix, err := buildKD(context.Background(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree := ix.(*kdTree)
+		var walk func(node, low, high int)
+		walk = func(node, low, high int) {
+			for i := low; i < high; i++ {
+				if d := tree.boxes[node].chord2(&tree.points[i].at); d != 0 {
+					t.Fatalf("%d points: %d lies outside of the box of node %d", n, i, node)
+				}
+			}
 			if high-low <= kdLeaf {
 				return
 			}
 			middle := (low + high) / 2
-			axis := tree.axes[middle]
-			at := func(i int) float64 { return coordinate(&points[i].at, axis) }
-			for i := low; i < high; i++ {
-				if c := cmp.Compare(at(i), at(middle)); i < middle && c > 0 || i > middle && c < 0 {
-					t.Fatalf("%d points: %d is on the wrong side of %d", n, i, middle)
-				}
+			axis, _ := tree.boxes[node].widest()
+			left, right := tree.boxes[2*node+1], tree.boxes[2*node+2]
+			if coordinate(&left.high, axis) > coordinate(&right.low, axis) {
+				t.Fatalf("%d points: the halves of node %d overlap: %v, %v", n, node, left, right)
 			}
-			walk(low, middle)
-			walk(middle+1, high)
+			walk(2*node+1, low, middle)
+			walk(2*node+2, middle, high)
 		}
-		walk(0, n)
+		walk(0, 0, n)
 	}
 }

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"math"
 
 	"github.com/golang/geo/s1"
 	"github.com/golang/geo/s2"
@@ -30,8 +31,9 @@ func buildS2(_ context.Context, at []dataset.Position) (Index, error) {
 
 // Nearest implements Index. The library prunes by a limit that is given or, for
 // one result, by that result; asked for more without a limit it sorts all points.
-// So the nearest is found first, and then all within twice its distance, four
-// times and so on until there are enough.
+// So the nearest is found first, and then all within 10 m more, 40 m more and so
+// on until there are enough. (Twice its distance would take in a whole city when
+// that is far away.)
 func (s *s2Points) Nearest(dst []index.Ref, at dataset.Position, k int) []index.Ref {
 	if k == 0 {
 		return dst
@@ -46,13 +48,13 @@ func (s *s2Points) Nearest(dst []index.Ref, at dataset.Position, k int) []index.
 		return dst
 	}
 	const metre = 1 / sphere.EarthRadius // in radians
-	for limit := max(found[0].Distance().Angle(), metre); len(found) < k; {
-		limit *= 2
-		if limit >= s1.Angle(3.2) {
+	nearest := found[0].Distance().Angle()
+	for more := s1.Angle(10 * metre); len(found) < k; more *= 4 {
+		if nearest+more >= math.Pi {
 			found = query(k, s1.InfChordAngle())
 			break
 		}
-		found = query(k, s1.ChordAngleFromAngle(limit))
+		found = query(k, s1.ChordAngleFromAngle(nearest+more))
 	}
 	for _, r := range found {
 		dst = append(dst, index.Ref(r.EdgeID()))
