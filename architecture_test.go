@@ -29,18 +29,22 @@ var allowed = map[string][]string{
 	"nearby/api":             {"nearby", "nearby/collection", "nearby/index", "nearby/ingest", "nearby/item", "nearby/sphere", "nearby/store"},
 	"nearby/bench/dataset":   {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/httpbench": {},
-	"nearby/bench":           {"nearby/bench/dataset", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
+	"nearby/bench/peer":      {"nearby/bench/dataset", "nearby/index", "nearby/sphere"},
+	"nearby/bench":           {"nearby/bench/dataset", "nearby/bench/peer", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
 	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store", "nearby/store/embedded"},
 }
 
 // confined are libraries whose types stay in one place.
 var confined = map[string][]string{
-	"github.com/cockroachdb/pebble":  {"nearby/store/embedded"},
-	"github.com/go-chi/chi":          {"nearby/api", "nearby/bench/httpbench", "nearby/bench"},
-	"github.com/mmcloughlin/geohash": {"nearby/index", "nearby/index/indextest", "nearby/geohash"},
-	"github.com/alecthomas/kong":     {"nearby/cmd/nearby"},
-	"net/http":                       {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/cmd/nearby"},
-	"testing":                        {"nearby/index/indextest", "nearby/store/storetest"},
+	"github.com/cockroachdb/pebble":    {"nearby/store/embedded"},
+	"github.com/go-chi/chi":            {"nearby/api", "nearby/bench/httpbench", "nearby/bench"},
+	"github.com/tidwall/rtree":         {"nearby/bench/peer"},
+	"github.com/golang/geo":            {"nearby/bench/peer"},
+	"github.com/paulmach/orb/quadtree": {"nearby/bench/peer"},
+	"github.com/mmcloughlin/geohash":   {"nearby/index", "nearby/index/indextest", "nearby/geohash"},
+	"github.com/alecthomas/kong":       {"nearby/cmd/nearby"},
+	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/cmd/nearby"},
+	"testing":                          {"nearby/index/indextest", "nearby/store/storetest"},
 }
 
 // TestImportsPointOneWay holds every package to the allowed imports.

@@ -16,10 +16,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"nearby/bench/dataset"
+	"nearby/bench/peer"
 	"nearby/geohash"
 	"nearby/index"
 	"nearby/quadtree"
@@ -46,6 +46,8 @@ type Options struct {
 	// NodeSizes are the quadtree's points per node to measure beside its
 	// default, which always comes first; nil: 8 and 128 (none with Quick).
 	NodeSizes []int
+	// Peers measures what others have built too.
+	Peers bool
 	// RowTime bounds the measuring of a row; 0: 300 ms, or 60 ms with Quick.
 	// A row always has at least minOperations queries or minBatches batches.
 	RowTime time.Duration
@@ -151,7 +153,11 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 	}
 	variants := o.variants()
 	sets := len(o.Sets) + len(o.Own)
-	done, total := 0, sets*(1+len(variants)*(1+len(workloads())))
+	steps := 2 + len(variants)*(1+len(workloads()))
+	if o.Peers {
+		steps += len(peer.All()) * (1 + len(peerWorkloads()))
+	}
+	done, total := 0, sets*steps
 	step := func(doing string) error {
 		if progress != nil {
 			progress(Progress{done, total, doing})
@@ -162,14 +168,13 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 
 	report := &Report{
 		Seed: o.Seed, Points: o.Points, Quick: o.Quick, RowTime: o.RowTime.String(),
-		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), CPUs: runtime.GOMAXPROCS(0),
-		Started: time.Now().UTC().Truncate(time.Second),
+		Machine: thisMachine(),
 	}
 	measure := func(s dataset.Set) error {
 		if err := step(s.Name + ": prepare"); err != nil {
 			return err
 		}
-		result, err := measureSet(s, o, variants, step)
+		result, err := measureSet(ctx, s, o, variants, step)
 		if err == nil {
 			report.Sets = append(report.Sets, *result)
 		}

@@ -96,7 +96,7 @@ func checkHTML(t *testing.T, r *Report) {
 		t.Errorf("the page refers to something outside itself: %s", m)
 	}
 	drawings := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1)
-	if want := 4 + len(r.Sets); len(drawings) != want {
+	if want := 7 + 2*len(r.Sets); len(drawings) != want {
 		t.Fatalf("%d drawings, want %d", len(drawings), want)
 	}
 	for i, d := range drawings {
@@ -114,7 +114,7 @@ func checkHTML(t *testing.T, r *Report) {
 			t.Errorf("drawing %d has places that are no numbers", i)
 		}
 	}
-	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness"} {
+	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness", "leaves", "points compared", "Moves a second", "Inserts a second", "the darker the denser"} {
 		if !strings.Contains(page, label) {
 			t.Errorf("nothing on the page says %q", label)
 		}
@@ -241,7 +241,7 @@ func TestWrongAnswersAreFound(t *testing.T) {
 		return liar{ix}, err
 	}
 	for name, order := range map[string][]variant{"first": {lying, honest}, "second": {honest, lying}} {
-		result, err := measureSet(dataset.Set{Name: "world", Positions: positions}, o, order, func(string) error { return nil })
+		result, err := measureSet(context.Background(), dataset.Set{Name: "world", Positions: positions}, o, order, func(string) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

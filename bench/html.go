@@ -23,7 +23,7 @@ type figure struct {
 type section struct {
 	*SetResult
 	Size, Radius string
-	Figure       *figure
+	Figure, Map  *figure
 	Tables       []htmlTable
 }
 
@@ -35,19 +35,11 @@ type htmlTable struct {
 // WriteHTML writes the report as one page that needs no other file and no
 // network.
 func (r *Report) WriteHTML(w io.Writer) error {
-	tmpl, err := template.New("report").Funcs(template.FuncMap{"words": func(i int) bool { return i < 2 }}).Parse(page)
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
 	figures, err := r.figures()
 	if err != nil {
 		return err
 	}
-	data := struct {
-		Verdict, Caption string
-		Figures          []figure
-		Sections         []section
-	}{r.Verdict, r.caption(), figures, nil}
+	data := pageData{Title: "Which index where", Verdict: r.Verdict, Caption: r.caption(), Figures: figures}
 	for i := range r.Sets {
 		s := &r.Sets[i]
 		sec := section{SetResult: s, Size: count(s.Points), Radius: metres(s.Radius)}
@@ -58,8 +50,31 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		if sec.Figure, err = r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places."); err != nil {
 			return err
 		}
+		if s.Map != nil {
+			drawn, err := s.Map.svg()
+			if err != nil {
+				return err
+			}
+			sec.Map = &figure{template.HTML(drawn), s.Map.caption() + " " + r.caption()}
+		}
 		r.tables(s, func(header []string, rows [][]string) { sec.Tables = append(sec.Tables, htmlTable{header, rows}) })
 		data.Sections = append(data.Sections, sec)
+	}
+	return writePage(w, data)
+}
+
+// pageData is what report.html shows.
+type pageData struct {
+	Title, Verdict, Caption string
+	Figures                 []figure
+	Tables                  []htmlTable
+	Sections                []section
+}
+
+func writePage(w io.Writer, data pageData) error {
+	tmpl, err := template.New("report").Funcs(template.FuncMap{"words": func(i int) bool { return i < 2 }}).Parse(page)
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
 	}
 	var b bytes.Buffer
 	if err := tmpl.Execute(&b, data); err != nil {
@@ -100,6 +115,24 @@ func (r *Report) figures() ([]figure, error) {
 	p, err = againstDensity(r.Sets, "Cells or nodes entered against density: all sets", "cells or nodes entered", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Entered) })
 	if err := add(p, err, "What a query for ten had to open."); err != nil {
 		return nil, err
+	}
+	p, err = againstDensity(r.Sets, "Points compared against density: all sets", "points compared", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Compared) })
+	if err := add(p, err, "The points whose distance a query for ten had to look at."); err != nil {
+		return nil, err
+	}
+	for _, w := range []struct{ name, title, words string }{
+		{"insert", "Inserts a second", "New points beside old ones"},
+		{"move", "Moves a second", "Points moved by some 100 m"},
+	} {
+		p, err = bars(r.Sets, w.title, "changes a second, thousands", func(x *IndexResult) float64 {
+			if row := x.row(w.name); row != nil {
+				return 1e6 / row.P50
+			}
+			return 0
+		})
+		if err := add(p, err, w.words+fmt.Sprintf(", in batches of %d, each batch a new version; the median batch, one CPU.", batchSize)); err != nil {
+			return nil, err
+		}
 	}
 	p, err = bars(r.Sets, "Memory", "bytes a point", func(x *IndexResult) float64 { return x.BytesPerPoint })
 	if err := add(p, err, "All parts of the index, without ids and properties."); err != nil {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -14,7 +15,7 @@ import (
 const maxSamples = 400
 
 // measureSet builds every variant over a set and gives it every workload.
-func measureSet(s dataset.Set, o Options, variants []variant, step func(string) error) (*SetResult, error) {
+func measureSet(ctx context.Context, s dataset.Set, o Options, variants []variant, step func(string) error) (*SetResult, error) {
 	items := &places{s.Positions}
 	truth, err := newTruth(items)
 	if err != nil {
@@ -54,6 +55,17 @@ func measureSet(s dataset.Set, o Options, variants []variant, step func(string) 
 			built.Rows = append(built.Rows, *row)
 		}
 		result.Indexes = append(result.Indexes, *built)
+	}
+	if err := step(s.Name + ": map"); err != nil {
+		return nil, err
+	}
+	if result.Map, err = drawCells(s, items, variants); err != nil {
+		return nil, err
+	}
+	if o.Peers {
+		if result.Peers, err = measurePeers(ctx, s, o, qs, truth, step); err != nil {
+			return nil, err
+		}
 	}
 	return result, nil
 }

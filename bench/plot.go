@@ -57,9 +57,14 @@ func canvas(title, x, y string) *plot.Plot {
 func svg(p *plot.Plot) (string, error) {
 	c := vgsvg.New(plotWidth, plotHeight)
 	p.Draw(draw.New(c))
+	return element(c, p.Title.Text)
+}
+
+// element returns what was drawn as an element to stand in a page.
+func element(c *vgsvg.Canvas, title string) (string, error) {
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
-		return "", fmt.Errorf("bench: draw %q: %w", p.Title.Text, err)
+		return "", fmt.Errorf("bench: draw %q: %w", title, err)
 	}
 	// Without the XML declaration, which a page must not repeat.
 	if i := bytes.Index(b.Bytes(), []byte("<svg")); i > 0 {

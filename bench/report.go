@@ -4,27 +4,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
-	"strings"
-	"time"
 )
 
 // Report is what a run found. All times are in nanoseconds, all distances in
 // metres.
 type Report struct {
-	Verdict string    `json:"verdict"` // over all sets
-	Seed    uint64    `json:"seed"`
-	Points  int       `json:"points"` // of each generated set
-	Quick   bool      `json:"quick"`
-	RowTime string    `json:"rowTime"`
-	Go      string    `json:"go"`
-	OS      string    `json:"os"`
-	Arch    string    `json:"arch"`
-	CPU     string    `json:"cpu"`
-	CPUs    int       `json:"cpus"`
-	Started time.Time `json:"started"`
-	Elapsed string    `json:"elapsed"`
+	Verdict string `json:"verdict"` // over all sets
+	Seed    uint64 `json:"seed"`
+	Points  int    `json:"points"` // of each generated set
+	Quick   bool   `json:"quick"`
+	RowTime string `json:"rowTime"`
+	Machine
+	Elapsed string `json:"elapsed"`
 
 	Sets []SetResult `json:"sets"`
 }
@@ -37,12 +28,20 @@ type SetResult struct {
 	Verdict string        `json:"verdict"`
 	Choose  string        `json:"choose"` // "geohash", "quadtree" or "either"
 	Indexes []IndexResult `json:"indexes"`
+
+	// Map shows the indexes' cells. It is for the page; as figures it would be
+	// most of the report.
+	Map *CellMap `json:"-"`
+	// Peers are what others have built, if they were measured.
+	Peers        []IndexResult `json:"peers,omitempty"`
+	PeersVerdict string        `json:"peersVerdict,omitempty"`
 }
 
 // IndexResult is one index with one setting on one data set.
 type IndexResult struct {
 	Kind          string         `json:"kind"`
 	Setting       string         `json:"setting"`
+	Peer          bool           `json:"peer,omitempty"`
 	Parameters    map[string]int `json:"parameters"`
 	Reason        string         `json:"reason,omitempty"`
 	BuildRate     float64        `json:"buildPointsPerSecond"`
@@ -125,23 +124,10 @@ func (r *Report) WriteJSON(w io.Writer) error {
 
 // caption says how the figures came about.
 func (r *Report) caption() string {
-	s := fmt.Sprintf("Seed %d, %s points a generated set, %s per row, %s %s/%s, %s (%d CPUs), %s.",
-		r.Seed, count(r.Points), r.RowTime, r.Go, r.OS, r.Arch, r.CPU, r.CPUs, r.Started.Format(time.DateOnly))
+	s := fmt.Sprintf("Seed %d, %s points a generated set, %s per row, %s.",
+		r.Seed, count(r.Points), r.RowTime, r.describe())
 	if r.Quick {
 		s += " A quick run: a look, not figures to quote."
 	}
 	return s
-}
-
-// cpuName asks the system for the processor's name.
-func cpuName() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, ok := strings.CutPrefix(line, "model name"); ok {
-				return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
-			}
-		}
-	}
-	return "unknown " + runtime.GOARCH
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,7 +29,7 @@ func recallText(recall float64) string {
 	if recall == 1 {
 		return "1"
 	}
-	return strconv.FormatFloat(recall, 'g', -1, 64)
+	return strconv.FormatFloat(floored(recall, 1e4), 'g', -1, 64)
 }
 
 // buildColumns are those of the table of builds.
@@ -37,6 +38,13 @@ func buildColumns() []string {
 }
 
 func (x *IndexResult) buildCells() []string {
+	if x.Peer { // which has no cells to count
+		rate, size := "", ""
+		if x.BuildRate > 0 {
+			rate, size = count(int(x.BuildRate)), strconv.FormatFloat(x.BytesPerPoint, 'f', 1, 64)
+		}
+		return []string{x.name(), x.Reason, rate, size, "", "", ""}
+	}
 	return []string{x.name(), parameters(x.Parameters), count(int(x.BuildRate)), strconv.FormatFloat(x.BytesPerPoint, 'f', 1, 64),
 		count(x.Cells), count(x.Nodes), count(x.MaxOccupancy)}
 }
@@ -49,6 +57,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "%s: %s points, radius queries of %s\n\n", s.Name, count(s.Points), metres(s.Radius))
 		r.tables(s, func(header []string, rows [][]string) { align(&b, header, rows) })
 		fmt.Fprintf(&b, "%s\n\n", s.Verdict)
+		if s.PeersVerdict != "" {
+			fmt.Fprintf(&b, "%s\n\n", s.PeersVerdict)
+		}
 	}
 	fmt.Fprintf(&b, "%s\n\n%s\n", r.Verdict, r.caption())
 	_, err := w.Write(b.Bytes())
@@ -58,15 +69,15 @@ func (r *Report) WriteText(w io.Writer) error {
 // tables gives out the two tables of a set.
 func (r *Report) tables(s *SetResult, table func(header []string, rows [][]string)) {
 	var builds, rows [][]string
-	for i := range s.Indexes {
-		x := &s.Indexes[i]
-		builds = append(builds, x.buildCells())
+	all := slices.Concat(s.Indexes, s.Peers)
+	for i := range all {
+		builds = append(builds, all[i].buildCells())
 	}
 	// By workload, so that what is to be compared stands together.
 	for _, w := range workloads() {
-		for i := range s.Indexes {
-			if row := s.Indexes[i].row(w.name); row != nil {
-				rows = append(rows, row.cells(&s.Indexes[i]))
+		for i := range all {
+			if row := all[i].row(w.name); row != nil {
+				rows = append(rows, row.cells(&all[i]))
 			}
 		}
 	}
@@ -106,21 +117,29 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	for i := range r.Sets {
 		s := &r.Sets[i]
 		fmt.Fprintf(&b, "\n## %s: %s points\n\n%s\n\nThe radius queries are of %s.\n", s.Name, count(s.Points), s.Verdict, metres(s.Radius))
+		if s.PeersVerdict != "" {
+			fmt.Fprintf(&b, "\n%s\n", s.PeersVerdict)
+		}
 		r.tables(s, func(header []string, rows [][]string) {
-			line := func(cells []string) {
-				for _, c := range cells {
-					fmt.Fprintf(&b, "| %s ", strings.ReplaceAll(c, "|", `\|`))
-				}
-				fmt.Fprintln(&b, "|")
-			}
 			fmt.Fprintln(&b)
-			line(header)
-			fmt.Fprintln(&b, "| --- | --- |"+strings.Repeat(" ---: |", len(header)-2))
-			for _, row := range rows {
-				line(row)
-			}
+			markdownTable(&b, header, rows)
 		})
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// markdownTable writes a table, its first two columns of words.
+func markdownTable(b *bytes.Buffer, header []string, rows [][]string) {
+	line := func(cells []string) {
+		for _, c := range cells {
+			fmt.Fprintf(b, "| %s ", strings.ReplaceAll(c, "|", `\|`))
+		}
+		fmt.Fprintln(b, "|")
+	}
+	line(header)
+	fmt.Fprintln(b, "| --- | --- |"+strings.Repeat(" ---: |", len(header)-2))
+	for _, row := range rows {
+		line(row)
+	}
 }

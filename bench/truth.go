@@ -33,14 +33,9 @@ func newTruth(items *places) (*truth, error) {
 // recall returns the share of the right answer that got has, place by place: 1
 // only if it is the same, in order. A hit too many counts against it.
 func (t *truth) recall(q index.Query, got []index.Hit) (float64, error) {
-	key := question{q.Lon, q.Lat, q.K, q.MaxDistance}
-	want, ok := t.known[key]
-	if !ok {
-		var err error
-		if want, err = t.ask(q, got); err != nil {
-			return 0, err
-		}
-		t.known[key] = want
+	want, err := t.answer(q, got)
+	if err != nil {
+		return 0, err
 	}
 	most := max(len(want), len(got))
 	if most == 0 {
@@ -53,6 +48,19 @@ func (t *truth) recall(q index.Query, got []index.Hit) (float64, error) {
 		}
 	}
 	return float64(same) / float64(most), nil
+}
+
+// answer returns the right answer; got, which may be nil, helps to find it sooner.
+func (t *truth) answer(q index.Query, got []index.Hit) ([]index.Hit, error) {
+	key := question{q.Lon, q.Lat, q.K, q.MaxDistance}
+	if want, ok := t.known[key]; ok {
+		return want, nil
+	}
+	want, err := t.ask(q, got)
+	if err == nil {
+		t.known[key] = want
+	}
+	return want, err
 }
 
 // ask scans all points. When got is a full answer it only sorts what is as near

@@ -108,6 +108,7 @@ func (s *SetResult) judge() {
 		text += fmt.Sprintf("All in all the %s is %s × as fast: choose %s.", kind, factor(times), kind)
 	}
 	s.Verdict = text + s.tuning()
+	s.PeersVerdict = s.comparePeers()
 }
 
 // tuning says what a setting chosen by hand brings or costs near the points,

@@ -24,7 +24,11 @@ type benchCmd struct {
 	Data  []string `env:"-" type:"path" help:"Measure the points of this file instead: anything that nearby load reads. May be repeated." placeholder:"FILE"`
 	Lat   string   `env:"-" help:"Column of the latitude." placeholder:"NAME"`
 	Lon   string   `env:"-" help:"Column of the longitude." placeholder:"NAME"`
+	Peers bool     `env:"-" help:"Measure what others have built too: a k-d tree, S2, tidwall/rtree, orb/quadtree and brute force."`
 	Out   string   `env:"-" default:"report" type:"path" help:"Where the report goes: a folder, or the name of the HTML file."`
+
+	Growth bool `env:"-" help:"Measure nothing but how the time of a query grows with the number of points."`
+	MaxN   int  `name:"max-n" env:"-" default:"3000000" help:"With --growth: how many points at most."`
 
 	HTTP       string        `name:"http" env:"-" help:"Measure nothing but a running server on this machine, against a handler that sends the same bytes and does nothing else." placeholder:"URL"`
 	Collection string        `env:"-" default:"city" help:"With --http: the collection that is asked."`
@@ -45,7 +49,9 @@ Examples:
 
     nearby bench --quick
     nearby bench -n 1000000 --set city --set wilderness --out report
+    nearby bench -n 300000 --set world --peers
     nearby bench --data my.csv --lat y --lon x --out my.html
+    nearby bench --growth --max-n 10000000
     nearby bench --http http://127.0.0.1:8080 --collection city`
 }
 
@@ -56,7 +62,10 @@ func (c *benchCmd) Run(env *environ) error {
 	if c.HTTP != "" {
 		return c.overHTTP(env)
 	}
-	opt := bench.Options{Points: c.N, Seed: c.Seed, Quick: c.Quick, Sets: c.Set}
+	if c.Growth {
+		return c.growth(env)
+	}
+	opt := bench.Options{Points: c.N, Seed: c.Seed, Quick: c.Quick, Sets: c.Set, Peers: c.Peers}
 	if c.N < 0 || c.N > bench.MaxPoints {
 		return usagef("-n %d: must be from 0 to %d", c.N, bench.MaxPoints)
 	}
@@ -72,7 +81,7 @@ func (c *benchCmd) Run(env *environ) error {
 		}
 		opt.Own = append(opt.Own, set)
 	}
-	base, err := c.outputs()
+	base, err := c.outputs("bench")
 	if err != nil {
 		return err
 	}
@@ -80,22 +89,51 @@ func (c *benchCmd) Run(env *environ) error {
 	if report == nil {
 		return err
 	}
-	// A report with a wrong answer is written too: it says where.
-	if werr := report.WriteText(env.stdout); werr != nil {
-		return errors.Join(err, werr)
+	return errors.Join(err, writeReport(env, base, report))
+}
+
+// growth measures sizes instead of sets.
+func (c *benchCmd) growth(env *environ) error {
+	if len(c.Set) > 0 || len(c.Data) > 0 || c.Peers || c.N != 0 {
+		return usagef("--growth: goes without -n, --set, --data and --peers")
+	}
+	if c.MaxN < bench.MinGrowth || c.MaxN > bench.MaxPoints {
+		return usagef("--max-n %d: must be from %d to %d", c.MaxN, bench.MinGrowth, bench.MaxPoints)
+	}
+	base, err := c.outputs("growth")
+	if err != nil {
+		return err
+	}
+	g, err := bench.Grow(env.ctx, bench.Options{Seed: c.Seed, Quick: c.Quick}, c.MaxN, benchProgress(env.stderr))
+	if g == nil {
+		return err
+	}
+	return errors.Join(err, writeReport(env, base, g))
+}
+
+// writeReport prints a report and writes its files. One with a wrong answer is
+// written too: it says where.
+func writeReport(env *environ, base string, report interface {
+	WriteText(io.Writer) error
+	WriteHTML(io.Writer) error
+	WriteJSON(io.Writer) error
+	WriteMarkdown(io.Writer) error
+}) error {
+	if err := report.WriteText(env.stdout); err != nil {
+		return err
 	}
 	var written []string
 	for _, f := range []struct {
 		extension string
 		write     func(io.Writer) error
 	}{{".html", report.WriteHTML}, {".json", report.WriteJSON}, {".md", report.WriteMarkdown}} {
-		if werr := writeFile(base+f.extension, f.write); werr != nil {
-			return errors.Join(err, werr)
+		if err := writeFile(base+f.extension, f.write); err != nil {
+			return err
 		}
 		written = append(written, base+f.extension)
 	}
 	fmt.Fprintln(env.stdout, "report:", strings.Join(written, " "))
-	return err
+	return nil
 }
 
 // overHTTP compares a running server with a handler that does nothing, round the
@@ -150,9 +188,9 @@ func (c *benchCmd) read(env *environ, name string) (dataset.Set, error) {
 }
 
 // outputs makes the report's folder and returns the files' name without the
-// extension.
-func (c *benchCmd) outputs() (base string, err error) {
-	folder, base := c.Out, filepath.Join(c.Out, "bench")
+// extension, which is name unless --out says another.
+func (c *benchCmd) outputs(name string) (base string, err error) {
+	folder, base := c.Out, filepath.Join(c.Out, name)
 	if name, ok := strings.CutSuffix(c.Out, ".html"); ok {
 		folder, base = filepath.Dir(c.Out), name
 	}

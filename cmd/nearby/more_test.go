@@ -142,6 +142,13 @@ func TestBench(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	r = runCLI(t, "", "bench", "--quick", "--growth", "--max-n", "10000", "--out", folder)
+	if r.code != exitOK || !strings.Contains(r.stdout, "log2 n") {
+		t.Fatalf("%+v", r)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "growth.html")); err != nil {
+		t.Error(err)
+	}
 	own := write(t, "own.csv", "id,lat,lon\n1,1,2\n2,2,3\n3,x,3\n")
 	r = runCLI(t, "", "bench", "--quick", "--data", own, "--out", filepath.Join(folder, "own.html"))
 	if r.code != exitOK || !strings.Contains(r.stderr, "2 points, 1 rows rejected") {
