@@ -23,3 +23,14 @@ func scan(r Run, lo, hi int, centre *sphere.Vec, limit float64, out *[scanPoints
 	_ = r[:n][lo:hi:n]
 	return scanAVX(&r[lo], n, hi-lo, centre, limit, &out[0])
 }
+
+//go:noescape
+func prefetch(x *uint64, stride, n int)
+
+// Prefetch asks for the memory of the points lo to hi-1, lo < hi, which a search is
+// about to scan.
+func (r Run) Prefetch(lo, hi int) {
+	n := r.Len()
+	_ = r[:n][lo:hi:n]
+	prefetch(&r[lo], n, hi-lo)
+}

@@ -50,3 +50,28 @@ done:
 	VZEROUPPER
 	MOVQ AX, near+48(FP)
 	RET
+
+// func prefetch(x *uint64, stride, n int)
+//
+// Asks for the lines of n words at x, and a stride and two strides behind.
+TEXT ·prefetch(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), SI
+	MOVQ stride+8(FP), DX
+	MOVQ n+16(FP), R8
+	SHLQ $3, DX
+	SHLQ $3, R8
+	MOVQ $3, CX
+
+axis:
+	XORQ AX, AX
+
+line:
+	PREFETCHT0 (SI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, R8
+	JLT  line
+	PREFETCHT0 -1(SI)(R8*1)
+	ADDQ DX, SI
+	DECQ CX
+	JNE  axis
+	RET

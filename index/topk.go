@@ -34,6 +34,8 @@ type TopK struct {
 	filter func(Ref) bool
 	after  *After
 	plain  bool // nothing but k bounds the answer
+	fast   bool // few has what kept would have
+	few    few
 
 	maxDistance float64
 	doubtful    float64 // squared chords from here on need their distance compared with maxDistance
@@ -118,6 +120,9 @@ func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
 		t.Limit = -1
 	}
 	t.plain = t.filter == nil && t.after == nil && math.IsInf(t.doubtful, 1)
+	if t.fast = hasFew && q.Filter == nil && q.After == nil && q.K > 0 && q.K <= fewMost; t.fast {
+		t.few.reset(q.K, t.Limit)
+	}
 	return t.centre
 }
 
@@ -135,8 +140,22 @@ func (t *TopK) Passed(b *sphere.Box) bool {
 
 // Scan considers the points lo to hi-1 of a run.
 func (t *TopK) Scan(r Run, lo, hi int) {
-	took := false
 	t.runs = append(t.runs, r)
+	took := t.fast
+	if t.fast {
+		next, found := t.few.scan(r, lo, hi, &t.centre, len(t.runs)-1)
+		switch found {
+		case foundNone:
+			t.runs = t.runs[:len(t.runs)-1]
+			return
+		case foundSome:
+			t.Limit = t.few.limit
+			return
+		}
+		t.slowDown()
+		t.take(t.few.spilt, t.few.spiltI)
+		lo = next
+	}
 	kept, limit := t.kept, t.Limit
 	c := candidate{run: int32(len(t.runs) - 1)}
 	for ; lo < hi; lo += scanPoints {
@@ -176,6 +195,25 @@ func (t *TopK) Scan(r Run, lo, hi int) {
 	} else if t.k > smallK && len(kept) >= t.thinAt {
 		t.thin()
 		t.thinAt = len(t.kept) + t.k/8
+	}
+}
+
+// slowDown goes on without few: what it has becomes the kept.
+func (t *TopK) slowDown() {
+	t.fast = false
+	t.kept, t.Limit = t.kept[:0], t.few.limit
+	for i, c2 := range t.few.chords {
+		if c2 >= 0 && c2 < noChord {
+			t.take(c2, t.few.ids[i])
+		}
+	}
+}
+
+// take adds a candidate of few to the kept if it is wanted.
+func (t *TopK) take(chord2 float64, id uint64) {
+	c := candidate{chord2, int32(uint32(id)), int32(id >> 32)}
+	if t.plain || t.wanted(t.runs[c.run], &c) {
+		t.kept = insert(t.kept, c)
 	}
 }
 
@@ -346,6 +384,12 @@ func (t *TopK) order(hits []hit) {
 // there are none). When exact is false, hits that unentered points might
 // precede are left out.
 func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []Hit {
+	if t.fast {
+		if exact && t.few.apart() {
+			return t.appendFew(dst, proof)
+		}
+		t.slowDown()
+	}
 	t.settle()
 	radius := sphere.HalfCircumference
 	if unentered < 4 {
@@ -370,6 +414,24 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 	// k hits that nothing can precede are the whole answer, cut short or not.
 	proof.Exact = exact || len(dst)-from == t.k
 	proof.Radius = min(radius, sphere.HalfCircumference, t.maxDistance)
+	return dst
+}
+
+// appendFew is Append for the hits of few, whose order is that of the answer.
+func (t *TopK) appendFew(dst []Hit, proof *Proof) []Hit {
+	proof.Exact, proof.Radius = true, min(sphere.HalfCircumference, t.maxDistance)
+	for i := fewSlots - t.k; i < fewSlots; i++ {
+		c2, id := t.few.chords[i], t.few.ids[i]
+		if c2 > noChord {
+			return dst
+		}
+		d := sphere.NearDistance(c2)
+		if d > t.maxDistance {
+			return dst
+		}
+		dst = append(dst, Hit{t.runs[id>>32].Ref(int(uint32(id))), d})
+	}
+	proof.Radius = min(proof.Radius, dst[len(dst)-1].Distance)
 	return dst
 }
 

@@ -42,7 +42,7 @@ func offerAll(top *TopK, rnd *rand.Rand, q *Query, items *indextest.Items) ([]Hi
 func TestTopKIsSorting(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(11, 11))
 	var top TopK
-	for round := range 400 {
+	for round := range 800 {
 		centre := Position{Lon: rnd.Float64()*360 - 180, Lat: rnd.Float64()*180 - 90}
 		from := centre
 		switch round % 4 {
@@ -68,7 +68,7 @@ func TestTopKIsSorting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := Query{Lon: centre.Lon, Lat: centre.Lat, K: rnd.IntN(1001), MaxDistance: Everywhere}
+		q := Query{Lon: centre.Lon, Lat: centre.Lat, K: rnd.IntN([]int{20, 1001}[round/4%2]), MaxDistance: Everywhere}
 		all, _, err := oracle.Nearest(nil, &Query{Lon: q.Lon, Lat: q.Lat, K: len(positions), MaxDistance: Everywhere}, items)
 		if err != nil {
 			t.Fatal(err)
@@ -98,6 +98,26 @@ func TestTopKIsSorting(t *testing.T) {
 		}
 		if !proof.Exact || proof.Radius > q.MaxDistance || len(got) == q.K && q.K > 0 && proof.Radius > got[q.K-1].Distance {
 			t.Fatalf("round %d, %+v: proof %+v", round, q, proof)
+		}
+	}
+}
+
+// The maximum distance decides to the last bit, where squared chords do not.
+func TestTopKAtMaxDistance(t *testing.T) {
+	at := func(lon float64) float64 { return sphere.Distance(sphere.FromDegrees(0, 0), sphere.FromDegrees(lon, 0)) }
+	const beyond = 1 + 2e-13
+	if !(at(beyond) > at(1)) {
+		t.Fatalf("the last point is %v away, not beyond %v", at(beyond), at(1))
+	}
+	for _, inside := range [][]Position{{{Lon: 0.5}, {Lon: 0.75}}, {{Lon: 0.5}, {Lon: 0.75}, {Lon: 1}}} {
+		for _, k := range []int{3, 4, 10, 40} {
+			items := indextest.NewItems(append(inside, Position{Lon: beyond})...)
+			var top TopK
+			q := Query{K: k, MaxDistance: at(1)}
+			hits, proof := offerAll(&top, rand.New(rand.NewPCG(1, uint64(k))), &q, items)
+			if len(hits) != len(inside) || hits[len(hits)-1].Distance > at(1) || proof.Radius != at(1) {
+				t.Errorf("%d inside, k = %d: %v, proof %+v", len(inside), k, hits, proof)
+			}
 		}
 	}
 }

@@ -38,3 +38,11 @@ TEXT ·chord2AVX(SB), NOSPLIT, $0-24
 	VMOVUPD Y3, (CX)
 	VZEROUPPER
 	RET
+
+// func prefetchNode(n *node)
+TEXT ·prefetchNode(SB), NOSPLIT, $0-8
+	MOVQ n+0(FP), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	PREFETCHT0 128(AX)
+	RET

@@ -12,6 +12,7 @@ import (
 type search struct {
 	topk   index.TopK
 	stack  []pending
+	way    []stop  // of approach
 	sorts  []entry // of Range
 	bounds [4]float64
 
@@ -46,6 +47,7 @@ func (l *lineage) end(s *search) {
 	s.topk.Release()
 	clear(s.stack[:cap(s.stack)])
 	s.stack = s.stack[:0]
+	clear(s.way[:cap(s.way)])
 	s.items, s.trace = nil, nil
 	l.searches.Put(s)
 }
@@ -63,9 +65,9 @@ func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	return dst, proof, nil
 }
 
-// nearest offers to the top k all points that might be in the answer. Depth
-// first, the nearest child first: the first leaf lies next to the centre, and
-// what it holds rules out nearly all that waits on the stack.
+// nearest offers to the top k all points that might be in the answer: first the leaf
+// where the centre is, which rules out nearly all that lies beside the way there,
+// then what is left, depth first and the nearest child first.
 //
 // It returns a lower bound on the squared chords of what it left out and whether
 // it left out only what cannot matter. A subtree is dropped only when its bound
@@ -75,8 +77,10 @@ func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 // of what was dropped, and the bound is the least of what waits.
 func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bool) {
 	centre := s.topk.Reset(q, s.items)
-	top.box.chord2(&centre, &s.bounds)
-	s.stack = append(s.stack[:0], pending{s.bounds[0], top, 0})
+	s.stack = s.stack[:0]
+	if !s.approach(top, &centre, q) {
+		return 0, false
+	}
 	for len(s.stack) > 0 {
 		p := s.stack[len(s.stack)-1]
 		s.stack = s.stack[:len(s.stack)-1]
@@ -102,40 +106,42 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 	return math.Inf(1), true
 }
 
+// matters reports whether a child whose bound is within the limit may hold a hit,
+// where that takes more than a box's distance to tell, and makes the bound better.
+func (s *search) matters(n *node, child int, centre *sphere.Vec, bound *float64) bool {
+	if *bound <= 2 && s.topk.Least <= 0 {
+		return true
+	}
+	box := n.box.at(child)
+	*bound = box.Beyond(*centre, *bound)
+	return *bound <= min(s.topk.Limit, beyond) && !s.topk.Passed(&box)
+}
+
+// wait puts a child on the stack, above all that are farther, and not below base.
+func (s *search) wait(base int, p pending) {
+	s.stack = append(s.stack, p)
+	for j := len(s.stack) - 1; j > base && s.stack[j-1].bound < p.bound; j-- {
+		s.stack[j-1], s.stack[j] = s.stack[j], s.stack[j-1]
+	}
+}
+
 // descend returns the nearest child of n and leaves the others that matter on
 // the stack, the farthest first. Without any the node returned is nil.
 func (s *search) descend(n *node, centre *sphere.Vec) pending {
 	limit := min(s.topk.Limit, beyond)
-	best, nearest := -1, float64(beyond)
 	base := len(s.stack)
 	n.box.chord2(centre, &s.bounds)
 	for i, bound := range s.bounds {
-		if bound > limit {
-			continue
-		}
-		if bound > 2 || s.topk.Least > 0 {
-			box := n.box.at(i)
-			if bound = box.Beyond(*centre, bound); bound > limit || s.topk.Passed(&box) {
-				continue
-			}
-		}
-		child := i
-		if bound < nearest {
-			bound, nearest = nearest, bound
-			child, best = best, child
-			if child < 0 {
-				continue
-			}
-		}
-		s.stack = append(s.stack, pending{bound, n, child})
-		for j := len(s.stack) - 1; j > base && s.stack[j-1].bound < s.stack[j].bound; j-- {
-			s.stack[j-1], s.stack[j] = s.stack[j], s.stack[j-1]
+		if bound <= limit && s.matters(n, i, centre, &bound) {
+			s.wait(base, pending{bound, n, i})
 		}
 	}
-	if best < 0 {
+	if len(s.stack) == base {
 		return pending{}
 	}
-	return pending{nearest, n, best}
+	nearest := s.stack[len(s.stack)-1]
+	s.stack = s.stack[:len(s.stack)-1]
+	return nearest
 }
 
 // waiting returns the least bound among the given one and the stack's.
