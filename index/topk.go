@@ -45,10 +45,12 @@ type TopK struct {
 	// chords, for a larger one in any. Behind the first k come only those that
 	// the k-th does not rule out.
 	kept   []candidate
-	thinAt int   // how many lead to a lower limit when a scan ends; for a larger k
-	most   int   // how many lead to it at once
-	runs   []Run // that they came from
-	hits   []hit // scratch of Append
+	most   int // how many are too many
+	ruled  bool
+	ruler  ruler       // for a larger k, from the k-th candidate on
+	runs   []Run       // that they came from
+	hits   []hit       // scratch of Append
+	sorted []candidate // and of settle
 	chords [scanPoints]float64
 }
 
@@ -58,9 +60,11 @@ const smallK = 32
 // candidate is a point that may be a hit.
 type candidate struct {
 	chord2 float64
-	at     int32 // its place in the run
-	run    int32 // and the run's in TopK.runs
+	id     uint64 // the run's place in TopK.runs, and in the lower half its own in the run
 }
+
+func (c candidate) run() int { return int(c.id >> 32) }
+func (c candidate) at() int  { return int(uint32(c.id)) }
 
 // hit is a candidate on its way into the answer. dist is NaN until somebody
 // needs it.
@@ -104,7 +108,7 @@ const spare = 64
 func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
 	t.centre = sphere.FromDegrees(q.Lon, q.Lat)
 	t.k, t.items, t.filter, t.after = q.K, items, q.Filter, q.After
-	t.kept, t.thinAt, t.most = t.kept[:0], q.K, 2*min(q.K, math.MaxInt32)+spare
+	t.kept, t.ruled, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
 	t.maxDistance = q.MaxDistance
 	t.Limit, t.doubtful = math.Inf(1), math.Inf(1)
 	if q.MaxDistance < sphere.HalfCircumference {
@@ -157,16 +161,13 @@ func (t *TopK) Scan(r Run, lo, hi int) {
 		lo = next
 	}
 	kept, limit := t.kept, t.Limit
-	c := candidate{run: int32(len(t.runs) - 1)}
+	id := uint64(len(t.runs)-1) << 32
 	for ; lo < hi; lo += scanPoints {
 		near := scan(r, lo, min(hi, lo+scanPoints), &t.centre, limit, &t.chords)
 		for ; near != 0; near &= near - 1 {
 			i := bits.TrailingZeros64(near)
-			if c.chord2 = t.chords[i]; c.chord2 > limit {
-				continue
-			}
-			c.at = int32(lo + i)
-			if !t.plain && !t.wanted(r, &c) {
+			c := candidate{t.chords[i], id | uint64(lo+i)}
+			if c.chord2 > limit || !t.plain && !t.wanted(r, c) {
 				continue
 			}
 			took = true
@@ -181,9 +182,24 @@ func (t *TopK) Scan(r Run, lo, hi int) {
 				}
 			} else {
 				kept = append(kept, c)
+				switch {
+				case t.ruled:
+					if t.ruler.add(c.chord2) {
+						limit = min(limit, t.ruler.lower())
+						if t.ruler.coarse() {
+							t.kept, t.Limit = kept, limit
+							t.measure()
+							kept, limit = t.kept, t.Limit
+						}
+					}
+				case len(kept) == t.k:
+					t.kept = kept
+					t.measure()
+					limit = t.Limit
+				}
 			}
 			if len(kept) >= t.most {
-				t.kept = kept
+				t.kept, t.Limit = kept, limit
 				t.thin()
 				kept, limit = t.kept, t.Limit
 			}
@@ -192,10 +208,26 @@ func (t *TopK) Scan(r Run, lo, hi int) {
 	t.kept, t.Limit = kept, limit
 	if !took {
 		t.runs = t.runs[:len(t.runs)-1]
-	} else if t.k > smallK && len(kept) >= t.thinAt {
-		t.thin()
-		t.thinAt = len(t.kept) + t.k/8
 	}
+}
+
+// measure lets the ruler give the limit from now on, after the first k candidates
+// and again when they have come much nearer.
+func (t *TopK) measure() {
+	t.drop(0)
+	t.Limit = min(t.Limit, t.ruler.lay(t.kept, t.k))
+	t.ruled = true
+}
+
+// drop takes what lies beyond the limit out of the kept from place n on.
+func (t *TopK) drop(n int) {
+	for _, c := range t.kept[n:] {
+		if c.chord2 <= t.Limit {
+			t.kept[n] = c
+			n++
+		}
+	}
+	t.kept = t.kept[:n]
 }
 
 // slowDown goes on without few: what it has becomes the kept.
@@ -211,8 +243,8 @@ func (t *TopK) slowDown() {
 
 // take adds a candidate of few to the kept if it is wanted.
 func (t *TopK) take(chord2 float64, id uint64) {
-	c := candidate{chord2, int32(uint32(id)), int32(id >> 32)}
-	if t.plain || t.wanted(t.runs[c.run], &c) {
+	c := candidate{chord2, id}
+	if t.plain || t.wanted(t.runs[c.run()], c) {
 		t.kept = insert(t.kept, c)
 	}
 }
@@ -229,7 +261,7 @@ func insert(kept []candidate, c candidate) []candidate {
 }
 
 // wanted reports whether the query's other conditions let a candidate pass.
-func (t *TopK) wanted(r Run, c *candidate) bool {
+func (t *TopK) wanted(r Run, c candidate) bool {
 	if c.chord2 >= t.doubtful {
 		if h := t.hit(r, c); h.distance() > t.maxDistance {
 			return false
@@ -245,15 +277,15 @@ func (t *TopK) wanted(r Run, c *candidate) bool {
 			return false
 		}
 	}
-	return t.filter == nil || t.filter(r.Ref(int(c.at)))
+	return t.filter == nil || t.filter(r.Ref(c.at()))
 }
 
 // hit returns a candidate with its ref, and with its distance where the squared
 // chord does not give it.
-func (t *TopK) hit(r Run, c *candidate) hit {
-	h := hit{*c, math.NaN(), r.Ref(int(c.at))}
+func (t *TopK) hit(r Run, c candidate) hit {
+	h := hit{c, math.NaN(), r.Ref(c.at())}
 	if h.chord2 > 2 {
-		h.dist = sphere.Distance(t.centre, r.Vec(int(c.at)))
+		h.dist = sphere.Distance(t.centre, r.Vec(c.at()))
 	}
 	return h
 }
@@ -276,16 +308,12 @@ func (t *TopK) thin() {
 		worst = max(worst, t.kept[i].chord2)
 	}
 	t.Limit = min(t.Limit, widen(worst))
-	n := t.k
-	for _, c := range t.kept[t.k:] {
-		if c.chord2 <= t.Limit {
-			t.kept[n] = c
-			n++
-		}
-	}
-	t.kept = t.kept[:n]
-	if n >= t.most-spare/2 {
+	t.drop(t.k)
+	if len(t.kept) >= t.most-spare/2 {
 		t.resolve()
+	}
+	if t.k > smallK {
+		t.measure()
 	}
 }
 
@@ -342,25 +370,18 @@ func partition(c []candidate, k int) {
 // settle puts the kept in the order of the answer, at most k of them, in t.hits.
 func (t *TopK) settle() {
 	if t.k > smallK {
-		slices.SortFunc(t.kept, func(a, b candidate) int {
-			if a.chord2 < b.chord2 {
-				return -1
-			}
-			if a.chord2 > b.chord2 {
-				return 1
-			}
-			return 0
-		})
+		t.drop(0)
+		t.kept, t.sorted = t.ruler.sortByChord(t.kept, t.sorted)
 	}
 	t.hits = t.hits[:0]
 	from := 0 // of the last run of hits that their chords do not tell apart
 	for i := range t.kept {
-		c := &t.kept[i]
+		c := t.kept[i]
 		if i > 0 && c.chord2 > widen(t.kept[i-1].chord2) {
 			t.order(t.hits[from:])
 			from = i
 		}
-		t.hits = append(t.hits, t.hit(t.runs[c.run], c))
+		t.hits = append(t.hits, t.hit(t.runs[c.run()], c))
 	}
 	t.order(t.hits[from:])
 	t.hits = t.hits[:min(len(t.hits), t.k)]
@@ -421,15 +442,15 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 func (t *TopK) appendFew(dst []Hit, proof *Proof) []Hit {
 	proof.Exact, proof.Radius = true, min(sphere.HalfCircumference, t.maxDistance)
 	for i := fewSlots - t.k; i < fewSlots; i++ {
-		c2, id := t.few.chords[i], t.few.ids[i]
-		if c2 > noChord {
+		c := candidate{t.few.chords[i], t.few.ids[i]}
+		if c.chord2 > noChord {
 			return dst
 		}
-		d := sphere.NearDistance(c2)
+		d := sphere.NearDistance(c.chord2)
 		if d > t.maxDistance {
 			return dst
 		}
-		dst = append(dst, Hit{t.runs[id>>32].Ref(int(uint32(id))), d})
+		dst = append(dst, Hit{t.runs[c.run()].Ref(c.at()), d})
 	}
 	proof.Radius = min(proof.Radius, dst[len(dst)-1].Distance)
 	return dst

@@ -104,7 +104,9 @@ func TestTopKIsSorting(t *testing.T) {
 
 // The maximum distance decides to the last bit, where squared chords do not.
 func TestTopKAtMaxDistance(t *testing.T) {
-	at := func(lon float64) float64 { return sphere.Distance(sphere.FromDegrees(0, 0), sphere.FromDegrees(lon, 0)) }
+	at := func(lon float64) float64 {
+		return sphere.Distance(sphere.FromDegrees(0, 0), sphere.FromDegrees(lon, 0))
+	}
 	const beyond = 1 + 2e-13
 	if !(at(beyond) > at(1)) {
 		t.Fatalf("the last point is %v away, not beyond %v", at(beyond), at(1))
