@@ -55,52 +55,87 @@ func newOrigin(lon, lat float64, v sphere.Vec, key uint64) origin {
 	return origin{lon, lat, v, math.Hypot(v.X, v.Y)}
 }
 
-// beyond returns a lower bound on the squared chords from the origin to all
-// points outside the block, +Inf if there is no outside.
+// sides are lower bounds on the squared chords from an origin to what lies beyond
+// the rows of a block and beyond its columns; +Inf where nothing does.
+type sides struct{ north, south, east, west float64 }
+
+// least is the bound for all points outside the block.
+func (s *sides) least() float64 { return min(s.north, s.south, s.east, s.west) }
+
+// sides returns what bounds the points outside the block.
 //
-// Outside are the bands to the north and to the south, unless the block reaches
+// These are the bands to the north and to the south, unless the block reaches
 // that pole, and the lune between the block's western and eastern meridians,
 // unless it is round. The nearest point of a band lies on the origin's own
 // meridian. The nearest of the lune lies on one of the two meridians, which run
 // from pole to pole: at the foot of the perpendicular if the meridian is less
 // than 90 degrees away, where the sine of the distance is cos(lat) sin(dlon),
-// and else at the nearer pole.
-func (o *origin) beyond(b block) float64 {
+// and else at the nearer pole. The column next to the block may be nearer the
+// other way round the Earth where it reaches beyond 180 degrees; then both sides
+// have the lesser bound.
+func (o *origin) sides(b block) sides {
 	cols, rows := gridSize(b.n)
 	width, height := 360/float64(cols), 180/float64(rows)
-	c2 := math.Inf(1)
-	band := math.Inf(1) // degrees of latitude to the nearer band
+	s := sides{math.Inf(1), math.Inf(1), math.Inf(1), math.Inf(1)}
 	if b.row+b.radius < rows-1 {
-		band = float64(b.row+b.radius+1)*height - 90 - o.lat
+		s.north = band(float64(b.row+b.radius+1)*height - 90 - o.lat)
 	}
 	if b.row-b.radius > 0 {
-		band = min(band, o.lat+90-float64(b.row-b.radius)*height)
-	}
-	if !math.IsInf(band, 1) {
-		s := 2 * math.Sin(max(0, band-slack)*(math.Pi/360))
-		c2 = s * s
+		s.south = band(o.lat + 90 - float64(b.row-b.radius)*height)
 	}
 	if !b.round() {
 		east := float64(b.col+b.radius+1)*width - 180 - o.lon
 		west := o.lon + 180 - float64(b.col-b.radius)*width
-		c2 = min(c2, o.meridian(max(0, min(east, west)-slack)))
+		if max(east, west)+width > 180 {
+			east = min(east, west)
+			west = east
+		}
+		s.east, s.west = o.meridian(east), o.meridian(west)
 	}
-	// A few roundings of 1e-16 went into the chord.
+	return s
+}
+
+// band returns a lower bound on the squared chord to a parallel so many degrees
+// of latitude away.
+func band(degrees float64) float64 {
+	s := 2 * sine(max(0, degrees-slack)*(math.Pi/360))
+	return rounded(s * s)
+}
+
+// meridian returns a lower bound on the squared chord to the meridian so many
+// degrees of longitude away.
+func (o *origin) meridian(degrees float64) float64 {
+	degrees = max(0, degrees-slack)
+	if degrees >= 90 {
+		z := 1 - math.Abs(o.vec.Z)
+		return rounded(o.cosLat*o.cosLat + z*z)
+	}
+	s := min(1, o.cosLat*sine(degrees*(math.Pi/180)))
+	if s < smallAngle {
+		return rounded(s * s) // the first term of what follows
+	}
+	return rounded(2 * s * s / (1 + math.Sqrt(1-s*s)))
+}
+
+// smallAngle is an angle in radians below which two terms of the sine are enough.
+const smallAngle = 0.05
+
+// sine returns a lower bound on the sine, from 0 to a right angle.
+func sine(radians float64) float64 {
+	if radians < smallAngle {
+		return radians * (1 - radians*radians/6)
+	}
+	return math.Sin(radians)
+}
+
+// rounded takes off a squared chord what roundings may have added: a few of 1e-16
+// went into the chord.
+func rounded(c2 float64) float64 {
 	c := math.Sqrt(c2) - 1e-15
 	if c <= 0 {
 		return 0
 	}
 	return c * c * (1 - 1e-14)
-}
-
-// meridian returns the squared chord to the meridian dlon degrees away.
-func (o *origin) meridian(dlon float64) float64 {
-	if dlon >= 90 {
-		z := 1 - math.Abs(o.vec.Z)
-		return o.cosLat*o.cosLat + z*z
-	}
-	sin := min(1, o.cosLat*math.Sin(dlon*(math.Pi/180)))
-	return 2 * sin * sin / (1 + math.Sqrt(1-sin*sin))
 }
 
 // rect returns the block's bounds for a trace. Across the antimeridian they go

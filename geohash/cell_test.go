@@ -111,9 +111,9 @@ func TestNeighboursAreSymmetric(t *testing.T) {
 	}
 }
 
-// TestBeyondIsALowerBound draws points outside blocks, many of them close to
+// TestSidesAreLowerBounds draws points outside blocks, many of them close to
 // the border, a pole or the antimeridian.
-func TestBeyondIsALowerBound(t *testing.T) {
+func TestSidesAreLowerBounds(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	lats := []float64{-90, -89.999, -60, 0, 45, 85, 89.9, 90}
 	tight := 0
@@ -131,7 +131,7 @@ func TestBeyondIsALowerBound(t *testing.T) {
 		o := newOrigin(lon, lat, v, key)
 		b := block{n: n, radius: int64(r.IntN(4))}
 		b.col, b.row = place(key, n)
-		bound := o.beyond(b)
+		sides := o.sides(b)
 		rect := b.rect()
 		// A position near a side or a corner of the block.
 		eps := math.Pow(10, -1-10*r.Float64())
@@ -142,6 +142,22 @@ func TestBeyondIsALowerBound(t *testing.T) {
 		col, row := place(index.ZKey(plon, plat), n)
 		if b.holds(col, row) {
 			continue
+		}
+		// Each side that the point is beyond bounds it. The next column to the east
+		// may be the next to the west too.
+		bound := sides.least()
+		if row > b.row+b.radius {
+			bound = max(bound, sides.north)
+		}
+		if row < b.row-b.radius {
+			bound = max(bound, sides.south)
+		}
+		cols, _ := gridSize(n)
+		if !b.holds(col, b.row) && (col-b.col-b.radius-1)&(cols-1) == 0 {
+			bound = max(bound, sides.east)
+		}
+		if !b.holds(col, b.row) && (b.col-b.radius-1-col)&(cols-1) == 0 {
+			bound = max(bound, sides.west)
 		}
 		if math.IsInf(bound, 1) {
 			t.Fatalf("(%v, %v) lies outside a block without an outside", plon, plat)

@@ -31,7 +31,8 @@ type search struct {
 	meter   index.Meter
 	block   block
 	inner   block   // the block before the last step up, which lies in this one
-	outside float64 // lower bound on squared chords outside the block
+	sides   sides   // what bounds the squared chords outside the block
+	outside float64 // the least of them
 	key     uint64  // of the centre
 
 	// The page that the last cell was looked up in.
@@ -146,8 +147,14 @@ func (s *search) begin() bool {
 		return false
 	}
 	s.traced(ring)
-	s.outside = s.origin.beyond(s.block)
+	s.measureSides()
 	return true
+}
+
+// measureSides finds what bounds the points outside the block.
+func (s *search) measureSides() {
+	s.sides = s.origin.sides(s.block)
+	s.outside = s.sides.least()
 }
 
 // trace adds a step for the block's outermost ring and returns its place.
@@ -185,7 +192,7 @@ func (s *search) widen() bool {
 	ok := s.walk(up)
 	s.traced(ring)
 	if ok {
-		s.outside = s.origin.beyond(s.block)
+		s.measureSides()
 	}
 	return ok
 }
@@ -194,13 +201,29 @@ func (s *search) widen() bool {
 // cells are coarser than the grid's already.
 func (s *search) sparse() bool { return s.block.n < s.bits }
 
-// walk looks up the block's outermost ring, or all of it save for the inner
-// block.
+// walk looks up the block's outermost ring, as far as its sides are near enough to
+// matter, or all of the block save for the inner one.
 func (s *search) walk(whole bool) bool {
 	r := s.block.radius
 	_, rows := gridSize(s.block.n)
 	west, east := s.block.columns()
-	for dr := max(-r, -s.block.row); dr <= min(r, rows-1-s.block.row); dr++ {
+	north, south := min(r, rows-1-s.block.row), max(-r, -s.block.row)
+	if !whole {
+		// What bounded the ring's points before it was part of the block.
+		if s.sides.north > s.top.Limit {
+			north = min(north, r-1)
+		}
+		if s.sides.south > s.top.Limit {
+			south = max(south, 1-r)
+		}
+		if s.sides.east > s.top.Limit {
+			east = min(east, r-1)
+		}
+		if s.sides.west > s.top.Limit {
+			west = max(west, 1-r)
+		}
+	}
+	for dr := south; dr <= north; dr++ {
 		step := int64(1)
 		if !whole && abs(dr) < r {
 			// Only the outermost columns, as far as the block does not have
