@@ -339,6 +339,9 @@ func (s *search) addCells(p *page, key uint64, n int) {
 func (s *search) addCell(p *page, i int) {
 	if c2 := p.cells[i].box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&p.cells[i].box) {
 		s.queue.push(found{chord2: c2, page: p, cell: int32(i)})
+		if c := &p.cells[i]; c.small() {
+			p.run(c).Prefetch(0, int(c.n))
+		}
 	}
 }
 
