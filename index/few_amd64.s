@@ -97,6 +97,12 @@ near:
 	TESTQ AX, AX
 	JNE  next
 	MOVQ $1, AX
+	MOVL R11, R13 // of the points' refs, one or two lines, which an answer will need
+	SHLQ $2, R13
+	LEAQ (R10)(DX*8), R14
+	SUBQ R13, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
 	VMOVUPD (DI), Y4
 	VMOVUPD 32(DI), Y5
 	VMOVUPD 64(DI), Y6
