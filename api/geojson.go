@@ -42,13 +42,25 @@ func (s *Server) release(buf *buffer) {
 
 // write sends an answer in one piece.
 func write(w http.ResponseWriter, contentType string, status int, body []byte) error {
-	values := [...]string{contentType, strconv.Itoa(len(body))} // one allocation for both
-	h := w.Header()
-	h["Content-Type"], h["Content-Length"] = values[0:1:1], values[1:2:2]
+	h, length := w.Header(), strconv.Itoa(len(body))
+	if e, ok := w.(*exchange); ok {
+		e.length[0] = length
+		h["Content-Length"] = e.length[:]
+	} else {
+		h["Content-Length"] = []string{length}
+	}
+	switch contentType {
+	case geoJSON:
+		h["Content-Type"] = geoJSONHeader
+	default:
+		h["Content-Type"] = []string{contentType}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller is gone if it fails
 	return nil
 }
+
+var geoJSONHeader = []string{geoJSON}
 
 const geoJSON = "application/geo+json"
 
