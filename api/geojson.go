@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/http"
 	"slices"
 	"strconv"
@@ -199,6 +200,16 @@ func appendQuoted(b []byte, s []byte) []byte {
 
 // isPlain reports whether a JSON string may hold these bytes as they are.
 func isPlain(s []byte) bool {
+	// Eight at a time: a byte's highest bit is set where it is not ASCII, borrows
+	// below 0x20, carries at 0x7f, or is one of the two that are escaped.
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		v := binary.LittleEndian.Uint64(s)
+		quote, slash := v^ones*'"', v^ones*'\\'
+		if (v|v+ones|(v-ones*0x20)|(quote-ones)|(slash-ones))&high != 0 {
+			return false
+		}
+	}
 	for _, c := range s {
 		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
 			return false

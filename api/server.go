@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -48,12 +49,12 @@ type Options struct {
 
 // Server answers requests. It is an http.Handler.
 type Server struct {
-	opt     Options
-	router  *chi.Mux
-	slots   chan struct{}
-	buffers sync.Pool
-	apiYAML []byte // the document
-	apiJSON []byte
+	opt      Options
+	router   *chi.Mux
+	underWay atomic.Int64 // requests
+	buffers  sync.Pool
+	apiYAML  []byte // the document
+	apiJSON  []byte
 	http.Handler
 }
 
@@ -70,7 +71,7 @@ func New(opt Options) (*Server, error) {
 		}
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
-	s := &Server{opt: opt, slots: make(chan struct{}, opt.Limits.MaxConcurrent)}
+	s := &Server{opt: opt}
 	s.buffers.New = func() any { return new(buffer) }
 	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
@@ -245,10 +246,8 @@ func (s *Server) admit(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		default:
+		defer s.underWay.Add(-1)
+		if s.underWay.Add(1) > int64(s.opt.Limits.MaxConcurrent) {
 			s.fail(w, r, newProblem(http.StatusServiceUnavailable, "too many requests at once"))
 			return
 		}
