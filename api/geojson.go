@@ -206,7 +206,7 @@ func isPlain(s []byte) bool {
 	for ; len(s) >= 8; s = s[8:] {
 		v := binary.LittleEndian.Uint64(s)
 		quote, slash := v^ones*'"', v^ones*'\\'
-		if (v|v+ones|(v-ones*0x20)|(quote-ones)|(slash-ones))&high != 0 {
+		if (v|(v+ones)|(v-ones*0x20)|(quote-ones)|(slash-ones))&high != 0 {
 			return false
 		}
 	}
