@@ -3,20 +3,29 @@ package api
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 )
 
-// exchange is a request and its answer on their way through the server. It is the
-// request's context, which knows its id and its route, and the writer of the
-// answer, which counts what is sent: one allocation in place of one for each.
+// exchange is a request and its answer on their way through the server. It is a
+// context, which knows the request's id and its route, and the writer of the
+// answer, which counts what is sent and moves the connection's write deadline. A
+// connection has one request at a time, and keeps its exchange for the next.
 type exchange struct {
-	context.Context
+	context.Context // of the connection, or of the request where that has none
 	http.ResponseWriter
-	id      string
-	routing *chi.Context // lent until the answer is sent
-	status  int          // 0: not yet known
+	id      [1]string // as a header has it
+	length  [1]string // of the answer
+	routing chi.Context
+	stall   time.Duration // 0: there are no deadlines
+	begun   time.Time
+	written time.Time // when the answer was last written to; zero: not yet
+	moved   time.Time // when the write deadline was
+	status  int       // 0: not yet known
 	bytes   int
 }
 
@@ -24,16 +33,37 @@ type contextKey int
 
 const exchangeKey contextKey = 0
 
+// ConnContext is for http.Server: connections keep what each request needs.
+func ConnContext(ctx context.Context, _ net.Conn) context.Context { return &exchange{Context: ctx} }
+
+// exchange returns the exchange of a request, and the request with its context.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *http.Request) {
+	e, kept := r.Context().Value(exchangeKey).(*exchange)
+	if !kept || r.ProtoMajor != 1 { // HTTP/2 has many requests at a time
+		e = &exchange{Context: r.Context()}
+		r = r.WithContext(e)
+	}
+	e.ResponseWriter, e.id[0], e.status, e.bytes = w, newRequestID(), 0, 0
+	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
+	e.routing.Reset()
+	e.routing.Routes = s.router // chi sets it only in contexts of its own making
+	e.moveDeadline(e.begun)
+	return e, r
+}
+
 // Value is part of context.Context.
 func (e *exchange) Value(key any) any {
 	switch key {
 	case exchangeKey:
 		return e
 	case chi.RouteCtxKey:
-		return e.routing
+		return &e.routing
 	}
 	return e.Context.Value(key)
 }
+
+// now is the time by one look at the clock, where time.Now takes two.
+func (e *exchange) now() time.Time { return e.begun.Add(time.Since(e.begun)) }
 
 // WriteHeader is part of http.ResponseWriter. The first status is the answer's.
 func (e *exchange) WriteHeader(status int) {
@@ -43,6 +73,8 @@ func (e *exchange) WriteHeader(status int) {
 	}
 	if !interim {
 		e.status = status
+		e.written = e.now()
+		e.Header()["Date"] = date(e.written)
 	}
 	e.ResponseWriter.WriteHeader(status)
 }
@@ -52,9 +84,27 @@ func (e *exchange) Write(b []byte) (int, error) {
 	if e.status == 0 {
 		e.WriteHeader(http.StatusOK)
 	}
+	if e.bytes > 0 {
+		e.written = e.now()
+	}
+	e.moveDeadline(e.written)
 	n, err := e.ResponseWriter.Write(b)
 	e.bytes += n
 	return n, err
+}
+
+// buffered is how much of an answer http.Server takes without waiting for the
+// client.
+const buffered = 4 << 10
+
+// finish returns how long the request took, and lets go of what is not the
+// exchange's own.
+func (e *exchange) finish() time.Duration {
+	if e.written.IsZero() || e.bytes > buffered {
+		e.written = e.now()
+	}
+	e.ResponseWriter = nil
+	return e.written.Sub(e.begun)
 }
 
 // Unwrap is for http.ResponseController.
@@ -62,7 +112,7 @@ func (e *exchange) Unwrap() http.ResponseWriter { return e.ResponseWriter }
 
 func requestID(ctx context.Context) string {
 	if e, ok := ctx.Value(exchangeKey).(*exchange); ok {
-		return e.id
+		return e.id[0]
 	}
 	return ""
 }
@@ -75,4 +125,22 @@ func newRequestID() string {
 		text[i] = digits[v&15]
 	}
 	return string(text[:])
+}
+
+// second is a second as the Date header has it.
+type second struct {
+	unix int64
+	text []string
+}
+
+var lastSecond atomic.Pointer[second]
+
+// date returns the Date header of answers at this time; many share it.
+func date(now time.Time) []string {
+	s := lastSecond.Load()
+	if unix := now.Unix(); s == nil || s.unix != unix {
+		s = &second{unix: unix, text: []string{now.UTC().Format(http.TimeFormat)}}
+		lastSecond.Store(s)
+	}
+	return s.text
 }

@@ -39,6 +39,9 @@ func Parameters() []ParameterRow {
 	return rows
 }
 
+// IsPlain reports whether a JSON string may hold these bytes as they are.
+func IsPlain(s []byte) bool { return isPlain(s) }
+
 // MergePatch is what a PATCH does to a feature.
 func MergePatch(target, patch []byte) ([]byte, error) { return mergePatch(target, patch) }
 

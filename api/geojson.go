@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/http"
 	"slices"
 	"strconv"
@@ -42,13 +43,25 @@ func (s *Server) release(buf *buffer) {
 
 // write sends an answer in one piece.
 func write(w http.ResponseWriter, contentType string, status int, body []byte) error {
-	values := [...]string{contentType, strconv.Itoa(len(body))} // one allocation for both
-	h := w.Header()
-	h["Content-Type"], h["Content-Length"] = values[0:1:1], values[1:2:2]
+	h, length := w.Header(), strconv.Itoa(len(body))
+	if e, ok := w.(*exchange); ok {
+		e.length[0] = length
+		h["Content-Length"] = e.length[:]
+	} else {
+		h["Content-Length"] = []string{length}
+	}
+	switch contentType {
+	case geoJSON:
+		h["Content-Type"] = geoJSONHeader
+	default:
+		h["Content-Type"] = []string{contentType}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller is gone if it fails
 	return nil
 }
+
+var geoJSONHeader = []string{geoJSON}
 
 const geoJSON = "application/geo+json"
 
@@ -187,6 +200,16 @@ func appendQuoted(b []byte, s []byte) []byte {
 
 // isPlain reports whether a JSON string may hold these bytes as they are.
 func isPlain(s []byte) bool {
+	// Eight at a time: a byte's highest bit is set where it is not ASCII, borrows
+	// below 0x20, carries at 0x7f, or is one of the two that are escaped.
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		v := binary.LittleEndian.Uint64(s)
+		quote, slash := v^ones*'"', v^ones*'\\'
+		if (v|(v+ones)|(v-ones*0x20)|(quote-ones)|(slash-ones))&high != 0 {
+			return false
+		}
+	}
 	for _, c := range s {
 		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
 			return false

@@ -138,7 +138,9 @@ func startUnready(t testing.TB, opt api.Options) *house {
 	if h.server, err = api.New(opt); err != nil {
 		t.Fatal(err)
 	}
-	ts := httptest.NewServer(h.server)
+	ts := httptest.NewUnstartedServer(h.server)
+	ts.Config.ConnContext = api.ConnContext
+	ts.Start()
 	t.Cleanup(ts.Close)
 	h.url = ts.URL
 	return h

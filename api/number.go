@@ -51,9 +51,14 @@ func appendDecimal(b []byte, whole, part uint64, places int) []byte {
 		places--
 	}
 	var digits [10]byte
-	for i := places; i > 0; i-- {
-		digits[i] = '0' + byte(part%10)
-		part /= 10
+	i := places
+	for ; i > 1; i -= 2 { // two at a time
+		pair := part % 100
+		part /= 100
+		digits[i-1], digits[i] = '0'+byte(pair/10), '0'+byte(pair%10)
+	}
+	if i == 1 {
+		digits[1] = '0' + byte(part)
 	}
 	digits[0] = '.'
 	return append(b, digits[:places+1]...)

@@ -56,3 +56,19 @@ func FuzzNumbers(f *testing.F) {
 	f.Add(13.437711134474537)
 	f.Fuzz(sameNumber)
 }
+
+// TestPlain: each byte at each place of texts of several lengths.
+func TestPlain(t *testing.T) {
+	for n := range 20 {
+		for at := range n {
+			for c := range 256 {
+				s := []byte("abcdefghijklmnopqrst~ !0z")[:n]
+				s[at] = byte(c)
+				want := c >= 0x20 && c < 0x7f && c != '"' && c != '\\'
+				if got := api.IsPlain(s); got != want {
+					t.Fatalf("%q is plain: %v", s, got)
+				}
+			}
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -27,6 +28,12 @@ import (
 type Options struct {
 	Catalog *collection.Catalog
 	Log     *slog.Logger // default: discards
+	// LogRequest, when not nil, takes the lines about requests in place of Log. It
+	// must not keep what it is given.
+	LogRequest func(*Answered)
+	// Stall is how long a client may neither send of its request nor take of its
+	// answer; 0: for ever. The http.Server needs no WriteTimeout then.
+	Stall time.Duration
 	// PublicURL begins the links in answers, e.g. https://example.org/places;
 	// empty: the scheme and host of the request.
 	PublicURL string
@@ -42,12 +49,10 @@ type Options struct {
 
 // Server answers requests. It is an http.Handler.
 type Server struct {
-	opt     Options
-	router  *chi.Mux
-	slots   chan struct{}
-	buffers sync.Pool
-	// routings are chi's notes about a request, of those that were answered.
-	routings sync.Pool
+	opt      Options
+	router   *chi.Mux
+	underWay atomic.Int64 // requests
+	buffers  sync.Pool
 	apiYAML  []byte // the document
 	apiJSON  []byte
 	http.Handler
@@ -66,9 +71,8 @@ func New(opt Options) (*Server, error) {
 		}
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
-	s := &Server{opt: opt, slots: make(chan struct{}, opt.Limits.MaxConcurrent)}
+	s := &Server{opt: opt}
 	s.buffers.New = func() any { return new(buffer) }
-	s.routings.New = func() any { return chi.NewRouteContext() }
 	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
@@ -151,36 +155,50 @@ func (s *Server) handle(f func(http.ResponseWriter, *http.Request) error) http.H
 func (s *Server) observe(next http.Handler) http.Handler {
 	nosniff := []string{"nosniff"} // of all answers; full, so that an append copies it
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun := time.Now()
-		e := &exchange{Context: r.Context(), ResponseWriter: w, id: newRequestID(), routing: s.routings.Get().(*chi.Context)}
-		e.routing.Reset()
-		e.routing.Routes = s.router // chi sets it only in contexts of its own making
-		r = r.WithContext(e)
+		e, r := s.exchange(w, r)
 		h := w.Header()
-		h["X-Request-Id"] = []string{e.id}
+		h["X-Request-Id"] = e.id[:]
 		h["X-Content-Type-Options"] = nosniff
+		if s.opt.Stall > 0 && r.Body != nil && r.Body != http.NoBody {
+			r.Body = newMovingBody(w, r.Body, s.opt.Stall)
+		}
 		defer func() {
 			if cause := recover(); cause != nil {
 				if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(cause)
 				}
-				s.opt.Log.ErrorContext(e, "panic", "id", e.id, "route", e.routing.RoutePattern(), "cause", fmt.Sprint(cause))
+				s.opt.Log.ErrorContext(e, "panic", "id", e.id[0], "route", e.routing.RoutePattern(), "cause", fmt.Sprint(cause))
 				if e.status == 0 {
 					s.fail(e, r, newProblem(http.StatusInternalServerError, ""))
 				} else {
 					panic(http.ErrAbortHandler) // the answer is half written: cut it
 				}
 			}
-			s.logRequest(e, r.Method, begun)
-			s.routings.Put(e.routing)
+			s.logRequest(e, r.Method)
 		}()
 		next.ServeHTTP(e, r)
 	})
 }
 
+// Answered is what the log says about a request.
+type Answered struct {
+	ID, Method, Route string
+	Status, Bytes     int
+	At                time.Time
+	Took              time.Duration
+}
+
 // logRequest writes the line about a request. It makes the record itself, since
 // slog would look for the line of code that it comes from.
-func (s *Server) logRequest(e *exchange, method string, begun time.Time) {
+func (s *Server) logRequest(e *exchange, method string) {
+	took := e.finish()
+	if s.opt.LogRequest != nil {
+		s.opt.LogRequest(&Answered{
+			ID: e.id[0], Method: method, Route: e.routing.RoutePattern(),
+			Status: e.status, Bytes: e.bytes, At: e.written, Took: took,
+		})
+		return
+	}
 	level := slog.LevelInfo
 	if e.status >= 500 {
 		level = slog.LevelWarn
@@ -189,11 +207,10 @@ func (s *Server) logRequest(e *exchange, method string, begun time.Time) {
 	if !handler.Enabled(e, level) {
 		return
 	}
-	now := time.Now()
-	record := slog.NewRecord(now, level, "request", 0)
+	record := slog.NewRecord(e.written, level, "request", 0)
 	record.AddAttrs(
-		slog.String("id", e.id), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
-		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Duration("duration", now.Sub(begun)))
+		slog.String("id", e.id[0]), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
+		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Duration("duration", took))
 	_ = handler.Handle(e, record) // as slog does: there is nobody to tell
 }
 
@@ -205,12 +222,17 @@ func compress(next http.Handler) (http.Handler, error) {
 		return nil, err
 	}
 	packed := wrap(next)
+	vary := []string{"Accept-Encoding"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header["Accept-Encoding"] != nil {
 			packed.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Add("Vary", "Accept-Encoding")
+		if h := w.Header(); h["Vary"] == nil {
+			h["Vary"] = vary
+		} else {
+			h.Add("Vary", vary[0])
+		}
 		next.ServeHTTP(w, r)
 	}), nil
 }
@@ -224,10 +246,8 @@ func (s *Server) admit(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		default:
+		defer s.underWay.Add(-1)
+		if s.underWay.Add(1) > int64(s.opt.Limits.MaxConcurrent) {
 			s.fail(w, r, newProblem(http.StatusServiceUnavailable, "too many requests at once"))
 			return
 		}

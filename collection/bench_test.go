@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"nearby/collection"
 	"nearby/index"
@@ -126,5 +129,74 @@ func BenchmarkSnapshotNearest(b *testing.B) {
 	}
 	if total == 0 {
 		b.Fatal("nothing was found")
+	}
+}
+
+// BenchmarkReadBesideMoves is k = 10 near an item, with the records looked at, while
+// nothing else happens and while a writer moves items in requests of 500 as fast as it
+// can.
+func BenchmarkReadBesideMoves(b *testing.B) {
+	const n = 200_000
+	h := open(b, b.TempDir())
+	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	places := fill(b, c, n)
+	for _, moving := range []bool{false, true} {
+		name := "idle"
+		if moving {
+			name = "moving"
+		}
+		b.Run(name, func(b *testing.B) {
+			stop, moved := make(chan struct{}), 0
+			var wg sync.WaitGroup
+			if moving {
+				wg.Go(func() {
+					rng := rand.New(rand.NewPCG(2, 2))
+					batch := make([]collection.Write, 500)
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						for j := range batch {
+							i := rng.IntN(n)
+							p := places[i]
+							p.Lon += rng.NormFloat64() * 1e-3
+							batch[j] = place(i, p)
+						}
+						if _, err := c.Write(context.Background(), batch); err != nil {
+							b.Error(err)
+							return
+						}
+						moved += len(batch)
+					}
+				})
+			}
+			rng := rand.New(rand.NewPCG(3, 3))
+			var q index.Query
+			var hits []index.Hit
+			var items [10]collection.Item
+			times := make([]time.Duration, 0, 1<<20)
+			for b.Loop() {
+				p := places[rng.IntN(n)]
+				begun := time.Now()
+				q = index.Query{Lon: p.Lon, Lat: p.Lat, K: 10, MaxDistance: index.Everywhere}
+				s := c.Snapshot()
+				hits, _, _ = s.Nearest(hits[:0], &q, nil)
+				for i, h := range hits {
+					items[i] = s.Item(h.Ref)
+				}
+				if len(times) < cap(times) {
+					times = append(times, time.Since(begun))
+				}
+			}
+			close(stop)
+			wg.Wait()
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2]), "p50-ns")
+			b.ReportMetric(float64(times[len(times)*99/100]), "p99-ns")
+			b.ReportMetric(float64(times[len(times)*999/1000]), "p999-ns")
+			b.ReportMetric(float64(moved)/b.Elapsed().Seconds(), "moves/s")
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"nearby/index"
@@ -196,12 +197,18 @@ func (c *Collection) run() {
 func (c *Collection) gather(first *request) *group {
 	g := newGroup(len(first.writes))
 	c.admit(g, first)
+	yielded := false
 	for len(g.changes) < c.opt.MaxGroup {
 		select {
 		case next := <-c.queue:
 			c.admit(g, next)
+			yielded = false
 		default:
-			return g
+			if yielded {
+				return g
+			}
+			runtime.Gosched() // those about to queue a request share the sync
+			yielded = true
 		}
 	}
 	return g

@@ -1,12 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/api"
 )
 
 // logBuffer gathers lines of the log, so that a request does not pay for a write
@@ -14,18 +18,24 @@ import (
 // its first line, and when flush is called.
 type logBuffer struct {
 	mu    sync.Mutex
-	w     *bufio.Writer
+	w     io.Writer
+	lines []byte
 	timer *time.Timer
 	armed bool // the timer will flush
+
+	// How the second that was logged last is written, up to its fraction and after.
+	second       int64
+	before, zone []byte
 }
 
 const (
 	logBufferBytes = 64 << 10
+	maxRequestLine = 1 << 10 // but for a method that is longer
 	logDelay       = time.Second
 )
 
 func newLogBuffer(w io.Writer) *logBuffer {
-	l := &logBuffer{w: bufio.NewWriterSize(w, logBufferBytes)}
+	l := &logBuffer{w: w, lines: make([]byte, 0, logBufferBytes)}
 	l.timer = time.AfterFunc(logDelay, l.flush)
 	l.timer.Stop()
 	return l
@@ -35,25 +45,79 @@ func newLogBuffer(w io.Writer) *logBuffer {
 func (l *logBuffer) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(line) > l.w.Available() {
-		_ = l.w.Flush() // between lines; if it fails, so does the write
+	l.makeRoom(len(line))
+	l.lines = append(l.lines, line...)
+	return len(line), nil
+}
+
+// makeRoom writes what was gathered if a line of n bytes does not fit, and sees to
+// it that the line is written in time.
+func (l *logBuffer) makeRoom(n int) {
+	if len(l.lines)+n > logBufferBytes {
+		l.writeOut()
 	}
-	n, err := l.w.Write(line)
 	if !l.armed {
 		l.armed = true
 		l.timer.Reset(logDelay)
 	}
-	return n, err
 }
 
-// flush writes what was gathered. A log that cannot be written is not worth
+// writeOut writes what was gathered. A log that cannot be written is not worth
 // stopping for.
+func (l *logBuffer) writeOut() {
+	_, _ = l.w.Write(l.lines)
+	l.lines = l.lines[:0]
+}
+
 func (l *logBuffer) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.armed = false
 	l.timer.Stop()
-	_ = l.w.Flush()
+	if len(l.lines) > 0 {
+		l.writeOut()
+	}
+}
+
+// request writes the line about a request as slog's handler for JSON would, in a
+// fifth of its time.
+func (l *logBuffer) request(a *api.Answered) {
+	l.mu.Lock()
+	l.makeRoom(maxRequestLine)
+	b := l.appendTime(append(l.lines, `{"time":"`...), a.At)
+	if a.Status >= 500 {
+		b = append(b, `","level":"WARN`...)
+	} else {
+		b = append(b, `","level":"INFO`...)
+	}
+	b = append(append(b, `","msg":"request","id":"`...), a.ID...)
+	b = append(b, `","method":`...)
+	b, _ = jsontext.AppendQuote(b, a.Method) // its error says that invalid UTF-8 was replaced
+	b = append(append(b, `,"route":"`...), a.Route...)
+	b = strconv.AppendInt(append(b, `","status":`...), int64(a.Status), 10)
+	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(a.Bytes), 10)
+	b = strconv.AppendInt(append(b, `,"duration":`...), int64(a.Took), 10)
+	l.lines = append(b, '}', '\n')
+	l.mu.Unlock()
+	if a.Status >= 500 {
+		l.flush()
+	}
+}
+
+// appendTime writes a time as RFC 3339 does, with nanoseconds.
+func (l *logBuffer) appendTime(b []byte, t time.Time) []byte {
+	if s := t.Unix(); s != l.second {
+		l.second = s
+		l.before = t.AppendFormat(l.before[:0], "2006-01-02T15:04:05.")
+		l.zone = t.AppendFormat(l.zone[:0], "Z07:00")
+	}
+	b = append(b, l.before...)
+	at := len(b)
+	b = append(b, "000000000"...)
+	for n, i := t.Nanosecond(), len(b)-1; i >= at; n, i = n/10, i-1 {
+		b[i] = '0' + byte(n%10)
+	}
+	return append(b, l.zone...)
 }
 
 // promptHandler is a handler that writes to a logBuffer, and does not let warnings

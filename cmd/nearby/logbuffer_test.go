@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"nearby/api"
 )
 
 // TestLogBuffer: a line waits a second at most, a warning and what came before it
@@ -52,4 +54,40 @@ func TestLogBuffer(t *testing.T) {
 		l.flush()
 		want(n, "after the last flush")
 	})
+}
+
+// TestRequestLine: the line about a request is what slog would write, and one about
+// a failure does not wait.
+func TestRequestLine(t *testing.T) {
+	east := time.FixedZone("", 2*60*60)
+	for _, a := range []api.Answered{
+		{ID: "0123456789abcdef", Method: "GET", Route: "/v1/collections/{collectionId}", Status: 200, Bytes: 12345, At: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Took: 1234 * time.Microsecond},
+		{ID: "a", Method: "\"\n\\", Status: 404, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		{ID: "b", Method: "PUT", Status: 503, Bytes: 1, At: time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, east), Took: -1},
+	} {
+		var out, slogs strings.Builder
+		l := newLogBuffer(&out)
+		l.request(&a)
+		if flushed := out.Len() > 0; flushed != (a.Status >= 500) {
+			t.Errorf("status %d: written at once: %v", a.Status, flushed)
+		}
+		l.flush()
+		level := slog.LevelInfo
+		if a.Status >= 500 {
+			level = slog.LevelWarn
+		}
+		r := slog.NewRecord(a.At, level, "request", 0)
+		r.AddAttrs(slog.String("id", a.ID), slog.String("method", a.Method), slog.String("route", a.Route),
+			slog.Int("status", a.Status), slog.Int("bytes", a.Bytes), slog.Duration("duration", a.Took))
+		if err := slog.NewJSONHandler(&slogs, nil).Handle(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		got := out.String()
+		if a.At.Nanosecond() == 0 {
+			got = strings.Replace(got, ".000000000", "", 1) // which slog leaves out
+		}
+		if got != slogs.String() {
+			t.Errorf("got  %swant %s", got, &slogs)
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // A load that is interrupted says so, keeps what has arrived, and is completed
@@ -80,52 +78,6 @@ func TestServerRejectsRows(t *testing.T) {
 	r := runCLI(t, "id,lat,lon\na,1,2\nb,x,2\nc,1,2\n", "load", "-", "-c", "strict", "--server", s.URL)
 	if r.code != exitRejected || !strings.Contains(r.stdout, "standard input:4: id c: id: is not liked") || !strings.Contains(r.stdout, "3 rejected") {
 		t.Errorf("%+v", r)
-	}
-}
-
-// A body may take longer than the stall time as long as it moves, and is cut off
-// when it does not.
-func TestDeadlines(t *testing.T) {
-	t.Parallel()
-	const stall = 1500 * time.Millisecond
-	got := make(chan error, 1)
-	s := httptest.NewUnstartedServer(deadlines(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.Copy(w, r.Body)
-		got <- err
-	}), stall))
-	s.Start()
-	defer s.Close()
-	post := func(parts int) net.Conn {
-		conn, err := net.Dial("tcp", s.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		for i := range parts {
-			if i > 0 {
-				time.Sleep(stall / 3) // the pace of a slow client is what is tested
-			}
-			if _, err := io.WriteString(conn, "x"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return conn
-	}
-	post(5)
-	if err := <-got; err != nil {
-		t.Errorf("a slow body was cut off: %v", err)
-	}
-	post(1)
-	select {
-	case err := <-got:
-		if err == nil {
-			t.Error("a body that stopped was taken for whole")
-		}
-	case <-time.After(20 * stall):
-		t.Error("a body that stopped was never cut off")
 	}
 }
 

@@ -80,16 +80,17 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, CORSOrigins: c.CORSOrigin,
-		Limits: c.Limits.api(), Complete: filled, Draining: draining,
+		Limits: c.Limits.api(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
+		Complete: filled, Draining: draining,
 	})
 	if err != nil {
 		return err
 	}
 	server := &http.Server{
-		Handler:           deadlines(handler, c.Limits.LoadTimeout),
+		Handler:           handler,
+		ConnContext:       api.ConnContext,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
-		WriteTimeout:      c.Limits.LoadTimeout, // deadlines moves it
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -131,6 +132,14 @@ func (c *serveCmd) logger(out *logBuffer) *slog.Logger {
 		handler = slog.NewTextHandler(out, opt)
 	}
 	return slog.New(promptHandler{handler, out})
+}
+
+// requestLog returns what writes the lines about requests, nil if the logger does.
+func (c *serveCmd) requestLog(log *slog.Logger, out *logBuffer) func(*api.Answered) {
+	if c.LogFormat != "json" || !log.Enabled(context.Background(), slog.LevelInfo) {
+		return nil
+	}
+	return out.request
 }
 
 // fill reads the store into the catalog, and makes the demo's collections.

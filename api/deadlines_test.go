@@ -1,0 +1,79 @@
+package api_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"nearby/api"
+)
+
+// TestDeadlines: a body may take longer than the stall time as long as it moves,
+// and is cut off when it does not; so is a client that does not take its answer.
+func TestDeadlines(t *testing.T) {
+	t.Parallel()
+	const stall = 1500 * time.Millisecond
+	h := start(t, api.Options{Stall: stall})
+	h.do("PUT", "/v1/collections/c", "application/json", "{}").want(t, 201)
+	dial := func(request string) net.Conn {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		_ = conn.SetDeadline(time.Now().Add(20 * stall))
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	load := func(rows, of int) (status int) {
+		const row = "a,1,2\n"
+		conn := dial(fmt.Sprintf("POST /v1/collections/c/items HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\nid,lat,lon\n", 11+of*len(row)))
+		for range rows {
+			time.Sleep(stall / 3) // the pace of a slow client is what is tested
+			if _, err := io.WriteString(conn, row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%d of %d rows: %v", rows, of, err)
+		}
+		_ = conn.Close()
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if status := load(5, 5); status != http.StatusOK {
+		t.Errorf("a slow body was answered %d", status)
+	}
+	if status := load(1, 5); status != http.StatusServiceUnavailable {
+		t.Errorf("a body that stopped was answered %d", status)
+	}
+
+	var rows strings.Builder
+	rows.WriteString("id,lat,lon,text\n")
+	for i := range 3000 {
+		fmt.Fprintf(&rows, "%d,1,2,%s\n", i, strings.Repeat("x", 10_000))
+	}
+	h.do("POST", "/v1/collections/c/items", "text/csv", rows.String()).want(t, 200)
+	conn := dial("GET /v1/collections/c/items?limit=3000 HTTP/1.1\r\nHost: x\r\n\r\n")
+	time.Sleep(2 * stall)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a client that stopped was not cut off after %d bytes: %v", n, err)
+	}
+	_ = resp.Body.Close()
+}
