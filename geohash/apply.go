@@ -1,7 +1,8 @@
 package geohash
 
 import (
-	"fmt"
+	"math"
+	"math/bits"
 	"slices"
 
 	"nearby/index"
@@ -9,378 +10,293 @@ import (
 	"nearby/sphere"
 )
 
-// edit is a batch under way.
-type edit struct {
-	bits    int
-	owner   uint64
-	items   index.Items
-	changes []index.Change
-	done    int // changes made so far
-	// moved has the positions, at this moment of the batch, of the refs that it
-	// changes: those that items may not be asked for. Nil until it is needed.
-	moved map[index.Ref]index.Position
+// batch is one Apply under way: a walk down the directory that takes each edit to
+// its cell and makes anew, once, what lies on the way.
+type batch struct {
+	*index.Batch
+	bits  int
+	items index.Items
 }
 
 // Apply implements index.Index.
 func (g *grid) Apply(changes []index.Change, items index.Items) (index.Index, error) {
-	e := edit{bits: g.bits, owner: g.batches.Add(1), items: items, changes: changes}
+	b := &batch{index.NewBatch(changes), g.bits, items}
 	next := *g
-	for i := range changes {
-		if err := e.change(&next.root, &changes[i]); err != nil {
-			return nil, fmt.Errorf("change %d of ref %d: %w", i, changes[i].Ref, err)
-		}
-		e.done++
-		if e.moved != nil {
-			e.moved[changes[i].Ref] = changes[i].New
-		}
+	if len(b.Edits) > 0 {
+		next.root = b.branch(g.root, b.Edits, len(b.Edits)+scouted)
+	}
+	if err := b.Err(); err != nil {
+		return nil, err
 	}
 	return &next, nil
 }
 
-func (e *edit) change(root *branch, c *index.Change) error {
-	if c.Op < index.Insert || c.Op > index.Move {
-		return fmt.Errorf("%w: operation %d", index.ErrInvalid, c.Op)
+// branch returns what edits, at least one, make of a branch. There were above of
+// them above it.
+func (b *batch) branch(old branch, edits []index.Edit, above int) branch {
+	if above > scouted && len(edits) <= scouted && len(edits) > 1 {
+		b.scout(&old, edits)
 	}
-	if c.Op != index.Delete {
-		if err := index.CheckPosition(c.New.Lon, c.New.Lat); err != nil {
-			return err
+	if old.page != nil {
+		return b.page(old, edits)
+	}
+	was := old.node
+	n := &node{level: was.level, key: was.key, occupied: was.occupied}
+	var parts [1 << levelBits][]index.Edit
+	for rest := edits; len(rest) > 0; {
+		d, size := digit(rest[0].Key, n.level), 1
+		if digit(rest[len(rest)-1].Key, n.level) == d {
+			size = len(rest)
+		}
+		for size < len(rest) && digit(rest[size].Key, n.level) == d {
+			size++
+		}
+		parts[d], rest = rest[:size], rest[size:]
+		n.occupied |= 1 << d
+	}
+	n.branches = make([]branch, 0, bits.OnesCount64(n.occupied))
+	var done [1 << levelBits]chan branch
+	for rest := n.occupied; rest != 0; rest &= rest - 1 {
+		d := uint(bits.TrailingZeros64(rest))
+		var br branch
+		if i, ok := was.find(d); ok {
+			br = was.branches[i]
+		} else {
+			br = newPage(n.level+1, withDigit(n.key, n.level, d), 0).sum()
+		}
+		switch part := parts[d]; {
+		case len(part) == 0:
+		case b.Share(len(part), len(edits)):
+			done[len(n.branches)] = b.elsewhere(br, part)
+		default:
+			br = b.branch(br, part, len(edits))
+		}
+		n.branches = append(n.branches, br)
+	}
+	for i, d := range done {
+		if d != nil {
+			n.branches[i] = <-d
 		}
 	}
-	var from, to spot
-	if c.Op != index.Insert {
-		if err := index.CheckPosition(c.Old.Lon, c.Old.Lat); err != nil {
-			return err
-		}
-		from = spotOf(c.Ref, c.Old)
+	n.dropEmpty()
+	sum := n.sum()
+	if sum.cells <= fuseCells {
+		p := newPage(n.level, n.key, int(sum.cells))
+		p.gather(n)
+		return p.sum()
 	}
-	if c.Op != index.Delete {
-		to = spotOf(c.Ref, c.New)
+	return sum
+}
+
+// scouted is the number of edits whose ways are looked at together.
+const scouted = 16
+
+// scout reads what edits of a branch will need, a few ways down side by side, so
+// that the processor waits for several cache lines at once and not for one after
+// the other.
+//
+//go:noinline
+func (b *batch) scout(root *branch, edits []index.Edit) (sum uint64) {
+	var ways [scouted]*branch
+	for i := range edits {
+		ways[i] = root
 	}
-	// Most moves are short and end in the cell where they began.
-	short := c.Op == index.Move && cellKey(from.key, e.bits) == cellKey(to.key, e.bits)
-	if c.Op != index.Insert {
-		found := e.within(root, 0, from.key, func(p *page) bool {
-			if short {
-				return e.moveInPage(p, from, to)
+	for left := len(edits); left > 0; {
+		left = 0
+		for i := range edits {
+			if n := ways[i].node; n != nil {
+				if at, ok := n.find(digit(edits[i].Key, n.level)); ok {
+					ways[i] = &n.branches[at]
+					left++
+				}
 			}
-			return e.deleteInPage(p, from)
-		})
-		if !found {
-			return fmt.Errorf("%w at (%v, %v)", index.ErrUnknown, c.Old.Lon, c.Old.Lat)
 		}
 	}
-	if c.Op != index.Delete && !short {
-		e.insert(root, 0, to.key, to.rec)
+	var runs [scouted]index.Run
+	for i := range edits {
+		if p := ways[i].page; p != nil {
+			if at := p.cellOf(edits[i].Key, b.bits); at >= 0 && p.cells[at].small() {
+				runs[i] = p.cells[at].run()
+			}
+		}
 	}
+	for _, run := range runs {
+		for j := 0; j < len(run); j += 8 {
+			sum += run[j]
+		}
+	}
+	return sum
+}
+
+// elsewhere makes edits of a branch in another goroutine.
+func (b *batch) elsewhere(old branch, edits []index.Edit) chan branch {
+	done := make(chan branch, 1)
+	go func() {
+		br := b.branch(old, edits, math.MaxInt)
+		b.Done()
+		done <- br
+	}()
+	return done
+}
+
+// dropEmpty takes out the branches that have lost all points.
+func (n *node) dropEmpty() {
+	kept := n.branches[:0]
+	digits := n.occupied
+	for i := range n.branches {
+		d := digits & -digits
+		digits &^= d
+		if n.branches[i].points > 0 {
+			kept = append(kept, n.branches[i])
+		} else {
+			n.occupied &^= d
+		}
+	}
+	n.branches = kept
+}
+
+// cellSize counts the edits of the first one's cell.
+func (b *batch) cellSize(edits []index.Edit) int {
+	n := 1
+	for key := cellKey(edits[0].Key, b.bits); n < len(edits) && cellKey(edits[n].Key, b.bits) == key; n++ {
+	}
+	return n
+}
+
+// page returns what edits make of a branch that is a page.
+func (b *batch) page(old branch, edits []index.Edit) branch {
+	was := old.page
+	room := len(was.cells)
+	for rest := edits; len(rest) > 0; rest = rest[b.cellSize(rest):] {
+		if was.cellOf(rest[0].Key, b.bits) < 0 {
+			room++
+		}
+	}
+	p := newPage(was.level, was.key, room)
+	now := branch{box: old.box, points: old.points, page: p}
+	shrunk := false // the box, or so it may be
+	i := 0
+	for len(edits) > 0 {
+		key, n := cellKey(edits[0].Key, b.bits), b.cellSize(edits)
+		j := was.find(key)
+		p.addAll(was, i, j)
+		c, big := cell{box: sphere.EmptyBox()}, (*bucket.Bucket)(nil)
+		if i = j; i < len(was.keys) && was.keys[i] == key {
+			c, big = was.cells[i], was.bucket(&was.cells[i])
+			i++
+		}
+		before := c
+		big = b.cell(&c, big, edits[:n])
+		edits = edits[n:]
+		if c.box != before.box {
+			shrunk = shrunk || now.box.Touches(&before.box)
+			now.box.Union(c.box)
+		}
+		if now.points += c.n - before.n; c.n > 0 {
+			p.add(key, c, big)
+		}
+	}
+	p.addAll(was, i, len(was.cells))
+	now.cells = uint32(len(p.cells))
+	switch {
+	case now.cells > pageCells:
+		return burst(p)
+	case shrunk:
+		return p.sum()
+	}
+	return now
+}
+
+// cell makes edits of a cell, and returns its bucket if it has one then.
+func (b *batch) cell(c *cell, big *bucket.Bucket, edits []index.Edit) *bucket.Bucket {
+	if big != nil {
+		if big = big.Apply(edits, b.items, b.Batch); big.Len() > smallCell {
+			c.n, c.box = uint32(big.Len()), big.Box()
+			return big
+		}
+		run, box := index.Run(nil).Pack(big.Append(nil))
+		c.setRun(run)
+		c.box = box
+		return nil
+	}
+	var memory [16]int
+	from, n := c.run(), int(c.n)
+	holes, come := b.Holes(memory[:0], from, 0, n, edits)
+	size := n + come - len(holes)
+	var run index.Run
+	switch {
+	case size > smallCell:
+		big = b.enlarge(from, holes, edits)
+		c.n, c.box, c.words = uint32(size), big.Box(), nil
+		return big
+	case size == n:
+		run = slices.Clone(from)
+	default:
+		run = make(index.Run, index.RunWords(size))
+		run.Copy(0, from, 0, min(n, size))
+	}
+	run.Patch(0, from, 0, n, holes, edits)
+	c.setRun(run)
+	box, ok := index.Rebox(c.box, edits)
+	if !ok {
+		box = run.Box(0, size)
+	}
+	c.box = box
 	return nil
 }
 
-// spot is where a point lies or shall lie.
-type spot struct {
-	key uint64
-	rec index.Record
-}
-
-func spotOf(ref index.Ref, p index.Position) spot {
-	return spot{index.ZKey(p.Lon, p.Lat), index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: ref}}
-}
-
-// keyOf returns the ZKey of a point in the index.
-func (e *edit) keyOf(ref index.Ref) uint64 {
-	if e.moved == nil {
-		e.moved = make(map[index.Ref]index.Position, len(e.changes))
-		for i := len(e.changes) - 1; i >= e.done; i-- {
-			e.moved[e.changes[i].Ref] = e.changes[i].Old
-		}
-		for i := range e.changes[:e.done] {
-			e.moved[e.changes[i].Ref] = e.changes[i].New
-		}
-	}
-	if p, ok := e.moved[ref]; ok {
-		return index.ZKey(p.Lon, p.Lat)
-	}
-	lon, lat := e.items.Position(ref)
-	return index.ZKey(lon, lat)
-}
-
-// ownNode returns the branch's node for editing.
-func (e *edit) ownNode(b *branch) *node {
-	if b.node.owner != e.owner {
-		n := *b.node
-		n.owner = e.owner
-		n.branches = append([]branch(nil), n.branches...)
-		b.node = &n
-	}
-	return b.node
-}
-
-// ownPage does the same for a page.
-func (e *edit) ownPage(b *branch) *page {
-	if b.page.owner != e.owner {
-		p := *b.page
-		p.owner = e.owner
-		p.keys = slices.Clone(p.keys)
-		p.cells = slices.Clone(p.cells)
-		p.points = slices.Clone(p.points)
-		p.big = slices.Clone(p.big)
-		b.page = &p
-	}
-	return b.page
-}
-
-// ownBig does the same for a cell of an owned page.
-func (e *edit) ownBig(p *page, at uint32) *bucket.Bucket {
-	p.big[at] = p.big[at].Own(e.owner)
-	return p.big[at]
-}
-
-// replace puts another run in the place of that of the small cell at place i, in
-// an owned page.
-func (p *page) replace(i int, r index.Run) {
-	c := &p.cells[i]
-	lo, hi := int(c.at), int(c.at)+index.RunWords(int(c.n))
-	p.points = slices.Replace(p.points, lo, hi, r...)
-	c.n = uint32(r.Len())
-	p.shift(i+1, len(r)-(hi-lo), 0)
-}
-
-// insert adds a point to a branch at a level.
-func (e *edit) insert(b *branch, level int, key uint64, rec index.Record) {
-	b.points++
-	b.box.Extend(rec.V)
-	if b.page != nil {
-		p := e.ownPage(b)
-		e.insertInPage(p, key, rec)
-		if b.cells = uint32(len(p.cells)); b.cells > pageCells {
-			*b = e.burst(p)
-		}
-		return
-	}
-	n := e.ownNode(b)
-	d := digit(key, level)
-	i, ok := n.find(d)
-	if !ok {
-		p := &page{owner: e.owner, level: level + 1, key: cellKey(key, prefixBits(level+1))}
-		n.occupied |= 1 << d
-		n.branches = slices.Insert(n.branches, i, branch{box: sphere.EmptyBox(), page: p})
-	}
-	child := &n.branches[i]
-	b.cells -= child.cells
-	e.insert(child, level+1, key, rec)
-	b.cells += child.cells
-}
-
-func (e *edit) insertInPage(p *page, key uint64, rec index.Record) {
-	ck := cellKey(key, e.bits)
-	i := p.find(ck)
-	if i == len(p.keys) || p.keys[i] != ck {
-		p.cells = slices.Insert(p.cells, i, cell{box: sphere.EmptyBox(), at: uint32(p.smallAt(i))})
-		p.keys = slices.Insert(p.keys, i, ck)
-	}
-	c := &p.cells[i]
-	c.box.Extend(rec.V)
-	if !c.small() {
-		e.ownBig(p, c.at).Insert(key, rec, e.items)
-		c.n++
-		return
-	}
-	if c.n == smallCell {
-		e.enlarge(p, i, rec)
-	} else {
-		n := int(c.n)
-		p.replace(i, p.run(c).Splice(n, n, []index.Record{rec}))
-	}
-}
-
-// shift moves what the cells from place i on have: small cells by so many words,
-// big cells by so many places in page.big.
-func (p *page) shift(i, small, big int) {
-	for ; i < len(p.cells); i++ {
-		if c := &p.cells[i]; c.small() {
-			c.at += uint32(small)
-		} else {
-			c.at += uint32(big)
-		}
-	}
-}
-
-// enlarge turns the full small cell at place i, and one more point, into a big
-// one.
-func (e *edit) enlarge(p *page, i int, rec index.Record) {
-	c := &p.cells[i]
-	var keys []uint64
-	var all []index.Record
+// enlarge makes a bucket of the points of a run, those at holes left out, and
+// those that edits bring. The points that stay are not in the batch, so items
+// know where they are.
+func (b *batch) enlarge(run index.Run, holes []int, edits []index.Edit) *bucket.Bucket {
+	var keys []index.Keyed
+	var recs []index.Record
 	add := func(key uint64, rec index.Record) {
-		k := 0
-		for k < len(keys) && (keys[k] < key || keys[k] == key && e.items.CompareIDs(all[k].Ref, rec.Ref) < 0) {
-			k++
+		keys, recs = append(keys, index.Keyed{Key: key, At: uint32(len(recs))}), append(recs, rec)
+	}
+	for i := range run.Len() {
+		if rec := run.Record(i); !slices.Contains(holes, i) {
+			lon, lat := b.items.Position(rec.Ref)
+			add(index.ZKey(lon, lat), rec)
 		}
-		keys, all = slices.Insert(keys, k, key), slices.Insert(all, k, rec)
 	}
-	for _, old := range p.run(c).Append(nil) {
-		add(e.keyOf(old.Ref), old)
+	for i := range edits {
+		if e := &edits[i]; !e.Gone {
+			add(e.Key, e.Record)
+		}
 	}
-	add(e.keyOfNew(), rec)
-	p.replace(i, nil)
-	at := p.bigAt(i + 1)
-	p.shift(i+1, 0, 1)
-	p.big = slices.Insert(p.big, at, bucket.New(e.owner, keys, all))
-	c.n, c.at = smallCell+1, uint32(at)
-}
-
-// keyOfNew returns the key of the point that the change under way brings.
-func (e *edit) keyOfNew() uint64 {
-	p := e.changes[e.done].New
-	return index.ZKey(p.Lon, p.Lat)
-}
-
-// reduce turns the big cell at place i, which has just enough points, into a
-// small one.
-func (e *edit) reduce(p *page, i int) {
-	c := &p.cells[i]
-	run, _ := index.Run(nil).Pack(p.big[c.at].Append(nil))
-	p.big = slices.Delete(p.big, int(c.at), int(c.at)+1)
-	p.shift(i+1, 0, -1)
-	c.n, c.at = 0, uint32(p.smallAt(i+1))
-	p.replace(i, run)
+	return newBucket(index.SortKeyed(keys), b.items, func(k index.Keyed) index.Record { return recs[k.At] })
 }
 
 // burst parts a page with too many cells into a node's branches.
-func (e *edit) burst(p *page) branch {
-	n := &node{owner: e.owner, level: p.level, key: p.key}
+func burst(p *page) branch {
+	n := &node{level: p.level, key: p.key}
 	for lo, hi := 0, 0; lo < len(p.cells); lo = hi {
 		d := digit(p.keys[lo], p.level)
 		for hi = lo + 1; hi < len(p.cells) && digit(p.keys[hi], p.level) == d; hi++ {
 		}
-		part := &page{owner: e.owner, level: p.level + 1, key: withDigit(p.key, p.level, d)}
-		part.take(p, lo, hi)
+		part := newPage(p.level+1, withDigit(p.key, p.level, d), hi-lo)
+		part.addAll(p, lo, hi)
 		b := part.sum()
 		if hi-lo > pageCells {
-			b = e.burst(part)
+			b = burst(part)
 		}
 		n.occupied |= 1 << d
 		n.branches = append(n.branches, b)
 	}
+	n.branches = slices.Clip(n.branches)
 	return n.sum()
 }
 
-// take appends the cells lo to hi-1 of another page, with their points.
-func (p *page) take(from *page, lo, hi int) {
-	small, big := from.smallAt(lo), from.bigAt(lo)
-	first := len(p.cells)
-	p.keys = append(p.keys, from.keys[lo:hi]...)
-	p.cells = append(p.cells, from.cells[lo:hi]...)
-	p.shift(first, len(p.points)-small, len(p.big)-big)
-	p.points = append(p.points, from.points[small:from.smallAt(hi)]...)
-	p.big = append(p.big, from.big[big:from.bigAt(hi)]...)
-}
-
-// within lets f change the owned page that a key belongs to, and reports whether
-// there is one and f succeeded. f may take the last point out of a page, which is
-// then dropped.
-func (e *edit) within(b *branch, level int, key uint64, f func(*page) bool) bool {
-	if b.page != nil {
-		if !f(e.ownPage(b)) {
-			return false
-		}
-		*b = b.page.sum()
-		return true
-	}
-	d := digit(key, level)
-	if _, ok := b.node.find(d); !ok {
-		return false
-	}
-	n := e.ownNode(b)
-	i, _ := n.find(d)
-	if !e.within(&n.branches[i], level+1, key, f) {
-		return false
-	}
-	if n.branches[i].points == 0 {
-		n.branches = slices.Delete(n.branches, i, i+1)
-		n.occupied &^= 1 << d
-	}
-	*b = n.sum()
-	if b.cells <= fuseCells {
-		p := &page{owner: e.owner, level: n.level, key: n.key}
-		p.takeAll(n)
-		*b = p.sum()
-	}
-	return true
-}
-
-// takeAll appends all cells below a node.
-func (p *page) takeAll(n *node) {
+// gather appends all cells below a node.
+func (p *page) gather(n *node) {
 	for i := range n.branches {
 		if c := &n.branches[i]; c.node != nil {
-			p.takeAll(c.node)
+			p.gather(c.node)
 		} else {
-			p.take(c.page, 0, len(c.page.cells))
+			p.addAll(c.page, 0, len(c.page.cells))
 		}
 	}
-}
-
-func (e *edit) deleteInPage(p *page, from spot) bool {
-	i := p.cellOf(from.key, e.bits)
-	if i < 0 {
-		return false
-	}
-	c := &p.cells[i]
-	if !c.small() {
-		big := e.ownBig(p, c.at)
-		found, shrunk := big.Remove(from.key, from.rec, e.items)
-		if !found {
-			return false
-		}
-		if shrunk {
-			c.box = big.Box()
-		}
-		if c.n == smallCell+1 {
-			e.reduce(p, i)
-		} else {
-			c.n--
-		}
-		return true
-	}
-	run := p.run(c)
-	j := run.Find(0, run.Len(), from.rec)
-	if j < 0 {
-		return false
-	}
-	if run = run.Splice(j, j+1, nil); run.Len() == 0 {
-		p.replace(i, nil)
-		p.keys = slices.Delete(p.keys, i, i+1)
-		p.cells = slices.Delete(p.cells, i, i+1)
-		return true
-	}
-	p.replace(i, run)
-	c.box = run.Box(0, run.Len())
-	return true
-}
-
-// moveInPage moves a point within its cell.
-func (e *edit) moveInPage(p *page, from, to spot) bool {
-	i := p.cellOf(from.key, e.bits)
-	if i < 0 {
-		return false
-	}
-	c := &p.cells[i]
-	if !c.small() {
-		big := e.ownBig(p, c.at)
-		if found, _ := big.Remove(from.key, from.rec, e.items); !found {
-			return false
-		}
-		big.Insert(to.key, to.rec, e.items)
-		c.box = big.Box()
-		return true
-	}
-	run := p.run(c)
-	j := run.Find(0, run.Len(), from.rec)
-	if j < 0 {
-		return false
-	}
-	run.Set(j, to.rec)
-	c.box = run.Box(0, run.Len())
-	return true
 }
 
 // cellOf returns the place of the cell that holds a key, or -1.

@@ -11,6 +11,7 @@ import (
 
 	"nearby/geohash"
 	"nearby/index"
+	"nearby/index/indextest"
 )
 
 // world is a named set of positions, and the ids that go with them: the refs.
@@ -178,28 +179,16 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-// BenchmarkApply moves random points by some 10 metres, in batches of 500.
+// BenchmarkApply measures moves and loads in groups. A grid that is built of
+// nothing gets the precision that suits what comes, as a collection sees to.
 func BenchmarkApply(b *testing.B) {
-	const batch = 500
-	w := cities(1e6)
-	ix := build(b, w, 0)
-	r := rand.New(rand.NewPCG(9, 10))
-	for b.Loop() {
-		changes := make([]index.Change, batch)
-		for i := range changes {
-			p := &w[r.IntN(len(w))]
-			old := index.Position{Lon: p.Lon, Lat: p.Lat}
-			p.Lon += r.NormFloat64() * 1e-4
-			p.Lat = max(-90, min(90, p.Lat+r.NormFloat64()*1e-4))
-			changes[i] = index.Change{Op: index.Move, Ref: p.Ref, Old: old, New: index.Position{Lon: p.Lon, Lat: p.Lat}}
-		}
-		next, err := ix.Apply(changes, w)
+	indextest.Benchmark(b, func(all []index.Point, items index.Items) index.Builder {
+		ix, err := geohash.New(geohash.Options{})(all, items)
 		if err != nil {
 			b.Fatal(err)
 		}
-		ix = next
-	}
-	b.ReportMetric(float64(b.N)*batch/b.Elapsed().Seconds(), "moves/s")
+		return geohash.New(geohash.Options{Bits: ix.Stats().Parameters["bits"]})
+	})
 }
 
 // BenchmarkGC measures what an index of 10^7 points costs a cycle of the garbage

@@ -104,38 +104,27 @@ func (b *builder) cells(entries []index.Keyed) int {
 }
 
 func (b *builder) page(entries []index.Keyed, cells int, key uint64, level int) branch {
-	p := &page{level: level, key: key, keys: make([]uint64, 0, cells), cells: make([]cell, 0, cells)}
+	p := newPage(level, key, cells)
 	shift := 64 - b.bits
-	small := 0 // words
+	var recs []index.Record
 	for lo, hi := 0, 0; lo < len(entries); lo = hi {
 		for hi = lo + 1; hi < len(entries) && entries[hi].Key>>shift == entries[lo].Key>>shift; hi++ {
 		}
 		c := cell{n: uint32(hi - lo)}
+		var big *bucket.Bucket
 		if c.small() {
-			c.at = uint32(small)
-			small += index.RunWords(hi - lo)
-		}
-		p.keys = append(p.keys, cellKey(entries[lo].Key, b.bits))
-		p.cells = append(p.cells, c)
-	}
-	p.points = make([]uint64, small)
-	var recs []index.Record
-	for i, lo := 0, 0; i < len(p.cells); i++ {
-		c := &p.cells[i]
-		in := entries[lo : lo+int(c.n)]
-		lo += int(c.n)
-		if !c.small() {
-			c.at = uint32(len(p.big))
-			big := b.bucket(in)
-			p.big = append(p.big, big)
+			recs = recs[:0]
+			for _, e := range entries[lo:hi] {
+				recs = append(recs, b.record(e))
+			}
+			var run index.Run
+			run, c.box = run.Pack(recs)
+			c.setRun(run)
+		} else {
+			big = b.bucket(entries[lo:hi])
 			c.box = big.Box()
-			continue
 		}
-		recs = recs[:0]
-		for _, e := range in {
-			recs = append(recs, b.record(e))
-		}
-		_, c.box = p.run(c).Pack(recs)
+		p.add(cellKey(entries[lo].Key, b.bits), c, big)
 	}
 	return p.sum()
 }
@@ -147,18 +136,19 @@ func (b *builder) record(e index.Keyed) index.Record {
 
 // bucket makes a bucket of a big cell's points.
 func (b *builder) bucket(in []index.Keyed) *bucket.Bucket {
+	return newBucket(in, b.items, b.record)
+}
+
+// newBucket makes a bucket of points in order of their keys.
+func newBucket(in []index.Keyed, items index.Items, record func(index.Keyed) index.Record) *bucket.Bucket {
 	keys, recs := make([]uint64, len(in)), make([]index.Record, len(in))
 	for lo, hi := 0, 0; lo < len(in); lo = hi {
 		for hi = lo + 1; hi < len(in) && in[hi].Key == in[lo].Key; hi++ {
 		}
-		if hi > lo+1 {
-			slices.SortFunc(in[lo:hi], func(x, y index.Keyed) int {
-				return b.items.CompareIDs(b.points[x.At].Ref, b.points[y.At].Ref)
-			})
+		for i := lo; i < hi; i++ {
+			keys[i], recs[i] = in[i].Key, record(in[i])
 		}
+		slices.SortFunc(recs[lo:hi], func(x, y index.Record) int { return items.CompareIDs(x.Ref, y.Ref) })
 	}
-	for i, e := range in {
-		keys[i], recs[i] = e.Key, b.record(e)
-	}
-	return bucket.New(0, keys, recs)
+	return bucket.New(keys, recs)
 }

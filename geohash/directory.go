@@ -2,6 +2,7 @@ package geohash
 
 import (
 	"math/bits"
+	"unsafe"
 
 	"nearby/index"
 	"nearby/index/bucket"
@@ -30,7 +31,6 @@ type branch struct {
 // node divides its prefix, the first level digits of key, by the next digit. A
 // digit is levelBits bits.
 type node struct {
-	owner    uint64 // the batch that made it and may edit it; 0 is nobody
 	level    int
 	key      uint64
 	occupied uint64   // bit d is set when a branch has the digit d
@@ -39,25 +39,30 @@ type node struct {
 
 // page holds the cells of its prefix.
 type page struct {
-	owner  uint64 // as a node's
-	level  int
-	key    uint64
-	keys   []uint64         // of the cells
-	cells  []cell           // in order of their keys
-	points []uint64         // the runs of the small cells, one behind the other
-	big    []*bucket.Bucket // of the cells that have more than smallCell
+	level int
+	key   uint64
+	keys  []uint64         // of the cells
+	cells []cell           // in order of their keys
+	big   []*bucket.Bucket // of the cells that have more than smallCell
 }
 
-// cell has no pointers; its points are in its page.
+// cell keeps its points to itself, so that a batch copies those of the cells that
+// it touches and of no others.
 type cell struct {
-	box sphere.Box
-	n   uint32 // number of points
-	at  uint32 // where they begin: in page.points when n <= smallCell, else in page.big
+	box   sphere.Box
+	n     uint32  // number of points
+	at    uint32  // where in page.big they are when n > smallCell
+	words *uint64 // else the first word of their run: a slice would take 16 bytes more
 }
 
 // run returns the points of a small cell.
-func (p *page) run(c *cell) index.Run {
-	return index.Run(p.points[c.at : int(c.at)+index.RunWords(int(c.n))])
+func (p *page) run(c *cell) index.Run { return c.run() }
+
+func (c *cell) run() index.Run { return unsafe.Slice(c.words, index.RunWords(int(c.n))) }
+
+// setRun makes the points of a small cell those of a run.
+func (c *cell) setRun(r index.Run) {
+	c.n, c.at, c.words = uint32(r.Len()), 0, unsafe.SliceData(r)
 }
 
 func (c *cell) small() bool { return c.n <= smallCell }
@@ -92,25 +97,37 @@ func (p *page) find(key uint64) int {
 	return lo
 }
 
-// smallAt returns where in points the runs of the small cells from place i on
-// begin.
-func (p *page) smallAt(i int) int {
-	for ; i < len(p.cells); i++ {
-		if p.cells[i].small() {
-			return int(p.cells[i].at)
-		}
-	}
-	return len(p.points)
+// newPage returns a page without cells, but with room for so many.
+func newPage(level int, key uint64, cells int) *page {
+	return &page{level: level, key: key, keys: make([]uint64, 0, cells), cells: make([]cell, 0, cells)}
 }
 
-// bigAt does the same for page.big.
-func (p *page) bigAt(i int) int {
-	for ; i < len(p.cells); i++ {
-		if !p.cells[i].small() {
-			return int(p.cells[i].at)
-		}
+// bucket returns the points of a cell that has many, nil for a small one.
+func (p *page) bucket(c *cell) *bucket.Bucket {
+	if c.small() {
+		return nil
 	}
-	return len(p.big)
+	return p.big[c.at]
+}
+
+// add appends a cell, which has its points in a bucket if it is a big one.
+func (p *page) add(key uint64, c cell, big *bucket.Bucket) {
+	if big != nil {
+		c.at = uint32(len(p.big))
+		p.big = append(p.big, big)
+	}
+	p.keys, p.cells = append(p.keys, key), append(p.cells, c)
+}
+
+// addAll appends the cells lo to hi-1 of another page.
+func (p *page) addAll(from *page, lo, hi int) {
+	if len(from.big) == 0 {
+		p.keys, p.cells = append(p.keys, from.keys[lo:hi]...), append(p.cells, from.cells[lo:hi]...)
+		return
+	}
+	for i := lo; i < hi; i++ {
+		p.add(from.keys[i], from.cells[i], from.bucket(&from.cells[i]))
+	}
 }
 
 // sum returns a branch made of the page's cells.

@@ -20,13 +20,14 @@
 // The directory from geohashes to cells is a trie with eight branches a node, for
 // three bits of the geohash. It ends in pages of at most 32 cells, as deep as the
 // data needs and no deeper: a wrong precision costs time but not a chain of nodes
-// for each point. A page keeps the points of its cells in two arrays without
-// pointers, so that the garbage collector sees a few objects per thousand
-// points. A cell with more than 64 points keeps them apart, in chunks of at most
-// 512 in the order of (ZKey, id): an insert copies one chunk, and a search among
-// a million equal points stops after k of them. Smaller cells are not kept in
+// for each point. Each cell has its points in one array without pointers, so that
+// the garbage collector sees an object for some twenty points and a batch copies
+// no more. A cell with more than 64 points keeps them in chunks of at most 512 in
+// the order of (ZKey, id): an insert copies one chunk, and a search among a
+// million equal points stops after k of them. Smaller cells are not kept in
 // order, which only Range needs and can make from so few.
 //
-// Versions share all nodes, pages and chunks that a batch leaves alone. Those
-// that it touches are copied once and then edited in place until it ends.
+// Versions share all nodes, pages, cells and chunks that a batch leaves alone.
+// Those that it touches are made anew, once, in one walk with the whole batch in
+// order of places.
 package geohash

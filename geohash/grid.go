@@ -3,7 +3,6 @@ package geohash
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"nearby/index"
 )
@@ -38,8 +37,7 @@ type grid struct {
 
 // lineage is what all versions that descend from one build share.
 type lineage struct {
-	batches         atomic.Uint64 // the last owner tag given out
-	searches, scans sync.Pool     // scratch memory of Nearest and Range
+	searches, scans sync.Pool // scratch memory of Nearest and Range
 }
 
 var _ index.Index = (*grid)(nil)

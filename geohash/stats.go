@@ -39,9 +39,12 @@ func describe(s *index.Stats, b *branch) {
 	p := b.page
 	s.Nodes++
 	s.Bytes += int64(unsafe.Sizeof(*p)) + int64(cap(p.cells))*int64(unsafe.Sizeof(cell{})) +
-		8*int64(cap(p.keys)+cap(p.points)+cap(p.big))
+		8*int64(cap(p.keys)+cap(p.big))
 	for i := range p.cells {
 		n := p.cells[i].n
+		if p.cells[i].small() {
+			s.Bytes += 8 * int64(index.RunWords(int(n)))
+		}
 		s.Cells++
 		s.Occupancy[bits.Len32(n)-1]++
 		s.MaxOccupancy = max(s.MaxOccupancy, int(n))
@@ -113,7 +116,7 @@ func (c *checker) page(p *page, key uint64, level int) error {
 	if p.key != key || p.level != level || len(p.cells) > pageCells || len(p.keys) != len(p.cells) {
 		return fmt.Errorf("page %s has key %x, level %d, %d cells", name, p.key, p.level, len(p.cells))
 	}
-	small, big := 0, 0
+	big := 0
 	for i := range p.cells {
 		cl, ck := &p.cells[i], p.keys[i]
 		switch {
@@ -125,17 +128,14 @@ func (c *checker) page(p *page, key uint64, level int) error {
 			return fmt.Errorf("cell %s is in page %s", cellName(ck, c.bits), name)
 		}
 		if !cl.small() {
-			if int(cl.at) != big {
-				return fmt.Errorf("big cell %s is at %d, not %d", cellName(ck, c.bits), cl.at, big)
+			if int(cl.at) != big || cl.words != nil {
+				return fmt.Errorf("big cell %s is at %d, not %d, or has a run too", cellName(ck, c.bits), cl.at, big)
 			}
 			if err := c.big(p.big[big], ck, cl); err != nil {
 				return err
 			}
 			big++
 			continue
-		}
-		if int(cl.at) != small {
-			return fmt.Errorf("cell %s is at %d, not %d", cellName(ck, c.bits), cl.at, small)
 		}
 		run := p.run(cl)
 		for _, rec := range run.Append(nil) {
@@ -146,10 +146,9 @@ func (c *checker) page(p *page, key uint64, level int) error {
 		if box := run.Box(0, run.Len()); box != cl.box {
 			return fmt.Errorf("cell %s has the box %v, want %v", cellName(ck, c.bits), cl.box, box)
 		}
-		small += len(run)
 	}
-	if small != len(p.points) || big != len(p.big) {
-		return fmt.Errorf("page %s has %d words of points and %d big cells, its cells %d and %d", name, len(p.points), len(p.big), small, big)
+	if big != len(p.big) {
+		return fmt.Errorf("page %s has %d big cells, of its cells %d are", name, len(p.big), big)
 	}
 	return nil
 }

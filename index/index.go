@@ -86,10 +86,11 @@ type Builder func(points []Point, items Items) (Index, error)
 
 // Index is one immutable version of a spatial index.
 type Index interface {
-	// Apply returns a version with the changes made in order. On an error the
-	// receiver is as it was and nothing is returned. Changes may name one Ref
-	// several times. items must know the refs before and after the batch; the
-	// positions it reports are not used for refs that the batch changes.
+	// Apply returns a version with the changes made in order. On an error, which
+	// names the first change that cannot be made, the receiver is as it was and
+	// nothing is returned. Changes may name one Ref several times. items must
+	// know the refs before and after the batch; the positions it reports are not
+	// used for refs that the batch changes.
 	Apply(changes []Change, items Items) (Index, error)
 
 	// Nearest appends to dst the items that q asks for, in order (I2).

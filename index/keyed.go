@@ -17,6 +17,10 @@ type Keyed struct {
 // parallelFrom is the number of points from which work is worth sharing.
 const parallelFrom = 1 << 14
 
+// radixFrom is the number of keys from which SortKeyed is quicker than a sort by
+// comparisons.
+const radixFrom = 64
+
 // KeyPoints returns the points' keys in order, equal ones in the order of the
 // points. The error wraps ErrInvalid if one is not on Earth.
 func KeyPoints(points []Point) ([]Keyed, error) {
@@ -60,17 +64,22 @@ func share(n, workers int, f func(worker, lo, hi int)) {
 // up, with a part of the keys for each processor. Digits that all keys share,
 // most of them when the points are those of one city, cost no pass.
 func SortKeyed(keys []Keyed) []Keyed {
-	workers := workersFor(len(keys))
-	if len(keys) < parallelFrom {
+	if len(keys) < radixFrom {
 		slices.SortStableFunc(keys, func(a, b Keyed) int { return cmp.Compare(a.Key, b.Key) })
 		return keys
 	}
+	workers := workersFor(len(keys))
 	const digitBits = 8
 	const mask = 1<<digitBits - 1
 	var any, all uint64 = 0, ^uint64(0)
+	sorted := true
 	for i := range keys {
 		any |= keys[i].Key
 		all &= keys[i].Key
+		sorted = sorted && (i == 0 || keys[i-1].Key <= keys[i].Key)
+	}
+	if sorted {
+		return keys
 	}
 	to := make([]Keyed, len(keys))
 	counts := make([][1 << digitBits]int, workers)

@@ -146,34 +146,36 @@ func span(words []uint64) (least, most float64) {
 func (r Run) Set(i int, rec Record) {
 	n := r.Len()
 	r[i], r[n+i], r[2*n+i] = math.Float64bits(rec.V.X), math.Float64bits(rec.V.Y), math.Float64bits(rec.V.Z)
-	shift := i & 1 * 32
-	w := &r[3*n+i/2]
-	*w = *w&^(math.MaxUint32<<shift) | uint64(rec.Ref)<<shift
+	r.setRef(i, rec.Ref)
 }
 
-// Splice returns a new run with the records in the place of the points lo to
-// hi-1.
-func (r Run) Splice(lo, hi int, recs []Record) Run {
-	n, m := r.Len(), len(recs)
-	to := make(Run, RunWords(n-(hi-lo)+m))
-	x, y, z, refs := to.parts()
-	for i, part := range [3][]uint64{x, y, z} {
-		from := r[i*n : (i+1)*n]
-		copy(part, from[:lo])
-		copy(part[lo+m:], from[hi:])
+func (r Run) setRef(i int, ref Ref) {
+	shift := i & 1 * 32
+	w := &r[3*r.Len()+i/2]
+	*w = *w&^(math.MaxUint32<<shift) | uint64(ref)<<shift
+}
+
+// Copy makes the points from at on those from lo to hi-1 of another run. Nobody
+// else may be reading r.
+func (r Run) Copy(at int, from Run, lo, hi int) {
+	n, m := r.Len(), from.Len()
+	for axis := range 3 {
+		copy(r[axis*n+at:(axis+1)*n], from[axis*m+lo:axis*m+hi])
 	}
-	copy(refs, r[3*n:3*n+(lo+1)/2])
-	for i := range recs {
-		to.Set(lo+i, recs[i])
+	if lo < hi && at&1 == 1 {
+		r.setRef(at, from.Ref(lo))
+		at, lo = at+1, lo+1
 	}
-	for i := hi; i < n; i++ {
-		j := lo + m + i - hi
-		shift := j & 1 * 32
-		w := &refs[j/2]
-		*w = *w&^(math.MaxUint32<<shift) | uint64(r.Ref(i))<<shift
+	to, refs := r[3*n+at/2:], from[3*m+lo/2:]
+	words := (hi - lo) / 2
+	if lo&1 == 0 {
+		copy(to, refs[:max(0, words)])
+	} else {
+		for i := range words {
+			to[i] = refs[i]>>32 | refs[i+1]<<32
+		}
 	}
-	if k := to.Len(); k&1 == 1 {
-		refs[k/2] &= math.MaxUint32 // what was copied there belongs to nobody
+	if (hi-lo)&1 == 1 {
+		r.setRef(at+hi-lo-1, from.Ref(hi-1))
 	}
-	return to
 }

@@ -42,27 +42,27 @@ func TestRunKeepsRecords(t *testing.T) {
 	}
 }
 
-// Splicing and setting do what they do to a slice, and leave the run that there
-// was as it was.
-func TestRunSplice(t *testing.T) {
+// Copying and setting do what they do to a slice.
+func TestRunCopy(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(9, 10))
-	for range 2000 {
-		recs := randomRecords(rnd, rnd.IntN(12))
-		run, _ := Run(nil).Pack(recs)
+	for range 5000 {
+		recs, want := randomRecords(rnd, rnd.IntN(12)), randomRecords(rnd, rnd.IntN(20))
+		from, _ := Run(nil).Pack(recs)
+		got, _ := Run(nil).Pack(want)
 		lo := rnd.IntN(len(recs) + 1)
-		hi := lo + rnd.IntN(len(recs)+1-lo)
-		in := randomRecords(rnd, rnd.IntN(5))
-		got := run.Splice(lo, hi, in)
-		want := slices.Concat(recs[:lo], in, recs[hi:])
+		hi := lo + rnd.IntN(min(len(recs)-lo, len(want))+1)
+		at := rnd.IntN(len(want) - (hi - lo) + 1)
+		got.Copy(at, from, lo, hi)
+		copy(want[at:], recs[lo:hi])
 		packed, _ := Run(nil).Pack(want)
-		if !slices.Equal(got, packed) || !slices.Equal(run.Append(nil), recs) {
-			t.Fatalf("%d records, %d to %d replaced by %d: %v, want %v", len(recs), lo, hi, len(in), got.Append(nil), want)
+		if !slices.Equal(got, packed) || !slices.Equal(from.Append(nil), recs) {
+			t.Fatalf("%d to %d of %d copied to %d of %d: %v, want %v", lo, hi, len(recs), at, len(want), got.Append(nil), want)
 		}
 		if len(want) > 0 {
 			i := rnd.IntN(len(want))
 			want[i] = randomRecords(rnd, 1)[0]
 			got.Set(i, want[i])
-			if box := got.Box(lo, len(want)); !slices.Equal(got.Append(nil), want) || box != BoxOf(want[lo:]) {
+			if box := got.Box(at, len(want)); !slices.Equal(got.Append(nil), want) || box != BoxOf(want[at:]) {
 				t.Fatalf("setting %d of %d gave %v, want %v", i, len(want), got.Append(nil), want)
 			}
 		}

@@ -1,35 +1,19 @@
 package quadtree
 
 import (
-	"fmt"
+	"math"
 	"slices"
 
 	"nearby/index"
-	"nearby/sphere"
 )
 
-// batch is one Apply under way. It edits a node in place if the node bears its
-// owner tag, which no published version sees, and a copy otherwise.
+// batch is one Apply under way: a walk down the tree that takes each edit to its
+// place and makes anew, once, what lies on the way. What a child becomes follows
+// from its points alone, whatever it was.
 type batch struct {
+	*index.Batch
 	*lineage
-	owner   uint64
-	items   index.Items
-	changes []index.Change
-	step    int // the change being made
-
-	// positions of the refs that the batch names, as of step; nil until a leaf
-	// splits, the only time that they are needed.
-	positions map[index.Ref]index.Position
-}
-
-// place is a point where it lies or shall lie.
-type place struct {
-	key uint64
-	rec index.Record
-}
-
-func placeOf(ref index.Ref, p index.Position) place {
-	return place{index.ZKey(p.Lon, p.Lat), index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: ref}}
+	items index.Items
 }
 
 // Apply implements index.Index.
@@ -37,220 +21,281 @@ func (t *tree) Apply(changes []index.Change, items index.Items) (index.Index, er
 	if len(changes) == 0 {
 		return t, nil
 	}
-	b := &batch{lineage: t.lineage, owner: t.owners.Add(1), items: items, changes: changes}
-	top := b.own(t.top)
-	for i := range changes {
-		b.step = i
-		if err := b.apply(top, &changes[i]); err != nil {
-			return nil, fmt.Errorf("change %d of ref %d: %w", i, changes[i].Ref, err)
-		}
+	b := &batch{index.NewBatch(changes), t.lineage, items}
+	top := *t.top
+	if len(b.Edits) > 0 {
+		b.edit(&top, b.Edits, len(b.Edits)+scouted)
 	}
-	top.count = uint32(top.size(0))
-	return &tree{lineage: t.lineage, top: top}, nil
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
+	return &tree{t.lineage, &top}, nil
 }
 
-func (b *batch) apply(top *node, c *index.Change) error {
-	var from, to place
-	if c.Op == index.Delete || c.Op == index.Move {
-		if index.CheckPosition(c.Old.Lon, c.Old.Lat) != nil {
-			return index.ErrUnknown // nothing lies outside the Earth
-		}
-		from = placeOf(c.Ref, c.Old)
+// edit makes edits, at least one, below n, a copy that nobody else knows yet. There
+// were above of them above n.
+func (b *batch) edit(n *node, edits []index.Edit, above int) {
+	var leaves, inner [4][]index.Edit
+	var opened [4]*node
+	some, shared, all := false, false, len(edits)
+	if above > scouted && all <= scouted && all > 1 {
+		scout(n, edits)
 	}
-	if c.Op == index.Insert || c.Op == index.Move {
-		if err := index.CheckPosition(c.New.Lon, c.New.Lat); err != nil {
-			return err
-		}
-		to = placeOf(c.Ref, c.New)
-		if b.positions != nil {
-			b.positions[c.Ref] = c.New
+	for q := 0; len(edits) > 0; q++ {
+		var here []index.Edit
+		here, edits = cut(edits, n.level, q)
+		switch {
+		case len(here) == 0:
+		case n.sub[q] == nil && n.bucket(q) == nil:
+			leaves[q], some = here, true
+		default:
+			inner[q], opened[q] = here, b.open(n, q, here)
 		}
 	}
-	found := true
-	switch c.Op {
-	case index.Insert:
-		b.insert(top, 0, to)
-	case index.Delete:
-		found = b.remove(top, 0, from)
-	case index.Move:
-		found = b.move(top, 0, from, to)
-	default:
-		return fmt.Errorf("%w: unknown op %d", index.ErrInvalid, c.Op)
+	var done [4]chan struct{}
+	for q, c := range &opened {
+		switch {
+		case len(inner[q]) == 0:
+		case c == nil:
+			b.bucket(n, q, inner[q])
+		case b.Share(len(inner[q]), all):
+			done[q], shared = b.elsewhere(c, inner[q]), true
+		default:
+			b.edit(c, inner[q], all)
+			b.settle(n, q, c)
+		}
 	}
-	if !found {
-		return index.ErrUnknown
+	if shared {
+		for q, d := range done {
+			if d != nil {
+				<-d
+				b.settle(n, q, opened[q])
+			}
+		}
+	}
+	if some {
+		b.leaves(n, &leaves)
+	}
+}
+
+// scouted is the number of edits whose ways are looked at together.
+const scouted = 16
+
+// scout reads what edits below n will need, a few ways down side by side, so that
+// the processor waits for several cache lines at once and not for one after the
+// other.
+//
+//go:noinline
+func scout(n *node, edits []index.Edit) (sum uint64) {
+	var ways [scouted]*node
+	for i := range edits {
+		ways[i] = n
+	}
+	for left := len(edits); left > 0; {
+		left = 0
+		for i := range edits {
+			if sub := ways[i].sub[quadrant(edits[i].Key, ways[i].level)]; sub != nil {
+				ways[i] = sub
+				left++
+			}
+		}
+	}
+	for i := range edits {
+		if run := ways[i].run; i == 0 || ways[i] != ways[i-1] {
+			for j := 0; j < len(run); j += 8 {
+				sum += run[j]
+			}
+		}
+	}
+	return sum
+}
+
+// elsewhere makes edits below n in another goroutine and tells when it is done.
+func (b *batch) elsewhere(n *node, edits []index.Edit) chan struct{} {
+	done := make(chan struct{}, 1)
+	go func() {
+		b.edit(n, edits, math.MaxInt)
+		b.Done()
+		done <- struct{}{}
+	}()
+	return done
+}
+
+// open returns a node to make edits of child i of n below, a copy of the child or
+// a new one above it; nil if the child is a bucket that they all belong to.
+func (b *batch) open(n *node, i int, edits []index.Edit) *node {
+	var key uint64
+	sub, level := n.sub[i], b.MaxDepth
+	if sub != nil {
+		key, level = sub.key, int(sub.level)
+	} else {
+		key = n.bucket(i).Key()
+	}
+	first, last := edits[0].Key, edits[len(edits)-1].Key
+	switch common := min(index.CommonBits(first, key), index.CommonBits(last, key)) / 2; {
+	case common < level:
+		// Some leave the way to the child in the levels that were skipped. It is
+		// the new node's only child, and will be again if no other joins it.
+		c := newNode(key, common)
+		c.count = uint32(n.size(i))
+		c.put(quadrant(key, c.level), n.child(i))
+		return c
+	case sub != nil:
+		c := *sub
+		return &c
 	}
 	return nil
 }
 
-// own returns n, or a copy that the batch may edit.
-func (b *batch) own(n *node) *node {
-	if n.owner == b.owner {
-		return n
+// settle makes c, which has been opened and edited, child i of n, or what it now
+// should be.
+func (b *batch) settle(n *node, i int, c *node) {
+	sub, only := n.sub[i], c.only()
+	n.count += c.count - uint32(n.size(i))
+	switch {
+	case int(c.count) <= b.MaxPointsPerNode:
+		n.fill(i, c.gather(make([]index.Record, 0, c.count)))
+	case only >= 0: // and no leaf, as it has too many points
+		n.put(i, c.child(only))
+	case sub != nil && sub.box == c.box:
+		n.sub[i] = c
+	default:
+		n.put(i, child{sub: c, box: c.box.all()})
 	}
-	c := *n
-	c.owner, c.mine = b.owner, false
-	return &c
 }
 
-// insert adds a point to child i of n, which the batch owns.
-func (b *batch) insert(n *node, i int, p place) {
-	if sub := n.sub[i]; sub != nil {
-		if !within(p.key, sub.key, int(sub.level)) {
-			b.fork(n, i, sub.key, p)
-			return
-		}
-		sub = b.own(sub)
-		n.sub[i] = sub
-		b.insert(sub, quadrant(p.key, sub.level), p)
-		sub.count++
-		n.box.extend(i, p.rec.V)
-		return
-	}
-	if bu := n.bucket(i); bu != nil {
-		if cell := prefix(bu.Key(), b.MaxDepth); !within(p.key, cell, b.MaxDepth) {
-			b.fork(n, i, cell, p)
-			return
-		}
-		bu = bu.Own(b.owner)
-		n.setBucket(i, bu)
-		bu.Insert(p.key, p.rec, b.items)
-		n.box.extend(i, p.rec.V)
-		return
-	}
-	lo, hi := n.leaf(i)
-	if hi-lo == b.MaxPointsPerNode {
-		b.split(n, i, p)
-		return
-	}
-	n.splice(i, hi, hi, p.rec)
-	n.box.extend(i, p.rec.V)
-}
-
-// fork puts a node between n and its child i, a node or bucket whose cell begins
-// with key, where the way to p leaves the levels that were skipped.
-func (b *batch) fork(n *node, i int, key uint64, p place) {
-	fork := newNode(key, index.CommonBits(key, p.key)/2, b.owner)
-	fork.count = uint32(n.size(i) + 1)
-	fork.put(quadrant(key, fork.level), n.child(i))
-	b.insert(fork, quadrant(p.key, fork.level), p)
-	n.clear(i)
-	n.sub[i] = fork
-	n.box.set(i, fork.box.all())
-}
-
-// split makes the full leaf i of n and one more point into a subtree.
-func (b *batch) split(n *node, i int, p place) {
-	lo, hi := n.leaf(i)
-	recs := make([]index.Record, 0, hi-lo+1)
-	for j := lo; j < hi; j++ {
-		recs = append(recs, n.run.Record(j))
-	}
-	recs = append(recs, p.rec)
-	keys := make([]index.Keyed, len(recs))
-	for j := range recs[:len(recs)-1] {
-		keys[j] = index.Keyed{Key: b.key(recs[j].Ref), At: uint32(j)}
-	}
-	keys[len(recs)-1] = index.Keyed{Key: p.key, At: uint32(len(recs) - 1)}
-	g := &grower{
-		lineage: b.lineage, items: b.items, owner: b.owner,
-		record: func(j uint32) index.Record { return recs[j] },
-		ref:    func(j uint32) index.Ref { return recs[j].Ref },
-	}
-	n.clear(i)
-	g.grow(n, i, index.SortKeyed(keys))
-}
-
-// key returns the ZKey of a point in the tree. What items say about a ref that
-// the batch names may be older or newer than the step, so the batch itself
-// answers for those.
-func (b *batch) key(ref index.Ref) uint64 {
-	if b.positions == nil {
-		b.positions = make(map[index.Ref]index.Position, len(b.changes))
-		for i := range b.changes {
-			c := &b.changes[i]
-			if i <= b.step && c.Op != index.Delete {
-				b.positions[c.Ref] = c.New
-			} else if _, known := b.positions[c.Ref]; i > b.step && c.Op != index.Insert && !known {
-				b.positions[c.Ref] = c.Old
-			}
-		}
-	}
-	p, ok := b.positions[ref]
-	if !ok {
-		p.Lon, p.Lat = b.items.Position(ref)
-	}
-	return index.ZKey(p.Lon, p.Lat)
-}
-
-// remove takes a point out of child i of n, which the batch owns, and reports
-// whether it was there.
-func (b *batch) remove(n *node, i int, p place) bool {
-	if sub := n.sub[i]; sub != nil {
-		if !within(p.key, sub.key, int(sub.level)) {
-			return false
-		}
-		sub = b.own(sub)
-		n.sub[i] = sub
-		q := quadrant(p.key, sub.level)
-		before := sub.box.at(q)
-		if !b.remove(sub, q, p) {
-			return false
-		}
-		sub.count--
-		if sub.box.at(q) != before {
-			n.box.set(i, sub.box.all())
-		}
-		b.shrink(n, i)
-		return true
-	}
-	if bu := n.bucket(i); bu != nil {
-		if !within(p.key, bu.Key(), b.MaxDepth) {
-			return false
-		}
-		bu = bu.Own(b.owner)
-		n.setBucket(i, bu)
-		found, shrunk := bu.Remove(p.key, p.rec, b.items)
-		if !found {
-			return false
-		}
-		if bu.Len() <= b.MaxPointsPerNode {
-			n.setBucket(i, nil)
-			n.fill(i, bu.Append(nil))
-		} else if shrunk {
-			n.box.set(i, bu.Box())
-		}
-		return true
-	}
-	lo, hi := n.leaf(i)
-	at := n.run.Find(lo, hi, p.rec)
-	if at < 0 {
-		return false
-	}
-	n.splice(i, at, at+1)
-	n.box.set(i, n.run.Box(n.leaf(i)))
-	return true
-}
-
-// shrink makes node child i of n, which has lost a point, a leaf if it fits in
-// one, and does without it if it has a single child left.
-func (b *batch) shrink(n *node, i int) {
-	sub := n.sub[i]
-	if int(sub.count) <= b.MaxPointsPerNode {
-		n.sub[i] = nil
-		n.fill(i, sub.gather(make([]index.Record, 0, sub.count)))
-		return
-	}
+// only returns the child that is something if it is the only one, else -1.
+func (n *node) only() int {
 	only := -1
 	for q := range 4 {
-		if sub.size(q) > 0 {
+		if n.sub[q] != nil || n.bucket(q) != nil || n.at[q] < n.at[q+1] {
 			if only >= 0 {
-				return
+				return -1
 			}
 			only = q
 		}
 	}
-	n.put(i, sub.child(only)) // no leaf: it has more points than fit in one
+	return only
+}
+
+// bucket makes edits of child i of n, a bucket.
+func (b *batch) bucket(n *node, i int, edits []index.Edit) {
+	old := n.bucket(i)
+	bu := old.Apply(edits, b.items, b.Batch)
+	n.count += uint32(bu.Len() - old.Len())
+	if bu.Len() <= b.MaxPointsPerNode {
+		n.fill(i, bu.Append(nil))
+	} else {
+		n.put(i, child{bucket: bu, box: bu.Box()})
+	}
+}
+
+// fill makes child i, a node or a bucket, a leaf of the records.
+func (n *node) fill(i int, recs []index.Record) {
+	n.put(i, child{box: index.BoxOf(recs)})
+	from, lo := n.run, int(n.at[i])
+	n.run = make(index.Run, index.RunWords(from.Len()+len(recs)))
+	n.run.Copy(0, from, 0, lo)
+	for j, rec := range recs {
+		n.run.Set(lo+j, rec)
+	}
+	n.run.Copy(lo+len(recs), from, lo, from.Len())
+	for j := i + 1; j < len(n.at); j++ {
+		n.at[j] += uint16(len(recs))
+	}
+}
+
+// leaves makes the edits of those children of n that are leaves or nothing.
+func (b *batch) leaves(n *node, edits *[4][]index.Edit) {
+	var (
+		holes  [4][]int
+		memory [16]int
+		free   = memory[:0]
+		at     [5]uint16
+	)
+	from, was := n.run, n.at
+	for q := range edits {
+		lo, hi := n.leaf(q)
+		size := hi - lo
+		if edits := edits[q]; len(edits) > 0 {
+			var come int
+			holes[q], come = b.Holes(free, from, lo, hi, edits)
+			free = holes[q][len(holes[q]):]
+			n.count += uint32(come - len(holes[q]))
+			if size += come - len(holes[q]); size > b.MaxPointsPerNode {
+				n.put(q, b.grow(from, lo, hi, holes[q], edits))
+				size = 0
+			}
+		}
+		at[q+1] = at[q] + uint16(size)
+	}
+	if at == was {
+		n.run = slices.Clone(from)
+	} else {
+		n.run, n.at = make(index.Run, index.RunWords(int(at[4]))), at
+	}
+	for q := range edits {
+		lo, hi := int(was[q]), int(was[q+1])
+		if at != was {
+			n.run.Copy(int(at[q]), from, lo, min(hi, lo+int(at[q+1]-at[q])))
+		}
+		if edits := edits[q]; len(edits) > 0 && n.sub[q] == nil && n.bucket(q) == nil {
+			n.run.Patch(int(at[q]), from, lo, hi, holes[q], edits)
+			box, ok := index.Rebox(n.box.at(q), edits)
+			if !ok {
+				box = n.run.Box(n.leaf(q))
+			}
+			n.box.set(q, box)
+		}
+	}
+}
+
+// cut parts edits in order, none of which belong to children before q of a node of
+// that level, in those of child q and the rest.
+func cut(edits []index.Edit, level int8, q int) (here, rest []index.Edit) {
+	lo, hi := 0, len(edits)
+	if quadrant(edits[0].Key, level) > q {
+		hi = 0
+	} else if quadrant(edits[hi-1].Key, level) == q {
+		lo = hi
+	}
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); quadrant(edits[mid].Key, level) <= q {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return edits[:lo], edits[lo:]
+}
+
+// grow makes a node or bucket of the points lo to hi-1 of a run, those at holes
+// left out, and those that edits bring. The points that stay are not in the
+// batch, so items know where they are.
+func (b *batch) grow(run index.Run, lo, hi int, holes []int, edits []index.Edit) child {
+	var recs []index.Record
+	var keys []index.Keyed
+	add := func(key uint64, rec index.Record) {
+		keys, recs = append(keys, index.Keyed{Key: key, At: uint32(len(recs))}), append(recs, rec)
+	}
+	keys, recs = slices.Grow(keys, hi-lo+len(edits)), slices.Grow(recs, hi-lo+len(edits))
+	for i := lo; i < hi; i++ {
+		if rec := run.Record(i); !slices.Contains(holes, i-lo) {
+			lon, lat := b.items.Position(rec.Ref)
+			add(index.ZKey(lon, lat), rec)
+		}
+	}
+	for i := range edits {
+		if e := &edits[i]; !e.Gone {
+			add(e.Key, e.Record)
+		}
+	}
+	g := &grower{
+		lineage: b.lineage, items: b.items,
+		record: func(j uint32) index.Record { return recs[j] },
+		ref:    func(j uint32) index.Ref { return recs[j].Ref },
+	}
+	return g.child(index.SortKeyed(keys))
 }
 
 // gather appends all records below n to dst.
@@ -264,49 +309,4 @@ func (n *node) gather(dst []index.Record) []index.Record {
 		}
 	}
 	return dst
-}
-
-// move takes a point from one place in child i of n, which the batch owns, to
-// another and reports whether it was there. As long as both places lie in the
-// same child it goes down once; most moves are short and end in one leaf.
-func (b *batch) move(n *node, i int, from, to place) bool {
-	if sub := n.sub[i]; sub != nil {
-		q := quadrant(to.key, sub.level)
-		if within(from.key, sub.key, int(sub.level)) && within(to.key, sub.key, int(sub.level)) &&
-			quadrant(from.key, sub.level) == q {
-			sub = b.own(sub)
-			n.sub[i] = sub
-			before := sub.box.at(q)
-			if !b.move(sub, q, from, to) {
-				return false
-			}
-			if sub.box.at(q) != before {
-				n.box.set(i, sub.box.all())
-			}
-			return true
-		}
-		// The new place first: the other way round a node with one point too
-		// many for a leaf would become one and split again.
-		b.insert(n, i, to)
-		return b.remove(n, i, from)
-	}
-	if n.bucket(i) != nil {
-		// A bucket keeps one point per id.
-		if !b.remove(n, i, from) {
-			return false
-		}
-		b.insert(n, i, to)
-		return true
-	}
-	lo, hi := n.leaf(i)
-	at := n.run.Find(lo, hi, from.rec)
-	if at < 0 {
-		return false
-	}
-	if !n.mine {
-		n.run, n.mine = slices.Clone(n.run), true
-	}
-	n.run.Set(at, to.rec)
-	n.box.set(i, n.run.Box(lo, hi))
-	return true
 }

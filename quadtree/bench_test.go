@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"nearby/index"
+	"nearby/index/indextest"
 	"nearby/quadtree"
 )
 
@@ -186,33 +187,9 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-// BenchmarkMove applies batches of 500 moves of some hundred metres.
-func BenchmarkMove(b *testing.B) {
-	const batch = 500
-	for _, kind := range []string{"uniform", "city-world"} {
-		t := world(kind, 1e6)
-		b.Run(kind, func(b *testing.B) {
-			ix := mustBuild(b, t, quadtree.Options{})
-			rnd := rand.New(rand.NewPCG(4, 5))
-			changes := make([]index.Change, batch)
-			var err error
-			for b.Loop() {
-				for i := range changes {
-					r := index.Ref(rnd.IntN(len(t)))
-					to := near(rnd, t[r], 0.001)
-					changes[i] = index.Change{Op: index.Move, Ref: r, Old: t[r], New: to}
-					t[r] = to
-				}
-				if ix, err = ix.Apply(changes, t); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(batch*float64(b.N)/b.Elapsed().Seconds(), "moves/s")
-			if b.N > 1 {
-				b.ReportMetric(float64(ix.Stats().Bytes)/1e6, "B/point")
-			}
-		})
-	}
+// BenchmarkApply measures moves and loads in groups.
+func BenchmarkApply(b *testing.B) {
+	indextest.Benchmark(b, func([]index.Point, index.Items) index.Builder { return quadtree.New(quadtree.Options{}) })
 }
 
 // BenchmarkGC reports what one collection spends on marking, with the index as

@@ -14,7 +14,6 @@ import (
 type grower struct {
 	*lineage
 	items index.Items
-	owner uint64
 	// record and ref read point idx of the source.
 	record func(idx uint32) index.Record
 	ref    func(idx uint32) index.Ref
@@ -43,23 +42,19 @@ func build(points []index.Point, items index.Items, line *lineage) (*tree, error
 	for range workers - 1 {
 		g.spare <- struct{}{}
 	}
-	top := newNode(0, 0, 0)
+	top := newNode(0, 0)
 	top.level = -1
-	g.grow(top, 0, keys)
+	if len(keys) > line.MaxPointsPerNode {
+		top.put(0, g.child(keys))
+	} else {
+		recs := g.records(nil, keys)
+		var box sphere.Box
+		top.run, box = top.run.Pack(recs)
+		top.box.set(0, box)
+		top.at = [5]uint16{0, uint16(len(recs)), uint16(len(recs)), uint16(len(recs)), uint16(len(recs))}
+	}
 	top.count = uint32(len(points))
 	return &tree{lineage: line, top: top}, nil
-}
-
-// grow makes child i of n, which is nothing so far, out of points in order of
-// their keys.
-func (g *grower) grow(n *node, i int, keys []index.Keyed) {
-	switch {
-	case len(keys) == 0:
-	case len(keys) <= g.MaxPointsPerNode:
-		n.fill(i, g.records(nil, keys))
-	default:
-		n.put(i, g.child(keys))
-	}
 }
 
 // child is a node or a bucket, and its box.
@@ -67,6 +62,17 @@ type child struct {
 	sub    *node
 	bucket *bucket.Bucket
 	box    sphere.Box
+}
+
+// size returns the number of points.
+func (c *child) size() int {
+	switch {
+	case c.sub != nil:
+		return int(c.sub.count)
+	case c.bucket != nil:
+		return c.bucket.Len()
+	}
+	return 0
 }
 
 // child returns child i, which is a node or a bucket.
@@ -88,7 +94,7 @@ func (g *grower) child(keys []index.Keyed) child {
 		b := g.fillBucket(keys)
 		return child{bucket: b, box: b.Box()}
 	}
-	n := newNode(first, level, g.owner)
+	n := newNode(first, level)
 	n.count = uint32(len(keys))
 	var recs []index.Record // of the children that are leaves
 	var large [4]child      // the others
@@ -122,7 +128,6 @@ func (g *grower) child(keys []index.Keyed) child {
 		n.put(q, c)
 	}
 	n.run, _ = n.run.Pack(recs)
-	n.mine = true
 	return child{sub: n, box: n.box.all()}
 }
 
@@ -159,7 +164,7 @@ func (g *grower) fillBucket(keys []index.Keyed) *bucket.Bucket {
 	for i, k := range keys {
 		zkeys[i] = k.Key
 	}
-	return bucket.New(g.owner, zkeys, g.records(nil, keys))
+	return bucket.New(zkeys, g.records(nil, keys))
 }
 
 // sortByID orders points by the bytes of their ids, large sets in two halves at

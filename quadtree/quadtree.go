@@ -18,8 +18,9 @@
 // to it is a true lower bound at the poles and across the antimeridian without
 // a case of their own, and it is a few subtractions.
 //
-// A version is immutable. Apply copies the nodes on the way to what it changes
-// and shares the rest. Points lie in runs without pointers (index.Run), one for all
+// A version is immutable. Apply walks the tree once with the whole batch, in
+// order of places, copies the nodes on the way to what it changes and shares the
+// rest. Points lie in runs without pointers (index.Run), one for all
 // leaves of a node, so the garbage collector has a few nodes to look at, not the
 // points.
 package quadtree
@@ -27,11 +28,9 @@ package quadtree
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"nearby/index"
 	"nearby/index/bucket"
-	"nearby/sphere"
 )
 
 // Defaults and limits of Options.
@@ -93,8 +92,7 @@ func New(opt Options) index.Builder {
 // lineage is what all versions that descend from one build share.
 type lineage struct {
 	Options
-	owners   atomic.Uint64 // the last owner tag given out; 0 is nobody's
-	searches sync.Pool     // of *search
+	searches sync.Pool // of *search
 }
 
 // tree is one version.
@@ -122,15 +120,13 @@ type node struct {
 	buckets *[4]*bucket.Bucket // nil where no child is a bucket
 
 	key   uint64    // the node's cell: the first 2*level bits of its points' ZKeys
-	owner uint64    // the batch that may edit this node in place
 	count uint32    // points below
 	at    [5]uint16 // leaf i has the points at[i] to at[i+1]-1 of run
 	level int8      // splits from the root; -1 for the parent of the root
-	mine  bool      // the owner made run as well
 }
 
-func newNode(key uint64, level int, owner uint64) *node {
-	return &node{key: prefix(key, level), level: int8(level), owner: owner, box: emptyBoxes()}
+func newNode(key uint64, level int) *node {
+	return &node{key: prefix(key, level), level: int8(level), box: emptyBoxes()}
 }
 
 // leaf returns where in the run the points of child i are, if it is a leaf.
@@ -146,33 +142,18 @@ func (n *node) bucket(i int) *bucket.Bucket {
 
 // setBucket makes child i a bucket, or no longer one.
 func (n *node) setBucket(i int, b *bucket.Bucket) {
+	if n.bucket(i) == b {
+		return // without a need for memory
+	}
 	var all [4]*bucket.Bucket
 	if n.buckets != nil {
 		all = *n.buckets
-	}
-	if all[i] == b {
-		return
 	}
 	all[i] = b
 	n.buckets = &all // a copy of the node may share the old array
 	if all == [4]*bucket.Bucket{} {
 		n.buckets = nil
 	}
-}
-
-// splice puts records in the place of the points lo to hi-1 of leaf i.
-func (n *node) splice(i, lo, hi int, recs ...index.Record) {
-	n.run, n.mine = n.run.Splice(lo, hi, recs), true
-	for j := i + 1; j < len(n.at); j++ {
-		n.at[j] += uint16(len(recs) - (hi - lo))
-	}
-}
-
-// fill makes child i, which is nothing, a leaf of the records.
-func (n *node) fill(i int, recs []index.Record) {
-	lo, _ := n.leaf(i)
-	n.splice(i, lo, lo, recs...)
-	n.box.set(i, index.BoxOf(recs))
 }
 
 // size returns the number of points in child i.
@@ -185,16 +166,6 @@ func (n *node) size(i int) int {
 	}
 	lo, hi := n.leaf(i)
 	return hi - lo
-}
-
-// clear makes child i nothing.
-func (n *node) clear(i int) {
-	if lo, hi := n.leaf(i); lo < hi {
-		n.splice(i, lo, hi)
-	}
-	n.sub[i] = nil
-	n.setBucket(i, nil)
-	n.box.set(i, sphere.EmptyBox())
 }
 
 // cell returns the key and the level of child i's cell. Because levels without

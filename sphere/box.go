@@ -32,6 +32,13 @@ func (b *Box) Union(o Box) {
 	}
 }
 
+// Touches reports whether o, which lies in the box, reaches one of its sides, so
+// that without o it might be smaller.
+func (b *Box) Touches(o *Box) bool {
+	return b.Min[0] == o.Min[0] || b.Min[1] == o.Min[1] || b.Min[2] == o.Min[2] ||
+		b.Max[0] == o.Max[0] || b.Max[1] == o.Max[1] || b.Max[2] == o.Max[2]
+}
+
 // Contains reports whether v lies in the box, its sides included.
 func (b *Box) Contains(v Vec) bool {
 	return v.X >= float64(b.Min[0]) && v.X <= float64(b.Max[0]) &&

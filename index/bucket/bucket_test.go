@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -29,14 +30,14 @@ func (m *model) compare(a, b index.Ref) int {
 	return cmp.Or(cmp.Compare(ka, kb), m.items.CompareIDs(a, b))
 }
 
-func (m *model) build(owner uint64) *Bucket {
+func (m *model) build() *Bucket {
 	var keys []uint64
 	var recs []index.Record
 	for _, ref := range m.refs {
 		key, rec := m.point(ref)
 		keys, recs = append(keys, key), append(recs, rec)
 	}
-	return New(owner, keys, recs)
+	return New(keys, recs)
 }
 
 // holds compares a bucket with the model.
@@ -75,43 +76,66 @@ func places(rnd *rand.Rand, kind, n int) []index.Position {
 	return at
 }
 
-// Random inserts and removes keep order, boxes and chunks, and leave the bucket
-// that was there before as it was.
+// Random batches keep order, boxes and chunks, and leave the bucket that was there
+// before as it was.
 func TestModel(t *testing.T) {
 	for kind := range 4 {
 		rnd := rand.New(rand.NewPCG(indextest.Seed(t), uint64(kind)))
-		const n = 2000
+		const n = 4000
 		m := &model{items: indextest.NewItems(places(rnd, kind, n)...)}
 		for _, r := range rnd.Perm(n)[:n/2] {
 			m.refs = append(m.refs, index.Ref(r))
 		}
 		slices.SortFunc(m.refs, m.compare)
-		b := m.build(1)
+		b := m.build()
 		m.holds(t, b)
-		for round := range 8 {
+		for round := range 40 {
 			before := &model{m.items, slices.Clone(m.refs)}
 			old := b
-			b = b.Own(uint64(round + 2))
-			for range 200 {
+			in := map[index.Ref]bool{}
+			for _, r := range m.refs {
+				in[r] = true
+			}
+			var changes []index.Change
+			for range 1 + rnd.IntN(1<<rnd.IntN(12)) {
 				ref := index.Ref(rnd.IntN(n))
-				at, in := slices.BinarySearchFunc(m.refs, ref, m.compare)
-				key, rec := m.point(ref)
-				if remove := round >= 4; in && len(m.refs) > 1 && (remove || rnd.IntN(3) == 0) {
-					if found, shrunk := b.Remove(key, rec, m.items); !found || !shrunk && b.Box() != old.Box() && kind == 0 {
-						t.Fatalf("removing ref %d: found %v, shrunk %v", ref, found, shrunk)
-					}
-					m.refs = slices.Delete(m.refs, at, at+1)
-				} else if !in {
-					if found, _ := b.Remove(key, rec, m.items); found {
-						t.Fatalf("ref %d was removed and is not there", ref)
-					}
-					b.Insert(key, rec, m.items)
-					m.refs = slices.Insert(m.refs, at, ref)
+				lon, lat := m.items.Position(ref)
+				at := index.Position{Lon: lon, Lat: lat}
+				if remove := round/10%2 == 1; in[ref] && (remove || rnd.IntN(3) == 0) {
+					changes = append(changes, index.Change{Op: index.Delete, Ref: ref, Old: at})
+					in[ref] = false
+				} else if !in[ref] && (!remove || rnd.IntN(3) == 0) {
+					changes = append(changes, index.Change{Op: index.Insert, Ref: ref, New: at})
+					in[ref] = true
 				}
 			}
+			batch := index.NewBatch(changes)
+			b = b.Apply(batch.Edits, m.items, batch)
+			if err := batch.Err(); err != nil {
+				t.Fatal(err)
+			}
+			m.refs = m.refs[:0]
+			for r := range n {
+				if in[index.Ref(r)] {
+					m.refs = append(m.refs, index.Ref(r))
+				}
+			}
+			slices.SortFunc(m.refs, m.compare)
 			m.holds(t, b)
 			before.holds(t, old)
 		}
+		// What is not there cannot go.
+		gone := m.refs[0]
+		lon, lat := m.items.Position(gone)
+		changes := []index.Change{{Op: index.Delete, Ref: gone, Old: index.Position{Lon: lon, Lat: lat}}}
+		for want := range 2 {
+			batch := index.NewBatch(changes)
+			b = b.Apply(batch.Edits, m.items, batch)
+			if err := batch.Err(); errors.Is(err, index.ErrUnknown) != (want == 1) {
+				t.Errorf("removing ref %d once more: %v", gone, err)
+			}
+		}
+		m.refs = m.refs[1:]
 		from := rnd.IntN(len(m.refs))
 		var rest []index.Ref
 		b.Walk(func(_ uint64, ref index.Ref) bool { return m.compare(ref, m.refs[from]) >= 0 }, func(_ uint64, ref index.Ref) bool {
@@ -134,7 +158,7 @@ func TestNearest(t *testing.T) {
 			m.refs = append(m.refs, index.Ref(r))
 		}
 		slices.SortFunc(m.refs, m.compare)
-		b := m.build(1)
+		b := m.build()
 		oracle, err := indextest.BuildOracle(m.items.Points(), m.items)
 		if err != nil {
 			t.Fatal(err)

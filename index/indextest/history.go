@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"nearby/index"
@@ -209,6 +210,20 @@ func testRefused(t *testing.T, builder index.Builder, seed uint64) {
 				t.Errorf("the receiver answers otherwise afterwards: %v", err)
 			}
 		})
+	}
+	// Of two changes that cannot be made the error names the first.
+	for _, wrong := range [][]index.Change{
+		{{Op: index.Delete, Ref: 9998, Old: at(170, 80)}, {Op: index.Delete, Ref: 9999, Old: at(-170, -80)}},
+		{{Op: index.Delete, Ref: 9998, Old: at(170, 80)}, {Op: index.Insert, Ref: 9999, New: at(nan, 0)}},
+		{{Op: index.Insert, Ref: 9998, New: at(nan, 0)}, {Op: index.Delete, Ref: 9999, Old: at(-170, -80)}},
+	} {
+		changes, after := h.batch(200)
+		i := h.IntN(len(changes) + 1)
+		changes = slices.Insert(changes, i, wrong...)
+		_, err := h.index.Apply(changes, during(h.items, after, changes))
+		if want := fmt.Sprintf("change %d of ref 9998", i); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: error is %v, want one of %s", wrong, err, want)
+		}
 	}
 	for _, p := range []index.Position{at(nan, 0), at(0, nan), at(181, 0), at(0, -91), at(math.Inf(-1), 0)} {
 		ix, err := builder([]index.Point{{Ref: 0, Lon: 1, Lat: 1}, {Ref: 1, Lon: p.Lon, Lat: p.Lat}}, NewItems(at(1, 1), p))

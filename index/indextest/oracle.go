@@ -50,11 +50,14 @@ func (o *Oracle) Apply(changes []index.Change, _ index.Items) (index.Index, erro
 	for i := range points {
 		where[points[i].ref] = i
 	}
-	for _, c := range changes {
+	for n, c := range changes {
+		wrong := func(err error) (index.Index, error) {
+			return nil, fmt.Errorf("change %d of ref %d: %w", n, c.Ref, err)
+		}
 		if c.Op == index.Delete || c.Op == index.Move {
 			i, ok := where[c.Ref]
 			if !ok || points[i].pos != c.Old {
-				return nil, fmt.Errorf("%w: ref %d at (%v, %v)", index.ErrUnknown, c.Ref, c.Old.Lon, c.Old.Lat)
+				return wrong(index.ErrUnknown)
 			}
 			last := len(points) - 1
 			points[i] = points[last]
@@ -66,12 +69,12 @@ func (o *Oracle) Apply(changes []index.Change, _ index.Items) (index.Index, erro
 		case index.Delete:
 		case index.Insert, index.Move:
 			if err := index.CheckPosition(c.New.Lon, c.New.Lat); err != nil {
-				return nil, err
+				return wrong(err)
 			}
 			where[c.Ref] = len(points)
 			points = append(points, place(c.Ref, c.New))
 		default:
-			return nil, fmt.Errorf("%w: operation %d", index.ErrInvalid, c.Op)
+			return wrong(index.ErrInvalid)
 		}
 	}
 	return &Oracle{points}, nil

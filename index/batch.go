@@ -1,0 +1,243 @@
+package index
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"nearby/sphere"
+)
+
+// Edit is a point that a batch takes out of an index or brings into it.
+type Edit struct {
+	Key uint64 // ZKey
+	Record
+	step int32 // the change that it is half or all of
+	Gone bool
+}
+
+// Batch is the changes of an Apply as an index takes them in: in order of their
+// places, so that one walk meets each of its parts once.
+//
+// Changes of different places do not depend on each other, and those of one place
+// come to this: a point that came and went again is in neither list, and of what
+// is left the points that go were there before the batch.
+type Batch struct {
+	// Edits are in order of their keys. Whoever walks an index owns its part.
+	Edits []Edit
+
+	changes []Change
+	spare   chan struct{} // a token for each processor without work; nil if there is little to do
+
+	mu     sync.Mutex
+	failed int // the first change that cannot be made
+	err    error
+}
+
+// sharedEdits is the number of edits from which a part is worth a goroutine.
+const sharedEdits = 100
+
+// NewBatch takes changes apart. What is wrong with them Err tells in the end.
+func NewBatch(changes []Change) *Batch {
+	b := &Batch{changes: changes, failed: len(changes)}
+	keys := make([]Keyed, 0, 2*len(changes))
+	for i := range changes {
+		c := &changes[i]
+		if err := c.check(); err != nil {
+			b.fail(i, err)
+			break
+		}
+		if c.Op != Insert {
+			keys = append(keys, Keyed{ZKey(c.Old.Lon, c.Old.Lat), uint32(2 * i)})
+		}
+		if c.Op != Delete {
+			keys = append(keys, Keyed{ZKey(c.New.Lon, c.New.Lat), uint32(2*i + 1)})
+		}
+	}
+	keys = SortKeyed(keys)
+	b.Edits = make([]Edit, len(keys))
+	workers := 1
+	if len(keys) >= 2*sharedEdits {
+		workers = runtime.GOMAXPROCS(0)
+		b.spare = make(chan struct{}, workers)
+		for range workers - 1 {
+			b.spare <- struct{}{}
+		}
+	}
+	share(len(keys), workers, func(_, lo, hi int) {
+		for i, k := range keys[lo:hi] {
+			c, at := &changes[k.At/2], Position{}
+			if at = c.New; k.At&1 == 0 {
+				at = c.Old
+			}
+			b.Edits[lo+i] = Edit{k.Key, Record{sphere.FromDegrees(at.Lon, at.Lat), c.Ref}, int32(k.At / 2), k.At&1 == 0}
+		}
+	})
+	b.net()
+	return b
+}
+
+func (c *Change) check() error {
+	switch {
+	case c.Op < Insert || c.Op > Move:
+		return fmt.Errorf("%w: unknown operation %d", ErrInvalid, c.Op)
+	case c.Op != Insert && CheckPosition(c.Old.Lon, c.Old.Lat) != nil:
+		return ErrUnknown // nothing lies outside the Earth
+	case c.Op != Delete:
+		return CheckPosition(c.New.Lon, c.New.Lat)
+	}
+	return nil
+}
+
+// net takes out what came and went again.
+func (b *Batch) net() {
+	n := 0
+	for lo, hi := 0, 0; lo < len(b.Edits); lo = hi {
+		gone := b.Edits[lo].Gone
+		for hi = lo + 1; hi < len(b.Edits) && b.Edits[hi].Key == b.Edits[lo].Key; hi++ {
+			gone = gone || b.Edits[hi].Gone
+		}
+		here := b.Edits[lo:hi]
+		if gone && len(here) > 1 {
+			slices.SortStableFunc(here, func(x, y Edit) int { return cmp.Compare(x.Ref, y.Ref) })
+			here = b.netHere(here)
+		}
+		n += copy(b.Edits[n:], here)
+	}
+	b.Edits = b.Edits[:n]
+}
+
+// netHere does it for the edits of one key, in order of refs and then of time.
+func (b *Batch) netHere(edits []Edit) []Edit {
+	kept := edits[:0]
+next:
+	for _, e := range edits {
+		if e.Gone {
+			for i := len(kept) - 1; i >= 0 && kept[i].Ref == e.Ref; i-- {
+				if kept[i].Record != e.Record {
+					continue
+				}
+				if kept[i].Gone {
+					b.Missing(&e) // for the second time
+				} else {
+					kept = slices.Delete(kept, i, i+1)
+				}
+				continue next
+			}
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+// Missing notes that a point that an edit takes out is not there.
+func (b *Batch) Missing(e *Edit) {
+	old := &b.changes[e.step].Old
+	b.fail(int(e.step), fmt.Errorf("%w at (%v, %v)", ErrUnknown, old.Lon, old.Lat))
+}
+
+func (b *Batch) fail(step int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if step < b.failed {
+		b.failed, b.err = step, err
+	}
+}
+
+// Err returns why the first change that cannot be made cannot.
+func (b *Batch) Err() error {
+	if b.err == nil {
+		return nil
+	}
+	return fmt.Errorf("change %d of ref %d: %w", b.failed, b.changes[b.failed].Ref, b.err)
+}
+
+// Share reports whether a part of so many of all edits at hand is worth a
+// goroutine and there is a processor without work. Done must be called then.
+func (b *Batch) Share(part, all int) bool {
+	if part < sharedEdits || part > all*7/8 || b.spare == nil {
+		return false
+	}
+	select {
+	case <-b.spare:
+		return true
+	default:
+		return false
+	}
+}
+
+// Done gives back a processor.
+func (b *Batch) Done() { b.spare <- struct{}{} }
+
+// Holes appends to dst the places from lo on, among the points lo to hi-1 of a
+// run, of those that edits take out, and counts those that they bring.
+func (b *Batch) Holes(dst []int, r Run, lo, hi int, edits []Edit) (holes []int, come int) {
+	for i := range edits {
+		e := &edits[i]
+		if !e.Gone {
+			come++
+		} else if at := r.Find(lo, hi, e.Record); at >= 0 {
+			dst = append(dst, at-lo)
+		} else {
+			b.Missing(e)
+		}
+	}
+	return dst, come
+}
+
+// Patch makes the edits of the points lo to hi-1 of a run, whose Holes are given,
+// to the copy of them that begins at point at of r. Of as many points as will be
+// there the copy has those that were there.
+func (r Run) Patch(at int, from Run, lo, hi int, holes []int, edits []Edit) {
+	n, come := hi-lo, 0
+	for i := range edits {
+		if !edits[i].Gone {
+			come++
+		}
+	}
+	size := n - len(holes) + come
+	last := n // those from here on have moved to holes
+	for _, hole := range holes {
+		if hole >= size {
+			continue
+		}
+		for len(edits) > 0 && edits[0].Gone {
+			edits = edits[1:]
+		}
+		if len(edits) > 0 {
+			r.Set(at+hole, edits[0].Record)
+			edits = edits[1:]
+			continue
+		}
+		for last--; slices.Contains(holes, last); last-- {
+		}
+		r.Set(at+hole, from.Record(lo+last))
+	}
+	for i := range edits {
+		if !edits[i].Gone {
+			r.Set(at+n, edits[i].Record)
+			n++
+		}
+	}
+}
+
+// Rebox returns the box of points whose box was box before the edits took some
+// out and brought others, unless it may have shrunk.
+func Rebox(box sphere.Box, edits []Edit) (_ sphere.Box, ok bool) {
+	for i := range edits {
+		if e := &edits[i]; e.Gone {
+			point := sphere.EmptyBox()
+			if point.Extend(e.V); box.Touches(&point) {
+				return box, false
+			}
+		}
+	}
+	for i := range edits {
+		if e := &edits[i]; !e.Gone {
+			box.Extend(e.V)
+		}
+	}
+	return box, true
+}
