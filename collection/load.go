@@ -86,7 +86,7 @@ func load(ctx context.Context, opt Options, view store.View, def Definition, pro
 	// numbered through.
 	var a arena
 	tip := &Snapshot{def: def, seq: uint64(view.Seq()), extent: emptyExtent()}
-	e := new(edit)
+	e := newEdit()
 	total := 0
 	for i := range shares {
 		total += len(shares[i].where)

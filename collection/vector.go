@@ -1,5 +1,7 @@
 package collection
 
+import "sync/atomic"
+
 // vector is an immutable array that grows: changing an element copies the page
 // it is on and the path to it, not the whole. Pages that the present edit
 // copied already are changed in place. The zero vector is empty.
@@ -8,23 +10,28 @@ type vector[T any] struct {
 }
 
 const (
-	pageBits  = 6
+	pageBits  = 7
 	blockBits = 8
 	pageLen   = 1 << pageBits
 	blockLen  = 1 << blockBits
 )
 
 // edit marks the pages that one writer made in one batch and may still change.
-// Each batch has its own.
-type edit struct{ _ byte }
+// Each batch has its own. It is a number, not a pointer, so that the garbage
+// collector need not look into pages of numbers.
+type edit uint64
+
+var lastEdit atomic.Uint64
+
+func newEdit() edit { return edit(lastEdit.Add(1)) }
 
 type block[T any] struct {
-	owner *edit
+	owner edit
 	pages [blockLen]*page[T]
 }
 
 type page[T any] struct {
-	owner *edit
+	owner edit
 	elems [pageLen]T
 }
 
@@ -54,7 +61,10 @@ func (v vector[T]) own() vector[T] {
 }
 
 // set changes element i in an owned vector.
-func (v *vector[T]) set(e *edit, i uint32, elem T) {
+func (v *vector[T]) set(e edit, i uint32, elem T) { *v.edit(e, i) = elem }
+
+// edit returns element i of an owned vector, to be changed.
+func (v *vector[T]) edit(e edit, i uint32) *T {
 	b := int(i >> (pageBits + blockBits))
 	for b >= len(v.blocks) {
 		v.blocks = append(v.blocks, nil)
@@ -72,7 +82,7 @@ func (v *vector[T]) set(e *edit, i uint32, elem T) {
 	case old.owner != e:
 		*slot = &page[T]{owner: e, elems: old.elems}
 	}
-	(*slot).elems[i&(pageLen-1)] = elem
+	return &(*slot).elems[i&(pageLen-1)]
 }
 
 // bytes estimates the memory that the vector's pages take, given an element's

@@ -147,7 +147,7 @@ func (g *group) touch(tip *Snapshot, id string) int32 {
 type landing struct {
 	*group
 	next  *Snapshot // complete but for the index
-	edit  *edit
+	edit  edit
 	moves []index.Change
 	freed []index.Ref
 	done  chan struct{} // closed when the index, or err, is there
@@ -391,7 +391,7 @@ func (c *Collection) finish(l *landing) {
 // applyTables makes the next tip of the present one and a group: all of it but
 // the index. Only the last change of each id counts.
 func (c *Collection) applyTables(l *landing) error {
-	e, g := new(edit), l.group
+	e, g := newEdit(), l.group
 	next := c.tip.next(g.seq)
 	next.records.where = next.records.where.own()
 	next.ids.buckets = next.ids.buckets.own()
@@ -467,7 +467,7 @@ func inOrder(changes []index.Change) []index.Change {
 }
 
 // setColumns puts an item's queryable values into the columns.
-func (s *Snapshot) setColumns(e *edit, ref index.Ref, properties []byte) error {
+func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 	columns := s.columns
 	for i := range columns {
 		if columns[i].values.at(uint32(ref)) != 0 {
@@ -481,7 +481,7 @@ func (s *Snapshot) setColumns(e *edit, ref index.Ref, properties []byte) error {
 
 // free gives back the records and refs of deleted items. While an index is being
 // built beside, it may still name them, so they wait.
-func (c *Collection) free(e *edit, next *Snapshot, freed []index.Ref) {
+func (c *Collection) free(e edit, next *Snapshot, freed []index.Ref) {
 	c.grave = append(c.grave, freed...)
 	if c.rebuild.active() {
 		return
@@ -495,7 +495,7 @@ func (c *Collection) free(e *edit, next *Snapshot, freed []index.Ref) {
 }
 
 // compact empties one chunk whose records are mostly dead, if there is one.
-func (c *Collection) compact(e *edit, next *Snapshot) {
+func (c *Collection) compact(e edit, next *Snapshot) {
 	if c.rebuild.active() {
 		return // deleted items keep their records until it is done
 	}
@@ -503,10 +503,10 @@ func (c *Collection) compact(e *edit, next *Snapshot) {
 	if chunk < 0 {
 		return
 	}
-	data := c.arena.chunks[chunk][:c.arena.filled[chunk]]
-	for off := 0; off < len(data); {
-		it := decodeRecord(data[off:])
-		loc := uint64(chunk)<<32 | uint64(off+1)
+	data := c.arena.chunks[chunk][:chunkHead+c.arena.filled[chunk]]
+	for off := chunkHead; off < len(data); {
+		it := decodeRecord(data, off)
+		loc := uint64(chunk)<<32 | uint64(off)
 		next.records.chunks = c.arena.chunks
 		if ref, ok := next.ids.find(&next.records, it.ID()); ok && next.records.where.at(uint32(ref)) == loc {
 			moved := it.Copy()
