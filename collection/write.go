@@ -58,28 +58,41 @@ type request struct {
 // then they may have been. The caller must not change writes until it returns;
 // if the context ended, never.
 func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error) {
-	if len(writes) == 0 {
-		return nil, nil
-	}
-	req := &request{writes: writes, results: make([]Result, len(writes)), done: make(chan struct{})}
-	if err := c.submit(ctx, req); err != nil {
+	wait, err := c.Begin(writes)
+	if err != nil {
 		return nil, err
 	}
-	return req.results, nil
+	return wait(ctx)
 }
 
-// submit queues a request and waits for it.
-func (c *Collection) submit(ctx context.Context, req *request) error {
+// Begin is Write in two steps: it queues the changes, and wait, to be called once,
+// gives their outcome. Changes are made in the order in which they were begun, so
+// that a caller may begin the next while the writer is busy with the last.
+func (c *Collection) Begin(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
+	if len(writes) == 0 {
+		return func(context.Context) ([]Result, error) { return nil, nil }, nil
+	}
 	select {
 	case <-c.stopped:
-		return ErrClosed
+		return nil, ErrClosed
 	default:
 	}
+	req := &request{writes: writes, results: make([]Result, len(writes)), done: make(chan struct{})}
 	select {
 	case c.queue <- req:
 	default:
-		return ErrBusy
+		return nil, ErrBusy
 	}
+	return func(ctx context.Context) ([]Result, error) {
+		if err := c.await(ctx, req); err != nil {
+			return nil, err
+		}
+		return req.results, nil
+	}, nil
+}
+
+// await waits for the outcome of a request.
+func (c *Collection) await(ctx context.Context, req *request) error {
 	select {
 	case <-req.done:
 		return req.err
