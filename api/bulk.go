@@ -36,8 +36,10 @@ type rowError struct {
 
 const (
 	maxRowErrors  = 100
-	partRows      = 8000    // rows of a load that are written at once
-	partBytes     = 4 << 20 // or this many bytes of properties
+	partRows      = 8000    // rows of a load that are written at once at first
+	longPartRows  = 32000   // and in the end, if it is long: an index takes in many for less each
+	maxLongLoads  = 4       // loads at once whose parts grow
+	partBytes     = 4 << 20 // a part ends with this many bytes of properties, too
 	partsInFlight = 3       // one is read while two are written
 )
 
@@ -145,7 +147,12 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 			stop(err)
 		}
 	})
-	err = readParts(ctx, rows, abort, full, empty)
+	most := partRows
+	if s.loads.Add(1) <= maxLongLoads {
+		most = longPartRows
+	}
+	defer s.loads.Add(-1)
+	err = readParts(ctx, rows, most, abort, full, empty)
 	close(full)
 	writer.Wait()
 	switch cause := context.Cause(ctx); {
@@ -200,12 +207,13 @@ func writeParts(ctx context.Context, c *collection.Collection, report *loadRepor
 	return finish()
 }
 
-// readParts fills parts with rows until the last row, one that is rejected if
+// readParts fills parts with rows, each with more than the one before but at most
+// as many as given, until the last row, one that is rejected if
 // abort is set, or the end of ctx, and sends all that have any. What was read
 // before the stream broke off is good and sent, too.
-func readParts(ctx context.Context, rows ingest.Reader, abort bool, full chan<- *part, empty <-chan *part) error {
+func readParts(ctx context.Context, rows ingest.Reader, most int, abort bool, full chan<- *part, empty <-chan *part) error {
 	var row ingest.Row
-	for {
+	for size := partRows; ; size = min(2*size, most) {
 		var p *part
 		select {
 		case p = <-empty:
@@ -214,7 +222,7 @@ func readParts(ctx context.Context, rows ingest.Reader, abort bool, full chan<- 
 		}
 		p.reset()
 		var end error
-		for end == nil && !p.full() {
+		for end == nil && !p.full(size) {
 			err := rows.Next(&row)
 			var bad *ingest.RowError
 			switch {
@@ -279,8 +287,8 @@ func (p *part) reset() {
 	p.writes, p.lines, p.text, p.rejected = p.writes[:0], p.lines[:0], p.text[:0], loadReport{}
 }
 
-func (p *part) full() bool {
-	return len(p.lines)+p.rejected.Rejected >= partRows || len(p.text) >= partBytes
+func (p *part) full(rows int) bool {
+	return len(p.lines)+p.rejected.Rejected >= rows || len(p.text) >= partBytes
 }
 
 // add appends a row, whose properties are copied.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -50,6 +51,7 @@ type Server struct {
 	routings sync.Pool
 	apiYAML  []byte // the document
 	apiJSON  []byte
+	loads    atomic.Int32 // under way
 	http.Handler
 }
 

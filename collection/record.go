@@ -26,11 +26,34 @@ import (
 // and numbers are less by.
 type records struct {
 	chunks [][]byte       // nil where a chunk was dropped
-	where  vector[uint64] // by ref: chunk<<32 | offset; 0: no item
+	where  vector[packed] // by ref
 }
 
+// packed is where a record is, in five bytes: the chunk in the first 20 bits, the
+// offset in the others. Elsewhere it is chunk<<32 | offset; 0 is nowhere.
+type packed [5]byte
+
+func pack(loc uint64) (p packed) {
+	loc = loc>>32<<offsetBits | loc&(1<<offsetBits-1)
+	binary.LittleEndian.PutUint32(p[:], uint32(loc))
+	p[4] = byte(loc >> 32)
+	return p
+}
+
+func (p packed) unpack() uint64 {
+	loc := uint64(binary.LittleEndian.Uint32(p[:])) | uint64(p[4])<<32
+	return loc>>offsetBits<<32 | loc&(1<<offsetBits-1)
+}
+
+// location returns where the record of ref is, or 0.
+func (r *records) location(ref index.Ref) uint64 { return r.where.at(uint32(ref)).unpack() }
+
+// locate says where the record of ref is.
+func (r *records) locate(e edit, ref index.Ref, loc uint64) { r.where.set(e, uint32(ref), pack(loc)) }
+
 const (
-	maxChunkBytes = 1 << 20
+	offsetBits    = 20
+	maxChunkBytes = 1 << offsetBits // more than any record takes
 	minChunkBytes = 4 << 10
 	flagUUID      = 1
 	flagFixed     = 2 // the position is in units of 1e-7 degrees
@@ -98,7 +121,7 @@ func (r *records) at(loc uint64) []byte {
 
 // item returns the record of ref, which must exist.
 func (r *records) item(ref index.Ref) Item {
-	loc := r.where.at(uint32(ref))
+	loc := r.location(ref)
 	return decodeRecord(r.chunks[loc>>32], int(uint32(loc)))
 }
 
@@ -111,7 +134,7 @@ func (r *records) items(dst []Item, refs []index.Ref) {
 		n := min(step, len(refs))
 		var where [step]uint64
 		for i, ref := range refs[:n] {
-			where[i] = r.where.at(uint32(ref))
+			where[i] = r.location(ref)
 		}
 		for i, loc := range where[:n] {
 			dst[i].uuid = r.at(loc)[0] != 0 // means nothing; it brings the record
@@ -160,7 +183,7 @@ func unzigzag(v uint64) uint64 { return v>>1 ^ -(v & 1) }
 
 // Position is part of index.Items.
 func (r *records) Position(ref index.Ref) (lon, lat float64) {
-	lon, lat, _ = position(r.at(r.where.at(uint32(ref))))
+	lon, lat, _ = position(r.at(r.location(ref)))
 	return lon, lat
 }
 
@@ -193,7 +216,9 @@ func (r *records) ID(ref index.Ref) string {
 // arena is where a writer appends records. It belongs to one goroutine.
 type arena struct {
 	chunks [][]byte
-	used   int      // bytes used of the last chunk, its head included
+	last   int      // the chunk that is being filled
+	used   int      // bytes used of it, its head included
+	free   []int    // chunks that were dropped, to be made again
 	dead   []uint32 // by chunk: bytes of records no longer current
 	filled []uint32 // by chunk: bytes of all its records
 }
@@ -208,16 +233,14 @@ func (a *arena) append(it *item.Item) uint64 {
 	}
 	created, updated := max(0, it.Created), max(0, it.Created, it.Updated)
 	need := chunkHead + 17 + 5*binary.MaxVarintLen64 + idLen + len(it.Properties)
-	if len(a.chunks) == 0 || a.used+need > len(a.chunks[len(a.chunks)-1]) {
+	if len(a.chunks) == 0 || a.used+need > len(a.chunks[a.last]) {
 		size := min(maxChunkBytes, minChunkBytes<<min(len(a.chunks), 8))
-		a.chunks = append(a.chunks, make([]byte, max(size, need)))
-		a.dead, a.filled = append(a.dead, 0), append(a.filled, 0)
-		a.used = chunkHead
-		head := a.chunks[len(a.chunks)-1]
+		a.begin(max(size, need))
+		head := a.chunks[a.last]
 		binary.LittleEndian.PutUint64(head, uint64(created))
 		binary.LittleEndian.PutUint64(head[8:], it.Seq)
 	}
-	last := len(a.chunks) - 1
+	last := a.last
 	head := a.chunks[last]
 	if created == updated {
 		flags |= flagUntouched
@@ -253,6 +276,22 @@ func (a *arena) append(it *item.Item) uint64 {
 	return loc
 }
 
+// begin makes a chunk to be filled. Dropped ones' numbers are taken first, so that
+// there are never more than so many.
+func (a *arena) begin(size int) {
+	if n := len(a.free); n > 0 {
+		a.last, a.free = a.free[n-1], a.free[:n-1]
+		a.chunks = slices.Clone(a.chunks) // snapshots have the old directory
+		a.dead[a.last], a.filled[a.last] = 0, 0
+	} else {
+		a.last = len(a.chunks)
+		a.chunks = append(a.chunks, nil)
+		a.dead, a.filled = append(a.dead, 0), append(a.filled, 0)
+	}
+	a.chunks[a.last] = make([]byte, size)
+	a.used = chunkHead
+}
+
 // kill counts a record as dead.
 func (a *arena) kill(loc uint64) {
 	a.dead[loc>>32] += uint32(recordLen(a.chunks[loc>>32][uint32(loc):]))
@@ -260,8 +299,8 @@ func (a *arena) kill(loc uint64) {
 
 // sparse returns a full chunk of which more than half is dead, or -1.
 func (a *arena) sparse(from int) int {
-	for i := from; i < len(a.chunks)-1; i++ {
-		if a.chunks[i] != nil && a.dead[i] > a.filled[i]/2 {
+	for i := from; i < len(a.chunks); i++ {
+		if i != a.last && a.chunks[i] != nil && a.dead[i] > a.filled[i]/2 {
 			return i
 		}
 	}
@@ -273,6 +312,7 @@ func (a *arena) sparse(from int) int {
 func (a *arena) drop(chunk int) {
 	a.chunks = slices.Clone(a.chunks)
 	a.chunks[chunk] = nil
+	a.free = append(a.free, chunk)
 }
 
 func recordLen(b []byte) int {

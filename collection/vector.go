@@ -16,9 +16,8 @@ const (
 	blockLen  = 1 << blockBits
 )
 
-// edit marks the pages that one writer made in one batch and may still change.
-// Each batch has its own. It is a number, not a pointer, so that the garbage
-// collector need not look into pages of numbers.
+// edit marks the blocks that one writer made in one batch and may still change.
+// Each batch has its own.
 type edit uint64
 
 var lastEdit atomic.Uint64
@@ -27,18 +26,18 @@ func newEdit() edit { return edit(lastEdit.Add(1)) }
 
 type block[T any] struct {
 	owner edit
+	own   [blockLen / 64]uint64 // a bit for each page that the owner made
 	pages [blockLen]*page[T]
 }
 
-type page[T any] struct {
-	owner edit
-	elems [pageLen]T
-}
+// page has nothing but elements: it is as large as they are, and the garbage
+// collector need not look into one of numbers.
+type page[T any] [pageLen]T
 
 // at returns element i, or the zero value where none was set.
 func (v *vector[T]) at(i uint32) T {
 	if p := v.page(i); p != nil {
-		return p.elems[i&(pageLen-1)]
+		return p[i&(pageLen-1)]
 	}
 	var zero T
 	return zero
@@ -75,14 +74,17 @@ func (v *vector[T]) edit(e edit, i uint32) *T {
 	case old.owner != e:
 		v.blocks[b] = &block[T]{owner: e, pages: old.pages}
 	}
-	slot := &v.blocks[b].pages[i>>pageBits&(blockLen-1)]
-	switch old := *slot; {
-	case old == nil:
-		*slot = &page[T]{owner: e}
-	case old.owner != e:
-		*slot = &page[T]{owner: e, elems: old.elems}
+	in := v.blocks[b]
+	n := i >> pageBits & (blockLen - 1)
+	if in.own[n/64]>>(n%64)&1 == 0 {
+		in.own[n/64] |= 1 << (n % 64)
+		made := new(page[T])
+		if old := in.pages[n]; old != nil {
+			*made = *old
+		}
+		in.pages[n] = made
 	}
-	return &(*slot).elems[i&(pageLen-1)]
+	return &in.pages[n][i&(pageLen-1)]
 }
 
 // bytes estimates the memory that the vector's pages take, given an element's
@@ -96,7 +98,7 @@ func (v *vector[T]) bytes(elem int) int64 {
 		n += 8 * blockLen
 		for _, p := range b.pages {
 			if p != nil {
-				n += int64(8 + elem*pageLen)
+				n += int64(elem * pageLen)
 			}
 		}
 	}
