@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -35,9 +36,11 @@ type rowError struct {
 
 const (
 	maxRowErrors  = 100
-	partRows      = 8000    // rows of a load that are written at once
-	partBytes     = 4 << 20 // or this many bytes of properties
-	partsInFlight = 2       // one is read while another is written
+	partRows      = 8000    // rows of a load that are written at once at first
+	longPartRows  = 32000   // and in the end, if it is long: an index takes in many for less each
+	maxLongLoads  = 4       // loads at once whose parts grow
+	partBytes     = 4 << 20 // a part ends with this many bytes of properties, too
+	partsInFlight = 3       // one is read while two are written
 )
 
 var bulkFormats = map[string]ingest.Format{
@@ -140,19 +143,16 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		// The report is the writer's until it ends.
-		for p := range full {
-			if err := p.write(ctx, c, report); err != nil {
-				stop(err)
-				return // the collection may still hold what it was given
-			}
-			if abort && report.Rejected > 0 {
-				stop(errAborted)
-				return
-			}
-			empty <- p
+		if err := writeParts(r.Context(), c, report, abort, full, empty); err != nil {
+			stop(err)
 		}
 	})
-	err = readParts(ctx, rows, abort, full, empty)
+	most := partRows
+	if s.loads.Add(1) <= maxLongLoads {
+		most = longPartRows
+	}
+	defer s.loads.Add(-1)
+	err = readParts(ctx, rows, most, abort, full, empty)
 	close(full)
 	writer.Wait()
 	switch cause := context.Cause(ctx); {
@@ -169,12 +169,51 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 // errAborted ends a load with onError=abort.
 var errAborted = errors.New("api: a row was rejected")
 
-// readParts fills parts with rows until the last row, one that is rejected if
+// writeParts writes parts in order and adds what becomes of them to the report,
+// until there are no more, one fails, or has a rejected row if abort is set. The
+// next part is begun while the one before is under way, unless that might have to
+// be the last.
+func writeParts(ctx context.Context, c *collection.Collection, report *loadReport, abort bool, full <-chan *part, empty chan<- *part) error {
+	var under *part // begun
+	finish := func() error {
+		p := under
+		under = nil
+		if p == nil {
+			return nil
+		}
+		if err := p.finish(ctx, report); err != nil {
+			return err // the collection may still hold what it was given
+		}
+		empty <- p
+		if abort && report.Rejected > 0 {
+			return errAborted
+		}
+		return nil
+	}
+	for p := range full {
+		err := p.begin(ctx, c)
+		last := finish()
+		if err == nil {
+			under = p
+		}
+		if err = cmp.Or(last, err); err == nil && abort {
+			err = finish()
+		}
+		if err != nil {
+			_ = finish() // it counts what was begun; the first error is the one to tell
+			return err
+		}
+	}
+	return finish()
+}
+
+// readParts fills parts with rows, each with more than the one before but at most
+// as many as given, until the last row, one that is rejected if
 // abort is set, or the end of ctx, and sends all that have any. What was read
 // before the stream broke off is good and sent, too.
-func readParts(ctx context.Context, rows ingest.Reader, abort bool, full chan<- *part, empty <-chan *part) error {
+func readParts(ctx context.Context, rows ingest.Reader, most int, abort bool, full chan<- *part, empty <-chan *part) error {
 	var row ingest.Row
-	for {
+	for size := partRows; ; size = min(2*size, most) {
 		var p *part
 		select {
 		case p = <-empty:
@@ -183,7 +222,7 @@ func readParts(ctx context.Context, rows ingest.Reader, abort bool, full chan<- 
 		}
 		p.reset()
 		var end error
-		for end == nil && !p.full() {
+		for end == nil && !p.full(size) {
 			err := rows.Next(&row)
 			var bad *ingest.RowError
 			switch {
@@ -240,6 +279,7 @@ type part struct {
 	lines    []int
 	text     []byte     // the properties of all writes
 	rejected loadReport // rows of this part that are not in writes
+	wait     func(context.Context) ([]collection.Result, error)
 }
 
 func (p *part) reset() {
@@ -247,8 +287,8 @@ func (p *part) reset() {
 	p.writes, p.lines, p.text, p.rejected = p.writes[:0], p.lines[:0], p.text[:0], loadReport{}
 }
 
-func (p *part) full() bool {
-	return len(p.lines)+p.rejected.Rejected >= partRows || len(p.text) >= partBytes
+func (p *part) full(rows int) bool {
+	return len(p.lines)+p.rejected.Rejected >= rows || len(p.text) >= partBytes
 }
 
 // add appends a row, whose properties are copied.
@@ -263,9 +303,25 @@ func (p *part) add(row *ingest.Row) {
 	p.lines = append(p.lines, row.Line)
 }
 
-// write writes the part and adds what became of it to the report.
-func (p *part) write(ctx context.Context, c *collection.Collection, report *loadReport) error {
-	results, err := writeAll(ctx, c, p.writes)
+// begin hands the part's rows to the collection. It waits while the queue is
+// full: a load takes its turn.
+func (p *part) begin(ctx context.Context, c *collection.Collection) error {
+	for {
+		var err error
+		if p.wait, err = c.Begin(p.writes); !errors.Is(err, collection.ErrBusy) {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// finish waits for what begin began and adds what became of it to the report.
+func (p *part) finish(ctx context.Context, report *loadReport) error {
+	results, err := p.wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -287,19 +343,4 @@ func (p *part) write(ctx context.Context, c *collection.Collection, report *load
 		}
 	}
 	return nil
-}
-
-// writeAll waits while the queue is full: a load takes its turn.
-func writeAll(ctx context.Context, c *collection.Collection, writes []collection.Write) ([]collection.Result, error) {
-	for {
-		results, err := c.Write(ctx, writes)
-		if !errors.Is(err, collection.ErrBusy) {
-			return results, err
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }

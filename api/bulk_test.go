@@ -17,7 +17,7 @@ import (
 func TestLoadInParts(t *testing.T) {
 	s := start(t, api.Options{})
 	const rows = 25_000
-	bad := []int{5, 7999, 8000, 8001, 8002, 16_001, 24_999}
+	bad := []int{5, 7999, 8000, 8001, 8002, 16_001, 24_001, 24_002, 24_999}
 	var csv strings.Builder
 	csv.WriteString("id,lat,lon,version\n")
 	for line := 2; line <= rows+1; line++ {
@@ -44,7 +44,7 @@ func TestLoadInParts(t *testing.T) {
 		t.Errorf("the last row with the id 7 did not win: %s", f.body)
 	}
 
-	for _, first := range []int{5, 8001, 8002, 16_002} {
+	for _, first := range []int{5, 8001, 8002, 16_002, 24_002} {
 		name := fmt.Sprintf("abort-%d", first)
 		var text strings.Builder
 		text.WriteString("id,lat,lon\n")

@@ -55,6 +55,7 @@ type Server struct {
 	buffers  sync.Pool
 	apiYAML  []byte // the document
 	apiJSON  []byte
+	loads    atomic.Int32 // under way
 	http.Handler
 }
 

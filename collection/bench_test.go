@@ -3,6 +3,7 @@ package collection_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -26,7 +27,7 @@ func fill(b *testing.B, c *collection.Collection, n int) []index.Position {
 	var batch []collection.Write
 	for i := range places {
 		t := towns[rng.IntN(1+rng.IntN(len(towns)))]
-		places[i] = index.Position{Lon: t.Lon + rng.NormFloat64()*0.2, Lat: t.Lat + rng.NormFloat64()*0.2}
+		places[i] = index.Position{Lon: round(t.Lon + rng.NormFloat64()*0.2), Lat: round(t.Lat + rng.NormFloat64()*0.2)}
 		batch = append(batch, place(i, places[i]))
 		if len(batch) == 4000 || i == n-1 {
 			if _, err := c.Write(context.Background(), batch); err != nil {
@@ -37,6 +38,9 @@ func fill(b *testing.B, c *collection.Collection, n int) []index.Position {
 	}
 	return places
 }
+
+// round drops what is finer than a centimetre, as nearly all files do.
+func round(degrees float64) float64 { return math.Round(degrees*1e7) / 1e7 }
 
 func place(i int, p index.Position) collection.Write {
 	return collection.Write{Op: collection.Upsert, Item: item.Item{

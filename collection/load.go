@@ -86,7 +86,7 @@ func load(ctx context.Context, opt Options, view store.View, def Definition, pro
 	// numbered through.
 	var a arena
 	tip := &Snapshot{def: def, seq: uint64(view.Seq()), extent: emptyExtent()}
-	e := new(edit)
+	e := newEdit()
 	total := 0
 	for i := range shares {
 		total += len(shares[i].where)
@@ -102,12 +102,12 @@ func load(ctx context.Context, opt Options, view store.View, def Definition, pro
 		a.chunks = append(a.chunks, s.arena.chunks...)
 		a.dead = append(a.dead, s.arena.dead...)
 		a.filled = append(a.filled, s.arena.filled...)
-		a.used = s.arena.used
+		a.last, a.used = len(a.chunks)-1, s.arena.used
 		for j, loc := range s.where {
 			ref := index.Ref(len(points))
 			p := s.points[j]
 			p.Ref = ref
-			tip.records.where.set(e, uint32(ref), base+loc)
+			tip.records.locate(e, ref, base+loc)
 			tip.extend(index.Position{Lon: p.Lon, Lat: p.Lat})
 			entries = append(entries, entry{s.hashes[j], ref})
 			points = append(points, p)

@@ -95,7 +95,7 @@ func (s *Snapshot) fillColumns() error {
 	if len(s.columns) == 0 {
 		return nil
 	}
-	e := new(edit)
+	e := newEdit()
 	var err error
 	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
 		it := s.records.item(ref)

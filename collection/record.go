@@ -17,21 +17,49 @@ import (
 // never changes: a new version of an item is a new record, and a chunk whose
 // records are mostly dead is emptied (compact) and dropped.
 //
-// A record is: the flags, lon and lat, then as varints created, updated - created,
-// seq, the lengths of id and properties, then the id and the properties. A position
-// that is given to seven decimals or fewer, as nearly all are, takes two int32 of
-// 1e-7 degrees, another two float64; an id in the usual spelling of a UUID takes 16
-// bytes.
+// A record is: the flags, lon and lat, then as varints created and seq, both less
+// those of the chunk's first record, updated - created, the lengths of id and
+// properties, then the id and the properties. A position that is given to seven
+// decimals or fewer, as nearly all are, takes two int32 of 1e-7 degrees, another two
+// float64; an id in the usual spelling of a UUID takes 16 bytes; an item that was
+// never updated takes none for that. A chunk begins with what its records' times
+// and numbers are less by.
 type records struct {
 	chunks [][]byte       // nil where a chunk was dropped
-	where  vector[uint64] // by ref: chunk<<32 | offset+1; 0: no item
+	where  vector[packed] // by ref
 }
 
+// packed is where a record is, in five bytes: the chunk in the first 20 bits, the
+// offset in the others. Elsewhere it is chunk<<32 | offset; 0 is nowhere.
+type packed [5]byte
+
+func pack(loc uint64) (p packed) {
+	loc = loc>>32<<offsetBits | loc&(1<<offsetBits-1)
+	binary.LittleEndian.PutUint32(p[:], uint32(loc))
+	p[4] = byte(loc >> 32)
+	return p
+}
+
+func (p packed) unpack() uint64 {
+	loc := uint64(binary.LittleEndian.Uint32(p[:])) | uint64(p[4])<<32
+	return loc>>offsetBits<<32 | loc&(1<<offsetBits-1)
+}
+
+// location returns where the record of ref is, or 0.
+func (r *records) location(ref index.Ref) uint64 { return r.where.at(uint32(ref)).unpack() }
+
+// locate says where the record of ref is.
+func (r *records) locate(e edit, ref index.Ref, loc uint64) { r.where.set(e, uint32(ref), pack(loc)) }
+
 const (
-	maxChunkBytes = 1 << 20
+	offsetBits    = 20
+	maxChunkBytes = 1 << offsetBits // more than any record takes
 	minChunkBytes = 4 << 10
 	flagUUID      = 1
 	flagFixed     = 2 // the position is in units of 1e-7 degrees
+	flagUntouched = 4 // updated is created, and left out
+
+	chunkHead = 16 // bytes before a chunk's first record: its created and seq
 )
 
 // fixed returns a coordinate in units of 1e-7 degrees, if that says it exactly.
@@ -88,48 +116,59 @@ func (it *Item) Copy() item.Item {
 }
 
 func (r *records) at(loc uint64) []byte {
-	return r.chunks[loc>>32][uint32(loc)-1:]
+	return r.chunks[loc>>32][uint32(loc):]
 }
 
 // item returns the record of ref, which must exist.
-func (r *records) item(ref index.Ref) Item { return decodeRecord(r.at(r.where.at(uint32(ref)))) }
+func (r *records) item(ref index.Ref) Item {
+	loc := r.location(ref)
+	return decodeRecord(r.chunks[loc>>32], int(uint32(loc)))
+}
 
 // items reads the records of refs, which must exist, into dst. Records lie
 // anywhere in memory. One at a time, each would be waited for; what one step
 // needs of all of them comes at once.
 func (r *records) items(dst []Item, refs []index.Ref) {
 	const step = 16
-	var raw [step][]byte
 	for len(refs) > 0 {
 		n := min(step, len(refs))
 		var where [step]uint64
 		for i, ref := range refs[:n] {
-			where[i] = r.where.at(uint32(ref))
+			where[i] = r.location(ref)
 		}
 		for i, loc := range where[:n] {
-			b := r.at(loc)
-			raw[i] = b
-			dst[i].uuid = b[0] != 0 // means nothing; it brings the record
+			dst[i].uuid = r.at(loc)[0] != 0 // means nothing; it brings the record
 		}
-		for i, b := range raw[:n] {
-			dst[i] = decodeRecord(b)
+		for i, loc := range where[:n] {
+			dst[i] = decodeRecord(r.chunks[loc>>32], int(uint32(loc)))
 		}
 		dst, refs = dst[n:], refs[n:]
 	}
 }
 
-func decodeRecord(b []byte) Item {
+// decodeRecord reads the record at an offset of a chunk.
+func decodeRecord(chunk []byte, off int) Item {
 	var it Item
-	it.uuid = b[0]&flagUUID != 0
+	b := chunk[off:]
+	flags := b[0]
+	it.uuid = flags&flagUUID != 0
 	it.Lon, it.Lat, b = position(b)
 	next := func() uint64 {
+		if b[0] < 0x80 { // nearly always
+			v := b[0]
+			b = b[1:]
+			return uint64(v)
+		}
 		v, n := binary.Uvarint(b)
 		b = b[n:]
 		return v
 	}
-	it.Created = int64(next())
-	it.Updated = it.Created + int64(next())
-	it.Seq = next()
+	it.Created = int64(binary.LittleEndian.Uint64(chunk) + unzigzag(next()))
+	it.Seq = binary.LittleEndian.Uint64(chunk[8:]) + unzigzag(next())
+	it.Updated = it.Created
+	if flags&flagUntouched == 0 {
+		it.Updated += int64(next())
+	}
 	idLen, propsLen := next(), next()
 	it.id = b[:idLen:idLen]
 	if propsLen > 0 {
@@ -138,9 +177,13 @@ func decodeRecord(b []byte) Item {
 	return it
 }
 
+// zigzag makes numbers near zero, of either sign, small.
+func zigzag(v uint64) uint64   { return v<<1 ^ uint64(int64(v)>>63) }
+func unzigzag(v uint64) uint64 { return v>>1 ^ -(v & 1) }
+
 // Position is part of index.Items.
 func (r *records) Position(ref index.Ref) (lon, lat float64) {
-	lon, lat, _ = position(r.at(r.where.at(uint32(ref))))
+	lon, lat, _ = position(r.at(r.location(ref)))
 	return lon, lat
 }
 
@@ -173,7 +216,9 @@ func (r *records) ID(ref index.Ref) string {
 // arena is where a writer appends records. It belongs to one goroutine.
 type arena struct {
 	chunks [][]byte
-	used   int      // bytes used of the last chunk
+	last   int      // the chunk that is being filled
+	used   int      // bytes used of it, its head included
+	free   []int    // chunks that were dropped, to be made again
 	dead   []uint32 // by chunk: bytes of records no longer current
 	filled []uint32 // by chunk: bytes of all its records
 }
@@ -186,14 +231,20 @@ func (a *arena) append(it *item.Item) uint64 {
 	if parseUUID(&uuid, it.ID) {
 		id, flags, idLen = uuid[:], flagUUID, 16
 	}
-	need := 17 + 5*binary.MaxVarintLen64 + idLen + len(it.Properties)
-	if len(a.chunks) == 0 || a.used+need > len(a.chunks[len(a.chunks)-1]) {
+	created, updated := max(0, it.Created), max(0, it.Created, it.Updated)
+	need := chunkHead + 17 + 5*binary.MaxVarintLen64 + idLen + len(it.Properties)
+	if len(a.chunks) == 0 || a.used+need > len(a.chunks[a.last]) {
 		size := min(maxChunkBytes, minChunkBytes<<min(len(a.chunks), 8))
-		a.chunks = append(a.chunks, make([]byte, max(size, need)))
-		a.dead, a.filled = append(a.dead, 0), append(a.filled, 0)
-		a.used = 0
+		a.begin(max(size, need))
+		head := a.chunks[a.last]
+		binary.LittleEndian.PutUint64(head, uint64(created))
+		binary.LittleEndian.PutUint64(head[8:], it.Seq)
 	}
-	last := len(a.chunks) - 1
+	last := a.last
+	head := a.chunks[last]
+	if created == updated {
+		flags |= flagUntouched
+	}
 	b := a.chunks[last][a.used:a.used]
 	lon, exactLon := fixed(it.Lon)
 	lat, exactLat := fixed(it.Lat)
@@ -206,32 +257,50 @@ func (a *arena) append(it *item.Item) uint64 {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lon))
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lat))
 	}
-	b = binary.AppendUvarint(b, uint64(max(0, it.Created)))
-	b = binary.AppendUvarint(b, uint64(max(0, it.Updated-max(0, it.Created))))
-	b = binary.AppendUvarint(b, it.Seq)
+	b = binary.AppendUvarint(b, zigzag(uint64(created)-binary.LittleEndian.Uint64(head)))
+	b = binary.AppendUvarint(b, zigzag(it.Seq-binary.LittleEndian.Uint64(head[8:])))
+	if flags&flagUntouched == 0 {
+		b = binary.AppendUvarint(b, uint64(updated-created))
+	}
 	b = binary.AppendUvarint(b, uint64(idLen))
 	b = binary.AppendUvarint(b, uint64(len(it.Properties)))
-	if flags == flagUUID {
+	if flags&flagUUID != 0 {
 		b = append(b, id...)
 	} else {
 		b = append(b, it.ID...)
 	}
 	b = append(b, it.Properties...)
-	loc := uint64(last)<<32 | uint64(a.used+1)
+	loc := uint64(last)<<32 | uint64(a.used)
 	a.used += len(b)
 	a.filled[last] += uint32(len(b))
 	return loc
 }
 
+// begin makes a chunk to be filled. Dropped ones' numbers are taken first, so that
+// there are never more than so many.
+func (a *arena) begin(size int) {
+	if n := len(a.free); n > 0 {
+		a.last, a.free = a.free[n-1], a.free[:n-1]
+		a.chunks = slices.Clone(a.chunks) // snapshots have the old directory
+		a.dead[a.last], a.filled[a.last] = 0, 0
+	} else {
+		a.last = len(a.chunks)
+		a.chunks = append(a.chunks, nil)
+		a.dead, a.filled = append(a.dead, 0), append(a.filled, 0)
+	}
+	a.chunks[a.last] = make([]byte, size)
+	a.used = chunkHead
+}
+
 // kill counts a record as dead.
 func (a *arena) kill(loc uint64) {
-	a.dead[loc>>32] += uint32(recordLen(a.chunks[loc>>32][uint32(loc)-1:]))
+	a.dead[loc>>32] += uint32(recordLen(a.chunks[loc>>32][uint32(loc):]))
 }
 
 // sparse returns a full chunk of which more than half is dead, or -1.
 func (a *arena) sparse(from int) int {
-	for i := from; i < len(a.chunks)-1; i++ {
-		if a.chunks[i] != nil && a.dead[i] > a.filled[i]/2 {
+	for i := from; i < len(a.chunks); i++ {
+		if i != a.last && a.chunks[i] != nil && a.dead[i] > a.filled[i]/2 {
 			return i
 		}
 	}
@@ -243,6 +312,7 @@ func (a *arena) sparse(from int) int {
 func (a *arena) drop(chunk int) {
 	a.chunks = slices.Clone(a.chunks)
 	a.chunks[chunk] = nil
+	a.free = append(a.free, chunk)
 }
 
 func recordLen(b []byte) int {
@@ -250,13 +320,17 @@ func recordLen(b []byte) int {
 	if b[0]&flagFixed != 0 {
 		n = 9
 	}
-	var last [5]uint64
-	for i := range last {
+	fields := 5
+	if b[0]&flagUntouched != 0 {
+		fields = 4
+	}
+	var before, last uint64
+	for range fields {
 		v, k := binary.Uvarint(b[n:])
-		last[i] = v
+		before, last = last, v
 		n += k
 	}
-	return n + int(last[3]) + int(last[4])
+	return n + int(before) + int(last)
 }
 
 // parseUUID reports whether s is a UUID in its usual spelling, lower case with

@@ -132,7 +132,7 @@ func (s *Snapshot) Stats() Stats {
 		st := Stats{
 			Items: s.ids.n, Index: s.index.Stats(), Kind: s.choice.spec.Kind, Reason: s.choice.reason,
 			Rebuilding: s.rebuilding,
-			TableBytes: s.ids.bytes() + s.records.where.bytes(8),
+			TableBytes: s.ids.bytes() + s.records.where.bytes(5),
 		}
 		for _, c := range s.records.chunks {
 			st.RecordBytes += int64(len(c))

@@ -24,7 +24,7 @@ func TestVectorVersionsAreIndependent(t *testing.T) {
 	}
 	var versions []version
 	for range 60 {
-		e := new(edit)
+		e := newEdit()
 		v = v.own()
 		for range 50 {
 			i, x := uint32(rng.IntN(100_000)), rng.Uint64()
@@ -52,10 +52,10 @@ func TestVectorVersionsAreIndependent(t *testing.T) {
 }
 
 // addItem puts a bare item into a map, as the writer does.
-func addItem(e *edit, a *arena, r *records, m *idMap, ref index.Ref, id string) {
-	r.where.set(e, uint32(ref), a.append(&item.Item{ID: id}))
+func addItem(e edit, a *arena, r *records, m *idMap, ref index.Ref, id string) {
+	r.locate(e, ref, a.append(&item.Item{ID: id}))
 	r.chunks = a.chunks
-	m.insert(e, r, id, ref)
+	m.add(e, r, []entry{{hashID(id), ref}})
 }
 
 func TestIDMapEqualsMap(t *testing.T) {
@@ -64,7 +64,7 @@ func TestIDMapEqualsMap(t *testing.T) {
 	var r records
 	var m idMap
 	twin := map[string]index.Ref{}
-	e := new(edit)
+	e := newEdit()
 	next := index.Ref(0)
 	for range 20_000 {
 		id := fmt.Sprintf("id-%d", rng.IntN(6000))
@@ -94,7 +94,11 @@ func TestIDMapEqualsMap(t *testing.T) {
 	for id, ref := range twin {
 		entries = append(entries, entry{hashID(id), ref})
 	}
-	built := newIDMap(&r, entries)
+	built := newIDMap(&r, slices.Clone(entries))
+	var added idMap
+	for some := range slices.Chunk(entries, 1000) {
+		added.add(newEdit(), &r, slices.Clone(some))
+	}
 	walk := func(m *idMap, after string) (ids []string) {
 		m.walk(&r, after, func(ref index.Ref) bool {
 			it := r.item(ref)
@@ -110,6 +114,9 @@ func TestIDMapEqualsMap(t *testing.T) {
 	if !slices.Equal(all, walk(&built, "")) {
 		t.Fatal("a map built at once walks in another order")
 	}
+	if !slices.Equal(all, walk(&added, "")) {
+		t.Fatal("a map that grew by many at once walks in another order")
+	}
 	for i := 0; i < len(all); i += 97 {
 		if got := walk(&m, all[i]); !slices.Equal(got, all[i+1:]) {
 			t.Fatalf("after %q came %d items, want %d", all[i], len(got), len(all)-i-1)
@@ -119,7 +126,7 @@ func TestIDMapEqualsMap(t *testing.T) {
 			t.Fatalf("after the removed %q came %q, want %q", all[i], got[0], all[i+1])
 		}
 		ref := twin[all[i]]
-		m.insert(e, &r, all[i], ref)
+		m.add(e, &r, []entry{{hashID(all[i]), ref}})
 	}
 }
 
@@ -133,9 +140,9 @@ func TestCompareIDs(t *testing.T) {
 	}
 	var a arena
 	var r records
-	e := new(edit)
+	e := newEdit()
 	for i, id := range ids {
-		r.where.set(e, uint32(i), a.append(&item.Item{ID: id}))
+		r.locate(e, index.Ref(i), a.append(&item.Item{ID: id}))
 	}
 	r.chunks = a.chunks
 	for i, x := range ids {
@@ -166,7 +173,7 @@ func FuzzRecord(f *testing.F) {
 		in := item.Item{ID: id, Lon: lon, Lat: lat, Properties: properties, Created: created, Updated: created + age, Seq: seq}
 		var a arena
 		var r records
-		r.where.set(new(edit), 0, a.append(&in))
+		r.locate(newEdit(), 0, a.append(&in))
 		r.chunks = a.chunks
 		it := r.item(0)
 		out := it.Copy()
@@ -174,8 +181,8 @@ func FuzzRecord(f *testing.F) {
 			out.Created != in.Created || out.Updated != in.Updated || out.Seq != in.Seq {
 			t.Fatalf("put in %+v, got out %+v", in, out)
 		}
-		if n := recordLen(r.at(r.where.at(0))); n != a.used {
-			t.Fatalf("a record of %d bytes says it has %d", a.used, n)
+		if n := recordLen(r.at(r.location(0))); n != a.used-chunkHead {
+			t.Fatalf("a record of %d bytes says it has %d", a.used-chunkHead, n)
 		}
 	})
 }
@@ -236,7 +243,7 @@ func TestRecordKeepsPosition(t *testing.T) {
 		loc := a.append(&it)
 		r := records{chunks: a.chunks}
 		b := r.at(loc)
-		got := decodeRecord(b)
+		got := decodeRecord(r.chunks[loc>>32], int(uint32(loc)))
 		if got.Lon != lon || got.Lat != lat {
 			t.Fatalf("(%v, %v) came back as (%v, %v)", lon, lat, got.Lon, got.Lat)
 		}
@@ -254,5 +261,90 @@ func TestRecordKeepsPosition(t *testing.T) {
 	}
 	if small == 0 || large == 0 {
 		t.Errorf("%d records have the short form, %d the long one", small, large)
+	}
+}
+
+// A dropped chunk's number is used again; a snapshot from before keeps the chunk
+// that it had.
+func TestChunksNumbersAreUsedAgain(t *testing.T) {
+	var a arena
+	var r records
+	fill := func(from, to int, e edit) {
+		for i := from; i < to; i++ {
+			it := item.Item{ID: fmt.Sprint("item-", i), Created: int64(i), Updated: int64(2 * i), Seq: uint64(i), Properties: make([]byte, 5000)}
+			r.locate(e, index.Ref(i), a.append(&it))
+		}
+		r.chunks = a.chunks
+	}
+	const n = 1000
+	fill(0, n, newEdit())
+	before := r
+	made := len(a.chunks)
+	for ref := range index.Ref(n) {
+		a.kill(r.location(ref))
+	}
+	dropped := 0
+	for c := a.sparse(0); c >= 0; c = a.sparse(0) {
+		a.drop(c)
+		dropped++
+	}
+	r.where, r.chunks = r.where.own(), a.chunks
+	fill(0, n, newEdit())
+	if dropped < made/2 || len(a.chunks) > made+2 {
+		t.Errorf("of %d chunks %d were dropped, and then there were %d", made, dropped, len(a.chunks))
+	}
+	for ref := range index.Ref(n) {
+		for name, r := range map[string]*records{"old": &before, "new": &r} {
+			it := r.item(ref)
+			if it.ID() != fmt.Sprint("item-", ref) || it.Seq != uint64(ref) || it.Created != int64(ref) || it.Updated != 2*int64(ref) {
+				t.Fatalf("the %s item %d came back as %+v", name, ref, it.Copy())
+			}
+		}
+	}
+}
+
+// A group knows the ids that it has met, however many they become.
+func TestGroupKnowsItsIDs(t *testing.T) {
+	tip := &Snapshot{}
+	g := newGroup(1)
+	const n = 5000
+	for round := range 2 {
+		for i := range n {
+			id := fmt.Sprint("id-", i)
+			if at := g.touch(tip, hashID(id), id); int(at) != i {
+				t.Fatalf("round %d: id %d is at %d", round, i, at)
+			}
+		}
+	}
+	if len(g.touched) != n {
+		t.Errorf("%d ids became %d", n, len(g.touched))
+	}
+}
+
+// Ids whose hashes are the same are found, and stay in the order of their bytes.
+func TestIDMapOfEqualHashes(t *testing.T) {
+	var a arena
+	var r records
+	e := newEdit()
+	var all []entry
+	for i := range 1000 {
+		r.locate(e, index.Ref(i), a.append(&item.Item{ID: fmt.Sprintf("%03d", (i*7)%1000)}))
+		all = append(all, entry{uint32(i/300) << 8, index.Ref(i)})
+	}
+	r.chunks = a.chunks
+	var m idMap
+	for some := range slices.Chunk(all, 400) {
+		m.add(newEdit(), &r, slices.Clone(some))
+	}
+	for _, want := range all {
+		if ref, ok := m.lookup(&r, want.hash, r.ID(want.ref)); !ok || ref != want.ref {
+			t.Fatalf("%+v was found as %d, %v", want, ref, ok)
+		}
+	}
+	if _, ok := m.lookup(&r, 0, "x"); ok {
+		t.Error("an id that is not there was found")
+	}
+	if run := m.run(0); len(run) != 1000 || !slices.IsSortedFunc(run, func(x, y entry) int { return compareEntries(&r, x, y) }) {
+		t.Errorf("%d entries, or not in order", len(run))
 	}
 }

@@ -1,5 +1,7 @@
 package collection
 
+import "sync/atomic"
+
 // vector is an immutable array that grows: changing an element copies the page
 // it is on and the path to it, not the whole. Pages that the present edit
 // copied already are changed in place. The zero vector is empty.
@@ -8,30 +10,34 @@ type vector[T any] struct {
 }
 
 const (
-	pageBits  = 6
+	pageBits  = 7
 	blockBits = 8
 	pageLen   = 1 << pageBits
 	blockLen  = 1 << blockBits
 )
 
-// edit marks the pages that one writer made in one batch and may still change.
+// edit marks the blocks that one writer made in one batch and may still change.
 // Each batch has its own.
-type edit struct{ _ byte }
+type edit uint64
+
+var lastEdit atomic.Uint64
+
+func newEdit() edit { return edit(lastEdit.Add(1)) }
 
 type block[T any] struct {
-	owner *edit
+	owner edit
+	own   [blockLen / 64]uint64 // a bit for each page that the owner made
 	pages [blockLen]*page[T]
 }
 
-type page[T any] struct {
-	owner *edit
-	elems [pageLen]T
-}
+// page has nothing but elements: it is as large as they are, and the garbage
+// collector need not look into one of numbers.
+type page[T any] [pageLen]T
 
 // at returns element i, or the zero value where none was set.
 func (v *vector[T]) at(i uint32) T {
 	if p := v.page(i); p != nil {
-		return p.elems[i&(pageLen-1)]
+		return p[i&(pageLen-1)]
 	}
 	var zero T
 	return zero
@@ -54,7 +60,10 @@ func (v vector[T]) own() vector[T] {
 }
 
 // set changes element i in an owned vector.
-func (v *vector[T]) set(e *edit, i uint32, elem T) {
+func (v *vector[T]) set(e edit, i uint32, elem T) { *v.edit(e, i) = elem }
+
+// edit returns element i of an owned vector, to be changed.
+func (v *vector[T]) edit(e edit, i uint32) *T {
 	b := int(i >> (pageBits + blockBits))
 	for b >= len(v.blocks) {
 		v.blocks = append(v.blocks, nil)
@@ -65,14 +74,17 @@ func (v *vector[T]) set(e *edit, i uint32, elem T) {
 	case old.owner != e:
 		v.blocks[b] = &block[T]{owner: e, pages: old.pages}
 	}
-	slot := &v.blocks[b].pages[i>>pageBits&(blockLen-1)]
-	switch old := *slot; {
-	case old == nil:
-		*slot = &page[T]{owner: e}
-	case old.owner != e:
-		*slot = &page[T]{owner: e, elems: old.elems}
+	in := v.blocks[b]
+	n := i >> pageBits & (blockLen - 1)
+	if in.own[n/64]>>(n%64)&1 == 0 {
+		in.own[n/64] |= 1 << (n % 64)
+		made := new(page[T])
+		if old := in.pages[n]; old != nil {
+			*made = *old
+		}
+		in.pages[n] = made
 	}
-	(*slot).elems[i&(pageLen-1)] = elem
+	return &in.pages[n][i&(pageLen-1)]
 }
 
 // bytes estimates the memory that the vector's pages take, given an element's
@@ -86,7 +98,7 @@ func (v *vector[T]) bytes(elem int) int64 {
 		n += 8 * blockLen
 		for _, p := range b.pages {
 			if p != nil {
-				n += int64(8 + elem*pageLen)
+				n += int64(elem * pageLen)
 			}
 		}
 	}

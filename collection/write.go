@@ -59,28 +59,41 @@ type request struct {
 // then they may have been. The caller must not change writes until it returns;
 // if the context ended, never.
 func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error) {
-	if len(writes) == 0 {
-		return nil, nil
-	}
-	req := &request{writes: writes, results: make([]Result, len(writes)), done: make(chan struct{})}
-	if err := c.submit(ctx, req); err != nil {
+	wait, err := c.Begin(writes)
+	if err != nil {
 		return nil, err
 	}
-	return req.results, nil
+	return wait(ctx)
 }
 
-// submit queues a request and waits for it.
-func (c *Collection) submit(ctx context.Context, req *request) error {
+// Begin is Write in two steps: it queues the changes, and wait, to be called once,
+// gives their outcome. Changes are made in the order in which they were begun, so
+// that a caller may begin the next while the writer is busy with the last.
+func (c *Collection) Begin(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
+	if len(writes) == 0 {
+		return func(context.Context) ([]Result, error) { return nil, nil }, nil
+	}
 	select {
 	case <-c.stopped:
-		return ErrClosed
+		return nil, ErrClosed
 	default:
 	}
+	req := &request{writes: writes, results: make([]Result, len(writes)), done: make(chan struct{})}
 	select {
 	case c.queue <- req:
 	default:
-		return ErrBusy
+		return nil, ErrBusy
 	}
+	return func(ctx context.Context) ([]Result, error) {
+		if err := c.await(ctx, req); err != nil {
+			return nil, err
+		}
+		return req.results, nil
+	}, nil
+}
+
+// await waits for the outcome of a request.
+func (c *Collection) await(ctx context.Context, req *request) error {
 	select {
 	case <-req.done:
 		return req.err
@@ -99,6 +112,7 @@ func (c *Collection) submit(ctx context.Context, req *request) error {
 
 // pending is the state of an id inside the group that is being formed.
 type pending struct {
+	id      string
 	exists  bool
 	stored  bool // the snapshot before the group has it, as ref
 	ref     index.Ref
@@ -114,33 +128,34 @@ type group struct {
 	changes  []store.Change
 	ids      []int32 // for each change the place of its id in touched
 	touched  []pending
-	places   map[string]int32 // of ids in touched
-	items    int              // by how many the collection grows
-	seq      uint64           // of the commit
+	places   places // of ids in touched
+	items    int    // by how many the collection grows
+	seq      uint64 // of the commit
+	fetched  uint32 // means nothing
 }
 
 // newGroup returns a group with room for n changes.
 func newGroup(n int) *group {
 	return &group{
 		changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
-		touched: make([]pending, 0, n), places: make(map[string]int32, n),
+		touched: make([]pending, 0, n), places: newPlaces(n),
 	}
 }
 
 // touch returns the place in touched of an id, which is looked up in the newest
 // snapshot when the group meets it first.
-func (g *group) touch(tip *Snapshot, id string) int32 {
-	if at, ok := g.places[id]; ok {
+func (g *group) touch(tip *Snapshot, hash uint32, id string) int32 {
+	if at, ok := g.places.find(g.touched, id); ok {
 		return at
 	}
-	p := pending{change: -1, hash: hashID(id)}
+	p := pending{id: id, change: -1, hash: hash}
 	if p.ref, p.stored = tip.ids.lookup(&tip.records, p.hash, id); p.stored {
 		old := tip.records.item(p.ref)
 		p.exists, p.seq, p.created = true, old.Seq, old.Created
 	}
 	at := int32(len(g.touched))
 	g.touched = append(g.touched, p)
-	g.places[id] = at
+	g.places.add(g.touched)
 	return at
 }
 
@@ -148,7 +163,7 @@ func (g *group) touch(tip *Snapshot, id string) int32 {
 type landing struct {
 	*group
 	next  *Snapshot // complete but for the index
-	edit  *edit
+	edit  edit
 	moves []index.Change
 	freed []index.Ref
 	done  chan struct{} // closed when the index, or err, is there
@@ -235,17 +250,26 @@ func (c *Collection) drain() {
 func (c *Collection) admit(g *group, req *request) {
 	g.requests = append(g.requests, req)
 	now := time.Now().UnixMilli()
+	var hashes [16]uint32
 	for i := range req.writes {
+		if i%len(hashes) == 0 {
+			for j := range req.writes[i:min(i+len(hashes), len(req.writes))] {
+				hashes[j] = hashID(req.writes[i+j].Item.ID)
+				g.fetched += c.tip.ids.fetch(hashes[j])
+			}
+		}
 		w, res := &req.writes[i], &req.results[i]
 		it := w.Item
+		hash := hashes[i%len(hashes)]
 		if it.ID == "" && w.Op != Delete {
 			it.ID = item.NewID()
+			hash = hashID(it.ID)
 		}
 		res.ID = it.ID
 		if res.Err = c.check(w, &it); res.Err != nil {
 			continue
 		}
-		at := g.touch(c.tip, it.ID)
+		at := g.touch(c.tip, hash, it.ID)
 		p := &g.touched[at]
 		switch {
 		case w.Op == Insert && p.exists:
@@ -398,7 +422,7 @@ func (c *Collection) finish(l *landing) {
 // applyTables makes the next tip of the present one and a group: all of it but
 // the index. Only the last change of each id counts.
 func (c *Collection) applyTables(l *landing) error {
-	e, g := new(edit), l.group
+	e, g := newEdit(), l.group
 	next := c.tip.next(g.seq)
 	next.records.where = next.records.where.own()
 	next.ids.buckets = next.ids.buckets.own()
@@ -407,6 +431,7 @@ func (c *Collection) applyTables(l *landing) error {
 	}
 	l.edit, l.next = e, next
 	l.moves = make([]index.Change, 0, len(g.changes))
+	added := make([]entry, 0, max(0, g.items))
 	for i := range g.changes {
 		ch, p := &g.changes[i], &g.touched[g.ids[i]]
 		it := &ch.Item
@@ -430,15 +455,15 @@ func (c *Collection) applyTables(l *landing) error {
 		to := index.Position{Lon: it.Lon, Lat: it.Lat}
 		if p.stored {
 			old := next.records.item(ref)
-			c.arena.kill(next.records.where.at(uint32(ref)))
-			next.records.where.set(e, uint32(ref), loc)
+			c.arena.kill(next.records.location(ref))
+			next.records.locate(e, ref, loc)
 			if from := (index.Position{Lon: old.Lon, Lat: old.Lat}); from != to {
 				l.moves = append(l.moves, index.Change{Op: index.Move, Ref: ref, Old: from, New: to})
 			}
 		} else {
 			ref = c.refs.take()
-			next.records.where.set(e, uint32(ref), loc)
-			next.ids.add(e, &next.records, p.hash, it.ID, ref)
+			next.records.locate(e, ref, loc)
+			added = append(added, entry{p.hash, ref})
 			l.moves = append(l.moves, index.Change{Op: index.Insert, Ref: ref, New: to})
 		}
 		next.extend(to)
@@ -446,6 +471,7 @@ func (c *Collection) applyTables(l *landing) error {
 			return err
 		}
 	}
+	next.ids.add(e, &next.records, added)
 	c.tip = next
 	return nil
 }
@@ -474,7 +500,7 @@ func inOrder(changes []index.Change) []index.Change {
 }
 
 // setColumns puts an item's queryable values into the columns.
-func (s *Snapshot) setColumns(e *edit, ref index.Ref, properties []byte) error {
+func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 	columns := s.columns
 	for i := range columns {
 		if columns[i].values.at(uint32(ref)) != 0 {
@@ -488,21 +514,21 @@ func (s *Snapshot) setColumns(e *edit, ref index.Ref, properties []byte) error {
 
 // free gives back the records and refs of deleted items. While an index is being
 // built beside, it may still name them, so they wait.
-func (c *Collection) free(e *edit, next *Snapshot, freed []index.Ref) {
+func (c *Collection) free(e edit, next *Snapshot, freed []index.Ref) {
 	c.grave = append(c.grave, freed...)
 	if c.rebuild.active() {
 		return
 	}
 	for _, ref := range c.grave {
-		c.arena.kill(next.records.where.at(uint32(ref)))
-		next.records.where.set(e, uint32(ref), 0)
+		c.arena.kill(next.records.location(ref))
+		next.records.locate(e, ref, 0)
 		c.refs.give(ref)
 	}
 	c.grave = c.grave[:0]
 }
 
 // compact empties one chunk whose records are mostly dead, if there is one.
-func (c *Collection) compact(e *edit, next *Snapshot) {
+func (c *Collection) compact(e edit, next *Snapshot) {
 	if c.rebuild.active() {
 		return // deleted items keep their records until it is done
 	}
@@ -510,14 +536,14 @@ func (c *Collection) compact(e *edit, next *Snapshot) {
 	if chunk < 0 {
 		return
 	}
-	data := c.arena.chunks[chunk][:c.arena.filled[chunk]]
-	for off := 0; off < len(data); {
-		it := decodeRecord(data[off:])
-		loc := uint64(chunk)<<32 | uint64(off+1)
+	data := c.arena.chunks[chunk][:chunkHead+c.arena.filled[chunk]]
+	for off := chunkHead; off < len(data); {
+		it := decodeRecord(data, off)
+		loc := uint64(chunk)<<32 | uint64(off)
 		next.records.chunks = c.arena.chunks
-		if ref, ok := next.ids.find(&next.records, it.ID()); ok && next.records.where.at(uint32(ref)) == loc {
+		if ref, ok := next.ids.find(&next.records, it.ID()); ok && next.records.location(ref) == loc {
 			moved := it.Copy()
-			next.records.where.set(e, uint32(ref), c.arena.append(&moved))
+			next.records.locate(e, ref, c.arena.append(&moved))
 		}
 		off += recordLen(data[off:])
 	}

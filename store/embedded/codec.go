@@ -45,13 +45,15 @@ func itemSpan(incarnation uint64) (lower, upper []byte) {
 // bit, or a value under another's key, is noticed by whoever reads it.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+const sealLen = 4
+
 func seal(key, value []byte) []byte {
 	sum := crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, value)
 	return binary.LittleEndian.AppendUint32(value, sum)
 }
 
 func unseal(key, value []byte) ([]byte, error) {
-	n := len(value) - 4
+	n := len(value) - sealLen
 	if n < 0 {
 		return nil, fmt.Errorf("%w: value of %d bytes under key %q", store.ErrCorrupt, len(value), key)
 	}
@@ -68,13 +70,17 @@ const itemVersion = 1
 // appendItem encodes all of an item but its id: version, lon and lat as
 // float64, then as varints seq, created, updated, then the properties.
 func appendItem(dst []byte, it *item.Item, seq store.Seq) []byte {
+	return append(appendItemHead(dst, it, seq), it.Properties...)
+}
+
+// appendItemHead is appendItem without the properties.
+func appendItemHead(dst []byte, it *item.Item, seq store.Seq) []byte {
 	dst = append(dst, itemVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(it.Lon))
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(it.Lat))
 	dst = binary.AppendUvarint(dst, uint64(seq))
 	dst = binary.AppendVarint(dst, it.Created)
-	dst = binary.AppendVarint(dst, it.Updated)
-	return append(dst, it.Properties...)
+	return binary.AppendVarint(dst, it.Updated)
 }
 
 // decodeItem reads a checked key and value. The item's id and properties share

@@ -108,7 +108,7 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 		incarnation, ok := s.incarnations[name]
 		return incarnation, ok
 	}
-	var key, value []byte
+	var key, head []byte
 	created := seq << 16 // a collection made twice in one batch gets two numbers
 	for i := range changes {
 		ch := &changes[i]
@@ -122,9 +122,11 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 			if ch.Item.ID == "" || len(ch.Item.ID) > item.MaxIDBytes {
 				return nil, fmt.Errorf("store: an id of %d bytes", len(ch.Item.ID))
 			}
-			key = appendItemKey(key[:0], incarnation, ch.Item.ID)
-			value = seal(key, appendItem(value[:0], &ch.Item, seq))
-			err = batch.Set(key, value, nil)
+			head = appendItemHead(head[:0], &ch.Item, seq)
+			op := batch.SetDeferred(itemKeyPrefixLen+len(ch.Item.ID), len(head)+len(ch.Item.Properties)+sealLen)
+			appendItemKey(op.Key[:0], incarnation, ch.Item.ID)
+			seal(op.Key, append(append(op.Value[:0], head...), ch.Item.Properties...))
+			err = op.Finish()
 		case store.DeleteItem:
 			key = appendItemKey(key[:0], incarnation, ch.Item.ID)
 			err = batch.Delete(key, nil)

@@ -42,7 +42,7 @@ type Options struct {
 	// AcceptLoss opens a store that has less than it had acknowledged.
 	AcceptLoss bool
 	// MemTableBytes is how much is gathered in memory before it is written as
-	// a table; default 64 MiB.
+	// a table; default 32 MiB. Two are kept.
 	MemTableBytes int
 	// CacheBytes of table blocks; default 64 MiB. Items are served from the
 	// collections' memory, so it matters only at the start.
@@ -63,7 +63,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 64 << 20
+		o.MemTableBytes = 32 << 20
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
@@ -163,7 +163,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(s.opt.MemTableBytes),
 		MemTableStopWritesThreshold: stopWrites,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       16,
 		L0StopWritesThreshold:       24,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      logger{s.opt.Log, s.stop},
