@@ -27,6 +27,13 @@ type section struct {
 	Tables       []htmlTable
 }
 
+// serverSection is nearby beside other servers on the page.
+type serverSection struct {
+	Verdict, Caption string
+	Figures          []figure
+	Tables           []htmlTable
+}
+
 type htmlTable struct {
 	Header []string
 	Rows   [][]string
@@ -40,6 +47,17 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		return err
 	}
 	data := pageData{Title: "Which index where", Verdict: r.Verdict, Caption: r.caption(), Figures: figures}
+	if r.Servers != nil {
+		sec := &serverSection{Verdict: r.ServersVerdict, Caption: r.serversCaption()}
+		if sec.Figures, err = r.serversFigures(); err != nil {
+			return err
+		}
+		serversTables(r.Servers, func(header []string, rows [][]string) { sec.Tables = append(sec.Tables, htmlTable{header, rows}) })
+		data.Servers = sec
+	}
+	if len(r.Sets) == 0 && r.Servers != nil {
+		data.Title, data.Verdict, data.Caption = "Beside other servers", "", ""
+	}
 	for i := range r.Sets {
 		s := &r.Sets[i]
 		sec := section{SetResult: s, Size: count(s.Points), Radius: metres(s.Radius)}
@@ -68,6 +86,7 @@ type pageData struct {
 	Title, Verdict, Caption string
 	Figures                 []figure
 	Tables                  []htmlTable
+	Servers                 *serverSection
 	Sections                []section
 }
 
@@ -98,6 +117,9 @@ func (r *Report) figure(p *plot.Plot, words string) (*figure, error) {
 func (r *Report) figures() ([]figure, error) {
 	const dots = 80 // of a row: enough to see the spread
 	var list []figure
+	if len(r.Sets) == 0 {
+		return nil, nil
+	}
 	add := func(p *plot.Plot, err error, words string) error {
 		if err != nil {
 			return err

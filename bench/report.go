@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"nearby/bench/servers"
 )
 
 // Report is what a run found. All times are in nanoseconds, all distances in
@@ -18,6 +20,11 @@ type Report struct {
 	Elapsed string `json:"elapsed"`
 
 	Sets []SetResult `json:"sets"`
+
+	// Servers are what was found about nearby as a service beside others, if
+	// that was measured.
+	Servers        *servers.Result `json:"servers,omitempty"`
+	ServersVerdict string          `json:"serversVerdict,omitempty"`
 }
 
 // SetResult is what was found on one data set.
@@ -112,7 +119,7 @@ func (r *Report) wrong() string {
 			}
 		}
 	}
-	return ""
+	return wrongServer(r.Servers)
 }
 
 // WriteJSON writes the whole report, the samples of the plots included.
