@@ -62,7 +62,7 @@ type Options struct {
 const (
 	DefaultPoints = 1_000_000
 	QuickPoints   = 50_000
-	MaxPoints     = 20_000_000
+	MaxPoints     = 30_000_000
 
 	maxQueries    = 20_000 // distinct queries of a row
 	minOperations = 16     // queries of a row, whatever its time limit

@@ -65,6 +65,9 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		if err != nil {
 			return err
 		}
+		if err := markCrossings(p, s.Density); err != nil {
+			return err
+		}
 		if sec.Figure, err = r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places."); err != nil {
 			return err
 		}
@@ -131,6 +134,9 @@ func (r *Report) figures() ([]figure, error) {
 		return err
 	}
 	p, err := againstDensity(r.Sets, "Latency against density: all sets", "time of a query", durationLabel, dots, func(s Sample) float64 { return s.Ns })
+	if err == nil {
+		err = markCrossings(p, r.Density)
+	}
 	if err := add(p, err, "Ten neighbours, both indexes with their standard settings."); err != nil {
 		return nil, err
 	}
@@ -153,6 +159,20 @@ func (r *Report) figures() ([]figure, error) {
 			return 0
 		})
 		if err := add(p, err, w.words+fmt.Sprintf(", in batches of %d, each batch a new version; the median batch, one CPU.", batchSize)); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range workloads() {
+		if w.keeps == 0 {
+			continue
+		}
+		p, err = bars(r.Sets, fmt.Sprintf("Ten neighbours with a filter that keeps one in %s", count(w.keeps)), "microseconds a query (median)", func(x *IndexResult) float64 {
+			if row := x.row(w.name); row != nil {
+				return row.P50 / 1e3
+			}
+			return 0
+		})
+		if err := add(p, err, "A filter is asked for candidates only; where few pass, a search goes on outward until it has ten."); err != nil {
 			return nil, err
 		}
 	}

@@ -104,7 +104,7 @@ func measureReads(ix index.Index, items *places, qs *questions, w workload, t *t
 		if hits, _, err = ix.Nearest(hits[:0], &q, items); err != nil {
 			return nil, err
 		}
-		recall, err := t.recall(q, hits)
+		recall, err := t.recall(q, w.keeps, hits)
 		if err != nil {
 			return nil, err
 		}
@@ -221,7 +221,7 @@ func measureWrites(ix index.Index, items *places, qs *questions, w workload, o O
 		if hits, _, err = ix.Nearest(hits[:0], &q, items); err != nil {
 			return nil, err
 		}
-		recall, err := t.recall(q, hits)
+		recall, err := t.recall(q, 0, hits)
 		if err != nil {
 			return nil, err
 		}

@@ -20,6 +20,8 @@ type Report struct {
 	Elapsed string `json:"elapsed"`
 
 	Sets []SetResult `json:"sets"`
+	// Density tells which index is the quicker one at which density, over all sets.
+	Density []Stretch `json:"density,omitempty"`
 
 	// Servers are what was found about nearby as a service beside others, if
 	// that was measured.
@@ -34,6 +36,7 @@ type SetResult struct {
 	Radius  float64       `json:"radius"` // of the radius workload
 	Verdict string        `json:"verdict"`
 	Choose  string        `json:"choose"` // "geohash", "quadtree" or "either"
+	Density []Stretch     `json:"density,omitempty"`
 	Indexes []IndexResult `json:"indexes"`
 
 	// Map shows the indexes' cells. It is for the page; as figures it would be

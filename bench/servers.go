@@ -193,9 +193,11 @@ func (r *Report) serversFigures() ([]figure, error) {
 	s := r.Servers
 	var reads, writes []string
 	for _, name := range s.Names() {
-		if row := s.Row(name, s.Servers[0].Name); row.Writes() {
+		switch row := s.Row(name, s.Servers[0].Name); {
+		case row == nil: // a way that another has beside the standard one
+		case row.Writes():
 			writes = append(writes, name)
-		} else if row.Missing == "" {
+		default:
 			reads = append(reads, name)
 		}
 	}
