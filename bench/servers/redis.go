@@ -188,7 +188,7 @@ func (c *redisConn) ask(ctx context.Context, qs []query, answers *[][]int) error
 				return fmt.Errorf("servers: GEOSEARCH: %w", err)
 			}
 			if len(hits) < qs[i].k && radius[i] < widest {
-				radius[i] = min(3*radius[i], widest)
+				radius[i] = min(max(3*radius[i], 1), widest)
 				again = append(again, i)
 				continue
 			}

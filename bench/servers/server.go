@@ -377,6 +377,7 @@ func (r *run) ask() {
 		return p.Offset(100*random.NormFloat64(), 100*random.NormFloat64())
 	}
 	inner := len(w.at) - w.edges
+	questions := min(questions, 10+2*len(w.at))
 	r.asked = map[string][]dataset.Position{
 		near:     draw(questions, func() dataset.Position { return beside(w.at[random.IntN(max(inner, 1))]) }),
 		anywhere: draw(questions, func() dataset.Position { return dataset.Anywhere(random) }),

@@ -205,12 +205,12 @@ func TestRefuses(t *testing.T) {
 
 // TestNearest compares brute force with a sort of all distances.
 func TestNearest(t *testing.T) {
-	w := testWorld(t, 3000)
+	w := testWorld(t, 1000)
 	random := rand.New(rand.NewPCG(1, 1))
-	for range 50 {
+	for range 30 {
 		q := query{at: dataset.Anywhere(random), k: 1 + random.IntN(20), lot: -1}
 		if random.IntN(3) == 0 {
-			q.lot = random.IntN(3000)
+			q.lot = random.IntN(1000)
 		}
 		var all []float64
 		var nearest []int
