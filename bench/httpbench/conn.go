@@ -81,7 +81,7 @@ func (c *Conn) Do(method, path, contentType string, body []byte, into *bytes.Buf
 		return fmt.Errorf("httpbench: %s %s: %w", method, path, err)
 	}
 	defer res.Body.Close()
-	var to io.Writer = io.Discard
+	to := io.Discard
 	if into != nil {
 		into.Reset()
 		to = into
