@@ -45,7 +45,7 @@ var confined = map[string][]string{
 	"github.com/mmcloughlin/geohash":   {"nearby/index", "nearby/index/indextest", "nearby/geohash"},
 	"github.com/alecthomas/kong":       {"nearby/cmd/nearby"},
 	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/cmd/nearby"},
-	"github.com/redis/rueidis":         {"nearby/bench/servers"},
+	"github.com/gomodule/redigo":       {"nearby/bench/servers"},
 	"testing":                          {"nearby/index/indextest", "nearby/store/storetest"},
 }
 

@@ -2,11 +2,13 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 
 	"nearby/bench/dataset"
 )
@@ -29,7 +31,7 @@ func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, erro
 		return nil, err
 	}
 	s := &redis{resp: r}
-	info, err := r.do(ctx, "INFO", "server").ToString()
+	info, err := redigo.String(r.do(ctx, "INFO", "server"))
 	if err != nil {
 		r.close()
 		return nil, fmt.Errorf("servers: %s: INFO: %w", u.Redacted(), err)
@@ -40,7 +42,7 @@ func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, erro
 	}
 	var exists []string
 	for _, key := range []string{keyOwner, keyPlaces, keyProperties} {
-		n, err := r.do(ctx, "EXISTS", key).AsInt64()
+		n, err := redigo.Int(r.do(ctx, "EXISTS", key))
 		if err != nil {
 			r.close()
 			return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
@@ -49,8 +51,11 @@ func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, erro
 			exists = append(exists, key)
 		}
 	}
-	owner, _ := r.do(ctx, "GET", keyOwner).ToString()
-	if err := checkOwn(owner, exists); err != nil {
+	owner, err := r.do(ctx, "GET", keyOwner)
+	if err == nil {
+		err = checkOwn(text(owner), exists)
+	}
+	if err != nil {
 		r.close()
 		return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 	}
@@ -65,50 +70,39 @@ func (s *redis) how() string {
 
 func (s *redis) load(ctx context.Context, w *world) (refused int, err error) {
 	s.start = w.within
-	if err := s.do(ctx, "SET", keyOwner, ownerText).Error(); err != nil {
+	if _, err := s.do(ctx, "SET", keyOwner, ownerText); err != nil {
 		return 0, fmt.Errorf("servers: %s: %w", s.title, err)
 	}
 	add := func(i int) []string { return []string{degrees(w.at[i].Lon), degrees(w.at[i].Lat), id(i)} }
-	err = s.each(ctx, len(w.at), func(from, to int) []rueidis.Completed {
-		places, properties := []string{"GEOADD", keyPlaces}, []string{"HSET", keyProperties}
+	err = s.each(ctx, len(w.at), func(from, to int) []command {
+		places, properties := command{"GEOADD", keyPlaces}, command{"HSET", keyProperties}
 		for i := from; i < to; i++ {
 			places = append(places, add(i)...)
 			properties = append(properties, id(i), string(appendProperties(nil, i)))
 		}
-		return []rueidis.Completed{command(s.client, places...), command(s.client, properties...)}
-	}, func(from int, got []rueidis.RedisResult) error {
-		if err := got[1].Error(); err != nil {
-			return fmt.Errorf("servers: %s: HSET: %w", s.title, err)
-		}
-		err := got[0].Error()
-		if err == nil {
-			return nil
-		}
-		if !refusal(err) {
-			return fmt.Errorf("servers: %s: GEOADD: %w", s.title, err)
+		return []command{places, properties}
+	}, func(from int, got []reply) error {
+		if got[1].refusal != nil || got[0].refusal == nil {
+			return got[1].refusal
 		}
 		// One point that is refused refuses all of its command.
-		var single []rueidis.Completed
+		var single []command
 		for i := from; i < min(from+loadChunk, len(w.at)); i++ {
-			single = append(single, command(s.client, append([]string{"GEOADD", keyPlaces}, add(i)...)...))
+			single = append(single, append(command{"GEOADD", keyPlaces}, add(i)...))
 		}
-		ctx, cancel := context.WithTimeout(ctx, connTimeout)
-		defer cancel()
-		for _, result := range s.client.DoMulti(ctx, single...) {
-			switch err := result.Error(); {
-			case refusal(err):
+		again, err := pipeline(ctx, s, single)
+		for _, one := range again {
+			if one.refusal != nil {
 				refused++
-			case err != nil:
-				return fmt.Errorf("servers: %s: GEOADD: %w", s.title, err)
 			}
 		}
-		return nil
+		return err
 	})
 	return refused, err
 }
 
 func (s *redis) memory(ctx context.Context) (float64, string, error) {
-	info, err := s.do(ctx, "INFO", "memory").ToString()
+	info, err := redigo.String(s.do(ctx, "INFO", "memory"))
 	if err != nil {
 		return 0, "", fmt.Errorf("servers: %s: INFO memory: %w", s.title, err)
 	}
@@ -142,24 +136,23 @@ func (s *redis) can(w workload) string {
 }
 
 func (s *redis) remove(ctx context.Context) error {
-	if err := s.do(ctx, "UNLINK", keyPlaces, keyProperties, keyOwner).Error(); err != nil {
+	if _, err := s.do(ctx, "UNLINK", keyPlaces, keyProperties, keyOwner); err != nil {
 		return fmt.Errorf("servers: %s: UNLINK: %w", s.title, err)
 	}
 	return nil
 }
 
-func (s *redis) dial(context.Context) (conn, error) {
-	c, release := s.client.Dedicate()
-	return &redisConn{c, release, s.start}, nil
+func (s *redis) dial(ctx context.Context) (conn, error) {
+	c, err := s.connect(ctx)
+	return &redisConn{c, s.start}, err
 }
 
 type redisConn struct {
-	rueidis.DedicatedClient
-	release func()
-	start   func(k int) float64
+	redigo.Conn
+	start func(k int) float64
 }
 
-func (c *redisConn) close() { c.release() }
+func (c *redisConn) close() { _ = c.Close() }
 
 // ask pipelines: the searches of all queries, those again that found too few
 // with a wider radius, then the properties of all that was found.
@@ -171,21 +164,25 @@ func (c *redisConn) ask(ctx context.Context, qs []query, answers *[][]int) error
 		pending[i], radius[i] = i, c.start(q.k)
 	}
 	for len(pending) > 0 {
-		commands := make([]rueidis.Completed, 0, len(pending))
+		searches := make([]command, 0, len(pending))
 		for _, i := range pending {
 			q := qs[i]
-			commands = append(commands, command(c, "GEOSEARCH", keyPlaces, "FROMLONLAT", degrees(q.at.Lon), degrees(q.at.Lat),
-				"BYRADIUS", strconv.FormatFloat(radius[i], 'f', 3, 64), "m", "ASC", "COUNT", strconv.Itoa(q.k), "WITHCOORD", "WITHDIST"))
+			searches = append(searches, command{"GEOSEARCH", keyPlaces, "FROMLONLAT", degrees(q.at.Lon), degrees(q.at.Lat),
+				"BYRADIUS", strconv.FormatFloat(radius[i], 'f', 3, 64), "m", "ASC", "COUNT", strconv.Itoa(q.k), "WITHCOORD", "WITHDIST"})
+		}
+		replies, err := pipeline(ctx, c, searches)
+		if err != nil {
+			return err
 		}
 		var again []int
-		for j, result := range c.DoMulti(ctx, commands...) {
-			i := pending[j]
-			hits, err := result.ToArray()
-			if refusal(err) {
+		for j, r := range replies {
+			if r.refusal != nil {
 				continue // a centre that it does not know: found nothing
 			}
+			i := pending[j]
+			hits, err := redigo.Values(r.value, nil)
 			if err != nil {
-				return fmt.Errorf("servers: GEOSEARCH: %w", err)
+				return errForm
 			}
 			if len(hits) < qs[i].k && radius[i] < widest {
 				radius[i] = min(max(3*radius[i], 1), widest)
@@ -193,35 +190,30 @@ func (c *redisConn) ask(ctx context.Context, qs []query, answers *[][]int) error
 				continue
 			}
 			for _, h := range hits {
-				fields, err := h.ToArray()
+				fields, err := redigo.Values(h, nil)
 				if err != nil || len(fields) != 3 {
-					return unexpected("GEOSEARCH", err)
+					return errForm
 				}
-				name, err := fields[0].ToString()
-				if err != nil {
-					return fmt.Errorf("servers: GEOSEARCH: %w", err)
-				}
-				found[i] = append(found[i], name)
+				found[i] = append(found[i], text(fields[0]))
 			}
 		}
 		pending = again
 	}
-	var fetches []rueidis.Completed
+	var fetches []command
 	for _, ids := range found {
 		if len(ids) > 0 {
-			fetches = append(fetches, command(c, append([]string{"HMGET", keyProperties}, ids...)...))
+			fetches = append(fetches, append(command{"HMGET", keyProperties}, ids...))
 		}
 	}
 	if len(fetches) > 0 {
-		for _, result := range c.DoMulti(ctx, fetches...) {
-			values, err := result.ToArray()
-			if err != nil {
-				return fmt.Errorf("servers: HMGET: %w", err)
-			}
-			for _, v := range values {
-				if v.IsNil() {
-					return fmt.Errorf("servers: HMGET: properties are missing")
-				}
+		replies, err := pipeline(ctx, c, fetches)
+		if err != nil {
+			return err
+		}
+		for _, r := range replies {
+			values, err := redigo.Values(r.value, r.refusal)
+			if err != nil || slices.ContainsFunc(values, func(v any) bool { return v == nil }) {
+				return fmt.Errorf("servers: HMGET: properties are missing: %w", errors.Join(err, errForm))
 			}
 		}
 	}
@@ -230,14 +222,12 @@ func (c *redisConn) ask(ctx context.Context, qs []query, answers *[][]int) error
 
 // put is one transaction, in one round trip.
 func (c *redisConn) put(ctx context.Context, i int, at dataset.Position, properties []byte) error {
-	for _, result := range c.DoMulti(ctx, command(c, "MULTI"),
-		command(c, "GEOADD", keyPlaces, degrees(at.Lon), degrees(at.Lat), id(i)),
-		command(c, "HSET", keyProperties, id(i), string(properties)), command(c, "EXEC")) {
-		if err := result.Error(); err != nil {
-			return fmt.Errorf("servers: write: %w", err)
-		}
+	replies, err := pipeline(ctx, c, []command{{"MULTI"},
+		{"GEOADD", keyPlaces, degrees(at.Lon), degrees(at.Lat), id(i)}, {"HSET", keyProperties, id(i), string(properties)}, {"EXEC"}})
+	for _, r := range replies {
+		err = errors.Join(err, r.refusal)
 	}
-	return nil
+	return err
 }
 
 // numbers turns the ids of answers into the points' numbers, where they are

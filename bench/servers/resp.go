@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 
 	"nearby/bench/httpbench"
 )
 
-// resp is a client of a server that speaks Redis' protocol. Each connection of
-// a run is one of its dedicated ones, used by one goroutine.
-type resp struct{ client rueidis.Client }
+// resp is a client of a server that speaks Redis' protocol.
+type resp struct {
+	redigo.Conn // of what is no measured work
+	connect     func(context.Context) (redigo.Conn, error)
+}
 
 // The keys that a run uses, and what the first of them holds.
 const (
@@ -43,44 +46,89 @@ func openRESP(ctx context.Context, u *url.URL, allowRemote bool) (resp, error) {
 		}
 	}
 	port := u.Port()
-	if port == "" {
-		port = map[string]string{"redis": "6379", "tile38": "9851"}[u.Scheme]
+	switch {
+	case port != "":
+	case u.Scheme == "tile38":
+		port = "9851"
+	default:
+		port = "6379"
 	}
 	password, _ := u.User.Password()
-	host := u.Hostname()
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
+	connect := func(ctx context.Context) (redigo.Conn, error) {
+		c, err := redigo.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port), redigo.DialUsername(u.User.Username()), redigo.DialPassword(password),
+			redigo.DialDatabase(database), redigo.DialConnectTimeout(10*time.Second), redigo.DialReadTimeout(connTimeout), redigo.DialWriteTimeout(connTimeout))
+		if err != nil {
+			return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
+		}
+		return c, nil
 	}
-	client, err := rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: []string{host + ":" + port}, Username: u.User.Username(), Password: password, SelectDB: database,
-		ForceSingleClient: true, DisableCache: true, DisableRetry: true, DisableAutoPipelining: true, AlwaysRESP2: true,
-		ClientSetInfo: rueidis.DisableClientSetInfo, BlockingPoolSize: maxConnections, ConnWriteTimeout: connTimeout,
-	})
+	c, err := connect(ctx)
+	return resp{c, connect}, err
+}
+
+func (r resp) close() { _ = r.Close() }
+
+// command is a command and its arguments.
+type command []string
+
+// reply is what a server answers to one command: a value, or why it refuses.
+type reply struct {
+	value   any
+	refusal error
+}
+
+// pipeline sends commands in one round trip. An error is the connection's.
+func pipeline(ctx context.Context, c redigo.Conn, commands []command) ([]reply, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var args []any
+	for _, words := range commands {
+		args = args[:0]
+		for _, w := range words[1:] {
+			args = append(args, w)
+		}
+		if err := c.Send(words[0], args...); err != nil {
+			return nil, fmt.Errorf("servers: %s: %w", words[0], err)
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return nil, fmt.Errorf("servers: %w", err)
+	}
+	replies := make([]reply, len(commands))
+	for i := range replies {
+		value, err := c.Receive()
+		var refusal redigo.Error
+		switch {
+		case errors.As(err, &refusal):
+			replies[i].refusal = fmt.Errorf("servers: %s: %w", commands[i][0], refusal)
+		case err != nil:
+			return nil, fmt.Errorf("servers: %s: %w", commands[i][0], err)
+		default:
+			replies[i].value = value
+		}
+	}
+	return replies, nil
+}
+
+// do sends one command.
+func (r resp) do(ctx context.Context, words ...string) (any, error) {
+	replies, err := pipeline(ctx, r, []command{words})
 	if err != nil {
-		return resp{}, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
+		return nil, err
 	}
-	return resp{client}, nil
+	return replies[0].value, replies[0].refusal
 }
 
-func (r resp) close() { r.client.Close() }
-
-// do sends one command; a command begins with its name.
-func (r resp) do(ctx context.Context, words ...string) rueidis.RedisResult {
-	ctx, cancel := context.WithTimeout(ctx, connTimeout)
-	defer cancel()
-	return r.client.Do(ctx, command(r.client, words...))
-}
-
-// builder is what makes commands: a client, or one of its connections.
-type builder interface{ B() rueidis.Builder }
-
-func command(b builder, words ...string) rueidis.Completed {
-	return b.B().Arbitrary(words[0]).Args(words[1:]...).Build()
+// text is a value as text, "" if it is none.
+func text(value any) string {
+	s, _ := redigo.String(value, nil)
+	return s
 }
 
 // setting is a configuration value, or "" if the server does not tell it.
 func (r resp) setting(ctx context.Context, name string) string {
-	pair, err := r.do(ctx, "CONFIG", "GET", name).AsStrSlice()
+	pair, err := redigo.Strings(r.do(ctx, "CONFIG", "GET", name))
 	if err != nil || len(pair) != 2 {
 		return ""
 	}
@@ -99,11 +147,12 @@ func line(text, name string) string {
 
 // each sends the points' commands in chunks and gives every chunk's answers to
 // a function.
-func (r resp) each(ctx context.Context, n int, commands func(from, to int) []rueidis.Completed, answers func(from int, got []rueidis.RedisResult) error) error {
+func (r resp) each(ctx context.Context, n int, commands func(from, to int) []command, answers func(from int, got []reply) error) error {
 	for from := 0; from < n; from += loadChunk {
-		ctx, cancel := context.WithTimeout(ctx, connTimeout)
-		got := r.client.DoMulti(ctx, commands(from, min(from+loadChunk, n))...)
-		cancel()
+		got, err := pipeline(ctx, r, commands(from, min(from+loadChunk, n)))
+		if err != nil {
+			return err
+		}
 		if err := answers(from, got); err != nil {
 			return err
 		}
@@ -111,19 +160,8 @@ func (r resp) each(ctx context.Context, n int, commands func(from, to int) []rue
 	return nil
 }
 
-// refusal tells an error that the server answered from one of the connection.
-func refusal(err error) bool {
-	e, ok := rueidis.IsRedisErr(err)
-	return ok && !e.IsNil()
-}
-
-// unexpected is the error of an answer that has another form, or is one.
-func unexpected(command string, err error) error {
-	if err != nil {
-		return fmt.Errorf("servers: %s: %w", command, err)
-	}
-	return fmt.Errorf("servers: %s: the answer has another form", command)
-}
+// errForm is an answer of another form than its command's.
+var errForm = errors.New("servers: an answer has another form")
 
 func degrees(v float64) string { return strconv.FormatFloat(v, 'f', 7, 64) }
 

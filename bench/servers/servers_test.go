@@ -117,9 +117,9 @@ func checkRefuses(t *testing.T, address string, o Options) {
 	// Without the owner's mark it is somebody else's.
 	switch s := s.(type) {
 	case *redis:
-		err = s.do(ctx, "DEL", keyOwner).Error()
+		_, err = s.do(ctx, "DEL", keyOwner)
 	case *tile38:
-		err = s.do(ctx, "DROP", keyTile38Owner).Error()
+		_, err = s.do(ctx, "DROP", keyTile38Owner)
 	case *postgis:
 		err = s.exec(ctx, "COMMENT ON SCHEMA "+schema+" IS 'mine'")
 	}

@@ -142,7 +142,8 @@ func answers(address string) func(context.Context) error {
 			return err
 		}
 		defer r.close()
-		return r.do(ctx, "PING").Error()
+		_, err = r.do(ctx, "PING")
+		return err
 	}
 }
 
