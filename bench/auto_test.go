@@ -28,7 +28,7 @@ const autoSlack = 1.20
 // auto, and compares the work that queries cost the chosen index with what they
 // cost the other: counted, so the same on every machine.
 func TestAutoChoosesWell(t *testing.T) {
-	const points = 20_000
+	const points = 10_000
 	for _, name := range dataset.Names() {
 		t.Run(name, func(t *testing.T) {
 			positions, err := dataset.Generate(name, points, 1)
