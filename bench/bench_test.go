@@ -59,6 +59,9 @@ func TestRunMeasuresEverything(t *testing.T) {
 					t.Errorf("%s, %s: %+v", s.Name, x.name(), row)
 				}
 			}
+			if row := x.row("near k=10, 1 in 100"); len(row.Samples) != 0 {
+				t.Errorf("%s, %s: filtered queries pass for places of low density", s.Name, x.name())
+			}
 			for _, w := range []string{nearTen, anywhereTen, emptiestTen} {
 				if row := x.row(w); len(row.Samples) == 0 || row.Entered < 1 || row.Compared < 10 {
 					t.Errorf("%s, %s, %s: %d samples, %v entered, %v compared", s.Name, x.name(), w, len(row.Samples), row.Entered, row.Compared)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"nearby/sphere"
 )
 
 // leastInBin is how many queries of like density make a median.
@@ -66,7 +68,7 @@ func stretches(sets []SetResult) []Stretch {
 		}
 		last := &list[len(list)-1]
 		logs = append(logs, math.Log(c.geohash/c.quadtree))
-		last.To, last.Times = binStart(b+1), math.Exp(math.Abs(mean(logs)))
+		last.To, last.Times = min(binStart(b+1), sphere.HalfCircumference), math.Exp(math.Abs(mean(logs)))
 	}
 	return list
 }
