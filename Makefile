@@ -19,10 +19,11 @@ build: ## build ./nearby, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o nearby ./cmd/nearby
 
 test: ## all tests with the race detector, in random order
-	NEARBY_TEST_CLIENTS=$$(.ci/provision) CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -coverprofile=cover.out ./...
+	NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -coverprofile=cover.out ./...
 
-provision: ## install the GIS clients that tests drive, if they are missing and we may
+provision: ## install the GIS clients and servers that tests drive, if they are missing and we may
 	@.ci/provision >/dev/null
+	@.ci/provision servers >/dev/null
 
 test-qgis: ## the test with QGIS, which is large: apt-get install python3-qgis qgis-providers
 	NEARBY_TEST_QGIS=1 go test -count=1 -run TestQGIS -v ./cmd/nearby

@@ -30,8 +30,9 @@ var allowed = map[string][]string{
 	"nearby/bench/dataset":   {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/httpbench": {},
 	"nearby/bench/peer":      {"nearby/bench/dataset", "nearby/index", "nearby/sphere"},
-	"nearby/bench":           {"nearby/bench/dataset", "nearby/bench/peer", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
-	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store", "nearby/store/embedded"},
+	"nearby/bench/servers":   {"nearby/bench/dataset", "nearby/bench/httpbench", "nearby/sphere"},
+	"nearby/bench":           {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
+	"nearby/cmd/nearby":      {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store", "nearby/store/embedded"},
 }
 
 // confined are libraries whose types stay in one place.
@@ -43,7 +44,8 @@ var confined = map[string][]string{
 	"github.com/paulmach/orb/quadtree": {"nearby/bench/peer"},
 	"github.com/mmcloughlin/geohash":   {"nearby/index", "nearby/index/indextest", "nearby/geohash"},
 	"github.com/alecthomas/kong":       {"nearby/cmd/nearby"},
-	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/cmd/nearby"},
+	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/cmd/nearby"},
+	"github.com/gomodule/redigo":       {"nearby/bench/servers"},
 	"testing":                          {"nearby/index/indextest", "nearby/store/storetest"},
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"nearby/bench/dataset"
 	"nearby/bench/peer"
+	"nearby/bench/servers"
 	"nearby/geohash"
 	"nearby/index"
 	"nearby/quadtree"
@@ -36,7 +37,8 @@ type Options struct {
 	// Quick measures fewer settings for a shorter time: a look, not a figure
 	// to quote.
 	Quick bool
-	// Sets names the generated sets; nil: all of them, unless Own is given.
+	// Sets names the generated sets; nil: all of them, unless Own is given. Empty
+	// and not nil: none.
 	Sets []string
 	// Own are further sets, such as a user's file.
 	Own []dataset.Set
@@ -48,6 +50,9 @@ type Options struct {
 	NodeSizes []int
 	// Peers measures what others have built too.
 	Peers bool
+	// Servers, when not nil, are measured last, nearby as a service among them.
+	// Its Points are these and its Seed is this one if it has none.
+	Servers *servers.Options
 	// RowTime bounds the measuring of a row; 0: 300 ms, or 60 ms with Quick.
 	// A row always has at least minOperations queries or minBatches batches.
 	RowTime time.Duration
@@ -57,7 +62,7 @@ type Options struct {
 const (
 	DefaultPoints = 1_000_000
 	QuickPoints   = 50_000
-	MaxPoints     = 20_000_000
+	MaxPoints     = 30_000_000
 
 	maxQueries    = 20_000 // distinct queries of a row
 	minOperations = 16     // queries of a row, whatever its time limit
@@ -101,7 +106,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.RowTime < 0 {
 		return o, fmt.Errorf("bench: row time is %v, must not be negative", o.RowTime)
 	}
-	return o, nil
+	return o, o.checkServers()
 }
 
 // variant is an index with its settings.
@@ -158,6 +163,9 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 		steps += len(peer.All()) * (1 + len(peerWorkloads()))
 	}
 	done, total := 0, sets*steps
+	if o.Servers != nil {
+		total += o.Servers.Steps()
+	}
 	step := func(doing string) error {
 		if progress != nil {
 			progress(Progress{done, total, doing})
@@ -191,6 +199,11 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 	}
 	for _, s := range o.Own {
 		if err := measure(s); err != nil {
+			return nil, err
+		}
+	}
+	if o.Servers != nil {
+		if err := report.measureServers(ctx, o, step); err != nil {
 			return nil, err
 		}
 	}

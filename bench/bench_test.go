@@ -59,6 +59,9 @@ func TestRunMeasuresEverything(t *testing.T) {
 					t.Errorf("%s, %s: %+v", s.Name, x.name(), row)
 				}
 			}
+			if row := x.row("near k=10, 1 in 100"); len(row.Samples) != 0 {
+				t.Errorf("%s, %s: filtered queries pass for places of low density", s.Name, x.name())
+			}
 			for _, w := range []string{nearTen, anywhereTen, emptiestTen} {
 				if row := x.row(w); len(row.Samples) == 0 || row.Entered < 1 || row.Compared < 10 {
 					t.Errorf("%s, %s, %s: %d samples, %v entered, %v compared", s.Name, x.name(), w, len(row.Samples), row.Entered, row.Compared)
@@ -96,7 +99,7 @@ func checkHTML(t *testing.T, r *Report) {
 		t.Errorf("the page refers to something outside itself: %s", m)
 	}
 	drawings := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1)
-	if want := 7 + 2*len(r.Sets); len(drawings) != want {
+	if want := 9 + 2*len(r.Sets); len(drawings) != want {
 		t.Fatalf("%d drawings, want %d", len(drawings), want)
 	}
 	for i, d := range drawings {
@@ -114,7 +117,7 @@ func checkHTML(t *testing.T, r *Report) {
 			t.Errorf("drawing %d has places that are no numbers", i)
 		}
 	}
-	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness", "leaves", "points compared", "Moves a second", "Inserts a second", "the darker the denser"} {
+	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness", "leaves", "points compared", "Moves a second", "Inserts a second", "the darker the denser", "By density, told by", "keeps one in 10 000"} {
 		if !strings.Contains(page, label) {
 			t.Errorf("nothing on the page says %q", label)
 		}

@@ -10,6 +10,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,14 +48,23 @@ type GrowthRow struct {
 	Recall   float64 `json:"recall"`
 }
 
-// Fit is the line of least squares through an index's rows:
-// ns = Base + PerDoubling × log2(points).
+// Fit is what is fitted to an index's rows by least squares:
+//
+//	ns = Base + PerDoubling × log2(points) + Beyond × max(0, log2(points / Knee))
+//
+// The first two terms are the logarithm of a search. The third is what a level
+// more costs once its part of the index lies in memory and no longer in a cache.
+// Of fewer than minKneeRows rows, or where it explains nothing, there is no third.
 type Fit struct {
 	Kind        string  `json:"kind"`
 	Base        float64 `json:"baseNs"`
 	PerDoubling float64 `json:"perDoublingNs"`
-	// Explained is the share of the variance that the line explains (R²).
+	Knee        int     `json:"kneePoints,omitempty"`
+	Beyond      float64 `json:"beyondKneeNs,omitempty"`
+	// Explained is the share of the variance that is explained (R²), Straight what
+	// the first two terms explain by themselves.
 	Explained float64 `json:"explained"`
+	Straight  float64 `json:"straight"`
 	// Furthest is the greatest residual, as a share of the fitted time.
 	Furthest float64 `json:"furthest"`
 }
@@ -65,6 +76,10 @@ const (
 
 	growthSet    = "world"
 	growthRounds = 7
+	minKneeRows  = 5
+	// growthGC keeps the heap near to what is alive: at the greatest sizes points
+	// and indexes take gigabytes.
+	growthGC = 20
 )
 
 // growthSizes returns 1 and 3 times the powers of ten from MinGrowth to most.
@@ -89,6 +104,7 @@ func Grow(ctx context.Context, opts Options, most int, progress func(Progress)) 
 	if most < MinGrowth || most > MaxPoints {
 		return nil, fmt.Errorf("bench: growth to %d points, must be from %d to %d", most, MinGrowth, MaxPoints)
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(growthGC))
 	g := &Growth{Machine: thisMachine(), Set: growthSet, Seed: o.Seed, Quick: o.Quick, Rounds: growthRounds}
 	o.GeohashBits, o.NodeSizes = nil, nil
 	o.Quick = true // no other settings
@@ -135,6 +151,7 @@ func (g *Growth) measure(ctx context.Context, o Options, n int) ([]GrowthRow, er
 			return nil, fmt.Errorf("bench: set %s: build %s: %w", g.Set, v.name(), err)
 		}
 		indexes = append(indexes, ix)
+		runtime.GC() // what the building left
 		rows = append(rows, GrowthRow{Kind: v.kind, Points: n, P50: math.Inf(1), Recall: 1})
 	}
 	qs, err := ask(dataset.Set{Name: g.Set, Positions: positions}, indexes[0], items, rand.New(rand.NewPCG(o.Seed, 1)))
@@ -171,25 +188,84 @@ func (g *Growth) fit() {
 				x, y = append(x, math.Log2(float64(row.Points))), append(y, row.P50)
 			}
 		}
-		f := Fit{Kind: kind}
-		f.Base, f.PerDoubling, f.Explained = leastSquares(x, y)
+		f := fitGrowth(kind, x, y)
 		for i := range g.Rows {
 			row := &g.Rows[i]
 			if row.Kind == kind {
-				row.Fitted = f.Base + f.PerDoubling*math.Log2(float64(row.Points))
+				row.Fitted = f.at(math.Log2(float64(row.Points)))
 				f.Furthest = max(f.Furthest, math.Abs(row.P50-row.Fitted)/max(row.Fitted, 1))
 			}
 		}
 		g.Fits = append(g.Fits, f)
-		words = append(words, fmt.Sprintf("the %s index takes %s ns more with each doubling (%s, R² %.2f, at most %.0f %% off)",
-			kind, strconv.FormatFloat(f.PerDoubling, 'f', 0, 64), f.formula(), f.Explained, 100*f.Furthest))
+		text := fmt.Sprintf("the %s index takes %.0f ns more with each doubling", kind, f.PerDoubling)
+		if f.Knee > 0 {
+			text += fmt.Sprintf(", and from %s points on %.0f ns more, for memory that is in no cache", count(f.Knee), f.Beyond)
+		}
+		words = append(words, text+fmt.Sprintf(" (%s, R² %.2f, of log n alone %.2f, at most %.0f %% off)", f.formula(), f.Explained, f.Straight, 100*f.Furthest))
 	}
 	g.Verdict = fmt.Sprintf("From %s to %s points of %s, ten neighbours near the points: %s.",
 		count(g.Rows[0].Points), count(g.Rows[len(g.Rows)-1].Points), g.Set, strings.Join(words, "; "))
 }
 
 func (f Fit) formula() string {
-	return fmt.Sprintf("ns = %.0f %+.0f × log2 n", f.Base, f.PerDoubling)
+	text := fmt.Sprintf("ns = %.0f %+.0f × log2 n", f.Base, f.PerDoubling)
+	if f.Knee > 0 {
+		text += fmt.Sprintf(" %+.0f × max(0, log2(n / %s))", f.Beyond, count(f.Knee))
+	}
+	return text
+}
+
+// at is the fitted time at a logarithm of the number of points.
+func (f Fit) at(log2 float64) float64 {
+	ns := f.Base + f.PerDoubling*log2
+	if f.Knee > 0 {
+		ns += f.Beyond * max(0, log2-math.Log2(float64(f.Knee)))
+	}
+	return ns
+}
+
+// fitGrowth fits times to logarithms of sizes, which ascend: a line, or one with
+// a knee at the size, not the first or one of the last two, where that explains
+// most. A line that bends down is no cache that overflows.
+func fitGrowth(kind string, x, y []float64) Fit {
+	f := Fit{Kind: kind}
+	f.Base, f.PerDoubling, f.Explained = leastSquares(x, y)
+	f.Straight = f.Explained
+	if len(x) < minKneeRows {
+		return f
+	}
+	for _, knee := range x[1 : len(x)-2] {
+		hinge := make([]float64, len(x))
+		for i := range x {
+			hinge[i] = max(0, x[i]-knee)
+		}
+		// What the line does not explain of the hinge is fitted to what it does not
+		// explain of the times (Frisch, Waugh and Lovell).
+		a, b, _ := leastSquares(x, hinge)
+		bent, rest := make([]float64, len(x)), make([]float64, len(x))
+		base, slope, _ := leastSquares(x, y)
+		for i := range x {
+			bent[i], rest[i] = hinge[i]-a-b*x[i], y[i]-base-slope*x[i]
+		}
+		_, beyond, _ := leastSquares(bent, rest)
+		for i := range x {
+			rest[i] = y[i] - beyond*hinge[i]
+		}
+		c := Fit{Kind: kind, Knee: int(math.Exp2(knee) + 0.5), Beyond: beyond, Straight: f.Straight}
+		c.Base, c.PerDoubling, _ = leastSquares(x, rest)
+		var left, all float64
+		for i := range x {
+			left += (y[i] - c.at(x[i])) * (y[i] - c.at(x[i]))
+			all += (y[i] - mean(y)) * (y[i] - mean(y))
+		}
+		if all == 0 {
+			break
+		}
+		if c.Explained = 1 - left/all; beyond > 0 && c.Explained > f.Explained {
+			f = c
+		}
+	}
+	return f
 }
 
 // leastSquares fits y = a + b·x; explained is R². Of one x the line is level.
@@ -295,11 +371,11 @@ func (g *Growth) plot() (*plot.Plot, error) {
 			return nil, fmt.Errorf("bench: %w", err)
 		}
 		scatter.GlyphStyle = draw.GlyphStyle{Color: hue(f.Kind, 255), Radius: 3, Shape: draw.CircleGlyph{}}
-		ends := plotter.XYs{dots[0], dots[len(dots)-1]}
-		for i := range ends {
-			ends[i].Y = f.Base + f.PerDoubling*ends[i].X*math.Log2(10)
+		fitted := slices.Clone(dots)
+		for i := range fitted {
+			fitted[i].Y = f.at(fitted[i].X * math.Log2(10))
 		}
-		line, err := plotter.NewLine(ends)
+		line, err := plotter.NewLine(fitted)
 		if err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
 		}

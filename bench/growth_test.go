@@ -82,6 +82,20 @@ func TestLeastSquares(t *testing.T) {
 	if math.Abs(a-0.5) > 1e-12 || math.Abs(b-0.5) > 1e-12 || math.Abs(r2-0.25) > 1e-12 {
 		t.Errorf("%v + %v x, R² %v", a, b, r2)
 	}
+	// A knee is found again; a line that bends down has none.
+	sizes := []float64{13, 15, 17, 19, 21, 23, 25}
+	var bent, flat []float64
+	for _, v := range sizes {
+		bent = append(bent, 100+50*v+200*max(0, v-19))
+		flat = append(flat, 100+50*v-20*max(0, v-19))
+	}
+	f := fitGrowth(kindQuadtree, sizes, bent)
+	if f.Knee != 1<<19 || math.Abs(f.Beyond-200) > 1e-6 || math.Abs(f.PerDoubling-50) > 1e-6 || math.Abs(f.Base-100) > 1e-6 || f.Explained < 1-1e-9 || f.Straight > 0.99 {
+		t.Errorf("%+v", f)
+	}
+	if f := fitGrowth(kindQuadtree, sizes, flat); f.Knee != 0 {
+		t.Errorf("%+v", f)
+	}
 	if a, b, _ = leastSquares([]float64{4}, []float64{7}); a != 7 || b != 0 {
 		t.Errorf("of one point: %v + %v x", a, b)
 	}

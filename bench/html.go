@@ -27,6 +27,13 @@ type section struct {
 	Tables       []htmlTable
 }
 
+// serverSection is nearby beside other servers on the page.
+type serverSection struct {
+	Verdict, Caption string
+	Figures          []figure
+	Tables           []htmlTable
+}
+
 type htmlTable struct {
 	Header []string
 	Rows   [][]string
@@ -40,11 +47,25 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		return err
 	}
 	data := pageData{Title: "Which index where", Verdict: r.Verdict, Caption: r.caption(), Figures: figures}
+	if r.Servers != nil {
+		sec := &serverSection{Verdict: r.ServersVerdict, Caption: r.serversCaption()}
+		if sec.Figures, err = r.serversFigures(); err != nil {
+			return err
+		}
+		serversTables(r.Servers, func(header []string, rows [][]string) { sec.Tables = append(sec.Tables, htmlTable{header, rows}) })
+		data.Servers = sec
+	}
+	if len(r.Sets) == 0 && r.Servers != nil {
+		data.Title, data.Verdict, data.Caption = "Beside other servers", "", ""
+	}
 	for i := range r.Sets {
 		s := &r.Sets[i]
 		sec := section{SetResult: s, Size: count(s.Points), Radius: metres(s.Radius)}
 		p, err := againstDensity(r.Sets[i:i+1], "Latency against density: "+s.Name, "time of a query", durationLabel, maxSamples, func(s Sample) float64 { return s.Ns })
 		if err != nil {
+			return err
+		}
+		if err := markCrossings(p, s.Density); err != nil {
 			return err
 		}
 		if sec.Figure, err = r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places."); err != nil {
@@ -68,6 +89,7 @@ type pageData struct {
 	Title, Verdict, Caption string
 	Figures                 []figure
 	Tables                  []htmlTable
+	Servers                 *serverSection
 	Sections                []section
 }
 
@@ -98,6 +120,9 @@ func (r *Report) figure(p *plot.Plot, words string) (*figure, error) {
 func (r *Report) figures() ([]figure, error) {
 	const dots = 80 // of a row: enough to see the spread
 	var list []figure
+	if len(r.Sets) == 0 {
+		return nil, nil
+	}
 	add := func(p *plot.Plot, err error, words string) error {
 		if err != nil {
 			return err
@@ -109,6 +134,9 @@ func (r *Report) figures() ([]figure, error) {
 		return err
 	}
 	p, err := againstDensity(r.Sets, "Latency against density: all sets", "time of a query", durationLabel, dots, func(s Sample) float64 { return s.Ns })
+	if err == nil {
+		err = markCrossings(p, r.Density)
+	}
 	if err := add(p, err, "Ten neighbours, both indexes with their standard settings."); err != nil {
 		return nil, err
 	}
@@ -131,6 +159,20 @@ func (r *Report) figures() ([]figure, error) {
 			return 0
 		})
 		if err := add(p, err, w.words+fmt.Sprintf(", in batches of %d, each batch a new version; the median batch, one CPU.", batchSize)); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range workloads() {
+		if w.keeps == 0 {
+			continue
+		}
+		p, err = bars(r.Sets, fmt.Sprintf("Ten neighbours with a filter that keeps one in %s", count(w.keeps)), "microseconds a query (median)", func(x *IndexResult) float64 {
+			if row := x.row(w.name); row != nil {
+				return row.P50 / 1e3
+			}
+			return 0
+		})
+		if err := add(p, err, "A filter is asked for candidates only; where few pass, a search goes on outward until it has ten."); err != nil {
 			return nil, err
 		}
 	}

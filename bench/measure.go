@@ -104,7 +104,7 @@ func measureReads(ix index.Index, items *places, qs *questions, w workload, t *t
 		if hits, _, err = ix.Nearest(hits[:0], &q, items); err != nil {
 			return nil, err
 		}
-		recall, err := t.recall(q, hits)
+		recall, err := t.recall(q, w.keeps, hits)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +131,7 @@ func measureReads(ix index.Index, items *places, qs *questions, w workload, t *t
 		times = append(times, ns)
 		entered += proof.Entered
 		compared += proof.Compared
-		if len(samples) < maxSamples && w.k == 10 && len(hits) == 10 {
+		if len(samples) < maxSamples && w.k == 10 && len(hits) == 10 && w.keeps == 0 { // a filter hides how dense it is
 			samples = append(samples, Sample{hits[9].Distance, ns, proof.Entered, proof.Compared})
 		}
 		last = time.Now()
@@ -221,7 +221,7 @@ func measureWrites(ix index.Index, items *places, qs *questions, w workload, o O
 		if hits, _, err = ix.Nearest(hits[:0], &q, items); err != nil {
 			return nil, err
 		}
-		recall, err := t.recall(q, hits)
+		recall, err := t.recall(q, 0, hits)
 		if err != nil {
 			return nil, err
 		}

@@ -128,7 +128,7 @@ func measurePeer(ix peer.Index, qs *questions, w workload, t *truth, limit time.
 // order. A point as far as the last right one counts as right, since a peer
 // knows no order among those.
 func (t *truth) recallOfRefs(q index.Query, refs []index.Ref) (float64, error) {
-	want, err := t.answer(q, nil)
+	want, err := t.answer(q, 0, nil)
 	if err != nil {
 		return 0, err
 	}

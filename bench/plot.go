@@ -124,7 +124,7 @@ func againstDensity(sets []SetResult, title, y string, label decades, most int, 
 	p.Add(plotter.NewGrid())
 	for _, kind := range []string{kindGeohash, kindQuadtree} {
 		var dots plotter.XYs
-		bins := map[int][]float64{} // three to a decade
+		bins := map[int][]float64{}
 		for i := range sets {
 			x := sets[i].standard(kind)
 			if x == nil {
@@ -133,7 +133,7 @@ func againstDensity(sets []SetResult, title, y string, label decades, most int, 
 			for _, row := range x.Rows {
 				for j, s := range row.Samples {
 					at := plotter.XY{X: math.Log10(max(s.Tenth, leastTenth)), Y: math.Log10(max(value(s), 1))}
-					bin := int(math.Floor(3 * at.X))
+					bin := binOf(s.Tenth)
 					bins[bin] = append(bins[bin], at.Y)
 					if j < most {
 						dots = append(dots, at)
@@ -152,8 +152,8 @@ func againstDensity(sets []SetResult, title, y string, label decades, most int, 
 		p.Add(scatter)
 		var medians plotter.XYs
 		for bin, values := range bins {
-			if len(values) >= 5 {
-				medians = append(medians, plotter.XY{X: (float64(bin) + 0.5) / 3, Y: median(values)})
+			if len(values) >= leastInBin {
+				medians = append(medians, plotter.XY{X: (float64(bin) + 0.5) / binsPerDecade, Y: median(values)})
 			}
 		}
 		slices.SortFunc(medians, func(a, b plotter.XY) int { return int(math.Copysign(1, a.X-b.X)) })
@@ -181,6 +181,24 @@ func againstDensity(sets []SetResult, title, y string, label decades, most int, 
 	}
 	p.Y.Min, p.Y.Max = math.Floor(p.Y.Min), p.Y.Max+0.8 // room for the legend
 	return p, nil
+}
+
+// markCrossings draws a line at each density where another index becomes the
+// quicker one.
+func markCrossings(p *plot.Plot, list []Stretch) error {
+	for i, m := range crossings(list) {
+		x := math.Log10(m)
+		line, err := plotter.NewLine(plotter.XYs{{X: x, Y: p.Y.Min}, {X: x, Y: p.Y.Max - 0.8}})
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		line.LineStyle = draw.LineStyle{Color: color.NRGBA{90, 90, 90, 255}, Width: 1, Dashes: []vg.Length{4, 3}}
+		p.Add(line)
+		if i == 0 {
+			p.Legend.Add("crossing of the medians", line)
+		}
+	}
+	return nil
 }
 
 // bars draws one figure of both indexes for each set.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"nearby/bench/servers"
 )
 
 // Report is what a run found. All times are in nanoseconds, all distances in
@@ -18,6 +20,13 @@ type Report struct {
 	Elapsed string `json:"elapsed"`
 
 	Sets []SetResult `json:"sets"`
+	// Density tells which index is the quicker one at which density, over all sets.
+	Density []Stretch `json:"density,omitempty"`
+
+	// Servers are what was found about nearby as a service beside others, if
+	// that was measured.
+	Servers        *servers.Result `json:"servers,omitempty"`
+	ServersVerdict string          `json:"serversVerdict,omitempty"`
 }
 
 // SetResult is what was found on one data set.
@@ -27,6 +36,7 @@ type SetResult struct {
 	Radius  float64       `json:"radius"` // of the radius workload
 	Verdict string        `json:"verdict"`
 	Choose  string        `json:"choose"` // "geohash", "quadtree" or "either"
+	Density []Stretch     `json:"density,omitempty"`
 	Indexes []IndexResult `json:"indexes"`
 
 	// Map shows the indexes' cells. It is for the page; as figures it would be
@@ -112,7 +122,7 @@ func (r *Report) wrong() string {
 			}
 		}
 	}
-	return ""
+	return wrongServer(r.Servers)
 }
 
 // WriteJSON writes the whole report, the samples of the plots included.

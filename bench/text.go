@@ -61,7 +61,13 @@ func (r *Report) WriteText(w io.Writer) error {
 			fmt.Fprintf(&b, "%s\n\n", s.PeersVerdict)
 		}
 	}
-	fmt.Fprintf(&b, "%s\n\n%s\n", r.Verdict, r.caption())
+	if r.Servers != nil {
+		serversTables(r.Servers, func(header []string, rows [][]string) { align(&b, header, rows) })
+		fmt.Fprintf(&b, "%s\n\n%s\n\n", r.ServersVerdict, r.serversCaption())
+	}
+	if len(r.Sets) > 0 {
+		fmt.Fprintf(&b, "%s\n\n%s\n", r.Verdict, r.caption())
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -113,7 +119,16 @@ func align(b *bytes.Buffer, header []string, rows [][]string) {
 // WriteMarkdown writes the same as WriteText, for a page on the web.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Which index where\n\n%s\n\n%s\n", r.Verdict, r.caption())
+	if len(r.Sets) > 0 {
+		fmt.Fprintf(&b, "# Which index where\n\n%s\n\n%s\n", r.Verdict, r.caption())
+	}
+	if r.Servers != nil {
+		fmt.Fprintf(&b, "\n## Beside other servers\n\n%s\n\n%s\n", r.ServersVerdict, r.serversCaption())
+		serversTables(r.Servers, func(header []string, rows [][]string) {
+			fmt.Fprintln(&b)
+			markdownTable(&b, header, rows)
+		})
+	}
 	for i := range r.Sets {
 		s := &r.Sets[i]
 		fmt.Fprintf(&b, "\n## %s: %s points\n\n%s\n\nThe radius queries are of %s.\n", s.Name, count(s.Points), s.Verdict, metres(s.Radius))

@@ -2,38 +2,48 @@ package bench
 
 import (
 	"fmt"
+	"math"
 
 	"nearby/index"
 	"nearby/index/indextest"
+	"nearby/sphere"
 )
 
 // truth answers by brute force and remembers the answers, which every index of
 // a set is compared with.
 type truth struct {
-	oracle index.Index
+	oracle index.Index // nil of more than oraclePoints
 	items  *places
 	known  map[question][]index.Hit
 }
+
+// oraclePoints is up to how many points an oracle is kept, which takes 48 bytes
+// for each. Of more points, one is made for each question of those that may be
+// in its answer.
+const oraclePoints = 5_000_000
 
 // question is what a query asks.
 type question struct {
 	lon, lat    float64
 	k           int
 	maxDistance float64
+	keeps       int // of the filter, which a query cannot be compared by
 }
 
 func newTruth(items *places) (*truth, error) {
-	oracle, err := indextest.BuildOracle(items.points(), items)
-	if err != nil {
-		return nil, err
+	t := &truth{items: items, known: map[question][]index.Hit{}}
+	if len(items.at) > oraclePoints {
+		return t, nil
 	}
-	return &truth{oracle, items, map[question][]index.Hit{}}, nil
+	var err error
+	t.oracle, err = indextest.BuildOracle(items.points(), items)
+	return t, err
 }
 
 // recall returns the share of the right answer that got has, place by place: 1
 // only if it is the same, in order. A hit too many counts against it.
-func (t *truth) recall(q index.Query, got []index.Hit) (float64, error) {
-	want, err := t.answer(q, got)
+func (t *truth) recall(q index.Query, keeps int, got []index.Hit) (float64, error) {
+	want, err := t.answer(q, keeps, got)
 	if err != nil {
 		return 0, err
 	}
@@ -51,8 +61,8 @@ func (t *truth) recall(q index.Query, got []index.Hit) (float64, error) {
 }
 
 // answer returns the right answer; got, which may be nil, helps to find it sooner.
-func (t *truth) answer(q index.Query, got []index.Hit) ([]index.Hit, error) {
-	key := question{q.Lon, q.Lat, q.K, q.MaxDistance}
+func (t *truth) answer(q index.Query, keeps int, got []index.Hit) ([]index.Hit, error) {
+	key := question{q.Lon, q.Lat, q.K, q.MaxDistance, keeps}
 	if want, ok := t.known[key]; ok {
 		return want, nil
 	}
@@ -70,12 +80,32 @@ func (t *truth) ask(q index.Query, got []index.Hit) ([]index.Hit, error) {
 	if n := len(got); n > 0 && n == q.K {
 		within := q
 		within.MaxDistance = min(q.MaxDistance, got[n-1].Distance)
-		hits, _, err := t.oracle.Nearest(nil, &within, t.items)
+		hits, err := t.scan(within)
 		if err != nil || len(hits) == q.K {
-			return hits, wrap(err)
+			return hits, err
 		}
 	}
-	hits, _, err := t.oracle.Nearest(nil, &q, t.items)
+	return t.scan(q)
+}
+
+// scan answers by the oracle of all points, or of those in the belt of latitudes
+// that the greatest distance reaches.
+func (t *truth) scan(q index.Query) ([]index.Hit, error) {
+	oracle := t.oracle
+	if oracle == nil {
+		belt := q.MaxDistance/sphere.EarthRadius*180/math.Pi + 1e-6
+		var points []index.Point
+		for i, at := range t.items.at {
+			if math.Abs(at.Lat-q.Lat) <= belt {
+				points = append(points, index.Point{Ref: index.Ref(i), Lon: at.Lon, Lat: at.Lat})
+			}
+		}
+		var err error
+		if oracle, err = indextest.BuildOracle(points, t.items); err != nil {
+			return nil, wrap(err)
+		}
+	}
+	hits, _, err := oracle.Nearest(nil, &q, t.items)
 	return hits, wrap(err)
 }
 

@@ -77,6 +77,7 @@ func (r *Report) judge() {
 	for i := range r.Sets {
 		r.Sets[i].judge()
 	}
+	r.Density = stretches(r.Sets)
 	r.Verdict = r.overall()
 }
 
@@ -107,8 +108,29 @@ func (s *SetResult) judge() {
 		s.Choose = kind
 		text += fmt.Sprintf("All in all the %s is %s × as fast: choose %s.", kind, factor(times), kind)
 	}
-	s.Verdict = text + s.tuning()
+	s.Density = stretches([]SetResult{*s})
+	s.Verdict = text + s.filtered() + s.tuning()
+	if words := densityWords(s.Density); words != "" {
+		s.Verdict += " " + words
+	}
 	s.PeersVerdict = s.comparePeers()
+}
+
+// filtered compares the two where a filter keeps few points.
+func (s *SetResult) filtered() string {
+	var clauses []string
+	for _, w := range workloads() {
+		if w.keeps == 0 {
+			continue
+		}
+		if c, ok := s.contest(w.name); ok {
+			clauses = append(clauses, c.words(fmt.Sprintf("where a filter keeps one in %s", count(w.keeps))))
+		}
+	}
+	if len(clauses) == 0 {
+		return ""
+	}
+	return " With filters, " + strings.Join(clauses, "; ") + "."
 }
 
 // tuning says what a setting chosen by hand brings or costs near the points,
@@ -181,7 +203,10 @@ func (r *Report) overall() string {
 			text += fmt.Sprintf(" Over the %d sets the %s is %s × as fast %s (geometric mean).", n, kind, factor(times), j.where)
 		}
 	}
-	return text
+	if len(r.Sets) > 1 {
+		text += " " + densityWords(r.Density)
+	}
+	return strings.TrimRight(text, " ")
 }
 
 // and joins names: "a", "a and b", "a, b and c".

@@ -16,6 +16,7 @@ type workload struct {
 	k     int
 	write string // a batch's: "insert", "move", "mixed"
 	disc  bool   // the query asks for all within the set's radius
+	keeps int    // a filter keeps one point in so many; 0: no filter
 }
 
 // Where queries are asked.
@@ -38,6 +39,8 @@ func workloads() []workload {
 		{name: anywhereTen, where: whereAnywhere, k: 10},
 		{name: emptiestTen, where: whereEmptiest, k: 10},
 		{name: "emptiest k=100", where: whereEmptiest, k: 100},
+		{name: "near k=10, 1 in 100", where: whereNear, k: 10, keeps: 100},
+		{name: "near k=10, 1 in 10 000", where: whereNear, k: 10, keeps: 10_000},
 		{name: "insert", write: "insert"},
 		{name: "move", write: "move"},
 		{name: "mixed", write: "mixed", where: whereNear, k: 10},
@@ -116,6 +119,10 @@ func (qs *questions) query(w workload, i int) index.Query {
 	q := index.Query{Lon: p.Lon, Lat: p.Lat, K: w.k, MaxDistance: index.Everywhere}
 	if w.disc {
 		q.MaxDistance = qs.radius
+	}
+	if w.keeps > 0 {
+		// Mixed, so that those kept lie anywhere whatever the points' order.
+		q.Filter = func(r index.Ref) bool { return uint32(r)*2654435761>>8%uint32(w.keeps) == 0 }
 	}
 	return q
 }

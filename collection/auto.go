@@ -2,7 +2,7 @@ package collection
 
 import (
 	"fmt"
-	"math/bits"
+	"math"
 	"slices"
 
 	"nearby/index"
@@ -18,17 +18,27 @@ type choice struct {
 // autoSample is how many points are looked at to choose an index.
 const autoSample = 1 << 16
 
-// autoSkew is the crowding above which auto prefers the quadtree: how many more
-// points share a cell with a point than cells hold on average.
-const autoSkew = 8.0
+// Auto prefers the grid for points that are even and lie along lines.
+const (
+	// autoSkew is the crowding up to which points count as even: how many times as
+	// many points share a cell with a point as cells hold on average.
+	autoSkew = 1.6
+	// autoDimension is the dimension up to which points count as lying along
+	// lines: half as long a cell is one of 2 times as many if they do, of 4 times
+	// as many if they cover an area.
+	autoDimension = 1.2
+	// autoShare is how many points a cell holds on average where both are measured.
+	autoShare = 8
+)
 
-// choose decides which index serves these points. With kind auto it measures
-// how evenly they lie: they are sorted into geohash cells fine enough to hold a
-// few points each if the points were even, and the number of points that a
-// point finds in its own cell is compared with the mean of the occupied cells.
-// Even data reads about 1 to 2 and suits a static grid; a dense city in an
-// empty land reads in the tens or hundreds and suits a tree that divides where
-// the points are.
+// choose decides which index serves these points. With kind auto it sorts them
+// into geohash cells fine enough to hold a few points each, and measures there
+// how evenly they lie and whether they cover an area or lie along lines.
+//
+// nearby bench has the figures behind it: wherever points cover an area, evenly
+// or not, or many share a place, a query costs less in the quadtree. Along a
+// route the two are level near the points, and the grid is ahead elsewhere and
+// in moves. TestAutoChoosesWell of package bench holds the choice to that.
 func choose(spec IndexSpec, points []index.Point) choice {
 	if spec.Kind != KindAuto {
 		return choice{spec: spec, points: len(points)}
@@ -39,14 +49,39 @@ func choose(spec IndexSpec, points []index.Point) choice {
 		keys = append(keys, index.ZKey(points[i].Lon, points[i].Lat))
 	}
 	slices.Sort(keys)
+	quadtree := func(reason string) choice { return choice{IndexSpec{Kind: KindQuadtree}, reason, len(points)} }
 	const few = 256
 	if len(keys) < few {
-		return choice{IndexSpec{Kind: KindQuadtree}, fmt.Sprintf("fewer than %d points: nothing to measure, and the quadtree needs no precision", few), len(points)}
+		return quadtree(fmt.Sprintf("fewer than %d points: nothing to measure, and the quadtree needs no precision", few))
 	}
-	// The cells divide the smallest cell that holds all points.
-	common := index.CommonBits(keys[0], keys[len(keys)-1])
-	n := min(index.MaxBits, common+bits.Len(uint(len(keys)/8)))
-	var cells, crowd float64
+	n := 2
+	for ; n < index.MaxBits; n += 2 {
+		if cells, _ := occupied(keys, n); cells >= len(keys)/autoShare {
+			break
+		}
+	}
+	cells, skew := occupied(keys, n)
+	if cells < len(keys)/autoShare {
+		return quadtree(fmt.Sprintf("%d sampled points lie at %d places: where many share a place the quadtree has less to compare", len(keys), cells))
+	}
+	const halvings = 3
+	larger, _ := occupied(keys, max(n-2*halvings, 0))
+	dimension := math.Log2(float64(cells)/float64(larger)) / halvings
+	say := fmt.Sprintf("in %d sampled points, sorted into %d occupied cells of %d bits, a point shares its cell with %.1f times as many points as cells hold on average, and half as long a cell is one of %.1f times as many",
+		len(keys), cells, n, skew, math.Exp2(dimension))
+	if skew > autoSkew {
+		return quadtree(say + ": uneven density suits the quadtree")
+	}
+	if dimension > autoDimension {
+		return quadtree(say + ": points all over an area suit the quadtree")
+	}
+	return choice{IndexSpec{Kind: KindGeohash}, say + ": even density along lines suits the geohash grid", len(points)}
+}
+
+// occupied counts the cells of so many bits that sorted keys lie in. skew is the
+// mean number of points in a point's cell, divided by that in a cell.
+func occupied(keys []uint64, n int) (cells int, skew float64) {
+	crowd := 0.0
 	for i := 0; i < len(keys); {
 		j := i + 1
 		for j < len(keys) && keys[j]>>(index.MaxBits-n) == keys[i]>>(index.MaxBits-n) {
@@ -56,13 +91,8 @@ func choose(spec IndexSpec, points []index.Point) choice {
 		crowd += float64(j-i) * float64(j-i)
 		i = j
 	}
-	mean := float64(len(keys)) / cells
-	skew := crowd / float64(len(keys)) / mean
-	say := fmt.Sprintf("in %d sampled points, sorted into %.0f occupied cells of %d bits, a point shares its cell with %.1f times as many points as cells hold on average", len(keys), cells, n, skew)
-	if skew > autoSkew {
-		return choice{IndexSpec{Kind: KindQuadtree}, fmt.Sprintf("%s, above %.0f: uneven density suits the quadtree", say, autoSkew), len(points)}
-	}
-	return choice{IndexSpec{Kind: KindGeohash}, fmt.Sprintf("%s, at most %.0f: even density suits the geohash grid", say, autoSkew), len(points)}
+	mean := float64(len(keys)) / float64(cells)
+	return cells, crowd / float64(len(keys)) / mean
 }
 
 // outgrown reports whether a choice was made for a collection of quite another

@@ -463,13 +463,13 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 	for c.Snapshot().Stats().Kind != collection.KindGeohash && n < 50_000 {
 		var batch []collection.Write
 		for range 1000 {
-			batch = append(batch, upsert(fmt.Sprint(n), rng.Float64()*10, rng.Float64()*10, `{}`))
+			batch = append(batch, upsert(fmt.Sprint(n), rng.Float64()*10, 5, `{}`))
 			n++
 		}
 		write(t, c, batch...)
 	}
 	st := c.Snapshot().Stats()
-	if st.Kind != collection.KindGeohash || !strings.Contains(st.Reason, "even density") {
+	if st.Kind != collection.KindGeohash || !strings.Contains(st.Reason, "even density along lines") {
 		t.Errorf("with %d even points: %s, because %q", n, st.Kind, st.Reason)
 	}
 	if e, ok := c.Snapshot().Extent(); !ok || !e.Contains(orb.Point{5, 5}) || e.Max[0] > 10 {

@@ -187,12 +187,18 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// choose must call even data even and crowded data crowded.
+// choose must tell lines from areas, even data from crowded data, and places that
+// many points share.
 func TestAutoMeasuresDensity(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	even := make([]index.Point, 50_000)
 	for i := range even {
 		even[i] = index.Point{Lon: 7 + rng.Float64()*3, Lat: 46 + rng.Float64()*2}
+	}
+	route := make([]index.Point, 50_000)
+	for i := range route {
+		along := rng.Float64()
+		route[i] = index.Point{Lon: 7 + 3*along, Lat: 46 + 2*along + 1e-4*rng.NormFloat64()}
 	}
 	crowded := make([]index.Point, 50_000)
 	for i := range crowded {
@@ -207,9 +213,10 @@ func TestAutoMeasuresDensity(t *testing.T) {
 		points []index.Point
 		want   string
 	}{
-		{"even", even, KindGeohash},
+		{"an area", even, KindQuadtree},
+		{"a route", route, KindGeohash},
 		{"crowded", crowded, KindQuadtree},
-		{"one spot", make([]index.Point, 10_000), KindGeohash},
+		{"one spot", make([]index.Point, 10_000), KindQuadtree},
 		{"few", even[:10], KindQuadtree},
 		{"none", nil, KindQuadtree},
 	} {

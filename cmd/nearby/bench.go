@@ -13,6 +13,7 @@ import (
 	"nearby/bench"
 	"nearby/bench/dataset"
 	"nearby/bench/httpbench"
+	"nearby/bench/servers"
 	"nearby/ingest"
 )
 
@@ -27,10 +28,15 @@ type benchCmd struct {
 	Peers bool     `env:"-" help:"Measure what others have built too: a k-d tree, S2, tidwall/rtree, orb/quadtree and brute force."`
 	Out   string   `env:"-" default:"report" type:"path" help:"Where the report goes: a folder, or the name of the HTML file."`
 
+	Peer        []string      `env:"-" help:"Measure nearby, as a service, beside a server of yours: redis://host:port (Redis, Valkey), tile38://host:port or postgres://user@host/database (PostGIS). May be repeated." placeholder:"URL"`
+	ServersOnly bool          `env:"-" help:"With --peer: measure the servers, and no sets."`
+	RowTime     time.Duration `env:"-" default:"2s" help:"With --peer: how long each server is given each workload."`
+	AllowRemote bool          `env:"-" help:"With --peer: let servers be on other machines. A load test of somebody else's service is not for a slip of the keyboard."`
+
 	Growth bool `env:"-" help:"Measure nothing but how the time of a query grows with the number of points."`
 	MaxN   int  `name:"max-n" env:"-" default:"3000000" help:"With --growth: how many points at most."`
 
-	HTTP       string        `name:"http" env:"-" help:"Measure nothing but a running server on this machine, against a handler that sends the same bytes and does nothing else." placeholder:"URL"`
+	HTTP       string        `name:"http" env:"-" help:"Measure nothing but a running server on this machine, against a handler that sends the same bytes and does nothing else. With --peer: measure this server, instead of one that is started." placeholder:"URL"`
 	Collection string        `env:"-" default:"city" help:"With --http: the collection that is asked."`
 	Floor      bool          `env:"-" hidden:"" help:"Be the handler that does nothing, for a bench that is started with --http."`
 	Duration   time.Duration `env:"-" default:"10s" help:"With --http: how long."`
@@ -43,6 +49,13 @@ measures queries and writes, compares a sample of the answers with brute force,
 and says which index wins where. A table goes to stdout; beside it stand the HTML
 report with plots, and the figures as JSON and Markdown.
 
+With --peer a section compares nearby over HTTP with servers that you run: it
+starts a nearby on a temporary folder, loads all with the same points, asks them
+the same questions, writes, and removes what it made. On the peers it uses the
+keys nearby-bench:* (Tile38: nearby-bench) and the schema nearby_bench, and does
+not start where one of these is not its own. How a server syncs its writes is
+yours to configure; the report tells.
+
 These flags have no environment variables: a figure should say how it was made.
 
 Examples:
@@ -51,6 +64,8 @@ Examples:
     nearby bench -n 1000000 --set city --set wilderness --out report
     nearby bench -n 300000 --set world --peers
     nearby bench --data my.csv --lat y --lon x --out my.html
+    nearby bench --servers-only --peer redis://127.0.0.1:6379
+    nearby bench --peer tile38://127.0.0.1:9851 --peer postgres://me@127.0.0.1:5432/test
     nearby bench --growth --max-n 10000000
     nearby bench --http http://127.0.0.1:8080 --collection city`
 }
@@ -59,7 +74,7 @@ func (c *benchCmd) Run(env *environ) error {
 	if c.Floor {
 		return httpbench.ServeFloor(env.stdin, env.stdout)
 	}
-	if c.HTTP != "" {
+	if c.HTTP != "" && !c.servers() {
 		return c.overHTTP(env)
 	}
 	if c.Growth {
@@ -81,6 +96,15 @@ func (c *benchCmd) Run(env *environ) error {
 		}
 		opt.Own = append(opt.Own, set)
 	}
+	if c.servers() {
+		var err error
+		if opt.Servers, err = c.serverOptions(); err != nil {
+			return err
+		}
+		if c.ServersOnly {
+			opt.Sets = []string{}
+		}
+	}
 	base, err := c.outputs("bench")
 	if err != nil {
 		return err
@@ -92,10 +116,37 @@ func (c *benchCmd) Run(env *environ) error {
 	return errors.Join(err, writeReport(env, base, report))
 }
 
+// servers reports whether servers are to be measured.
+func (c *benchCmd) servers() bool { return len(c.Peer) > 0 || c.ServersOnly }
+
+// serverOptions say how: nearby is this program, started on a folder of its own,
+// or the server that --http names.
+func (c *benchCmd) serverOptions() (*servers.Options, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	o := &servers.Options{
+		Peers: c.Peer, HTTP: c.HTTP, Program: []string{program, "serve"}, Floor: []string{program, "bench", "--floor"},
+		Points: c.N, RowTime: c.RowTime, AllowRemote: c.AllowRemote,
+	}
+	if c.ServersOnly && (len(c.Set) > 0 || len(c.Data) > 0 || c.Peers) {
+		return nil, usagef("--servers-only: goes without --set, --data and --peers")
+	}
+	checked := *o
+	if checked.Points == 0 {
+		checked.Points = 1
+	}
+	if err := checked.Check(); err != nil {
+		return nil, usagef("--peer: %v", err)
+	}
+	return o, nil
+}
+
 // growth measures sizes instead of sets.
 func (c *benchCmd) growth(env *environ) error {
-	if len(c.Set) > 0 || len(c.Data) > 0 || c.Peers || c.N != 0 {
-		return usagef("--growth: goes without -n, --set, --data and --peers")
+	if len(c.Set) > 0 || len(c.Data) > 0 || c.Peers || c.N != 0 || c.servers() {
+		return usagef("--growth: goes without -n, --set, --data, --peers and --peer")
 	}
 	if c.MaxN < bench.MinGrowth || c.MaxN > bench.MaxPoints {
 		return usagef("--max-n %d: must be from %d to %d", c.MaxN, bench.MinGrowth, bench.MaxPoints)
