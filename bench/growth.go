@@ -252,7 +252,11 @@ func fitGrowth(kind string, x, y []float64) Fit {
 			rest[i] = y[i] - beyond*hinge[i]
 		}
 		c := Fit{Kind: kind, Knee: int(math.Exp2(knee) + 0.5), Beyond: beyond, Straight: f.Straight}
-		c.Base, c.PerDoubling, _ = leastSquares(x, rest)
+		if c.Base, c.PerDoubling, _ = leastSquares(x, rest); c.PerDoubling < 0 {
+			// More points are no less work: before the knee the line is level.
+			c.PerDoubling = 0
+			c.Base, c.Beyond, _ = leastSquares(hinge, y)
+		}
 		var left, all float64
 		for i := range x {
 			left += (y[i] - c.at(x[i])) * (y[i] - c.at(x[i]))
@@ -261,7 +265,7 @@ func fitGrowth(kind string, x, y []float64) Fit {
 		if all == 0 {
 			break
 		}
-		if c.Explained = 1 - left/all; beyond > 0 && c.Explained > f.Explained {
+		if c.Explained = 1 - left/all; c.Beyond > 0 && c.Explained > f.Explained {
 			f = c
 		}
 	}

@@ -100,3 +100,17 @@ func TestLeastSquares(t *testing.T) {
 		t.Errorf("of one point: %v + %v x", a, b)
 	}
 }
+
+// More points are no less work: times that dip in the beginning, as measured ones
+// do, make the line level there, not falling.
+func TestFitDoesNotFall(t *testing.T) {
+	var x []float64
+	for _, n := range []float64{1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7} {
+		x = append(x, math.Log2(n))
+	}
+	y := []float64{1570, 1300, 1240, 2340, 2760, 3250, 4710, 5290}
+	f := fitGrowth("quadtree", x, y)
+	if f.PerDoubling != 0 || f.Beyond <= 0 || f.Knee == 0 || f.Explained < f.Straight {
+		t.Errorf("%+v", f)
+	}
+}
