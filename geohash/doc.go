@@ -22,7 +22,7 @@
 // data needs and no deeper: a wrong precision costs time but not a chain of nodes
 // for each point. Each cell has its points in one array without pointers, so that
 // the garbage collector sees an object for some twenty points and a batch copies
-// no more. A cell with more than 64 points keeps them in chunks of at most 512 in
+// no more. A cell with more than 64 points keeps them in chunks of at most 128 in
 // the order of (ZKey, id): an insert copies one chunk, and a search among a
 // million equal points stops after k of them. Smaller cells are not kept in
 // order, which only Range needs and can make from so few.

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	chunkPoints = 512 // greatest number of points in a chunk
-	fusePoints  = 256 // neighbouring chunks with no more become one
+	chunkPoints = 128 // greatest number of points in a chunk
+	fusePoints  = 64 // neighbouring chunks with no more become one
 )
 
 // Bucket is the points of one cell. None that is searched is empty.
