@@ -392,7 +392,7 @@ func (c *Collection) apply(g *group, err error) *landing {
 // reindex makes the index of the next snapshot.
 func (l *landing) reindex() {
 	if l.err == nil && len(l.moves) > 0 {
-		l.index, l.err = l.next.index.Apply(inOrder(l.moves), &l.next.records)
+		l.index, l.err = l.next.index.Apply(l.moves, &l.next.records)
 	}
 	close(l.done)
 }
@@ -474,29 +474,6 @@ func (c *Collection) applyTables(l *landing) error {
 	next.ids.add(e, &next.records, added)
 	c.tip = next
 	return nil
-}
-
-// inOrder sorts changes along the Z-order curve, so that an index meets each of
-// its nodes or cells once, while it is in the processor's caches. A group's
-// changes are of different items: their order means nothing.
-func inOrder(changes []index.Change) []index.Change {
-	const few = 16
-	if len(changes) < few {
-		return changes
-	}
-	keys := make([]index.Keyed, len(changes))
-	for i := range changes {
-		at := &changes[i].New
-		if changes[i].Op == index.Delete {
-			at = &changes[i].Old
-		}
-		keys[i] = index.Keyed{Key: index.ZKey(at.Lon, at.Lat), At: uint32(i)}
-	}
-	sorted := make([]index.Change, len(changes))
-	for i, k := range index.SortKeyed(keys) {
-		sorted[i] = changes[k.At]
-	}
-	return sorted
 }
 
 // setColumns puts an item's queryable values into the columns.

@@ -68,8 +68,9 @@ func NewBatch(changes []Change) *Batch {
 	}
 	share(len(keys), workers, func(_, lo, hi int) {
 		for i, k := range keys[lo:hi] {
-			c, at := &changes[k.At/2], Position{}
-			if at = c.New; k.At&1 == 0 {
+			c := &changes[k.At/2]
+			at := c.New
+			if k.At&1 == 0 {
 				at = c.Old
 			}
 			b.Edits[lo+i] = Edit{k.Key, Record{sphere.FromDegrees(at.Lon, at.Lat), c.Ref}, int32(k.At / 2), k.At&1 == 0}

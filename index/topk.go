@@ -155,10 +155,11 @@ func (t *TopK) Scan(r Run, lo, hi int) {
 		case foundSome:
 			t.Limit = t.few.limit
 			return
+		case foundTie:
+			t.slowDown()
+			t.take(t.few.spilt, t.few.spiltI)
+			lo = next
 		}
-		t.slowDown()
-		t.take(t.few.spilt, t.few.spiltI)
-		lo = next
 	}
 	kept, limit := t.kept, t.Limit
 	id := uint64(len(t.runs)-1) << 32

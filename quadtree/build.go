@@ -64,17 +64,6 @@ type child struct {
 	box    sphere.Box
 }
 
-// size returns the number of points.
-func (c *child) size() int {
-	switch {
-	case c.sub != nil:
-		return int(c.sub.count)
-	case c.bucket != nil:
-		return c.bucket.Len()
-	}
-	return 0
-}
-
 // child returns child i, which is a node or a bucket.
 func (n *node) child(i int) child { return child{n.sub[i], n.bucket(i), n.box.at(i)} }
 

@@ -21,7 +21,7 @@ import (
 
 const (
 	chunkPoints = 128 // greatest number of points in a chunk
-	fusePoints  = 64 // neighbouring chunks with no more become one
+	fusePoints  = 64  // neighbouring chunks with no more become one
 )
 
 // Bucket is the points of one cell. None that is searched is empty.
