@@ -21,6 +21,7 @@ type exchange struct {
 	id      [1]string // as a header has it
 	length  [1]string // of the answer
 	routing chi.Context
+	dates   *dates
 	stall   time.Duration // 0: there are no deadlines
 	begun   time.Time
 	written time.Time // when the answer was last written to; zero: not yet
@@ -45,6 +46,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	}
 	e.ResponseWriter, e.id[0], e.status, e.bytes = w, newRequestID(), 0, 0
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
+	e.dates = &s.dates
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making
 	e.moveDeadline(e.begun)
@@ -74,7 +76,7 @@ func (e *exchange) WriteHeader(status int) {
 	if !interim {
 		e.status = status
 		e.written = e.now()
-		e.Header()["Date"] = date(e.written)
+		e.Header()["Date"] = e.dates.at(e.written)
 	}
 	e.ResponseWriter.WriteHeader(status)
 }
@@ -133,14 +135,14 @@ type second struct {
 	text []string
 }
 
-var lastSecond atomic.Pointer[second]
+// dates gives the Date header of answers; those of one second share it.
+type dates struct{ last atomic.Pointer[second] }
 
-// date returns the Date header of answers at this time; many share it.
-func date(now time.Time) []string {
-	s := lastSecond.Load()
+func (d *dates) at(now time.Time) []string {
+	s := d.last.Load()
 	if unix := now.Unix(); s == nil || s.unix != unix {
 		s = &second{unix: unix, text: []string{now.UTC().Format(http.TimeFormat)}}
-		lastSecond.Store(s)
+		d.last.Store(s)
 	}
 	return s.text
 }

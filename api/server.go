@@ -53,6 +53,7 @@ type Server struct {
 	router   *chi.Mux
 	underWay atomic.Int64 // requests
 	buffers  sync.Pool
+	dates    dates
 	apiYAML  []byte // the document
 	apiJSON  []byte
 	loads    atomic.Int32 // under way
