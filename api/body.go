@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -75,23 +76,14 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([
 	if err != nil {
 		return nil, err
 	}
-	// As io.ReadAll, but with room for what is said to come, and for a read that
-	// finds the end; a body that lies is read in steps like any other.
-	const start, most = 512, 64 << 10
-	data := make([]byte, 0, start+min(max(r.ContentLength, 0), most))
-	for {
-		n, err := b.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		if err == io.EOF {
-			return data, nil
-		}
-		if err != nil {
-			return nil, bodyError(err)
-		}
-		if len(data) == cap(data) {
-			data = slices.Grow(data, cap(data))
-		}
+	// Room for what is said to come, and for the read that finds the end; a body
+	// that lies is read in steps like any other.
+	const most = 64 << 10
+	data := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(r.ContentLength, 0), most)))
+	if _, err := data.ReadFrom(b); err != nil {
+		return nil, bodyError(err)
 	}
+	return data.Bytes(), nil
 }
 
 // bodyError is the caller's if the body broke off or is too large.
