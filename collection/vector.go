@@ -1,7 +1,5 @@
 package collection
 
-import "sync/atomic"
-
 // vector is an immutable array that grows: changing an element copies the page
 // it is on and the path to it, not the whole. Pages that the present edit
 // copied already are changed in place. The zero vector is empty.
@@ -17,12 +15,10 @@ const (
 )
 
 // edit marks the blocks that one writer made in one batch and may still change.
-// Each batch has its own.
-type edit uint64
+// Each batch has its own, told from others by its address.
+type edit = *struct{ _ byte }
 
-var lastEdit atomic.Uint64
-
-func newEdit() edit { return edit(lastEdit.Add(1)) }
+func newEdit() edit { return new(struct{ _ byte }) }
 
 type block[T any] struct {
 	owner edit
