@@ -20,6 +20,19 @@
 	VMAXPD Y13, Y15, Y15 \
 	VMINPD Y15, K, K
 
+// CHORDS makes squared chords, Y12, of four points in Y12 to Y14, in the steps and
+// the order of the portable code, and of those within the limit a mask, Y13.
+#define CHORDS \
+	VSUBPD  Y0, Y12, Y12 \
+	VSUBPD  Y1, Y13, Y13 \
+	VSUBPD  Y2, Y14, Y14 \
+	VMULPD  Y12, Y12, Y12 \
+	VMULPD  Y13, Y13, Y13 \
+	VMULPD  Y14, Y14, Y14 \
+	VADDPD  Y13, Y12, Y12 \
+	VADDPD  Y14, Y12, Y12 \
+	VCMPPD  $2, Y3, Y12, Y13
+
 // func fewAVX2(f *few, x *uint64, stride, n int, centre *sphere.Vec, id uint64) (next int, found uint8)
 TEXT ·fewAVX2(SB), NOSPLIT, $32-57
 	MOVQ f+0(FP), DI
@@ -44,15 +57,7 @@ loop:
 	VMOVUPD (SI)(CX*8), Y12
 	VMOVUPD (R9)(CX*8), Y13
 	VMOVUPD (R10)(CX*8), Y14
-	VSUBPD  Y0, Y12, Y12
-	VSUBPD  Y1, Y13, Y13
-	VSUBPD  Y2, Y14, Y14
-	VMULPD  Y12, Y12, Y12
-	VMULPD  Y13, Y13, Y13
-	VMULPD  Y14, Y14, Y14
-	VADDPD  Y13, Y12, Y12
-	VADDPD  Y14, Y12, Y12
-	VCMPPD  $2, Y3, Y12, Y13
+	CHORDS
 	VMOVMSKPD Y13, R12
 	TESTQ R12, R12
 	JNE  near
@@ -75,15 +80,7 @@ tail:
 	VMASKMOVPD (SI)(CX*8), Y15, Y12
 	VMASKMOVPD (R9)(CX*8), Y15, Y13
 	VMASKMOVPD (R10)(CX*8), Y15, Y14
-	VSUBPD  Y0, Y12, Y12
-	VSUBPD  Y1, Y13, Y13
-	VSUBPD  Y2, Y14, Y14
-	VMULPD  Y12, Y12, Y12
-	VMULPD  Y13, Y13, Y13
-	VMULPD  Y14, Y14, Y14
-	VADDPD  Y13, Y12, Y12
-	VADDPD  Y14, Y12, Y12
-	VCMPPD  $2, Y3, Y12, Y13
+	CHORDS
 	VANDPD  Y15, Y13, Y13
 	VMOVMSKPD Y13, R12
 	SUBQ $4, R8
