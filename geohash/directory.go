@@ -56,8 +56,6 @@ type cell struct {
 }
 
 // run returns the points of a small cell.
-func (p *page) run(c *cell) index.Run { return c.run() }
-
 func (c *cell) run() index.Run { return unsafe.Slice(c.words, index.RunWords(int(c.n))) }
 
 // setRun makes the points of a small cell those of a run.

@@ -340,7 +340,7 @@ func (s *search) addCell(p *page, i int) {
 	if c2 := p.cells[i].box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&p.cells[i].box) {
 		s.queue.push(found{chord2: c2, page: p, cell: int32(i)})
 		if c := &p.cells[i]; c.small() {
-			p.run(c).Prefetch(0, int(c.n))
+			c.run().Prefetch(0, int(c.n))
 		}
 	}
 }
@@ -382,7 +382,7 @@ func (s *search) enterCell(f found, c *cell) bool {
 			return false
 		}
 		s.queue.pop()
-		s.top.Scan(f.page.run(c), 0, int(c.n))
+		s.top.Scan(c.run(), 0, int(c.n))
 	} else {
 		if !s.meter.Enter(0) {
 			return false

@@ -127,7 +127,7 @@ func (s *scan) cell(p *page, i int, in index.Cover) bool {
 	}
 	s.trace(index.StepCell, key, s.bits, int(c.n))
 	s.sorted = s.sorted[:0]
-	run := p.run(c)
+	run := c.run()
 	for i := range run.Len() {
 		ref := run.Ref(i)
 		lon, lat := s.items.Position(ref)

@@ -137,7 +137,7 @@ func (c *checker) page(p *page, key uint64, level int) error {
 			big++
 			continue
 		}
-		run := p.run(cl)
+		run := cl.run()
 		for _, rec := range run.Append(nil) {
 			if _, err := c.point(rec, ck); err != nil {
 				return err
