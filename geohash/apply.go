@@ -226,7 +226,8 @@ func (b *batch) cell(c *cell, big *bucket.Bucket, edits []index.Edit) *bucket.Bu
 	var run index.Run
 	switch {
 	case size > smallCell:
-		big = b.enlarge(from, holes, edits)
+		keys, recs := from.After(0, n, holes, edits, b.items)
+		big = newBucket(keys, b.items, func(k index.Keyed) index.Record { return recs[k.At] })
 		c.n, c.box, c.words = uint32(size), big.Box(), nil
 		return big
 	case size == n:
@@ -243,29 +244,6 @@ func (b *batch) cell(c *cell, big *bucket.Bucket, edits []index.Edit) *bucket.Bu
 	}
 	c.box = box
 	return nil
-}
-
-// enlarge makes a bucket of the points of a run, those at holes left out, and
-// those that edits bring. The points that stay are not in the batch, so items
-// know where they are.
-func (b *batch) enlarge(run index.Run, holes []int, edits []index.Edit) *bucket.Bucket {
-	var keys []index.Keyed
-	var recs []index.Record
-	add := func(key uint64, rec index.Record) {
-		keys, recs = append(keys, index.Keyed{Key: key, At: uint32(len(recs))}), append(recs, rec)
-	}
-	for i := range run.Len() {
-		if rec := run.Record(i); !slices.Contains(holes, i) {
-			lon, lat := b.items.Position(rec.Ref)
-			add(index.ZKey(lon, lat), rec)
-		}
-	}
-	for i := range edits {
-		if e := &edits[i]; !e.Gone {
-			add(e.Key, e.Record)
-		}
-	}
-	return newBucket(index.SortKeyed(keys), b.items, func(k index.Keyed) index.Record { return recs[k.At] })
 }
 
 // burst parts a page with too many cells into a node's branches.

@@ -224,6 +224,29 @@ func (r Run) Patch(at int, from Run, lo, hi int, holes []int, edits []Edit) {
 	}
 }
 
+// After returns what is to be of the points lo to hi-1 of a run after edits, and
+// their keys in order: those that stay, all but the ones at holes, and those that
+// the edits bring. Points that stay are not in the batch, so items know where they
+// are.
+func (r Run) After(lo, hi int, holes []int, edits []Edit, items Items) ([]Keyed, []Record) {
+	keys, recs := make([]Keyed, 0, hi-lo+len(edits)), make([]Record, 0, hi-lo+len(edits))
+	add := func(key uint64, rec Record) {
+		keys, recs = append(keys, Keyed{Key: key, At: uint32(len(recs))}), append(recs, rec)
+	}
+	for i := lo; i < hi; i++ {
+		if rec := r.Record(i); !slices.Contains(holes, i-lo) {
+			lon, lat := items.Position(rec.Ref)
+			add(ZKey(lon, lat), rec)
+		}
+	}
+	for i := range edits {
+		if e := &edits[i]; !e.Gone {
+			add(e.Key, e.Record)
+		}
+	}
+	return SortKeyed(keys), recs
+}
+
 // Rebox returns the box of points whose box was box before the edits took some
 // out and brought others, unless it may have shrunk.
 func Rebox(box sphere.Box, edits []Edit) (_ sphere.Box, ok bool) {

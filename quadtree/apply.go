@@ -269,33 +269,16 @@ func cut(edits []index.Edit, level int8, q int) (here, rest []index.Edit) {
 	return edits[:lo], edits[lo:]
 }
 
-// grow makes a node or bucket of the points lo to hi-1 of a run, those at holes
-// left out, and those that edits bring. The points that stay are not in the
-// batch, so items know where they are.
+// grow makes a node or bucket of the points lo to hi-1 of a run as they are after
+// edits.
 func (b *batch) grow(run index.Run, lo, hi int, holes []int, edits []index.Edit) child {
-	var recs []index.Record
-	var keys []index.Keyed
-	add := func(key uint64, rec index.Record) {
-		keys, recs = append(keys, index.Keyed{Key: key, At: uint32(len(recs))}), append(recs, rec)
-	}
-	keys, recs = slices.Grow(keys, hi-lo+len(edits)), slices.Grow(recs, hi-lo+len(edits))
-	for i := lo; i < hi; i++ {
-		if rec := run.Record(i); !slices.Contains(holes, i-lo) {
-			lon, lat := b.items.Position(rec.Ref)
-			add(index.ZKey(lon, lat), rec)
-		}
-	}
-	for i := range edits {
-		if e := &edits[i]; !e.Gone {
-			add(e.Key, e.Record)
-		}
-	}
+	keys, recs := run.After(lo, hi, holes, edits, b.items)
 	g := &grower{
 		lineage: b.lineage, items: b.items,
 		record: func(j uint32) index.Record { return recs[j] },
 		ref:    func(j uint32) index.Ref { return recs[j].Ref },
 	}
-	return g.child(index.SortKeyed(keys))
+	return g.child(keys)
 }
 
 // gather appends all records below n to dst.
