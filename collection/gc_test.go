@@ -3,10 +3,10 @@ package collection_test
 import (
 	"flag"
 	"runtime"
-	"runtime/metrics"
 	"testing"
 
 	"nearby/collection"
+	"nearby/index/indextest"
 )
 
 var huge = flag.Bool("huge", false, "measure 10^7 items instead of 10^6")
@@ -38,31 +38,15 @@ func BenchmarkGC(b *testing.B) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	paused := m.PauseTotalNs
-	marked, cycles := markSeconds(), 0
+	marked, cycles := indextest.MarkSeconds(), 0
 	for b.Loop() {
 		runtime.GC()
 		cycles++
 	}
 	runtime.ReadMemStats(&m)
-	b.ReportMetric((markSeconds()-marked)/float64(cycles)*1e3, "mark-cpu-ms")
+	b.ReportMetric((indextest.MarkSeconds()-marked)/float64(cycles)*1e3, "mark-cpu-ms")
 	b.ReportMetric(float64(m.PauseTotalNs-paused)/float64(cycles)/1e6, "stop-ms")
 	b.ReportMetric(grown/float64(n), "B/row")
 	b.ReportMetric(float64(m.HeapObjects)/float64(n), "objects/row")
 	runtime.KeepAlive(s)
-}
-
-// markSeconds returns the processor time spent on marking so far, on idle
-// processors too.
-func markSeconds() float64 {
-	samples := []metrics.Sample{
-		{Name: "/cpu/classes/gc/mark/assist:cpu-seconds"},
-		{Name: "/cpu/classes/gc/mark/dedicated:cpu-seconds"},
-		{Name: "/cpu/classes/gc/mark/idle:cpu-seconds"},
-	}
-	metrics.Read(samples)
-	sum := 0.0
-	for _, s := range samples {
-		sum += s.Value.Float64()
-	}
-	return sum
 }

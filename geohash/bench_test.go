@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"runtime/metrics"
 	"testing"
 
 	"nearby/geohash"
@@ -202,24 +201,13 @@ func BenchmarkGC(b *testing.B) {
 	for range 2 {
 		runtime.GC()
 	}
-	before := markSeconds()
+	before := indextest.MarkSeconds()
 	for b.Loop() {
 		runtime.GC()
 	}
-	b.ReportMetric((markSeconds()-before)*1e3/float64(b.N), "mark-ms/op")
+	b.ReportMetric((indextest.MarkSeconds()-before)*1e3/float64(b.N), "mark-ms/op")
 	s := ix.Stats()
 	b.ReportMetric(float64(s.Bytes)/float64(s.Points), "bytes/point")
 	b.ReportMetric(float64(s.Nodes), "nodes")
 	b.ReportMetric(float64(s.Cells), "cells")
-}
-
-// markSeconds returns the processor time that marking has taken so far.
-func markSeconds() float64 {
-	s := []metrics.Sample{
-		{Name: "/cpu/classes/gc/mark/assist:cpu-seconds"},
-		{Name: "/cpu/classes/gc/mark/dedicated:cpu-seconds"},
-		{Name: "/cpu/classes/gc/mark/idle:cpu-seconds"},
-	}
-	metrics.Read(s)
-	return s[0].Value.Float64() + s[1].Value.Float64() + s[2].Value.Float64()
 }

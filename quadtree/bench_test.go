@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"runtime/metrics"
 	"sync"
 	"testing"
 
@@ -202,29 +201,13 @@ func BenchmarkGC(b *testing.B) {
 	t := world("city-world", n)
 	ix := mustBuild(b, t, quadtree.Options{})
 	runtime.GC()
-	before := markSeconds()
+	before := indextest.MarkSeconds()
 	cycles := 0
 	for b.Loop() {
 		runtime.GC()
 		cycles++
 	}
-	b.ReportMetric((markSeconds()-before)/float64(cycles)*1e3, "mark-ms/op")
+	b.ReportMetric((indextest.MarkSeconds()-before)/float64(cycles)*1e3, "mark-ms/op")
 	b.ReportMetric(float64(ix.Len()), "points")
 	runtime.KeepAlive(t)
-}
-
-// markSeconds returns the processor time spent on marking so far, on
-// idle processors too.
-func markSeconds() float64 {
-	samples := []metrics.Sample{
-		{Name: "/cpu/classes/gc/mark/assist:cpu-seconds"},
-		{Name: "/cpu/classes/gc/mark/dedicated:cpu-seconds"},
-		{Name: "/cpu/classes/gc/mark/idle:cpu-seconds"},
-	}
-	metrics.Read(samples)
-	sum := 0.0
-	for _, s := range samples {
-		sum += s.Value.Float64()
-	}
-	return sum
 }

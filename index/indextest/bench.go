@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime/metrics"
 	"testing"
 	"time"
 
@@ -137,4 +138,16 @@ func benchLoad(b *testing.B, builder func([]index.Point, index.Items) index.Buil
 	}
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N)/float64(len(s)-from), "ns/point")
 	b.ReportMetric(float64(ix.Stats().Bytes)/float64(len(s)), "B/point")
+}
+
+// MarkSeconds returns the processor time that the garbage collector has spent on
+// marking so far, on idle processors too.
+func MarkSeconds() float64 {
+	s := []metrics.Sample{
+		{Name: "/cpu/classes/gc/mark/assist:cpu-seconds"},
+		{Name: "/cpu/classes/gc/mark/dedicated:cpu-seconds"},
+		{Name: "/cpu/classes/gc/mark/idle:cpu-seconds"},
+	}
+	metrics.Read(s)
+	return s[0].Value.Float64() + s[1].Value.Float64() + s[2].Value.Float64()
 }
