@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"testing"
 
 	"nearby/bench/dataset"
@@ -36,7 +35,7 @@ func TestAutoChoosesWell(t *testing.T) {
 				t.Fatal(err)
 			}
 			chosen, reason := autoChoice(t, positions)
-			work := workOfBoth(t, name, positions)
+			work := weighted(t, name, positions)
 			t.Logf("%s: grid %.0f, tree %.0f; %s: %s", name, work[kindGeohash], work[kindQuadtree], chosen, reason)
 			if best := min(work[kindGeohash], work[kindQuadtree]); work[chosen] > autoSlack*best {
 				t.Errorf("auto chooses %s, which costs %.0f where the better costs %.0f; %s", chosen, work[chosen], best, reason)
@@ -45,38 +44,19 @@ func TestAutoChoosesWell(t *testing.T) {
 	}
 }
 
-// workOfBoth is the weighted work of a query for each index: as a verdict weighs
-// them, most come where the points are.
-func workOfBoth(t *testing.T, name string, positions []dataset.Position) map[string]float64 {
-	o, err := Options{Quick: true}.withDefaults()
-	if err != nil {
-		t.Fatal(err)
+// weighted is the work of a query for each index: as a verdict weighs it, most
+// come where the points are.
+func weighted(t *testing.T, name string, positions []dataset.Position) map[string]float64 {
+	t.Helper()
+	weights, sum := map[string]float64{}, 0.0
+	for _, j := range judged()[:3] {
+		weights[j.workload] = j.weight
+		sum += j.weight
 	}
-	s, items := dataset.Set{Name: name, Positions: positions}, &places{positions}
-	var qs *questions
 	sums := map[string]float64{}
-	for _, v := range o.variants() {
-		ix, err := v.build(items.points(), items)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if qs == nil {
-			if qs, err = ask(s, ix, items, rand.New(rand.NewPCG(1, 1))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		weights := 0.0
-		for _, j := range judged()[:3] {
-			for _, w := range peerWorkloads() {
-				if w.name == j.workload {
-					done := workOf(t, ix, items, qs, w)
-					sums[v.kind] += j.weight * (done.compared + enteredWeight*done.entered)
-					weights += j.weight
-				}
-			}
-		}
-		sums[v.kind] /= weights
-	}
+	workOfBoth(t, name, positions, func(kind string, w workload, done work) {
+		sums[kind] += weights[w.name] / sum * (done.compared + enteredWeight*done.entered)
+	})
 	return sums
 }
 

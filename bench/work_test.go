@@ -32,10 +32,6 @@ const (
 // Run it with -update when more work is wanted, or when less is to be kept.
 func TestWorkPerQuery(t *testing.T) {
 	path := filepath.Join("testdata", "work.txt")
-	o, err := Options{Quick: true}.withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var lines []string
 	got := map[string]work{}
 	for _, name := range dataset.Names() {
@@ -43,24 +39,11 @@ func TestWorkPerQuery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, items := dataset.Set{Name: name, Positions: positions}, &places{positions}
-		var qs *questions
-		for _, v := range o.variants() {
-			ix, err := v.build(items.points(), items)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if qs == nil {
-				if qs, err = ask(s, ix, items, rand.New(rand.NewPCG(1, 1))); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for _, w := range peerWorkloads() {
-				key := strings.ReplaceAll(fmt.Sprintf("%s/%s/%s", name, v.kind, w.name), " ", "_")
-				got[key] = workOf(t, ix, items, qs, w)
-				lines = append(lines, fmt.Sprintf("%s %.2f %.2f %.2f\n", key, got[key].entered, got[key].compared, got[key].allocs))
-			}
-		}
+		workOfBoth(t, name, positions, func(kind string, w workload, done work) {
+			key := strings.ReplaceAll(fmt.Sprintf("%s/%s/%s", name, kind, w.name), " ", "_")
+			got[key] = done
+			lines = append(lines, fmt.Sprintf("%s %.2f %.2f %.2f\n", key, done.entered, done.compared, done.allocs))
+		})
 	}
 	if *update {
 		if raceDetector {
@@ -99,6 +82,31 @@ func TestWorkPerQuery(t *testing.T) {
 	}
 	if len(want) != len(got) {
 		t.Errorf("%s has %d rows, want %d", path, len(want), len(got))
+	}
+}
+
+// workOfBoth tells the work of a query of each workload for each index.
+func workOfBoth(t *testing.T, name string, positions []dataset.Position, tell func(kind string, w workload, done work)) {
+	t.Helper()
+	o, err := Options{Quick: true}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, items := dataset.Set{Name: name, Positions: positions}, &places{positions}
+	var qs *questions
+	for _, v := range o.variants() {
+		ix, err := v.build(items.points(), items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if qs == nil {
+			if qs, err = ask(s, ix, items, rand.New(rand.NewPCG(1, 1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, w := range peerWorkloads() {
+			tell(v.kind, w, workOf(t, ix, items, qs, w))
+		}
 	}
 }
 
