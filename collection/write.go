@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"time"
 
 	"nearby/index"
 	"nearby/item"
@@ -110,55 +109,6 @@ func (c *Collection) await(ctx context.Context, req *request) error {
 	}
 }
 
-// pending is the state of an id inside the group that is being formed.
-type pending struct {
-	id      string
-	exists  bool
-	stored  bool // the snapshot before the group has it, as ref
-	ref     index.Ref
-	hash    uint32 // of the id
-	change  int32  // its latest place in the group's changes; -1: none
-	seq     uint64 // 0: written by this group
-	created int64
-}
-
-// group is what the writer commits at once.
-type group struct {
-	requests []*request
-	changes  []store.Change
-	ids      []int32 // for each change the place of its id in touched
-	touched  []pending
-	places   places // of ids in touched
-	items    int    // by how many the collection grows
-	seq      uint64 // of the commit
-	fetched  uint32 // means nothing
-}
-
-// newGroup returns a group with room for n changes.
-func newGroup(n int) *group {
-	return &group{
-		changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
-		touched: make([]pending, 0, n), places: newPlaces(n),
-	}
-}
-
-// touch returns the place in touched of an id, which is looked up in the newest
-// snapshot when the group meets it first.
-func (g *group) touch(tip *Snapshot, hash uint32, id string) int32 {
-	if at, ok := g.places.find(g.touched, id); ok {
-		return at
-	}
-	p := pending{id: id, change: -1, hash: hash}
-	if p.ref, p.stored = tip.ids.lookup(&tip.records, p.hash, id); p.stored {
-		old := tip.records.item(p.ref)
-		p.exists, p.seq, p.created = true, old.Seq, old.Created
-	}
-	at := int32(len(g.touched))
-	g.touched = append(g.touched, p)
-	g.places.add(g.touched)
-	return at
-}
-
 // landing is a durable group on its way into memory.
 type landing struct {
 	*group
@@ -243,88 +193,6 @@ func (c *Collection) drain() {
 			return
 		}
 	}
-}
-
-// admit checks a request's writes against the newest state and adds the changes
-// that follow to the group.
-func (c *Collection) admit(g *group, req *request) {
-	g.requests = append(g.requests, req)
-	now := time.Now().UnixMilli()
-	var hashes [16]uint32
-	for i := range req.writes {
-		if i%len(hashes) == 0 {
-			for j := range req.writes[i:min(i+len(hashes), len(req.writes))] {
-				hashes[j] = hashID(req.writes[i+j].Item.ID)
-				g.fetched += c.tip.ids.fetch(hashes[j])
-			}
-		}
-		w, res := &req.writes[i], &req.results[i]
-		it := w.Item
-		hash := hashes[i%len(hashes)]
-		if it.ID == "" && w.Op != Delete {
-			it.ID = item.NewID()
-			hash = hashID(it.ID)
-		}
-		res.ID = it.ID
-		if res.Err = c.check(w, &it); res.Err != nil {
-			continue
-		}
-		at := g.touch(c.tip, hash, it.ID)
-		p := &g.touched[at]
-		switch {
-		case w.Op == Insert && p.exists:
-			res.Err = fmt.Errorf("%w: %q", ErrExists, it.ID)
-		case w.IfAbsent && p.exists:
-			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
-		case (w.IfExists || w.IfSeq != 0) && !p.exists:
-			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
-		case w.IfSeq != 0 && w.IfSeq != p.seq:
-			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
-		case w.Op == Delete && !p.exists:
-			res.Err = fmt.Errorf("%w: item %q", ErrNotFound, it.ID)
-		case !p.exists && c.tip.Len()+g.items >= c.opt.MaxItems:
-			res.Err = fmt.Errorf("%w: it holds %d items", ErrFull, c.opt.MaxItems)
-		}
-		if res.Err != nil {
-			continue
-		}
-		ch := store.Change{Op: store.PutItem, Collection: c.name, Item: it}
-		if w.Op == Delete {
-			ch.Op = store.DeleteItem
-			p.exists = false
-			g.items--
-		} else {
-			if !p.exists {
-				p.created = now
-				g.items++
-				res.Created = true
-			}
-			p.exists = true
-			ch.Item.Created, ch.Item.Updated = p.created, max(now, p.created)
-			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
-		}
-		p.seq = 0
-		p.change = int32(len(g.changes))
-		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
-	}
-}
-
-// check validates one write by itself.
-func (c *Collection) check(w *Write, it *item.Item) error {
-	if err := item.CheckID(it.ID); err != nil {
-		return err
-	}
-	if w.Op == Delete {
-		return nil
-	}
-	if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
-		return err
-	}
-	it.Lon, it.Lat = it.Lon+0, it.Lat+0 // -0 is stored as 0
-	if len(it.Properties) > item.MaxPropertiesBytes {
-		return &item.FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", item.MaxPropertiesBytes, len(it.Properties))}
-	}
-	return nil
 }
 
 // commit makes a group durable.
@@ -488,61 +356,3 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 		columns[i].values.set(e, uint32(ref), columns[i].dict.number(key))
 	})
 }
-
-// free gives back the records and refs of deleted items. While an index is being
-// built beside, it may still name them, so they wait.
-func (c *Collection) free(e edit, next *Snapshot, freed []index.Ref) {
-	c.grave = append(c.grave, freed...)
-	if c.rebuild.active() {
-		return
-	}
-	for _, ref := range c.grave {
-		c.arena.kill(next.records.location(ref))
-		next.records.locate(e, ref, 0)
-		c.refs.give(ref)
-	}
-	c.grave = c.grave[:0]
-}
-
-// compact empties one chunk whose records are mostly dead, if there is one.
-func (c *Collection) compact(e edit, next *Snapshot) {
-	if c.rebuild.active() {
-		return // deleted items keep their records until it is done
-	}
-	chunk := c.arena.sparse(0)
-	if chunk < 0 {
-		return
-	}
-	data := c.arena.chunks[chunk][:chunkHead+c.arena.filled[chunk]]
-	for off := chunkHead; off < len(data); {
-		it := decodeRecord(data, off)
-		loc := uint64(chunk)<<32 | uint64(off)
-		next.records.chunks = c.arena.chunks
-		if ref, ok := next.ids.find(&next.records, it.ID()); ok && next.records.location(ref) == loc {
-			moved := it.Copy()
-			next.records.locate(e, ref, c.arena.append(&moved))
-		}
-		off += recordLen(data[off:])
-	}
-	c.arena.drop(chunk)
-	next.records.chunks = c.arena.chunks
-}
-
-// refPool hands out item numbers, used ones first.
-type refPool struct {
-	used []index.Ref
-	next index.Ref
-}
-
-func (p *refPool) take() index.Ref {
-	if n := len(p.used); n > 0 {
-		ref := p.used[n-1]
-		p.used = p.used[:n-1]
-		return ref
-	}
-	ref := p.next
-	p.next++
-	return ref
-}
-
-func (p *refPool) give(ref index.Ref) { p.used = append(p.used, ref) }

@@ -112,6 +112,7 @@ func start(t *testing.T, as *syscall.SysProcAttr, folder string, ready func(cont
 			<-ended
 		}
 	})
+	// A server of somebody else's says nowhere that it is ready: it is asked.
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		err := ready(ctx)

@@ -1,0 +1,141 @@
+package collection
+
+import (
+	"fmt"
+	"time"
+
+	"nearby/index"
+	"nearby/item"
+	"nearby/store"
+)
+
+// pending is the state of an id inside the group that is being formed.
+type pending struct {
+	id      string
+	exists  bool
+	stored  bool // the snapshot before the group has it, as ref
+	ref     index.Ref
+	hash    uint32 // of the id
+	change  int32  // its latest place in the group's changes; -1: none
+	seq     uint64 // 0: written by this group
+	created int64
+}
+
+// group is what the writer commits at once.
+type group struct {
+	requests []*request
+	changes  []store.Change
+	ids      []int32 // for each change the place of its id in touched
+	touched  []pending
+	places   places // of ids in touched
+	items    int    // by how many the collection grows
+	seq      uint64 // of the commit
+	fetched  uint32 // means nothing
+}
+
+// newGroup returns a group with room for n changes.
+func newGroup(n int) *group {
+	return &group{
+		changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
+		touched: make([]pending, 0, n), places: newPlaces(n),
+	}
+}
+
+// touch returns the place in touched of an id, which is looked up in the newest
+// snapshot when the group meets it first.
+func (g *group) touch(tip *Snapshot, hash uint32, id string) int32 {
+	if at, ok := g.places.find(g.touched, id); ok {
+		return at
+	}
+	p := pending{id: id, change: -1, hash: hash}
+	if p.ref, p.stored = tip.ids.lookup(&tip.records, p.hash, id); p.stored {
+		old := tip.records.item(p.ref)
+		p.exists, p.seq, p.created = true, old.Seq, old.Created
+	}
+	at := int32(len(g.touched))
+	g.touched = append(g.touched, p)
+	g.places.add(g.touched)
+	return at
+}
+
+// admit checks a request's writes against the newest state and adds the changes
+// that follow to the group.
+func (c *Collection) admit(g *group, req *request) {
+	g.requests = append(g.requests, req)
+	now := time.Now().UnixMilli()
+	var hashes [16]uint32
+	for i := range req.writes {
+		if i%len(hashes) == 0 {
+			for j := range req.writes[i:min(i+len(hashes), len(req.writes))] {
+				hashes[j] = hashID(req.writes[i+j].Item.ID)
+				g.fetched += c.tip.ids.fetch(hashes[j])
+			}
+		}
+		w, res := &req.writes[i], &req.results[i]
+		it := w.Item
+		hash := hashes[i%len(hashes)]
+		if it.ID == "" && w.Op != Delete {
+			it.ID = item.NewID()
+			hash = hashID(it.ID)
+		}
+		res.ID = it.ID
+		if res.Err = c.check(w, &it); res.Err != nil {
+			continue
+		}
+		at := g.touch(c.tip, hash, it.ID)
+		p := &g.touched[at]
+		switch {
+		case w.Op == Insert && p.exists:
+			res.Err = fmt.Errorf("%w: %q", ErrExists, it.ID)
+		case w.IfAbsent && p.exists:
+			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
+		case (w.IfExists || w.IfSeq != 0) && !p.exists:
+			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
+		case w.IfSeq != 0 && w.IfSeq != p.seq:
+			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
+		case w.Op == Delete && !p.exists:
+			res.Err = fmt.Errorf("%w: item %q", ErrNotFound, it.ID)
+		case !p.exists && c.tip.Len()+g.items >= c.opt.MaxItems:
+			res.Err = fmt.Errorf("%w: it holds %d items", ErrFull, c.opt.MaxItems)
+		}
+		if res.Err != nil {
+			continue
+		}
+		ch := store.Change{Op: store.PutItem, Collection: c.name, Item: it}
+		if w.Op == Delete {
+			ch.Op = store.DeleteItem
+			p.exists = false
+			g.items--
+		} else {
+			if !p.exists {
+				p.created = now
+				g.items++
+				res.Created = true
+			}
+			p.exists = true
+			ch.Item.Created, ch.Item.Updated = p.created, max(now, p.created)
+			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
+		}
+		p.seq = 0
+		p.change = int32(len(g.changes))
+		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
+	}
+}
+
+// check validates one write by itself.
+func (c *Collection) check(w *Write, it *item.Item) error {
+	if err := item.CheckID(it.ID); err != nil {
+		return err
+	}
+	if w.Op == Delete {
+		return nil
+	}
+	if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
+		return err
+	}
+	it.Lon, it.Lat = it.Lon+0, it.Lat+0 // -0 is stored as 0
+	if len(it.Properties) > item.MaxPropertiesBytes {
+		return &item.FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", item.MaxPropertiesBytes, len(it.Properties))}
+	}
+	return nil
+}
