@@ -8,20 +8,26 @@ import (
 // places finds ids in a list of pending ones: a hash table, with linear probing, of
 // places in the list + 1, each below half of the hash; 0 is free. It is never more
 // than half full.
-type places []uint64
+type places struct {
+	slots []uint64
+	hash  func(id string) uint64
+}
 
-// placesSeed keeps callers from choosing ids that meet in the table.
-var placesSeed = maphash.MakeSeed()
+// newPlaces has room for n ids. A seed of its own keeps callers from choosing ids
+// that meet in the table.
+func newPlaces(n int) places {
+	seed := maphash.MakeSeed()
+	return places{newSlots(n), func(id string) uint64 { return maphash.String(seed, id) }}
+}
 
-// newPlaces has room for n ids.
-func newPlaces(n int) places { return make(places, 2<<bits.Len(uint(n))) }
+func newSlots(n int) []uint64 { return make([]uint64, 2<<bits.Len(uint(n))) }
 
 // slot returns where an id is in the table, or is to be, below tag.
-func (p places) slot(all []pending, id string) (at *uint64, tag uint64) {
-	hash := maphash.String(placesSeed, id)
+func (p *places) slot(all []pending, id string) (at *uint64, tag uint64) {
+	hash := p.hash(id)
 	tag = hash >> 32
 	for i := hash; ; i++ {
-		at := &p[i&uint64(len(p)-1)]
+		at := &p.slots[i&uint64(len(p.slots)-1)]
 		if *at == 0 || *at>>32 == tag && all[uint32(*at)-1].id == id {
 			return at, tag
 		}
@@ -29,7 +35,7 @@ func (p places) slot(all []pending, id string) (at *uint64, tag uint64) {
 }
 
 // find returns the place of an id in the list.
-func (p places) find(all []pending, id string) (int32, bool) {
+func (p *places) find(all []pending, id string) (int32, bool) {
 	at, _ := p.slot(all, id)
 	return int32(uint32(*at)) - 1, *at != 0
 }
@@ -37,8 +43,8 @@ func (p places) find(all []pending, id string) (int32, bool) {
 // add puts in the last of the list.
 func (p *places) add(all []pending) {
 	from := len(all) - 1
-	if 2*len(all) > len(*p) {
-		*p, from = newPlaces(len(all)), 0
+	if 2*len(all) > len(p.slots) {
+		p.slots, from = newSlots(len(all)), 0
 	}
 	for i := from; i < len(all); i++ {
 		at, tag := p.slot(all, all[i].id)

@@ -328,6 +328,26 @@ func TestGroupKnowsItsIDs(t *testing.T) {
 	}
 }
 
+// Ids whose hashes are the same are told apart by themselves.
+func TestPlacesOfEqualHashes(t *testing.T) {
+	p := newPlaces(4)
+	p.hash = func(id string) uint64 { return uint64(len(id)) << 40 }
+	var all []pending
+	for i := range 100 {
+		id := fmt.Sprintf("p%02d", i)
+		if at, ok := p.find(all, id); ok {
+			t.Fatalf("%s is at %d before it is there", id, at)
+		}
+		all = append(all, pending{id: id})
+		p.add(all)
+	}
+	for i := range all {
+		if at, ok := p.find(all, all[i].id); !ok || int(at) != i {
+			t.Errorf("%s is at %d, %v, want %d", all[i].id, at, ok, i)
+		}
+	}
+}
+
 // Ids whose hashes are the same are found, and stay in the order of their bytes.
 func TestIDMapOfEqualHashes(t *testing.T) {
 	var a arena
