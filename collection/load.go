@@ -85,7 +85,7 @@ func load(ctx context.Context, opt Options, view store.View, def Definition, pro
 	// The shares become one: their chunks follow each other, and items are
 	// numbered through.
 	var a arena
-	tip := &Snapshot{def: def, seq: uint64(view.Seq()), extent: emptyExtent()}
+	tip := &Snapshot{def: def, seq: uint64(view.Position().Seq), extent: emptyExtent()}
 	e := newEdit()
 	total := 0
 	for i := range shares {

@@ -12,8 +12,14 @@
 //	S2  All or nothing; a batch applies its changes in order, the last one wins.
 //	S3  Seq grows strictly in the order in which commits become visible.
 //	S4  A View shows exactly the commits with sequence numbers up to View.Seq.
-//	S5  Follow delivers every commit after a Seq once, in order, or says ErrGone.
+//	S5  Follow leads from a Position to every later one in steps, each from one
+//	    commit to another, none left out, or says ErrGone or ErrForked.
 //	S6  What is read was checked: damaged bytes are an error, never an item.
+//	S7  A change that rests on a version is made only if that is the newest.
+//	S8  A receipt is kept with the changes of its commit, and its key is taken once.
+//
+// A Shared store is one that other processes write, too. Its history is told from
+// another, that of a restored or promoted database, by the Epoch.
 //
 // The implementations run one suite, store/storetest.
 package store
@@ -21,12 +27,24 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"nearby/item"
 )
 
 // Seq numbers commits; 0 is before the first.
 type Seq uint64
+
+// Epoch names a history: 1 to 32 letters and digits. Seqs of two epochs have
+// nothing to do with each other.
+type Epoch string
+
+// Position is a place in a history: after the commit Seq of the epoch.
+type Position struct {
+	Epoch Epoch
+	Seq   Seq
+}
 
 // Errors that callers decide on. Implementations wrap them with context.
 var (
@@ -46,7 +64,31 @@ var (
 	ErrLoss = errors.New("store: acknowledged data is missing")
 	// ErrNoCollection: a change names a collection that is not defined.
 	ErrNoCollection = errors.New("store: no such collection")
+	// ErrForked: the store's history is not the one of that epoch; read a View.
+	ErrForked = errors.New("store: another history")
+	// ErrReadOnly: this store takes no commits from here, now or ever.
+	ErrReadOnly = errors.New("store: read only")
 )
+
+// StaleError says that a change rests on a version which is not the newest (S7).
+// Nothing of the commit was applied.
+type StaleError struct {
+	Head Seq // the newest version is to be seen by then
+}
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("store: a change rests on a version that was replaced by commit %d or before", e.Head)
+}
+
+// RepeatedError says that keys of a commit's receipts are taken (S8). Nothing of
+// the commit was applied.
+type RepeatedError struct {
+	Receipts []Receipt // those that are kept
+}
+
+func (e *RepeatedError) Error() string {
+	return fmt.Sprintf("store: %d of the commit's receipts have keys that are taken", len(e.Receipts))
+}
 
 // Op is what a Change does.
 type Op uint8
@@ -67,8 +109,29 @@ type Change struct {
 	Op         Op
 	Collection string    // name, 1 to 64 bytes
 	Item       item.Item // PutItem: whole, its Seq is ignored and set by the store; DeleteItem: only ID
-	Definition []byte    // PutCollection: opaque to the store
+	Definition []byte    // PutCollection: a JSON object, opaque to the store
+
+	// Rests says that the change is to be made only if the item is in the version
+	// Base, that is, was last written by that commit; 0: only if there is none.
+	// It is about the state before the commit, so only an item's first change in
+	// a commit may have it.
+	Rests bool
+	Base  Seq
 }
+
+// Receipt is kept with a commit, so that who does not know whether it was made can
+// ask. It is kept for at least KeepReceipts.
+type Receipt struct {
+	Key     string // 1 to MaxKeyBytes bytes of UTF-8 without NUL
+	Outcome []byte // opaque to the store
+	Seq     Seq    // of the commit; set by the store
+}
+
+// MaxKeyBytes and KeepReceipts are the limits of receipts.
+const (
+	MaxKeyBytes  = 512
+	KeepReceipts = 24 * time.Hour
+)
 
 // Collection is a collection's name and definition.
 type Collection struct {
@@ -81,35 +144,73 @@ type Collection struct {
 type Store interface {
 	// Commit applies the changes as one atomic, durable step and returns its
 	// sequence number. The caller may reuse changes and everything they point
-	// to once it returns. An empty batch returns the current head.
-	Commit(ctx context.Context, changes []Change) (Seq, error)
+	// to once it returns. An empty batch returns the current head. It fails with
+	// *StaleError or *RepeatedError if S7 or S8 demand it.
+	Commit(ctx context.Context, changes []Change, receipts ...Receipt) (Seq, error)
+
+	// Receipt returns the receipt with a key, or false.
+	Receipt(ctx context.Context, key string) (Receipt, bool, error)
 
 	// View opens a consistent reading of the store at one sequence number,
 	// all of it durable. The caller closes it.
 	View(ctx context.Context) (View, error)
 
-	// Follow calls deliver for every commit after the given sequence number,
-	// in order, and then waits for more, until ctx ends, deliver fails or the
-	// store closes; it returns that error. Each change carries the item as the
-	// commit wrote it. The changes are valid during the call only.
-	Follow(ctx context.Context, after Seq, deliver func(Seq, []Change) error) error
+	// Follow delivers steps that lead from a position to every later one, in
+	// order, and then waits for more, until ctx ends, deliver fails or the store
+	// closes; it returns that error.
+	Follow(ctx context.Context, after Position, deliver func(*Step) error) error
 
 	// Close makes everything durable and releases the store. It waits for
 	// commits that are under way and for views to be closed.
 	Close() error
 }
 
+// Step leads from one commit to a later one. What it points to is valid during the
+// call of deliver only.
+type Step struct {
+	// Seq is the commit after which the store was as it is after the step. It is
+	// that of the step before if nothing has changed since.
+	Seq Seq
+	// Changes are in order. Each carries the item as it was written, Item.Seq
+	// included, for a deletion that of the commit. Changes that a later one of the
+	// same step takes back may be left out, and with them whole commits. To drop
+	// what is not there, or to delete it, is no error.
+	Changes []Change
+	// More says that the step goes on with the next call; what was delivered so
+	// far is not the state after any commit and must not be shown.
+	More bool
+	// At: what was committed before it is in this step or one before.
+	At time.Time
+	// View, when not nil, is what Shared.Inspect asked for: it reads the state
+	// after this step. The receiver closes it.
+	View View
+}
+
+// Shared is a store that other processes write, too.
+type Shared interface {
+	Store
+
+	// Head asks the database for its newest position. It was that at some moment
+	// between the call and the return.
+	Head(ctx context.Context) (Position, error)
+
+	// Inspect makes the Follow that runs deliver a step with a View soon, if it
+	// can; the state after that step and the View are the same, commit for commit.
+	// Only one Follow may run.
+	Inspect()
+}
+
 // View reads the store as it was at one sequence number. It may be used by
 // several goroutines.
 type View interface {
-	// Seq is the last commit that the view shows.
-	Seq() Seq
+	// Position is the last commit that the view shows.
+	Position() Position
 	// Collections lists all collections by name.
 	Collections(ctx context.Context) ([]Collection, error)
 	// Items calls yield for each item of a collection, possibly from parts
-	// goroutines at once (part 0 … parts-1, each part a disjoint share in id
-	// order). The item's memory is valid during the call only. An error from
-	// yield stops the reading and is returned.
+	// goroutines at once (part 0 … parts-1, each part a disjoint share). The item's
+	// memory is valid during the call only. An error from yield stops the reading
+	// and is returned.
 	Items(ctx context.Context, collection string, parts int, yield func(part int, it *item.Item) error) error
 	// Get returns one item, or false.
 	Get(ctx context.Context, collection, id string) (item.Item, bool, error)

@@ -3,8 +3,10 @@ package embedded
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"nearby/store"
 )
@@ -102,9 +104,7 @@ func clone(seq store.Seq, changes []store.Change) []store.Change {
 		ch.Definition = bytes.Clone(ch.Definition)
 		ch.Item.ID = strings.Clone(ch.Item.ID)
 		ch.Item.Properties = bytes.Clone(ch.Item.Properties)
-		if ch.Op == store.PutItem {
-			ch.Item.Seq = uint64(seq)
-		}
+		ch.Item.Seq = uint64(seq)
 		own[i] = ch
 	}
 	return own
@@ -180,19 +180,23 @@ func (r *recent) after(ctx context.Context, seq store.Seq) ([]commit, error) {
 }
 
 // Follow is part of store.Store.
-func (s *Store) Follow(ctx context.Context, after store.Seq, deliver func(store.Seq, []store.Change) error) error {
+func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+	if after.Epoch != store.Epoch(s.epoch) {
+		return fmt.Errorf("%w: the store's epoch is %s, not %s", store.ErrForked, s.epoch, after.Epoch)
+	}
 	s.recent.enter()
 	defer s.recent.leave()
-	for {
-		commits, err := s.recent.after(ctx, after)
+	for seq := after.Seq; ; {
+		now := time.Now()
+		commits, err := s.recent.after(ctx, seq)
 		if err != nil {
 			return err
 		}
 		for _, c := range commits {
-			if err := deliver(c.seq, c.changes); err != nil {
+			if err := deliver(&store.Step{Seq: c.seq, Changes: c.changes, At: now}); err != nil {
 				return err
 			}
-			after = c.seq
+			seq = c.seq
 		}
 	}
 }

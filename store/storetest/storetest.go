@@ -143,7 +143,7 @@ func Read(t testing.TB, s store.Store, parts int) (Content, store.Seq) {
 		}
 		content[c.Name] = items
 	}
-	return content, v.Seq()
+	return content, v.Position().Seq
 }
 
 // Equal compares what a store shows with what it should.
@@ -434,8 +434,8 @@ func testViewStands(t *testing.T, f *fixture) {
 				t.Fatal(err)
 			}
 			for _, it := range items {
-				if it.Lon != items[0].Lon || it.Seq != items[0].Seq || store.Seq(it.Seq) > v.Seq() {
-					t.Fatalf("half a commit: %+v beside %+v at %d", it, items[0], v.Seq())
+				if it.Lon != items[0].Lon || it.Seq != items[0].Seq || store.Seq(it.Seq) > v.Position().Seq {
+					t.Fatalf("half a commit: %+v beside %+v at %d", it, items[0], v.Position().Seq)
 				}
 			}
 			if round == 0 {
