@@ -1,12 +1,9 @@
 package collection
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,44 +14,50 @@ import (
 // Catalog holds the collections of one store. All methods may be called
 // concurrently.
 type Catalog struct {
-	opt   Options
-	ready atomic.Bool
+	opt    Options
+	shared store.Shared // nil: nobody else writes the store
 
-	mu     sync.Mutex // held while the set of collections changes
-	byName atomic.Pointer[map[string]*Collection]
-	closed bool
+	mu      sync.Mutex // held while the set of collections changes
+	closed  bool
+	world   atomic.Pointer[world] // nil: not everything in the store is in memory
+	waiting atomic.Int64          // readers that wait for freshness
+
+	replacedMu sync.Mutex
+	replaced   chan struct{} // closed when the world is replaced
 }
 
 // New returns a catalog that is not ready: Load must read the store first.
 func New(opt Options) *Catalog {
-	c := &Catalog{opt: opt.withDefaults()}
-	c.byName.Store(&map[string]*Collection{})
-	return c
+	return &Catalog{opt: opt.withDefaults(), replaced: make(chan struct{})}
 }
 
 // Ready reports whether everything in the store is in memory.
-func (c *Catalog) Ready() bool { return c.ready.Load() }
+func (c *Catalog) Ready() bool { return c.world.Load() != nil }
+
+// worldNow returns the world and what is closed when another takes its place.
+func (c *Catalog) worldNow() (*world, <-chan struct{}) {
+	c.replacedMu.Lock()
+	defer c.replacedMu.Unlock()
+	return c.world.Load(), c.replaced
+}
 
 // Get returns a collection, or ErrNotFound, or ErrNotReady before all is
 // loaded.
 func (c *Catalog) Get(name string) (*Collection, error) {
-	if !c.Ready() {
+	w := c.world.Load()
+	if w == nil {
 		return nil, ErrNotReady
 	}
-	if col, ok := (*c.byName.Load())[name]; ok {
-		return col, nil
-	}
-	return nil, fmt.Errorf("%w: collection %q", ErrNotFound, name)
+	return w.get(name)
 }
 
 // List returns all collections by name.
 func (c *Catalog) List() ([]*Collection, error) {
-	if !c.Ready() {
+	w := c.world.Load()
+	if w == nil {
 		return nil, ErrNotReady
 	}
-	return slices.SortedFunc(maps.Values(*c.byName.Load()), func(a, b *Collection) int {
-		return cmp.Compare(a.name, b.name)
-	}), nil
+	return w.list(), nil
 }
 
 // Put creates a collection, or replaces the definition of the one that has the
@@ -84,7 +87,8 @@ func (c *Catalog) create(def Definition) (*Collection, error) {
 	if c.closed {
 		return nil, ErrClosed
 	}
-	all := *c.byName.Load()
+	w := c.world.Load()
+	all := *w.byName.Load()
 	if all[def.Name] != nil {
 		return nil, nil
 	}
@@ -108,8 +112,8 @@ func (c *Catalog) create(def Definition) (*Collection, error) {
 		return nil, err
 	}
 	tip.seq = uint64(seq)
-	col := newCollection(c.opt, tip, arena{}, refPool{})
-	c.set(func(m map[string]*Collection) { m[def.Name] = col })
+	col := newCollection(c.opt, w, tip, arena{}, refPool{})
+	w.set(func(m map[string]*Collection) { m[def.Name] = col })
 	return col, nil
 }
 
@@ -136,16 +140,9 @@ func (c *Catalog) Drop(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	c.set(func(m map[string]*Collection) { delete(m, name) })
+	c.world.Load().set(func(m map[string]*Collection) { delete(m, name) })
 	col.close()
 	return nil
-}
-
-// set publishes a changed copy of the set of collections. c.mu is held.
-func (c *Catalog) set(change func(map[string]*Collection)) {
-	m := maps.Clone(*c.byName.Load())
-	change(m)
-	c.byName.Store(&m)
 }
 
 // Close finishes all accepted writes and stops the collections. It does not
@@ -157,7 +154,9 @@ func (c *Catalog) Close() {
 		return
 	}
 	c.closed = true
-	for _, col := range *c.byName.Load() {
-		col.close()
+	if w := c.world.Load(); w != nil {
+		for _, col := range *w.byName.Load() {
+			col.close()
+		}
 	}
 }

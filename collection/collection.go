@@ -24,6 +24,8 @@ type Options struct {
 	MaxQueue       int           // requests that wait for a collection's writer; default 1024
 	MaxGroup       int           // changes that are committed at once; default 8192
 	CommitTimeout  time.Duration // default 30 s
+	MaxWait        time.Duration // that a reader may wait for freshness; default 10 s
+	MaxWaiters     int           // readers that wait for freshness; default 1024
 }
 
 func (o Options) withDefaults() Options {
@@ -45,6 +47,12 @@ func (o Options) withDefaults() Options {
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 30 * time.Second
 	}
+	if o.MaxWait == 0 {
+		o.MaxWait = 10 * time.Second
+	}
+	if o.MaxWaiters == 0 {
+		o.MaxWaiters = 1024
+	}
 	return o
 }
 
@@ -52,6 +60,7 @@ func (o Options) withDefaults() Options {
 // concurrently.
 type Collection struct {
 	name  string
+	world *world
 	store store.Store
 	opt   Options
 	log   *slog.Logger
@@ -72,9 +81,9 @@ type Collection struct {
 }
 
 // newCollection starts the writer of a collection whose first snapshot is tip.
-func newCollection(opt Options, tip *Snapshot, a arena, refs refPool) *Collection {
+func newCollection(opt Options, w *world, tip *Snapshot, a arena, refs refPool) *Collection {
 	c := &Collection{
-		name: tip.def.Name, store: opt.Store, opt: opt, log: opt.Log,
+		name: tip.def.Name, world: w, store: opt.Store, opt: opt, log: opt.Log,
 		queue:   make(chan *request, opt.MaxQueue),
 		control: make(chan *request),
 		closing: make(chan struct{}),
@@ -88,6 +97,13 @@ func newCollection(opt Options, tip *Snapshot, a arena, refs refPool) *Collectio
 
 // Name returns the collection's name.
 func (c *Collection) Name() string { return c.name }
+
+// Epoch names the history that the collection's sequence numbers count in.
+func (c *Collection) Epoch() store.Epoch { return c.world.epoch }
+
+// LossWindow is how long an acknowledged write may not yet be durable; 0 if it
+// always is.
+func (c *Collection) LossWindow() time.Duration { return 0 }
 
 // Snapshot returns the newest version.
 func (c *Collection) Snapshot() *Snapshot { return c.current.Load() }

@@ -45,9 +45,30 @@ type Definition struct {
 	Index       IndexSpec `json:"index"`
 	// Queryables are the top-level properties that can be filtered on.
 	Queryables []string `json:"queryables,omitempty"`
-	Created    int64    `json:"created"` // Unix milliseconds
-	Updated    int64    `json:"updated"` // Unix milliseconds
+	// WritePolicy says when a write is acknowledged: through, when it is durable,
+	// or back, when it is visible; "" leaves it to the server. Back needs a shared
+	// store.
+	WritePolicy string `json:"writePolicy,omitzero"`
+	// Source, when not nil, is the table of the database that the items come from.
+	// Such a collection is read only. It is set by whoever attached the table, and
+	// stays as it is in Update.
+	Source  *Source `json:"source,omitzero"`
+	Created int64   `json:"created"` // Unix milliseconds
+	Updated int64   `json:"updated"` // Unix milliseconds
 }
+
+// Source is where the items of an attached collection come from.
+type Source struct {
+	Table     string `json:"table"`
+	Follow    string `json:"follow"`    // trigger or poll
+	Guarantee string `json:"guarantee"` // a sentence for people
+}
+
+// Write policies.
+const (
+	WriteThrough = "through"
+	WriteBack    = "back"
+)
 
 // DefinitionError says what is wrong with one member of a definition.
 type DefinitionError struct {
@@ -125,6 +146,9 @@ func (d *Definition) normalise(kinds Kinds) error {
 		} else if _, err := make(s); err != nil {
 			fault("index", "", err.Error())
 		}
+	}
+	if d.WritePolicy != "" && d.WritePolicy != WriteThrough && d.WritePolicy != WriteBack {
+		fault("writePolicy", d.WritePolicy, "must be through or back")
 	}
 	if len(d.Queryables) > MaxQueryables {
 		fault("queryables", "", fmt.Sprintf("must be at most %d names, are %d", MaxQueryables, len(d.Queryables)))

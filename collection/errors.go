@@ -18,6 +18,14 @@ var (
 	ErrFull = errors.New("collection: full")
 	// ErrClosed: the catalog is closed or the collection was dropped.
 	ErrClosed = errors.New("collection: closed")
+	// ErrBehind: what the reader demands to see did not come in time.
+	ErrBehind = errors.New("collection: this copy is behind")
+	// ErrReadOnly: the collection is kept elsewhere and cannot be written here.
+	ErrReadOnly = errors.New("collection: read only")
+	// ErrKeyReused: the key was used before, for another request.
+	ErrKeyReused = errors.New("collection: the idempotency key belongs to another request")
+	// ErrKeyInUse: a request with the same key is under way.
+	ErrKeyInUse = errors.New("collection: a request with this idempotency key is under way")
 	// ErrUnknownQueryable: a filter names a property that is not queryable.
 	ErrUnknownQueryable = errors.New("collection: not a queryable property")
 )

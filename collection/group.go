@@ -30,6 +30,7 @@ type group struct {
 	places   places // of ids in touched
 	items    int    // by how many the collection grows
 	seq      uint64 // of the commit
+	receipts []store.Receipt
 	fetched  uint32 // means nothing
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,6 +28,7 @@ func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
 	if progress == nil {
 		progress = func(Progress) {}
 	}
+	asOf := time.Now()
 	view, err := c.opt.Store.View(ctx)
 	if err != nil {
 		return err
@@ -38,18 +40,19 @@ func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	w := newWorld(view.Position(), asOf)
 	for _, stored := range all {
 		def, err := unmarshalDefinition(stored.Name, stored.Definition)
 		if err != nil {
 			return err
 		}
-		col, err := load(ctx, c.opt, view, def, progress)
+		col, err := load(ctx, c.opt, w, view, def, progress)
 		if err != nil {
 			return fmt.Errorf("collection %q: %w", stored.Name, err)
 		}
-		c.set(func(m map[string]*Collection) { m[def.Name] = col })
+		w.set(func(m map[string]*Collection) { m[def.Name] = col })
 	}
-	c.ready.Store(true)
+	c.world.Store(w)
 	return nil
 }
 
@@ -62,7 +65,7 @@ type share struct {
 }
 
 // load reads one collection.
-func load(ctx context.Context, opt Options, view store.View, def Definition, progress func(Progress)) (*Collection, error) {
+func load(ctx context.Context, opt Options, w *world, view store.View, def Definition, progress func(Progress)) (*Collection, error) {
 	shares := make([]share, runtime.GOMAXPROCS(0))
 	var read atomic.Int64
 	err := view.Items(ctx, def.Name, len(shares), func(part int, it *item.Item) error {
@@ -130,7 +133,7 @@ func load(ctx context.Context, opt Options, view store.View, def Definition, pro
 		return nil, err
 	}
 	progress(Progress{Collection: def.Name, Items: total, Done: true})
-	return newCollection(opt, tip, a, refPool{next: index.Ref(total)}), nil
+	return newCollection(opt, w, tip, a, refPool{next: index.Ref(total)}), nil
 }
 
 // emptySnapshot is where a new collection begins.

@@ -39,6 +39,7 @@ type Result struct {
 	Created bool   // a new item; false: replaced or deleted
 	Seq     uint64 // the item's new version
 	Times   struct{ Created, Updated int64 }
+	Pending bool  // visible here, and durable within Collection.LossWindow
 	Err     error // why this write was refused; the others of its request stand
 }
 
@@ -46,6 +47,7 @@ type Result struct {
 // results before it closes done.
 type request struct {
 	writes  []Write
+	once    *Once // not nil: with a key
 	results []Result
 	run     func() error // instead of writes: run by the writer between groups
 	err     error
@@ -69,7 +71,12 @@ func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error
 // gives their outcome. Changes are made in the order in which they were begun, so
 // that a caller may begin the next while the writer is busy with the last.
 func (c *Collection) Begin(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
-	if len(writes) == 0 {
+	return c.begin(&request{writes: writes})
+}
+
+// begin queues a request.
+func (c *Collection) begin(req *request) (wait func(context.Context) ([]Result, error), err error) {
+	if len(req.writes) == 0 {
 		return func(context.Context) ([]Result, error) { return nil, nil }, nil
 	}
 	select {
@@ -77,7 +84,7 @@ func (c *Collection) Begin(writes []Write) (wait func(context.Context) ([]Result
 		return nil, ErrClosed
 	default:
 	}
-	req := &request{writes: writes, results: make([]Result, len(writes)), done: make(chan struct{})}
+	req.results, req.done = make([]Result, len(req.writes)), make(chan struct{})
 	select {
 	case c.queue <- req:
 	default:
@@ -206,7 +213,7 @@ func (c *Collection) commit(g *group) error {
 	// The commit is not tied to a caller's patience: others share it.
 	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 	defer cancel()
-	seq, err := c.store.Commit(ctx, g.changes)
+	seq, err := c.store.Commit(ctx, g.changes, g.receipts...)
 	if err != nil {
 		if errors.Is(err, store.ErrUncertain) {
 			// What is in memory may no longer be what is stored.

@@ -1,0 +1,93 @@
+package collection
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+
+	"nearby/store"
+)
+
+// Once names a request that must be applied at most once, however often it is
+// sent, because its sender does not know whether it was.
+type Once struct {
+	Key         string // chosen by the sender; unique in the collection for a day
+	Fingerprint []byte // of all that the request asks for: the same key with another is an error
+}
+
+// outcome is what a receipt keeps of a request.
+type outcome struct {
+	Fingerprint []byte          `json:"fingerprint"`
+	Results     []outcomeResult `json:"results"`
+}
+
+type outcomeResult struct {
+	ID      string `json:"id"`
+	Created bool   `json:"created,omitzero"`
+	Made    int64  `json:"made,omitzero"`
+	Changed int64  `json:"changed,omitzero"`
+}
+
+// receiptKey is a sender's key as the store has it: collections do not share
+// theirs.
+func (c *Collection) receiptKey(key string) string { return c.name + "/" + key }
+
+// WriteOnce is Write for a request that may come again. If it was applied before,
+// its results are those of then, and repeated is true. A refused write leaves no
+// trace: its request is judged anew when it comes again. Errors are those of Write,
+// ErrKeyReused, and ErrKeyInUse.
+func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (results []Result, repeated bool, err error) {
+	receipt, found, err := c.store.Receipt(ctx, c.receiptKey(once.Key))
+	if err != nil {
+		return nil, false, err
+	}
+	if found {
+		results, err = once.results(receipt)
+		return results, err == nil, err
+	}
+	wait, err := c.begin(&request{once: &once, writes: writes})
+	if err != nil {
+		return nil, false, err
+	}
+	results, err = wait(ctx)
+	var taken *store.RepeatedError
+	if errors.As(err, &taken) { // by another that came at the same time
+		for _, r := range taken.Receipts {
+			if r.Key == c.receiptKey(once.Key) {
+				results, err = once.results(r)
+				return results, err == nil, err
+			}
+		}
+	}
+	return results, false, err
+}
+
+// receipt returns what is kept of a request that is about to be committed.
+func (c *Collection) receipt(req *request) (store.Receipt, error) {
+	o := outcome{Fingerprint: req.once.Fingerprint, Results: make([]outcomeResult, len(req.results))}
+	for i, res := range req.results {
+		o.Results[i] = outcomeResult{res.ID, res.Created, res.Times.Created, res.Times.Updated}
+	}
+	data, err := json.Marshal(&o)
+	return store.Receipt{Key: c.receiptKey(req.once.Key), Outcome: data}, err
+}
+
+// results reads what was kept.
+func (o *Once) results(receipt store.Receipt) ([]Result, error) {
+	var kept outcome
+	if err := json.Unmarshal(receipt.Outcome, &kept); err != nil {
+		return nil, fmt.Errorf("%w: the receipt of %q: %w", store.ErrCorrupt, receipt.Key, err)
+	}
+	if !bytes.Equal(kept.Fingerprint, o.Fingerprint) {
+		return nil, ErrKeyReused
+	}
+	results := make([]Result, len(kept.Results))
+	for i, r := range kept.Results {
+		results[i] = Result{ID: r.ID, Created: r.Created, Seq: uint64(receipt.Seq)}
+		results[i].Times.Created, results[i].Times.Updated = r.Made, r.Changed
+	}
+	return results, nil
+}

@@ -1,0 +1,232 @@
+package collection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nearby/store"
+)
+
+// Freshness is what a reader demands. The zero value takes what there is.
+type Freshness struct {
+	// After: every commit up to it must be shown. A position in another history
+	// than the present one counts as Strong.
+	After store.Position
+	// Strong: everything must be shown that was acknowledged, by whomever, before
+	// the call.
+	Strong bool
+	// Wait bounds the time until then; ErrBehind after it. It is at most
+	// Options.MaxWait, which 0 stands for.
+	Wait time.Duration
+}
+
+// Reading is a snapshot and the place in the history that it was found good for.
+type Reading struct {
+	*Snapshot
+	// At: the snapshot shows every commit to its collection up to it.
+	At store.Position
+	// Staleness is how long ago At was known to be the newest position. It is 0
+	// where nobody else writes the store.
+	Staleness time.Duration
+}
+
+// Read returns a collection with a snapshot that is as fresh as demanded, or
+// ErrBehind, ErrNotFound, ErrNotReady, or store.ErrUnavailable if it is Strong and
+// the store cannot be asked.
+func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*Collection, Reading, error) {
+	w, err := c.fresh(ctx, &f)
+	if err != nil {
+		return nil, Reading{}, err
+	}
+	at := w.applied.Load() // before the snapshot is loaded, which is that new or newer
+	col, err := w.get(name)
+	if err != nil {
+		return nil, Reading{}, err
+	}
+	r := Reading{Snapshot: col.Snapshot(), At: store.Position{Epoch: w.epoch}}
+	if c.shared != nil {
+		r.At.Seq, r.Staleness = store.Seq(max(at, r.seq)), w.staleness()
+		return col, r, nil
+	}
+	if want := uint64(f.After.Seq); r.seq < want && f.After.Epoch == w.epoch {
+		if r.Snapshot, err = col.raise(ctx, want, c.wait(f)); err != nil {
+			return nil, Reading{}, err
+		}
+	}
+	r.At.Seq = store.Seq(r.seq)
+	return col, r, nil
+}
+
+// fresh returns the world, as fresh as demanded where others write the store, too.
+func (c *Catalog) fresh(ctx context.Context, f *Freshness) (*world, error) {
+	w := c.world.Load()
+	if w == nil {
+		return nil, ErrNotReady
+	}
+	if c.shared == nil || (!f.Strong && f.After == store.Position{}) {
+		return w, nil
+	}
+	if !f.Strong && f.After.Epoch == w.epoch && w.applied.Load() >= uint64(f.After.Seq) {
+		return w, nil
+	}
+	return c.catchUp(ctx, f)
+}
+
+// catchUp waits until the world is as fresh as demanded.
+func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*world, error) {
+	if c.waiting.Add(1) > int64(c.opt.MaxWaiters) {
+		c.waiting.Add(-1)
+		return nil, fmt.Errorf("%w: %d requests wait already", ErrBehind, c.opt.MaxWaiters)
+	}
+	defer c.waiting.Add(-1)
+	ctx, cancel := context.WithTimeout(ctx, c.wait(*f))
+	defer cancel()
+	want, strong := f.After, f.Strong
+	for {
+		w, replaced := c.worldNow()
+		if !strong && want.Epoch != w.epoch {
+			strong = true // the token is of another history than ours: which one is the store's?
+		}
+		if strong {
+			head, err := c.shared.Head(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return nil, behind(w, want)
+			case err != nil:
+				return nil, err
+			}
+			want, strong = head, false
+		}
+		if want.Epoch == w.epoch {
+			if err := w.await(ctx, uint64(want.Seq)); err != nil {
+				return nil, behind(w, want)
+			}
+			return w, nil
+		}
+		select {
+		case <-replaced:
+		case <-ctx.Done():
+			return nil, behind(w, want)
+		}
+	}
+}
+
+func behind(w *world, want store.Position) error {
+	if want.Epoch != w.epoch {
+		return fmt.Errorf("%w: it has another history than the one that was asked for", ErrBehind)
+	}
+	return fmt.Errorf("%w: it is at %d, before %d", ErrBehind, w.applied.Load(), want.Seq)
+}
+
+// wait is how long a reader may wait.
+func (c *Catalog) wait(f Freshness) time.Duration {
+	if f.Wait <= 0 || f.Wait > c.opt.MaxWait {
+		return c.opt.MaxWait
+	}
+	return f.Wait
+}
+
+// raise returns a snapshot that shows every commit up to want, where nobody else
+// writes the store. Commits to other collections have numbers, too: if nothing is
+// under way here, the snapshot shows all there is to show.
+func (c *Collection) raise(ctx context.Context, want uint64, wait time.Duration) (*Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for {
+		err := c.inWriter(ctx, func() error {
+			head, err := c.store.Commit(ctx, nil)
+			if err == nil && uint64(head) > c.tip.seq {
+				c.publish(c.tip.next(uint64(head)))
+			}
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+		if s := c.Snapshot(); s.seq >= want {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: it is at %d, before %d", ErrBehind, c.Snapshot().seq, want)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Now returns the newest position of which a reader without demands is sure, and
+// how long ago it was known to be the newest.
+func (c *Catalog) Now(ctx context.Context, f Freshness) (store.Position, time.Duration, error) {
+	w, err := c.fresh(ctx, &f)
+	if err != nil {
+		return store.Position{}, 0, err
+	}
+	if c.shared != nil {
+		return store.Position{Epoch: w.epoch, Seq: store.Seq(w.applied.Load())}, w.staleness(), nil
+	}
+	at := store.Position{Epoch: w.epoch}
+	for _, col := range w.list() {
+		at.Seq = max(at.Seq, store.Seq(col.Snapshot().seq))
+	}
+	return at, 0, nil
+}
+
+// Status tells how a catalog is.
+type Status struct {
+	Ready     bool
+	At        store.Position
+	Staleness time.Duration
+	// Degraded says why answers may be old and writes fail, or is nil.
+	Degraded error
+	ReadOnly bool // writes are refused
+	Rebuilt  int  // how often the collections were read anew
+	Pending  int  // writes that are acknowledged and not yet durable
+	Waiting  int  // readers that wait for freshness
+
+	Verified   time.Time // when the last comparison with the store ended; zero: never
+	VerifyErr  error     // why it failed
+	Mismatches int       // items that differed, in all comparisons: 0 for ever, or something is wrong
+}
+
+// Status returns the catalog's.
+func (c *Catalog) Status() Status {
+	w := c.world.Load()
+	if w == nil {
+		return Status{}
+	}
+	st := Status{Ready: true, Waiting: int(c.waiting.Load())}
+	st.At, st.Staleness, _ = c.Now(context.Background(), Freshness{})
+	return st
+}
+
+// ErrNotShared: there is nothing to compare with where nobody else writes the store.
+var ErrNotShared = errors.New("collection: the store is not shared")
+
+// Verification is the outcome of comparing every collection with the store.
+type Verification struct {
+	At          store.Position
+	Took        time.Duration
+	Collections []Verified
+}
+
+// Verified is what was found in one collection. What differed was repaired.
+type Verified struct {
+	Name      string
+	Items     int // compared
+	Cells     int // of geohash prefixes, compared
+	Differing int // cells
+	Missing   int // items that the store has and memory had not
+	Extra     int // the other way round
+	Different int // items whose versions were not the same
+}
+
+// Verify compares every collection with the store at one position, cell by cell,
+// and repairs what differs. That it could not compare is an error.
+func (c *Catalog) Verify(ctx context.Context) (*Verification, error) {
+	if c.world.Load() == nil {
+		return nil, ErrNotReady
+	}
+	return nil, ErrNotShared
+}
