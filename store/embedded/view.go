@@ -42,7 +42,9 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	return v, nil
 }
 
-func (v *view) Position() store.Position { return store.Position{Epoch: store.Epoch(v.s.epoch), Seq: v.seq} }
+func (v *view) Position() store.Position {
+	return store.Position{Epoch: store.Epoch(v.s.epoch), Seq: v.seq}
+}
 
 func (v *view) Close() error {
 	if v.closed.Swap(true) {
