@@ -54,6 +54,7 @@ type Server struct {
 	underWay atomic.Int64 // requests
 	buffers  sync.Pool
 	dates    dates
+	tokens   tokens
 	apiYAML  []byte // the document
 	apiJSON  []byte
 	loads    atomic.Int32 // under way
@@ -315,13 +316,4 @@ func pathParam(r *http.Request, name string) (string, error) {
 		return "", badParameter(name, v, "is not a valid part of a URL", "")
 	}
 	return v, nil
-}
-
-// collection finds the collection that the path names.
-func (s *Server) collection(r *http.Request) (*collection.Collection, error) {
-	name, err := pathParam(r, "collectionId")
-	if err != nil {
-		return nil, err
-	}
-	return s.opt.Catalog.Get(name)
 }

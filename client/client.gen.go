@@ -145,6 +145,24 @@ func (e PointType) Valid() bool {
 	}
 }
 
+// Defines values for SourceFollow.
+const (
+	Poll    SourceFollow = "poll"
+	Trigger SourceFollow = "trigger"
+)
+
+// Valid indicates whether the value is a known member of the SourceFollow enum.
+func (e SourceFollow) Valid() bool {
+	switch e {
+	case Poll:
+		return true
+	case Trigger:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StatisticsKind.
 const (
 	StatisticsKindGeohash  StatisticsKind = "geohash"
@@ -181,6 +199,45 @@ func (e StepKind) Valid() bool {
 	case Node:
 		return true
 	case Ring:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WritePolicy.
+const (
+	Back    WritePolicy = "back"
+	Empty   WritePolicy = ""
+	Through WritePolicy = "through"
+)
+
+// Valid indicates whether the value is a known member of the WritePolicy enum.
+func (e WritePolicy) Valid() bool {
+	switch e {
+	case Back:
+		return true
+	case Empty:
+		return true
+	case Through:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Consistency.
+const (
+	ConsistencyEventual Consistency = "eventual"
+	ConsistencyStrong   Consistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the Consistency enum.
+func (e Consistency) Valid() bool {
+	switch e {
+	case ConsistencyEventual:
+		return true
+	case ConsistencyStrong:
 		return true
 	default:
 		return false
@@ -274,6 +331,24 @@ func (e GetAPIParamsF) Valid() bool {
 	}
 }
 
+// Defines values for ListCollectionsParamsConsistency.
+const (
+	ListCollectionsParamsConsistencyEventual ListCollectionsParamsConsistency = "eventual"
+	ListCollectionsParamsConsistencyStrong   ListCollectionsParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the ListCollectionsParamsConsistency enum.
+func (e ListCollectionsParamsConsistency) Valid() bool {
+	switch e {
+	case ListCollectionsParamsConsistencyEventual:
+		return true
+	case ListCollectionsParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListCollectionsParamsF.
 const (
 	ListCollectionsParamsFGeojson ListCollectionsParamsF = "geojson"
@@ -292,6 +367,24 @@ func (e ListCollectionsParamsF) Valid() bool {
 	}
 }
 
+// Defines values for GetCollectionParamsConsistency.
+const (
+	GetCollectionParamsConsistencyEventual GetCollectionParamsConsistency = "eventual"
+	GetCollectionParamsConsistencyStrong   GetCollectionParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the GetCollectionParamsConsistency enum.
+func (e GetCollectionParamsConsistency) Valid() bool {
+	switch e {
+	case GetCollectionParamsConsistencyEventual:
+		return true
+	case GetCollectionParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetCollectionParamsF.
 const (
 	GetCollectionParamsFGeojson GetCollectionParamsF = "geojson"
@@ -304,6 +397,24 @@ func (e GetCollectionParamsF) Valid() bool {
 	case GetCollectionParamsFGeojson:
 		return true
 	case GetCollectionParamsFJson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListItemsParamsConsistency.
+const (
+	ListItemsParamsConsistencyEventual ListItemsParamsConsistency = "eventual"
+	ListItemsParamsConsistencyStrong   ListItemsParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the ListItemsParamsConsistency enum.
+func (e ListItemsParamsConsistency) Valid() bool {
+	switch e {
+	case ListItemsParamsConsistencyEventual:
+		return true
+	case ListItemsParamsConsistencyStrong:
 		return true
 	default:
 		return false
@@ -346,6 +457,24 @@ func (e PostItemsParamsOnError) Valid() bool {
 	}
 }
 
+// Defines values for GetItemParamsConsistency.
+const (
+	GetItemParamsConsistencyEventual GetItemParamsConsistency = "eventual"
+	GetItemParamsConsistencyStrong   GetItemParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the GetItemParamsConsistency enum.
+func (e GetItemParamsConsistency) Valid() bool {
+	switch e {
+	case GetItemParamsConsistencyEventual:
+		return true
+	case GetItemParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetItemParamsF.
 const (
 	GetItemParamsFGeojson GetItemParamsF = "geojson"
@@ -364,6 +493,24 @@ func (e GetItemParamsF) Valid() bool {
 	}
 }
 
+// Defines values for GetNearbyParamsConsistency.
+const (
+	GetNearbyParamsConsistencyEventual GetNearbyParamsConsistency = "eventual"
+	GetNearbyParamsConsistencyStrong   GetNearbyParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the GetNearbyParamsConsistency enum.
+func (e GetNearbyParamsConsistency) Valid() bool {
+	switch e {
+	case GetNearbyParamsConsistencyEventual:
+		return true
+	case GetNearbyParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetNearbyParamsF.
 const (
 	GetNearbyParamsFGeojson GetNearbyParamsF = "geojson"
@@ -376,6 +523,24 @@ func (e GetNearbyParamsF) Valid() bool {
 	case GetNearbyParamsFGeojson:
 		return true
 	case GetNearbyParamsFJson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PostNearbyParamsConsistency.
+const (
+	PostNearbyParamsConsistencyEventual PostNearbyParamsConsistency = "eventual"
+	PostNearbyParamsConsistencyStrong   PostNearbyParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the PostNearbyParamsConsistency enum.
+func (e PostNearbyParamsConsistency) Valid() bool {
+	switch e {
+	case PostNearbyParamsConsistencyEventual:
+		return true
+	case PostNearbyParamsConsistencyStrong:
 		return true
 	default:
 		return false
@@ -447,9 +612,17 @@ type Collection struct {
 	ItemType   CollectionItemType `json:"itemType"`
 	Links      Links              `json:"links"`
 	Queryables []string           `json:"queryables"`
-	Statistics Statistics         `json:"statistics"`
-	Title      string             `json:"title"`
-	Updated    time.Time          `json:"updated"`
+
+	// Source The table of the database that the items come from. They cannot be written here.
+	Source     *Source    `json:"source,omitempty"`
+	Statistics Statistics `json:"statistics"`
+	Title      string     `json:"title"`
+	Updated    time.Time  `json:"updated"`
+
+	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
+	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
+	// server decides. `back` needs a shared store.
+	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
 // CollectionItemType defines model for Collection.ItemType.
@@ -461,6 +634,11 @@ type Definition struct {
 	Index       *IndexSpec `json:"index,omitempty"`
 	Queryables  *[]string  `json:"queryables,omitempty"`
 	Title       *string    `json:"title,omitempty"`
+
+	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
+	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
+	// server decides. `back` needs a shared store.
+	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
 // Feature defines model for Feature.
@@ -621,7 +799,9 @@ type Problem struct {
 	Loaded   *LoadReport `json:"loaded,omitempty"`
 	Status   int         `json:"status"`
 	Title    string      `json:"title"`
-	Type     string      `json:"type"`
+
+	// Type about:blank, or urn:nearby:problem:replica-behind: this server has not yet seen what was demanded.
+	Type string `json:"type"`
 }
 
 // Proof How much the answer covers, and what it cost.
@@ -653,6 +833,19 @@ type RowError struct {
 	// Line Physical line, from 1.
 	Line int `json:"line"`
 }
+
+// Source The table of the database that the items come from. They cannot be written here.
+type Source struct {
+	// Follow How changes of the table are noticed.
+	Follow SourceFollow `json:"follow"`
+
+	// Guarantee What may be missing from an answer, in a sentence.
+	Guarantee string `json:"guarantee"`
+	Table     string `json:"table"`
+}
+
+// SourceFollow How changes of the table are noticed.
+type SourceFollow string
 
 // Statistics defines model for Statistics.
 type Statistics struct {
@@ -713,11 +906,22 @@ type Step struct {
 // StepKind defines model for Step.Kind.
 type StepKind string
 
+// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
+// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
+// server decides. `back` needs a shared store.
+type WritePolicy string
+
+// After defines model for after.
+type After = string
+
 // Bbox defines model for bbox.
 type Bbox = []float64
 
 // CollectionId defines model for collectionId.
 type CollectionId = string
+
+// Consistency defines model for consistency.
+type Consistency string
 
 // ContentCrs defines model for contentCrs.
 type ContentCrs = string
@@ -736,6 +940,9 @@ type Explain = bool
 
 // F defines model for f.
 type F string
+
+// IdempotencyKey defines model for idempotencyKey.
+type IdempotencyKey = string
 
 // IfMatch defines model for ifMatch.
 type IfMatch = string
@@ -770,6 +977,9 @@ type Queryables map[string]string
 // Radius defines model for radius.
 type Radius = float64
 
+// Wait defines model for wait.
+type Wait = int
+
 // Health defines model for Health.
 type Health struct {
 	Status HealthStatus `json:"status"`
@@ -801,21 +1011,96 @@ type GetAPIParamsF string
 
 // ListCollectionsParams defines parameters for ListCollections.
 type ListCollectionsParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *ListCollectionsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *ListCollectionsParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// ListCollectionsParamsConsistency defines parameters for ListCollections.
+type ListCollectionsParamsConsistency string
 
 // ListCollectionsParamsF defines parameters for ListCollections.
 type ListCollectionsParamsF string
 
+// DeleteCollectionParams defines parameters for DeleteCollection.
+type DeleteCollectionParams struct {
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
+
 // GetCollectionParams defines parameters for GetCollection.
 type GetCollectionParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *GetCollectionParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *GetCollectionParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// GetCollectionParamsConsistency defines parameters for GetCollection.
+type GetCollectionParamsConsistency string
 
 // GetCollectionParamsF defines parameters for GetCollection.
 type GetCollectionParamsF string
+
+// PatchCollectionParams defines parameters for PatchCollection.
+type PatchCollectionParams struct {
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
+
+// PutCollectionParams defines parameters for PutCollection.
+type PutCollectionParams struct {
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
@@ -836,13 +1121,31 @@ type ListItemsParams struct {
 	// own, so all match.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *ListItemsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *ListItemsParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// Queryables `{property}=value` for each property that the collection names as
 	// queryable; repeated, it means "or".
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// ListItemsParamsConsistency defines parameters for ListItems.
+type ListItemsParamsConsistency string
 
 // ListItemsParamsF defines parameters for ListItems.
 type ListItemsParamsF string
@@ -859,6 +1162,23 @@ type PostItemsParams struct {
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PostItemsParamsOnError defines parameters for PostItems.
@@ -868,16 +1188,51 @@ type PostItemsParamsOnError string
 type DeleteItemParams struct {
 	// IfMatch Do it only if the item is in this version (its ETag), or exists (`*`).
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetItemParams defines parameters for GetItem.
 type GetItemParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *GetItemParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *GetItemParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
 	// IfNoneMatch Do it only if the item is not in this version, or does not exist (`*`).
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
+
+// GetItemParamsConsistency defines parameters for GetItem.
+type GetItemParamsConsistency string
 
 // GetItemParamsF defines parameters for GetItem.
 type GetItemParamsF string
@@ -892,6 +1247,23 @@ type PatchItemParams struct {
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PutItemParams defines parameters for PutItem.
@@ -904,6 +1276,23 @@ type PutItemParams struct {
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetNearbyParams defines parameters for GetNearby.
@@ -933,13 +1322,31 @@ type GetNearbyParams struct {
 	// Explain Add the trace of the search.
 	Explain *Explain `form:"explain,omitempty" json:"explain,omitempty"`
 
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *GetNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *GetNearbyParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// Queryables `{property}=value` for each property that the collection names as
 	// queryable; repeated, it means "or".
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// GetNearbyParamsConsistency defines parameters for GetNearby.
+type GetNearbyParamsConsistency string
 
 // GetNearbyParamsF defines parameters for GetNearby.
 type GetNearbyParamsF string
@@ -960,6 +1367,27 @@ type PostNearbyJSONBody struct {
 		Radius *float64 `json:"radius,omitempty"`
 	} `json:"queries"`
 }
+
+// PostNearbyParams defines parameters for PostNearby.
+type PostNearbyParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *PostNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
+
+// PostNearbyParamsConsistency defines parameters for PostNearby.
+type PostNearbyParamsConsistency string
 
 // GetConformanceParams defines parameters for GetConformance.
 type GetConformanceParams struct {
@@ -1213,7 +1641,7 @@ type ClientInterface interface {
 	// DeleteCollection Delete a collection with all its items
 	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-	DeleteCollection(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCollection One collection, with its extent and statistics
 	//
@@ -1228,7 +1656,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchCollection Change parts of the definition
 	//
@@ -1238,21 +1666,21 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollection(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PatchCollection(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutCollectionWithBody Create a collection or replace its definition
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutCollection Create a collection or replace its definition
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollection(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutCollection(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListItems Page through the items
 	//
@@ -1274,7 +1702,8 @@ type ClientInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1286,7 +1715,8 @@ type ClientInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes a body of the `application/geo+json` content type.
 	//
@@ -1360,7 +1790,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearbyWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PostNearbyWithBody(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostNearby Many queries at once
 	//
@@ -1372,7 +1802,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearby(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PostNearby(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetConformance The standards' classes that the server conforms to
 	//
@@ -1438,8 +1868,8 @@ func (c *Client) ListCollections(ctx context.Context, params *ListCollectionsPar
 // DeleteCollection Delete a collection with all its items
 //
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteCollectionRequest(c.Server, collectionId)
+func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteCollectionRequest(c.Server, collectionId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1473,8 +1903,8 @@ func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, p
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchCollectionRequestWithBody(c.Server, collectionId, contentType, body)
+func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchCollectionRequestWithBody(c.Server, collectionId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1493,8 +1923,8 @@ func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId Colle
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchCollectionRequest(c.Server, collectionId, body)
+func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchCollectionRequest(c.Server, collectionId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1510,8 +1940,8 @@ func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId,
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutCollectionRequestWithBody(c.Server, collectionId, contentType, body)
+func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCollectionRequestWithBody(c.Server, collectionId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1527,8 +1957,8 @@ func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId Collect
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *Client) PutCollection(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutCollectionRequest(c.Server, collectionId, body)
+func (c *Client) PutCollection(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCollectionRequest(c.Server, collectionId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1569,7 +1999,8 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1591,7 +2022,8 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes a body of the `application/geo+json` content type.
 //
@@ -1755,8 +2187,8 @@ func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, param
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPostNearbyRequestWithBody(c.Server, collectionId, contentType, body)
+func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostNearbyRequestWithBody(c.Server, collectionId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1777,8 +2209,8 @@ func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId Collection
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPostNearbyRequest(c.Server, collectionId, body)
+func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostNearbyRequest(c.Server, collectionId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1970,6 +2402,18 @@ func NewListCollectionsRequest(server string, params *ListCollectionsParams) (*h
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -1993,11 +2437,37 @@ func NewListCollectionsRequest(server string, params *ListCollectionsParams) (*h
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteCollectionRequest constructs an http.Request for the DeleteCollection method
-func NewDeleteCollectionRequest(server string, collectionId CollectionId) (*http.Request, error) {
+func NewDeleteCollectionRequest(server string, collectionId CollectionId, params *DeleteCollectionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2025,6 +2495,32 @@ func NewDeleteCollectionRequest(server string, collectionId CollectionId) (*http
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2065,6 +2561,18 @@ func NewGetCollectionRequest(server string, collectionId CollectionId, params *G
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2088,22 +2596,48 @@ func NewGetCollectionRequest(server string, collectionId CollectionId, params *G
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPatchCollectionRequest calls the generic PatchCollection builder with application/json body
-func NewPatchCollectionRequest(server string, collectionId CollectionId, body PatchCollectionJSONRequestBody) (*http.Request, error) {
+func NewPatchCollectionRequest(server string, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPatchCollectionRequestWithBody(server, collectionId, "application/json", bodyReader)
+	return NewPatchCollectionRequestWithBody(server, collectionId, params, "application/json", bodyReader)
 }
 
 // NewPatchCollectionRequestWithBody constructs an http.Request for the PatchCollection method, with any body, and a specified content type
-func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId, contentType string, body io.Reader) (*http.Request, error) {
+func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2135,22 +2669,48 @@ func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId,
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutCollectionRequest calls the generic PutCollection builder with application/json body
-func NewPutCollectionRequest(server string, collectionId CollectionId, body PutCollectionJSONRequestBody) (*http.Request, error) {
+func NewPutCollectionRequest(server string, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutCollectionRequestWithBody(server, collectionId, "application/json", bodyReader)
+	return NewPutCollectionRequestWithBody(server, collectionId, params, "application/json", bodyReader)
 }
 
 // NewPutCollectionRequestWithBody constructs an http.Request for the PutCollection method, with any body, and a specified content type
-func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2181,6 +2741,32 @@ func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, c
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
 
 	return req, nil
 }
@@ -2280,6 +2866,18 @@ func NewListItemsRequest(server string, collectionId CollectionId, params *ListI
 
 		}
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2313,6 +2911,32 @@ func NewListItemsRequest(server string, collectionId CollectionId, params *ListI
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2402,6 +3026,39 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 			req.Header.Set("Content-Crs", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam2)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam3)
+		}
+
 	}
 
 	return req, nil
@@ -2458,6 +3115,39 @@ func NewDeleteItemRequest(server string, collectionId CollectionId, itemId ItemI
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam2)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam3)
+		}
+
 	}
 
 	return req, nil
@@ -2505,6 +3195,18 @@ func NewGetItemRequest(server string, collectionId CollectionId, itemId ItemId, 
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2530,15 +3232,37 @@ func NewGetItemRequest(server string, collectionId CollectionId, itemId ItemId, 
 
 	if params != nil {
 
-		if params.IfNoneMatch != nil {
+		if params.NearbyAfter != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam0)
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 	}
@@ -2619,6 +3343,39 @@ func NewPatchItemRequestWithBody(server string, collectionId CollectionId, itemI
 			}
 
 			req.Header.Set("Content-Crs", headerParam1)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam2)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam3)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam4 string
+
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam4)
 		}
 
 	}
@@ -2721,6 +3478,39 @@ func NewPutItemRequestWithBody(server string, collectionId CollectionId, itemId 
 			}
 
 			req.Header.Set("Content-Crs", headerParam2)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam3)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam4 string
+
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam4)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam5 string
+
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam5)
 		}
 
 	}
@@ -2851,6 +3641,18 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 
 		}
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2886,22 +3688,48 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPostNearbyRequest calls the generic PostNearby builder with application/json body
-func NewPostNearbyRequest(server string, collectionId CollectionId, body PostNearbyJSONRequestBody) (*http.Request, error) {
+func NewPostNearbyRequest(server string, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPostNearbyRequestWithBody(server, collectionId, "application/json", bodyReader)
+	return NewPostNearbyRequestWithBody(server, collectionId, params, "application/json", bodyReader)
 }
 
 // NewPostNearbyRequestWithBody constructs an http.Request for the PostNearby method, with any body, and a specified content type
-func NewPostNearbyRequestWithBody(server string, collectionId CollectionId, contentType string, body io.Reader) (*http.Request, error) {
+func NewPostNearbyRequestWithBody(server string, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2926,12 +3754,65 @@ func NewPostNearbyRequestWithBody(server string, collectionId CollectionId, cont
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
 
 	return req, nil
 }
@@ -3114,7 +3995,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-	DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error)
+	DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error)
 
 	// GetCollectionWithResponse One collection, with its extent and statistics
 	//
@@ -3131,7 +4012,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
+	PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
 
 	// PatchCollectionWithResponse Change parts of the definition
 	//
@@ -3141,21 +4022,21 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
+	PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
 
 	// PutCollectionWithBodyWithResponse Create a collection or replace its definition
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
+	PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
 
 	// PutCollectionWithResponse Create a collection or replace its definition
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
+	PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
 
 	// ListItemsWithResponse Page through the items
 	//
@@ -3179,7 +4060,8 @@ type ClientWithResponsesInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3191,7 +4073,8 @@ type ClientWithResponsesInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3271,7 +4154,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
+	PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
 
 	// PostNearbyWithResponse Many queries at once
 	//
@@ -3283,7 +4166,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
+	PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
 
 	// GetConformanceWithResponse The standards' classes that the server conforms to
 	//
@@ -3309,7 +4192,8 @@ type ClientWithResponsesInterface interface {
 
 // GetLandingPageResponseDefaultHeaders the declared response headers of an HTTP default response for GetLandingPage
 type GetLandingPageResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetLandingPageResponse struct {
@@ -3364,7 +4248,8 @@ func (r GetLandingPageResponse) ContentType() string {
 
 // GetAPIResponseDefaultHeaders the declared response headers of an HTTP default response for GetAPI
 type GetAPIResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetAPIResponse struct {
@@ -3424,9 +4309,16 @@ func (r GetAPIResponse) ContentType() string {
 	return ""
 }
 
+// ListCollectionsResponse200Headers the declared response headers of an HTTP 200 response for ListCollections
+type ListCollectionsResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // ListCollectionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListCollections
 type ListCollectionsResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type ListCollectionsResponse struct {
@@ -3439,6 +4331,8 @@ type ListCollectionsResponse struct {
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListCollectionsResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ListCollectionsResponseDefaultHeaders
 }
@@ -3485,9 +4379,15 @@ func (r ListCollectionsResponse) ContentType() string {
 	return ""
 }
 
+// DeleteCollectionResponse204Headers the declared response headers of an HTTP 204 response for DeleteCollection
+type DeleteCollectionResponse204Headers struct {
+	NearbyToken *string
+}
+
 // DeleteCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteCollection
 type DeleteCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type DeleteCollectionResponse struct {
@@ -3495,6 +4395,8 @@ type DeleteCollectionResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteCollectionResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *DeleteCollectionResponseDefaultHeaders
 }
@@ -3533,9 +4435,16 @@ func (r DeleteCollectionResponse) ContentType() string {
 	return ""
 }
 
+// GetCollectionResponse200Headers the declared response headers of an HTTP 200 response for GetCollection
+type GetCollectionResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // GetCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for GetCollection
 type GetCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetCollectionResponse struct {
@@ -3545,6 +4454,8 @@ type GetCollectionResponse struct {
 	JSON200 *Collection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetCollectionResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetCollectionResponseDefaultHeaders
 }
@@ -3588,9 +4499,16 @@ func (r GetCollectionResponse) ContentType() string {
 	return ""
 }
 
+// PatchCollectionResponse200Headers the declared response headers of an HTTP 200 response for PatchCollection
+type PatchCollectionResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // PatchCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for PatchCollection
 type PatchCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PatchCollectionResponse struct {
@@ -3600,6 +4518,8 @@ type PatchCollectionResponse struct {
 	JSON200 *Collection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PatchCollectionResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *PatchCollectionResponseDefaultHeaders
 }
@@ -3643,14 +4563,22 @@ func (r PatchCollectionResponse) ContentType() string {
 	return ""
 }
 
+// PutCollectionResponse200Headers the declared response headers of an HTTP 200 response for PutCollection
+type PutCollectionResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // PutCollectionResponse201Headers the declared response headers of an HTTP 201 response for PutCollection
 type PutCollectionResponse201Headers struct {
-	Location *string
+	Location    *string
+	NearbyToken *string
 }
 
 // PutCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for PutCollection
 type PutCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PutCollectionResponse struct {
@@ -3662,6 +4590,8 @@ type PutCollectionResponse struct {
 	JSON201 *Collection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutCollectionResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PutCollectionResponse201Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -3712,9 +4642,16 @@ func (r PutCollectionResponse) ContentType() string {
 	return ""
 }
 
+// ListItemsResponse200Headers the declared response headers of an HTTP 200 response for ListItems
+type ListItemsResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // ListItemsResponseDefaultHeaders the declared response headers of an HTTP default response for ListItems
 type ListItemsResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type ListItemsResponse struct {
@@ -3724,6 +4661,8 @@ type ListItemsResponse struct {
 	ApplicationgeoJSON200 *FeatureCollection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListItemsResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ListItemsResponseDefaultHeaders
 }
@@ -3767,15 +4706,25 @@ func (r ListItemsResponse) ContentType() string {
 	return ""
 }
 
+// PostItemsResponse200Headers the declared response headers of an HTTP 200 response for PostItems
+type PostItemsResponse200Headers struct {
+	NearbyDurability *string
+	NearbyToken      *string
+}
+
 // PostItemsResponse201Headers the declared response headers of an HTTP 201 response for PostItems
 type PostItemsResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag               *string
+	IdempotentReplayed *string
+	Location           *string
+	NearbyDurability   *string
+	NearbyToken        *string
 }
 
 // PostItemsResponseDefaultHeaders the declared response headers of an HTTP default response for PostItems
 type PostItemsResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PostItemsResponse struct {
@@ -3787,6 +4736,8 @@ type PostItemsResponse struct {
 	ApplicationgeoJSON201 *Feature
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PostItemsResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PostItemsResponse201Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -3837,9 +4788,17 @@ func (r PostItemsResponse) ContentType() string {
 	return ""
 }
 
+// DeleteItemResponse204Headers the declared response headers of an HTTP 204 response for DeleteItem
+type DeleteItemResponse204Headers struct {
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyToken        *string
+}
+
 // DeleteItemResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteItem
 type DeleteItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type DeleteItemResponse struct {
@@ -3847,6 +4806,8 @@ type DeleteItemResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteItemResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *DeleteItemResponseDefaultHeaders
 }
@@ -3887,12 +4848,24 @@ func (r DeleteItemResponse) ContentType() string {
 
 // GetItemResponse200Headers the declared response headers of an HTTP 200 response for GetItem
 type GetItemResponse200Headers struct {
-	ETag *string
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyStalenessMs  *int
+	NearbyToken        *string
+}
+
+// GetItemResponse304Headers the declared response headers of an HTTP 304 response for GetItem
+type GetItemResponse304Headers struct {
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
 }
 
 // GetItemResponseDefaultHeaders the declared response headers of an HTTP default response for GetItem
 type GetItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetItemResponse struct {
@@ -3904,6 +4877,8 @@ type GetItemResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetItemResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetItemResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetItemResponseDefaultHeaders
 }
@@ -3949,12 +4924,24 @@ func (r GetItemResponse) ContentType() string {
 
 // PatchItemResponse200Headers the declared response headers of an HTTP 200 response for PatchItem
 type PatchItemResponse200Headers struct {
-	ETag *string
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyStalenessMs  *int
+	NearbyToken        *string
+}
+
+// PatchItemResponse204Headers the declared response headers of an HTTP 204 response for PatchItem
+type PatchItemResponse204Headers struct {
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyToken        *string
 }
 
 // PatchItemResponseDefaultHeaders the declared response headers of an HTTP default response for PatchItem
 type PatchItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PatchItemResponse struct {
@@ -3966,6 +4953,8 @@ type PatchItemResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PatchItemResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *PatchItemResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *PatchItemResponseDefaultHeaders
 }
@@ -4011,18 +5000,26 @@ func (r PatchItemResponse) ContentType() string {
 
 // PutItemResponse200Headers the declared response headers of an HTTP 200 response for PutItem
 type PutItemResponse200Headers struct {
-	ETag *string
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyStalenessMs  *int
+	NearbyToken        *string
 }
 
 // PutItemResponse201Headers the declared response headers of an HTTP 201 response for PutItem
 type PutItemResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag               *string
+	IdempotentReplayed *string
+	Location           *string
+	NearbyDurability   *string
+	NearbyToken        *string
 }
 
 // PutItemResponseDefaultHeaders the declared response headers of an HTTP default response for PutItem
 type PutItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PutItemResponse struct {
@@ -4086,9 +5083,16 @@ func (r PutItemResponse) ContentType() string {
 	return ""
 }
 
+// GetNearbyResponse200Headers the declared response headers of an HTTP 200 response for GetNearby
+type GetNearbyResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // GetNearbyResponseDefaultHeaders the declared response headers of an HTTP default response for GetNearby
 type GetNearbyResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetNearbyResponse struct {
@@ -4098,6 +5102,8 @@ type GetNearbyResponse struct {
 	ApplicationgeoJSON200 *NearbyCollection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNearbyResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetNearbyResponseDefaultHeaders
 }
@@ -4141,9 +5147,16 @@ func (r GetNearbyResponse) ContentType() string {
 	return ""
 }
 
+// PostNearbyResponse200Headers the declared response headers of an HTTP 200 response for PostNearby
+type PostNearbyResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // PostNearbyResponseDefaultHeaders the declared response headers of an HTTP default response for PostNearby
 type PostNearbyResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PostNearbyResponse struct {
@@ -4155,6 +5168,8 @@ type PostNearbyResponse struct {
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PostNearbyResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *PostNearbyResponseDefaultHeaders
 }
@@ -4202,7 +5217,8 @@ func (r PostNearbyResponse) ContentType() string {
 
 // GetConformanceResponseDefaultHeaders the declared response headers of an HTTP default response for GetConformance
 type GetConformanceResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetConformanceResponse struct {
@@ -4261,7 +5277,8 @@ func (r GetConformanceResponse) ContentType() string {
 
 // GetHealthResponseDefaultHeaders the declared response headers of an HTTP default response for GetHealth
 type GetHealthResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetHealthResponse struct {
@@ -4316,7 +5333,8 @@ func (r GetHealthResponse) ContentType() string {
 
 // GetReadyResponseDefaultHeaders the declared response headers of an HTTP default response for GetReady
 type GetReadyResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetReadyResponse struct {
@@ -4413,8 +5431,8 @@ func (c *ClientWithResponses) ListCollectionsWithResponse(ctx context.Context, p
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error) {
-	rsp, err := c.DeleteCollection(ctx, collectionId, reqEditors...)
+func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error) {
+	rsp, err := c.DeleteCollection(ctx, collectionId, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4442,8 +5460,8 @@ func (c *ClientWithResponses) GetCollectionWithResponse(ctx context.Context, col
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
-	rsp, err := c.PatchCollectionWithBody(ctx, collectionId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
+	rsp, err := c.PatchCollectionWithBody(ctx, collectionId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4458,8 +5476,8 @@ func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Co
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
-	rsp, err := c.PatchCollection(ctx, collectionId, body, reqEditors...)
+func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
+	rsp, err := c.PatchCollection(ctx, collectionId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4471,8 +5489,8 @@ func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, c
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
-	rsp, err := c.PutCollectionWithBody(ctx, collectionId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
+	rsp, err := c.PutCollectionWithBody(ctx, collectionId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4484,8 +5502,8 @@ func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *ClientWithResponses) PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
-	rsp, err := c.PutCollection(ctx, collectionId, body, reqEditors...)
+func (c *ClientWithResponses) PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
+	rsp, err := c.PutCollection(ctx, collectionId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4520,7 +5538,8 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4538,7 +5557,8 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4672,8 +5692,8 @@ func (c *ClientWithResponses) GetNearbyWithResponse(ctx context.Context, collect
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
-	rsp, err := c.PostNearbyWithBody(ctx, collectionId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
+	rsp, err := c.PostNearbyWithBody(ctx, collectionId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4690,8 +5710,8 @@ func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *ClientWithResponses) PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
-	rsp, err := c.PostNearby(ctx, collectionId, body, reqEditors...)
+func (c *ClientWithResponses) PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
+	rsp, err := c.PostNearby(ctx, collectionId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4770,6 +5790,13 @@ func ParseGetLandingPageResponse(rsp *http.Response) (*GetLandingPageResponse, e
 	switch {
 	case true:
 		var headers GetLandingPageResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4823,6 +5850,13 @@ func ParseGetAPIResponse(rsp *http.Response) (*GetAPIResponse, error) {
 	switch {
 	case true:
 		var headers GetAPIResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4870,8 +5904,32 @@ func ParseListCollectionsResponse(rsp *http.Response) (*ListCollectionsResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListCollectionsResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers ListCollectionsResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4912,8 +5970,25 @@ func ParseDeleteCollectionResponse(rsp *http.Response) (*DeleteCollectionRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteCollectionResponse204Headers
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers204 = &headers
 	case true:
 		var headers DeleteCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4958,8 +6033,32 @@ func ParseGetCollectionResponse(rsp *http.Response) (*GetCollectionResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetCollectionResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers GetCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5004,8 +6103,32 @@ func ParsePatchCollectionResponse(rsp *http.Response) (*PatchCollectionResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PatchCollectionResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers PatchCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5057,6 +6180,23 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PutCollectionResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutCollectionResponse201Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
@@ -5066,9 +6206,23 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers201 = &headers
 	case true:
 		var headers PutCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5113,8 +6267,32 @@ func ParseListItemsResponse(rsp *http.Response) (*ListItemsResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListItemsResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers ListItemsResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5166,6 +6344,23 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PostItemsResponse200Headers
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PostItemsResponse201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
@@ -5175,6 +6370,13 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -5182,9 +6384,30 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers201 = &headers
 	case true:
 		var headers PostItemsResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5225,8 +6448,39 @@ func ParseDeleteItemResponse(rsp *http.Response) (*DeleteItemResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteItemResponse204Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers204 = &headers
 	case true:
 		var headers DeleteItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5283,9 +6537,68 @@ func ParseGetItemResponse(rsp *http.Response) (*GetItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetItemResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5320,6 +6633,9 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 		}
 		response.ApplicationgeoJSON200 = &dest
 
+	case rsp.StatusCode == 204:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -5339,9 +6655,68 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers PatchItemResponse204Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers204 = &headers
 	case true:
 		var headers PatchItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5402,6 +6777,34 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutItemResponse201Headers
@@ -5412,6 +6815,13 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -5419,9 +6829,30 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers201 = &headers
 	case true:
 		var headers PutItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5466,8 +6897,32 @@ func ParseGetNearbyResponse(rsp *http.Response) (*GetNearbyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNearbyResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers GetNearbyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5514,8 +6969,32 @@ func ParsePostNearbyResponse(rsp *http.Response) (*PostNearbyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PostNearbyResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers PostNearbyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5564,6 +7043,13 @@ func ParseGetConformanceResponse(rsp *http.Response) (*GetConformanceResponse, e
 	switch {
 	case true:
 		var headers GetConformanceResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5610,6 +7096,13 @@ func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
 	switch {
 	case true:
 		var headers GetHealthResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5656,6 +7149,13 @@ func ParseGetReadyResponse(rsp *http.Response) (*GetReadyResponse, error) {
 	switch {
 	case true:
 		var headers GetReadyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

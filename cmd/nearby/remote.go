@@ -162,7 +162,7 @@ func (r *remote) exists(ctx context.Context, name string) (bool, error) {
 }
 
 func (r *remote) create(ctx context.Context, name string, def client.Definition) error {
-	_, err := r.read(r.v1.PutCollection(ctx, name, def))
+	_, err := r.read(r.v1.PutCollection(ctx, name, nil, def))
 	return err
 }
 
