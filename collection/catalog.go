@@ -22,13 +22,20 @@ type Catalog struct {
 	world   atomic.Pointer[world] // nil: not everything in the store is in memory
 	waiting atomic.Int64          // readers that wait for freshness
 
+	stopFollowing context.CancelFunc
+	followed      chan struct{} // closed when nothing follows the store any more
+	rebuilt       atomic.Int64
+	verification  verification
+
 	replacedMu sync.Mutex
 	replaced   chan struct{} // closed when the world is replaced
 }
 
 // New returns a catalog that is not ready: Load must read the store first.
 func New(opt Options) *Catalog {
-	return &Catalog{opt: opt.withDefaults(), replaced: make(chan struct{})}
+	c := &Catalog{opt: opt.withDefaults(), replaced: make(chan struct{})}
+	c.shared, _ = opt.Store.(store.Shared)
+	return c
 }
 
 // Ready reports whether everything in the store is in memory.
@@ -70,7 +77,11 @@ func (c *Catalog) Put(ctx context.Context, def Definition) (col *Collection, cre
 	if err := def.normalise(c.opt.Kinds); err != nil {
 		return nil, false, err
 	}
-	col, err = c.create(def)
+	def.Source = nil // a table is attached in the database
+	if def.WritePolicy == WriteBack && c.shared == nil {
+		return nil, false, &DefinitionError{"writePolicy", def.WritePolicy, "needs a store that is shared; with this one every write is durable before it is acknowledged"}
+	}
+	col, err = c.create(ctx, def)
 	if err != nil || col != nil {
 		return col, err == nil, err
 	}
@@ -81,7 +92,7 @@ func (c *Catalog) Put(ctx context.Context, def Definition) (col *Collection, cre
 }
 
 // create makes a new collection, or returns nil if the name is taken.
-func (c *Catalog) create(def Definition) (*Collection, error) {
+func (c *Catalog) create(ctx context.Context, def Definition) (*Collection, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -105,11 +116,18 @@ func (c *Catalog) create(def Definition) (*Collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opt.CommitTimeout)
 	defer cancel()
-	seq, err := c.opt.Store.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: def.Name, Definition: data}})
+	seq, err := c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.PutCollection, Collection: def.Name, Definition: data}})
 	if err != nil {
 		return nil, err
+	}
+	if c.shared != nil { // it comes back from there
+		w, err := c.catchUp(ctx, &Freshness{After: store.Position{Epoch: w.epoch, Seq: seq}})
+		if err != nil {
+			return nil, err
+		}
+		return w.get(def.Name)
 	}
 	tip.seq = uint64(seq)
 	col := newCollection(c.opt, w, tip, arena{}, refPool{})
@@ -122,6 +140,9 @@ func (c *Catalog) Drop(ctx context.Context, name string) error {
 	col, err := c.Get(name)
 	if err != nil {
 		return err
+	}
+	if c.shared != nil {
+		return c.dropShared(ctx, col)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,18 +166,58 @@ func (c *Catalog) Drop(ctx context.Context, name string) error {
 	return nil
 }
 
+// dropShared is Drop where others write the store, too.
+func (c *Catalog) dropShared(ctx context.Context, col *Collection) error {
+	seq, err := c.opt.Store.Commit(ctx, []store.Change{{Op: store.DropCollection, Collection: col.name}})
+	if errors.Is(err, store.ErrNoCollection) {
+		return fmt.Errorf("%w: collection %q", ErrNotFound, col.name)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.catchUp(ctx, &Freshness{After: store.Position{Epoch: col.world.epoch, Seq: seq}})
+	return err
+}
+
 // Close finishes all accepted writes and stops the collections. It does not
 // close the store.
 func (c *Catalog) Close() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
+	closed := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if closed {
 		return
 	}
-	c.closed = true
-	if w := c.world.Load(); w != nil {
+	for w := c.world.Load(); w != nil; {
+		var all sync.WaitGroup
 		for _, col := range *w.byName.Load() {
-			col.close()
+			all.Go(func() { c.finish(col) })
 		}
+		all.Wait()
+		now := c.world.Load()
+		if now == w {
+			break
+		}
+		w = now // it was replaced meanwhile
 	}
+	if c.stopFollowing != nil {
+		c.stopFollowing()
+		<-c.followed
+	}
+}
+
+// finish closes a collection. What the store does not take in the time of a commit
+// is given up.
+func (c *Catalog) finish(col *Collection) {
+	if col.shared {
+		giveUp := time.AfterFunc(c.opt.CommitTimeout, func() {
+			if n := col.unflushed.Load(); n > 0 {
+				c.opt.Log.Error("acknowledged writes are lost: the store did not take them in time", "collection", col.name, "writes", n)
+			}
+			col.end(ending{err: fmt.Errorf("%w: shutting down", store.ErrUnavailable)})
+		})
+		defer giveUp.Stop()
+	}
+	col.close()
 }

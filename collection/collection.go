@@ -3,6 +3,7 @@ package collection
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,10 @@ type Options struct {
 	MaxQueue       int           // requests that wait for a collection's writer; default 1024
 	MaxGroup       int           // changes that are committed at once; default 8192
 	CommitTimeout  time.Duration // default 30 s
+	WritePolicy    string        // through or back, where a definition does not say; default through
+	WriteBackDelay time.Duration // until acknowledged writes begin to be made durable, if back; default 200 ms
+	MaxPending     int           // writes of a collection that are acknowledged and not durable; default 100,000
+	VerifyEvery    time.Duration // between comparisons with a shared store; 0: none
 	MaxWait        time.Duration // that a reader may wait for freshness; default 10 s
 	MaxWaiters     int           // readers that wait for freshness; default 1024
 }
@@ -46,6 +51,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 30 * time.Second
+	}
+	if o.WritePolicy == "" {
+		o.WritePolicy = WriteThrough
+	}
+	if o.WriteBackDelay == 0 {
+		o.WriteBackDelay = 200 * time.Millisecond
+	}
+	if o.MaxPending == 0 {
+		o.MaxPending = 100_000
 	}
 	if o.MaxWait == 0 {
 		o.MaxWait = 10 * time.Second
@@ -71,6 +85,13 @@ type Collection struct {
 	closing chan struct{}
 	stopped chan struct{}
 
+	shared     bool // others write the store, too
+	deliveries chan *delivery
+	closeOnce  sync.Once
+	ending     chan struct{}          // closed: end at once
+	why        atomic.Pointer[ending] // set before it is closed
+	unflushed  atomic.Int64           // of the backlog
+
 	// What follows belongs to the writer.
 	tip     *Snapshot
 	arena   arena
@@ -78,6 +99,8 @@ type Collection struct {
 	grave   []index.Ref // deleted, but still named by an index that is being built
 	rebuild rebuild
 	failed  error // set: no more writes until restart
+	partial bool  // the tip is not the state after any commit
+	backlog backlog
 }
 
 // newCollection starts the writer of a collection whose first snapshot is tip.
@@ -89,9 +112,14 @@ func newCollection(opt Options, w *world, tip *Snapshot, a arena, refs refPool) 
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 		tip:     tip, arena: a, refs: refs,
+		deliveries: make(chan *delivery), ending: make(chan struct{}),
 	}
 	c.current.Store(tip)
-	go c.run()
+	if _, c.shared = opt.Store.(store.Shared); c.shared {
+		go c.runShared()
+	} else {
+		go c.run()
+	}
 	return c
 }
 
@@ -101,17 +129,15 @@ func (c *Collection) Name() string { return c.name }
 // Epoch names the history that the collection's sequence numbers count in.
 func (c *Collection) Epoch() store.Epoch { return c.world.epoch }
 
-// LossWindow is how long an acknowledged write may not yet be durable; 0 if it
-// always is.
-func (c *Collection) LossWindow() time.Duration { return 0 }
-
 // Snapshot returns the newest version.
 func (c *Collection) Snapshot() *Snapshot { return c.current.Load() }
 
 // publish makes a snapshot the newest.
 func (c *Collection) publish(s *Snapshot) {
 	c.tip = s
-	c.current.Store(s)
+	if !c.partial {
+		c.current.Store(s)
+	}
 }
 
 // inWriter runs f in the writer, between groups.
@@ -120,7 +146,7 @@ func (c *Collection) inWriter(ctx context.Context, f func() error) error {
 	select {
 	case c.control <- req:
 	case <-c.stopped:
-		return ErrClosed
+		return c.ended()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -130,8 +156,16 @@ func (c *Collection) inWriter(ctx context.Context, f func() error) error {
 
 // close stops the writer after it has finished what was accepted.
 func (c *Collection) close() {
-	close(c.closing)
+	c.closeOnce.Do(func() { close(c.closing) })
 	<-c.stopped
+}
+
+// ended is why the writer stopped.
+func (c *Collection) ended() error {
+	if why := c.why.Load(); why != nil {
+		return why.of(nil)
+	}
+	return ErrClosed
 }
 
 // next returns a snapshot like s for the writer to change.

@@ -2,6 +2,7 @@ package collection
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nearby/index"
@@ -31,6 +32,7 @@ type group struct {
 	items    int    // by how many the collection grows
 	seq      uint64 // of the commit
 	receipts []store.Receipt
+	stamped  bool   // the changes' items have their sequence numbers
 	fetched  uint32 // means nothing
 }
 
@@ -62,6 +64,11 @@ func (g *group) touch(tip *Snapshot, hash uint32, id string) int32 {
 // admit checks a request's writes against the newest state and adds the changes
 // that follow to the group.
 func (c *Collection) admit(g *group, req *request) {
+	if req.once != nil && slices.ContainsFunc(g.receipts, func(r store.Receipt) bool { return r.Key == c.receiptKey(req.once.Key) }) {
+		req.err = ErrKeyInUse
+		close(req.done)
+		return
+	}
 	g.requests = append(g.requests, req)
 	now := time.Now().UnixMilli()
 	var hashes [16]uint32
@@ -117,10 +124,32 @@ func (c *Collection) admit(g *group, req *request) {
 			ch.Item.Created, ch.Item.Updated = p.created, max(now, p.created)
 			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
 		}
+		if c.shared && p.change < 0 { // what this rests on, others may have changed
+			ch.Rests, ch.Base = true, store.Seq(p.seq)
+		}
 		p.seq = 0
 		p.change = int32(len(g.changes))
 		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
 	}
+	if req.once != nil {
+		c.keep(g, req)
+	}
+}
+
+// keep adds the receipt of a request with a key to the group, if the request changes
+// anything.
+func (c *Collection) keep(g *group, req *request) {
+	for i := range req.results {
+		if req.results[i].Err != nil {
+			return
+		}
+	}
+	receipt, err := c.receipt(req)
+	if err != nil { // of marshalling strings and numbers
+		req.results[0].Err = err
+		return
+	}
+	g.receipts = append(g.receipts, receipt)
 }
 
 // check validates one write by itself.

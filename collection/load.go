@@ -2,6 +2,7 @@ package collection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -23,37 +24,67 @@ type Progress struct {
 
 // Load reads all collections from the store and builds their indexes. The
 // catalog is ready when it returns nil, and not before. progress may be nil; it
-// is called from several goroutines.
+// is called from several goroutines. If others write the store, too, the catalog
+// follows it from then on.
 func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
 	if progress == nil {
 		progress = func(Progress) {}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, err := c.readWorld(ctx, progress)
+	if err != nil {
+		return err
+	}
+	c.world.Store(w)
+	if c.shared != nil {
+		following, stop := context.WithCancel(context.Background())
+		c.stopFollowing, c.followed = stop, make(chan struct{})
+		go c.follow(following)
+		if c.opt.VerifyEvery > 0 {
+			go c.verifyAgain(following)
+		}
+	}
+	return nil
+}
+
+// readWorld reads all collections.
+func (c *Catalog) readWorld(ctx context.Context, progress func(Progress)) (_ *world, err error) {
 	asOf := time.Now()
 	view, err := c.opt.Store.View(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer view.Close()
+	defer func() { err = errors.Join(err, view.Close()) }()
 	all, err := view.Collections(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	w := newWorld(view.Position(), asOf)
+	byName := map[string]*Collection{}
 	for _, stored := range all {
 		def, err := unmarshalDefinition(stored.Name, stored.Definition)
-		if err != nil {
-			return err
+		if err == nil && c.shared != nil {
+			err = def.normalise(c.opt.Kinds)
 		}
-		col, err := load(ctx, c.opt, w, view, def, progress)
-		if err != nil {
-			return fmt.Errorf("collection %q: %w", stored.Name, err)
+		if err != nil && c.shared != nil { // others may write what they like
+			c.opt.Log.Error("a collection is left out: its definition is not valid", "collection", stored.Name, "error", err)
+			continue
 		}
-		w.set(func(m map[string]*Collection) { m[def.Name] = col })
+		var col *Collection
+		if err == nil {
+			col, err = load(ctx, c.opt, w, view, def, progress)
+		}
+		if err != nil {
+			for _, col := range byName {
+				col.close()
+			}
+			return nil, fmt.Errorf("collection %q: %w", stored.Name, err)
+		}
+		byName[def.Name] = col
 	}
-	c.world.Store(w)
-	return nil
+	w.byName.Store(&byName)
+	return w, nil
 }
 
 // share is what one goroutine reads of a collection.

@@ -2,7 +2,6 @@ package collection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -171,62 +170,4 @@ func (c *Catalog) Now(ctx context.Context, f Freshness) (store.Position, time.Du
 		at.Seq = max(at.Seq, store.Seq(col.Snapshot().seq))
 	}
 	return at, 0, nil
-}
-
-// Status tells how a catalog is.
-type Status struct {
-	Ready     bool
-	At        store.Position
-	Staleness time.Duration
-	// Degraded says why answers may be old and writes fail, or is nil.
-	Degraded error
-	ReadOnly bool // writes are refused
-	Rebuilt  int  // how often the collections were read anew
-	Pending  int  // writes that are acknowledged and not yet durable
-	Waiting  int  // readers that wait for freshness
-
-	Verified   time.Time // when the last comparison with the store ended; zero: never
-	VerifyErr  error     // why it failed
-	Mismatches int       // items that differed, in all comparisons: 0 for ever, or something is wrong
-}
-
-// Status returns the catalog's.
-func (c *Catalog) Status() Status {
-	w := c.world.Load()
-	if w == nil {
-		return Status{}
-	}
-	st := Status{Ready: true, Waiting: int(c.waiting.Load())}
-	st.At, st.Staleness, _ = c.Now(context.Background(), Freshness{})
-	return st
-}
-
-// ErrNotShared: there is nothing to compare with where nobody else writes the store.
-var ErrNotShared = errors.New("collection: the store is not shared")
-
-// Verification is the outcome of comparing every collection with the store.
-type Verification struct {
-	At          store.Position
-	Took        time.Duration
-	Collections []Verified
-}
-
-// Verified is what was found in one collection. What differed was repaired.
-type Verified struct {
-	Name      string
-	Items     int // compared
-	Cells     int // of geohash prefixes, compared
-	Differing int // cells
-	Missing   int // items that the store has and memory had not
-	Extra     int // the other way round
-	Different int // items whose versions were not the same
-}
-
-// Verify compares every collection with the store at one position, cell by cell,
-// and repairs what differs. That it could not compare is an error.
-func (c *Catalog) Verify(ctx context.Context) (*Verification, error) {
-	if c.world.Load() == nil {
-		return nil, ErrNotReady
-	}
-	return nil, ErrNotShared
 }

@@ -45,13 +45,16 @@ func (c *Collection) Update(ctx context.Context, def Definition) error {
 	if err := def.normalise(c.opt.Kinds); err != nil {
 		return err
 	}
+	if c.shared {
+		return c.updateShared(ctx, def)
+	}
 	var building chan struct{}
 	err := c.inWriter(ctx, func() error {
 		if c.failed != nil {
 			return c.failed
 		}
 		old := c.tip.def
-		def.Created, def.Updated = old.Created, time.Now().UnixMilli()
+		def.Created, def.Updated, def.Source = old.Created, time.Now().UnixMilli(), old.Source
 		data, err := def.marshal()
 		if err != nil {
 			return err
@@ -62,21 +65,58 @@ func (c *Collection) Update(ctx context.Context, def Definition) error {
 		if err != nil {
 			return err
 		}
-		next := c.tip.next(uint64(seq))
-		next.def = def
-		if !slices.Equal(old.Queryables, def.Queryables) {
-			if err := next.fillColumns(); err != nil {
-				return err
-			}
-		}
-		c.publish(next)
-		if old.Index != def.Index {
-			building = c.startRebuild()
-		}
-		return nil
+		building, err = c.redefine(uint64(seq), def)
+		return err
 	})
 	if err != nil || building == nil {
 		return err
+	}
+	select {
+	case <-building:
+	case <-ctx.Done():
+	case <-c.stopped:
+	}
+	return nil
+}
+
+// redefine gives the collection a definition, in the writer. building is closed when
+// the index that it asks for is in use; nil: it is.
+func (c *Collection) redefine(seq uint64, def Definition) (building chan struct{}, err error) {
+	old := c.tip.def
+	next := c.tip.next(seq)
+	next.def = def
+	if !slices.Equal(old.Queryables, def.Queryables) {
+		if err := next.fillColumns(); err != nil {
+			return nil, err
+		}
+	}
+	c.publish(next)
+	if old.Index != def.Index {
+		building = c.startRebuild()
+	}
+	return building, nil
+}
+
+// updateShared is Update where others write the store, too: the new definition comes
+// back from there.
+func (c *Collection) updateShared(ctx context.Context, def Definition) error {
+	old := c.Snapshot().def
+	def.Created, def.Updated, def.Source = old.Created, time.Now().UnixMilli(), old.Source
+	data, err := def.marshal()
+	if err != nil {
+		return err
+	}
+	seq, err := c.store.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: c.name, Definition: data}})
+	if err != nil {
+		return err
+	}
+	if err := c.world.await(ctx, uint64(seq)); err != nil {
+		return err
+	}
+	var building chan struct{}
+	err = c.inWriter(ctx, func() error { building = c.rebuild.done; return nil })
+	if err != nil || building == nil {
+		return nil // the definition is made, whatever became of the collection since
 	}
 	select {
 	case <-building:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"nearby/index"
 	"nearby/item"
@@ -79,9 +80,12 @@ func (c *Collection) begin(req *request) (wait func(context.Context) ([]Result, 
 	if len(req.writes) == 0 {
 		return func(context.Context) ([]Result, error) { return nil, nil }, nil
 	}
+	if src := c.Snapshot().def.Source; src != nil {
+		return nil, fmt.Errorf("%w: collection %q shows the table %s", ErrReadOnly, c.name, src.Table)
+	}
 	select {
 	case <-c.stopped:
-		return nil, ErrClosed
+		return nil, c.ended()
 	default:
 	}
 	req.results, req.done = make([]Result, len(req.writes)), make(chan struct{})
@@ -109,7 +113,7 @@ func (c *Collection) await(ctx context.Context, req *request) error {
 		case <-req.done:
 			return req.err
 		default:
-			return ErrClosed
+			return c.ended()
 		}
 	case <-ctx.Done():
 		return ctx.Err()
@@ -145,8 +149,7 @@ func (c *Collection) run() {
 	for {
 		select {
 		case req := <-c.queue:
-			g := c.gather(req)
-			err := c.commit(g)
+			g, err := c.commitOnce(c.gather(req))
 			settle()
 			if under = c.apply(g, err); under != nil {
 				done = under.done
@@ -192,8 +195,7 @@ func (c *Collection) drain() {
 	for {
 		select {
 		case req := <-c.queue:
-			g := c.gather(req)
-			if l := c.apply(g, c.commit(g)); l != nil {
+			if l := c.apply(c.commitOnce(c.gather(req))); l != nil {
 				c.finish(l)
 			}
 		default:
@@ -202,20 +204,58 @@ func (c *Collection) drain() {
 	}
 }
 
+// commitOnce makes a group durable, without the requests that were made before.
+func (c *Collection) commitOnce(g *group) (*group, error) {
+	for {
+		err := c.commit(g)
+		var taken *store.RepeatedError
+		if !errors.As(err, &taken) {
+			return g, err
+		}
+		g = c.without(g, taken)
+	}
+}
+
+// without answers the requests of a group whose keys are taken, and makes a group of
+// the others.
+func (c *Collection) without(g *group, taken *store.RepeatedError) *group {
+	rest := newGroup(len(g.changes))
+	for _, req := range g.requests {
+		if req.once == nil || !slices.ContainsFunc(taken.Receipts, func(r store.Receipt) bool { return r.Key == c.receiptKey(req.once.Key) }) {
+			clear(req.results)
+			c.admit(rest, req)
+			continue
+		}
+		req.err = taken
+		close(req.done)
+	}
+	if len(rest.requests) == len(g.requests) { // the store names keys that nobody has: only a defect can do that
+		rest.answer(taken)
+		rest = newGroup(0)
+	}
+	return rest
+}
+
 // commit makes a group durable.
 func (c *Collection) commit(g *group) error {
 	if len(g.changes) == 0 {
 		return nil
 	}
-	if c.failed != nil {
+	if c.failed != nil && !c.shared {
 		return c.failed
 	}
 	// The commit is not tied to a caller's patience: others share it.
 	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 	defer cancel()
 	seq, err := c.store.Commit(ctx, g.changes, g.receipts...)
+	if errors.As(err, new(*store.StaleError)) || errors.As(err, new(*store.RepeatedError)) {
+		return err
+	}
+	if errors.Is(err, store.ErrReadOnly) {
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
 	if err != nil {
-		if errors.Is(err, store.ErrUncertain) {
+		if errors.Is(err, store.ErrUncertain) && !c.shared {
 			// What is in memory may no longer be what is stored.
 			c.failed = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
@@ -274,14 +314,23 @@ func (l *landing) reindex() {
 
 // finish waits for the index, publishes the next snapshot and answers the group.
 func (c *Collection) finish(l *landing) {
-	<-l.done
-	if l.err != nil {
+	if err := c.land(l); err != nil {
 		// The store has it, memory refused it: only a defect can do that.
 		c.log.Error("a durable commit could not be applied; the collection takes no writes until restart",
-			"collection", c.name, "seq", l.seq, "error", l.err)
+			"collection", c.name, "seq", l.seq, "error", err)
 		c.failed = fmt.Errorf("%w: a durable commit could not be applied", store.ErrUnavailable)
 		l.answer(c.failed)
 		return
+	}
+	c.reconsider()
+	l.answer(nil)
+}
+
+// land waits for the index and publishes the next snapshot.
+func (c *Collection) land(l *landing) error {
+	<-l.done
+	if l.err != nil {
+		return l.err
 	}
 	if l.index != nil {
 		l.next.index = l.index
@@ -290,8 +339,7 @@ func (c *Collection) finish(l *landing) {
 	c.free(l.edit, l.next, l.freed)
 	c.compact(l.edit, l.next)
 	c.publish(l.next)
-	c.reconsider()
-	l.answer(nil)
+	return nil
 }
 
 // applyTables makes the next tip of the present one and a group: all of it but
@@ -324,7 +372,9 @@ func (c *Collection) applyTables(l *landing) error {
 			next.ids.remove(e, &next.records, it.ID)
 			continue
 		}
-		it.Seq = g.seq
+		if !g.stamped {
+			it.Seq = g.seq
+		}
 		loc := c.arena.append(it)
 		next.records.chunks = c.arena.chunks
 		to := index.Position{Lon: it.Lon, Lat: it.Lat}

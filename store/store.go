@@ -145,7 +145,8 @@ type Store interface {
 	// Commit applies the changes as one atomic, durable step and returns its
 	// sequence number. The caller may reuse changes and everything they point
 	// to once it returns. An empty batch returns the current head. It fails with
-	// *StaleError or *RepeatedError if S7 or S8 demand it.
+	// *StaleError or *RepeatedError if S7 or S8 demand it; with the latter if both
+	// do, so that who makes a commit again learns that it was made.
 	Commit(ctx context.Context, changes []Change, receipts ...Receipt) (Seq, error)
 
 	// Receipt returns the receipt with a key, or false.

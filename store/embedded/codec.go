@@ -19,6 +19,9 @@ const (
 	prefixCollection = 'c' // + name
 	prefixItem       = 'i' // + incarnation, 8 bytes big endian + id
 	prefixMeta       = 'm'
+
+	prefixReceipt     = 'r' // + key
+	prefixReceiptTime = 't' // + Unix milliseconds, 8 bytes big endian + key
 )
 
 var (

@@ -19,7 +19,18 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	batch, seq, err := s.enter(changes)
+	if err := store.CheckReceipts(receipts); err != nil {
+		return 0, err
+	}
+	batch, seq, err := s.enter(changes, receipts)
+	if refused := (*store.RepeatedError)(nil); errors.As(err, &refused) {
+		// What it tells of may still be on its way to the disk.
+		for i := range refused.Receipts {
+			if err := s.recent.wait(ctx, refused.Receipts[i].Seq); err != nil {
+				return 0, err
+			}
+		}
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -38,29 +49,28 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	return seq, batch.Close()
 }
 
-// Receipt is part of store.Store.
-func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, error) {
-	return store.Receipt{}, false, ctx.Err()
-}
-
 // enter gives the changes a number and puts them into Pebble's memory, in
 // order.
-func (s *Store) enter(changes []store.Change) (*pebble.Batch, store.Seq, error) {
+func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble.Batch, store.Seq, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, 0, store.ErrClosed
 	}
-	if len(changes) == 0 {
+	if len(changes) == 0 && len(receipts) == 0 {
 		return nil, s.head, nil
 	}
 	if err := s.degradation(); err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	seq := s.head + 1
-	size := 128
+	size, rests := 128, false
 	for i := range changes {
 		size += 64 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
+		rests = rests || changes[i].Rests
+	}
+	for i := range receipts {
+		size += 128 + 2*len(receipts[i].Key) + len(receipts[i].Outcome)
 	}
 	if size > maxCommitBytes {
 		return nil, 0, fmt.Errorf("store: a commit of about %d bytes, more than %d", size, maxCommitBytes)
@@ -70,6 +80,13 @@ func (s *Store) enter(changes []store.Change) (*pebble.Batch, store.Seq, error) 
 	}
 	batch := s.db.NewBatchWithSize(size)
 	names, err := s.encode(batch, seq, changes)
+	if err == nil && len(receipts) > 0 {
+		// First, so that who repeats a commit learns that it was made.
+		err = s.encodeReceipts(batch, seq, receipts)
+	}
+	if err == nil && rests {
+		err = s.checkBases(changes)
+	}
 	if err == nil {
 		err = batch.Set(headKey, encodeHead(nil, seq), nil)
 	}
@@ -160,4 +177,44 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 		}
 	}
 	return names, nil
+}
+
+// checkBases fails with *store.StaleError if a change rests on what is not the
+// newest version, be it durable or not yet: only one commit can follow it. Called
+// with mu held.
+func (s *Store) checkBases(changes []store.Change) error {
+	var key []byte
+	for i := range changes {
+		ch := &changes[i]
+		if !ch.Rests {
+			continue
+		}
+		newest := store.Seq(0)
+		if incarnation, exists := s.incarnations[ch.Collection]; exists {
+			var err error
+			key = appendItemKey(key[:0], incarnation, ch.Item.ID)
+			if newest, err = s.version(key); err != nil {
+				return fmt.Errorf("reading the version of %q in %q: %w", ch.Item.ID, ch.Collection, err)
+			}
+		}
+		if newest != ch.Base {
+			return &store.StaleError{Head: s.head}
+		}
+	}
+	return nil
+}
+
+// version returns the number of the commit that wrote the item under a key; 0 if
+// there is none.
+func (s *Store) version(key []byte) (store.Seq, error) {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, readError(err)
+	}
+	var it item.Item
+	err = readItem(&it, key, value)
+	return store.Seq(it.Seq), errors.Join(err, closer.Close())
 }

@@ -59,6 +59,7 @@ type Options struct {
 	fatal  func(message string) // tests survive what ends the process; it need not return
 	pause  time.Duration        // before Pebble may repeat what failed
 	noSync bool                 // tests show that they notice a store that does not sync
+	now    func() time.Time     // tests let receipts expire
 }
 
 func (o Options) withDefaults() Options {
@@ -79,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.fs == nil {
 		o.fs = vfs.Default
+	}
+	if o.now == nil {
+		o.now = time.Now
 	}
 	if o.pause == 0 {
 		o.pause = 100 * time.Millisecond
@@ -107,6 +111,8 @@ type Store struct {
 	incarnations map[string]uint64 // by name, of the collections that exist
 	room         room
 	closed       bool
+	expires      time.Time      // no receipt expires before
+	expiredTo    []byte         // receipt times before this key are removed
 	inFlight     sync.WaitGroup // commits under way and open views
 
 	epoch  string
@@ -137,6 +143,7 @@ func Open(dir string, opt Options) (*Store, error) {
 		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes)},
 		setback:  setback{lasts: 50 * opt.pause, happened: make(chan struct{}, 1)},
 		stopMark: make(chan struct{}), markDone: make(chan struct{}),
+		expiredTo: []byte{prefixReceiptTime},
 	}
 	s.disk = &disk{FS: opt.fs, pause: opt.pause, stop: s.stop}
 	s.recent.init(opt.FollowBytes)
@@ -151,7 +158,7 @@ func Open(dir string, opt Options) (*Store, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	s.disk.armed.Store(true)
-	go s.renewMark()
+	go s.tend()
 	return s, nil
 }
 
@@ -321,8 +328,9 @@ func (s *Store) degradation() error {
 	return s.degraded
 }
 
-// renewMark writes the head mark now and then, as long as it changes.
-func (s *Store) renewMark() {
+// tend writes the head mark now and then, as long as it changes, and removes
+// receipts that have expired.
+func (s *Store) tend() {
 	defer close(s.markDone)
 	warn := sometimes{every: time.Minute}
 	tick := time.NewTicker(s.opt.MarkInterval)
@@ -332,6 +340,12 @@ func (s *Store) renewMark() {
 		case <-tick.C:
 			if err := s.mark(); err != nil && warn.now() {
 				s.opt.Log.Warn("the head mark could not be written", "error", err)
+			}
+			for more := true; more; {
+				var err error
+				if more, err = s.expire(); err != nil && warn.now() {
+					s.opt.Log.Warn("receipts that have expired could not be removed", "error", err)
+				}
 			}
 		case <-s.stopMark:
 			return

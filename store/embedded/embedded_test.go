@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,55 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, func(dir string) (store.Store, error) {
 		return Open(dir, Options{MemTableBytes: 1 << 20})
 	})
+}
+
+// Items come by id within a part, and the parts one after the other: collections
+// load faster so.
+func TestOrder(t *testing.T) {
+	ctx := context.Background()
+	s, err := Open("db", Options{fs: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: "c"}}); err != nil {
+		t.Fatal(err)
+	}
+	const n, tables = 3000, 10
+	for table := range tables { // each has a share of the ids, in no order
+		var changes []store.Change
+		for i := range n / tables {
+			id := table*7%tables*n/tables + i*7919%(n/tables)
+			changes = append(changes, store.Change{Op: store.PutItem, Collection: "c", Item: item.Item{ID: fmt.Sprintf("%05d", id)}})
+		}
+		if _, err := s.Commit(ctx, changes); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := s.View(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	for _, parts := range []int{1, 2, 3, 7} {
+		ids := make([][]string, parts)
+		if err := v.Items(ctx, "c", parts, func(part int, it *item.Item) error {
+			ids[part] = append(ids[part], strings.Clone(it.ID))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		all := slices.Concat(ids...)
+		if len(all) != n || !slices.IsSorted(all) {
+			t.Errorf("in %d parts %d items came, by id: %v", parts, len(all), slices.IsSorted(all))
+		}
+		if parts > 1 && len(ids[1]) == 0 {
+			t.Errorf("of %d parts the second has nothing", parts)
+		}
+	}
 }
 
 // ledger is what commits were acknowledged, and what may or may not have been.

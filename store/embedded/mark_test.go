@@ -150,8 +150,8 @@ func TestFormat1(t *testing.T) {
 			t.Fatal(err)
 		}
 		content, head := storetest.Read(t, s, 1)
-		if head != 21 || len(content["c"]) != 20 || content["c"]["7"].Lon != 7 || string(content["c"]["7"].Properties) != `{"a":1}` {
-			t.Errorf("round %d: at %d there is %v", round, head, content)
+		if head.Seq != 21 || len(content["c"]) != 20 || content["c"]["7"].Lon != 7 || string(content["c"]["7"].Properties) != `{"a":1}` {
+			t.Errorf("round %d: at %d there is %v", round, head.Seq, content)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -38,6 +38,7 @@ type recent struct {
 
 type commit struct {
 	seq     store.Seq
+	at      time.Time // it was not acknowledged before
 	changes []store.Change
 	bytes   int
 }
@@ -72,7 +73,7 @@ func (r *recent) add(seq store.Seq, changes []store.Change) {
 	if !r.keeping {
 		return
 	}
-	c := commit{seq: seq, bytes: 64}
+	c := commit{seq: seq, at: time.Now(), bytes: 64}
 	for i := range changes {
 		c.bytes += 160 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
 	}
@@ -164,19 +165,24 @@ func (r *recent) wait(ctx context.Context, seq store.Seq) error {
 // deliverAtOnce bounds how many commits a follower holds while it works.
 const deliverAtOnce = 64
 
-// after returns durable commits after seq, waiting for one if there is none.
-func (r *recent) after(ctx context.Context, seq store.Seq) ([]commit, error) {
+// after returns durable commits after seq, waiting for one if there is none, and a
+// time before which no others were acknowledged.
+func (r *recent) after(ctx context.Context, seq store.Seq) ([]commit, time.Time, error) {
 	if err := r.wait(ctx, seq+1); err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if seq < r.floor {
-		return nil, store.ErrGone
+		return nil, time.Time{}, store.ErrGone
 	}
 	from := int(seq - r.floor)
 	n := min(int(r.durable-seq), deliverAtOnce)
-	return append([]commit(nil), r.commits[from:from+n]...), nil
+	until := time.Now()
+	if from+n < len(r.commits) {
+		until = r.commits[from+n].at
+	}
+	return append([]commit(nil), r.commits[from:from+n]...), until, nil
 }
 
 // Follow is part of store.Store.
@@ -187,13 +193,16 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	s.recent.enter()
 	defer s.recent.leave()
 	for seq := after.Seq; ; {
-		now := time.Now()
-		commits, err := s.recent.after(ctx, seq)
+		commits, until, err := s.recent.after(ctx, seq)
 		if err != nil {
 			return err
 		}
-		for _, c := range commits {
-			if err := deliver(&store.Step{Seq: c.seq, Changes: c.changes, At: now}); err != nil {
+		for i, c := range commits {
+			at := until
+			if i+1 < len(commits) {
+				at = commits[i+1].at
+			}
+			if err := deliver(&store.Step{Seq: c.seq, Changes: c.changes, At: at}); err != nil {
 				return err
 			}
 			seq = c.seq

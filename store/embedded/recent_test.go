@@ -42,9 +42,9 @@ func TestKeptOnlyForFollowers(t *testing.T) {
 	enough := errors.New("enough")
 	// follow returns an error other than enough, or how many came in a row.
 	follow := func(after store.Seq, n int) error {
-		return s.Follow(ctx, after, func(seq store.Seq, changes []store.Change) error {
-			if after++; seq != after || len(changes) != 2 {
-				t.Errorf("commit %d came as %d, with %d changes", after, seq, len(changes))
+		return s.Follow(ctx, store.Position{Epoch: store.Epoch(s.epoch), Seq: after}, func(step *store.Step) error {
+			if after++; step.Seq != after || len(step.Changes) != 2 {
+				t.Errorf("commit %d came as %d, with %d changes", after, step.Seq, len(step.Changes))
 			}
 			if n--; n == 0 {
 				return enough
@@ -69,7 +69,7 @@ func TestKeptOnlyForFollowers(t *testing.T) {
 		t.Fatal(err)
 	}
 	commit(20) // after the view was closed, before Follow is called
-	if err := follow(v.Seq(), 40); !errors.Is(err, enough) {
+	if err := follow(v.Position().Seq, 40); !errors.Is(err, enough) {
 		t.Errorf("following from a view: %v", err)
 	}
 	last := commit(50)

@@ -1,5 +1,9 @@
 // Package storetest is the conformance suite of store.Store: the invariants S1
-// to S6 of that package, for whoever implements it.
+// to S8 of that package, for whoever implements it. RunShared holds what store.Shared
+// promises to two stores that are open at once.
+//
+// Everything is compared with a model, a plain map to which the batches are applied
+// in the order of their sequence numbers.
 package storetest
 
 import (
@@ -8,8 +12,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +29,8 @@ import (
 )
 
 // Opener opens the store that lives in a folder; the same folder gives the same
-// store again after it was closed.
+// store again after it was closed. Where stores do not live in folders, the folder
+// stands for one: its name tells it from others.
 type Opener func(dir string) (store.Store, error)
 
 // Seed returns the seed of a random test and logs it; NEARBY_TEST_SEED replays.
@@ -46,6 +54,7 @@ func Run(t *testing.T, open Opener) {
 		test func(*testing.T, *fixture)
 	}{
 		{"Batch", testBatch},
+		{"Definitions", testDefinitions},
 		{"DropAndAgain", testDrop},
 		{"Refused", testRefused},
 		{"Shares", testShares},
@@ -54,6 +63,13 @@ func Run(t *testing.T, open Opener) {
 		{"ViewStands", testViewStands},
 		{"Follow", testFollow},
 		{"FollowFromView", testFollowFromView},
+		{"FollowForked", testFollowForked},
+		{"Rests", testRests},
+		{"RestsOnNothing", testRestsOnNothing},
+		{"Counter", testCounter},
+		{"Receipts", testReceipts},
+		{"ReceiptsRefused", testReceiptsRefused},
+		{"ReceiptsConcurrent", testReceiptsConcurrent},
 		{"Closed", testClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -106,64 +122,100 @@ func (f *fixture) commit(changes ...store.Change) store.Seq {
 type Content map[string]map[string]item.Item
 
 // Read reads everything that a store shows.
-func Read(t testing.TB, s store.Store, parts int) (Content, store.Seq) {
+func Read(t testing.TB, s store.Store, parts int) (Content, store.Position) {
 	t.Helper()
-	ctx := context.Background()
-	v, err := s.View(ctx)
+	v, err := s.View(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	all, err := v.Collections(ctx)
+	content, err := readView(v, parts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return content, v.Position()
+}
+
+func readView(v store.View, parts int) (Content, error) {
+	ctx := context.Background()
+	all, err := v.Collections(ctx)
+	if err != nil {
+		return nil, err
+	}
 	content := Content{}
-	for _, c := range all {
+	for i, c := range all {
+		if i > 0 && c.Name <= all[i-1].Name {
+			return nil, fmt.Errorf("collection %q came after %q", c.Name, all[i-1].Name)
+		}
 		items := map[string]item.Item{}
-		last := make([]string, parts)
 		var mu sync.Mutex
 		err := v.Items(ctx, c.Name, parts, func(part int, it *item.Item) error {
 			mu.Lock()
 			defer mu.Unlock()
-			own := *it
-			own.ID, own.Properties = strings.Clone(it.ID), bytes.Clone(it.Properties)
-			if _, twice := items[own.ID]; twice {
-				t.Errorf("%s: %q came twice", c.Name, own.ID)
+			if part < 0 || part >= parts {
+				return fmt.Errorf("%s: part %d of %d", c.Name, part, parts)
 			}
-			if own.ID <= last[part] {
-				t.Errorf("%s: in part %d %q came after %q", c.Name, part, own.ID, last[part])
+			if _, twice := items[it.ID]; twice {
+				return fmt.Errorf("%s: %q came twice", c.Name, it.ID)
 			}
-			last[part] = own.ID
+			own := detached(it)
 			items[own.ID] = own
 			return nil
 		})
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		content[c.Name] = items
 	}
-	return content, v.Position().Seq
+	return content, nil
+}
+
+// detached returns a copy of an item with memory of its own.
+func detached(it *item.Item) item.Item {
+	own := *it
+	own.ID, own.Properties = strings.Clone(it.ID), bytes.Clone(it.Properties)
+	return own
 }
 
 // Equal compares what a store shows with what it should.
 func Equal(t testing.TB, got, want Content) {
 	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%d collections, want %d", len(got), len(want))
+	if err := got.differs(want); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// differs says where the content is not the wanted one.
+func (c Content) differs(want Content) error {
+	if len(c) != len(want) {
+		return fmt.Errorf("%d collections, want %d", len(c), len(want))
 	}
 	for name, items := range want {
-		if len(got[name]) != len(items) {
-			t.Fatalf("%s: %d items, want %d", name, len(got[name]), len(items))
+		if len(c[name]) != len(items) {
+			return fmt.Errorf("%s: %d items, want %d", name, len(c[name]), len(items))
 		}
 		for id, w := range items {
-			g, ok := got[name][id]
-			if !ok || g.Lon != w.Lon || g.Lat != w.Lat || !bytes.Equal(g.Properties, w.Properties) ||
-				g.Created != w.Created || g.Updated != w.Updated || g.Seq != w.Seq {
-				t.Fatalf("%s: %q is %+v, want %+v", name, id, g, w)
+			if g, ok := c[name][id]; !ok || !same(&g, &w) {
+				return fmt.Errorf("%s: %q is %+v, want %+v", name, id, g, w)
 			}
 		}
 	}
+	return nil
+}
+
+// same compares items bit for bit.
+func same(a, b *item.Item) bool {
+	return math.Float64bits(a.Lon) == math.Float64bits(b.Lon) && math.Float64bits(a.Lat) == math.Float64bits(b.Lat) &&
+		a.ID == b.ID && bytes.Equal(a.Properties, b.Properties) &&
+		a.Created == b.Created && a.Updated == b.Updated && a.Seq == b.Seq
+}
+
+func (c Content) clone() Content {
+	own := make(Content, len(c))
+	for name, items := range c {
+		own[name] = maps.Clone(items) // the items' memory is never written to
+	}
+	return own
 }
 
 func define(name string) store.Change {
@@ -180,26 +232,61 @@ func del(collection, id string) store.Change {
 	return store.Change{Op: store.DeleteItem, Collection: collection, Item: item.Item{ID: id}}
 }
 
+func drop(collection string) store.Change {
+	return store.Change{Op: store.DropCollection, Collection: collection}
+}
+
+// resting makes a change rest on a version.
+func resting(ch store.Change, base store.Seq) store.Change {
+	ch.Rests, ch.Base = true, base
+	return ch
+}
+
+// payload is a JSON object of n bytes; nil for 0.
+func payload(n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	const frame = `{"p":""}`
+	return []byte(`{"p":"` + strings.Repeat("p", n-len(frame)) + `"}`)
+}
+
 // apply is what a commit does, on a plain map.
 func (c Content) apply(seq store.Seq, changes []store.Change) {
-	for _, ch := range changes {
-		switch ch.Op {
-		case store.PutCollection:
-			if c[ch.Collection] == nil {
-				c[ch.Collection] = map[string]item.Item{}
-			}
-		case store.DropCollection:
-			delete(c, ch.Collection)
-		case store.PutItem:
-			it := ch.Item
-			it.Seq = uint64(seq)
-			it.Properties = bytes.Clone(it.Properties)
-			c[ch.Collection][it.ID] = it
-		case store.DeleteItem:
-			delete(c[ch.Collection], ch.Item.ID)
+	for i := range changes {
+		ch := changes[i]
+		ch.Item.Seq = uint64(seq)
+		if err := c.change(&ch); err != nil {
+			panic(err) // the test has made a batch that no store may take
 		}
 	}
 }
+
+// change makes one change, whose item carries its Seq.
+func (c Content) change(ch *store.Change) error {
+	items, exists := c[ch.Collection]
+	switch ch.Op {
+	case store.PutCollection:
+		if !exists {
+			c[ch.Collection] = map[string]item.Item{}
+		}
+	case store.DropCollection:
+		delete(c, ch.Collection)
+	case store.PutItem:
+		if !exists {
+			return fmt.Errorf("%q is put into %q, which does not exist", ch.Item.ID, ch.Collection)
+		}
+		own := detached(&ch.Item)
+		items[own.ID] = own
+	case store.DeleteItem:
+		delete(items, ch.Item.ID)
+	default:
+		return fmt.Errorf("unknown operation %d", ch.Op)
+	}
+	return nil
+}
+
+var epochs = regexp.MustCompile(`^[0-9A-Za-z]{1,32}$`)
 
 // A batch is applied in order, the last change of an item wins, and it is there
 // after a restart.
@@ -208,11 +295,16 @@ func testBatch(t *testing.T, f *fixture) {
 	batch := []store.Change{define("c"), put("c", "a", 1), put("c", "b", 2), del("c", "a"), put("c", "a", 3), put("c", "b", 4), del("c", "b"), del("c", "never")}
 	seq := f.commit(batch...)
 	want.apply(seq, batch)
+	epoch := store.Epoch("")
 	for range 2 {
 		got, at := Read(t, f, 1)
-		if at != seq {
-			t.Errorf("the view is at %d, the commit was %d", at, seq)
+		if at.Seq != seq {
+			t.Errorf("the view is at %d, the commit was %d", at.Seq, seq)
 		}
+		if !epochs.MatchString(string(at.Epoch)) || epoch != "" && at.Epoch != epoch {
+			t.Errorf("the epoch is %q, was %q", at.Epoch, epoch)
+		}
+		epoch = at.Epoch
 		Equal(t, got, want)
 		f.reopen()
 	}
@@ -224,14 +316,42 @@ func testBatch(t *testing.T, f *fixture) {
 	}
 }
 
+// A definition is kept as it came, and replaced without the items.
+func testDefinitions(t *testing.T, f *fixture) {
+	of := func(name, definition string) store.Change {
+		return store.Change{Op: store.PutCollection, Collection: name, Definition: []byte(definition)}
+	}
+	long := strings.Repeat("n", 64)
+	f.commit(of("b", `{"first":1}`), put("b", "x", 1), of(long, `{"z":1, "a":[1.0,"é"]}`))
+	f.commit(of("b", `{"second":2}`))
+	want := []store.Collection{{Name: "b", Definition: []byte(`{"second":2}`)}, {Name: long, Definition: []byte(`{"z":1, "a":[1.0,"é"]}`)}}
+	for range 2 {
+		v, err := f.View(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := v.Collections(context.Background())
+		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("the collections are %v, %v; want %v", got, err, want)
+		}
+		if _, ok, err := v.Get(context.Background(), "b", "x"); !ok || err != nil {
+			t.Errorf("after a new definition an item is there: %v, %v", ok, err)
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.reopen()
+	}
+}
+
 // A collection made again under a name has nothing of the one before.
 func testDrop(t *testing.T, f *fixture) {
 	f.commit(define("c"), define("d"), put("c", "old", 1), put("d", "stays", 1))
-	f.commit(store.Change{Op: store.DropCollection, Collection: "c"})
+	f.commit(drop("c"))
 	if _, err := f.Commit(context.Background(), []store.Change{put("c", "x", 1)}); !errors.Is(err, store.ErrNoCollection) {
 		t.Errorf("writing to a dropped collection: %v", err)
 	}
-	f.commit(define("c"), put("c", "new", 2), store.Change{Op: store.DropCollection, Collection: "c"}, define("c"), put("c", "newer", 3))
+	f.commit(define("c"), put("c", "new", 2), drop("c"), define("c"), put("c", "newer", 3))
 	for range 2 {
 		got, _ := Read(t, f, 2)
 		if len(got["c"]) != 1 || got["c"]["newer"].Lon != 3 || len(got["d"]) != 1 {
@@ -264,8 +384,8 @@ func testRefused(t *testing.T, f *fixture) {
 	Equal(t, after, before)
 }
 
-// Any number of parts shows each item once; odd ids and large properties are
-// kept byte for byte.
+// Any number of parts shows each item once; odd ids and numbers and large
+// properties are kept bit for bit.
 func testShares(t *testing.T, f *fixture) {
 	want := Content{}
 	batch := []store.Change{define("a"), define("b"), define("empty")}
@@ -274,10 +394,14 @@ func testShares(t *testing.T, f *fixture) {
 	}
 	for i, id := range []string{" ", "\x7f", "é", "日本", strings.Repeat("x", item.MaxIDBytes), "018f0000-0000-7000-8000-000000000000", "a/b", "\u00ff"} {
 		ch := put("b", id, float64(i))
-		ch.Item.Properties = bytes.Repeat([]byte("p"), i*item.MaxPropertiesBytes/8)
-		if len(ch.Item.Properties) == 0 {
-			ch.Item.Properties = nil
-		}
+		ch.Item.Properties = payload(i * item.MaxPropertiesBytes / 8)
+		batch = append(batch, ch)
+	}
+	for i, n := range []float64{math.Copysign(0, -1), 5e-324, 0.1 + 0.2, math.Nextafter(180, 0), -180} {
+		ch := put("b", fmt.Sprint("number ", i), 0)
+		ch.Item.Lon, ch.Item.Lat = n, n/2
+		ch.Item.Created, ch.Item.Updated = math.MinInt64>>i, math.MaxInt64>>i
+		ch.Item.Properties = []byte(`{ "spaces" : 1.0,"again":1,"again":2 ,"é":"\u00e9"}`)
 		batch = append(batch, ch)
 	}
 	want.apply(f.commit(batch...), batch)
@@ -292,7 +416,7 @@ func testShares(t *testing.T, f *fixture) {
 	}
 	defer v.Close()
 	for id, w := range want["b"] {
-		if it, ok, err := v.Get(context.Background(), "b", id); err != nil || !ok || it.Lon != w.Lon || !bytes.Equal(it.Properties, w.Properties) {
+		if it, ok, err := v.Get(context.Background(), "b", id); err != nil || !ok || !same(&it, &w) {
 			t.Errorf("Get(%q) = %+v, %v, %v", id, it, ok, err)
 		}
 	}
@@ -324,7 +448,7 @@ func testModel(t *testing.T, f *fixture) {
 			id := fmt.Sprint(rng.IntN(300))
 			switch r := rng.IntN(100); {
 			case r == 0 && defined[name]:
-				batch = append(batch, store.Change{Op: store.DropCollection, Collection: name})
+				batch = append(batch, drop(name))
 				delete(defined, name)
 			case !defined[name]:
 				batch = append(batch, define(name))
@@ -352,12 +476,8 @@ func testModel(t *testing.T, f *fixture) {
 // that of applying them in their order.
 func testConcurrent(t *testing.T, f *fixture) {
 	f.commit(define("c"))
-	type done struct {
-		seq   store.Seq
-		batch []store.Change
-	}
 	const writers, each = 16, 40
-	results := make([][]done, writers)
+	results := make([][]made, writers)
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Add(1)
@@ -374,13 +494,13 @@ func testConcurrent(t *testing.T, f *fixture) {
 				if n := len(results[w]); n > 0 && results[w][n-1].seq >= seq {
 					t.Errorf("%d came after %d", seq, results[w][n-1].seq)
 				}
-				results[w] = append(results[w], done{seq, batch})
+				results[w] = append(results[w], made{seq: seq, batch: batch})
 			}
 		}()
 	}
 	wg.Wait()
 	all := slices.Concat(results...)
-	slices.SortFunc(all, func(a, b done) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(all, func(a, b made) int { return cmp.Compare(a.seq, b.seq) })
 	want := Content{"c": {}}
 	for i, d := range all {
 		if i > 0 && d.seq == all[i-1].seq {
@@ -426,9 +546,7 @@ func testViewStands(t *testing.T, f *fixture) {
 		for round := range 2 {
 			var items []item.Item
 			if err := v.Items(context.Background(), "c", 1, func(_ int, it *item.Item) error {
-				own := *it
-				own.ID, own.Properties = strings.Clone(it.ID), bytes.Clone(it.Properties)
-				items = append(items, own)
+				items = append(items, detached(it))
 				return nil
 			}); err != nil {
 				t.Fatal(err)
@@ -450,132 +568,10 @@ func testViewStands(t *testing.T, f *fixture) {
 	wg.Wait()
 }
 
-// Follow delivers every commit once and in order, while commits go on.
-func testFollow(t *testing.T, f *fixture) {
-	f.commit(define("c"))
-	before, from := Read(t, f, 1)
-	const writers, each = 8, 50
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	got := before
-	last, seen := from, 0
-	followed := make(chan error, 1)
-	go func() {
-		followed <- f.Follow(ctx, from, func(seq store.Seq, changes []store.Change) error {
-			if seq <= last {
-				return fmt.Errorf("%d came after %d", seq, last)
-			}
-			last = seq
-			got.apply(seq, changes)
-			if seen++; seen == writers*each {
-				return errors.New("all are here")
-			}
-			return nil
-		})
-	}()
-	var wg sync.WaitGroup
-	for w := range writers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for i := range each {
-				if _, err := f.Commit(ctx, []store.Change{put("c", fmt.Sprint(w, i), 1), del("c", fmt.Sprint(w, i-1))}); err != nil {
-					t.Error(err)
-				}
-			}
-		}()
-	}
-	wg.Wait()
-	select {
-	case err := <-followed:
-		if err == nil || err.Error() != "all are here" {
-			t.Fatal(err)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatalf("%d of %d commits were delivered", seen, writers*each)
-	}
-	want, _ := Read(t, f, 1)
-	Equal(t, got, want)
-
-	// What lies too far back is refused, not left out.
-	big := put("c", "big", 1)
-	big.Item.Properties = bytes.Repeat([]byte("x"), item.MaxPropertiesBytes)
-	for range 400 {
-		f.commit(big)
-	}
-	err := f.Follow(ctx, from, func(seq store.Seq, _ []store.Change) error {
-		if seq != from+1 {
-			return fmt.Errorf("the first after %d was %d", from, seq)
-		}
-		return context.Canceled // it keeps everything: good too
-	})
-	if !errors.Is(err, store.ErrGone) && !errors.Is(err, context.Canceled) {
-		t.Errorf("following from far back: %v", err)
-	}
-}
-
-// A reader of a view can go on from its Seq while commits go on, also after
-// having closed it, and misses none. It may have to begin anew, but not for ever.
-func testFollowFromView(t *testing.T, f *fixture) {
-	ctx := context.Background()
-	f.commit(define("c"), put("c", "count", 0))
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
-		for i := 1; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if _, err := f.Commit(ctx, []store.Change{put("c", "count", float64(i))}); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}()
-	defer wg.Wait()
-	defer close(stop)
-	enough := errors.New("enough")
-	gone := 0
-	for round := 0; round < 20; {
-		v, err := f.View(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		it, ok, err := v.Get(ctx, "c", "count")
-		if err != nil || !ok {
-			t.Fatal(ok, err)
-		}
-		if err := v.Close(); err != nil {
-			t.Fatal(err)
-		}
-		count, n := it.Lon, 0
-		err = f.Follow(ctx, v.Seq(), func(_ store.Seq, changes []store.Change) error {
-			if count++; len(changes) != 1 || changes[0].Item.Lon != count {
-				t.Errorf("after %g came %+v", count-1, changes)
-			}
-			if n++; n == 20 {
-				return enough
-			}
-			return nil
-		})
-		switch {
-		case errors.Is(err, enough):
-			round++
-		case errors.Is(err, store.ErrGone) && gone < 200:
-			gone++
-		default:
-			t.Fatalf("following in round %d, having begun anew %d times: %v", round, gone, err)
-		}
-	}
-}
-
 // After Close everything says so.
 func testClosed(t *testing.T, f *fixture) {
 	f.commit(define("c"))
+	_, at := Read(t, f, 1)
 	s := f.Store
 	f.stop()
 	if _, err := s.Commit(context.Background(), []store.Change{put("c", "a", 1)}); !errors.Is(err, store.ErrClosed) {
@@ -584,7 +580,10 @@ func testClosed(t *testing.T, f *fixture) {
 	if _, err := s.View(context.Background()); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("view: %v", err)
 	}
-	if err := s.Follow(context.Background(), 1, func(store.Seq, []store.Change) error { return nil }); !errors.Is(err, store.ErrClosed) {
+	if _, _, err := s.Receipt(context.Background(), "key"); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("receipt: %v", err)
+	}
+	if err := s.Follow(context.Background(), at, func(*store.Step) error { return nil }); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("follow: %v", err)
 	}
 	if err := s.Close(); !errors.Is(err, store.ErrClosed) {

@@ -1,0 +1,51 @@
+package collection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"nearby/store"
+)
+
+// Status tells how a catalog is.
+type Status struct {
+	Ready     bool
+	At        store.Position
+	Staleness time.Duration
+	// Degraded says why answers may be old and writes fail, or is nil.
+	Degraded error
+	Rebuilt  int // how often the collections were read anew
+	Pending  int // writes that are acknowledged and not yet durable
+	Waiting  int // readers that wait for freshness
+
+	Verified   time.Time // when the last comparison with the store ended; zero: never
+	VerifyErr  error     // why it failed
+	Mismatches int       // items that differed, in all comparisons: 0 for ever, or something is wrong
+}
+
+// degradedAfter is the staleness from which a catalog is degraded.
+const degradedAfter = 3 * time.Second
+
+// Status returns the catalog's.
+func (c *Catalog) Status() Status {
+	w := c.world.Load()
+	if w == nil {
+		return Status{}
+	}
+	st := Status{
+		Ready: true, Waiting: int(c.waiting.Load()), Rebuilt: int(c.rebuilt.Load()),
+		Mismatches: int(c.verification.mistakes.Load()),
+	}
+	st.At, st.Staleness, _ = c.Now(context.Background(), Freshness{})
+	if st.Staleness > degradedAfter {
+		st.Degraded = fmt.Errorf("collection: the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))
+	}
+	for _, col := range *w.byName.Load() {
+		st.Pending += int(col.unflushed.Load())
+	}
+	if last := c.verification.last.Load(); last != nil {
+		st.Verified, st.VerifyErr = last.at, last.err
+	}
+	return st
+}

@@ -1,0 +1,346 @@
+package collection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nearby/index"
+	"nearby/item"
+	"nearby/store"
+)
+
+// ErrNotShared: there is nothing to compare with where nobody else writes the store.
+var ErrNotShared = errors.New("collection: the store is not shared")
+
+// ErrNotCompared: the collections could not be compared with the store, which says
+// nothing good of them.
+var ErrNotCompared = errors.New("collection: could not compare with the store")
+
+// Verification is the outcome of comparing every collection with the store.
+type Verification struct {
+	At          store.Position
+	Took        time.Duration
+	Collections []Verified
+}
+
+// Verified is what was found in one collection. What differed was repaired.
+type Verified struct {
+	Name      string
+	Items     int // compared
+	Cells     int // of geohash prefixes, compared
+	Differing int // cells
+	Missing   int // items that the store has and memory had not
+	Extra     int // the other way round
+	Different int // items whose versions were not the same
+	Pending   int // items that are not durable yet, and were left out
+}
+
+// Mismatches is the number of items that differed.
+func (v *Verification) Mismatches() int {
+	n := 0
+	for i := range v.Collections {
+		n += v.Collections[i].Missing + v.Collections[i].Extra + v.Collections[i].Different
+	}
+	return n
+}
+
+// maxRepairs bounds the items that are repaired one by one; if more differ,
+// everything is read anew.
+const maxRepairs = 1000
+
+// errReread ends the following of a store, so that everything is read anew.
+var errReread = errors.New("collection: too much differs from the store")
+
+// verification is the state of comparing with the store.
+type verification struct {
+	mu       sync.Mutex                   // held by the one that runs
+	task     atomic.Pointer[inspection]   // what to do with the next View of the store
+	last     atomic.Pointer[lastVerified] // nil: none yet
+	mistakes atomic.Int64
+}
+
+type lastVerified struct {
+	at  time.Time
+	err error
+}
+
+// inspection runs in the follower between two steps: what the world shows then, and
+// the view, are the same state.
+type inspection struct {
+	run  func(w *world, view store.View) error
+	done chan error
+}
+
+// inspected gives a View that came with a step to whoever asked for it.
+func (c *Catalog) inspected(w *world, view store.View) error {
+	task := c.verification.task.Swap(nil)
+	if task == nil {
+		return view.Close()
+	}
+	err := task.run(w, view)
+	task.done <- err
+	if errors.Is(err, errReread) {
+		return err
+	}
+	return nil
+}
+
+// inspect runs a function between two steps. It owns the view that it is given.
+func (c *Catalog) inspect(ctx context.Context, run func(*world, store.View) error) error {
+	task := &inspection{run, make(chan error, 1)}
+	c.verification.task.Store(task)
+	c.shared.Inspect()
+	select {
+	case err := <-task.done:
+		return err
+	case <-c.followed:
+		return ErrClosed
+	case <-ctx.Done():
+		if c.verification.task.CompareAndSwap(task, nil) {
+			return ctx.Err()
+		}
+		return <-task.done // it has begun
+	}
+}
+
+// Verify compares every collection with the store at one position, cell by cell,
+// and repairs what differs. That it could not compare is an error, ErrNotCompared.
+func (c *Catalog) Verify(ctx context.Context) (*Verification, error) {
+	if !c.Ready() {
+		return nil, ErrNotReady
+	}
+	if c.shared == nil {
+		return nil, ErrNotShared
+	}
+	if !c.verification.mu.TryLock() {
+		return nil, fmt.Errorf("%w: a comparison is under way", ErrBusy)
+	}
+	defer c.verification.mu.Unlock()
+	v, err := c.verify(ctx)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrNotCompared, err)
+		c.opt.Log.Error("the collections were not compared with the store", "error", err)
+	} else {
+		n := v.Mismatches()
+		c.verification.mistakes.Add(int64(n))
+		if n > 0 {
+			c.opt.Log.Error("the collections differed from the store", "items", n, "found", v.Collections)
+		}
+	}
+	c.verification.last.Store(&lastVerified{time.Now(), err})
+	return v, err
+}
+
+func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
+	begun := time.Now()
+	var view store.View
+	snaps := map[string]*Snapshot{}
+	v := &Verification{}
+	err := c.inspect(ctx, func(w *world, at store.View) error {
+		view, v.At = at, at.Position()
+		for name, col := range *w.byName.Load() {
+			snaps[name] = col.Snapshot()
+		}
+		if got := (store.Position{Epoch: w.epoch, Seq: store.Seq(w.applied.Load())}); got != v.At {
+			return fmt.Errorf("the view is at %v, the collections are at %v", v.At, got)
+		}
+		return nil
+	})
+	if view != nil {
+		defer func() { _ = view.Close() }()
+	}
+	if err != nil {
+		return nil, err
+	}
+	digester, ok := view.(store.Digester)
+	if !ok {
+		return nil, errors.New("the store cannot sum up a collection")
+	}
+	stored, err := view.Collections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]string{} // ids that differ, by collection
+	n := 0
+	for _, one := range stored {
+		snap, ok := snaps[one.Name]
+		if !ok {
+			if def, err := unmarshalDefinition(one.Name, one.Definition); err != nil || def.normalise(c.opt.Kinds) != nil {
+				continue // left out everywhere
+			}
+			return nil, c.reread(ctx, fmt.Errorf("collection %q is missing", one.Name))
+		}
+		delete(snaps, one.Name)
+		of, ids, err := compare(ctx, digester, snap)
+		if err != nil {
+			return nil, fmt.Errorf("collection %q: %w", one.Name, err)
+		}
+		v.Collections = append(v.Collections, of)
+		if len(ids) > 0 {
+			found[one.Name] = ids
+			n += len(ids)
+		}
+	}
+	for name := range snaps {
+		return nil, c.reread(ctx, fmt.Errorf("collection %q is not in the store", name))
+	}
+	switch {
+	case n > maxRepairs:
+		err = c.reread(ctx, nil)
+	case n > 0:
+		err = c.inspect(ctx, func(w *world, at store.View) error { return errors.Join(w.repair(ctx, at, found), at.Close()) })
+	}
+	v.Took = time.Since(begun)
+	return v, err
+}
+
+// reread has everything read anew, and returns why.
+func (c *Catalog) reread(ctx context.Context, why error) error {
+	err := c.inspect(ctx, func(_ *world, at store.View) error { return errors.Join(errReread, at.Close()) })
+	if errors.Is(err, errReread) {
+		return why
+	}
+	return errors.Join(why, err)
+}
+
+// compare finds the items of a snapshot that are not as the store has them.
+func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, []string, error) {
+	v := Verified{Name: s.def.Name}
+	theirs, err := view.Digests(ctx, s.def.Name)
+	if err != nil {
+		return v, nil, err
+	}
+	ours := map[uint16]store.Digest{}
+	var buf []byte
+	hash := func(ref index.Ref) (it item.Item, h uint64) {
+		own := s.records.item(ref)
+		it = item.Item{ID: own.ID(), Lon: own.Lon, Lat: own.Lat, Properties: own.Properties, Seq: own.Seq}
+		h, buf = store.Hash(&it, buf)
+		return it, h
+	}
+	stopped := false
+	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
+		it, h := hash(ref)
+		if it.Seq >= provisional {
+			v.Pending++
+			return true
+		}
+		cell := store.Cell(it.Lon, it.Lat)
+		d := ours[cell]
+		d.Add(h)
+		ours[cell] = d
+		v.Items++
+		stopped = v.Items&0xffff == 0 && ctx.Err() != nil
+		return !stopped
+	})
+	if stopped {
+		return v, nil, ctx.Err()
+	}
+	var cells []uint16
+	for cell, d := range ours {
+		if theirs[cell] != d {
+			cells = append(cells, cell)
+		}
+	}
+	for cell := range theirs {
+		if _, here := ours[cell]; !here {
+			cells = append(cells, cell)
+		}
+	}
+	v.Cells = len(ours) + len(theirs)
+	for cell := range theirs {
+		if _, both := ours[cell]; both {
+			v.Cells--
+		}
+	}
+	if len(cells) == 0 {
+		return v, nil, nil
+	}
+	slices.Sort(cells)
+	var ids []string
+	seen := map[string]bool{}
+	differing := map[uint16]bool{}
+	err = view.Cells(ctx, s.def.Name, cells, func(it *item.Item) error {
+		want, grown := store.Hash(it, buf)
+		buf = grown
+		ref, here := s.ids.find(&s.records, it.ID)
+		if here {
+			own, h := hash(ref)
+			seen[own.ID] = true
+			if own.Seq >= provisional || h == want {
+				return nil
+			}
+			v.Different++
+		} else {
+			v.Missing++
+		}
+		differing[store.Cell(it.Lon, it.Lat)] = true
+		ids = append(ids, string([]byte(it.ID)))
+		return nil
+	})
+	if err != nil {
+		return v, nil, err
+	}
+	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
+		it := s.records.item(ref)
+		if cell := store.Cell(it.Lon, it.Lat); it.Seq < provisional && slices.Contains(cells, cell) && !seen[it.ID()] {
+			v.Extra++
+			differing[cell] = true
+			ids = append(ids, it.ID())
+		}
+		return true
+	})
+	v.Differing = len(differing)
+	return v, ids, nil
+}
+
+// repair makes items what they are in the store, between two steps.
+func (w *world) repair(ctx context.Context, view store.View, found map[string][]string) error {
+	for name, ids := range found {
+		col, err := w.get(name)
+		if err != nil {
+			continue // dropped since
+		}
+		d := &delivery{seq: uint64(view.Position().Seq), show: true}
+		for _, id := range ids {
+			it, there, err := view.Get(ctx, name, id)
+			if err != nil {
+				return err
+			}
+			ch := store.Change{Op: store.PutItem, Collection: name, Item: it}
+			if !there {
+				ch = store.Change{Op: store.DeleteItem, Collection: name, Item: item.Item{ID: id, Seq: d.seq}}
+			}
+			d.changes = append(d.changes, ch)
+		}
+		if err := await([]*delivery{col.send(d)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyTimeout bounds a comparison in the background.
+const verifyTimeout = 10 * time.Minute
+
+// verifyAgain compares with the store now and then, until ctx ends. Copies that began
+// together do not compare at the same time.
+func (c *Catalog) verifyAgain(ctx context.Context) {
+	for {
+		wait := c.opt.VerifyEvery/2 + rand.N(c.opt.VerifyEvery)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, verifyTimeout)
+		_, _ = c.Verify(limited) // the outcome is in the log and in Status
+		cancel()
+	}
+}

@@ -1,0 +1,262 @@
+package collection
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"nearby/store"
+)
+
+// Write-back: a write without conditions is visible and acknowledged at once, and made
+// durable with others a little later, the newest version of each item only. It is for
+// what moves all the time and will be told again soon. What is lost when the process
+// dies was acknowledged within the last LossWindow: if the store is away for longer,
+// no more is taken.
+//
+// Until it is durable, a version hides what the store says of the item, here; in the
+// other copies it is not to be seen. In the end the copies agree: the last one to be
+// flushed is the newest for all.
+
+// flushGrace is what a flush may take beyond the delay before no more writes are taken.
+const flushGrace = time.Second
+
+// maxFlush bounds the changes of one flush.
+const maxFlush = 5000
+
+// provisional begins the sequence numbers of versions that are not durable.
+const provisional = 1 << 62
+
+// backlog is the writes of a collection that are visible and not yet durable. It
+// belongs to the writer; the zero value is empty.
+type backlog struct {
+	items   map[string]*unflushed
+	made    uint64    // how many there were
+	since   time.Time // when the oldest was made; zero: there are none
+	due     time.Time // when the next flush is to begin; zero: none
+	failing bool      // the last flush failed
+	flushed []*unflushed
+	flight  *flight
+	held    *request // waits until nothing is pending
+}
+
+// unflushed is an item with a version that is not durable.
+type unflushed struct {
+	change  store.Change // the newest
+	version uint64       // counts all changes
+	flying  uint64       // the version that is being flushed; 0: none
+	behind  store.Change // what the store said meanwhile; Op 0: nothing
+}
+
+// holds reports whether what the store says of an item is to be hidden, and keeps it.
+func (p *backlog) holds(ch *store.Change) bool {
+	u, ok := p.items[ch.Item.ID]
+	if ok {
+		u.behind = ownChange(ch)
+	}
+	return ok
+}
+
+func ownChange(ch *store.Change) store.Change {
+	own := *ch
+	own.Item.ID = strings.Clone(ch.Item.ID)
+	own.Item.Properties = bytes.Clone(ch.Item.Properties)
+	return own
+}
+
+// LossWindow is how long an acknowledged write may not yet be durable; 0 if it
+// always is.
+func (c *Collection) LossWindow() time.Duration {
+	if !c.writesBack(c.Snapshot()) {
+		return 0
+	}
+	return c.opt.WriteBackDelay + flushGrace
+}
+
+func (c *Collection) writesBack(s *Snapshot) bool {
+	policy := s.def.WritePolicy
+	if policy == "" {
+		policy = c.opt.WritePolicy
+	}
+	return c.shared && policy == WriteBack
+}
+
+// unconditional reports whether a request may be acknowledged before it is durable.
+func (r *request) unconditional() bool {
+	for i := range r.writes {
+		if w := &r.writes[i]; w.Op != Upsert || w.IfSeq != 0 || w.IfExists || w.IfAbsent {
+			return false
+		}
+	}
+	return r.once == nil
+}
+
+// late says that nothing more can be taken: what was taken is not durable in time.
+func (p *backlog) late(now time.Time, c *Collection) error {
+	if len(p.items) >= c.opt.MaxPending {
+		return fmt.Errorf("%w: %d writes are not yet durable", ErrBusy, len(p.items))
+	}
+	if !p.since.IsZero() && now.Sub(p.since) > c.opt.WriteBackDelay+flushGrace {
+		return fmt.Errorf("%w: writes that were acknowledged are not durable in time", store.ErrUnavailable)
+	}
+	return nil
+}
+
+// writeBack makes a request visible and answers it.
+func (c *Collection) writeBack(req *request) {
+	now := time.Now()
+	if err := c.backlog.late(now, c); err != nil {
+		req.err = err
+		close(req.done)
+		return
+	}
+	g := newGroup(len(req.writes))
+	g.seq, g.stamped = c.tip.seq, true
+	c.admit(g, req)
+	for i := range g.changes {
+		ch := &g.changes[i]
+		c.backlog.made++
+		ch.Rests, ch.Base, ch.Item.Seq = false, 0, provisional+c.backlog.made
+		c.backlog.put(ch, now, c.opt.WriteBackDelay)
+	}
+	c.unflushed.Store(int64(len(c.backlog.items)))
+	if len(g.changes) > 0 {
+		l := &landing{group: g, done: make(chan struct{})}
+		if l.err = c.applyTables(l); l.err == nil {
+			l.reindex()
+		} else {
+			close(l.done)
+		}
+		if err := c.land(l); err != nil {
+			c.failed = fmt.Errorf("collection %q: %w", c.name, err)
+			req.err = store.ErrUnavailable
+			close(req.done)
+			return
+		}
+		c.reconsider()
+	}
+	for i := range req.results {
+		req.results[i].Pending = req.results[i].Err == nil
+	}
+	g.answer(nil)
+}
+
+func (p *backlog) put(ch *store.Change, now time.Time, delay time.Duration) {
+	u := p.items[ch.Item.ID]
+	if u == nil {
+		if p.items == nil {
+			p.items = map[string]*unflushed{}
+		}
+		u = new(unflushed)
+		p.items[strings.Clone(ch.Item.ID)] = u
+	}
+	u.change = ownChange(ch)
+	u.version++
+	if p.since.IsZero() {
+		p.since = now
+	}
+	if p.due.IsZero() {
+		p.due = now.Add(delay)
+	}
+}
+
+// flush begins to make pending writes durable, as many as go at once.
+func (c *Collection) flush() {
+	p := &c.backlog
+	p.due = time.Time{}
+	g := newGroup(min(len(p.items), maxFlush))
+	p.flushed = p.flushed[:0]
+	for _, u := range p.items {
+		if len(p.flushed) == maxFlush {
+			p.due = time.Now()
+			break
+		}
+		ch := u.change
+		ch.Item.Seq = 0
+		g.changes = append(g.changes, ch)
+		u.flying = u.version
+		p.flushed = append(p.flushed, u)
+	}
+	if len(g.changes) > 0 {
+		p.flight = c.launch(g, 0)
+	}
+}
+
+// flushLanded goes on after the commit of a flush.
+func (c *Collection) flushLanded() {
+	p := &c.backlog
+	f := p.flight
+	if p.failing = f.err != nil; !p.failing {
+		f.ready, f.leave = c.world.waiters.enter(f.seq, c.world.applied.Load)
+		return
+	}
+	p.flight = nil
+	for _, u := range p.flushed {
+		u.flying = 0
+	}
+	if errors.Is(f.err, store.ErrNoCollection) {
+		return // dropped: the step that says so ends this
+	}
+	p.due = time.Now().Add(max(c.opt.WriteBackDelay, 100*time.Millisecond)) // and again
+}
+
+// flushArrived takes what is durable out of what is pending: the item is now what the
+// store says it is.
+func (c *Collection) flushArrived() error {
+	p := &c.backlog
+	f := p.flight
+	f.leave()
+	p.flight = nil
+	d := &delivery{seq: f.seq}
+	for _, u := range p.flushed {
+		if u.flying != u.version { // written again meanwhile
+			u.flying = 0
+			continue
+		}
+		ch := u.change
+		ch.Item.Seq = f.seq
+		if u.behind.Op != 0 && u.behind.Item.Seq >= f.seq {
+			ch = u.behind
+		}
+		delete(p.items, u.change.Item.ID)
+		d.changes = append(d.changes, ch)
+	}
+	p.flushed = p.flushed[:0]
+	c.unflushed.Store(int64(len(p.items)))
+	switch {
+	case len(p.items) == 0:
+		p.since, p.due = time.Time{}, time.Time{}
+	case p.due.IsZero(): // all that was there went, and came again since
+		p.since, p.due = f.begun, time.Now().Add(c.opt.WriteBackDelay)
+	}
+	if len(d.changes) == 0 || c.failed != nil {
+		return c.failed
+	}
+	return c.takeChanges(d)
+}
+
+// leftovers are the changes that an ended collection had not made durable.
+func (c *Collection) leftovers() []store.Change {
+	var all []store.Change
+	for _, u := range c.backlog.items {
+		all = append(all, u.change)
+	}
+	return all
+}
+
+// adopt takes over what another collection of the same name, in another world, had not
+// made durable.
+func (c *Collection) adopt(changes []store.Change) {
+	writes := make([]Write, len(changes))
+	for i := range changes {
+		writes[i] = Write{Op: Upsert, Item: changes[i].Item}
+	}
+	req := &request{writes: writes, results: make([]Result, len(writes)), done: make(chan struct{})}
+	select {
+	case c.queue <- req:
+	default:
+		c.log.Error("acknowledged writes are lost: the queue is full", "collection", c.name, "writes", len(writes))
+	}
+}

@@ -1,0 +1,205 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"nearby/store"
+)
+
+// A receipt is kept under its key, and once more, without its outcome, under the
+// time of its commit, so that the oldest are found when they have expired.
+
+// receiptVersion begins every receipt's value, so that the layout can change.
+const receiptVersion = 1
+
+func appendReceiptKey(dst []byte, key string) []byte {
+	return append(append(dst, prefixReceipt), key...)
+}
+
+const receiptTimeLen = 1 + 8
+
+// appendReceiptTimeKey makes the key of a receipt's time, in Unix milliseconds.
+func appendReceiptTimeKey(dst []byte, ms int64, key string) []byte {
+	dst = append(dst, prefixReceiptTime)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(max(ms, 0)))
+	return append(dst, key...)
+}
+
+// appendReceipt encodes all of a receipt but its key: version, as varints seq and
+// time, then the outcome.
+func appendReceipt(dst []byte, r *store.Receipt, seq store.Seq, ms int64) []byte {
+	dst = append(dst, receiptVersion)
+	dst = binary.AppendUvarint(dst, uint64(seq))
+	dst = binary.AppendVarint(dst, ms)
+	return append(dst, r.Outcome...)
+}
+
+// readReceipt checks and decodes a receipt. Its outcome is the value's memory.
+func readReceipt(key, value []byte) (r store.Receipt, ms int64, err error) {
+	if value, err = unseal(key, value); err != nil {
+		return r, 0, err
+	}
+	bad := fmt.Errorf("%w: receipt under key %q cannot be decoded", store.ErrCorrupt, key)
+	if len(key) < 2 || len(value) < 1 || value[0] != receiptVersion {
+		return r, 0, bad
+	}
+	value = value[1:]
+	seq, n := binary.Uvarint(value)
+	if n <= 0 {
+		return r, 0, bad
+	}
+	value = value[n:]
+	ms, n = binary.Varint(value)
+	if n <= 0 {
+		return r, 0, bad
+	}
+	return store.Receipt{Key: string(key[1:]), Outcome: value[n:], Seq: store.Seq(seq)}, ms, nil
+}
+
+// Receipt is part of store.Store.
+func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Receipt{}, false, err
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return store.Receipt{}, false, store.ErrClosed
+	}
+	s.inFlight.Add(1)
+	s.mu.Unlock()
+	defer s.inFlight.Done()
+	r, ms, ok, err := s.receipt(key)
+	if err != nil || !ok || s.expired(ms) {
+		return store.Receipt{}, false, err
+	}
+	// Its commit may still be on its way to the disk.
+	if err := s.recent.wait(ctx, r.Seq); err != nil {
+		return store.Receipt{}, false, err
+	}
+	return r, true, nil
+}
+
+// receipt reads one, expired or not.
+func (s *Store) receipt(key string) (r store.Receipt, ms int64, ok bool, err error) {
+	k := appendReceiptKey(nil, key)
+	value, closer, err := s.db.Get(k)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return r, 0, false, nil
+	}
+	if err != nil {
+		return r, 0, false, fmt.Errorf("reading the receipt %q: %w", key, readError(err))
+	}
+	defer closer.Close()
+	if r, ms, err = readReceipt(k, value); err != nil {
+		return r, 0, false, err
+	}
+	r.Outcome = bytes.Clone(r.Outcome)
+	return r, ms, true, nil
+}
+
+// expired reports whether what was kept at a time, in Unix milliseconds, need be
+// no longer.
+func (s *Store) expired(ms int64) bool {
+	return s.opt.now().Sub(time.UnixMilli(ms)) > store.KeepReceipts
+}
+
+// encodeReceipts puts receipts into the batch. It fails with *store.RepeatedError
+// if keys are taken. Called with mu held.
+func (s *Store) encodeReceipts(batch *pebble.Batch, seq store.Seq, receipts []store.Receipt) error {
+	var refused store.RepeatedError
+	ms := s.opt.now().UnixMilli()
+	for i := range receipts {
+		r := &receipts[i]
+		old, at, ok, err := s.receipt(r.Key)
+		if err != nil {
+			return err
+		}
+		if ok && !s.expired(at) {
+			refused.Receipts = append(refused.Receipts, old)
+			continue
+		}
+		if ok {
+			err = batch.Delete(appendReceiptTimeKey(nil, at, r.Key), nil)
+		}
+		key, timeKey := appendReceiptKey(nil, r.Key), appendReceiptTimeKey(nil, ms, r.Key)
+		if err = errors.Join(err,
+			batch.Set(key, seal(key, appendReceipt(nil, r, seq, ms)), nil),
+			batch.Set(timeKey, seal(timeKey, nil), nil)); err != nil {
+			return err
+		}
+	}
+	if len(refused.Receipts) > 0 {
+		return &refused
+	}
+	return nil
+}
+
+// expireAtOnce bounds how many receipts are removed while commits wait.
+const expireAtOnce = 1000
+
+// expire removes receipts that have expired, up to expireAtOnce, and reports
+// whether there may be more. That need not be durable: what comes back after a loss
+// of power has expired still.
+func (s *Store) expire() (more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.opt.now()
+	if s.closed || now.Before(s.expires) {
+		return false, nil
+	}
+	if s.degradation() != nil || s.room.check(0) != nil || s.setback.now() != nil {
+		return false, nil // until later
+	}
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: s.expiredTo, UpperBound: []byte{prefixReceiptTime + 1}})
+	if err != nil {
+		return false, readError(err)
+	}
+	defer iter.Close()
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	next := now.Add(store.KeepReceipts) // the earliest that anything kept from now on can expire
+	last := s.expiredTo
+	n := 0
+	for iter.First(); iter.Valid(); iter.Next() {
+		key := iter.Key()
+		if len(key) <= receiptTimeLen {
+			return false, fmt.Errorf("%w: receipt time under key %q cannot be decoded", store.ErrCorrupt, key)
+		}
+		if _, err := unseal(key, iter.Value()); err != nil {
+			return false, err
+		}
+		ms := int64(binary.BigEndian.Uint64(key[1:]))
+		if !s.expired(ms) {
+			next = time.UnixMilli(ms).Add(store.KeepReceipts)
+			break
+		}
+		if n++; n > expireAtOnce {
+			next = now
+			break
+		}
+		last = append(bytes.Clone(key), 0)
+		if err := errors.Join(batch.Delete(key, nil), batch.Delete(appendReceiptKey(nil, string(key[receiptTimeLen:])), nil)); err != nil {
+			return false, err
+		}
+	}
+	if err := iter.Error(); err != nil {
+		return false, readError(err)
+	}
+	if n > 0 {
+		if err := s.db.Apply(batch, pebble.NoSync); err != nil {
+			err = fmt.Errorf("removing receipts: %w", err)
+			s.stop(err) // as when a commit fails so
+			return false, err
+		}
+	}
+	s.expires, s.expiredTo = next, last
+	return n > expireAtOnce, nil
+}

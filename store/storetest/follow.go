@@ -1,0 +1,353 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"nearby/item"
+	"nearby/store"
+)
+
+// patience bounds the waiting for what must come.
+const patience = 30 * time.Second
+
+// made is one acknowledged commit.
+type made struct {
+	seq   store.Seq
+	batch []store.Change
+	by    time.Time // it was acknowledged before
+}
+
+// history is what was committed by several writers.
+type history struct {
+	mu      sync.Mutex
+	commits []made
+}
+
+// commit makes a commit and notes it.
+func (h *history) commit(s store.Store, batch []store.Change, receipts ...store.Receipt) error {
+	seq, err := s.Commit(context.Background(), batch, receipts...)
+	if err != nil {
+		return err
+	}
+	by := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.commits = append(h.commits, made{seq, batch, by})
+	return nil
+}
+
+// state is what a follower had after a complete step.
+type state struct {
+	seq     store.Seq
+	at      time.Time
+	content Content
+}
+
+// holds compares each state with that of all commits up to its Seq, applied to
+// where the follower began; and its time with when they were acknowledged.
+func (h *history) holds(t *testing.T, start Content, states []state) {
+	t.Helper()
+	slices.SortFunc(h.commits, func(a, b made) int { return cmp.Compare(a.seq, b.seq) })
+	for i := range h.commits {
+		if i > 0 && h.commits[i].seq == h.commits[i-1].seq {
+			t.Fatalf("two commits have the number %d", h.commits[i].seq)
+		}
+	}
+	want, n := start.clone(), 0
+	for _, s := range states {
+		for ; n < len(h.commits) && h.commits[n].seq <= s.seq; n++ {
+			want.apply(h.commits[n].seq, h.commits[n].batch)
+		}
+		if err := s.content.differs(want); err != nil {
+			t.Fatalf("after the step to %d: %v", s.seq, err)
+		}
+		for _, c := range h.commits[n:] {
+			if c.by.Before(s.at) {
+				t.Fatalf("commit %d was acknowledged %v before the time of the step to %d, and is not in it", c.seq, s.at.Sub(c.by), s.seq)
+			}
+		}
+	}
+	if n < len(h.commits) {
+		t.Fatalf("the last step leads to %d; commit %d was not delivered", states[len(states)-1].seq, h.commits[n].seq)
+	}
+}
+
+// follower applies steps to a content of its own and holds each to the contract.
+type follower struct {
+	content Content
+	seq     store.Seq // after the last complete step
+	states  []state   // after each complete step, if they are kept
+	keep    bool
+
+	high   store.Seq // of all calls
+	newest uint64    // of the items of the step that is under way
+}
+
+func (f *follower) take(step *store.Step) error {
+	switch {
+	case step.Seq < max(f.seq, f.high):
+		return fmt.Errorf("a step to %d came after one to %d", step.Seq, max(f.seq, f.high))
+	case step.At.IsZero():
+		return fmt.Errorf("the step to %d has no time", step.Seq)
+	case step.Seq == f.seq && len(step.Changes) > 0:
+		return fmt.Errorf("%d changes came in a step from %d to itself", len(step.Changes), f.seq)
+	case step.View != nil && step.More:
+		return fmt.Errorf("the unfinished step to %d has a view", step.Seq)
+	}
+	f.high = step.Seq
+	for i := range step.Changes {
+		ch := &step.Changes[i]
+		if ch.Op == store.PutItem || ch.Op == store.DeleteItem {
+			if f.newest = max(f.newest, ch.Item.Seq); store.Seq(ch.Item.Seq) <= f.seq {
+				return fmt.Errorf("after %d came %+v", f.seq, ch)
+			}
+		}
+		if err := f.content.change(ch); err != nil {
+			return fmt.Errorf("in the step from %d to %d: %w", f.seq, step.Seq, err)
+		}
+	}
+	if step.More {
+		return nil
+	}
+	if store.Seq(f.newest) > step.Seq {
+		return fmt.Errorf("the step to %d has an item of commit %d", step.Seq, f.newest)
+	}
+	f.seq, f.newest = step.Seq, 0
+	if f.keep {
+		f.states = append(f.states, state{step.Seq, step.At, f.content.clone()})
+	}
+	return nil
+}
+
+// unasked refuses a view that nobody asked for.
+func unasked(step *store.Step) error {
+	if step.View == nil {
+		return nil
+	}
+	return errors.Join(errors.New("a step has a view that nobody asked for"), step.View.Close())
+}
+
+var errEnough = errors.New("enough")
+
+// until returns a deliver that ends when an item "end" has come.
+func (f *follower) until() func(*store.Step) error {
+	return func(step *store.Step) error {
+		if err := errors.Join(unasked(step), f.take(step)); err != nil {
+			return err
+		}
+		if _, ok := f.content["c"]["end"]; ok && !step.More {
+			return errEnough
+		}
+		return nil
+	}
+}
+
+// await waits for a Follow to end with errEnough.
+func await(t *testing.T, followed <-chan error) {
+	t.Helper()
+	select {
+	case err := <-followed:
+		if !errors.Is(err, errEnough) {
+			t.Fatal(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the last commit was not delivered")
+	}
+}
+
+// churn commits n batches of all kinds: new items, replaced ones and deletions, a
+// collection dropped and made anew, definitions, and receipts alone. It needs the
+// collections c and d, and leaves them.
+func (h *history) churn(s store.Store, writer, n int) error {
+	rng := rand.New(rand.NewPCG(9, uint64(writer)))
+	for i := range n {
+		shared := fmt.Sprint(rng.IntN(10))
+		batch := []store.Change{put("c", fmt.Sprint(writer, " ", i), 1), del("c", fmt.Sprint(writer, " ", i-1)), put("d", shared, float64(i))}
+		var receipts []store.Receipt
+		switch rng.IntN(12) {
+		case 0:
+			batch = []store.Change{put("d", "before", 1), drop("d"), define("d"), put("d", shared, float64(i)), put("c", shared, 3)}
+		case 1:
+			batch = []store.Change{del("d", shared), del("c", shared), del("c", "never")}
+		case 2:
+			batch = []store.Change{define("d"), put("c", shared, 1), put("c", shared, 2), del("d", shared), put("d", shared, 5)}
+		case 3:
+			batch, receipts = nil, []store.Receipt{{Key: fmt.Sprint("churn ", writer, " ", i)}}
+		}
+		if err := h.commit(s, batch, receipts...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Follow leads through states of the store, each that after one commit, and misses
+// none, while commits go on.
+func testFollow(t *testing.T, f *fixture) {
+	f.commit(define("c"), define("d"), put("c", "stays", 1), put("d", "goes", 1))
+	before, from := Read(t, f, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	got := &follower{content: before.clone(), seq: from.Seq, keep: true}
+	followed := make(chan error, 1)
+	go func() { followed <- f.Follow(ctx, from, got.until()) }()
+	var h history
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			if err := h.churn(f, w, 50); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := h.commit(f, []store.Change{put("c", "end", 1)}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, followed)
+	h.holds(t, before, got.states)
+	want, _ := Read(t, f, 1)
+	Equal(t, got.content, want)
+
+	// Without commits it ends with its context.
+	_, head := Read(t, f, 1)
+	short, stop := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer stop()
+	if err := f.Follow(short, head, (&follower{content: want.clone(), seq: head.Seq}).take); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("following with an ended context: %v", err)
+	}
+
+	// What lies too far back is refused, not left out.
+	big := put("c", "big", 1)
+	big.Item.Properties = payload(item.MaxPropertiesBytes)
+	last := store.Seq(0)
+	for range 400 {
+		last = f.commit(big)
+	}
+	late := &follower{content: before.clone(), seq: from.Seq}
+	err := f.Follow(ctx, from, func(step *store.Step) error {
+		if err := late.take(step); err != nil {
+			return err
+		}
+		if late.seq >= last {
+			return errEnough // it keeps everything: good too
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		want, _ := Read(t, f, 1)
+		Equal(t, late.content, want)
+	} else if !errors.Is(err, store.ErrGone) {
+		t.Errorf("following from far back: %v", err)
+	}
+}
+
+// A reader of a view can go on from its position while commits go on, also after
+// having closed it, and misses none. It may have to begin anew, but not for ever.
+func testFollowFromView(t *testing.T, f *fixture) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var h history
+	if err := h.commit(f, []store.Change{define("c"), put("c", "count", 0)}); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 1; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := h.commit(f, []store.Change{put("c", "count", float64(i))}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	var seen []state // of all rounds, each with its first step at the view
+	gone := 0
+	func() {
+		defer wg.Wait()
+		defer close(stop)
+		for round := 0; round < 20; {
+			v, err := f.View(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			it, ok, err := v.Get(ctx, "c", "count")
+			if err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+			fo := &follower{content: Content{"c": {it.ID: it}}, seq: v.Position().Seq, keep: true}
+			fo.states = []state{{seq: fo.seq, content: fo.content.clone()}}
+			n := 0
+			err = f.Follow(ctx, v.Position(), func(step *store.Step) error {
+				if err := errors.Join(unasked(step), fo.take(step)); err != nil {
+					return err
+				}
+				if len(step.Changes) > 0 {
+					n++
+				}
+				if n >= 20 && !step.More {
+					return errEnough
+				}
+				return nil
+			})
+			switch {
+			case errors.Is(err, errEnough):
+				round++
+				seen = append(seen, fo.states...)
+			case errors.Is(err, store.ErrGone) && gone < 200:
+				gone++
+			default:
+				t.Fatalf("following in round %d, having begun anew %d times: %v", round, gone, err)
+			}
+		}
+	}()
+	values := map[store.Seq]item.Item{}
+	seqs := make([]store.Seq, 0, len(h.commits))
+	for _, c := range h.commits {
+		content := Content{"c": {}}
+		content.apply(c.seq, c.batch)
+		values[c.seq] = content["c"]["count"]
+		seqs = append(seqs, c.seq)
+	}
+	for _, s := range seen {
+		n, found := slices.BinarySearch(seqs, s.seq)
+		if !found {
+			n--
+		}
+		if got, want := s.content["c"]["count"], values[seqs[n]]; !same(&got, &want) {
+			t.Fatalf("after the step to %d the count is %+v, want %+v", s.seq, got, want)
+		}
+	}
+}
+
+// A position of another history is refused, whatever its number.
+func testFollowForked(t *testing.T, f *fixture) {
+	f.commit(define("c"))
+	_, at := Read(t, f, 1)
+	for _, epoch := range []store.Epoch{"another", at.Epoch + "x", ""} {
+		for _, seq := range []store.Seq{0, at.Seq, at.Seq + 1000} {
+			err := f.Follow(context.Background(), store.Position{Epoch: epoch, Seq: seq}, func(step *store.Step) error {
+				return fmt.Errorf("a step to %d", step.Seq)
+			})
+			if !errors.Is(err, store.ErrForked) {
+				t.Errorf("following from %d of the epoch %q: %v", seq, epoch, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"nearby/store"
+)
+
+// kept fails if a store does not have exactly this receipt.
+func kept(t *testing.T, s store.Store, want store.Receipt) {
+	t.Helper()
+	got, ok, err := s.Receipt(context.Background(), want.Key)
+	if err != nil || !ok || !sameReceipt(got, want) {
+		t.Errorf("the receipt %.20q is %+v, %v, %v; want %+v", want.Key, got, ok, err, want)
+	}
+}
+
+func sameReceipt(a, b store.Receipt) bool {
+	return a.Key == b.Key && a.Seq == b.Seq && bytes.Equal(a.Outcome, b.Outcome)
+}
+
+// repeated commits what must be refused with a *store.RepeatedError that has these
+// receipts, and change nothing.
+func repeated(t *testing.T, s store.Store, want []store.Receipt, changes []store.Change, receipts ...store.Receipt) {
+	t.Helper()
+	before, _ := Read(t, s, 1)
+	_, err := s.Commit(context.Background(), changes, receipts...)
+	var refused *store.RepeatedError
+	if !errors.As(err, &refused) {
+		t.Errorf("a commit with a key that is taken gave %v", err)
+		return
+	}
+	byKey := func(a, b store.Receipt) int { return cmp.Compare(a.Key, b.Key) }
+	got := slices.SortedFunc(slices.Values(refused.Receipts), byKey)
+	want = slices.SortedFunc(slices.Values(want), byKey)
+	if !slices.EqualFunc(got, want, sameReceipt) {
+		t.Errorf("the refusal has the receipts %+v, want %+v", got, want)
+	}
+	after, _ := Read(t, s, 1)
+	if err := after.differs(before); err != nil {
+		t.Errorf("a refused commit has changed something: %v", err)
+	}
+}
+
+// S8: receipts are kept with the changes, and found again; a key is taken once.
+func testReceipts(t *testing.T, f *fixture) {
+	ctx := context.Background()
+	head := f.commit(define("c"))
+	if _, ok, err := f.Receipt(ctx, "a"); ok || err != nil {
+		t.Errorf("a receipt that was never kept: %v, %v", ok, err)
+	}
+	all := []store.Receipt{
+		{Key: "a", Outcome: []byte(`{"ids":["x"]}`)},
+		{Key: strings.Repeat("k", store.MaxKeyBytes), Outcome: []byte{0, 255, 0, 128}},
+		{Key: "é \x01\U0001F600", Outcome: bytes.Repeat([]byte{7}, 100_000)},
+		{Key: "nothing"},
+	}
+	given := slices.Clone(all)
+	given[0].Outcome = bytes.Clone(all[0].Outcome)
+	given[0].Seq = 12345 // the store's to say
+	seq, err := f.Commit(ctx, []store.Change{put("c", "x", 1)}, given[:2]...)
+	if err != nil || seq <= head {
+		t.Fatal(seq, err)
+	}
+	clear(given[0].Outcome) // the caller's again
+	all[0].Seq, all[1].Seq = seq, seq
+	// Receipts alone are a commit of their own.
+	alone, err := f.Commit(ctx, nil, given[2:]...)
+	if err != nil || alone <= seq {
+		t.Fatalf("after %d came %d, %v", seq, alone, err)
+	}
+	all[2].Seq, all[3].Seq = alone, alone
+	if _, at := Read(t, f, 1); at.Seq != alone {
+		t.Errorf("the view is at %d, the commit was %d", at.Seq, alone)
+	}
+	for range 2 {
+		for _, r := range all {
+			kept(t, f, r)
+			repeated(t, f, []store.Receipt{r}, []store.Change{put("c", "y", 1)}, store.Receipt{Key: r.Key, Outcome: []byte("other")})
+		}
+		repeated(t, f, all[:1], nil, store.Receipt{Key: "a"})
+		// One that is taken refuses all; the others stay free.
+		repeated(t, f, []store.Receipt{all[0], all[3]}, []store.Change{del("c", "x"), put("c", "z", 1)}, store.Receipt{Key: "free"}, store.Receipt{Key: "nothing"}, store.Receipt{Key: "a"})
+		if _, ok, err := f.Receipt(ctx, "free"); ok || err != nil {
+			t.Errorf("a receipt of a refused commit: %v, %v", ok, err)
+		}
+		f.reopen()
+	}
+	// Who makes a commit again, not knowing that it was made, learns that it was,
+	// though what it rests on was replaced, by itself.
+	retried := []store.Change{resting(put("c", "x", 2), seq)}
+	once, err := f.Commit(ctx, retried, store.Receipt{Key: "retried"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repeated(t, f, []store.Receipt{{Key: "retried", Seq: once}}, retried, store.Receipt{Key: "retried"})
+	for _, key := range []string{"free", "A", "a ", " a", "nothing\u0301"} { // none of them is taken
+		free, err := f.Commit(ctx, []store.Change{put("c", key, 1)}, store.Receipt{Key: key})
+		if err != nil {
+			t.Fatalf("the key %q: %v", key, err)
+		}
+		kept(t, f, store.Receipt{Key: key, Seq: free})
+	}
+}
+
+// What refuses a commit refuses its receipts, too; and keys have limits.
+func testReceiptsRefused(t *testing.T, f *fixture) {
+	ctx := context.Background()
+	first := f.commit(define("c"), put("c", "a", 1))
+	f.commit(put("c", "a", 2))
+	before, _ := Read(t, f, 1)
+	for name, c := range map[string]struct {
+		changes  []store.Change
+		receipts []store.Receipt
+	}{
+		"unknown collection": {[]store.Change{put("none", "x", 1)}, []store.Receipt{{Key: "key"}}},
+		"stale":              {[]store.Change{resting(put("c", "a", 1), first)}, []store.Receipt{{Key: "key"}}},
+		"empty key":          {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: ""}}},
+		"long key":           {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: strings.Repeat("k", store.MaxKeyBytes+1)}}},
+		"no UTF-8":           {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: "\xff"}}},
+		"NUL":                {nil, []store.Receipt{{Key: "key"}, {Key: "a\x00b"}}},
+		"a key twice":        {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: "key"}}},
+	} {
+		if _, err := f.Commit(ctx, c.changes, c.receipts...); err == nil {
+			t.Errorf("%s: was taken", name)
+		}
+		if _, ok, err := f.Receipt(ctx, "key"); ok || err != nil {
+			t.Errorf("%s: the receipt is there: %v, %v", name, ok, err)
+		}
+	}
+	after, _ := Read(t, f, 1)
+	Equal(t, after, before)
+}
+
+// contest has writers on several stores commit with the same keys at once: each key
+// is taken by one, and the others are told by whom.
+func contest(t *testing.T, stores ...store.Store) {
+	t.Helper()
+	const writers, keys = 8, 20
+	type outcome struct {
+		seq  store.Seq
+		kept []store.Receipt
+		err  error
+	}
+	var results [keys][writers]outcome
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for k := range keys {
+				o := &results[k][w]
+				o.seq, o.err = stores[w%len(stores)].Commit(context.Background(),
+					[]store.Change{put("c", fmt.Sprint(k, " by ", w), 1)}, store.Receipt{Key: fmt.Sprint("key ", k), Outcome: []byte(fmt.Sprint(w))})
+				var refused *store.RepeatedError
+				if errors.As(o.err, &refused) {
+					o.kept, o.err = refused.Receipts, nil
+				}
+			}
+		})
+	}
+	wg.Wait()
+	want := map[string]store.Seq{}
+	for k := range keys {
+		var taken []store.Receipt
+		for w, o := range results[k] {
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			if o.kept == nil {
+				taken = append(taken, store.Receipt{Key: fmt.Sprint("key ", k), Outcome: []byte(fmt.Sprint(w)), Seq: o.seq})
+				want[fmt.Sprint(k, " by ", w)] = o.seq
+			}
+		}
+		if len(taken) != 1 {
+			t.Fatalf("key %d was taken %d times", k, len(taken))
+		}
+		for w, o := range results[k] {
+			if o.kept != nil && (len(o.kept) != 1 || !sameReceipt(o.kept[0], taken[0])) {
+				t.Errorf("writer %d was told %+v, want %+v", w, o.kept, taken)
+			}
+		}
+		for _, s := range stores {
+			kept(t, s, taken[0])
+		}
+	}
+	got, _ := Read(t, stores[0], 1)
+	if len(got["c"]) != len(want) {
+		t.Errorf("%d items of %d commits", len(got["c"]), len(want))
+	}
+	for id, seq := range want {
+		if got["c"][id].Seq != uint64(seq) {
+			t.Errorf("%q is of commit %d, not %d", id, got["c"][id].Seq, seq)
+		}
+	}
+}
+
+// S8 under concurrency.
+func testReceiptsConcurrent(t *testing.T, f *fixture) {
+	f.commit(define("c"))
+	contest(t, f)
+}

@@ -1,0 +1,175 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"nearby/store"
+)
+
+// stale commits what must be refused with a *store.StaleError and change nothing.
+// It returns what the error says.
+func stale(t *testing.T, s store.Store, name string, changes ...store.Change) store.Seq {
+	t.Helper()
+	before, _ := Read(t, s, 1)
+	_, err := s.Commit(context.Background(), changes)
+	var refused *store.StaleError
+	if !errors.As(err, &refused) {
+		t.Errorf("%s: the commit gave %v", name, err)
+		return 0
+	}
+	after, at := Read(t, s, 1)
+	if err := after.differs(before); err != nil {
+		t.Errorf("%s: a refused commit has changed something: %v", name, err)
+	}
+	if refused.Head > at.Seq {
+		t.Errorf("%s: the newest version is said to be seen at %d, the head is %d", name, refused.Head, at.Seq)
+	}
+	return refused.Head
+}
+
+// S7: a change that rests on the newest version is made; on another one the whole
+// commit is refused, and what replaced it is to be seen by then.
+func testRests(t *testing.T, f *fixture) {
+	defined := f.commit(define("c"), define("d"))
+	first := f.commit(put("c", "a", 1), put("c", "b", 1))
+	second := f.commit(resting(put("c", "a", 2), first))
+	for range 2 {
+		if head := stale(t, f, "replaced", resting(put("c", "a", 3), first)); head < second {
+			t.Errorf("commit %d replaced the version, the refusal says %d", second, head)
+		}
+		stale(t, f, "never was", resting(put("c", "a", 3), defined))
+		stale(t, f, "of the future", resting(put("c", "a", 3), second+1000))
+		stale(t, f, "exists", resting(put("c", "a", 3), 0))
+		stale(t, f, "absent", resting(put("c", "none", 3), first))
+		stale(t, f, "of another collection", resting(put("d", "a", 3), second))
+		stale(t, f, "beside good ones", put("c", "x", 1), resting(put("c", "b", 3), first), resting(put("c", "a", 3), first), del("c", "b"), define("e"), put("e", "y", 1))
+		stale(t, f, "beside good ones, first", resting(put("c", "a", 3), first), resting(put("c", "b", 3), first))
+		stale(t, f, "beside a drop", drop("d"), resting(put("c", "a", 3), first))
+		stale(t, f, "deleting a replaced one", resting(del("c", "a"), first))
+		stale(t, f, "deleting an absent one", resting(del("c", "none"), first))
+		stale(t, f, "deleting what should be absent", resting(del("c", "a"), 0))
+		f.reopen() // versions are as durable as items
+	}
+	// Other items, and changes that rest on nothing, do not stand in the way.
+	f.commit(put("c", "b", 4))
+	both := f.commit(resting(put("c", "a", 5), second), put("c", "b", 6))
+	// Only the first change of an item rests on what was before the commit.
+	third := f.commit(resting(put("c", "a", 7), both), put("c", "a", 8), resting(put("c", "b", 9), both), del("c", "b"))
+	want := Content{"c": {}, "d": {}}
+	want.apply(third, []store.Change{put("c", "a", 8)})
+	got, _ := Read(t, f, 1)
+	Equal(t, got, want)
+	f.commit(resting(del("c", "a"), third))
+	if got, _ := Read(t, f, 1); len(got["c"]) != 0 {
+		t.Errorf("after the deletion there is %v", got)
+	}
+}
+
+// S7, where there is no version: an item that was never there, or is no more, or was
+// in a collection before this one of the same name.
+func testRestsOnNothing(t *testing.T, f *fixture) {
+	first := f.commit(define("new"), resting(put("new", "a", 1), 0))
+	stale(t, f, "exists now", resting(put("new", "a", 2), 0))
+	f.commit(resting(del("new", "never"), 0))
+	gone := f.commit(del("new", "a"))
+	for range 2 {
+		if head := stale(t, f, "was deleted", resting(put("new", "a", 2), first)); head < gone {
+			t.Errorf("commit %d deleted the version, the refusal says %d", gone, head)
+		}
+		stale(t, f, "the number of the deletion", resting(put("new", "a", 2), gone))
+		f.reopen()
+	}
+	second := f.commit(resting(put("new", "a", 2), 0))
+	f.commit(drop("new"))
+	again := f.commit(define("new"))
+	stale(t, f, "of the collection before", resting(put("new", "a", 3), second))
+	f.reopen()
+	stale(t, f, "of the collection before, later", resting(put("new", "a", 3), second), put("new", "b", 1))
+	stale(t, f, "the collection's number", resting(put("new", "a", 3), again))
+	third := f.commit(resting(put("new", "a", 3), 0))
+	f.commit(resting(put("new", "a", 4), third))
+}
+
+// count adds n to an item, one commit for each, reading it, resting on what was read
+// and trying again when that was replaced. It returns the numbers it has made.
+func count(s store.Store, n int) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var counted []int64
+	for atLeast := store.Seq(0); len(counted) < n; {
+		v, err := s.View(ctx)
+		if err != nil {
+			return nil, err
+		}
+		it, _, err := v.Get(ctx, "c", "count")
+		if err := errors.Join(err, v.Close()); err != nil {
+			return nil, err
+		}
+		if v.Position().Seq < atLeast {
+			time.Sleep(time.Millisecond) // a view of a copy that is behind
+			continue
+		}
+		next := put("c", "count", 1)
+		next.Item.Updated = it.Updated + 1
+		_, err = s.Commit(ctx, []store.Change{resting(next, store.Seq(it.Seq))})
+		var refused *store.StaleError
+		switch {
+		case err == nil:
+			counted = append(counted, next.Item.Updated)
+		case errors.As(err, &refused):
+			if refused.Head <= store.Seq(it.Seq) {
+				return nil, fmt.Errorf("version %d is said to be replaced, by %d or before", it.Seq, refused.Head)
+			}
+			atLeast = refused.Head
+		default:
+			return nil, err
+		}
+	}
+	return counted, nil
+}
+
+// counts has writers on several stores count together: no number is lost, none made
+// twice.
+func counts(t *testing.T, writers, each int, stores ...store.Store) {
+	t.Helper()
+	all := make([][]int64, writers)
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			var err error
+			if all[w], err = count(stores[w%len(stores)], each); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	seen := map[int64]bool{}
+	for _, counted := range all {
+		for _, n := range counted {
+			if seen[n] {
+				t.Errorf("%d was counted twice", n)
+			}
+			seen[n] = true
+		}
+	}
+	for _, s := range stores {
+		got, _ := Read(t, s, 1)
+		if n := got["c"]["count"].Updated; n != int64(writers*each) {
+			t.Errorf("%d commits were made, the count is %d", writers*each, n)
+		}
+	}
+}
+
+// S7 under concurrency: a counter that is read, counted up and written back.
+func testCounter(t *testing.T, f *fixture) {
+	f.commit(define("c"))
+	counts(t, 16, 6, f)
+}
