@@ -255,9 +255,8 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error 
 	if err := s.opt.Catalog.Drop(r.Context(), name); err != nil {
 		return err
 	}
-	// There is no snapshot any more that would tell the commit: what is the newest
-	// now comes after it. It is gone even if that cannot be asked.
-	if at, _, err := s.opt.Catalog.Now(r.Context(), collection.Freshness{Strong: true, Wait: DefaultWait}); err == nil {
+	// There is no snapshot any more that would tell the commit, which is visible now.
+	if at, _, err := s.opt.Catalog.Now(r.Context(), collection.Freshness{}); err == nil {
 		s.tell(w, at)
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -119,16 +119,16 @@ func (s *Server) tell(w http.ResponseWriter, at store.Position) {
 func tellStaleness(w http.ResponseWriter, d time.Duration) {
 	text := notStale
 	if d > 0 {
-		text = []string{milliseconds(d)}
+		text = []string{strconv.FormatInt(roundUp(d), 10)}
 	}
 	w.Header()[headerStaleness] = text
 }
 
 var notStale = []string{"0"}
 
-// milliseconds writes a time, rounded up.
-func milliseconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Millisecond-1)/time.Millisecond), 10)
+// roundUp is a time in milliseconds.
+func roundUp(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 // target is a collection that a request writes.
@@ -178,5 +178,5 @@ func (s *Server) refused(w http.ResponseWriter, r *http.Request, t *target) {
 
 // pending tells that a write is visible and not yet durable.
 func pending(w http.ResponseWriter, c *collection.Collection) {
-	w.Header().Set(headerDurability, "back; window="+milliseconds(c.LossWindow()))
+	w.Header().Set(headerDurability, "back; window="+strconv.FormatInt(roundUp(c.LossWindow()), 10))
 }

@@ -25,7 +25,8 @@ func (s *Server) appendItemURL(b []byte, r *http.Request, c *collection.Collecti
 	return append(append(s.appendCollectionURL(b, r, c.Name()), "/items/"...), url.PathEscape(id)...)
 }
 
-// answerItem shows one item as it is in a snapshot.
+// answerItem shows one item as it is in a snapshot. Without a Seq it has no version
+// to tell.
 func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collection.Collection, it *collection.Item, status int) error {
 	buf := s.buffer()
 	defer s.release(buf)
@@ -35,7 +36,9 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 	b = append(b, ","+beginLink...)
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	buf.b = append(b, `]}`...)
-	w.Header().Set("ETag", etag(it.Seq))
+	if it.Seq != 0 {
+		w.Header().Set("ETag", etag(it.Seq))
+	}
 	w.Header().Set("Last-Modified", lastModified(it.Updated))
 	if status == http.StatusCreated {
 		w.Header().Set("Location", string(s.appendItemURL(nil, r, c, it.ID())))
@@ -175,9 +178,13 @@ func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target
 	if res.Created {
 		status = http.StatusCreated
 	}
+	version := res.Seq
+	if res.Pending {
+		version = 0 // it gets one when it is durable
+	}
 	it := collection.NewItem(&item.Item{
 		ID: res.ID, Lon: wr.Item.Lon, Lat: wr.Item.Lat, Properties: wr.Item.Properties,
-		Created: res.Times.Created, Updated: res.Times.Updated, Seq: res.Seq,
+		Created: res.Times.Created, Updated: res.Times.Updated, Seq: version,
 	})
 	return s.answerItem(w, r, t.Collection, &it, status)
 }

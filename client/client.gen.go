@@ -145,6 +145,30 @@ func (e PointType) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessStatus.
+const (
+	Degraded ReadinessStatus = "degraded"
+	Draining ReadinessStatus = "draining"
+	Ready    ReadinessStatus = "ready"
+	Starting ReadinessStatus = "starting"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessStatus enum.
+func (e ReadinessStatus) Valid() bool {
+	switch e {
+	case Degraded:
+		return true
+	case Draining:
+		return true
+	case Ready:
+		return true
+	case Starting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SourceFollow.
 const (
 	Poll    SourceFollow = "poll"
@@ -580,21 +604,6 @@ func (e GetHealth200JSONResponseBodyStatus) Valid() bool {
 	}
 }
 
-// Defines values for GetReady200JSONResponseBodyStatus.
-const (
-	GetReady200JSONResponseBodyStatusOk GetReady200JSONResponseBodyStatus = "ok"
-)
-
-// Valid indicates whether the value is a known member of the GetReady200JSONResponseBodyStatus enum.
-func (e GetReady200JSONResponseBodyStatus) Valid() bool {
-	switch e {
-	case GetReady200JSONResponseBodyStatusOk:
-		return true
-	default:
-		return false
-	}
-}
-
 // Collection defines model for Collection.
 type Collection struct {
 	Created     time.Time `json:"created"`
@@ -822,6 +831,21 @@ type Proof struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// Readiness defines model for Readiness.
+type Readiness struct {
+	// Reason Why it is not ready.
+	Reason *string `json:"reason,omitempty"`
+
+	// StalenessMs How many milliseconds ago what it has was known to be the newest.
+	StalenessMs *int `json:"stalenessMs,omitempty"`
+
+	// Status degraded: answers may be old, and writes may fail.
+	Status ReadinessStatus `json:"status"`
+}
+
+// ReadinessStatus degraded: answers may be old, and writes may fail.
+type ReadinessStatus string
+
 // RowError defines model for RowError.
 type RowError struct {
 	Detail string  `json:"detail"`
@@ -905,6 +929,42 @@ type Step struct {
 
 // StepKind defines model for Step.Kind.
 type StepKind string
+
+// Verification defines model for Verification.
+type Verification struct {
+	Collections []struct {
+		// Cells Cells compared.
+		Cells int `json:"cells"`
+
+		// Different Items in another version.
+		Different int `json:"different"`
+
+		// Differing Cells that differed.
+		Differing int `json:"differing"`
+
+		// Extra Items that memory had and the store had not.
+		Extra int    `json:"extra"`
+		Id    string `json:"id"`
+
+		// Items Items compared.
+		Items int `json:"items"`
+
+		// Missing Items that the store had and memory had not.
+		Missing int `json:"missing"`
+
+		// Pending Items that are not yet durable and were left out.
+		Pending int `json:"pending"`
+
+		// Repaired Items that are now as in the store.
+		Repaired int `json:"repaired"`
+	} `json:"collections"`
+
+	// Equal Nothing differed.
+	Equal bool `json:"equal"`
+
+	// Milliseconds How long it took.
+	Milliseconds int `json:"milliseconds"`
+}
 
 // WritePolicy When a write is answered: `through` when it is durable, `back` when it is
 // visible here; such an answer has `Nearby-Durability`. Left out or empty, the
@@ -1401,9 +1461,6 @@ type GetConformanceParamsF string
 // GetHealth200JSONResponseBodyStatus defines parameters for GetHealth.
 type GetHealth200JSONResponseBodyStatus string
 
-// GetReady200JSONResponseBodyStatus defines parameters for GetReady.
-type GetReady200JSONResponseBodyStatus string
-
 // PatchCollectionJSONRequestBody defines body for PatchCollection for application/json ContentType.
 type PatchCollectionJSONRequestBody = Definition
 
@@ -1814,10 +1871,23 @@ type ClientInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReady Whether everything is there that the server was started with
+	// GetReady Whether requests should be sent here
+	//
+	// A degraded server is ready: it goes on answering reads from what it has, says
+	// how old that is, and what degrades one server often degrades all. Watch
+	// `status`, or the metrics, to notice.
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Verify Compare every collection with the shared store
+	//
+	// Memory is compared with the store at one position, cell by cell, and what
+	// differs is repaired. 409 where no one else writes the store, 429 while another
+	// comparison runs, 503 if the comparison could not be made, which is a failure.
+	//
+	// Corresponds with POST /verify (the `Verify` operationId).
+	Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetLandingPage Links to everything else
@@ -2251,11 +2321,34 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 	return c.Client.Do(req)
 }
 
-// GetReady Whether everything is there that the server was started with
+// GetReady Whether requests should be sent here
+//
+// A degraded server is ready: it goes on answering reads from what it has, says
+// how old that is, and what degrades one server often degrades all. Watch
+// `status`, or the metrics, to notice.
 //
 // Corresponds with GET /readyz (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetReadyRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Verify Compare every collection with the shared store
+//
+// Memory is compared with the store at one position, cell by cell, and what
+// differs is repaired. 409 where no one else writes the store, 429 while another
+// comparison runs, 503 if the comparison could not be made, which is a failure.
+//
+// Corresponds with POST /verify (the `Verify` operationId).
+func (c *Client) Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3925,6 +4018,33 @@ func NewGetReadyRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewVerifyRequest constructs an http.Request for the Verify method
+func NewVerifyRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -4182,12 +4302,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
 
-	// GetReadyWithResponse Whether everything is there that the server was started with
+	// GetReadyWithResponse Whether requests should be sent here
+	//
+	// A degraded server is ready: it goes on answering reads from what it has, says
+	// how old that is, and what degrades one server often degrades all. Watch
+	// `status`, or the metrics, to notice.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadyResponse, error)
+
+	// VerifyWithResponse Compare every collection with the shared store
+	//
+	// Memory is compared with the store at one position, cell by cell, and what
+	// differs is repaired. 409 where no one else writes the store, 429 while another
+	// comparison runs, 503 if the comparison could not be made, which is a failure.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /verify (the `Verify` operationId).
+	VerifyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyResponse, error)
 }
 
 // GetLandingPageResponseDefaultHeaders the declared response headers of an HTTP default response for GetLandingPage
@@ -5331,6 +5466,11 @@ func (r GetHealthResponse) ContentType() string {
 	return ""
 }
 
+// GetReadyResponse503Headers the declared response headers of an HTTP 503 response for GetReady
+type GetReadyResponse503Headers struct {
+	RetryAfter *int
+}
+
 // GetReadyResponseDefaultHeaders the declared response headers of an HTTP default response for GetReady
 type GetReadyResponseDefaultHeaders struct {
 	NearbyToken *string
@@ -5341,16 +5481,25 @@ type GetReadyResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Health
+	JSON200 *Readiness
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Readiness
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetReadyResponse503Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetReadyResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetReadyResponse) GetJSON200() *Health {
+func (r GetReadyResponse) GetJSON200() *Readiness {
 	return r.JSON200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetReadyResponse) GetJSON503() *Readiness {
+	return r.JSON503
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -5381,6 +5530,69 @@ func (r GetReadyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetReadyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// VerifyResponse200Headers the declared response headers of an HTTP 200 response for Verify
+type VerifyResponse200Headers struct {
+	NearbyToken *string
+}
+
+// VerifyResponseDefaultHeaders the declared response headers of an HTTP default response for Verify
+type VerifyResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type VerifyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Verification
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *VerifyResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *VerifyResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifyResponse) GetJSON200() *Verification {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5744,7 +5956,11 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 	return ParseGetHealthResponse(rsp)
 }
 
-// GetReadyWithResponse Whether everything is there that the server was started with
+// GetReadyWithResponse Whether requests should be sent here
+//
+// A degraded server is ready: it goes on answering reads from what it has, says
+// how old that is, and what degrades one server often degrades all. Watch
+// `status`, or the metrics, to notice.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5755,6 +5971,23 @@ func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParseGetReadyResponse(rsp)
+}
+
+// VerifyWithResponse Compare every collection with the shared store
+//
+// Memory is compared with the store at one position, cell by cell, and what
+// differs is repaired. 409 where no one else writes the store, 429 while another
+// comparison runs, 503 if the comparison could not be made, which is a failure.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /verify (the `Verify` operationId).
+func (c *ClientWithResponses) VerifyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyResponse, error) {
+	rsp, err := c.Verify(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyResponse(rsp)
 }
 
 // ParseGetLandingPageResponse parses an HTTP response from a GetLandingPageWithResponse call
@@ -7131,7 +7364,77 @@ func ParseGetReadyResponse(rsp *http.Response) (*GetReadyResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Health
+		var dest Readiness
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Readiness
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers GetReadyResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetReadyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseVerifyResponse parses an HTTP response from a VerifyWithResponse call
+func ParseVerifyResponse(rsp *http.Response) (*VerifyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Verification
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7147,8 +7450,18 @@ func ParseGetReadyResponse(rsp *http.Response) (*GetReadyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers VerifyResponse200Headers
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
-		var headers GetReadyResponseDefaultHeaders
+		var headers VerifyResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
