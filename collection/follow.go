@@ -140,7 +140,8 @@ func (f *follower) apply(step *store.Step) error {
 		for n < len(all) && (all[n].Op == store.PutItem || all[n].Op == store.DeleteItem) {
 			n++
 		}
-		if err := f.items(step, all[:n]); err != nil {
+		last := n == len(all) && !step.More
+		if err := f.items(step, all[:n], last); err != nil {
 			return err
 		}
 		all = all[n:]
@@ -148,8 +149,9 @@ func (f *follower) apply(step *store.Step) error {
 	return nil
 }
 
-// items gives changes of items to their collections.
-func (f *follower) items(step *store.Step, changes []store.Change) error {
+// items gives changes of items to their collections, which show them at once if
+// they are the last of the step.
+func (f *follower) items(step *store.Step, changes []store.Change, last bool) error {
 	one := true
 	for i := range changes {
 		if changes[i].Collection != changes[0].Collection {
@@ -171,8 +173,13 @@ func (f *follower) items(step *store.Step, changes []store.Change) error {
 		if col == nil {
 			continue // dropped since, or one whose definition cannot be read
 		}
-		f.touch(col)
-		under = append(under, col.send(&delivery{changes: share, seq: uint64(step.Seq)}))
+		show := last && f.byName == nil
+		if show {
+			delete(f.touched, col)
+		} else {
+			f.touch(col)
+		}
+		under = append(under, col.send(&delivery{changes: share, seq: uint64(step.Seq), show: show}))
 	}
 	return await(under)
 }
@@ -226,8 +233,8 @@ func (f *follower) show(step *store.Step) error {
 	if err := await(under); err != nil {
 		return err
 	}
-	if f.byName != nil {
-		f.world.byName.Store(&f.byName)
+	if byName := f.byName; byName != nil {
+		f.world.byName.Store(&byName)
 		f.byName = nil
 	}
 	for _, col := range f.ended {

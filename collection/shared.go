@@ -66,7 +66,7 @@ func (c *Collection) runShared() {
 	defer alarm.Stop()
 	for {
 		queue := c.queue
-		if f != nil || p.held != nil {
+		if f != nil || p.held != nil || c.partial {
 			queue = nil
 		}
 		committed, ready := f.channels()
@@ -235,7 +235,7 @@ func (c *Collection) take(d *delivery) error {
 	if c.failed != nil {
 		return c.failed
 	}
-	c.partial = !d.show
+	c.partial = true
 	if d.define != nil {
 		if _, err := c.redefine(d.seq, *d.define); err != nil {
 			return err
@@ -248,6 +248,7 @@ func (c *Collection) take(d *delivery) error {
 		}
 	}
 	if d.show {
+		c.partial = false
 		c.publish(c.tip.next(d.seq))
 		c.reconsider()
 	}

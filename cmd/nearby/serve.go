@@ -11,17 +11,13 @@ import (
 
 	"nearby/api"
 	"nearby/collection"
-	"nearby/store"
-	"nearby/store/embedded"
 )
 
 type serveCmd struct {
 	Addr       string   `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
-	Data       string   `default:"./data" type:"path" help:"Folder of the store. It is created if it is missing."`
 	PublicURL  string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
 	CORSOrigin []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
 	Demo       bool     `help:"Create the collections city and wilderness, where they are missing."`
-	AcceptLoss bool     `help:"Open a store that has lost acknowledged writes, and go on with what is left."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least level of the log on stderr: ${enum}."`
 	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
@@ -29,7 +25,8 @@ type serveCmd struct {
 	DrainDelay      time.Duration `default:"0s" help:"After a signal, how long to answer while /readyz says no, so that a load balancer notices."`
 	ShutdownTimeout time.Duration `default:"30s" help:"After a signal, how long requests under way may take."`
 
-	Limits limits `embed:"" group:"Limits"`
+	Storage storage `embed:"" group:"Store"`
+	Limits  limits  `embed:"" group:"Limits"`
 }
 
 // Help is shown below the flags.
@@ -43,6 +40,7 @@ Examples:
 
     nearby serve --demo
     nearby serve --addr 0.0.0.0:8080 --data /var/lib/nearby --public-url https://geo.example.org
+    nearby serve --store postgres://nearby@db.example.org/places --write-policy through
     nearby serve --cors-origin https://maps.example.org --cors-origin http://localhost:5173
     NEARBY_MAX_K=5000 nearby serve --log-format text`
 }
@@ -55,7 +53,7 @@ const (
 )
 
 func (c *serveCmd) Run(env *environ) (err error) {
-	if err := c.Limits.check(); err != nil {
+	if err := errors.Join(c.Limits.check(), c.Storage.check()); err != nil {
 		return err
 	}
 	out := newLogBuffer(env.stderr)
@@ -66,15 +64,28 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		return fmt.Errorf("cannot listen: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
-	st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, Log: log})
+	var front front
+	server := &http.Server{
+		Handler:           &front,
+		ConnContext:       api.ConnContext,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	broken := make(chan error, 1)
+	go func() { broken <- server.Serve(listener) }()
+	defer func() { _ = server.Close() }()
+
+	st, err := c.Storage.open(env.ctx, log)
 	if err != nil {
-		if errors.Is(err, store.ErrLoss) {
-			return fmt.Errorf("%w; restore a backup of %s, or go on with what is left by --accept-loss", err, c.Data)
+		if env.ctx.Err() != nil {
+			return nil // a signal came first
 		}
-		return fmt.Errorf("opening the store in %s: %w", c.Data, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	catalog := collection.New(c.Limits.catalog(st, log))
+	catalog := collection.New(c.Storage.options(c.Limits.catalog(st, log)))
 	defer catalog.Close()
 
 	filled, draining := make(chan struct{}), make(chan struct{})
@@ -86,17 +97,8 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler:           handler,
-		ConnContext:       api.ConnContext,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	broken := make(chan error, 1)
-	go func() { broken <- server.Serve(listener) }()
-	defer func() { _ = server.Close() }()
+	var serving http.Handler = handler
+	front.server.Store(&serving)
 
 	if err := c.fill(env.ctx, catalog, log); err != nil {
 		if env.ctx.Err() != nil {
@@ -146,7 +148,7 @@ func (c *serveCmd) requestLog(log *slog.Logger, out *logBuffer) func(*api.Answer
 func (c *serveCmd) fill(ctx context.Context, catalog *collection.Catalog, log *slog.Logger) error {
 	p := &loading{log: log, begun: time.Now(), items: map[string]int{}}
 	if err := catalog.Load(ctx, p.progress); err != nil {
-		return fmt.Errorf("reading the store in %s: %w", c.Data, err)
+		return fmt.Errorf("reading the store: %w", err)
 	}
 	p.finish()
 	if c.Demo {

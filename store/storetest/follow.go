@@ -340,9 +340,11 @@ func testFollowFromView(t *testing.T, f *fixture) {
 func testFollowForked(t *testing.T, f *fixture) {
 	f.commit(define("c"))
 	_, at := Read(t, f, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), patience/10)
+	defer cancel()
 	for _, epoch := range []store.Epoch{"another", at.Epoch + "x", ""} {
 		for _, seq := range []store.Seq{0, at.Seq, at.Seq + 1000} {
-			err := f.Follow(context.Background(), store.Position{Epoch: epoch, Seq: seq}, func(step *store.Step) error {
+			err := f.Follow(ctx, store.Position{Epoch: epoch, Seq: seq}, func(step *store.Step) error {
 				return fmt.Errorf("a step to %d", step.Seq)
 			})
 			if !errors.Is(err, store.ErrForked) {

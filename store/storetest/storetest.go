@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -516,6 +517,7 @@ func testConcurrent(t *testing.T, f *fixture) {
 // commits only.
 func testViewStands(t *testing.T, f *fixture) {
 	f.commit(define("c"))
+	var made atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Add(1)
@@ -535,15 +537,24 @@ func testViewStands(t *testing.T, f *fixture) {
 				t.Error(err)
 				return
 			}
+			made.Add(1)
 		}
 	}()
+	defer wg.Wait()
+	defer close(stop)
 	for range 50 {
 		v, err := f.View(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var first []item.Item
+		opened := made.Load()
 		for round := range 2 {
+			for end := time.Now().Add(patience); round == 1 && made.Load() < opened+2; time.Sleep(100 * time.Microsecond) {
+				if time.Now().After(end) {
+					t.Fatal("while a view is open no commits are made")
+				}
+			}
 			var items []item.Item
 			if err := v.Items(context.Background(), "c", 1, func(_ int, it *item.Item) error {
 				items = append(items, detached(it))
@@ -558,14 +569,18 @@ func testViewStands(t *testing.T, f *fixture) {
 			}
 			if round == 0 {
 				first = items
-			} else if fmt.Sprint(first) != fmt.Sprint(items) {
+			} else if !slices.EqualFunc(byID(first), byID(items), func(a, b item.Item) bool { return same(&a, &b) }) {
 				t.Fatal("one view gave two answers")
 			}
 		}
-		v.Close()
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	close(stop)
-	wg.Wait()
+}
+
+func byID(items []item.Item) []item.Item {
+	return slices.SortedFunc(slices.Values(items), func(a, b item.Item) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // After Close everything says so.

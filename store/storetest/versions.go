@@ -96,8 +96,11 @@ func testRestsOnNothing(t *testing.T, f *fixture) {
 }
 
 // count adds n to an item, one commit for each, reading it, resting on what was read
-// and trying again when that was replaced. It returns the numbers it has made.
-func count(s store.Store, n int) ([]int64, error) {
+// and trying again when that was replaced. It commits for the first time when all are
+// ready to. It returns the numbers it has made.
+func count(s store.Store, n int, ready *sync.WaitGroup) ([]int64, error) {
+	once := sync.OnceFunc(func() { ready.Done(); ready.Wait() })
+	defer once()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var counted []int64
@@ -116,6 +119,7 @@ func count(s store.Store, n int) ([]int64, error) {
 		}
 		next := put("c", "count", 1)
 		next.Item.Updated = it.Updated + 1
+		once()
 		_, err = s.Commit(ctx, []store.Change{resting(next, store.Seq(it.Seq))})
 		var refused *store.StaleError
 		switch {
@@ -138,11 +142,12 @@ func count(s store.Store, n int) ([]int64, error) {
 func counts(t *testing.T, writers, each int, stores ...store.Store) {
 	t.Helper()
 	all := make([][]int64, writers)
-	var wg sync.WaitGroup
+	var wg, ready sync.WaitGroup
+	ready.Add(writers)
 	for w := range writers {
 		wg.Go(func() {
 			var err error
-			if all[w], err = count(stores[w%len(stores)], each); err != nil {
+			if all[w], err = count(stores[w%len(stores)], each, &ready); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"nearby/collection"
+	"nearby/store"
+	"nearby/store/embedded"
+	"nearby/store/postgres"
+)
+
+// storage says where a server keeps its points.
+type storage struct {
+	Data       string `default:"./data" type:"path" help:"Folder of the store, for one server. It is created if it is missing."`
+	Store      string `help:"URL of a PostgreSQL database, for several servers that share it, in place of a folder: postgres://user:password@host:5432/name. Its tables are made and brought up to date, in the schema nearby." placeholder:"URL"`
+	AcceptLoss bool   `help:"Open a folder that has lost acknowledged writes, and go on with what is left."`
+
+	WritePolicy    string        `default:"through" enum:"through,back" help:"When a write is acknowledged, where its collection does not say: through, when it is durable and visible, or back, when it is visible, and made durable with others a little later. With back the last moments can be lost. Only with --store."`
+	WriteBackDelay time.Duration `default:"200ms" help:"With back: how long writes are gathered before they are made durable. They are at most this and one second old when they are; else no more are taken."`
+	MaxPending     int           `default:"100000" help:"With back: writes of a collection that are not yet durable."`
+
+	ReadOnly       bool          `help:"Take no writes. So it is by itself on a database that follows another."`
+	ReplicaName    string        `help:"Name of this server among those that share the store; without it that of the host with something random." placeholder:"NAME"`
+	PollInterval   time.Duration `default:"250ms" help:"How often the database is asked for changes of others, of which it also tells."`
+	VerifyInterval time.Duration `default:"10m" help:"How often everything is compared with the database; 0 is never."`
+	MaxWait        time.Duration `default:"10s" help:"How long a request may wait for what it demands to see."`
+	MaxWaiters     int           `default:"1024" help:"Requests that wait so."`
+}
+
+// sharedPartRows bounds the rows of a load that are written at once, and with
+// sharedGroup the changes of one commit: while it is made other servers wait.
+const (
+	sharedPartRows = 2500
+	sharedGroup    = 2500
+)
+
+func (c *storage) check() error {
+	if c.Store == "" {
+		if c.WritePolicy == collection.WriteBack {
+			return usagef("--write-policy back needs --store: with a folder every write is durable before it is acknowledged")
+		}
+		return nil
+	}
+	if u, err := url.Parse(c.Store); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return usagef("--store: must be a URL such as postgres://user@host:5432/name; for a folder there is --data")
+	}
+	for flag, d := range map[string]time.Duration{"write-back-delay": c.WriteBackDelay, "poll-interval": c.PollInterval, "max-wait": c.MaxWait} {
+		if d <= 0 {
+			return usagef("--%s: must be more than 0", flag)
+		}
+	}
+	if c.VerifyInterval < 0 || c.MaxPending < 1 || c.MaxWaiters < 1 {
+		return usagef("--verify-interval must not be negative, --max-pending and --max-waiters must be more than 0")
+	}
+	return nil
+}
+
+// open opens the store. A database that cannot be reached is waited for.
+func (c *storage) open(ctx context.Context, log *slog.Logger) (store.Store, error) {
+	if c.Store == "" {
+		st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, Log: log})
+		if errors.Is(err, store.ErrLoss) {
+			return nil, fmt.Errorf("%w; restore a backup of %s, or go on with what is left by --accept-loss", err, c.Data)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("opening the store in %s: %w", c.Data, err)
+		}
+		return st, nil
+	}
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		st, err := postgres.Open(ctx, c.Store, postgres.Options{
+			Log: log, ReadOnly: c.ReadOnly, ReplicaName: c.ReplicaName, PollInterval: c.PollInterval,
+		})
+		if err == nil {
+			return st, nil
+		}
+		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return nil, fmt.Errorf("opening the store: %w", err)
+		}
+		log.Warn("the database cannot be reached yet", "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// options are those of the catalog that depend on the store.
+func (c *storage) options(opt collection.Options) collection.Options {
+	opt.WritePolicy, opt.WriteBackDelay, opt.MaxPending = c.WritePolicy, c.WriteBackDelay, c.MaxPending
+	opt.MaxWait, opt.MaxWaiters = c.MaxWait, c.MaxWaiters
+	if c.Store != "" {
+		opt.VerifyEvery = c.VerifyInterval
+		opt.MaxGroup = min(opt.MaxGroup, sharedGroup)
+	}
+	return opt
+}
+
+// front answers while the store is being opened, and hands over to the server then.
+type front struct{ server atomic.Pointer[http.Handler] }
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if server := f.server.Load(); server != nil {
+		(*server).ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Path == "/healthz" {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"status":"ok"}`))
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte(`{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the store is being opened"}`))
+}

@@ -1,0 +1,688 @@
+package collection_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"nearby/collection"
+	"nearby/item"
+	"nearby/store"
+	"nearby/store/embedded"
+	"nearby/store/storetest"
+)
+
+// several lets several catalogs of this process share one embedded store, as several
+// processes share a database.
+type several struct {
+	store.Store
+	following *following
+	failing   *atomic.Bool // commits fail as if the database were away
+}
+
+// following is the Follow of one catalog.
+type following struct {
+	mu      sync.Mutex
+	deliver func(*store.Step) error
+	at      store.Seq
+	view    store.View // to be delivered as soon as at is its position
+	cut     context.CancelCauseFunc
+}
+
+func (s *several) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
+	if s.failing.Load() && len(changes) > 0 {
+		return 0, store.ErrUnavailable
+	}
+	return s.Store.Commit(ctx, changes, receipts...)
+}
+
+func (s *several) Head(ctx context.Context) (store.Position, error) {
+	v, err := s.View(ctx)
+	if err != nil {
+		return store.Position{}, err
+	}
+	return v.Position(), v.Close()
+}
+
+func (s *several) Inspect() {
+	f := s.following
+	v, err := s.View(context.Background())
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.view = v
+	if err := f.inspected(); err != nil {
+		f.cut(err)
+	}
+}
+
+// inspected delivers the view if its time has come.
+func (f *following) inspected() error {
+	if f.view == nil || f.view.Position().Seq != f.at {
+		return nil
+	}
+	v := f.view
+	f.view = nil
+	return f.deliver(&store.Step{Seq: f.at, At: time.Now(), View: digesting{v}})
+}
+
+func (s *several) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+	f := s.following
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	f.mu.Lock()
+	f.deliver, f.at, f.cut = deliver, after.Seq, cut
+	f.mu.Unlock()
+	go func() { // says that nothing is new, as who polls does
+		for ctx.Err() == nil {
+			now := time.Now()
+			if head, err := s.Head(ctx); err == nil {
+				f.mu.Lock()
+				if head.Seq == f.at && ctx.Err() == nil {
+					_ = deliver(&store.Step{Seq: f.at, At: now})
+				}
+				f.mu.Unlock()
+			}
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	err := s.Store.Follow(ctx, after, func(step *store.Step) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.at = step.Seq
+		if err := deliver(step); err != nil {
+			return err
+		}
+		return f.inspected()
+	})
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return err
+}
+
+// digesting sums up by reading everything.
+type digesting struct{ store.View }
+
+func (d digesting) Digests(ctx context.Context, name string) (map[uint16]store.Digest, error) {
+	all := map[uint16]store.Digest{}
+	var buf []byte
+	err := d.Items(ctx, name, 1, func(_ int, it *item.Item) error {
+		var h uint64
+		h, buf = store.Hash(it, buf)
+		cell := store.Cell(it.Lon, it.Lat)
+		sum := all[cell]
+		sum.Add(h)
+		all[cell] = sum
+		return nil
+	})
+	return all, err
+}
+
+func (d digesting) Cells(ctx context.Context, name string, cells []uint16, yield func(*item.Item) error) error {
+	want := map[uint16]bool{}
+	for _, c := range cells {
+		want[c] = true
+	}
+	return d.Items(ctx, name, 1, func(_ int, it *item.Item) error {
+		if want[store.Cell(it.Lon, it.Lat)] {
+			return yield(it)
+		}
+		return nil
+	})
+}
+
+// copies are catalogs that share a store.
+type copies struct {
+	*testing.T
+	store  store.Store
+	all    []*collection.Catalog
+	stores []*several
+}
+
+func openCopies(t *testing.T, n int, opt collection.Options) *copies {
+	t.Helper()
+	s, err := embedded.Open(t.TempDir(), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &copies{T: t, store: s}
+	for range n {
+		c.open(opt)
+	}
+	return c
+}
+
+func (c *copies) open(opt collection.Options) *collection.Catalog {
+	c.Helper()
+	s := &several{Store: c.store, following: new(following), failing: new(atomic.Bool)}
+	opt.Store, opt.Kinds = s, kinds
+	catalog := collection.New(opt)
+	if err := catalog.Load(context.Background(), nil); err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(catalog.Close)
+	c.all, c.stores = append(c.all, catalog), append(c.stores, s)
+	return catalog
+}
+
+func (c *copies) make(def collection.Definition) {
+	c.Helper()
+	col, created, err := c.all[0].Put(context.Background(), def)
+	if err != nil || !created {
+		c.Fatalf("creating %s: %v, %v", def.Name, created, err)
+	}
+	c.after(col.Epoch(), col.Snapshot().Seq())
+}
+
+// after waits until all copies show a commit.
+func (c *copies) after(epoch store.Epoch, seq uint64) {
+	c.Helper()
+	for i, cat := range c.all {
+		if _, _, err := cat.Now(context.Background(), collection.Freshness{After: store.Position{Epoch: epoch, Seq: store.Seq(seq)}}); err != nil {
+			c.Fatalf("copy %d: %v", i, err)
+		}
+	}
+}
+
+func (c *copies) get(i int, name string) *collection.Collection {
+	c.Helper()
+	col, err := c.all[i].Get(name)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return col
+}
+
+// agree holds all copies to what the store has.
+func (c *copies) agree() {
+	c.Helper()
+	for _, cat := range c.all {
+		if _, _, err := cat.Now(context.Background(), collection.Freshness{Strong: true}); err != nil {
+			c.Fatal(err)
+		}
+	}
+	content, _ := storetest.Read(c, c.store, 1)
+	for i, cat := range c.all {
+		list, err := cat.List()
+		if err != nil || len(list) != len(content) {
+			c.Fatalf("copy %d has %d collections, %v; the store has %d", i, len(list), err, len(content))
+		}
+		for _, col := range list {
+			verify(c, col.Snapshot(), content[col.Name()])
+			for id, want := range content[col.Name()] {
+				if got, _ := col.Snapshot().Get(id); got.Seq != want.Seq || got.Created != want.Created || got.Updated != want.Updated {
+					c.Fatalf("copy %d: %s is %+v, want %+v", i, id, got.Copy(), want)
+				}
+			}
+		}
+	}
+}
+
+// Whatever is written through any copy, all end up with what the store has, and who
+// brings the token of a write sees it through any other.
+func TestCopiesAgree(t *testing.T) {
+	c := openCopies(t, 3, collection.Options{})
+	c.make(collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: collection.KindQuadtree, MaxPointsPerNode: 4}, Queryables: []string{"v"}})
+	c.make(collection.Definition{Name: "b", Index: collection.IndexSpec{Kind: collection.KindGeohash}})
+	seed := storetest.Seed(t)
+	var wg sync.WaitGroup
+	var done, refused atomic.Int64
+	for w := range 9 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(w)))
+			for n := range 150 {
+				name := []string{"a", "b"}[rng.IntN(2)]
+				col := c.get(w%3, name)
+				id, mine := fmt.Sprint(rng.IntN(40)), rng.IntN(2) == 0
+				if mine { // nobody else writes it
+					id = fmt.Sprint(w, "-", rng.IntN(10))
+				}
+				wr := upsert(id, float64(rng.IntN(360)-180), float64(rng.IntN(180)-90), fmt.Sprintf(`{"v":%d}`, n))
+				switch rng.IntN(6) {
+				case 0:
+					wr.Op = collection.Delete
+				case 1:
+					wr.Op = collection.Insert
+				case 2:
+					wr.IfExists = true
+				}
+				res, err := col.Write(context.Background(), []collection.Write{wr})
+				if errors.Is(err, collection.ErrBusy) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if res[0].Err != nil {
+					refused.Add(1)
+					continue
+				}
+				done.Add(1)
+				other := c.all[rng.IntN(3)]
+				_, r, err := other.Read(context.Background(), name, collection.Freshness{After: store.Position{Epoch: col.Epoch(), Seq: store.Seq(res[0].Seq)}})
+				if err != nil || uint64(r.At.Seq) < res[0].Seq {
+					t.Errorf("reading after %d: %v, %v", res[0].Seq, r.At, err)
+					return
+				}
+				got, ok := r.Get(id)
+				if mine && (ok != (wr.Op != collection.Delete) || ok && got.Seq != res[0].Seq) {
+					t.Errorf("%s was written by commit %d; a snapshot at %v has %+v", id, res[0].Seq, r.At, got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d writes, %d refused", done.Load(), refused.Load())
+	c.agree()
+	for i, cat := range c.all {
+		v, err := cat.Verify(context.Background())
+		if err != nil || v.Mismatches() != 0 || len(v.Collections) != 2 {
+			t.Errorf("copy %d compared with the store: %+v, %v", i, v, err)
+		}
+	}
+}
+
+// An id is inserted once, and a version replaced once, whichever copies are asked.
+func TestConditionsHoldAcrossCopies(t *testing.T) {
+	c := openCopies(t, 3, collection.Options{})
+	c.make(collection.Definition{Name: "c"})
+	for n := range 30 {
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for i := range c.all {
+			wg.Go(func() {
+				w := upsert(fmt.Sprint("once", n), float64(i), 0, "{}")
+				w.Op = collection.Insert
+				res, err := c.get(i, "c").Write(context.Background(), []collection.Write{w})
+				switch {
+				case err != nil:
+					t.Error(err)
+				case res[0].Err == nil:
+					won.Add(1)
+				case !errors.Is(res[0].Err, collection.ErrExists):
+					t.Error(res[0].Err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("%d inserts of one id succeeded", won.Load())
+		}
+	}
+	write(t, c.get(0, "c"), upsert("count", 0, 0, "{}"))
+	c.agree()
+	var counted atomic.Int64
+	var wg sync.WaitGroup
+	for i := range c.all {
+		wg.Go(func() {
+			for range 60 {
+				col, r, err := c.all[i].Read(context.Background(), "c", collection.Freshness{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				it, _ := r.Get("count")
+				w := upsert("count", it.Lon+0.5, 0, "{}")
+				w.IfSeq = it.Seq
+				res, err := col.Write(context.Background(), []collection.Write{w})
+				switch {
+				case err != nil && !errors.Is(err, collection.ErrBusy):
+					t.Error(err)
+				case err == nil && res[0].Err == nil:
+					counted.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	c.agree()
+	it, _ := c.get(1, "c").Snapshot().Get("count")
+	if it.Lon != float64(counted.Load())/2 || counted.Load() == 0 {
+		t.Errorf("the count is %v after %d increments", it.Lon*2, counted.Load())
+	}
+}
+
+// A request with a key is applied once, whichever copies it is sent to.
+func TestOnceAcrossCopies(t *testing.T) {
+	c := openCopies(t, 3, collection.Options{})
+	c.make(collection.Definition{Name: "c"})
+	for n := range 40 {
+		once := collection.Once{Key: fmt.Sprint("key", n), Fingerprint: []byte("f")}
+		var seqs [3]uint64
+		var first, again atomic.Int32
+		var wg sync.WaitGroup
+		for i := range c.all {
+			wg.Go(func() {
+				w := upsert(fmt.Sprint("item", n), float64(n), 0, "{}")
+				w.Op = collection.Insert
+				res, repeated, err := c.get(i, "c").WriteOnce(context.Background(), once, []collection.Write{w})
+				switch {
+				case err != nil:
+					t.Error(err)
+				case errors.Is(res[0].Err, collection.ErrExists): // judged before the receipt was there
+				case res[0].Err != nil:
+					t.Error(res[0].Err)
+				default:
+					seqs[i] = res[0].Seq
+					if repeated {
+						again.Add(1)
+					} else {
+						first.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if first.Load() != 1 {
+			t.Fatalf("applied %d times, %d repeated", first.Load(), again.Load())
+		}
+		for _, s := range seqs {
+			for _, o := range seqs {
+				if s != 0 && o != 0 && s != o {
+					t.Fatalf("the same request has the outcomes %v", seqs)
+				}
+			}
+		}
+		res, repeated, err := c.get(n%3, "c").WriteOnce(context.Background(), once, []collection.Write{upsert(fmt.Sprint("item", n), 0, 0, "{}")})
+		if err != nil || !repeated || !res[0].Created {
+			t.Fatalf("once more: %+v, %v, %v", res, repeated, err)
+		}
+		_, _, err = c.get(n%3, "c").WriteOnce(context.Background(), collection.Once{Key: once.Key, Fingerprint: []byte("g")}, []collection.Write{upsert("x", 0, 0, "{}")})
+		if !errors.Is(err, collection.ErrKeyReused) {
+			t.Fatalf("another request with the key: %v", err)
+		}
+	}
+	c.agree()
+}
+
+// Definitions made, changed and dropped through one copy are so in all.
+func TestDefinitionsAcrossCopies(t *testing.T) {
+	ctx := context.Background()
+	c := openCopies(t, 2, collection.Options{})
+	for n := range 10 {
+		name := fmt.Sprint("c", n)
+		c.make(collection.Definition{Name: name, Index: collection.IndexSpec{Kind: collection.KindGeohash}})
+		var batch []collection.Write
+		for i := range 100 {
+			batch = append(batch, upsert(fmt.Sprint(i), float64(i), float64(i%90), `{"of":"x"}`))
+		}
+		write(t, c.get(1, name), batch...)
+		def := c.get(0, name).Snapshot().Definition()
+		def.Title, def.Index, def.Queryables = "new", collection.IndexSpec{Kind: collection.KindQuadtree}, []string{"of"}
+		if _, _, err := c.all[1].Put(ctx, def); err != nil {
+			t.Fatal(err)
+		}
+		c.agree()
+		for i := range c.all {
+			got := c.get(i, name).Snapshot()
+			if got.Definition().Title != "new" {
+				t.Errorf("copy %d: %+v", i, got.Definition())
+			}
+			if refs, _, err := got.List(nil, "", 200, 0, collection.Filter{"of": {"x"}}); err != nil || len(refs) != 100 {
+				t.Errorf("copy %d: the new queryable finds %d items, %v", i, len(refs), err)
+			}
+		}
+		if err := c.all[0].Drop(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+		c.agree()
+		if _, err := c.get1(1, name); !errors.Is(err, collection.ErrNotFound) {
+			t.Errorf("after dropping: %v", err)
+		}
+	}
+}
+
+func (c *copies) get1(i int, name string) (*collection.Collection, error) { return c.all[i].Get(name) }
+
+// With write-back a write is visible at once and durable within the window, of many
+// versions the newest; closing loses nothing.
+func TestWriteBack(t *testing.T) {
+	c := openCopies(t, 2, collection.Options{WriteBackDelay: 50 * time.Millisecond})
+	c.make(collection.Definition{Name: "c", WritePolicy: collection.WriteBack})
+	col := c.get(0, "c")
+	if w := col.LossWindow(); w <= 0 || w > 2*time.Second {
+		t.Errorf("the window is %v", w)
+	}
+	seed := storetest.Seed(t)
+	var wg sync.WaitGroup
+	var pending atomic.Int64
+	for w := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(w)))
+			for n := range 400 {
+				col := c.get(w%2, "c")
+				id := fmt.Sprint(w, "-", rng.IntN(10))
+				lon := float64(n%360 - 180)
+				res := write(t, col, upsert(id, lon, 0, "{}"))
+				if res[0].Err != nil {
+					t.Errorf("%+v", res)
+					return
+				}
+				if res[0].Pending { // not so if it went with one that has a condition
+					pending.Add(1)
+				}
+				if it, ok := col.Snapshot().Get(id); !ok || it.Lon != lon {
+					t.Errorf("%s is not visible: %+v", id, it)
+					return
+				}
+				if n%50 == 0 { // a condition needs what is durable, and is
+					wr := upsert(id, lon, 1, "{}")
+					wr.IfExists = true
+					if res := write(t, col, wr); res[0].Err != nil || res[0].Pending {
+						t.Errorf("with a condition: %+v", res)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if pending.Load() < 800 {
+		t.Errorf("only %d writes were acknowledged before they were durable", pending.Load())
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for c.all[0].Status().Pending+c.all[1].Status().Pending > 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not durable: %d, %d", c.all[0].Status().Pending, c.all[1].Status().Pending)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	c.agree()
+	write(t, col, upsert("last", 7, 7, "{}"))
+	c.all[0].Close()
+	c.all, c.stores = c.all[1:], c.stores[1:]
+	c.agree()
+	if it, ok := c.get(0, "c").Snapshot().Get("last"); !ok || it.Lon != 7 {
+		t.Error("a clean end lost an acknowledged write")
+	}
+}
+
+// When the store is away for longer than the window, no more is acknowledged; all that
+// was is durable in the end.
+func TestWriteBackIsBounded(t *testing.T) {
+	c := openCopies(t, 1, collection.Options{WriteBackDelay: 20 * time.Millisecond, WritePolicy: collection.WriteBack})
+	c.make(collection.Definition{Name: "c"})
+	col := c.get(0, "c")
+	c.stores[0].failing.Store(true)
+	acked := 0
+	for deadline := time.Now().Add(10 * time.Second); ; acked++ {
+		_, err := col.Write(context.Background(), []collection.Write{upsert(fmt.Sprint(acked), 1, 1, "{}")})
+		if errors.Is(err, store.ErrUnavailable) {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("after %d writes: %v", acked, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.stores[0].failing.Store(false)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		res, err := col.Write(context.Background(), []collection.Write{upsert("after", 1, 1, "{}")})
+		if err == nil && res[0].Err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	for c.all[0].Status().Pending > 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	c.agree()
+	if n := col.Snapshot().Len(); n != acked+1 {
+		t.Errorf("%d items, %d were acknowledged", n, acked+1)
+	}
+}
+
+// A copy that has missed something finds out by comparing, says so and mends it.
+func TestVerifyMends(t *testing.T) {
+	c := openCopies(t, 2, collection.Options{})
+	c.make(collection.Definition{Name: "c"})
+	rng := rand.New(rand.NewPCG(storetest.Seed(t), 0))
+	var batch []collection.Write
+	for i := range 3000 {
+		batch = append(batch, upsert(fmt.Sprint(i), rng.Float64()*360-180, rng.Float64()*180-90, "{}"))
+	}
+	write(t, c.get(0, "c"), batch...)
+	c.agree()
+	for _, tt := range []struct {
+		name   string
+		change store.Change
+		check  func(collection.Verified) bool
+	}{
+		{"missing", store.Change{Op: store.DeleteItem, Item: item.Item{ID: "17"}}, func(v collection.Verified) bool { return v.Missing == 1 && v.Extra == 0 && v.Different == 0 }},
+		{"extra", store.Change{Op: store.PutItem, Item: item.Item{ID: "extra", Lon: 1, Lat: 2, Seq: 1}}, func(v collection.Verified) bool { return v.Extra == 1 && v.Missing == 0 && v.Different == 0 }},
+		{"different", store.Change{Op: store.PutItem, Item: item.Item{ID: "99", Lon: 1, Lat: 2, Seq: 1}}, func(v collection.Verified) bool { return v.Different == 1 && v.Missing == 0 && v.Extra == 0 }},
+	} {
+		before := c.all[1].Status().Mismatches
+		collection.Plant(t, c.get(1, "c"), tt.change)
+		v, err := c.all[1].Verify(context.Background())
+		if err != nil || len(v.Collections) != 1 || !tt.check(v.Collections[0]) || v.Mismatches() != 1 {
+			t.Errorf("%s: found %+v, %v", tt.name, v, err)
+		}
+		if n := c.all[1].Status().Mismatches; n != before+1 {
+			t.Errorf("%s: %d mismatches were counted", tt.name, n-before)
+		}
+		c.agree()
+		if v, err := c.all[1].Verify(context.Background()); err != nil || v.Mismatches() != 0 {
+			t.Errorf("%s: after mending %+v, %v", tt.name, v, err)
+		}
+	}
+	// Too much: everything is read anew.
+	for i := range 1500 {
+		collection.Plant(t, c.get(1, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: fmt.Sprint(i)}})
+	}
+	if v, err := c.all[1].Verify(context.Background()); err != nil || v.Mismatches() != 1500 {
+		t.Errorf("found %+v, %v", v, err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); c.all[1].Status().Rebuilt == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was read anew")
+		}
+	}
+	c.agree()
+}
+
+// A copy whose following ends begins anew beside what it shows, and answers or fails
+// every write.
+func TestReadAnew(t *testing.T) {
+	c := openCopies(t, 2, collection.Options{})
+	c.make(collection.Definition{Name: "c"})
+	stop := make(chan struct{})
+	var acked sync.Map
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id := fmt.Sprint(w, "-", n)
+				col, _, err := c.all[w%2].Read(context.Background(), "c", collection.Freshness{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res, err := col.Write(context.Background(), []collection.Write{upsert(id, 1, 1, "{}")})
+				switch {
+				case err == nil && res[0].Err == nil:
+					acked.Store(id, true)
+				case errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUncertain):
+				default:
+					t.Error(err, res)
+					return
+				}
+			}
+		})
+	}
+	for n := range 20 {
+		f := c.stores[0].following
+		for deadline := time.Now().Add(10 * time.Second); c.all[0].Status().Rebuilt <= n; time.Sleep(time.Millisecond) {
+			f.mu.Lock()
+			f.cut(fmt.Errorf("%w: for the test", []error{store.ErrGone, store.ErrForked}[n%2]))
+			f.mu.Unlock()
+			if time.Now().After(deadline) {
+				t.Fatal("nothing was read anew")
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+	c.agree()
+	n := 0
+	acked.Range(func(id, _ any) bool {
+		n++
+		for i := range c.all {
+			if _, ok := c.get(i, "c").Snapshot().Get(id.(string)); !ok {
+				t.Errorf("copy %d lost %s", i, id)
+			}
+		}
+		return true
+	})
+	t.Logf("%d writes", n)
+}
+
+// Who demands what does not come waits no longer than it may; what is malformed by
+// another history is asked of the store.
+func TestFreshness(t *testing.T) {
+	c := openCopies(t, 2, collection.Options{MaxWait: 200 * time.Millisecond})
+	c.make(collection.Definition{Name: "c"})
+	ctx := context.Background()
+	_, r, err := c.all[0].Read(ctx, "c", collection.Freshness{Strong: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	future := store.Position{Epoch: r.At.Epoch, Seq: r.At.Seq + 1000}
+	begun := time.Now()
+	if _, _, err := c.all[1].Read(ctx, "c", collection.Freshness{After: future}); !errors.Is(err, collection.ErrBehind) {
+		t.Errorf("the future: %v", err)
+	}
+	if took := time.Since(begun); took < 150*time.Millisecond {
+		t.Errorf("it waited only %v", took)
+	}
+	if _, got, err := c.all[1].Read(ctx, "c", collection.Freshness{After: store.Position{Epoch: "another", Seq: 1 << 40}}); err != nil || got.At.Epoch != r.At.Epoch {
+		t.Errorf("another history: %+v, %v", got.At, err)
+	}
+	if _, got, err := c.all[1].Read(ctx, "c", collection.Freshness{}); err != nil || got.Staleness > time.Second {
+		t.Errorf("staleness %v, %v", got.Staleness, err)
+	}
+}
