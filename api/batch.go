@@ -117,11 +117,7 @@ func scalars(v jsontext.Value) (values []string, ok bool) {
 }
 
 func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
-		return err
-	}
-	c, err := s.collection(r)
-	if err != nil {
+	if _, err := s.parse(r, takesBatch, nil); err != nil {
 		return err
 	}
 	l := &s.opt.Limits
@@ -141,7 +137,10 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 			return badField("properties", "", fmt.Sprintf("must name at most %d properties", maxNames), "")
 		}
 	}
-	snap := c.Snapshot() // one version for all
+	_, snap, err := s.read(w, r) // one version for all
+	if err != nil {
+		return err
+	}
 	queries, sum := make([]batchQuery, len(body.Queries)), 0
 	for i := range queries {
 		if queries[i], err = body.Queries[i].query(i, l, snap.Definition().Queryables); err != nil {

@@ -23,6 +23,9 @@ type loadReport struct {
 	Updated  int        `json:"updated"`
 	Rejected int        `json:"rejected"`
 	Errors   []rowError `json:"errors"`
+
+	seq     uint64 // of the last commit
+	pending bool   // it is visible and not yet durable
 }
 
 type rowError struct {
@@ -56,11 +59,11 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.collection(r)
+	t, err := s.targetItems(w, r)
 	if err != nil {
 		return err
 	}
-	t, err := featureType(r, geoJSON, "text/csv", "application/x-ndjson", "application/geo+json-seq")
+	kind, err := featureType(r, geoJSON, "text/csv", "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err
 	}
@@ -69,7 +72,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in io.Reader = body
-	if t == geoJSON {
+	if kind == geoJSON {
 		// What it is, is said by its type member, which may come anywhere; one
 		// Feature is small, so a body that ends within the limit and is no
 		// FeatureCollection is one.
@@ -78,11 +81,21 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 			return bodyError(err)
 		}
 		if int64(len(head)) < s.opt.Limits.MaxBodyBytes && typeOf(head) != "FeatureCollection" {
-			return s.insertOne(w, r, c, head)
+			return s.insertOne(w, r, t, head)
 		}
 		in = io.MultiReader(bytes.NewReader(head), body)
 	}
-	report, err := s.load(r, c, in, bulkFormats[t], q.values.Get("onError") == "abort")
+	if r.Header[headerKey] != nil {
+		return newProblem(http.StatusBadRequest, headerKey+" is for single items: a row of a load replaces the item with its id, so a load whose rows have ids can be sent again as it is",
+			fault{Parameter: headerKey, Reason: "is not taken by a load"})
+	}
+	report, err := s.load(r, t.Collection, in, bulkFormats[kind], q.values.Get("onError") == "abort")
+	if report.seq > 0 {
+		s.wrote(w, t.Collection, t.at, report.seq)
+	}
+	if report.pending {
+		pending(w, t.Collection)
+	}
 	if err != nil {
 		p := *asProblem(err)
 		if report.Created+report.Updated+report.Rejected > 0 {
@@ -117,12 +130,16 @@ func typeOf(data []byte) string {
 	return ""
 }
 
-func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, c *collection.Collection, data []byte) error {
+func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, data []byte) error {
 	it, err := ingest.DecodeFeature(data)
 	if err != nil {
 		return decodeError(err)
 	}
-	return s.writeOne(w, r, c, collection.Write{Op: collection.Insert, Item: it})
+	key, err := once(r, data)
+	if err != nil {
+		return err
+	}
+	return s.writeOne(w, r, t, collection.Write{Op: collection.Insert, Item: it}, key)
 }
 
 // load reads rows and writes them in parts as they come: while one part is
@@ -331,6 +348,9 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 	report.Rejected += p.rejected.Rejected
 	report.Errors = append(report.Errors, p.rejected.Errors[:min(len(p.rejected.Errors), maxRowErrors-len(report.Errors))]...)
 	for i := range results {
+		if res := &results[i]; res.Err == nil {
+			report.seq, report.pending = max(report.seq, res.Seq), report.pending || res.Pending
+		}
 		switch res := &results[i]; {
 		case res.Err != nil:
 			e := rowError{Line: p.lines[i], ID: item.Shorten(res.ID), Field: "row", Detail: res.Err.Error()}

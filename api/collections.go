@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nearby/collection"
+	"nearby/store"
 )
 
 // WGS 84, longitude first; crs84h is the same with heights.
@@ -26,6 +27,8 @@ type collectionOut struct {
 	Extent      extentOut            `json:"extent"`
 	Index       collection.IndexSpec `json:"index"`
 	Queryables  []string             `json:"queryables"`
+	WritePolicy string               `json:"writePolicy,omitzero"`
+	Source      *collection.Source   `json:"source,omitzero"`
 	Created     time.Time            `json:"created"`
 	Updated     time.Time            `json:"updated"`
 	Statistics  statisticsOut        `json:"statistics"`
@@ -57,14 +60,13 @@ type statisticsOut struct {
 	TableBytes   int64          `json:"tableBytes"`
 }
 
-func (s *Server) show(r *http.Request, c *collection.Collection) collectionOut {
-	snap := c.Snapshot()
+func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut {
 	def, st := snap.Definition(), snap.Stats()
 	url := s.collectionURL(r, def.Name)
 	out := collectionOut{
 		ID: def.Name, Title: def.Title, Description: def.Description,
 		ItemType: "feature", ItemCount: snap.Len(), CRS: []string{crs84},
-		Index: def.Index, Queryables: def.Queryables,
+		Index: def.Index, Queryables: def.Queryables, WritePolicy: def.WritePolicy, Source: def.Source,
 		Created: time.UnixMilli(def.Created).UTC(), Updated: time.UnixMilli(def.Updated).UTC(),
 		Statistics: statisticsOut{
 			Kind: st.Kind, Reason: st.Reason, Rebuilding: st.Rebuilding, Parameters: maps.Clone(st.Index.Parameters),
@@ -109,32 +111,53 @@ func (s *Server) show(r *http.Request, c *collection.Collection) collectionOut {
 }
 
 func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesFormat, nil); err != nil {
+	if _, err := s.parse(r, takesView, nil); err != nil {
+		return err
+	}
+	f, err := freshness(r)
+	if err != nil {
+		return err
+	}
+	at, staleness, err := s.opt.Catalog.Now(r.Context(), f)
+	if err != nil {
 		return err
 	}
 	all, err := s.opt.Catalog.List()
 	if err != nil {
 		return err
 	}
+	s.tell(w, at)
+	tellStaleness(w, staleness)
 	out := struct {
 		Links       []link          `json:"links"`
 		Collections []collectionOut `json:"collections"`
 	}{[]link{{Href: s.self(r), Rel: "self", Type: appJSON}}, make([]collectionOut, len(all))}
 	for i, c := range all {
-		out.Collections[i] = s.show(r, c)
+		out.Collections[i] = s.show(r, c.Snapshot())
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
 
 func (s *Server) getCollection(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesFormat, nil); err != nil {
+	if _, err := s.parse(r, takesView, nil); err != nil {
 		return err
 	}
-	c, err := s.collection(r)
+	_, snap, err := s.read(w, r)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, s.show(r, c))
+	return writeJSON(w, http.StatusOK, s.show(r, snap))
+}
+
+// reach waits for what a request demands to come after, where there is no collection
+// to read yet.
+func (s *Server) reach(r *http.Request) (store.Position, error) {
+	f, err := freshness(r)
+	if err != nil {
+		return store.Position{}, err
+	}
+	at, _, err := s.opt.Catalog.Now(r.Context(), f)
+	return at, err
 }
 
 // definitionIn is the body of PUT and PATCH; what is left out is nil.
@@ -143,6 +166,7 @@ type definitionIn struct {
 	Description *string               `json:"description"`
 	Index       *collection.IndexSpec `json:"index"`
 	Queryables  *[]string             `json:"queryables"`
+	WritePolicy *string               `json:"writePolicy"`
 }
 
 func (in *definitionIn) into(def *collection.Definition) {
@@ -158,6 +182,9 @@ func (in *definitionIn) into(def *collection.Definition) {
 	if in.Queryables != nil {
 		def.Queryables = *in.Queryables
 	}
+	if in.WritePolicy != nil {
+		def.WritePolicy = *in.WritePolicy
+	}
 }
 
 func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
@@ -172,25 +199,31 @@ func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON); err != nil {
 		return err
 	}
+	after, err := s.reach(r)
+	if err != nil {
+		return err
+	}
 	def := collection.Definition{Name: name}
 	in.into(&def)
 	c, created, err := s.opt.Catalog.Put(r.Context(), def)
 	if err != nil {
 		return err
 	}
+	snap := c.Snapshot()
+	s.wrote(w, c, after, snap.Seq())
 	status := http.StatusOK
 	if created {
 		status = http.StatusCreated
 		w.Header().Set("Location", s.collectionURL(r, name))
 	}
-	return writeJSON(w, status, s.show(r, c))
+	return writeJSON(w, status, s.show(r, snap))
 }
 
 func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
 	}
-	c, err := s.collection(r)
+	t, err := s.target(w, r)
 	if err != nil {
 		return err
 	}
@@ -198,12 +231,14 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON, mergePatchJSON); err != nil {
 		return err
 	}
-	def := c.Snapshot().Definition()
+	def := t.found.Definition()
 	in.into(&def)
-	if err := c.Update(r.Context(), def); err != nil {
+	if err := t.Update(r.Context(), def); err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, s.show(r, c))
+	snap := t.Snapshot()
+	s.wrote(w, t.Collection, t.at, snap.Seq())
+	return writeJSON(w, http.StatusOK, s.show(r, snap))
 }
 
 func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error {
@@ -214,8 +249,15 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
+	if _, err := s.reach(r); err != nil {
+		return err
+	}
 	if err := s.opt.Catalog.Drop(r.Context(), name); err != nil {
 		return err
+	}
+	// There is no snapshot any more that would tell the commit, which is visible now.
+	if at, _, err := s.opt.Catalog.Now(r.Context(), collection.Freshness{}); err == nil {
+		s.tell(w, at)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

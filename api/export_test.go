@@ -89,3 +89,13 @@ var TakesNearby, TakesItems = takesNearby, takesItems
 func AppendNumber(b []byte, v float64) []byte { return appendNumber(b, v) }
 
 func AppendMetres(b []byte, m float64) []byte { return appendMetres(b, m) }
+
+// Tokens and keys, as they are written and read.
+var (
+	MakeToken  = makeToken
+	ParseToken = parseToken
+	ParseKey   = parseKey
+)
+
+// MaxTokenBytes is the length of the longest token.
+const MaxTokenBytes = maxTokenBytes

@@ -17,12 +17,16 @@ import (
 // etag is the version of an item as a strong validator.
 func etag(seq uint64) string { return `"` + strconv.FormatUint(seq, 36) + `"` }
 
+// lastModified is a time of an item, in Unix milliseconds, as its header has it.
+func lastModified(ms int64) string { return time.UnixMilli(ms).UTC().Format(http.TimeFormat) }
+
 // appendItemURL appends where an item is.
 func (s *Server) appendItemURL(b []byte, r *http.Request, c *collection.Collection, id string) []byte {
 	return append(append(s.appendCollectionURL(b, r, c.Name()), "/items/"...), url.PathEscape(id)...)
 }
 
-// answerItem shows one item as it is in a snapshot.
+// answerItem shows one item as it is in a snapshot. Without a Seq it has no version
+// to tell.
 func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collection.Collection, it *collection.Item, status int) error {
 	buf := s.buffer()
 	defer s.release(buf)
@@ -32,8 +36,10 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 	b = append(b, ","+beginLink...)
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	buf.b = append(b, `]}`...)
-	w.Header().Set("ETag", etag(it.Seq))
-	w.Header().Set("Last-Modified", time.UnixMilli(it.Updated).UTC().Format(http.TimeFormat))
+	if it.Seq != 0 {
+		w.Header().Set("ETag", etag(it.Seq))
+	}
+	w.Header().Set("Last-Modified", lastModified(it.Updated))
 	if status == http.StatusCreated {
 		w.Header().Set("Location", string(s.appendItemURL(nil, r, c, it.ID())))
 	}
@@ -41,14 +47,18 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 }
 
 func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesFormat, nil); err != nil {
+	if _, err := s.parse(r, takesView, nil); err != nil {
 		return err
 	}
-	c, id, err := s.itemOf(r)
+	id, err := pathParam(r, "itemId")
 	if err != nil {
 		return err
 	}
-	it, ok := c.Snapshot().Get(id)
+	c, snap, err := s.read(w, r)
+	if err != nil {
+		return err
+	}
+	it, ok := snap.Get(id)
 	if !ok {
 		return noItem(c, id)
 	}
@@ -65,13 +75,26 @@ func noItem(c *collection.Collection, id string) error {
 	return newProblem(http.StatusNotFound, "there is no item "+strconv.Quote(item.Shorten(id))+" in collection "+c.Name())
 }
 
-func (s *Server) itemOf(r *http.Request) (*collection.Collection, string, error) {
-	c, err := s.collection(r)
+// targetItem returns the collection and the id of an item that a request writes.
+func (s *Server) targetItem(w http.ResponseWriter, r *http.Request) (*target, string, error) {
+	id, err := pathParam(r, "itemId")
 	if err != nil {
 		return nil, "", err
 	}
-	id, err := pathParam(r, "itemId")
-	return c, id, err
+	t, err := s.targetItems(w, r)
+	return t, id, err
+}
+
+// targetItems returns the collection whose items a request writes.
+func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, error) {
+	t, err := s.target(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if from := t.found.Definition().Source; from != nil {
+		return nil, newProblem(http.StatusForbidden, "the items of collection "+t.Name()+" come from the table "+from.Table+" and can be changed only there")
+	}
+	return t, nil
 }
 
 // etags reads the versions of a list of validators; foreign ones read as 0.
@@ -110,32 +133,67 @@ func precondition(r *http.Request, w *collection.Write) error {
 	return nil
 }
 
+// apply makes one write, at most once if it has a key.
+func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.Once) (res collection.Result, repeated bool, err error) {
+	var results []collection.Result
+	if once == nil {
+		results, err = t.Write(r.Context(), []collection.Write{wr})
+	} else {
+		results, repeated, err = t.WriteOnce(r.Context(), *once, []collection.Write{wr})
+	}
+	if err != nil {
+		return res, false, err
+	}
+	if res = results[0]; res.Err != nil {
+		s.refused(w, r, t)
+		return res, false, res.Err
+	}
+	s.applied(w, t, &res, repeated)
+	return res, repeated, nil
+}
+
+// applied gives an answer the headers of a write.
+func (s *Server) applied(w http.ResponseWriter, t *target, res *collection.Result, repeated bool) {
+	s.wrote(w, t.Collection, t.at, res.Seq)
+	if res.Pending {
+		pending(w, t.Collection)
+	}
+	if repeated {
+		w.Header().Set(headerReplayed, "true")
+	}
+}
+
 // writeOne makes one write and shows the item.
-func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, c *collection.Collection, wr collection.Write) error {
-	results, err := c.Write(r.Context(), []collection.Write{wr})
+func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.Once) error {
+	res, _, err := s.apply(w, r, t, wr, once)
 	if err != nil {
 		return err
 	}
-	res := results[0]
-	if res.Err != nil {
-		return res.Err
-	}
+	return s.answerWritten(w, r, t, wr, &res)
+}
+
+// answerWritten shows an item as it was written.
+func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, res *collection.Result) error {
 	status := http.StatusOK
 	if res.Created {
 		status = http.StatusCreated
 	}
+	version := res.Seq
+	if res.Pending {
+		version = 0 // it gets one when it is durable
+	}
 	it := collection.NewItem(&item.Item{
 		ID: res.ID, Lon: wr.Item.Lon, Lat: wr.Item.Lat, Properties: wr.Item.Properties,
-		Created: res.Times.Created, Updated: res.Times.Updated, Seq: res.Seq,
+		Created: res.Times.Created, Updated: res.Times.Updated, Seq: version,
 	})
-	return s.answerItem(w, r, c, &it, status)
+	return s.answerItem(w, r, t.Collection, &it, status)
 }
 
 func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
 	}
-	c, id, err := s.itemOf(r)
+	t, id, err := s.targetItem(w, r)
 	if err != nil {
 		return err
 	}
@@ -158,7 +216,11 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	if err := precondition(r, &wr); err != nil {
 		return err
 	}
-	return s.writeOne(w, r, c, wr)
+	key, err := once(r, data)
+	if err != nil {
+		return err
+	}
+	return s.writeOne(w, r, t, wr, key)
 }
 
 // decodeError is 400 where the body is no JSON, and 422 where it says something
@@ -175,7 +237,7 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
 	}
-	c, id, err := s.itemOf(r)
+	t, id, err := s.targetItem(w, r)
 	if err != nil {
 		return err
 	}
@@ -183,12 +245,13 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 	if err := precondition(r, &wr); err != nil {
 		return err
 	}
-	results, err := c.Write(r.Context(), []collection.Write{wr})
+	key, err := once(r, nil)
 	if err != nil {
 		return err
 	}
-	if err := results[0].Err; errors.Is(err, collection.ErrNotFound) || err != nil && item.CheckID(id) != nil {
-		return noItem(c, id) // and none can have an id that is refused
+	res, _, err := s.apply(w, r, t, wr, key)
+	if errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckID(id) != nil {
+		return noItem(t.Collection, id) // and none can have an id that is refused
 	} else if err != nil {
 		return err
 	}

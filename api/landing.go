@@ -66,31 +66,3 @@ func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
 	}
 	return write(w, openAPIJSON, http.StatusOK, s.apiJSON)
 }
-
-type health struct {
-	Status string `json:"status"`
-}
-
-func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, health{"ok"})
-}
-
-func (s *Server) getReady(w http.ResponseWriter, r *http.Request) error {
-	select {
-	case <-s.opt.Draining:
-		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
-	default:
-	}
-	complete := s.opt.Catalog.Ready()
-	if complete && s.opt.Complete != nil {
-		select {
-		case <-s.opt.Complete:
-		default:
-			complete = false
-		}
-	}
-	if !complete {
-		return newProblem(http.StatusServiceUnavailable, "the collections are still being loaded")
-	}
-	return writeJSON(w, http.StatusOK, health{"ok"})
-}

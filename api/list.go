@@ -12,11 +12,10 @@ import (
 )
 
 func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
-	c, err := s.collection(r)
+	c, snap, err := s.read(w, r)
 	if err != nil {
 		return err
 	}
-	snap := c.Snapshot()
 	q, err := s.parse(r, takesItems, snap.Definition().Queryables)
 	if err != nil {
 		return err

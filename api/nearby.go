@@ -13,11 +13,10 @@ import (
 const maxTraceSteps = 10_000
 
 func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
-	c, err := s.collection(r)
+	_, snap, err := s.read(w, r)
 	if err != nil {
 		return err
 	}
-	snap := c.Snapshot()
 	q, err := s.parse(r, takesNearby, snap.Definition().Queryables)
 	if err != nil {
 		return err

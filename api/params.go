@@ -52,14 +52,17 @@ var parameters = [...]parameter{
 	{name: "distance_property", kind: text},
 	{name: "explain", kind: boolean, def: "false"},
 	{name: "onError", kind: text, values: []string{"continue", "abort"}, def: "continue"},
+	{name: "consistency", kind: text, values: []string{"eventual", "strong"}, def: "eventual"},
 	{name: "f", kind: text, values: []string{"json", "geojson"}},
 }
 
 // What each operation takes.
 var (
 	takesFormat = []string{"f"}
-	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "f"}
-	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "distance_property", "explain", "f"}
+	takesView   = []string{"consistency", "f"}
+	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "consistency", "f"}
+	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "distance_property", "explain", "consistency", "f"}
+	takesBatch  = []string{"consistency"}
 	takesLoad   = []string{"onError"}
 )
 

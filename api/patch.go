@@ -12,6 +12,7 @@ import (
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
+	"nearby/store"
 )
 
 // patchTries bounds how often a patch is made anew because the item changed
@@ -22,7 +23,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
 	}
-	c, id, err := s.itemOf(r)
+	t, id, err := s.targetItem(w, r)
 	if err != nil {
 		return err
 	}
@@ -37,13 +38,29 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	if err := precondition(r, &given); err != nil {
 		return err
 	}
+	key, err := once(r, patch)
+	if err != nil {
+		return err
+	}
+	if key != nil {
+		// A patch that was made must not be made again of what it made: no writes,
+		// the receipt alone.
+		results, repeated, err := t.WriteOnce(r.Context(), *key, nil)
+		if err != nil {
+			return err
+		}
+		if repeated {
+			return s.repeatPatch(w, r, t, &results[0])
+		}
+	}
+	snap := t.found
 	for range patchTries {
-		old, ok := c.Snapshot().Get(id)
+		old, ok := snap.Get(id)
 		if !ok {
 			if given.IfExists || given.IfSeq != 0 {
 				return newProblem(http.StatusPreconditionFailed, "there is no such item")
 			}
-			return noItem(c, id)
+			return noItem(t.Collection, id)
 		}
 		if given.IfSeq != 0 && given.IfSeq != old.Seq {
 			return newProblem(http.StatusPreconditionFailed, "the item was changed since")
@@ -62,12 +79,38 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 		if it.ID != id {
 			return badField("id", item.Shorten(it.ID), "cannot be changed", "")
 		}
-		err = s.writeOne(w, r, c, collection.Write{Op: collection.Upsert, Item: it, IfSeq: old.Seq})
-		if !errors.Is(err, collection.ErrPrecondition) {
+		wr := collection.Write{Op: collection.Upsert, Item: it, IfSeq: old.Seq}
+		res, repeated, err := s.apply(w, r, t, wr, key)
+		switch {
+		case errors.Is(err, collection.ErrPrecondition): // it was changed meanwhile
+			snap = t.Snapshot()
+		case err != nil:
 			return err
+		case repeated: // by who came first with the same key
+			return s.repeatPatch(w, r, t, &res)
+		default:
+			return s.answerWritten(w, r, t, wr, &res)
 		}
 	}
 	return newProblem(http.StatusTooManyRequests, "the item changes faster than it can be patched")
+}
+
+// repeatPatch answers a patch that was made before. What it made of the item is known
+// as long as the item was not written again.
+func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, res *collection.Result) error {
+	made := store.Position{Epoch: t.Epoch(), Seq: store.Seq(res.Seq)}
+	_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), collection.Freshness{After: made, Wait: DefaultWait})
+	if err != nil {
+		return err
+	}
+	s.applied(w, t, res, true)
+	if it, ok := reading.Get(res.ID); ok && it.Seq == res.Seq {
+		return s.answerItem(w, r, t.Collection, &it, http.StatusOK)
+	}
+	w.Header().Set("ETag", etag(res.Seq))
+	w.Header().Set("Last-Modified", lastModified(res.Times.Updated))
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // mergePatch applies a JSON merge patch (RFC 7396). Members keep their order;

@@ -40,6 +40,10 @@ type fault struct {
 
 func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
 
+// typeBehind is the one type that is more than its status: another replica may
+// have the answer now.
+const typeBehind = "urn:nearby:problem:replica-behind"
+
 func newProblem(status int, detail string, faults ...fault) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: faults}
 }
@@ -79,6 +83,13 @@ func asProblem(err error) *problem {
 		return newProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, collection.ErrExists):
 		return newProblem(http.StatusConflict, err.Error())
+	case errors.Is(err, collection.ErrReadOnly), errors.Is(err, store.ErrReadOnly):
+		return newProblem(http.StatusForbidden, err.Error())
+	case errors.Is(err, collection.ErrKeyReused):
+		return newProblem(http.StatusUnprocessableEntity, "the "+headerKey+" was used before, for another request",
+			fault{Parameter: headerKey, Reason: "belongs to another request"})
+	case errors.Is(err, collection.ErrKeyInUse):
+		return newProblem(http.StatusConflict, "a request with this "+headerKey+" is under way")
 	case errors.Is(err, collection.ErrPrecondition):
 		return newProblem(http.StatusPreconditionFailed, err.Error())
 	case errors.Is(err, collection.ErrUnknownQueryable), errors.Is(err, index.ErrInvalid):
@@ -87,10 +98,14 @@ func asProblem(err error) *problem {
 		return newProblem(http.StatusInsufficientStorage, err.Error())
 	case errors.Is(err, collection.ErrNotReady):
 		return newProblem(http.StatusServiceUnavailable, "the collections are still being loaded")
+	case errors.Is(err, collection.ErrBehind):
+		p := newProblem(http.StatusServiceUnavailable, err.Error())
+		p.Type, p.Title = typeBehind, "This replica is behind"
+		return p
 	case errors.Is(err, collection.ErrBusy):
 		return newProblem(http.StatusTooManyRequests, err.Error())
 	case errors.Is(err, collection.ErrClosed), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
-		return newProblem(http.StatusServiceUnavailable, "writes are not possible at the moment")
+		return newProblem(http.StatusServiceUnavailable, "the store is not available at the moment: neither writes nor answers with consistency=strong are possible")
 	case errors.Is(err, store.ErrUncertain):
 		return newProblem(http.StatusServiceUnavailable, "whether the write was made is not known")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -57,6 +57,7 @@ type Server struct {
 	underWay atomic.Int64 // requests
 	buffers  sync.Pool
 	dates    dates
+	tokens   tokens
 	apiYAML  []byte // the document
 	apiJSON  []byte
 	loads    atomic.Int32 // under way
@@ -128,6 +129,7 @@ func (s *Server) routes() *chi.Mux {
 	r.Get("/v1/", s.handle(s.getLanding))
 	r.Get("/v1/conformance", s.handle(s.getConformance))
 	r.Get("/v1/api", s.handle(s.getAPI))
+	r.Post("/v1/verify", s.handle(s.postVerify))
 	r.Get("/v1/collections", s.handle(s.listCollections))
 	// Flat, not mounted: chi takes a mount for a route of every method.
 	const one = "/v1/collections/{collectionId}"
@@ -243,8 +245,8 @@ func compress(next http.Handler) (http.Handler, error) {
 }
 
 // admit refuses what is more than can be served at once, and bounds the time of
-// a request. Health is exempt; loads keep their own time, and reads are bounded by
-// what they may compare.
+// a request. Health is exempt; loads and comparisons keep their own time, and reads
+// are bounded by what they may compare.
 func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1") {
@@ -257,8 +259,8 @@ func (s *Server) admit(next http.Handler) http.Handler {
 			return
 		}
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead
-		load := r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/items")
-		if !read && !load {
+		long := r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/items") || r.URL.Path == "/v1/verify")
+		if !read && !long {
 			ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
 			defer cancel()
 			r = r.WithContext(ctx)
@@ -318,13 +320,4 @@ func pathParam(r *http.Request, name string) (string, error) {
 		return "", badParameter(name, v, "is not a valid part of a URL", "")
 	}
 	return v, nil
-}
-
-// collection finds the collection that the path names.
-func (s *Server) collection(r *http.Request) (*collection.Collection, error) {
-	name, err := pathParam(r, "collectionId")
-	if err != nil {
-		return nil, err
-	}
-	return s.opt.Catalog.Get(name)
 }

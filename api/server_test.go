@@ -23,6 +23,20 @@ func TestReadiness(t *testing.T) {
 	complete, draining := make(chan struct{}), make(chan struct{})
 	h := startUnready(t, api.Options{Complete: complete, Draining: draining})
 	h.do("GET", "/healthz", "", "").want(t, 200)
+	state := func(status int, want string) {
+		t.Helper()
+		a := h.do("GET", "/readyz", "", "").want(t, status)
+		got := decode[struct {
+			Status, Reason string
+			StalenessMs    *int
+		}](t, a)
+		ready := want == "ready"
+		if got.Status != want || (got.Reason == "") != ready || (got.StalenessMs != nil) != ready || (a.header.Get("Retry-After") == "") != ready {
+			t.Errorf("ready? %s, want %s", a.body, want)
+		}
+	}
+	state(503, "starting")
+	h.do("POST", "/v1/verify", "", "").want(t, 503)
 	for _, path := range []string{"/readyz", "/v1/collections", "/v1/collections/c", "/v1/collections/c/nearby?lat=0&lon=0"} {
 		if a := h.do("GET", path, "", "").want(t, 503); a.header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", path)
@@ -31,12 +45,12 @@ func TestReadiness(t *testing.T) {
 	if err := h.catalog.Load(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
-	h.do("GET", "/readyz", "", "").want(t, 503)
+	state(503, "starting")
 	h.do("GET", "/v1/collections", "", "").want(t, 200) // what there is, is served
 	close(complete)
-	h.do("GET", "/readyz", "", "").want(t, 200)
+	state(200, "ready")
 	close(draining)
-	h.do("GET", "/readyz", "", "").want(t, 503)
+	state(503, "draining")
 	h.do("GET", "/v1/collections", "", "").want(t, 200) // what comes meanwhile is served
 }
 

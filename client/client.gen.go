@@ -145,6 +145,48 @@ func (e PointType) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessStatus.
+const (
+	Degraded ReadinessStatus = "degraded"
+	Draining ReadinessStatus = "draining"
+	Ready    ReadinessStatus = "ready"
+	Starting ReadinessStatus = "starting"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessStatus enum.
+func (e ReadinessStatus) Valid() bool {
+	switch e {
+	case Degraded:
+		return true
+	case Draining:
+		return true
+	case Ready:
+		return true
+	case Starting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceFollow.
+const (
+	Poll    SourceFollow = "poll"
+	Trigger SourceFollow = "trigger"
+)
+
+// Valid indicates whether the value is a known member of the SourceFollow enum.
+func (e SourceFollow) Valid() bool {
+	switch e {
+	case Poll:
+		return true
+	case Trigger:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StatisticsKind.
 const (
 	StatisticsKindGeohash  StatisticsKind = "geohash"
@@ -181,6 +223,45 @@ func (e StepKind) Valid() bool {
 	case Node:
 		return true
 	case Ring:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WritePolicy.
+const (
+	Back    WritePolicy = "back"
+	Empty   WritePolicy = ""
+	Through WritePolicy = "through"
+)
+
+// Valid indicates whether the value is a known member of the WritePolicy enum.
+func (e WritePolicy) Valid() bool {
+	switch e {
+	case Back:
+		return true
+	case Empty:
+		return true
+	case Through:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Consistency.
+const (
+	ConsistencyEventual Consistency = "eventual"
+	ConsistencyStrong   Consistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the Consistency enum.
+func (e Consistency) Valid() bool {
+	switch e {
+	case ConsistencyEventual:
+		return true
+	case ConsistencyStrong:
 		return true
 	default:
 		return false
@@ -274,6 +355,24 @@ func (e GetAPIParamsF) Valid() bool {
 	}
 }
 
+// Defines values for ListCollectionsParamsConsistency.
+const (
+	ListCollectionsParamsConsistencyEventual ListCollectionsParamsConsistency = "eventual"
+	ListCollectionsParamsConsistencyStrong   ListCollectionsParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the ListCollectionsParamsConsistency enum.
+func (e ListCollectionsParamsConsistency) Valid() bool {
+	switch e {
+	case ListCollectionsParamsConsistencyEventual:
+		return true
+	case ListCollectionsParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListCollectionsParamsF.
 const (
 	ListCollectionsParamsFGeojson ListCollectionsParamsF = "geojson"
@@ -292,6 +391,24 @@ func (e ListCollectionsParamsF) Valid() bool {
 	}
 }
 
+// Defines values for GetCollectionParamsConsistency.
+const (
+	GetCollectionParamsConsistencyEventual GetCollectionParamsConsistency = "eventual"
+	GetCollectionParamsConsistencyStrong   GetCollectionParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the GetCollectionParamsConsistency enum.
+func (e GetCollectionParamsConsistency) Valid() bool {
+	switch e {
+	case GetCollectionParamsConsistencyEventual:
+		return true
+	case GetCollectionParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetCollectionParamsF.
 const (
 	GetCollectionParamsFGeojson GetCollectionParamsF = "geojson"
@@ -304,6 +421,24 @@ func (e GetCollectionParamsF) Valid() bool {
 	case GetCollectionParamsFGeojson:
 		return true
 	case GetCollectionParamsFJson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListItemsParamsConsistency.
+const (
+	ListItemsParamsConsistencyEventual ListItemsParamsConsistency = "eventual"
+	ListItemsParamsConsistencyStrong   ListItemsParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the ListItemsParamsConsistency enum.
+func (e ListItemsParamsConsistency) Valid() bool {
+	switch e {
+	case ListItemsParamsConsistencyEventual:
+		return true
+	case ListItemsParamsConsistencyStrong:
 		return true
 	default:
 		return false
@@ -346,6 +481,24 @@ func (e PostItemsParamsOnError) Valid() bool {
 	}
 }
 
+// Defines values for GetItemParamsConsistency.
+const (
+	GetItemParamsConsistencyEventual GetItemParamsConsistency = "eventual"
+	GetItemParamsConsistencyStrong   GetItemParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the GetItemParamsConsistency enum.
+func (e GetItemParamsConsistency) Valid() bool {
+	switch e {
+	case GetItemParamsConsistencyEventual:
+		return true
+	case GetItemParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetItemParamsF.
 const (
 	GetItemParamsFGeojson GetItemParamsF = "geojson"
@@ -364,6 +517,24 @@ func (e GetItemParamsF) Valid() bool {
 	}
 }
 
+// Defines values for GetNearbyParamsConsistency.
+const (
+	GetNearbyParamsConsistencyEventual GetNearbyParamsConsistency = "eventual"
+	GetNearbyParamsConsistencyStrong   GetNearbyParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the GetNearbyParamsConsistency enum.
+func (e GetNearbyParamsConsistency) Valid() bool {
+	switch e {
+	case GetNearbyParamsConsistencyEventual:
+		return true
+	case GetNearbyParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetNearbyParamsF.
 const (
 	GetNearbyParamsFGeojson GetNearbyParamsF = "geojson"
@@ -376,6 +547,24 @@ func (e GetNearbyParamsF) Valid() bool {
 	case GetNearbyParamsFGeojson:
 		return true
 	case GetNearbyParamsFJson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PostNearbyParamsConsistency.
+const (
+	PostNearbyParamsConsistencyEventual PostNearbyParamsConsistency = "eventual"
+	PostNearbyParamsConsistencyStrong   PostNearbyParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the PostNearbyParamsConsistency enum.
+func (e PostNearbyParamsConsistency) Valid() bool {
+	switch e {
+	case PostNearbyParamsConsistencyEventual:
+		return true
+	case PostNearbyParamsConsistencyStrong:
 		return true
 	default:
 		return false
@@ -415,21 +604,6 @@ func (e GetHealth200JSONResponseBodyStatus) Valid() bool {
 	}
 }
 
-// Defines values for GetReady200JSONResponseBodyStatus.
-const (
-	GetReady200JSONResponseBodyStatusOk GetReady200JSONResponseBodyStatus = "ok"
-)
-
-// Valid indicates whether the value is a known member of the GetReady200JSONResponseBodyStatus enum.
-func (e GetReady200JSONResponseBodyStatus) Valid() bool {
-	switch e {
-	case GetReady200JSONResponseBodyStatusOk:
-		return true
-	default:
-		return false
-	}
-}
-
 // Collection defines model for Collection.
 type Collection struct {
 	Created     time.Time `json:"created"`
@@ -447,9 +621,17 @@ type Collection struct {
 	ItemType   CollectionItemType `json:"itemType"`
 	Links      Links              `json:"links"`
 	Queryables []string           `json:"queryables"`
-	Statistics Statistics         `json:"statistics"`
-	Title      string             `json:"title"`
-	Updated    time.Time          `json:"updated"`
+
+	// Source The table of the database that the items come from. They cannot be written here.
+	Source     *Source    `json:"source,omitempty"`
+	Statistics Statistics `json:"statistics"`
+	Title      string     `json:"title"`
+	Updated    time.Time  `json:"updated"`
+
+	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
+	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
+	// server decides. `back` needs a shared store.
+	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
 // CollectionItemType defines model for Collection.ItemType.
@@ -461,6 +643,11 @@ type Definition struct {
 	Index       *IndexSpec `json:"index,omitempty"`
 	Queryables  *[]string  `json:"queryables,omitempty"`
 	Title       *string    `json:"title,omitempty"`
+
+	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
+	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
+	// server decides. `back` needs a shared store.
+	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
 // Feature defines model for Feature.
@@ -621,7 +808,9 @@ type Problem struct {
 	Loaded   *LoadReport `json:"loaded,omitempty"`
 	Status   int         `json:"status"`
 	Title    string      `json:"title"`
-	Type     string      `json:"type"`
+
+	// Type about:blank, or urn:nearby:problem:replica-behind: this server has not yet seen what was demanded.
+	Type string `json:"type"`
 }
 
 // Proof How much the answer covers, and what it cost.
@@ -642,6 +831,21 @@ type Proof struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// Readiness defines model for Readiness.
+type Readiness struct {
+	// Reason Why it is not ready.
+	Reason *string `json:"reason,omitempty"`
+
+	// StalenessMs How many milliseconds ago what it has was known to be the newest.
+	StalenessMs *int `json:"stalenessMs,omitempty"`
+
+	// Status degraded: answers may be old, and writes may fail.
+	Status ReadinessStatus `json:"status"`
+}
+
+// ReadinessStatus degraded: answers may be old, and writes may fail.
+type ReadinessStatus string
+
 // RowError defines model for RowError.
 type RowError struct {
 	Detail string  `json:"detail"`
@@ -653,6 +857,19 @@ type RowError struct {
 	// Line Physical line, from 1.
 	Line int `json:"line"`
 }
+
+// Source The table of the database that the items come from. They cannot be written here.
+type Source struct {
+	// Follow How changes of the table are noticed.
+	Follow SourceFollow `json:"follow"`
+
+	// Guarantee What may be missing from an answer, in a sentence.
+	Guarantee string `json:"guarantee"`
+	Table     string `json:"table"`
+}
+
+// SourceFollow How changes of the table are noticed.
+type SourceFollow string
 
 // Statistics defines model for Statistics.
 type Statistics struct {
@@ -713,11 +930,58 @@ type Step struct {
 // StepKind defines model for Step.Kind.
 type StepKind string
 
+// Verification defines model for Verification.
+type Verification struct {
+	Collections []struct {
+		// Cells Cells compared.
+		Cells int `json:"cells"`
+
+		// Different Items in another version.
+		Different int `json:"different"`
+
+		// Differing Cells that differed.
+		Differing int `json:"differing"`
+
+		// Extra Items that memory had and the store had not.
+		Extra int    `json:"extra"`
+		Id    string `json:"id"`
+
+		// Items Items compared.
+		Items int `json:"items"`
+
+		// Missing Items that the store had and memory had not.
+		Missing int `json:"missing"`
+
+		// Pending Items that are not yet durable and were left out.
+		Pending int `json:"pending"`
+
+		// Repaired Items that are now as in the store.
+		Repaired int `json:"repaired"`
+	} `json:"collections"`
+
+	// Equal Nothing differed.
+	Equal bool `json:"equal"`
+
+	// Milliseconds How long it took.
+	Milliseconds int `json:"milliseconds"`
+}
+
+// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
+// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
+// server decides. `back` needs a shared store.
+type WritePolicy string
+
+// After defines model for after.
+type After = string
+
 // Bbox defines model for bbox.
 type Bbox = []float64
 
 // CollectionId defines model for collectionId.
 type CollectionId = string
+
+// Consistency defines model for consistency.
+type Consistency string
 
 // ContentCrs defines model for contentCrs.
 type ContentCrs = string
@@ -736,6 +1000,9 @@ type Explain = bool
 
 // F defines model for f.
 type F string
+
+// IdempotencyKey defines model for idempotencyKey.
+type IdempotencyKey = string
 
 // IfMatch defines model for ifMatch.
 type IfMatch = string
@@ -770,6 +1037,9 @@ type Queryables map[string]string
 // Radius defines model for radius.
 type Radius = float64
 
+// Wait defines model for wait.
+type Wait = int
+
 // Health defines model for Health.
 type Health struct {
 	Status HealthStatus `json:"status"`
@@ -801,21 +1071,96 @@ type GetAPIParamsF string
 
 // ListCollectionsParams defines parameters for ListCollections.
 type ListCollectionsParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *ListCollectionsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *ListCollectionsParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// ListCollectionsParamsConsistency defines parameters for ListCollections.
+type ListCollectionsParamsConsistency string
 
 // ListCollectionsParamsF defines parameters for ListCollections.
 type ListCollectionsParamsF string
 
+// DeleteCollectionParams defines parameters for DeleteCollection.
+type DeleteCollectionParams struct {
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
+
 // GetCollectionParams defines parameters for GetCollection.
 type GetCollectionParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *GetCollectionParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *GetCollectionParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// GetCollectionParamsConsistency defines parameters for GetCollection.
+type GetCollectionParamsConsistency string
 
 // GetCollectionParamsF defines parameters for GetCollection.
 type GetCollectionParamsF string
+
+// PatchCollectionParams defines parameters for PatchCollection.
+type PatchCollectionParams struct {
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
+
+// PutCollectionParams defines parameters for PutCollection.
+type PutCollectionParams struct {
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
@@ -836,13 +1181,31 @@ type ListItemsParams struct {
 	// own, so all match.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *ListItemsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *ListItemsParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// Queryables `{property}=value` for each property that the collection names as
 	// queryable; repeated, it means "or".
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// ListItemsParamsConsistency defines parameters for ListItems.
+type ListItemsParamsConsistency string
 
 // ListItemsParamsF defines parameters for ListItems.
 type ListItemsParamsF string
@@ -859,6 +1222,23 @@ type PostItemsParams struct {
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PostItemsParamsOnError defines parameters for PostItems.
@@ -868,16 +1248,51 @@ type PostItemsParamsOnError string
 type DeleteItemParams struct {
 	// IfMatch Do it only if the item is in this version (its ETag), or exists (`*`).
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetItemParams defines parameters for GetItem.
 type GetItemParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *GetItemParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *GetItemParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
 	// IfNoneMatch Do it only if the item is not in this version, or does not exist (`*`).
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
+
+// GetItemParamsConsistency defines parameters for GetItem.
+type GetItemParamsConsistency string
 
 // GetItemParamsF defines parameters for GetItem.
 type GetItemParamsF string
@@ -892,6 +1307,23 @@ type PatchItemParams struct {
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PutItemParams defines parameters for PutItem.
@@ -904,6 +1336,23 @@ type PutItemParams struct {
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
+
+	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
+	// once, however often it is sent within a day: 1 to 255 printable ASCII
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// 422 if the key came with another request, 409 while the first is under way.
+	// A refused request leaves no trace.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetNearbyParams defines parameters for GetNearby.
@@ -933,13 +1382,31 @@ type GetNearbyParams struct {
 	// Explain Add the trace of the search.
 	Explain *Explain `form:"explain,omitempty" json:"explain,omitempty"`
 
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *GetNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
 	// F The format; JSON is the only one.
 	F *GetNearbyParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// Queryables `{property}=value` for each property that the collection names as
 	// queryable; repeated, it means "or".
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
+
+// GetNearbyParamsConsistency defines parameters for GetNearby.
+type GetNearbyParamsConsistency string
 
 // GetNearbyParamsF defines parameters for GetNearby.
 type GetNearbyParamsF string
@@ -961,6 +1428,27 @@ type PostNearbyJSONBody struct {
 	} `json:"queries"`
 }
 
+// PostNearbyParams defines parameters for PostNearby.
+type PostNearbyParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *PostNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+}
+
+// PostNearbyParamsConsistency defines parameters for PostNearby.
+type PostNearbyParamsConsistency string
+
 // GetConformanceParams defines parameters for GetConformance.
 type GetConformanceParams struct {
 	// F The format; JSON is the only one.
@@ -972,9 +1460,6 @@ type GetConformanceParamsF string
 
 // GetHealth200JSONResponseBodyStatus defines parameters for GetHealth.
 type GetHealth200JSONResponseBodyStatus string
-
-// GetReady200JSONResponseBodyStatus defines parameters for GetReady.
-type GetReady200JSONResponseBodyStatus string
 
 // PatchCollectionJSONRequestBody defines body for PatchCollection for application/json ContentType.
 type PatchCollectionJSONRequestBody = Definition
@@ -1213,7 +1698,7 @@ type ClientInterface interface {
 	// DeleteCollection Delete a collection with all its items
 	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-	DeleteCollection(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCollection One collection, with its extent and statistics
 	//
@@ -1228,7 +1713,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchCollection Change parts of the definition
 	//
@@ -1238,21 +1723,21 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollection(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PatchCollection(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutCollectionWithBody Create a collection or replace its definition
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutCollection Create a collection or replace its definition
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollection(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutCollection(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListItems Page through the items
 	//
@@ -1274,7 +1759,8 @@ type ClientInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1286,7 +1772,8 @@ type ClientInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes a body of the `application/geo+json` content type.
 	//
@@ -1360,7 +1847,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearbyWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PostNearbyWithBody(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostNearby Many queries at once
 	//
@@ -1372,7 +1859,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearby(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PostNearby(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetConformance The standards' classes that the server conforms to
 	//
@@ -1384,10 +1871,23 @@ type ClientInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReady Whether everything is there that the server was started with
+	// GetReady Whether requests should be sent here
+	//
+	// A degraded server is ready: it goes on answering reads from what it has, says
+	// how old that is, and what degrades one server often degrades all. Watch
+	// `status`, or the metrics, to notice.
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Verify Compare every collection with the shared store
+	//
+	// Memory is compared with the store at one position, cell by cell, and what
+	// differs is repaired. 409 where no one else writes the store, 429 while another
+	// comparison runs, 503 if the comparison could not be made, which is a failure.
+	//
+	// Corresponds with POST /verify (the `Verify` operationId).
+	Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetLandingPage Links to everything else
@@ -1438,8 +1938,8 @@ func (c *Client) ListCollections(ctx context.Context, params *ListCollectionsPar
 // DeleteCollection Delete a collection with all its items
 //
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteCollectionRequest(c.Server, collectionId)
+func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteCollectionRequest(c.Server, collectionId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1473,8 +1973,8 @@ func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, p
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchCollectionRequestWithBody(c.Server, collectionId, contentType, body)
+func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchCollectionRequestWithBody(c.Server, collectionId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1493,8 +1993,8 @@ func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId Colle
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchCollectionRequest(c.Server, collectionId, body)
+func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchCollectionRequest(c.Server, collectionId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1510,8 +2010,8 @@ func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId,
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutCollectionRequestWithBody(c.Server, collectionId, contentType, body)
+func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCollectionRequestWithBody(c.Server, collectionId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1527,8 +2027,8 @@ func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId Collect
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *Client) PutCollection(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutCollectionRequest(c.Server, collectionId, body)
+func (c *Client) PutCollection(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCollectionRequest(c.Server, collectionId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1569,7 +2069,8 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1591,7 +2092,8 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes a body of the `application/geo+json` content type.
 //
@@ -1755,8 +2257,8 @@ func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, param
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPostNearbyRequestWithBody(c.Server, collectionId, contentType, body)
+func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostNearbyRequestWithBody(c.Server, collectionId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1777,8 +2279,8 @@ func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId Collection
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPostNearbyRequest(c.Server, collectionId, body)
+func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostNearbyRequest(c.Server, collectionId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1819,11 +2321,34 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 	return c.Client.Do(req)
 }
 
-// GetReady Whether everything is there that the server was started with
+// GetReady Whether requests should be sent here
+//
+// A degraded server is ready: it goes on answering reads from what it has, says
+// how old that is, and what degrades one server often degrades all. Watch
+// `status`, or the metrics, to notice.
 //
 // Corresponds with GET /readyz (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetReadyRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Verify Compare every collection with the shared store
+//
+// Memory is compared with the store at one position, cell by cell, and what
+// differs is repaired. 409 where no one else writes the store, 429 while another
+// comparison runs, 503 if the comparison could not be made, which is a failure.
+//
+// Corresponds with POST /verify (the `Verify` operationId).
+func (c *Client) Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -1970,6 +2495,18 @@ func NewListCollectionsRequest(server string, params *ListCollectionsParams) (*h
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -1993,11 +2530,37 @@ func NewListCollectionsRequest(server string, params *ListCollectionsParams) (*h
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteCollectionRequest constructs an http.Request for the DeleteCollection method
-func NewDeleteCollectionRequest(server string, collectionId CollectionId) (*http.Request, error) {
+func NewDeleteCollectionRequest(server string, collectionId CollectionId, params *DeleteCollectionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2025,6 +2588,32 @@ func NewDeleteCollectionRequest(server string, collectionId CollectionId) (*http
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2065,6 +2654,18 @@ func NewGetCollectionRequest(server string, collectionId CollectionId, params *G
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2088,22 +2689,48 @@ func NewGetCollectionRequest(server string, collectionId CollectionId, params *G
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPatchCollectionRequest calls the generic PatchCollection builder with application/json body
-func NewPatchCollectionRequest(server string, collectionId CollectionId, body PatchCollectionJSONRequestBody) (*http.Request, error) {
+func NewPatchCollectionRequest(server string, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPatchCollectionRequestWithBody(server, collectionId, "application/json", bodyReader)
+	return NewPatchCollectionRequestWithBody(server, collectionId, params, "application/json", bodyReader)
 }
 
 // NewPatchCollectionRequestWithBody constructs an http.Request for the PatchCollection method, with any body, and a specified content type
-func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId, contentType string, body io.Reader) (*http.Request, error) {
+func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2135,22 +2762,48 @@ func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId,
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutCollectionRequest calls the generic PutCollection builder with application/json body
-func NewPutCollectionRequest(server string, collectionId CollectionId, body PutCollectionJSONRequestBody) (*http.Request, error) {
+func NewPutCollectionRequest(server string, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutCollectionRequestWithBody(server, collectionId, "application/json", bodyReader)
+	return NewPutCollectionRequestWithBody(server, collectionId, params, "application/json", bodyReader)
 }
 
 // NewPutCollectionRequestWithBody constructs an http.Request for the PutCollection method, with any body, and a specified content type
-func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2181,6 +2834,32 @@ func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, c
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
 
 	return req, nil
 }
@@ -2280,6 +2959,18 @@ func NewListItemsRequest(server string, collectionId CollectionId, params *ListI
 
 		}
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2313,6 +3004,32 @@ func NewListItemsRequest(server string, collectionId CollectionId, params *ListI
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2402,6 +3119,39 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 			req.Header.Set("Content-Crs", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam2)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam3)
+		}
+
 	}
 
 	return req, nil
@@ -2458,6 +3208,39 @@ func NewDeleteItemRequest(server string, collectionId CollectionId, itemId ItemI
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam2)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam3)
+		}
+
 	}
 
 	return req, nil
@@ -2505,6 +3288,18 @@ func NewGetItemRequest(server string, collectionId CollectionId, itemId ItemId, 
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2530,15 +3325,37 @@ func NewGetItemRequest(server string, collectionId CollectionId, itemId ItemId, 
 
 	if params != nil {
 
-		if params.IfNoneMatch != nil {
+		if params.NearbyAfter != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam0)
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 	}
@@ -2619,6 +3436,39 @@ func NewPatchItemRequestWithBody(server string, collectionId CollectionId, itemI
 			}
 
 			req.Header.Set("Content-Crs", headerParam1)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam2)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam3)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam4 string
+
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam4)
 		}
 
 	}
@@ -2721,6 +3571,39 @@ func NewPutItemRequestWithBody(server string, collectionId CollectionId, itemId 
 			}
 
 			req.Header.Set("Content-Crs", headerParam2)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam3)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam4 string
+
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam4)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam5 string
+
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam5)
 		}
 
 	}
@@ -2851,6 +3734,18 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 
 		}
 
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.F != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -2886,22 +3781,48 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPostNearbyRequest calls the generic PostNearby builder with application/json body
-func NewPostNearbyRequest(server string, collectionId CollectionId, body PostNearbyJSONRequestBody) (*http.Request, error) {
+func NewPostNearbyRequest(server string, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPostNearbyRequestWithBody(server, collectionId, "application/json", bodyReader)
+	return NewPostNearbyRequestWithBody(server, collectionId, params, "application/json", bodyReader)
 }
 
 // NewPostNearbyRequestWithBody constructs an http.Request for the PostNearby method, with any body, and a specified content type
-func NewPostNearbyRequestWithBody(server string, collectionId CollectionId, contentType string, body io.Reader) (*http.Request, error) {
+func NewPostNearbyRequestWithBody(server string, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2926,12 +3847,65 @@ func NewPostNearbyRequestWithBody(server string, collectionId CollectionId, cont
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+	}
 
 	return req, nil
 }
@@ -3044,6 +4018,33 @@ func NewGetReadyRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewVerifyRequest constructs an http.Request for the Verify method
+func NewVerifyRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -3114,7 +4115,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-	DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error)
+	DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error)
 
 	// GetCollectionWithResponse One collection, with its extent and statistics
 	//
@@ -3131,7 +4132,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
+	PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
 
 	// PatchCollectionWithResponse Change parts of the definition
 	//
@@ -3141,21 +4142,21 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-	PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
+	PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
 
 	// PutCollectionWithBodyWithResponse Create a collection or replace its definition
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
+	PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
 
 	// PutCollectionWithResponse Create a collection or replace its definition
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-	PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
+	PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
 
 	// ListItemsWithResponse Page through the items
 	//
@@ -3179,7 +4180,8 @@ type ClientWithResponsesInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3191,7 +4193,8 @@ type ClientWithResponsesInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other.
+	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+	// sent again as it is.
 	//
 	// Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3271,7 +4274,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
+	PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
 
 	// PostNearbyWithResponse Many queries at once
 	//
@@ -3283,7 +4286,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-	PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
+	PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
 
 	// GetConformanceWithResponse The standards' classes that the server conforms to
 	//
@@ -3299,17 +4302,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
 
-	// GetReadyWithResponse Whether everything is there that the server was started with
+	// GetReadyWithResponse Whether requests should be sent here
+	//
+	// A degraded server is ready: it goes on answering reads from what it has, says
+	// how old that is, and what degrades one server often degrades all. Watch
+	// `status`, or the metrics, to notice.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadyResponse, error)
+
+	// VerifyWithResponse Compare every collection with the shared store
+	//
+	// Memory is compared with the store at one position, cell by cell, and what
+	// differs is repaired. 409 where no one else writes the store, 429 while another
+	// comparison runs, 503 if the comparison could not be made, which is a failure.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /verify (the `Verify` operationId).
+	VerifyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyResponse, error)
 }
 
 // GetLandingPageResponseDefaultHeaders the declared response headers of an HTTP default response for GetLandingPage
 type GetLandingPageResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetLandingPageResponse struct {
@@ -3364,7 +4383,8 @@ func (r GetLandingPageResponse) ContentType() string {
 
 // GetAPIResponseDefaultHeaders the declared response headers of an HTTP default response for GetAPI
 type GetAPIResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetAPIResponse struct {
@@ -3424,9 +4444,16 @@ func (r GetAPIResponse) ContentType() string {
 	return ""
 }
 
+// ListCollectionsResponse200Headers the declared response headers of an HTTP 200 response for ListCollections
+type ListCollectionsResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // ListCollectionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListCollections
 type ListCollectionsResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type ListCollectionsResponse struct {
@@ -3439,6 +4466,8 @@ type ListCollectionsResponse struct {
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListCollectionsResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ListCollectionsResponseDefaultHeaders
 }
@@ -3485,9 +4514,15 @@ func (r ListCollectionsResponse) ContentType() string {
 	return ""
 }
 
+// DeleteCollectionResponse204Headers the declared response headers of an HTTP 204 response for DeleteCollection
+type DeleteCollectionResponse204Headers struct {
+	NearbyToken *string
+}
+
 // DeleteCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteCollection
 type DeleteCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type DeleteCollectionResponse struct {
@@ -3495,6 +4530,8 @@ type DeleteCollectionResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteCollectionResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *DeleteCollectionResponseDefaultHeaders
 }
@@ -3533,9 +4570,16 @@ func (r DeleteCollectionResponse) ContentType() string {
 	return ""
 }
 
+// GetCollectionResponse200Headers the declared response headers of an HTTP 200 response for GetCollection
+type GetCollectionResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // GetCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for GetCollection
 type GetCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetCollectionResponse struct {
@@ -3545,6 +4589,8 @@ type GetCollectionResponse struct {
 	JSON200 *Collection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetCollectionResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetCollectionResponseDefaultHeaders
 }
@@ -3588,9 +4634,16 @@ func (r GetCollectionResponse) ContentType() string {
 	return ""
 }
 
+// PatchCollectionResponse200Headers the declared response headers of an HTTP 200 response for PatchCollection
+type PatchCollectionResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // PatchCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for PatchCollection
 type PatchCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PatchCollectionResponse struct {
@@ -3600,6 +4653,8 @@ type PatchCollectionResponse struct {
 	JSON200 *Collection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PatchCollectionResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *PatchCollectionResponseDefaultHeaders
 }
@@ -3643,14 +4698,22 @@ func (r PatchCollectionResponse) ContentType() string {
 	return ""
 }
 
+// PutCollectionResponse200Headers the declared response headers of an HTTP 200 response for PutCollection
+type PutCollectionResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // PutCollectionResponse201Headers the declared response headers of an HTTP 201 response for PutCollection
 type PutCollectionResponse201Headers struct {
-	Location *string
+	Location    *string
+	NearbyToken *string
 }
 
 // PutCollectionResponseDefaultHeaders the declared response headers of an HTTP default response for PutCollection
 type PutCollectionResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PutCollectionResponse struct {
@@ -3662,6 +4725,8 @@ type PutCollectionResponse struct {
 	JSON201 *Collection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutCollectionResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PutCollectionResponse201Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -3712,9 +4777,16 @@ func (r PutCollectionResponse) ContentType() string {
 	return ""
 }
 
+// ListItemsResponse200Headers the declared response headers of an HTTP 200 response for ListItems
+type ListItemsResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // ListItemsResponseDefaultHeaders the declared response headers of an HTTP default response for ListItems
 type ListItemsResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type ListItemsResponse struct {
@@ -3724,6 +4796,8 @@ type ListItemsResponse struct {
 	ApplicationgeoJSON200 *FeatureCollection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListItemsResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ListItemsResponseDefaultHeaders
 }
@@ -3767,15 +4841,25 @@ func (r ListItemsResponse) ContentType() string {
 	return ""
 }
 
+// PostItemsResponse200Headers the declared response headers of an HTTP 200 response for PostItems
+type PostItemsResponse200Headers struct {
+	NearbyDurability *string
+	NearbyToken      *string
+}
+
 // PostItemsResponse201Headers the declared response headers of an HTTP 201 response for PostItems
 type PostItemsResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag               *string
+	IdempotentReplayed *string
+	Location           *string
+	NearbyDurability   *string
+	NearbyToken        *string
 }
 
 // PostItemsResponseDefaultHeaders the declared response headers of an HTTP default response for PostItems
 type PostItemsResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PostItemsResponse struct {
@@ -3787,6 +4871,8 @@ type PostItemsResponse struct {
 	ApplicationgeoJSON201 *Feature
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PostItemsResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PostItemsResponse201Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -3837,9 +4923,17 @@ func (r PostItemsResponse) ContentType() string {
 	return ""
 }
 
+// DeleteItemResponse204Headers the declared response headers of an HTTP 204 response for DeleteItem
+type DeleteItemResponse204Headers struct {
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyToken        *string
+}
+
 // DeleteItemResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteItem
 type DeleteItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type DeleteItemResponse struct {
@@ -3847,6 +4941,8 @@ type DeleteItemResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteItemResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *DeleteItemResponseDefaultHeaders
 }
@@ -3887,12 +4983,24 @@ func (r DeleteItemResponse) ContentType() string {
 
 // GetItemResponse200Headers the declared response headers of an HTTP 200 response for GetItem
 type GetItemResponse200Headers struct {
-	ETag *string
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyStalenessMs  *int
+	NearbyToken        *string
+}
+
+// GetItemResponse304Headers the declared response headers of an HTTP 304 response for GetItem
+type GetItemResponse304Headers struct {
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
 }
 
 // GetItemResponseDefaultHeaders the declared response headers of an HTTP default response for GetItem
 type GetItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetItemResponse struct {
@@ -3904,6 +5012,8 @@ type GetItemResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetItemResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetItemResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetItemResponseDefaultHeaders
 }
@@ -3949,12 +5059,24 @@ func (r GetItemResponse) ContentType() string {
 
 // PatchItemResponse200Headers the declared response headers of an HTTP 200 response for PatchItem
 type PatchItemResponse200Headers struct {
-	ETag *string
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyStalenessMs  *int
+	NearbyToken        *string
+}
+
+// PatchItemResponse204Headers the declared response headers of an HTTP 204 response for PatchItem
+type PatchItemResponse204Headers struct {
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyToken        *string
 }
 
 // PatchItemResponseDefaultHeaders the declared response headers of an HTTP default response for PatchItem
 type PatchItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PatchItemResponse struct {
@@ -3966,6 +5088,8 @@ type PatchItemResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PatchItemResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *PatchItemResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *PatchItemResponseDefaultHeaders
 }
@@ -4011,18 +5135,26 @@ func (r PatchItemResponse) ContentType() string {
 
 // PutItemResponse200Headers the declared response headers of an HTTP 200 response for PutItem
 type PutItemResponse200Headers struct {
-	ETag *string
+	ETag               *string
+	IdempotentReplayed *string
+	NearbyDurability   *string
+	NearbyStalenessMs  *int
+	NearbyToken        *string
 }
 
 // PutItemResponse201Headers the declared response headers of an HTTP 201 response for PutItem
 type PutItemResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag               *string
+	IdempotentReplayed *string
+	Location           *string
+	NearbyDurability   *string
+	NearbyToken        *string
 }
 
 // PutItemResponseDefaultHeaders the declared response headers of an HTTP default response for PutItem
 type PutItemResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PutItemResponse struct {
@@ -4086,9 +5218,16 @@ func (r PutItemResponse) ContentType() string {
 	return ""
 }
 
+// GetNearbyResponse200Headers the declared response headers of an HTTP 200 response for GetNearby
+type GetNearbyResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // GetNearbyResponseDefaultHeaders the declared response headers of an HTTP default response for GetNearby
 type GetNearbyResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetNearbyResponse struct {
@@ -4098,6 +5237,8 @@ type GetNearbyResponse struct {
 	ApplicationgeoJSON200 *NearbyCollection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNearbyResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetNearbyResponseDefaultHeaders
 }
@@ -4141,9 +5282,16 @@ func (r GetNearbyResponse) ContentType() string {
 	return ""
 }
 
+// PostNearbyResponse200Headers the declared response headers of an HTTP 200 response for PostNearby
+type PostNearbyResponse200Headers struct {
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // PostNearbyResponseDefaultHeaders the declared response headers of an HTTP default response for PostNearby
 type PostNearbyResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type PostNearbyResponse struct {
@@ -4155,6 +5303,8 @@ type PostNearbyResponse struct {
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PostNearbyResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *PostNearbyResponseDefaultHeaders
 }
@@ -4202,7 +5352,8 @@ func (r PostNearbyResponse) ContentType() string {
 
 // GetConformanceResponseDefaultHeaders the declared response headers of an HTTP default response for GetConformance
 type GetConformanceResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetConformanceResponse struct {
@@ -4261,7 +5412,8 @@ func (r GetConformanceResponse) ContentType() string {
 
 // GetHealthResponseDefaultHeaders the declared response headers of an HTTP default response for GetHealth
 type GetHealthResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetHealthResponse struct {
@@ -4314,25 +5466,40 @@ func (r GetHealthResponse) ContentType() string {
 	return ""
 }
 
+// GetReadyResponse503Headers the declared response headers of an HTTP 503 response for GetReady
+type GetReadyResponse503Headers struct {
+	RetryAfter *int
+}
+
 // GetReadyResponseDefaultHeaders the declared response headers of an HTTP default response for GetReady
 type GetReadyResponseDefaultHeaders struct {
-	RetryAfter *int
+	NearbyToken *string
+	RetryAfter  *int
 }
 
 type GetReadyResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Health
+	JSON200 *Readiness
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Readiness
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetReadyResponse503Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetReadyResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetReadyResponse) GetJSON200() *Health {
+func (r GetReadyResponse) GetJSON200() *Readiness {
 	return r.JSON200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetReadyResponse) GetJSON503() *Readiness {
+	return r.JSON503
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -4363,6 +5530,69 @@ func (r GetReadyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetReadyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// VerifyResponse200Headers the declared response headers of an HTTP 200 response for Verify
+type VerifyResponse200Headers struct {
+	NearbyToken *string
+}
+
+// VerifyResponseDefaultHeaders the declared response headers of an HTTP default response for Verify
+type VerifyResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type VerifyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Verification
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *VerifyResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *VerifyResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifyResponse) GetJSON200() *Verification {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4413,8 +5643,8 @@ func (c *ClientWithResponses) ListCollectionsWithResponse(ctx context.Context, p
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
-func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error) {
-	rsp, err := c.DeleteCollection(ctx, collectionId, reqEditors...)
+func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*DeleteCollectionResponse, error) {
+	rsp, err := c.DeleteCollection(ctx, collectionId, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4442,8 +5672,8 @@ func (c *ClientWithResponses) GetCollectionWithResponse(ctx context.Context, col
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
-	rsp, err := c.PatchCollectionWithBody(ctx, collectionId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
+	rsp, err := c.PatchCollectionWithBody(ctx, collectionId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4458,8 +5688,8 @@ func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Co
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
-func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
-	rsp, err := c.PatchCollection(ctx, collectionId, body, reqEditors...)
+func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
+	rsp, err := c.PatchCollection(ctx, collectionId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4471,8 +5701,8 @@ func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, c
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
-	rsp, err := c.PutCollectionWithBody(ctx, collectionId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
+	rsp, err := c.PutCollectionWithBody(ctx, collectionId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4484,8 +5714,8 @@ func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /collections/{collectionId} (the `PutCollection` operationId).
-func (c *ClientWithResponses) PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
-	rsp, err := c.PutCollection(ctx, collectionId, body, reqEditors...)
+func (c *ClientWithResponses) PutCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, body PutCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error) {
+	rsp, err := c.PutCollection(ctx, collectionId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4520,7 +5750,8 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4538,7 +5769,8 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted or replaces the item with its id, a bad row is reported and harms
-// no other.
+// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
+// sent again as it is.
 //
 // Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4672,8 +5904,8 @@ func (c *ClientWithResponses) GetNearbyWithResponse(ctx context.Context, collect
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
-	rsp, err := c.PostNearbyWithBody(ctx, collectionId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
+	rsp, err := c.PostNearbyWithBody(ctx, collectionId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4690,8 +5922,8 @@ func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
-func (c *ClientWithResponses) PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
-	rsp, err := c.PostNearby(ctx, collectionId, body, reqEditors...)
+func (c *ClientWithResponses) PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error) {
+	rsp, err := c.PostNearby(ctx, collectionId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4724,7 +5956,11 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 	return ParseGetHealthResponse(rsp)
 }
 
-// GetReadyWithResponse Whether everything is there that the server was started with
+// GetReadyWithResponse Whether requests should be sent here
+//
+// A degraded server is ready: it goes on answering reads from what it has, says
+// how old that is, and what degrades one server often degrades all. Watch
+// `status`, or the metrics, to notice.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4735,6 +5971,23 @@ func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParseGetReadyResponse(rsp)
+}
+
+// VerifyWithResponse Compare every collection with the shared store
+//
+// Memory is compared with the store at one position, cell by cell, and what
+// differs is repaired. 409 where no one else writes the store, 429 while another
+// comparison runs, 503 if the comparison could not be made, which is a failure.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /verify (the `Verify` operationId).
+func (c *ClientWithResponses) VerifyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyResponse, error) {
+	rsp, err := c.Verify(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyResponse(rsp)
 }
 
 // ParseGetLandingPageResponse parses an HTTP response from a GetLandingPageWithResponse call
@@ -4770,6 +6023,13 @@ func ParseGetLandingPageResponse(rsp *http.Response) (*GetLandingPageResponse, e
 	switch {
 	case true:
 		var headers GetLandingPageResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4823,6 +6083,13 @@ func ParseGetAPIResponse(rsp *http.Response) (*GetAPIResponse, error) {
 	switch {
 	case true:
 		var headers GetAPIResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4870,8 +6137,32 @@ func ParseListCollectionsResponse(rsp *http.Response) (*ListCollectionsResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListCollectionsResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers ListCollectionsResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4912,8 +6203,25 @@ func ParseDeleteCollectionResponse(rsp *http.Response) (*DeleteCollectionRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteCollectionResponse204Headers
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers204 = &headers
 	case true:
 		var headers DeleteCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -4958,8 +6266,32 @@ func ParseGetCollectionResponse(rsp *http.Response) (*GetCollectionResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetCollectionResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers GetCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5004,8 +6336,32 @@ func ParsePatchCollectionResponse(rsp *http.Response) (*PatchCollectionResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PatchCollectionResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers PatchCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5057,6 +6413,23 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PutCollectionResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutCollectionResponse201Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
@@ -5066,9 +6439,23 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers201 = &headers
 	case true:
 		var headers PutCollectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5113,8 +6500,32 @@ func ParseListItemsResponse(rsp *http.Response) (*ListItemsResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListItemsResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers ListItemsResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5166,6 +6577,23 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PostItemsResponse200Headers
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PostItemsResponse201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
@@ -5175,6 +6603,13 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -5182,9 +6617,30 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers201 = &headers
 	case true:
 		var headers PostItemsResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5225,8 +6681,39 @@ func ParseDeleteItemResponse(rsp *http.Response) (*DeleteItemResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteItemResponse204Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers204 = &headers
 	case true:
 		var headers DeleteItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5283,9 +6770,68 @@ func ParseGetItemResponse(rsp *http.Response) (*GetItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetItemResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5320,6 +6866,9 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 		}
 		response.ApplicationgeoJSON200 = &dest
 
+	case rsp.StatusCode == 204:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -5339,9 +6888,68 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers PatchItemResponse204Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers204 = &headers
 	case true:
 		var headers PatchItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5402,6 +7010,34 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutItemResponse201Headers
@@ -5412,6 +7048,13 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -5419,9 +7062,30 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		response.Headers201 = &headers
 	case true:
 		var headers PutItemResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5466,8 +7130,32 @@ func ParseGetNearbyResponse(rsp *http.Response) (*GetNearbyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNearbyResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers GetNearbyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5514,8 +7202,32 @@ func ParsePostNearbyResponse(rsp *http.Response) (*PostNearbyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PostNearbyResponse200Headers
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers PostNearbyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5564,6 +7276,13 @@ func ParseGetConformanceResponse(rsp *http.Response) (*GetConformanceResponse, e
 	switch {
 	case true:
 		var headers GetConformanceResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5610,6 +7329,13 @@ func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
 	switch {
 	case true:
 		var headers GetHealthResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -5638,7 +7364,77 @@ func ParseGetReadyResponse(rsp *http.Response) (*GetReadyResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Health
+		var dest Readiness
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Readiness
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers GetReadyResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetReadyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseVerifyResponse parses an HTTP response from a VerifyWithResponse call
+func ParseVerifyResponse(rsp *http.Response) (*VerifyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Verification
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5654,8 +7450,25 @@ func ParseGetReadyResponse(rsp *http.Response) (*GetReadyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers VerifyResponse200Headers
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
-		var headers GetReadyResponseDefaultHeaders
+		var headers VerifyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

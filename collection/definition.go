@@ -94,7 +94,7 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 // something else.
 var reservedQueryables = []string{
 	"bbox", "cursor", "limit", "properties", "datetime", "f",
-	"lat", "lon", "k", "radius", "distance_property", "explain", "budget", "onError",
+	"consistency", "lat", "lon", "k", "radius", "distance_property", "explain", "budget", "onError",
 }
 
 // CheckName reports whether name can name a collection.

@@ -17,7 +17,8 @@ type healthCmd struct {
 // Help is shown below the flags.
 func (healthCmd) Help() string {
 	return `Made for the health checks of containers, whose images have no curl. It reads
-NEARBY_ADDR as the server does, so it needs no flags beside it.
+NEARBY_ADDR as the server does, so it needs no flags beside it. A degraded server, whose
+answers may be old, is ready; the line says why.
 
 Examples:
 
@@ -36,10 +37,11 @@ func (c healthCmd) Run(env *environ) error {
 	}
 	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
 	defer cancel()
-	if err := r.ready(ctx); err != nil {
+	state, err := r.ready(ctx)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(env.stdout, "ready")
+	fmt.Fprintln(env.stdout, state)
 	return nil
 }
 

@@ -77,6 +77,11 @@ func newProblem(resp *http.Response, body []byte) error {
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		p.retryAfter = time.Duration(s) * time.Second
 	}
+	var state client.Readiness // which says no by the same statuses
+	if json.Unmarshal(body, &state) == nil && state.Reason != nil {
+		p.sentence = *state.Reason
+		return p
+	}
 	var doc client.Problem
 	if json.Unmarshal(body, &doc) != nil || doc.Title == "" {
 		return p
@@ -146,10 +151,20 @@ func (r *remote) explain(err error) error {
 	return fmt.Errorf("asking %s: %w", r.base, err)
 }
 
-// ready returns nil if the server can answer queries.
-func (r *remote) ready(ctx context.Context) error {
-	_, err := r.read(r.root.GetReady(ctx))
-	return err
+// ready returns nil if the server can answer queries, and its state in words.
+func (r *remote) ready(ctx context.Context) (string, error) {
+	data, err := r.read(r.root.GetReady(ctx))
+	if err != nil {
+		return "", err
+	}
+	var state client.Readiness
+	if err := json.Unmarshal(data, &state); err != nil {
+		return "", fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
+	}
+	if state.Reason == nil {
+		return string(state.Status), nil
+	}
+	return string(state.Status) + ": " + *state.Reason, nil
 }
 
 // exists reports whether the server has a collection of that name.
@@ -162,7 +177,7 @@ func (r *remote) exists(ctx context.Context, name string) (bool, error) {
 }
 
 func (r *remote) create(ctx context.Context, name string, def client.Definition) error {
-	_, err := r.read(r.v1.PutCollection(ctx, name, def))
+	_, err := r.read(r.v1.PutCollection(ctx, name, nil, def))
 	return err
 }
 

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"nearby/collection"
+)
+
+// The states of a server. Only a degraded one and a ready one answer about data.
+const (
+	stateReady    = "ready"
+	stateDegraded = "degraded" // answers may be old, writes may fail
+	stateStarting = "starting"
+	stateDraining = "draining"
+)
+
+// health is the body of /healthz and /readyz.
+type health struct {
+	Status    string `json:"status"`
+	Reason    string `json:"reason,omitzero"`
+	Staleness *int64 `json:"stalenessMs,omitzero"`
+}
+
+func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, health{Status: "ok"})
+}
+
+// getReady tells whether requests should be sent here. A degraded server says so and
+// is still ready: what degrades one often degrades all, and old answers are better
+// than none.
+func (s *Server) getReady(w http.ResponseWriter, r *http.Request) error {
+	h := s.state()
+	status := http.StatusOK
+	if h.Status == stateStarting || h.Status == stateDraining {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return writeJSON(w, status, h)
+}
+
+func (s *Server) state() health {
+	select {
+	case <-s.opt.Draining:
+		return health{Status: stateDraining, Reason: "the server is stopping"}
+	default:
+	}
+	st := s.opt.Catalog.Status()
+	complete := st.Ready
+	if complete && s.opt.Complete != nil {
+		select {
+		case <-s.opt.Complete:
+		default:
+			complete = false
+		}
+	}
+	if !complete {
+		return health{Status: stateStarting, Reason: "the collections are still being loaded"}
+	}
+	ms := roundUp(st.Staleness)
+	if st.Degraded != nil {
+		return health{stateDegraded, st.Degraded.Error(), &ms}
+	}
+	return health{Status: stateReady, Staleness: &ms}
+}
+
+// verifyTimeout bounds a comparison with the store.
+const verifyTimeout = 10 * time.Minute
+
+// verification is how a comparison with the store is shown.
+type verification struct {
+	Equal        bool       `json:"equal"`
+	Milliseconds int64      `json:"milliseconds"`
+	Collections  []verified `json:"collections"`
+}
+
+type verified struct {
+	ID        string `json:"id"`
+	Items     int    `json:"items"`
+	Cells     int    `json:"cells"`
+	Differing int    `json:"differing"`
+	Missing   int    `json:"missing"`
+	Extra     int    `json:"extra"`
+	Different int    `json:"different"`
+	Repaired  int    `json:"repaired"`
+	Pending   int    `json:"pending"`
+}
+
+// postVerify compares every collection with the store.
+func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, nil, nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), verifyTimeout)
+	defer cancel()
+	v, err := s.opt.Catalog.Verify(ctx)
+	switch {
+	case errors.Is(err, collection.ErrNotShared):
+		return newProblem(http.StatusConflict, "there is nothing to compare with: this process is the only one that writes the store, which checks what it reads")
+	case errors.Is(err, collection.ErrNotCompared):
+		return newProblem(http.StatusServiceUnavailable, "the collections could not be compared with the store, which says nothing good of them; the log has the cause")
+	case err != nil:
+		return err
+	}
+	out := verification{Equal: v.Mismatches() == 0, Milliseconds: roundUp(v.Took), Collections: make([]verified, len(v.Collections))}
+	for i, c := range v.Collections {
+		out.Collections[i] = verified{c.Name, c.Items, c.Cells, c.Differing, c.Missing, c.Extra, c.Different, c.Missing + c.Extra + c.Different, c.Pending}
+	}
+	s.tell(w, v.At)
+	return writeJSON(w, http.StatusOK, out)
+}

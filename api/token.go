@@ -1,0 +1,91 @@
+package api
+
+import (
+	"hash/crc32"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"nearby/store"
+)
+
+// A token names a position in the store's history, so that whoever was given it
+// can ask any replica for an answer that is not older:
+//
+//	v1.<epoch>.<seq in base 36>.<CRC-32C of what comes before, 8 hexadecimal digits>
+//
+// Callers hand it on as it is. The checksum notices one that was cut off or made
+// up; it is no secret.
+
+const tokenVersion = "v1"
+
+// Limits of a token. The longest has maxTokenBytes.
+const (
+	maxEpochBytes = 32
+	maxTokenBytes = len(tokenVersion) + 1 + maxEpochBytes + 1 + 13 + 1 + 8
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func makeToken(at store.Position) string {
+	b := make([]byte, 0, maxTokenBytes)
+	b = append(append(b, tokenVersion+"."...), at.Epoch...)
+	b = strconv.AppendUint(append(b, '.'), uint64(at.Seq), 36)
+	sum := crc32.Checksum(b, castagnoli)
+	b = append(b, '.')
+	for shift := 28; shift >= 0; shift -= 4 {
+		b = append(b, "0123456789abcdef"[sum>>shift&15])
+	}
+	return string(b)
+}
+
+// parseToken reads what makeToken wrote, letter by letter.
+func parseToken(text string) (at store.Position, ok bool) {
+	if len(text) > maxTokenBytes {
+		return at, false
+	}
+	rest, ok := strings.CutPrefix(text, tokenVersion+".")
+	if !ok {
+		return at, false
+	}
+	epoch, rest, _ := strings.Cut(rest, ".")
+	number, _, _ := strings.Cut(rest, ".")
+	if epoch == "" || len(epoch) > maxEpochBytes || strings.ContainsFunc(epoch, notAlphanumeric) {
+		return at, false
+	}
+	seq, err := strconv.ParseUint(number, 36, 64)
+	if err != nil {
+		return at, false
+	}
+	at = store.Position{Epoch: store.Epoch(epoch), Seq: store.Seq(seq)}
+	if makeToken(at) != text { // the checksum, and numbers that can be written in several ways
+		return store.Position{}, false
+	}
+	return at, true
+}
+
+func notAlphanumeric(r rune) bool {
+	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+}
+
+// tokens gives the header of positions; answers that show the same share it.
+type tokens struct {
+	// recent ones, by the last bits of Seq: collections that are not written keep
+	// theirs while others move on.
+	recent [64]atomic.Pointer[tokenText]
+}
+
+type tokenText struct {
+	at   store.Position
+	text []string // as a header has it; full, so that an append copies it
+}
+
+func (t *tokens) of(at store.Position) []string {
+	slot := &t.recent[at.Seq%store.Seq(len(t.recent))]
+	known := slot.Load()
+	if known == nil || known.at != at {
+		known = &tokenText{at, []string{makeToken(at)}}
+		slot.Store(known)
+	}
+	return known.text
+}
