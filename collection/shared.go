@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -24,6 +25,7 @@ type flight struct {
 	ready <-chan struct{} // not nil: closed when the world has come as far as the group waits for
 	leave func()
 	again bool // what it waits for is the state to be checked against
+	sure  bool // that state is as new as the requests
 }
 
 // channels are what to wait for: the end of the commit, or that the world has come
@@ -41,6 +43,8 @@ func (f *flight) channels() (committed, ready <-chan struct{}) {
 // maxTries bounds how often a group is checked anew because others changed the
 // same items.
 const maxTries = 16
+
+var errContended = fmt.Errorf("%w: others change the same items all the time", ErrBusy)
 
 // ending says why a collection's writer is to end before its time.
 type ending struct {
@@ -81,7 +85,7 @@ func (c *Collection) runShared() {
 			due = alarm.C
 		}
 		if p.held != nil && f == nil && len(p.items) == 0 && p.flight == nil {
-			f = c.launch(c.gather(p.held), 0)
+			f = c.depart(c.gather(p.held), 0)
 			p.held = nil
 			continue
 		}
@@ -96,7 +100,7 @@ func (c *Collection) runShared() {
 			case len(p.items) > 0:
 				p.held = req
 			default:
-				f = c.launch(c.gather(req), 0)
+				f = c.depart(c.gather(req), 0)
 			}
 		case <-committed:
 			f = c.landed(f)
@@ -123,6 +127,43 @@ func (c *Collection) runShared() {
 			return
 		}
 	}
+}
+
+// depart commits a group that was checked. If the state here speaks against a write,
+// it is the state of all copies that has to: it is waited for, and the group checked
+// anew.
+func (c *Collection) depart(g *group, tries int) *flight {
+	switch {
+	case !g.refused():
+		return c.launch(g, tries)
+	case tries > maxTries:
+		g.answer(errContended)
+		return nil
+	}
+	f := &flight{group: g, begun: time.Now(), tries: tries, done: make(chan struct{}), again: true, sure: true}
+	go func() {
+		defer close(f.done)
+		ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+		defer cancel()
+		head, err := c.opt.Store.(store.Shared).Head(ctx)
+		if err == nil && head.Epoch != c.world.epoch {
+			err = fmt.Errorf("%w: the collections are about to be read anew", store.ErrUnavailable)
+		}
+		f.seq, f.err = uint64(head.Seq), err
+	}()
+	return f
+}
+
+// refused reports whether a write was refused for the state of its item.
+func (g *group) refused() bool {
+	for _, req := range g.requests {
+		for i := range req.results {
+			if err := req.results[i].Err; errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrPrecondition) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // launch commits a group beside the writer.
@@ -152,7 +193,7 @@ func (c *Collection) landed(f *flight) *flight {
 		f.again = true
 		return f
 	case errors.As(f.err, &stale):
-		f.answer(fmt.Errorf("%w: others change the same items all the time", ErrBusy))
+		f.answer(errContended)
 		return nil
 	case errors.As(f.err, &taken):
 		return c.launch(c.without(f.group, taken), f.tries)
@@ -172,6 +213,9 @@ func (c *Collection) arrived(f *flight) *flight {
 	for _, req := range f.requests {
 		clear(req.results)
 		c.admit(g, req)
+	}
+	if !f.sure && g.refused() {
+		return c.depart(g, f.tries+1)
 	}
 	return c.launch(g, f.tries+1)
 }
