@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"nearby/store"
+)
+
+const (
+	connectTimeout = 2 * time.Second
+	// readTimeout bounds a small read, from the sending to the answer.
+	readTimeout = 5 * time.Second
+)
+
+// role is what a connection is for: its settings in the database.
+type role map[string]string
+
+// everyRole has settings that keep a client that hangs, or a network that ends,
+// from holding on to what others wait for.
+var everyRole = role{
+	"application_name":            "nearby",
+	"client_encoding":             "UTF8",
+	"standard_conforming_strings": "on",
+	"TimeZone":                    "UTC",
+	"jit":                         "off", // it takes longer than what it speeds up
+	"tcp_user_timeout":            millis(5 * time.Second),
+	"tcp_keepalives_idle":         "5",
+	"tcp_keepalives_interval":     "2",
+	"tcp_keepalives_count":        "3",
+	"lock_timeout":                millis(2 * time.Second),
+}
+
+var (
+	// writing is for what holds locks.
+	writing = role{
+		"default_transaction_isolation":       "read committed",
+		"default_transaction_read_only":       "off",
+		"idle_in_transaction_session_timeout": millis(2 * time.Second),
+		"statement_timeout":                   millis(10 * time.Second),
+		// The calls are the same each time, whatever is in them.
+		"plan_cache_mode": "force_generic_plan",
+	}
+	// reading is for views: one may be read for long, and wait for the reader.
+	reading = role{
+		"default_transaction_isolation":       "read committed",
+		"idle_in_transaction_session_timeout": millis(10 * time.Minute),
+		"statement_timeout":                   "0",
+	}
+	// feeding reads by seq, in its order: there is an index for nothing else.
+	feeding = role{
+		"default_transaction_isolation":       "read committed",
+		"idle_in_transaction_session_timeout": millis(time.Minute),
+		"statement_timeout":                   "0",
+		"plan_cache_mode":                     "force_generic_plan",
+		"enable_seqscan":                      "off",
+		"enable_bitmapscan":                   "off",
+	}
+	// listening waits for notifications.
+	listening = role{"idle_in_transaction_session_timeout": millis(2 * time.Second)}
+)
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func parse(url string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("the address of the database: %w", err) // without the password
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	return config, nil
+}
+
+// with returns the configuration of a connection of a role. A store that writes
+// talks to a primary only, also where the address names several servers.
+func (s *Store) with(r role) *pgx.ConnConfig {
+	config := s.config.Copy()
+	for _, settings := range []role{everyRole, r} {
+		maps.Copy(config.RuntimeParams, settings)
+	}
+	if !s.opt.ReadOnly && config.ValidateConnect == nil {
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	return config
+}
+
+// connect opens a connection of a role. Its errors are store.ErrUnavailable.
+func (s *Store) connect(ctx context.Context, r role) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, s.with(r))
+	if err != nil {
+		return nil, joined(store.ErrUnavailable, err)
+	}
+	return conn, nil
+}
+
+func (s *Store) newPool() (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	config.ConnConfig = s.with(reading)
+	config.MaxConns = int32(s.opt.Readers)
+	config.MaxConnLifetime = time.Hour
+	config.MaxConnLifetimeJitter = 10 * time.Minute
+	config.MaxConnIdleTime = 5 * time.Minute
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := identify(ctx, conn)
+		return err
+	}
+	return pgxpool.NewWithConfig(s.life, config)
+}
+
+// hangUp closes a connection without waiting for the database for long.
+func hangUp(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// readError names the kind of a failed read.
+func readError(err error) error {
+	var pe *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &pe) && strings.HasPrefix(pe.Code, "XX"):
+		return joined(store.ErrCorrupt, err)
+	default:
+		return joined(store.ErrUnavailable, err)
+	}
+}

@@ -1,0 +1,207 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"nearby/store"
+)
+
+// Follow is part of store.Store. A database that is away does not end it: it goes on
+// when the database is back.
+func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stopped := make(chan struct{})
+	go func() { // Close ends it
+		defer close(stopped)
+		select {
+		case <-s.closing:
+			cancel(store.ErrClosed)
+		case <-ctx.Done():
+		}
+	}()
+	f := &follower{s: s, pos: after, deliver: deliver, own: s.recent.enter(), told: make(chan struct{}, 1), away: true}
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		if !s.opt.ReadOnly { // a standby cannot notify
+			s.listen(ctx, f.told)
+		}
+	}()
+	err := f.run(ctx)
+	cancel(nil)
+	<-listening
+	<-stopped
+	f.hangUp()
+	s.recent.leave(f.own)
+	s.inFlight.Done()
+	return err
+}
+
+// Inspect is part of store.Shared.
+func (s *Store) Inspect() { signal(s.inspect) }
+
+// follower is one Follow.
+type follower struct {
+	s       *Store
+	pos     store.Position // what was delivered
+	deliver func(*store.Step) error
+	own     chan struct{} // signalled when the store has committed
+	told    chan struct{} // and when somebody else has
+	inspect bool          // a view was asked for and not delivered yet
+
+	conn *pgx.Conn
+	away bool // the last reading failed
+	wait time.Duration
+}
+
+// deliveryError is an error of deliver's, which ends Follow.
+type deliveryError struct{ err error }
+
+func (e *deliveryError) Error() string { return e.err.Error() }
+func (e *deliveryError) Unwrap() error { return e.err }
+
+func (f *follower) run(ctx context.Context) error {
+	poll := time.NewTimer(0)
+	defer poll.Stop()
+	for {
+		read := false
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-poll.C:
+			read = true
+		case <-f.told:
+			read = true
+		case <-f.own:
+		case <-f.s.inspect:
+			f.inspect = true
+		}
+		err := f.step(ctx, read)
+		var d *deliveryError
+		next := f.s.opt.PollInterval
+		switch {
+		case err == nil:
+			f.back()
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &d):
+			return d.err
+		case errors.Is(err, store.ErrGone), errors.Is(err, store.ErrForked), errors.Is(err, store.ErrCorrupt):
+			return err
+		default:
+			next = f.lost(err)
+			// A signal must not make it try again sooner.
+			if err := pause(ctx, next, f.s.closing); err != nil {
+				return f.s.closedOr(context.Cause(ctx))
+			}
+			next = 0
+		}
+		poll.Reset(next)
+	}
+}
+
+func (f *follower) hangUp() {
+	if f.conn != nil {
+		hangUp(f.conn)
+		f.conn = nil
+	}
+}
+
+// lost notes that the database could not be read, and returns how long to wait.
+func (f *follower) lost(err error) time.Duration {
+	f.hangUp()
+	if !f.away || f.wait == 0 {
+		f.s.opt.Log.Warn("the database cannot be read; what is served is from before", "error", err)
+	}
+	f.away = true
+	f.s.stats.connected.Store(false)
+	f.wait = min(max(2*f.wait, retryPause), time.Second)
+	return f.wait
+}
+
+func (f *follower) back() {
+	if f.away && f.wait > 0 {
+		f.s.opt.Log.Info("the database can be read again")
+	}
+	f.away, f.wait = false, 0
+	f.s.stats.connected.Store(true)
+}
+
+// step delivers what is new. Own commits come from memory if nothing else was
+// committed before them; what else there is is read, now if told to.
+func (f *follower) step(ctx context.Context, read bool) error {
+	for !f.inspect && ctx.Err() == nil {
+		b, next, more := f.s.recent.after(f.pos)
+		if !next {
+			read = read || more
+			break
+		}
+		f.s.stats.ownSteps.Add(1)
+		if err := f.hand(&store.Step{Seq: b.last, Changes: b.changes, At: b.at}); err != nil {
+			return err
+		}
+	}
+	if read || f.inspect {
+		return f.read(ctx)
+	}
+	return nil
+}
+
+// hand delivers a step, or a part of one.
+func (f *follower) hand(step *store.Step) error {
+	if err := f.deliver(step); err != nil {
+		return &deliveryError{err}
+	}
+	if !step.More {
+		f.pos.Seq = step.Seq
+		f.s.applied.Store(uint64(step.Seq))
+	}
+	return nil
+}
+
+// read reads what is new, with one snapshot.
+func (f *follower) read(ctx context.Context) error {
+	if f.inspect {
+		return f.readWithView(ctx)
+	}
+	if f.conn == nil {
+		conn, err := f.s.connect(ctx, feeding)
+		if err != nil {
+			return err
+		}
+		f.conn = conn
+		f.s.stats.reconnects.Add(1)
+	}
+	d := feed{f: f, conn: f.conn}
+	err := d.read(ctx)
+	if err != nil {
+		f.hangUp() // in the midst of what the database had to say
+	}
+	return err
+}
+
+// readWithView reads in the transaction of a view, which goes with the step.
+func (f *follower) readWithView(ctx context.Context) error {
+	if err := f.s.enter(); err != nil {
+		return err
+	}
+	v, err := f.s.newView(ctx)
+	if err != nil {
+		f.s.inFlight.Done()
+		return readError(err)
+	}
+	d := feed{f: f, conn: v.conn.Conn(), view: v}
+	err = d.read(ctx)
+	if !d.handed {
+		_ = v.Close()
+	}
+	f.inspect = f.inspect && !d.handed
+	return err
+}

@@ -1,0 +1,61 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// listen signals wake when somebody else has committed, and after each beginning to
+// listen. What it misses, polling finds.
+func (s *Store) listen(ctx context.Context, wake chan struct{}) {
+	wait := retryPause
+	for ctx.Err() == nil {
+		if begun := s.listenOnce(ctx, wake); begun {
+			wait = retryPause
+		}
+		_ = pause(ctx, wait, nil)
+		wait = min(2*wait, time.Second)
+	}
+}
+
+// listenCheck is how long a listening connection may be silent before it is asked
+// whether it still is one.
+const listenCheck = 10 * time.Second
+
+// listenOnce listens until the connection is lost.
+func (s *Store) listenOnce(ctx context.Context, wake chan struct{}) (begun bool) {
+	conn, err := s.connect(ctx, listening)
+	if err != nil {
+		return false
+	}
+	defer hangUp(conn)
+	if err := execSoon(ctx, conn, `LISTEN nearby`); err != nil {
+		return false
+	}
+	signal(wake)
+	for {
+		quiet, cancel := context.WithTimeout(ctx, listenCheck)
+		n, err := conn.WaitForNotification(quiet)
+		cancel()
+		switch {
+		case err == nil && s.writer != nil && n.PID == s.writer.process.Load():
+			// The writer tells by itself. Were it another client of a pooler that has
+			// the same process, polling would find what it did.
+		case err == nil:
+			signal(wake)
+		case !pgconn.Timeout(err) || ctx.Err() != nil || execSoon(ctx, conn, `SELECT 1`) != nil:
+			return true
+		}
+	}
+}
+
+// execSoon executes a statement that takes no time.
+func execSoon(ctx context.Context, conn *pgx.Conn, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	_, err := conn.Exec(ctx, sql)
+	return err
+}

@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"nearby/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrationLock is the advisory lock of who makes or changes the tables.
+const migrationLock = 0x6e6561726279
+
+// prepare looks what kind of server it is and brings the tables up to date.
+func (s *Store) prepare(ctx context.Context) error {
+	// Until it is known, any server will do.
+	readOnly := s.opt.ReadOnly
+	s.opt.ReadOnly = true
+	conn, err := s.connect(ctx, writing)
+	s.opt.ReadOnly = readOnly
+	if err != nil {
+		return err
+	}
+	defer hangUp(conn)
+	id, err := identify(ctx, conn)
+	if err != nil {
+		return readError(err)
+	}
+	if id.encoding != "UTF8" {
+		return fmt.Errorf("the database's encoding is %s, UTF8 is needed", id.encoding)
+	}
+	if id.standby && !readOnly {
+		s.opt.Log.Info("the database is a standby: the store can only be read")
+		s.opt.ReadOnly = true
+	}
+	if s.opt.ReadOnly {
+		return nil
+	}
+	// One at a time, whoever starts beside: the schema has to be there before the
+	// table of versions, whose lock would do else.
+	if _, err := conn.Exec(ctx, `SELECT set_config('lock_timeout', '60s', false), set_config('statement_timeout', '60s', false)`); err != nil {
+		return readError(err)
+	}
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+		return fmt.Errorf("waiting for another replica to make the tables: %w", readError(err))
+	}
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'nearby')`).Scan(&exists); err != nil {
+		return readError(err)
+	}
+	if !exists {
+		if _, err := conn.Exec(ctx, `CREATE SCHEMA nearby`); err != nil {
+			return fmt.Errorf("making the schema nearby: %w", err)
+		}
+	}
+	return s.migrate(ctx)
+}
+
+func (s *Store) migrate(ctx context.Context) (err error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	config := s.with(writing)
+	config.RuntimeParams["statement_timeout"] = "0" // a new index may take its time
+	config.RuntimeParams["plan_cache_mode"] = "auto"
+	db := stdlib.OpenDB(*config)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithTableName("nearby.migrations"), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	is, known, err := provider.GetVersions(ctx)
+	if err != nil {
+		return joined(store.ErrUnavailable, fmt.Errorf("reading the version of the tables: %w", err))
+	}
+	if is > known {
+		return fmt.Errorf("the tables have version %d, this program knows versions up to %d", is, known)
+	}
+	made, err := provider.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("bringing the tables up to date: %w", err)
+	}
+	for _, m := range made {
+		s.opt.Log.Info("the tables were brought up to date", "version", m.Source.Version, "took", m.Duration)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+-- +goose Up
+
+-- +goose StatementBegin
+CREATE FUNCTION nearby.commit(
+    writer uuid, fence bigint, batch bigint, commits int,
+    need text[],
+    def_name text[], def_json text[], def_fresh boolean[],
+    put_collection text[], put_id text[], put_lon float8[], put_lat float8[], put_properties text[],
+    put_created bigint[], put_updated bigint[], put_nth int[],
+    del_collection text[], del_id text[], del_nth int[],
+    rest_collection text[], rest_id text[], rest_base bigint[],
+    receipt_key text[], receipt_outcome bytea[], receipt_nth int[],
+    OUT last bigint, OUT epoch bigint
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    before bigint;
+    missing text;
+    n bigint;
+BEGIN
+    -- From here to the end of the transaction nobody else commits.
+    UPDATE nearby.head h SET seq = h.seq + commits RETURNING h.seq, h.epoch INTO commit.last, commit.epoch;
+    before := commit.last - commits;
+    -- A row that another program's open transaction holds must not hold all others.
+    PERFORM set_config('lock_timeout', '100ms', true), set_config('nearby.writer', 'on', true);
+
+    UPDATE nearby.writers w SET batch = commit.batch, seq = commit.last, at = now()
+     WHERE w.writer = commit.writer AND w.fence = commit.fence;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the writer has another connection' USING ERRCODE = 'NB001';
+    END IF;
+
+    -- First, for what is repeated rests on versions that its first time has replaced.
+    IF cardinality(receipt_key) > 0 THEN
+        INSERT INTO nearby.receipts (key, outcome, seq)
+        SELECT r.key, r.outcome, before + r.nth FROM unnest(receipt_key, receipt_outcome, receipt_nth) r (key, outcome, nth)
+            ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        IF n < cardinality(receipt_key) THEN
+            RAISE EXCEPTION 'a receipt has a key that is taken' USING ERRCODE = 'NB004';
+        END IF;
+    END IF;
+
+    IF cardinality(need) > 0 THEN
+        SELECT name INTO missing FROM unnest(need) name
+         WHERE NOT EXISTS (SELECT FROM nearby.collections c WHERE c.name = name.name AND NOT c.dropped)
+         LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'no such collection' USING ERRCODE = 'NB002', DETAIL = missing;
+        END IF;
+    END IF;
+
+    IF cardinality(rest_id) > 0 THEN
+        PERFORM FROM unnest(rest_collection, rest_id, rest_base) r (collection, id, base)
+          LEFT JOIN LATERAL (
+            SELECT i.seq FROM nearby.items i
+              JOIN nearby.collections c ON c.name = i.collection AND NOT c.dropped AND i.seq >= c.born
+             WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL) v ON true
+         WHERE coalesce(v.seq, 0) <> r.base;
+        IF FOUND THEN
+            RAISE EXCEPTION 'a change rests on a version that was replaced' USING ERRCODE = 'NB003', DETAIL = before;
+        END IF;
+    END IF;
+
+    -- A commit that changes collections comes alone: its number is the last.
+    IF cardinality(def_name) > 0 THEN
+        UPDATE nearby.collections c SET dropped = true, seq = commit.last
+          FROM unnest(def_name, def_json) d (name, definition)
+         WHERE c.name = d.name AND d.definition IS NULL AND NOT c.dropped;
+        INSERT INTO nearby.collections AS c (name, definition, born, seq, dropped)
+        SELECT d.name, d.definition::json, CASE WHEN d.fresh THEN commit.last ELSE 0 END, commit.last, false
+          FROM unnest(def_name, def_json, def_fresh) d (name, definition, fresh)
+         WHERE d.definition IS NOT NULL
+            ON CONFLICT (name) DO UPDATE SET
+               definition = excluded.definition, seq = excluded.seq, dropped = false,
+               born = CASE WHEN c.dropped THEN excluded.seq ELSE greatest(c.born, excluded.born) END;
+        UPDATE nearby.collections c SET born = c.seq WHERE c.born = 0;
+    END IF;
+
+    IF cardinality(put_id) > 0 THEN
+        INSERT INTO nearby.items AS i (collection, id, lon, lat, properties, created, updated, seq)
+        SELECT p.collection, p.id, p.lon, p.lat, p.properties::json,
+               nearby.at_millis(p.created), nearby.at_millis(p.updated), before + p.nth
+          FROM unnest(put_collection, put_id, put_lon, put_lat, put_properties, put_created, put_updated, put_nth)
+               p (collection, id, lon, lat, properties, created, updated, nth)
+            ON CONFLICT (collection, id) DO UPDATE SET
+               lon = excluded.lon, lat = excluded.lat, properties = excluded.properties,
+               created = excluded.created, updated = excluded.updated, seq = excluded.seq, bad = NULL;
+    END IF;
+
+    IF cardinality(del_id) > 0 THEN
+        WITH gone AS (
+            DELETE FROM nearby.items i USING unnest(del_collection, del_id, del_nth) d (collection, id, nth)
+             WHERE i.collection = d.collection AND i.id = d.id
+            RETURNING d.collection, d.id, d.nth)
+        INSERT INTO nearby.tombstones (collection, id, seq)
+        SELECT g.collection, g.id, before + g.nth FROM gone g
+            ON CONFLICT (collection, id) DO UPDATE SET seq = excluded.seq, at = excluded.at;
+    END IF;
+
+    PERFORM pg_notify('nearby', '');
+END $$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION nearby.commit IS 'Makes a batch of commits of one replica and gives them their numbers. One statement, so that no lock ever waits for a client.';

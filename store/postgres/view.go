@@ -1,0 +1,238 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"nearby/item"
+	"nearby/store"
+)
+
+// view implements store.View by a transaction with one snapshot.
+type view struct {
+	s   *Store
+	pos store.Position
+
+	mu     sync.Mutex // a connection does one thing at a time
+	conn   *pgxpool.Conn
+	closed bool
+}
+
+// View is part of store.Store.
+func (s *Store) View(ctx context.Context) (store.View, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	v, err := s.openView(ctx)
+	if err != nil {
+		s.inFlight.Done()
+		return nil, readError(err)
+	}
+	return v, nil
+}
+
+// newView takes a connection for a view whose transaction has yet to begin.
+func (s *Store) newView(ctx context.Context) (*view, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &view{s: s, conn: conn}, nil
+}
+
+func (s *Store) openView(ctx context.Context) (*view, error) {
+	v, err := s.newView(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.begin(ctx); err != nil {
+		v.release()
+		return nil, err
+	}
+	return v, nil
+}
+
+// begin opens a transaction that sees one state. The lock comes before the snapshot:
+// to truncate a table is not undone for older ones.
+func (v *view) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	conn := v.conn.Conn()
+	if _, err := conn.Exec(ctx, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;`+lockSQL, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
+	var seq, counter int64
+	if err := conn.QueryRow(ctx, `SELECT seq, epoch FROM nearby.head`).Scan(&seq, &counter); err != nil {
+		return err
+	}
+	id, err := identify(ctx, conn)
+	if err != nil {
+		return err
+	}
+	v.pos = store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}
+	return nil
+}
+
+// release gives the connection back, without the transaction.
+func (v *view) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	if _, err := v.conn.Exec(ctx, `ROLLBACK`); err != nil {
+		hangUp(v.conn.Conn())
+	}
+	v.conn.Release()
+}
+
+// Close is part of store.View.
+func (v *view) Close() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return store.ErrClosed
+	}
+	v.closed = true
+	v.release()
+	v.s.inFlight.Done()
+	return nil
+}
+
+// Position is part of store.View.
+func (v *view) Position() store.Position { return v.pos }
+
+// enter takes the view's connection.
+func (v *view) enter() (*pgx.Conn, error) {
+	v.mu.Lock()
+	if v.closed {
+		v.mu.Unlock()
+		return nil, store.ErrClosed
+	}
+	return v.conn.Conn(), nil
+}
+
+func (v *view) leave() { v.mu.Unlock() }
+
+// Collections is part of store.View.
+func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
+	conn, err := v.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer v.leave()
+	rows, err := conn.Query(ctx, `SELECT name, definition::text FROM nearby.collections WHERE NOT dropped ORDER BY name`)
+	if err != nil {
+		return nil, readError(err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Collection, error) {
+		var c store.Collection
+		var definition string
+		err := row.Scan(&c.Name, &definition)
+		c.Definition = []byte(definition)
+		return c, err
+	})
+	return all, readError(err)
+}
+
+// born finds a collection as it is in the view.
+func born(ctx context.Context, conn *pgx.Conn, name string) (int64, error) {
+	var seq int64
+	err := conn.QueryRow(ctx, `SELECT born FROM nearby.collections WHERE name = $1 AND NOT dropped`, name).Scan(&seq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("%w: %q", store.ErrNoCollection, name)
+	}
+	return seq, readError(err)
+}
+
+// Get is part of store.View.
+func (v *view) Get(ctx context.Context, collection, id string) (it item.Item, found bool, err error) {
+	if strings.IndexByte(collection, 0) >= 0 || item.CheckID(id) != nil {
+		return it, false, nil
+	}
+	conn, err := v.enter()
+	if err != nil {
+		return it, false, err
+	}
+	defer v.leave()
+	since, err := born(ctx, conn, collection)
+	if errors.Is(err, store.ErrNoCollection) {
+		return it, false, nil
+	}
+	if err != nil {
+		return it, false, err
+	}
+	err = v.copyItems(ctx, conn, collection, since, " AND id = "+literal(id), func(one *item.Item) error {
+		it, found = *one, true
+		it.ID = strings.Clone(it.ID)
+		it.Properties = append([]byte(nil), it.Properties...)
+		return nil
+	})
+	return it, found, err
+}
+
+// Items is part of store.View. Each part reads its share of the table's pages.
+func (v *view) Items(ctx context.Context, collection string, parts int, yield func(part int, it *item.Item) error) error {
+	snapshot, since, pages, err := v.export(ctx, collection)
+	if err != nil {
+		return err
+	}
+	parts = max(1, min(parts, maxParts))
+	g, ctx := errgroup.WithContext(ctx)
+	for part := range parts {
+		where := ""
+		if part > 0 {
+			where += fmt.Sprintf(" AND ctid >= '(%d,0)'", pages*int64(part)/int64(parts))
+		}
+		if part < parts-1 {
+			where += fmt.Sprintf(" AND ctid < '(%d,0)'", pages*int64(part+1)/int64(parts))
+		}
+		g.Go(func() error {
+			return v.share(ctx, snapshot, func(conn *pgx.Conn) error {
+				return v.copyItems(ctx, conn, collection, since, where, func(it *item.Item) error { return yield(part, it) })
+			})
+		})
+	}
+	return g.Wait()
+}
+
+// export finds a collection and names the view's snapshot for other connections.
+func (v *view) export(ctx context.Context, collection string) (snapshot string, since, pages int64, err error) {
+	conn, err := v.enter()
+	if err != nil {
+		return "", 0, 0, err
+	}
+	defer v.leave()
+	if since, err = born(ctx, conn, collection); err != nil {
+		return "", 0, 0, err
+	}
+	err = conn.QueryRow(ctx, `SELECT pg_export_snapshot(), pg_relation_size('nearby.items') / current_setting('block_size')::int`).Scan(&snapshot, &pages)
+	return snapshot, since, pages, readError(err)
+}
+
+// maxParts bounds the connections that read one view.
+const maxParts = 8
+
+// share lets read use another connection that sees what the view does. If it stops
+// half-way that connection is lost, not the view's.
+func (v *view) share(ctx context.Context, snapshot string, read func(*pgx.Conn) error) error {
+	conn, err := v.s.connect(ctx, reading)
+	if err != nil {
+		return err
+	}
+	defer hangUp(conn)
+	if _, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+literal(snapshot), pgx.QueryExecModeSimpleProtocol); err != nil {
+		return readError(err)
+	}
+	return read(conn)
+}
+
+// literal is a string as it stands in a statement; standard_conforming_strings is on.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -1,0 +1,423 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"nearby/store"
+)
+
+// Error codes of nearby.commit.
+const (
+	codeFenced       = "NB001"
+	codeNoCollection = "NB002"
+	codeStale        = "NB003"
+	codeRepeated     = "NB004"
+)
+
+const (
+	maxWaiting = 1024 // commits in the writer's queue; more wait outside
+	// A commit that meets a row which another program's open transaction holds is
+	// tried again, lockedTries times, with pauses that double.
+	lockedTries = 5
+	lockedPause = 50 * time.Millisecond
+	// retryPause is between attempts to reach a database that is away, and how long
+	// commits are refused at once when the last attempt has failed.
+	retryPause = 100 * time.Millisecond
+)
+
+// writer makes all commits of a store, one transaction at a time.
+type writer struct {
+	s     *Store
+	id    uuid.UUID
+	queue chan *request
+	held  *request // taken from the queue, but not fit for the group that was formed
+
+	conn    *pgx.Conn
+	process atomic.Uint32 // in the database, of the connection
+	server  identity
+	fence   int64 // of this connection
+	number  int64 // of the last batch
+	made    int64 // the last batch that is known to be made
+	unsure  int64 // a batch whose outcome nobody waits for any more; 0: none
+	refuse  time.Time
+	away    error // why the database could not be reached, at last
+}
+
+func newWriter(s *Store, id uuid.UUID) *writer {
+	return &writer{s: s, id: id, queue: make(chan *request, maxWaiting)}
+}
+
+// run makes commits until ctx ends; then none is under way.
+func (w *writer) run(ctx context.Context) {
+	defer w.hangUp()
+	for {
+		group := w.gather(ctx)
+		if group == nil {
+			return
+		}
+		w.make(group)
+	}
+}
+
+// gather forms a group of the first request and those that wait.
+func (w *writer) gather(ctx context.Context) []*request {
+	first := w.held
+	w.held = nil
+	for first == nil {
+		select {
+		case first = <-w.queue:
+			if !first.state.CompareAndSwap(queued, taken) {
+				first = nil
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	g := newGathering(first)
+	yielded := false
+	for !first.alone && g.rows < groupRows {
+		select {
+		case next := <-w.queue:
+			if !next.state.CompareAndSwap(queued, taken) {
+				continue
+			}
+			if !g.admit(next) {
+				w.held = next
+				return g.group
+			}
+			yielded = false
+		default:
+			if yielded {
+				return g.group
+			}
+			runtime.Gosched() // those about to queue a request share the transaction
+			yielded = true
+		}
+	}
+	return g.group
+}
+
+// gathering is a group that is being formed. What a request rests on must be the
+// state before the group.
+type gathering struct {
+	group   []*request
+	rows    int
+	known   int // requests of the group that are in touched
+	touched map[[2]string]bool
+	keys    map[string]bool
+}
+
+func newGathering(first *request) *gathering {
+	g := &gathering{group: []*request{first}, rows: len(first.changes)}
+	return g
+}
+
+func (g *gathering) admit(req *request) bool {
+	if req.alone || g.rows+len(req.changes) > groupRows {
+		return false
+	}
+	for i := range req.changes {
+		if ch := &req.changes[i]; ch.Rests {
+			g.learn()
+			if g.touched[[2]string{ch.Collection, ch.Item.ID}] {
+				return false
+			}
+		}
+	}
+	for i := range req.receipts {
+		g.learn()
+		if g.keys[req.receipts[i].Key] {
+			return false
+		}
+	}
+	g.group = append(g.group, req)
+	g.rows += len(req.changes)
+	return true
+}
+
+// learn notes what the requests of the group touch.
+func (g *gathering) learn() {
+	if g.touched == nil {
+		g.touched, g.keys = map[[2]string]bool{}, map[string]bool{}
+	}
+	for ; g.known < len(g.group); g.known++ {
+		req := g.group[g.known]
+		for i := range req.changes {
+			g.touched[[2]string{req.changes[i].Collection, req.changes[i].Item.ID}] = true
+		}
+		for i := range req.receipts {
+			g.keys[req.receipts[i].Key] = true
+		}
+	}
+}
+
+// make commits a group and answers its requests. If the database refuses a group
+// for what may be the fault of one request, they are made one by one.
+func (w *writer) make(group []*request) {
+	b, err := newBatch(group)
+	var last store.Seq
+	if err == nil {
+		last, err = w.commit(b, group)
+	}
+	var locked *lockedError
+	switch {
+	case err == nil:
+		for i, req := range group {
+			req.seq = last - store.Seq(len(group)-1-i)
+			close(req.done)
+		}
+	case len(group) > 1 && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUncertain):
+		for _, req := range group {
+			w.make([]*request{req})
+		}
+	case len(group) == 1 && errors.As(err, &locked) && group[0].tries < lockedTries:
+		// Not here: the others go on meanwhile.
+		req := group[0]
+		pause := lockedPause << req.tries
+		req.tries++
+		req.state.Store(queued)
+		time.AfterFunc(pause, func() { w.queue <- req })
+	default:
+		if errors.As(err, &locked) {
+			err = joined(store.ErrUnavailable, err)
+		}
+		for _, req := range group {
+			req.err = err
+			close(req.done)
+		}
+	}
+}
+
+// lockedError says that a row is held by another transaction.
+type lockedError struct{ err error }
+
+func (e *lockedError) Error() string {
+	return "a row is held by another program's open transaction: " + e.err.Error()
+}
+func (e *lockedError) Unwrap() error { return e.err }
+
+// commit makes a batch and returns the number of its last commit.
+func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
+	started := time.Now()
+	deadline := started.Add(w.s.opt.CommitTimeout)
+	w.number++
+	number := w.number
+	sent := false // over a former connection; what became of it is not known
+	for {
+		if w.conn == nil {
+			limit := deadline
+			if !sent {
+				limit = started.Add(w.s.opt.AwayTimeout)
+			}
+			seq, err := w.reconnect(limit, sent)
+			if err != nil && sent {
+				w.unsure = number
+				w.s.stats.unresolved.Add(uint64(b.commits))
+				return 0, fmt.Errorf("%w: the connection was lost: %w", store.ErrUncertain, err)
+			}
+			if err != nil {
+				return 0, err
+			}
+			if sent {
+				w.s.stats.resolved.Add(uint64(b.commits))
+				if w.made == number {
+					return seq, w.landed(b, group, seq, started, 0, false)
+				}
+				sent = false
+			}
+		}
+		at := time.Now()
+		last, counter, err := w.call(b, number, deadline)
+		if err == nil {
+			w.made = number
+			return last, w.landed(b, group, last, at, counter, true)
+		}
+		var pe *pgconn.PgError
+		if !errors.As(err, &pe) || pe.SeverityUnlocalized != "ERROR" || w.conn.IsClosed() {
+			w.s.opt.Log.Warn("the writer's connection was lost during a commit", "error", err)
+			w.hangUp()
+			sent = true
+			w.s.stats.retries.Add(1)
+			continue
+		}
+		again, err := w.refused(pe, group)
+		if !again {
+			return 0, err
+		}
+		if time.Now().After(deadline) {
+			return 0, joined(store.ErrUnavailable, err)
+		}
+		w.s.stats.retries.Add(1)
+	}
+}
+
+// call sends a batch and waits for the answer. The statement's time-out in the
+// database ends before ours.
+func (w *writer) call(b *batch, number int64, deadline time.Time) (last store.Seq, counter int64, err error) {
+	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(time.Second))
+	defer cancel()
+	var seq int64
+	err = w.conn.QueryRow(ctx, commitSQL, b.arguments(w.id, w.fence, number)...).Scan(&seq, &counter)
+	return store.Seq(seq), counter, err
+}
+
+// landed counts a batch that was made, and keeps it for Follow if that may deliver
+// it: counter is the head's, known if the answer came.
+func (w *writer) landed(b *batch, group []*request, last store.Seq, at time.Time, counter int64, known bool) error {
+	c := &w.s.stats
+	c.batches.Add(1)
+	c.commits.Add(uint64(b.commits))
+	c.rows.Add(uint64(b.rows()))
+	if known {
+		w.s.recent.add(group, store.Position{Epoch: w.server.epoch(counter), Seq: last}, at)
+	}
+	return nil
+}
+
+// refused tells what an error of the database means for a batch, of which nothing
+// was applied, and whether to send it again.
+func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err error) {
+	switch {
+	case pe.Code == codeFenced:
+		w.hangUp() // the next connection raises the fence
+		return true, pe
+	case pe.Code == codeNoCollection:
+		return false, fmt.Errorf("%w: %q", store.ErrNoCollection, pe.Detail)
+	case pe.Code == codeStale:
+		head, err := strconv.ParseUint(pe.Detail, 10, 64)
+		if err != nil {
+			return false, fmt.Errorf("reading the head of a refused commit: %w", err)
+		}
+		return false, &store.StaleError{Head: store.Seq(head)}
+	case pe.Code == codeRepeated:
+		return false, w.repeated(group)
+	case pe.Code == "55P03" && strings.Contains(pe.Where, "nearby.head"):
+		return true, pe // somebody is long in committing; it has waited already
+	case pe.Code == "55P03", pe.Code == "40P01", pe.Code == "40001":
+		return false, &lockedError{pe}
+	case pe.Code == "25006": // it has become a standby
+		w.hangUp()
+		return false, joined(store.ErrUnavailable, pe)
+	case pe.Code == "XX001", pe.Code == "XX002":
+		return false, joined(store.ErrCorrupt, pe)
+	case strings.HasPrefix(pe.Code, "53"), strings.HasPrefix(pe.Code, "57"), strings.HasPrefix(pe.Code, "58"):
+		return false, joined(store.ErrUnavailable, pe)
+	default:
+		return false, fmt.Errorf("store: the database refuses the commit: %w", pe)
+	}
+}
+
+// repeated reads the receipts whose keys a commit repeats.
+func (w *writer) repeated(group []*request) error {
+	if len(group) > 1 {
+		return &store.RepeatedError{} // they are made one by one
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	var keys []string
+	for _, r := range group[0].receipts {
+		keys = append(keys, r.Key)
+	}
+	kept, err := readReceipts(ctx, w.conn, keys)
+	if err != nil {
+		return joined(store.ErrUnavailable, fmt.Errorf("reading the receipts that a commit repeats: %w", err))
+	}
+	return &store.RepeatedError{Receipts: kept}
+}
+
+func (w *writer) hangUp() {
+	if w.conn != nil {
+		hangUp(w.conn)
+		w.conn = nil
+	}
+}
+
+// reconnect connects until limit and raises the fence. It returns the number of the
+// last commit that the writer has made, as w.made is the number of its batch. When
+// the database is known to be away, who has nothing to find out tries once, and not
+// at all if that was just done.
+func (w *writer) reconnect(limit time.Time, insist bool) (store.Seq, error) {
+	if w.away != nil && !insist && time.Now().Before(w.refuse) {
+		return 0, w.away
+	}
+	known := w.away != nil && !insist
+	for {
+		seq, err := w.register(limit)
+		if err == nil {
+			w.away = nil
+			return seq, nil
+		}
+		if known || time.Until(limit) < retryPause {
+			w.away = joined(store.ErrUnavailable, err)
+			w.refuse = time.Now().Add(retryPause)
+			return 0, w.away
+		}
+		time.Sleep(retryPause)
+	}
+}
+
+const registerSQL = `
+INSERT INTO nearby.writers AS w (writer, fence, batch, seq) VALUES ($1, 1, 0, 0)
+    ON CONFLICT (writer) DO UPDATE SET fence = w.fence + 1, at = now()
+RETURNING fence, batch, seq`
+
+// register makes a connection and raises the fence, which waits for a transaction
+// of a former connection that is about to commit.
+func (w *writer) register(limit time.Time) (store.Seq, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), limit)
+	defer cancel()
+	conn, err := w.s.connect(ctx, writing)
+	if err != nil {
+		return 0, err
+	}
+	seq, err := w.enrol(ctx, conn)
+	if err != nil {
+		hangUp(conn)
+		return 0, err
+	}
+	w.conn = conn
+	w.s.stats.reconnects.Add(1)
+	return seq, nil
+}
+
+func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
+	var err error
+	if w.server, err = identify(ctx, conn); err != nil {
+		return 0, err
+	}
+	// Who configured commits that a crash may take back did not mean these.
+	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`); err != nil {
+		return 0, err
+	}
+	var fence, number, seq int64
+	if err := conn.QueryRow(ctx, registerSQL, w.id).Scan(&fence, &number, &seq); err != nil {
+		return 0, err
+	}
+	if number < w.made {
+		// The database has forgotten what it had acknowledged: an older state of it
+		// was restored. Its numbers are given out again, so the history needs
+		// another name before this writer, or any other, adds to it.
+		w.s.opt.Log.Error("the database has lost commits: it begins another history", "batch", number, "acknowledged", w.made)
+		if _, err := conn.Exec(ctx, `UPDATE nearby.head SET epoch = epoch + 1`); err != nil {
+			return 0, err
+		}
+	}
+	if w.unsure != 0 {
+		w.s.opt.Log.Info("the outcome of a commit that was uncertain is known", "batch", w.unsure, "made", number == w.unsure, "seq", seq)
+		w.unsure = 0
+	}
+	w.fence, w.made = fence, number
+	w.process.Store(conn.PgConn().PID())
+	return store.Seq(seq), nil
+}
