@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -170,6 +171,37 @@ func TestComposeConfig(t *testing.T) {
 		cmd.Env = append(os.Environ(), "POSTGRES_PASSWORD="+password)
 		if out, err := cmd.CombinedOutput(); (err == nil) != want {
 			t.Errorf("with the password %q: %v: %s", password, err, out)
+		}
+	}
+}
+
+// What compose.yaml sets are flags of "nearby serve", with values that they take.
+func TestComposeFlags(t *testing.T) {
+	c := readCompose(t)
+	for _, name := range c.replicas() {
+		var known []string
+		parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range parser.Model.Children {
+			if command.Name == "serve" {
+				for _, flag := range command.Flags {
+					known = append(known, flag.Envs...)
+				}
+			}
+		}
+		for variable, value := range c.Services[name].Environment {
+			if !strings.HasPrefix(variable, "NEARBY_") {
+				continue
+			}
+			if !slices.Contains(known, variable) {
+				t.Errorf("%s: %s is no flag of nearby serve", name, variable)
+			}
+			t.Setenv(variable, value)
+		}
+		if _, err := parser.Parse([]string{"serve"}); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
