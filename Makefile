@@ -19,9 +19,11 @@ build: ## build ./nearby, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o nearby ./cmd/nearby
 
 test: ## all tests with the race detector, in random order
+	@.ci/provision postgres >/dev/null
 	NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -coverprofile=cover.out ./...
 
-provision: ## install the GIS clients and servers that tests drive, if they are missing and we may
+provision: ## install PostgreSQL, the GIS clients and the servers that tests drive, if they are missing and we may
+	@.ci/provision postgres >/dev/null
 	@.ci/provision >/dev/null
 	@.ci/provision servers >/dev/null
 

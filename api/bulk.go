@@ -164,12 +164,15 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 			stop(err)
 		}
 	})
-	most := partRows
+	first, most := partRows, partRows
 	if s.loads.Add(1) <= maxLongLoads {
 		most = longPartRows
 	}
+	if n := s.opt.PartRows; n > 0 {
+		first, most = min(n, first), min(n, most)
+	}
 	defer s.loads.Add(-1)
-	err = readParts(ctx, rows, most, abort, full, empty)
+	err = readParts(ctx, rows, first, most, abort, full, empty)
 	close(full)
 	writer.Wait()
 	switch cause := context.Cause(ctx); {
@@ -224,13 +227,13 @@ func writeParts(ctx context.Context, c *collection.Collection, report *loadRepor
 	return finish()
 }
 
-// readParts fills parts with rows, each with more than the one before but at most
-// as many as given, until the last row, one that is rejected if
+// readParts fills parts with rows, the first ones with so many, each later one with
+// more but at most as many as given, until the last row, one that is rejected if
 // abort is set, or the end of ctx, and sends all that have any. What was read
 // before the stream broke off is good and sent, too.
-func readParts(ctx context.Context, rows ingest.Reader, most int, abort bool, full chan<- *part, empty <-chan *part) error {
+func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort bool, full chan<- *part, empty <-chan *part) error {
 	var row ingest.Row
-	for size := partRows; ; size = min(2*size, most) {
+	for size := first; ; size = min(2*size, most) {
 		var p *part
 		select {
 		case p = <-empty:

@@ -34,6 +34,9 @@ type Options struct {
 	// Stall is how long a client may neither send of its request nor take of its
 	// answer; 0: for ever. The http.Server needs no WriteTimeout then.
 	Stall time.Duration
+	// PartRows bounds the rows of a load that are written at once; 0: as many as
+	// are good for this process alone.
+	PartRows int
 	// PublicURL begins the links in answers, e.g. https://example.org/places;
 	// empty: the scheme and host of the request.
 	PublicURL string

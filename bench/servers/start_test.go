@@ -8,9 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"nearby/store/postgres/pgtest"
 )
 
 // buildNearby builds the program.
@@ -34,14 +34,10 @@ func buildNearby(t *testing.T) string {
 // provision" has said that it must be there.
 func wantServer(t *testing.T, program, install string) string {
 	t.Helper()
-	places, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + program) // Debian's are not on the PATH
-	slices.Sort(places)
-	if found, err := exec.LookPath(program); err == nil {
-		places = append(places, found)
-	}
+	found, err := exec.LookPath(program)
 	switch {
-	case len(places) > 0:
-		return places[len(places)-1]
+	case err == nil:
+		return found
 	case install != "" && os.Getenv("NEARBY_TEST_SERVERS") == "required":
 		t.Fatalf("%s was provisioned and is not found", program)
 	case install == "":
@@ -66,30 +62,12 @@ func freePort(t *testing.T) int {
 // is not root.
 func unprivileged(t *testing.T) (folder string, as *syscall.SysProcAttr) {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "nearby-servers-")
+	folder, owner, err := pgtest.Unprivileged("nearby-servers-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	as = &syscall.SysProcAttr{Setpgid: true}
-	if os.Getuid() != 0 {
-		return folder, as
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, err1 := strconv.Atoi(u.Uid)
-		gid, err2 := strconv.Atoi(u.Gid)
-		if err1 != nil || err2 != nil || os.Chown(folder, uid, gid) != nil {
-			continue
-		}
-		as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		return folder, as
-	}
-	t.Skip("no user but root to run a server as")
-	return "", nil
+	return folder, &syscall.SysProcAttr{Setpgid: true, Credential: owner}
 }
 
 // start starts a server that ends with the test, and waits until ready says so.
@@ -104,7 +82,7 @@ func start(t *testing.T, as *syscall.SysProcAttr, folder string, ready func(cont
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGINT) // of PostgreSQL: cut off the clients
+		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
 		case <-time.After(10 * time.Second):
@@ -169,23 +147,7 @@ func startTile38(t *testing.T) string {
 }
 
 func startPostGIS(t *testing.T) string {
-	program := wantServer(t, "postgres", "postgresql postgresql-postgis")
-	port := freePort(t)
-	folder, as := unprivileged(t)
-	data := filepath.Join(folder, "data")
-	initdb := exec.Command(filepath.Join(filepath.Dir(program), "initdb"), "-D", data, "-U", "bench", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	initdb.SysProcAttr, initdb.Dir = as, folder
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v: %s", err, out)
-	}
-	address := fmt.Sprintf("postgres://bench@127.0.0.1:%d/postgres?sslmode=disable", port)
-	start(t, as, folder, func(ctx context.Context) error {
-		c, err := pgx.Connect(ctx, address)
-		if err == nil {
-			err = c.Close(ctx)
-		}
-		return err
-	}, program, "-D", data, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-c", "unix_socket_directories=", "-c", "shared_buffers=32MB")
+	address := pgtest.Start(t).Database()
 	c, err := pgx.Connect(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)

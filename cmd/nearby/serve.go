@@ -91,7 +91,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, CORSOrigins: c.CORSOrigin,
-		Limits: c.Limits.api(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
+		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining,
 	})
 	if err != nil {

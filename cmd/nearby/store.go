@@ -104,6 +104,14 @@ func (c *storage) options(opt collection.Options) collection.Options {
 	return opt
 }
 
+// partRows are the rows of a load that are written at once; 0: any.
+func (c *storage) partRows() int {
+	if c.Store == "" {
+		return 0
+	}
+	return sharedPartRows
+}
+
 // front answers while the store is being opened, and hands over to the server then.
 type front struct{ server atomic.Pointer[http.Handler] }
 

@@ -22,9 +22,9 @@ import (
 var errNotInstalled = errors.New("PostgreSQL is not installed: install it (Debian: apt-get install postgresql), " +
 	"or set NEARBY_TEST_POSTGRES to the URL of a server whose user may create databases")
 
-// Find returns the folder of PostgreSQL's programs: the one on the PATH, the one
+// find returns the folder of PostgreSQL's programs: the one on the PATH, the one
 // that pg_config names, or the newest of the distribution's.
-func Find() (string, error) {
+func find() (string, error) {
 	var folders []string
 	if postgres, err := exec.LookPath("postgres"); err == nil {
 		if postgres, err = filepath.EvalSymlinks(postgres); err == nil {
@@ -102,7 +102,8 @@ for file in "$1"/*/pid; do
   done
   kill -CONT "$pid" 2>/dev/null
   left=100
-  while kill -0 "$pid" 2>/dev/null && [ "$left" -gt 0 ]; do
+  while [ "$left" -gt 0 ]; do
+    case $(ps -o stat= -p "$pid") in '' | Z*) break ;; esac
     sleep 0.1
     left=$((left - 1))
   done
@@ -114,7 +115,7 @@ rm -rf "$1"
 func newHome() (*home, error) {
 	h := &home{}
 	var err error
-	if h.bin, err = Find(); err != nil {
+	if h.bin, err = find(); err != nil {
 		return nil, err
 	}
 	if h.folder, h.as, err = Unprivileged("nearby-pgtest-"); err != nil {

@@ -6,10 +6,10 @@
 // client and a server that delays, holds, cuts and counts, and knows enough of
 // the protocol to cut a connection just before or after a COMMIT.
 //
-// Servers run with the binaries that are installed (see Find), as a user who is
-// not root, on 127.0.0.1, and leave nothing behind, even where the tests are
-// killed. Where none are installed NEARBY_TEST_POSTGRES may name a server to make
-// databases on, as in postgres://user:password@host/database.
+// Servers run with the binaries that are installed, as a user who is not root, on
+// 127.0.0.1, and leave nothing behind, even where the tests are killed. Where none
+// are installed NEARBY_TEST_POSTGRES may name a server to make databases on, as in
+// postgres://user:password@host/database; there a killed test leaves its database.
 package pgtest
 
 import (

@@ -249,10 +249,11 @@ func TestProxyLimit(t *testing.T) {
 	}
 }
 
-// What a server says at its end arrives.
+// What a server says at its end arrives, although the end is known before.
 func TestProxyPassesTheLastWords(t *testing.T) {
 	t.Parallel()
-	_, through, round := proxied(t)
+	p, through, round := proxied(t)
+	p.Latency(0, 50*time.Millisecond)
 	exec1(t, round, "SELECT pg_terminate_backend($1::int)", int(through.PgConn().PID()))
 	if err := through.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "57P01") {
 		t.Errorf("the client got %v, want the server's reason", err)
