@@ -129,7 +129,13 @@ func start(t testing.TB, opt api.Options) *house {
 // startUnready opens a house whose catalog has not been loaded.
 func startUnready(t testing.TB, opt api.Options) *house {
 	t.Helper()
-	h := &house{TB: t, catalog: newCatalog(t), log: new(syncBuffer), covered: map[string]bool{}}
+	return open(t, newCatalog(t), opt)
+}
+
+// open opens a house of a catalog.
+func open(t testing.TB, catalog *collection.Catalog, opt api.Options) *house {
+	t.Helper()
+	h := &house{TB: t, catalog: catalog, log: new(syncBuffer), covered: map[string]bool{}}
 	opt.Catalog = h.catalog
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.NewJSONHandler(h.log, nil))
