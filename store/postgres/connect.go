@@ -79,6 +79,10 @@ func parse(url string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
+	switch config.DefaultQueryExecMode {
+	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // results are read in binary
+	}
 	return config, nil
 }
 

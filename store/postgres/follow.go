@@ -39,6 +39,7 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	<-listening
 	<-stopped
 	f.hangUp()
+	s.applied.Store(0) // nobody follows
 	s.recent.leave(f.own)
 	s.inFlight.Done()
 	return err
@@ -178,6 +179,10 @@ func (f *follower) read(ctx context.Context) error {
 		}
 		f.conn = conn
 		f.s.stats.reconnects.Add(1)
+		if err := f.s.beat(ctx, conn); err != nil {
+			f.hangUp()
+			return readError(err)
+		}
 	}
 	d := feed{f: f, conn: f.conn}
 	err := d.read(ctx)

@@ -116,6 +116,9 @@ type Store struct {
 	applied atomic.Uint64 // what Follow has delivered
 	stats   counters
 	badRows sometimes // bad rows are logged now and then
+
+	beaten sync.Mutex // of beat
+	noted  int64      // what the database was last told; -1: nothing
 }
 
 var _ store.Shared = (*Store)(nil)
@@ -131,7 +134,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		opt: opt, config: config, closing: make(chan struct{}), inspect: make(chan struct{}, 1),
-		badRows: sometimes{every: 10 * time.Second},
+		badRows: sometimes{every: 10 * time.Second}, noted: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.recent.init()
@@ -151,6 +154,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	if !s.opt.ReadOnly {
 		s.writer = newWriter(s, uuid.New())
 		s.loop(s.writer.run)
+		s.loop(s.tend)
 	}
 	return s, nil
 }

@@ -409,7 +409,7 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 		// was restored. Its numbers are given out again, so the history needs
 		// another name before this writer, or any other, adds to it.
 		w.s.opt.Log.Error("the database has lost commits: it begins another history", "batch", number, "acknowledged", w.made)
-		if _, err := conn.Exec(ctx, `UPDATE nearby.head SET epoch = epoch + 1`); err != nil {
+		if err := newHistory(ctx, conn); err != nil {
 			return 0, err
 		}
 	}
