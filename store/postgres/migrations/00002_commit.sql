@@ -52,11 +52,10 @@ BEGIN
 
     IF cardinality(rest_id) > 0 THEN
         PERFORM FROM unnest(rest_collection, rest_id, rest_base) r (collection, id, base)
-          LEFT JOIN LATERAL (
+         WHERE r.base <> coalesce((
             SELECT i.seq FROM nearby.items i
               JOIN nearby.collections c ON c.name = i.collection AND NOT c.dropped AND i.seq >= c.born
-             WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL) v ON true
-         WHERE coalesce(v.seq, 0) <> r.base;
+             WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL), 0);
         IF FOUND THEN
             RAISE EXCEPTION 'a change rests on a version that was replaced' USING ERRCODE = 'NB003', DETAIL = before;
         END IF;
