@@ -117,8 +117,9 @@ type Store struct {
 	stats   counters
 	badRows sometimes // bad rows are logged now and then
 
-	beaten sync.Mutex // of beat
-	noted  int64      // what the database was last told; -1: nothing
+	beaten  sync.Mutex // of beat
+	noted   int64      // what the database was last told; -1: nothing
+	notedIn int64      // the history in which it was
 }
 
 var _ store.Shared = (*Store)(nil)

@@ -103,6 +103,11 @@ func newCopy(t testing.TB, s store.Store) *copied {
 func (c *copied) take(step *store.Step) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if step.View != nil {
+		if err := step.View.Close(); err != nil {
+			return err
+		}
+	}
 	for _, ch := range step.Changes {
 		switch ch.Op {
 		case store.PutCollection:

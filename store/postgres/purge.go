@@ -33,9 +33,9 @@ func (s *Store) tend(ctx context.Context) {
 			s.leave()
 			return
 		case <-beat.C:
-			err = s.onConnection(ctx, s.beat)
+			err = s.onConnection(ctx, readTimeout, s.beat)
 		case <-purge.C:
-			err = s.onConnection(ctx, s.purge)
+			err = s.onConnection(ctx, purgeInterval/2, s.purge)
 		}
 		if err != nil && ctx.Err() == nil && quiet.now() {
 			s.opt.Log.Warn("the database is not tended", "error", err)
@@ -43,24 +43,12 @@ func (s *Store) tend(ctx context.Context) {
 	}
 }
 
-// onConnection lets f have a connection of the pool for a while.
-func (s *Store) onConnection(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, purgeInterval/2)
-	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	return f(ctx, conn.Conn())
-}
-
 const beatSQL = `
 WITH known AS (SELECT applied FROM nearby.replicas WHERE name = $1),
      beat AS (INSERT INTO nearby.replicas (name, applied) VALUES ($1, $2)
               ON CONFLICT (name) DO UPDATE SET applied = excluded.applied, at = now()),
      alive AS (UPDATE nearby.writers SET at = now() WHERE writer = $3)
-SELECT coalesce((SELECT applied FROM known), -1)`
+SELECT coalesce((SELECT applied FROM known), -1), (SELECT epoch FROM nearby.head)`
 
 // beat notes what Follow has delivered. If the database does not know what was noted
 // before, an older state of it was put back: it begins another history, so that no
@@ -70,26 +58,25 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 	if applied == 0 || s.writer == nil {
 		return nil // nobody follows
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
 	s.beaten.Lock()
 	defer s.beaten.Unlock()
-	var known int64
-	if err := conn.QueryRow(ctx, beatSQL, s.replica(), applied, s.writer.id).Scan(&known); err != nil {
+	var known, counter int64
+	if err := conn.QueryRow(ctx, beatSQL, s.replica(), applied, s.writer.id).Scan(&known, &counter); err != nil {
 		return err
 	}
-	before := s.noted
-	s.noted = applied
+	before, history := s.noted, s.notedIn
+	s.noted, s.notedIn = applied, counter
 	if known >= before {
 		return nil
 	}
 	s.opt.Log.Error("the database has forgotten how far this replica was: it begins another history", "noted", before, "known", known)
-	return newHistory(ctx, conn)
+	return newHistory(ctx, conn, history)
 }
 
-// newHistory gives the database another epoch.
-func newHistory(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, `UPDATE nearby.head SET epoch = epoch + 1`); err != nil {
+// newHistory gives a database that has lost something another epoch, unless it has
+// another one than that in which it was lost. All replicas notice; one is first.
+func newHistory(ctx context.Context, conn *pgx.Conn, counter int64) error {
+	if _, err := conn.Exec(ctx, `UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1`, counter); err != nil {
 		return fmt.Errorf("beginning another history: %w", err)
 	}
 	return nil
@@ -101,14 +88,10 @@ func (s *Store) replica() string { return s.opt.ReplicaName + "/" + s.writer.id.
 
 // leave lets the tombstones go that only this replica would need.
 func (s *Store) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return // it is forgotten in time
-	}
-	defer conn.Release()
-	_, _ = conn.Exec(ctx, `DELETE FROM nearby.replicas WHERE name = $1`, s.replica())
+	_ = s.onConnection(context.Background(), time.Second, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `DELETE FROM nearby.replicas WHERE name = $1`, s.replica())
+		return err // it is forgotten in time
+	})
 }
 
 // purge removes a part of what nobody needs any more, without holding up commits.
@@ -149,8 +132,8 @@ func purgeOld(table, key string, after time.Duration) func(context.Context, *pgx
 }
 
 // needless is the last commit that all replicas have applied which were heard of
-// lately.
-const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - $1::interval)) FROM nearby.head h)`
+// within a day.
+const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h)`
 
 // raiseFloor says that deletions up to seq may be gone; it is said before they are.
 func raiseFloor(ctx context.Context, conn *pgx.Conn, seq int64) error {

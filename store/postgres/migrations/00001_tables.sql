@@ -9,7 +9,7 @@ CREATE TABLE nearby.head (
 INSERT INTO nearby.head (seq, epoch, floor) VALUES (0, (random() * 1e15)::bigint, 0);
 COMMENT ON TABLE nearby.head IS 'One row: how far the history of this database has come. Whoever commits locks it until the end of the transaction.';
 COMMENT ON COLUMN nearby.head.seq IS 'number of the newest commit';
-COMMENT ON COLUMN nearby.head.epoch IS 'part of the name of this history; add 1 to make all replicas read everything anew';
+COMMENT ON COLUMN nearby.head.epoch IS 'part of the name of this history; another number makes all replicas read everything anew';
 COMMENT ON COLUMN nearby.head.floor IS 'tombstones and dropped collections up to this seq may be gone';
 
 CREATE TABLE nearby.collections (
