@@ -147,7 +147,7 @@ func anchors(text string) (names []string) {
 	_, outside := fences(text)
 	for _, m := range heading.FindAllStringSubmatch(outside, -1) {
 		name := strings.ToLower(m[1])
-		name = regexp.MustCompile("[^\\pL\\pN _-]").ReplaceAllString(name, "")
+		name = regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(name, "")
 		names = append(names, strings.ReplaceAll(name, " ", "-"))
 	}
 	return names
