@@ -124,8 +124,9 @@ type Store struct {
 
 var _ store.Shared = (*Store)(nil)
 
-// Open connects to a database and makes or updates the tables in it. ctx bounds
-// the opening only. The url is a PostgreSQL connection URI or a list of keywords and
+// Open connects to a database and makes or updates the tables in it. It fails with
+// store.ErrUnavailable if the database cannot be reached now. ctx bounds the opening
+// only. The url is a PostgreSQL connection URI or a list of keywords and
 // values, with several hosts perhaps; it is never logged.
 func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
@@ -141,6 +142,9 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	s.recent.init()
 	if err := s.prepare(ctx); err != nil {
 		s.end()
+		if hopeless(err) {
+			err = fmt.Errorf("store: the database refuses: %v", err) //nolint:errorlint // it is not unavailable
+		}
 		return nil, err
 	}
 	if s.pool, err = s.newPool(); err != nil {
