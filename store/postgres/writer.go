@@ -194,7 +194,7 @@ func (w *writer) make(group []*request) {
 		time.AfterFunc(pause, func() { w.queue <- req })
 	default:
 		if errors.As(err, &locked) {
-			err = joined(store.ErrUnavailable, err)
+			err = joined(store.ErrLocked, err)
 		}
 		for _, req := range group {
 			req.err = err
