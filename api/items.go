@@ -25,8 +25,7 @@ func (s *Server) appendItemURL(b []byte, r *http.Request, c *collection.Collecti
 	return append(append(s.appendCollectionURL(b, r, c.Name()), "/items/"...), url.PathEscape(id)...)
 }
 
-// answerItem shows one item as it is in a snapshot. Without a Seq it has no version
-// to tell.
+// answerItem shows one item as it is in a snapshot.
 func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collection.Collection, it *collection.Item, status int) error {
 	buf := s.buffer()
 	defer s.release(buf)
@@ -36,8 +35,8 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 	b = append(b, ","+beginLink...)
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	buf.b = append(b, `]}`...)
-	if it.Seq != 0 {
-		w.Header().Set("ETag", etag(it.Seq))
+	if v := it.Version(); v != 0 {
+		w.Header().Set("ETag", etag(v))
 	}
 	w.Header().Set("Last-Modified", lastModified(it.Updated))
 	if status == http.StatusCreated {
@@ -62,8 +61,9 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return noItem(c, id)
 	}
-	if inm := r.Header.Get("If-None-Match"); inm != "" && (inm == "*" || slices.Contains(etags(inm), it.Seq)) {
-		w.Header().Set("ETag", etag(it.Seq))
+	v := it.Version()
+	if inm := r.Header.Get("If-None-Match"); v != 0 && inm != "" && (inm == "*" || slices.Contains(etags(inm), v)) {
+		w.Header().Set("ETag", etag(v))
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -179,8 +179,8 @@ func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target
 		status = http.StatusCreated
 	}
 	version := res.Seq
-	if res.Pending {
-		version = 0 // it gets one when it is durable
+	if res.Pending || res.Replaced {
+		version = 0 // it gets one when it is durable, or never
 	}
 	it := collection.NewItem(&item.Item{
 		ID: res.ID, Lon: wr.Item.Lon, Lat: wr.Item.Lat, Properties: wr.Item.Properties,

@@ -104,10 +104,12 @@ func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, 
 		return err
 	}
 	s.applied(w, t, res, true)
-	if it, ok := reading.Get(res.ID); ok && it.Seq == res.Seq {
+	if it, ok := reading.Get(res.ID); ok && it.Seq == res.Seq && !res.Replaced {
 		return s.answerItem(w, r, t.Collection, &it, http.StatusOK)
 	}
-	w.Header().Set("ETag", etag(res.Seq))
+	if !res.Replaced {
+		w.Header().Set("ETag", etag(res.Seq))
+	}
 	w.Header().Set("Last-Modified", lastModified(res.Times.Updated))
 	w.WriteHeader(http.StatusNoContent)
 	return nil

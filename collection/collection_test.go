@@ -326,6 +326,53 @@ func TestCompareAndSwap(t *testing.T) {
 	}
 }
 
+// Each version of an item has a name of its own, or, if it was replaced before it was
+// to be seen, none: who demands the version that it wrote replaces no other. A repeated
+// request is told the same.
+func TestVersionsOfOneCommit(t *testing.T) {
+	h := open(t, t.TempDir())
+	c := h.make(collection.Definition{Name: "c"})
+	const writers, rounds = 8, 50
+	replaced := 0
+	for round := range rounds {
+		var results [writers]collection.Result
+		var wg sync.WaitGroup
+		put := func(i int) (collection.Result, bool) {
+			once := collection.Once{Key: fmt.Sprint(round, "/", i), Fingerprint: []byte{byte(i)}}
+			res, repeated, err := c.WriteOnce(context.Background(), once, []collection.Write{upsert("n", float64(i), 0, `{}`)})
+			if err != nil || res[0].Err != nil {
+				t.Error(err, res)
+				return collection.Result{}, false
+			}
+			return res[0], repeated
+		}
+		for i := range writers {
+			wg.Go(func() { results[i], _ = put(i) })
+		}
+		wg.Wait()
+		versions := map[uint64]int{}
+		for i, res := range results {
+			if again, repeated := put(i); !repeated || again != res {
+				t.Fatalf("writer %d was told %+v, and %+v when it asked again", i, res, again)
+			}
+			if res.Replaced {
+				replaced++
+				continue
+			}
+			if other, taken := versions[res.Seq]; taken {
+				t.Fatalf("writers %d and %d both wrote version %d", other, i, res.Seq)
+			}
+			versions[res.Seq] = i
+		}
+		if it, _ := c.Snapshot().Get("n"); versions[it.Seq] != int(it.Lon) {
+			t.Fatalf("version %d is that of writer %v, who was told so is %d", it.Seq, it.Lon, versions[it.Seq])
+		}
+	}
+	if replaced == 0 {
+		t.Error("no version was replaced before it was to be seen")
+	}
+}
+
 // While the index changes kind again and again under writes, every read finds
 // the items that are always there, and one snapshot answers alike for ever.
 func TestIndexChangesUnderLoad(t *testing.T) {

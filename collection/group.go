@@ -32,8 +32,10 @@ type group struct {
 	items    int    // by how many the collection grows
 	seq      uint64 // of the commit
 	receipts []store.Receipt
-	stamped  bool   // the changes' items have their sequence numbers
-	fetched  uint32 // means nothing
+	keyed    []*request // of the receipts
+	repeats  bool       // an id was changed more than once
+	stamped  bool       // the changes' items have their sequence numbers
+	fetched  uint32     // means nothing
 }
 
 // newGroup returns a group with room for n changes.
@@ -127,29 +129,39 @@ func (c *Collection) admit(g *group, req *request) {
 		if c.shared && p.change < 0 { // what this rests on, others may have changed
 			ch.Rests, ch.Base = true, store.Seq(p.seq)
 		}
+		g.repeats = g.repeats || p.change >= 0
 		p.seq = 0
 		p.change = int32(len(g.changes))
 		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
 	}
-	if req.once != nil {
-		c.keep(g, req)
+	if req.once != nil && !slices.ContainsFunc(req.results, func(r Result) bool { return r.Err != nil }) {
+		g.receipts = append(g.receipts, store.Receipt{Key: c.receiptKey(req.once.Key)})
+		g.keyed = append(g.keyed, req)
 	}
 }
 
-// keep adds the receipt of a request with a key to the group, if the request changes
-// anything.
-func (c *Collection) keep(g *group, req *request) {
-	for i := range req.results {
-		if req.results[i].Err != nil {
-			return
+// seal finishes what is known of a group before its commit: which versions others of
+// the same commit replace, and what is kept of requests with keys.
+func (g *group) seal() error {
+	n := int32(0) // changes are in the order of the results that are no errors
+	for _, req := range g.requests {
+		if !g.repeats {
+			break
+		}
+		for i := range req.results {
+			if res := &req.results[i]; res.Err == nil {
+				res.Replaced = g.touched[g.ids[n]].change != n
+				n++
+			}
 		}
 	}
-	receipt, err := c.receipt(req)
-	if err != nil { // of marshalling strings and numbers
-		req.results[0].Err = err
-		return
+	for i, req := range g.keyed {
+		var err error
+		if g.receipts[i].Outcome, err = req.outcome(); err != nil {
+			return err
+		}
 	}
-	g.receipts = append(g.receipts, receipt)
+	return nil
 }
 
 // check validates one write by itself.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 
@@ -25,10 +26,11 @@ type outcome struct {
 }
 
 type outcomeResult struct {
-	ID      string `json:"id"`
-	Created bool   `json:"created,omitzero"`
-	Made    int64  `json:"made,omitzero"`
-	Changed int64  `json:"changed,omitzero"`
+	ID       string `json:"id"`
+	Created  bool   `json:"created,omitzero"`
+	Made     int64  `json:"made,omitzero"`
+	Changed  int64  `json:"changed,omitzero"`
+	Replaced bool   `json:"replaced,omitzero"`
 }
 
 // receiptKey is a sender's key as the store has it: collections do not share
@@ -62,17 +64,26 @@ func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (
 			}
 		}
 	}
+	if err == nil && slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
+		// It may have been refused for what it has done itself, where it was sent before.
+		if receipt, found, err = c.store.Receipt(ctx, c.receiptKey(once.Key)); err != nil {
+			return nil, false, err
+		}
+		if found {
+			results, err = once.results(receipt)
+			return results, err == nil, err
+		}
+	}
 	return results, false, err
 }
 
-// receipt returns what is kept of a request that is about to be committed.
-func (c *Collection) receipt(req *request) (store.Receipt, error) {
+// outcome returns what is kept of a request that is about to be committed.
+func (req *request) outcome() ([]byte, error) {
 	o := outcome{Fingerprint: req.once.Fingerprint, Results: make([]outcomeResult, len(req.results))}
 	for i, res := range req.results {
-		o.Results[i] = outcomeResult{res.ID, res.Created, res.Times.Created, res.Times.Updated}
+		o.Results[i] = outcomeResult{res.ID, res.Created, res.Times.Created, res.Times.Updated, res.Replaced}
 	}
-	data, err := json.Marshal(&o)
-	return store.Receipt{Key: c.receiptKey(req.once.Key), Outcome: data}, err
+	return json.Marshal(&o)
 }
 
 // results reads what was kept.
@@ -86,7 +97,7 @@ func (o *Once) results(receipt store.Receipt) ([]Result, error) {
 	}
 	results := make([]Result, len(kept.Results))
 	for i, r := range kept.Results {
-		results[i] = Result{ID: r.ID, Created: r.Created, Seq: uint64(receipt.Seq)}
+		results[i] = Result{ID: r.ID, Created: r.Created, Seq: uint64(receipt.Seq), Replaced: r.Replaced}
 		results[i].Times.Created, results[i].Times.Updated = r.Made, r.Changed
 	}
 	return results, nil

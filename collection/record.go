@@ -380,6 +380,14 @@ func appendUUID(dst, id []byte) []byte {
 	return append(dst, buf[:]...)
 }
 
+// Version names the item as it is, for conditions; 0 as long as it is not durable.
+func (it *Item) Version() uint64 {
+	if it.Seq >= provisional {
+		return 0
+	}
+	return it.Seq
+}
+
 // NewItem shows an item that is not in a snapshot as if it were.
 func NewItem(it *item.Item) Item {
 	return Item{

@@ -430,7 +430,6 @@ func onceAcrossCopies(t *testing.T, open opener) {
 				switch {
 				case err != nil:
 					t.Error(err)
-				case errors.Is(res[0].Err, collection.ErrExists): // judged before the receipt was there
 				case res[0].Err != nil:
 					t.Error(res[0].Err)
 				default:

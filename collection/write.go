@@ -39,9 +39,12 @@ type Result struct {
 	ID      string
 	Created bool   // a new item; false: replaced or deleted
 	Seq     uint64 // the item's new version
-	Times   struct{ Created, Updated int64 }
-	Pending bool  // visible here, and durable within Collection.LossWindow
-	Err     error // why this write was refused; the others of its request stand
+	// Replaced: a later write of the same commit has replaced the version, which was
+	// never to be seen. Seq names what took its place.
+	Replaced bool
+	Times    struct{ Created, Updated int64 }
+	Pending  bool  // visible here, and durable within Collection.LossWindow
+	Err      error // why this write was refused; the others of its request stand
 }
 
 // request is what one caller hands to the writer. The writer sets err and the
@@ -247,6 +250,9 @@ func (c *Collection) commit(g *group) error {
 	// The commit is not tied to a caller's patience: others share it.
 	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 	defer cancel()
+	if err := g.seal(); err != nil {
+		return err
+	}
 	seq, err := c.store.Commit(ctx, g.changes, g.receipts...)
 	if errors.As(err, new(*store.StaleError)) || errors.As(err, new(*store.RepeatedError)) {
 		return err

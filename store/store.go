@@ -190,7 +190,10 @@ type Step struct {
 	View View
 }
 
-// Shared is a store that other processes write, too.
+// Shared is a store that other processes write, too. Once Follow was begun, commits
+// belong to its history: if the database turns out to have another they fail with
+// ErrUnavailable until Follow is begun in that one, for what they rest on, and the
+// number that they would get, are not what their caller takes them for.
 type Shared interface {
 	Store
 

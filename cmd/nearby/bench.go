@@ -33,6 +33,8 @@ type benchCmd struct {
 	RowTime     time.Duration `env:"-" default:"2s" help:"With --peer: how long each server is given each workload."`
 	AllowRemote bool          `env:"-" help:"With --peer: let servers be on other machines. A load test of somebody else's service is not for a slip of the keyboard."`
 
+	Replicas string `env:"-" help:"Measure nothing but three nearbys that share a database, on a PostgreSQL server of yours where a database may be made: writes, how soon others see them, loads and starts." placeholder:"URL"`
+
 	Growth bool `env:"-" help:"Measure nothing but how the time of a query grows with the number of points."`
 	MaxN   int  `name:"max-n" env:"-" default:"3000000" help:"With --growth: how many points at most."`
 
@@ -66,6 +68,7 @@ Examples:
     nearby bench --data my.csv --lat y --lon x --out my.html
     nearby bench --servers-only --peer redis://127.0.0.1:6379
     nearby bench --peer tile38://127.0.0.1:9851 --peer postgres://me@127.0.0.1:5432/test
+    nearby bench --replicas postgres://me@127.0.0.1:5432/postgres -n 1000000
     nearby bench --growth --max-n 10000000
     nearby bench --http http://127.0.0.1:8080 --collection city`
 }
@@ -79,6 +82,9 @@ func (c *benchCmd) Run(env *environ) error {
 	}
 	if c.Growth {
 		return c.growth(env)
+	}
+	if c.Replicas != "" {
+		return c.replicas(env)
 	}
 	opt := bench.Options{Points: c.N, Seed: c.Seed, Quick: c.Quick, Sets: c.Set, Peers: c.Peers}
 	if c.N < 0 || c.N > bench.MaxPoints {
@@ -141,6 +147,39 @@ func (c *benchCmd) serverOptions() (*servers.Options, error) {
 		return nil, usagef("--peer: %v", err)
 	}
 	return o, nil
+}
+
+// replicas measures nearbys that share a database.
+func (c *benchCmd) replicas(env *environ) error {
+	if len(c.Set) > 0 || len(c.Data) > 0 || c.Peers || c.servers() {
+		return usagef("--replicas: goes without --set, --data, --peers and --peer")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o := servers.ReplicaOptions{
+		Server: c.Replicas, Program: []string{program, "serve"}, Points: c.N, Seed: c.Seed, RowTime: c.RowTime, AllowRemote: c.AllowRemote,
+	}
+	if o.Points == 0 {
+		o.Points = 1_000_000
+		if c.Quick {
+			o.Points = 50_000
+		}
+	}
+	if err := o.Check(); err != nil {
+		return usagef("--replicas: %v", err)
+	}
+	done, progress := 0, benchProgress(env.stderr)
+	result, err := servers.MeasureReplicas(env.ctx, o, func(doing string) error {
+		done++
+		progress(bench.Progress{Done: done - 1, Total: servers.ReplicaSteps, Doing: doing})
+		return env.ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	return result.WriteText(env.stdout)
 }
 
 // growth measures sizes instead of sets.

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"nearby/store/postgres/pgtest"
 )
 
 // program is the built binary.
@@ -50,16 +52,17 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	return pgtest.Main(m)
 }
 
 // server is a running "nearby serve".
 type server struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	base string // http://127.0.0.1:port
-	log  *lockedBuffer
-	rest chan string // what came on stdout after the address
+	t     *testing.T
+	cmd   *exec.Cmd
+	base  string // http://127.0.0.1:port, once it is ready
+	log   *lockedBuffer
+	first chan string // the first line on stdout
+	rest  chan string // what came after it
 }
 
 type lockedBuffer struct {
@@ -82,8 +85,16 @@ func (l *lockedBuffer) String() string {
 // startServer starts the program on a free port and waits until it is ready.
 func startServer(t *testing.T, data string, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, log: new(lockedBuffer), rest: make(chan string, 1)}
-	s.cmd = exec.Command(program, append([]string{"serve", "--addr", "127.0.0.1:0", "--data", data, "--log-level", "warn"}, args...)...)
+	s := launch(t, append([]string{"--data", data}, args...)...)
+	s.awaitReady()
+	return s
+}
+
+// launch starts the program on a free port.
+func launch(t *testing.T, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, log: new(lockedBuffer), first: make(chan string, 1), rest: make(chan string, 1)}
+	s.cmd = exec.Command(program, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-level", "warn"}, args...)...)
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -97,26 +108,30 @@ func startServer(t *testing.T, data string, args ...string) *server {
 			s.kill()
 		}
 	})
-	first := make(chan string, 1)
 	go func() {
 		r := bufio.NewReader(out)
 		line, _ := r.ReadString('\n')
-		first <- line
+		s.first <- line
 		rest, _ := io.ReadAll(r)
 		s.rest <- string(rest)
 	}()
+	return s
+}
+
+// awaitReady waits until the server has said that it is ready.
+func (s *server) awaitReady() {
+	s.t.Helper()
 	select {
-	case line := <-first:
+	case line := <-s.first:
 		address, ok := strings.CutPrefix(line, "nearby ready on ")
 		if !ok {
 			_ = s.cmd.Wait()
-			t.Fatalf("the server said %q instead of its address; its log:\n%s", line, s.log)
+			s.t.Fatalf("the server said %q instead of its address; its log:\n%s", line, s.log)
 		}
 		s.base = strings.TrimSuffix(strings.TrimSpace(address), "/v1/")
 	case <-time.After(30 * time.Second):
-		t.Fatalf("the server was not ready in time; its log:\n%s", s.log)
+		s.t.Fatalf("the server was not ready in time; its log:\n%s", s.log)
 	}
-	return s
 }
 
 // kill ends the server as a loss of power does, for all that it can do about it.
@@ -148,23 +163,40 @@ func newClient(t testing.TB) *http.Client {
 
 // call sends a request; status 0 means that it is not known what became of it.
 func call(c *http.Client, method, url, contentType, body string) (status int, answer []byte) {
+	r := exchange(c, method, url, contentType, body)
+	return r.status, r.body
+}
+
+// reply is what came back of a request.
+type reply struct {
+	status int // 0: it is not known what became of it
+	header http.Header
+	body   []byte
+	err    error // why it is not known
+}
+
+// exchange sends a request with headers, given as names and values in turn.
+func exchange(c *http.Client, method, url, contentType, body string, headers ...string) reply {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
-		return 0, nil
+		return reply{err: err}
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return 0, nil
+		return reply{err: err}
 	}
 	defer resp.Body.Close()
-	answer, err = io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil
+		return reply{err: err}
 	}
-	return resp.StatusCode, answer
+	return reply{status: resp.StatusCode, header: resp.Header, body: answer}
 }
 
 // place is an item as the tests compare it.

@@ -32,10 +32,12 @@ func featureOf(id string, version int) string {
 }
 
 // ledger is what one writer was told. Its ids are its own, so that of each id
-// at most one write is under way.
+// at most one write is under way; one of which it does not know what it is leaves
+// its place to another.
 type ledger struct {
 	name    string
 	rng     *rand.Rand
+	turns   [60]int // of the ids that have a place in turn
 	version int
 	acked   map[string]int   // the acknowledged version, absent if there is none
 	maybe   map[string][]int // versions whose writes were not answered
@@ -47,11 +49,28 @@ func newLedger(name string, seed uint64) *ledger {
 	return &ledger{name: name, rng: rand.New(rand.NewPCG(seed, 1)), acked: map[string]int{}, maybe: map[string][]int{}}
 }
 
-func (l *ledger) id() string { return fmt.Sprintf("%s-%d", l.name, l.rng.IntN(60)) }
+func (l *ledger) id() string {
+	for place := l.rng.IntN(len(l.turns)); ; l.turns[place]++ {
+		if id := fmt.Sprintf("%s-%d", l.name, place+l.turns[place]*len(l.turns)); len(l.maybe[id]) == 0 {
+			return id
+		}
+	}
+}
 
-// step does one write and notes what is known of it. It reports false once the
-// server does not answer.
-func (l *ledger) step(c *http.Client, items string) (goOn bool, err error) {
+// ledgerWrite is a request that changes items.
+type ledgerWrite struct {
+	method, path      string // below that of the collection's items
+	contentType, body string
+}
+
+// single reports whether it is about one item.
+func (w *ledgerWrite) single() bool { return w.contentType != ndjson }
+
+const ndjson = "application/x-ndjson"
+
+// step has one write sent and notes what is known of it. It reports false if that
+// is not whether it was made: then send returned the status 0 or 503.
+func (l *ledger) step(send func(*ledgerWrite) (status int, answer []byte)) (known bool, err error) {
 	type change struct {
 		id      string
 		version int
@@ -59,18 +78,18 @@ func (l *ledger) step(c *http.Client, items string) (goOn bool, err error) {
 	var changes []change
 	add := func(id string, version int) { changes = append(changes, change{id, version}) }
 	next := func() int { l.version++; return l.version }
-	method, url, contentType, body := http.MethodPut, items, "application/geo+json", ""
+	w := &ledgerWrite{method: http.MethodPut, contentType: "application/geo+json"}
 	want := map[int]bool{}
 	id := l.id()
 	switch l.rng.IntN(10) {
 	case 0, 1, 2, 3:
 		v := next()
-		url, body = items+"/"+id, featureOf(id, v)
+		w.path, w.body = "/"+id, featureOf(id, v)
 		want[http.StatusOK], want[http.StatusCreated] = l.acked[id] != absent, l.acked[id] == absent
 		add(id, v)
 	case 4, 5:
 		v := next()
-		method, body = http.MethodPost, featureOf(id, v)
+		w.method, w.body = http.MethodPost, featureOf(id, v)
 		if l.acked[id] == absent {
 			want[http.StatusCreated] = true
 			add(id, v)
@@ -78,7 +97,7 @@ func (l *ledger) step(c *http.Client, items string) (goOn bool, err error) {
 			want[http.StatusConflict] = true
 		}
 	case 6, 7:
-		method, url, contentType = http.MethodDelete, items+"/"+id, ""
+		w.method, w.path, w.contentType = http.MethodDelete, "/"+id, ""
 		if l.acked[id] == absent {
 			want[http.StatusNotFound] = true
 		} else {
@@ -86,7 +105,7 @@ func (l *ledger) step(c *http.Client, items string) (goOn bool, err error) {
 			add(id, absent)
 		}
 	default:
-		method, contentType = http.MethodPost, "application/x-ndjson"
+		w.method, w.contentType = http.MethodPost, ndjson
 		want[http.StatusOK] = true
 		var b strings.Builder
 		used := map[string]bool{}
@@ -98,9 +117,9 @@ func (l *ledger) step(c *http.Client, items string) (goOn bool, err error) {
 				add(id, v)
 			}
 		}
-		body = b.String()
+		w.body = b.String()
 	}
-	status, answer := call(c, method, url, contentType, body)
+	status, answer := send(w)
 	switch {
 	case status == 0 || status == http.StatusServiceUnavailable:
 		for _, ch := range changes {
@@ -109,9 +128,9 @@ func (l *ledger) step(c *http.Client, items string) (goOn bool, err error) {
 		l.unknown++
 		return false, nil
 	case !want[status]:
-		return false, fmt.Errorf("%s %s: %d %s; the ledger has version %d of %s", method, url, status, answer, l.acked[id], id)
+		return false, fmt.Errorf("%s %s: %d %s; the ledger has version %d of %s", w.method, w.path, status, answer, l.acked[id], id)
 	}
-	if contentType == "application/x-ndjson" {
+	if !w.single() {
 		var report struct{ Created, Updated, Rejected int }
 		if err := json.Unmarshal(answer, &report, json.MatchCaseInsensitiveNames(true)); err != nil || report.Created+report.Updated != len(changes) || report.Rejected != 0 {
 			return false, fmt.Errorf("a load of %d rows was answered %s", len(changes), answer)
@@ -176,15 +195,16 @@ func newWriters(n int, rng *rand.Rand) writers {
 func (w writers) start(t *testing.T, s *server, collection string) (wait func()) {
 	items := s.base + "/v1/collections/" + collection + "/items"
 	c := newClient(t)
+	send := func(w *ledgerWrite) (int, []byte) { return call(c, w.method, items+w.path, w.contentType, w.body) }
 	var wg sync.WaitGroup
 	for _, l := range w {
 		wg.Go(func() {
 			for {
-				goOn, err := l.step(c, items)
+				known, err := l.step(send)
 				if err != nil {
 					t.Error(err)
 				}
-				if !goOn {
+				if !known {
 					return
 				}
 			}

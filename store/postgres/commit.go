@@ -16,7 +16,8 @@ import (
 type request struct {
 	changes  []store.Change
 	receipts []store.Receipt
-	alone    bool // it changes collections, or is large
+	alone    bool        // it changes collections, or is large
+	epoch    store.Epoch // of the history that it belongs to; "": any
 	state    atomic.Uint32
 	tries    int // that met a row that somebody else holds
 
@@ -53,6 +54,9 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 		return 0, store.ErrReadOnly
 	}
 	req := &request{changes: changes, receipts: receipts, alone: len(changes) > groupRows, done: make(chan struct{})}
+	if h := s.history.Load(); h != nil {
+		req.epoch = *h
+	}
 	if err := req.check(); err != nil {
 		return 0, err
 	}

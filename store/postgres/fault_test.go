@@ -252,6 +252,7 @@ func TestRestore(t *testing.T) {
 	}
 	again := newCopy(t, s)
 	again.follow(t, s)
+	again.until(t, "it is followed", func() bool { return !again.at.IsZero() })
 	commit(t, s, put("c", "new", 1))
 	again.equals(t, s)
 	if again.pos.Epoch == c.pos.Epoch {
@@ -332,6 +333,7 @@ func TestStandby(t *testing.T) {
 	}
 	again := newCopy(t, both)
 	again.follow(t, both)
+	again.until(t, "it is followed", func() bool { return !again.at.IsZero() })
 	commit(t, both, put("c", "after", 1))
 	again.equals(t, both)
 }

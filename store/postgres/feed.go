@@ -54,11 +54,13 @@ type feed struct {
 	handed bool  // it went with the step
 	watch  *watch
 
-	at      time.Time
-	head    store.Position
-	changes []store.Change // of the next delivery
-	memory  []byte         // of what they point to
-	names   map[string]string
+	at        time.Time
+	head      store.Position
+	counter   int64          // of the head's epoch
+	forgotten bool           // the history is the one that was followed, and ends before
+	changes   []store.Change // of the next delivery
+	memory    []byte         // of what they point to
+	names     map[string]string
 }
 
 func (d *feed) read(ctx context.Context) error {
@@ -125,8 +127,9 @@ func (d *feed) take(results pgx.BatchResults, id identity) error {
 		}
 		d.at = d.at.Add(-time.Duration(behind * float64(time.Second)))
 	}
-	d.head = store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}
+	d.head, d.counter = store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}, counter
 	from := d.f.pos
+	d.forgotten = d.head.Epoch == from.Epoch && d.head.Seq < from.Seq
 	switch {
 	case d.head.Epoch != from.Epoch || d.head.Seq < from.Seq:
 		return fmt.Errorf("%w: the database is at %d of epoch %s, and was followed to %d of epoch %s",

@@ -16,6 +16,7 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	if err := s.enter(); err != nil {
 		return err
 	}
+	s.history.Store(&after.Epoch)
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopped := make(chan struct{})
 	go func() { // Close ends it
@@ -44,6 +45,12 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	s.recent.leave(f.own)
 	s.inFlight.Done()
 	return err
+}
+
+// follows reports whether Follow was begun in a history.
+func (s *Store) follows(e store.Epoch) bool {
+	h := s.history.Load()
+	return h != nil && *h == e
 }
 
 // Inspect is part of store.Shared.
@@ -193,7 +200,7 @@ func (f *follower) read(ctx context.Context) error {
 	if err != nil {
 		f.hangUp() // in the midst of what the database had to say
 	}
-	return err
+	return errors.Join(err, f.forgotten(ctx, &d))
 }
 
 // readWithView reads in the transaction of a view, which goes with the step.
@@ -213,5 +220,15 @@ func (f *follower) readWithView(ctx context.Context) error {
 		_ = v.Close()
 	}
 	f.inspect = f.inspect && !d.handed
-	return err
+	return errors.Join(err, f.forgotten(ctx, &d))
+}
+
+// forgotten begins another history if the database has forgotten what was followed:
+// its numbers are given out again.
+func (f *follower) forgotten(ctx context.Context, d *feed) error {
+	if !d.forgotten || f.s.writer == nil {
+		return nil
+	}
+	f.s.opt.Log.Error("the database has forgotten commits: it begins another history", "head", d.head.Seq, "followed", f.pos.Seq)
+	return f.s.onConnection(ctx, readTimeout, func(ctx context.Context, conn *pgx.Conn) error { return newHistory(ctx, conn, d.counter) })
 }

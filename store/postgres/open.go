@@ -113,7 +113,8 @@ type Store struct {
 	asking  asking // Head's callers share a round trip
 	recent  recent // own commits, for Follow
 	inspect chan struct{}
-	applied atomic.Uint64 // what Follow has delivered
+	applied atomic.Uint64               // what Follow has delivered
+	history atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
 	stats   counters
 	badRows sometimes // bad rows are logged now and then
 

@@ -77,10 +77,15 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 	return newHistory(ctx, conn, history)
 }
 
+// newHistorySQL raises the fences too: no writer goes on without having heard of it.
+const newHistorySQL = `
+WITH another AS (UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1 RETURNING epoch)
+UPDATE nearby.writers SET fence = fence + 1 WHERE EXISTS (SELECT FROM another)`
+
 // newHistory gives a database that has lost something another epoch, unless it has
 // another one than that in which it was lost. All replicas notice; one is first.
 func newHistory(ctx context.Context, conn *pgx.Conn, counter int64) error {
-	if _, err := conn.Exec(ctx, `UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1`, counter); err != nil {
+	if _, err := conn.Exec(ctx, newHistorySQL, counter); err != nil {
 		return fmt.Errorf("beginning another history: %w", err)
 	}
 	return nil

@@ -47,12 +47,13 @@ type writer struct {
 	conn    *pgx.Conn
 	process atomic.Uint32 // in the database, of the connection
 	server  identity
-	fence   int64     // of this connection
-	number  int64     // of the last batch
-	made    int64     // the last batch that is known to be made
-	counter int64     // of the history in which it was
-	used    time.Time // the connection, at last
-	unsure  int64     // a batch whose outcome nobody waits for any more; 0: none
+	epoch   store.Epoch // when the connection was made; the fence tells of another
+	fence   int64       // of this connection
+	number  int64       // of the last batch
+	made    int64       // the last batch that is known to be made
+	counter int64       // of the history in which it was
+	used    time.Time   // the connection, at last
+	unsure  int64       // a batch whose outcome nobody waits for any more; 0: none
 	refuse  time.Time
 	away    error // why the database could not be reached, at last
 }
@@ -127,7 +128,7 @@ func newGathering(first *request) *gathering {
 }
 
 func (g *gathering) admit(req *request) bool {
-	if req.alone || g.rows+len(req.changes) > groupRows {
+	if req.alone || g.rows+len(req.changes) > groupRows || req.epoch != g.group[0].epoch {
 		return false
 	}
 	for i := range req.changes {
@@ -216,7 +217,8 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 	deadline := started.Add(w.s.opt.CommitTimeout)
 	w.number++
 	number := w.number
-	sent := false // over a former connection; what became of it is not known
+	sent := false  // over a former connection; what became of it is not known
+	fresh := false // the connection was made for this
 	w.test(started)
 	for {
 		if w.conn == nil {
@@ -225,6 +227,7 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 				limit = started.Add(w.s.opt.AwayTimeout)
 			}
 			seq, err := w.reconnect(limit, sent)
+			fresh = true
 			if err != nil && sent {
 				w.unsure = number
 				w.s.stats.unresolved.Add(uint64(b.commits))
@@ -237,10 +240,19 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 			if sent {
 				w.s.stats.resolved.Add(uint64(b.commits))
 				if w.made == number {
+					if foreign := w.foreign(group); foreign != nil {
+						return 0, fmt.Errorf("%w: %w", store.ErrUncertain, foreign)
+					}
 					return seq, w.landed(b, group, seq, started, 0, false)
 				}
 				sent = false
 			}
+		}
+		if foreign := w.foreign(group); foreign != nil && fresh {
+			return 0, fmt.Errorf("%w: %w", store.ErrUnavailable, foreign)
+		} else if foreign != nil { // or it is the connection that is from before
+			w.hangUp()
+			continue
 		}
 		at := time.Now()
 		last, counter, err := w.call(b, number, deadline)
@@ -265,6 +277,15 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 		}
 		w.s.stats.retries.Add(1)
 	}
+}
+
+// foreign says that a group belongs to another history than the database's: what its
+// changes rest on means nothing there, nor would its number to whoever made it.
+func (w *writer) foreign(group []*request) error {
+	if of := group[0].epoch; of != "" && of != w.epoch {
+		return fmt.Errorf("the database has the history %s, and was followed in %s", w.epoch, of)
+	}
+	return nil
 }
 
 // test asks a connection that was not used for long whether it still is one, before
@@ -390,6 +411,9 @@ INSERT INTO nearby.writers AS w (writer, fence, batch, seq) VALUES ($1, 1, 0, 0)
     ON CONFLICT (writer) DO UPDATE SET fence = w.fence + 1, at = now()
 RETURNING fence, batch, seq, (SELECT epoch FROM nearby.head)`
 
+const rememberedSQL = `
+SELECT h.epoch, h.seq, coalesce((SELECT w.batch FROM nearby.writers w WHERE w.writer = $1), 0) FROM nearby.head h`
+
 // register makes a connection and raises the fence, which waits for a transaction
 // of a former connection that is about to commit.
 func (w *writer) register(limit time.Time) (store.Seq, error) {
@@ -420,24 +444,30 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`); err != nil {
 		return 0, err
 	}
-	var fence, number, seq, counter int64
-	if err := conn.QueryRow(ctx, registerSQL, w.id).Scan(&fence, &number, &seq, &counter); err != nil {
+	var counter, head, number int64
+	if err := conn.QueryRow(ctx, rememberedSQL, w.id).Scan(&counter, &head, &number); err != nil {
 		return 0, err
 	}
-	if number < w.made {
+	followed := w.s.applied.Load()
+	if number < w.made && counter == w.counter || w.s.follows(w.server.epoch(counter)) && uint64(head) < followed {
 		// The database has forgotten what it had acknowledged: an older state of it
 		// was restored. Its numbers are given out again, so the history needs
 		// another name before this writer, or any other, adds to it.
-		w.s.opt.Log.Error("the database has lost commits: it begins another history", "batch", number, "acknowledged", w.made)
-		if err := newHistory(ctx, conn, w.counter); err != nil {
+		w.s.opt.Log.Error("the database has lost commits: it begins another history", "batch", number, "acknowledged", w.made, "head", head, "followed", followed)
+		if err := newHistory(ctx, conn, counter); err != nil {
 			return 0, err
 		}
+	}
+	var fence, seq int64
+	if err := conn.QueryRow(ctx, registerSQL, w.id).Scan(&fence, &number, &seq, &counter); err != nil {
+		return 0, err
 	}
 	if w.unsure != 0 {
 		w.s.opt.Log.Info("the outcome of a commit that was uncertain is known", "batch", w.unsure, "made", number == w.unsure, "seq", seq)
 		w.unsure = 0
 	}
 	w.fence, w.made, w.counter, w.used = fence, number, counter, time.Now()
+	w.epoch = w.server.epoch(counter)
 	w.process.Store(conn.PgConn().PID())
 	return store.Seq(seq), nil
 }
