@@ -110,12 +110,13 @@ type Store struct {
 	end      context.CancelFunc // when nothing is in flight any more
 	loops    sync.WaitGroup
 
-	asking  asking // Head's callers share a round trip
-	recent  recent // own commits, for Follow
-	inspect chan struct{}
-	applied atomic.Uint64 // what Follow has delivered
-	stats   counters
-	badRows sometimes // bad rows are logged now and then
+	asking         asking // Head's callers share a round trip
+	recent         recent // own commits, for Follow
+	inspect        chan struct{}
+	applied        atomic.Uint64 // what Follow has delivered
+	stats          counters
+	badRows        sometimes // bad rows are logged now and then
+	attachedErrors sometimes // and attached tables that cannot be asked
 }
 
 var _ store.Shared = (*Store)(nil)
@@ -131,7 +132,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		opt: opt, config: config, closing: make(chan struct{}), inspect: make(chan struct{}, 1),
-		badRows: sometimes{every: 10 * time.Second},
+		badRows: sometimes{every: 10 * time.Second}, attachedErrors: sometimes{every: 10 * time.Second},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.recent.init()
@@ -151,6 +152,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	if !s.opt.ReadOnly {
 		s.writer = newWriter(s, uuid.New())
 		s.loop(s.writer.run)
+		s.loop(s.keepAttached)
 	}
 	return s, nil
 }
