@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"nearby/store":                 {"nearby/item"},
 	"nearby/store/storetest":       {"nearby/item", "nearby/store"},
 	"nearby/store/embedded":        {"nearby/item", "nearby/store"},
+	"nearby/store/postgres":        {"nearby/item", "nearby/store"},
 	"nearby/store/postgres/pgtest": {},
 	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/store"},
 	"nearby/client":                {},
@@ -47,7 +48,8 @@ var confined = map[string][]string{
 	"github.com/alecthomas/kong":       {"nearby/cmd/nearby"},
 	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/cmd/nearby"},
 	"github.com/gomodule/redigo":       {"nearby/bench/servers"},
-	"github.com/jackc/pgx":             {"nearby/bench/servers", "nearby/store/postgres/pgtest"},
+	"github.com/jackc/pgx":             {"nearby/bench/servers", "nearby/store/postgres", "nearby/store/postgres/pgtest"},
+	"github.com/pressly/goose":         {"nearby/store/postgres"},
 	"testing":                          {"nearby/index/indextest", "nearby/store/postgres/pgtest", "nearby/store/storetest"},
 }
 

@@ -13,6 +13,13 @@
 // writers share one commit. A reader loads the Snapshot pointer once and works
 // on that: it never waits, and never sees half a batch.
 //
+// Where other processes write the store, too (store.Shared), what is visible comes
+// from following it: a committed group comes back as a step, like those of others,
+// and is answered when it is visible. The collections of one history of the store are
+// a world; a new one is read beside it when the history turns out to be another.
+// Readers may demand to see a position (Catalog.Read), and Catalog.Verify compares
+// what is in memory with the store.
+//
 // A Snapshot is an immutable version of four parts: the records (ids, positions
 // and properties, packed into byte chunks), a map from id to item number, the
 // columns of the queryable properties, and the index. All four share what a

@@ -1,8 +1,10 @@
 package collection
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nearby/store"
@@ -24,6 +26,7 @@ type flight struct {
 	ready <-chan struct{} // not nil: closed when the world has come as far as the group waits for
 	leave func()
 	again bool // what it waits for is the state to be checked against
+	sure  bool // that state is as new as the requests
 }
 
 // channels are what to wait for: the end of the commit, or that the world has come
@@ -38,9 +41,15 @@ func (f *flight) channels() (committed, ready <-chan struct{}) {
 	return nil, f.ready
 }
 
+// maxArriving bounds the groups that are durable and not yet visible while the next
+// one is made durable.
+const maxArriving = 2
+
 // maxTries bounds how often a group is checked anew because others changed the
 // same items.
 const maxTries = 16
+
+var errContended = fmt.Errorf("%w: others change the same items all the time", ErrBusy)
 
 // ending says why a collection's writer is to end before its time.
 type ending struct {
@@ -60,16 +69,21 @@ func (c *Collection) end(why ending) {
 func (c *Collection) runShared() {
 	defer close(c.stopped)
 	var f *flight
+	var arriving []*flight // committed and not yet visible, in order
 	p := &c.backlog
 	closing := c.closing
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
 		queue := c.queue
-		if f != nil || p.held != nil || c.partial {
+		if f != nil || p.held != nil || c.partial || len(arriving) == maxArriving {
 			queue = nil
 		}
 		committed, ready := f.channels()
+		var visible <-chan struct{}
+		if len(arriving) > 0 {
+			visible = arriving[0].ready
+		}
 		flushed, settled := p.flight.channels()
 		var due <-chan time.Time
 		if p.flight == nil && !p.due.IsZero() {
@@ -81,11 +95,11 @@ func (c *Collection) runShared() {
 			due = alarm.C
 		}
 		if p.held != nil && f == nil && len(p.items) == 0 && p.flight == nil {
-			f = c.launch(c.gather(p.held), 0)
+			f = c.depart(c.gather(p.held), 0, arriving)
 			p.held = nil
 			continue
 		}
-		if closing == nil && f == nil && p.held == nil && len(p.items) == 0 && len(c.queue) == 0 {
+		if closing == nil && f == nil && len(arriving) == 0 && p.held == nil && len(p.items) == 0 && len(c.queue) == 0 {
 			return
 		}
 		select {
@@ -96,12 +110,18 @@ func (c *Collection) runShared() {
 			case len(p.items) > 0:
 				p.held = req
 			default:
-				f = c.launch(c.gather(req), 0)
+				f = c.depart(c.gather(req), 0, arriving)
 			}
 		case <-committed:
-			f = c.landed(f)
+			if f = c.landed(f); f != nil && f.ready != nil && !f.again {
+				arriving, f = append(arriving, f), nil
+			}
 		case <-ready:
 			f = c.arrived(f)
+		case <-visible:
+			arriving[0].leave()
+			arriving[0].answer(nil)
+			arriving = slices.Delete(arriving, 0, 1)
 		case <-due:
 			c.flush()
 		case <-flushed:
@@ -119,10 +139,67 @@ func (c *Collection) runShared() {
 		case <-closing:
 			closing = nil
 		case <-c.ending:
-			c.abandon(f, c.why.Load())
+			c.abandon(append(arriving, f, p.flight), c.why.Load())
 			return
 		}
 	}
+}
+
+// depart commits a group that was checked. If the state here speaks against a write,
+// it is the state of all copies that has to: it is waited for, and the group checked
+// anew.
+//
+// So it is if the group changes what one that is not yet visible has changed.
+func (c *Collection) depart(g *group, tries int, arriving []*flight) *flight {
+	if before := g.overlaps(arriving); before != nil {
+		f := &flight{group: g, begun: time.Now(), tries: tries, again: true, done: make(chan struct{})}
+		f.ready, f.leave = c.world.waiters.enter(before.seq, c.world.applied.Load)
+		close(f.done)
+		return f
+	}
+	switch {
+	case !g.refused():
+		return c.launch(g, tries)
+	case tries > maxTries:
+		g.answer(errContended)
+		return nil
+	}
+	f := &flight{group: g, begun: time.Now(), tries: tries, done: make(chan struct{}), again: true, sure: true}
+	go func() {
+		defer close(f.done)
+		ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+		defer cancel()
+		head, err := c.opt.Store.(store.Shared).Head(ctx)
+		if err == nil && head.Epoch != c.world.epoch {
+			err = fmt.Errorf("%w: the collections are about to be read anew", store.ErrUnavailable)
+		}
+		f.seq, f.err = uint64(head.Seq), err
+	}()
+	return f
+}
+
+// overlaps returns the last of the groups that has an item in common with g.
+func (g *group) overlaps(arriving []*flight) *flight {
+	for _, before := range slices.Backward(arriving) {
+		for i := range g.touched {
+			if _, both := before.places.find(before.touched, g.touched[i].id); both {
+				return before
+			}
+		}
+	}
+	return nil
+}
+
+// refused reports whether a write was refused for the state of its item.
+func (g *group) refused() bool {
+	for _, req := range g.requests {
+		for i := range req.results {
+			if err := req.results[i].Err; errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrPrecondition) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // launch commits a group beside the writer.
@@ -144,7 +221,7 @@ func (c *Collection) landed(f *flight) *flight {
 	var stale *store.StaleError
 	var taken *store.RepeatedError
 	switch {
-	case f.err == nil:
+	case f.err == nil: // it, or what it is to be checked against, has to become visible
 		f.ready, f.leave = c.world.waiters.enter(f.seq, c.world.applied.Load)
 		return f
 	case errors.As(f.err, &stale) && f.tries < maxTries:
@@ -152,7 +229,7 @@ func (c *Collection) landed(f *flight) *flight {
 		f.again = true
 		return f
 	case errors.As(f.err, &stale):
-		f.answer(fmt.Errorf("%w: others change the same items all the time", ErrBusy))
+		f.answer(errContended)
 		return nil
 	case errors.As(f.err, &taken):
 		return c.launch(c.without(f.group, taken), f.tries)
@@ -173,12 +250,15 @@ func (c *Collection) arrived(f *flight) *flight {
 		clear(req.results)
 		c.admit(g, req)
 	}
+	if !f.sure && g.refused() {
+		return c.depart(g, f.tries+1, nil) // what arrives comes before the newest state
+	}
 	return c.launch(g, f.tries+1)
 }
 
 // abandon answers what waits when the collection ends before its time.
-func (c *Collection) abandon(f *flight, why *ending) {
-	for _, one := range []*flight{f, c.backlog.flight} {
+func (c *Collection) abandon(under []*flight, why *ending) {
+	for _, one := range under {
 		if one == nil {
 			continue
 		}

@@ -33,7 +33,9 @@ const cellBits = 10
 
 // Cell returns the geohash of a place to cellBits bits, two characters' worth, as a
 // number: longitude and latitude bits take turns, a longitude bit first. Places on
-// the upper edge, longitude 180 or latitude 90, belong to the last cell.
+// the upper edge, longitude 180 or latitude 90, belong to the last cell. It is
+// computed in float64 as floor((lon+180)/360*32) and floor((lat+90)/180*32), as
+// databases can: a place within 1e-13 degrees of an edge may be rounded over it.
 func Cell(lon, lat float64) uint16 {
 	const side = 1 << (cellBits / 2)
 	x := min(int(math.Floor((lon+180)/360*side)), side-1)

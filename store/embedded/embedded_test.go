@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -79,14 +80,24 @@ type ledger struct {
 	tried map[string]int // id -> last version sent
 }
 
-// storm has writers that each count up items of their own until the store
-// refuses or stop is closed.
+// receiptOf is the receipt of the commit that wrote a version of an item and its
+// twin, id'. Every second has one.
+func receiptOf(id string, version int) []store.Receipt {
+	if version%2 == 1 || strings.HasSuffix(id, "'") {
+		return nil
+	}
+	return []store.Receipt{{Key: fmt.Sprint(id, " ", version), Outcome: fmt.Append(nil, version)}}
+}
+
+// storm has writers that each count up items of their own, each version resting on
+// the one before, until the store refuses or stop is closed.
 func storm(s *Store, writers int, l *ledger, stop <-chan struct{}) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			var newest [10]store.Seq
 			for version := 1; ; version++ {
 				select {
 				case <-stop:
@@ -97,14 +108,17 @@ func storm(s *Store, writers int, l *ledger, stop <-chan struct{}) *sync.WaitGro
 				ids := [2]string{fmt.Sprintf("w%d-%d", w, version%10), fmt.Sprintf("w%d-%d'", w, version%10)}
 				batch := make([]store.Change, 2)
 				for i, id := range ids {
-					batch[i] = store.Change{Op: store.PutItem, Collection: "c", Item: item.Item{ID: id, Updated: int64(version), Properties: []byte(fmt.Sprint(version))}}
+					batch[i] = store.Change{Op: store.PutItem, Collection: "c", Item: item.Item{ID: id, Updated: int64(version), Properties: []byte(fmt.Sprint(version))},
+						Rests: true, Base: newest[version%10]}
 				}
 				l.mu.Lock()
 				l.tried[ids[0]], l.tried[ids[1]] = version, version
 				l.mu.Unlock()
-				if _, err := s.Commit(context.Background(), batch); err != nil {
+				seq, err := s.Commit(context.Background(), batch, receiptOf(ids[0], version)...)
+				if err != nil {
 					return
 				}
+				newest[version%10] = seq
 				l.mu.Lock()
 				l.acked[ids[0]], l.acked[ids[1]] = version, version
 				l.mu.Unlock()
@@ -187,6 +201,22 @@ func audit(t *testing.T, s *Store, acked, tried map[string]int) (lost int) {
 			t.Fatalf("half a commit: %+v beside %+v", it, twin)
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for id := range tried {
+		at := int(items[id].Updated)
+		for v := tried[id]; v > 0; v-- {
+			for _, want := range receiptOf(id, v) {
+				r, ok, err := s.Receipt(ctx, want.Key)
+				if err != nil || ok && (v > at || !bytes.Equal(r.Outcome, want.Outcome)) || v == at && (!ok || r.Seq != store.Seq(items[id].Seq)) {
+					t.Fatalf("half a commit: the receipt %q is %+v, %v, %v beside %+v", want.Key, r, ok, err, items[id])
+				}
+				if !ok && v == acked[id] {
+					lost++
+				}
+			}
+		}
+	}
 	for id, v := range acked {
 		if int(items[id].Updated) < v {
 			lost++
@@ -230,7 +260,7 @@ func fill(t *testing.T, n int) *vfs.MemFS {
 		t.Fatal(err)
 	}
 	for i := range n {
-		if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutItem, Collection: "c", Item: item.Item{ID: fmt.Sprint(i), Lon: 1, Properties: fmt.Appendf(nil, `{"number":%d}`, i)}}}); err != nil {
+		if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutItem, Collection: "c", Item: item.Item{ID: fmt.Sprint(i), Lon: 1, Properties: fmt.Appendf(nil, `{"number":%d}`, i)}}}, receiptOf("item", i)...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -315,6 +345,16 @@ func readsWhole(t *testing.T, fs *vfs.MemFS, n int) bool {
 	})
 	if err != nil {
 		return false
+	}
+	for i := 0; i < n; i += 20 {
+		want := receiptOf("item", i)[0]
+		r, ok, err := s.Receipt(context.Background(), want.Key)
+		if err != nil {
+			return false
+		}
+		if !ok || !bytes.Equal(r.Outcome, want.Outcome) {
+			t.Errorf("a silent difference: the receipt %q is %+v, %v", want.Key, r, ok)
+		}
 	}
 	if count != n {
 		t.Errorf("a silent loss: %d items of %d", count, n)

@@ -129,9 +129,9 @@ func (p *life) run(t *testing.T, fs vfs.FS, noSync bool) {
 }
 
 func (p *life) commits(t *testing.T, s *Store) {
-	commit := func(changes ...store.Change) bool {
+	commit := func(receipts []store.Receipt, changes ...store.Change) bool {
 		refuses, dead := s.degradation() != nil, p.dead()
-		_, err := s.Commit(context.Background(), changes)
+		_, err := s.Commit(context.Background(), changes, receipts...)
 		switch {
 		case err == nil && (refuses || dead):
 			t.Error("a commit was acknowledged after the log had failed")
@@ -140,7 +140,7 @@ func (p *life) commits(t *testing.T, s *Store) {
 		}
 		return err == nil
 	}
-	if !commit(store.Change{Op: store.PutCollection, Collection: "c"}) {
+	if !commit(nil, store.Change{Op: store.PutCollection, Collection: "c"}) {
 		return
 	}
 	for version := 1; version <= 30; version++ {
@@ -153,7 +153,7 @@ func (p *life) commits(t *testing.T, s *Store) {
 		p.l.mu.Lock()
 		p.l.tried[id], p.l.tried[id+"'"] = version, version
 		p.l.mu.Unlock()
-		if commit(batch...) {
+		if commit(receiptOf(id, version), batch...) {
 			p.l.mu.Lock()
 			p.l.acked[id], p.l.acked[id+"'"] = version, version
 			p.ack++

@@ -115,7 +115,11 @@ func (s *Store) expired(ms int64) bool {
 // if keys are taken. Called with mu held.
 func (s *Store) encodeReceipts(batch *pebble.Batch, seq store.Seq, receipts []store.Receipt) error {
 	var refused store.RepeatedError
-	ms := s.opt.now().UnixMilli()
+	now := s.opt.now()
+	ms := now.UnixMilli()
+	if end := now.Add(store.KeepReceipts); end.Before(s.expires) { // the clock was set back
+		s.expires, s.expiredTo = end, []byte{prefixReceiptTime}
+	}
 	for i := range receipts {
 		r := &receipts[i]
 		old, at, ok, err := s.receipt(r.Key)

@@ -268,7 +268,7 @@ func testFollowFromView(t *testing.T, f *fixture) {
 				return
 			default:
 			}
-			if err := h.commit(f, []store.Change{put("c", "count", float64(i))}); err != nil {
+			if err := h.commit(f, []store.Change{put("c", "count", float64(i%180))}); err != nil {
 				t.Error(err)
 				return
 			}

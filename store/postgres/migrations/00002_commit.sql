@@ -30,6 +30,17 @@ BEGIN
         RAISE EXCEPTION 'the writer has another connection' USING ERRCODE = 'NB001';
     END IF;
 
+    -- First, for what is repeated rests on versions that its first time has replaced.
+    IF cardinality(receipt_key) > 0 THEN
+        INSERT INTO nearby.receipts (key, outcome, seq)
+        SELECT r.key, r.outcome, before + r.nth FROM unnest(receipt_key, receipt_outcome, receipt_nth) r (key, outcome, nth)
+            ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        IF n < cardinality(receipt_key) THEN
+            RAISE EXCEPTION 'a receipt has a key that is taken' USING ERRCODE = 'NB004';
+        END IF;
+    END IF;
+
     IF cardinality(need) > 0 THEN
         SELECT name INTO missing FROM unnest(need) name
          WHERE NOT EXISTS (SELECT FROM nearby.collections c WHERE c.name = name.name AND NOT c.dropped)
@@ -48,16 +59,6 @@ BEGIN
          WHERE coalesce(v.seq, 0) <> r.base;
         IF FOUND THEN
             RAISE EXCEPTION 'a change rests on a version that was replaced' USING ERRCODE = 'NB003', DETAIL = before;
-        END IF;
-    END IF;
-
-    IF cardinality(receipt_key) > 0 THEN
-        INSERT INTO nearby.receipts (key, outcome, seq)
-        SELECT r.key, r.outcome, before + r.nth FROM unnest(receipt_key, receipt_outcome, receipt_nth) r (key, outcome, nth)
-            ON CONFLICT DO NOTHING;
-        GET DIAGNOSTICS n = ROW_COUNT;
-        IF n < cardinality(receipt_key) THEN
-            RAISE EXCEPTION 'a receipt has a key that is taken' USING ERRCODE = 'NB004';
         END IF;
     END IF;
 
