@@ -135,11 +135,15 @@ func (c *Catalog) create(ctx context.Context, def Definition) (*Collection, erro
 	return col, nil
 }
 
-// Drop deletes a collection with all its items.
+// Drop deletes a collection with all its items. One that shows a table is refused:
+// it has to be detached.
 func (c *Catalog) Drop(ctx context.Context, name string) error {
 	col, err := c.Get(name)
 	if err != nil {
 		return err
+	}
+	if src := col.Snapshot().def.Source; src != nil {
+		return fmt.Errorf("%w: collection %q shows the table %s; \"nearby detach\" ends that, and deletes it", ErrReadOnly, name, src.Table)
 	}
 	if c.shared != nil {
 		return c.dropShared(ctx, col)

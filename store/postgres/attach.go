@@ -93,10 +93,11 @@ const (
 	attachedLockClass = 1635021923
 	// attachedChunkLimit bounds a chunk, tableLockLimit how long one tries to get a
 	// table's lock, and heldLimit how long open transactions that hold rows are waited
-	// for.
+	// for, looking every heldPause.
 	attachedChunkLimit = 2 * time.Minute
 	tableLockLimit     = time.Minute
 	heldLimit          = time.Minute
+	heldPause          = 200 * time.Millisecond
 )
 
 // copying is for what compares and copies attached tables. The settings are what the
@@ -113,7 +114,7 @@ var copying = role{
 }
 
 // triggerSettings are the same for a trigger, which runs in anybody's session.
-const triggerSettings = `SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1`
+const triggerSettings = `SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET jit = off`
 
 // connectCopying opens a connection whose statements are not prepared, for they are
 // about tables that come and go.
@@ -339,8 +340,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::interval, $11::text::inte
 	return number, tx.Commit(ctx)
 }
 
-// firstCopy compares and copies until nothing is different any more, and ends the
-// time in which rows are missing.
+// firstCopy compares and copies all rows, and ends the time in which rows are missing.
+// What changes meanwhile is polled for, or seen by the triggers, which are there.
 func firstCopy(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable, progress func(done, total int64)) (changed int64, err error) {
 	var last *string
 	if a.Follow == FollowPoll {
@@ -348,32 +349,27 @@ func firstCopy(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTa
 			return 0, err
 		}
 	}
+	var sc scope
 	for end := time.Now().Add(heldLimit); ; {
-		total, err := differ(ctx, conn, a, t, scope{})
+		total, err := differ(ctx, conn, a, t, sc)
 		if err != nil {
 			return changed, err
-		}
-		if total == 0 {
-			break
 		}
 		held, err := settle(ctx, conn, a, t, total, progress)
 		if err != nil {
 			return changed, err
 		}
 		changed += total - int64(len(held))
-		if a.Follow == FollowPoll {
-			break // what changes meanwhile is polled for
-		}
-		if int64(len(held)) < total {
-			end = time.Now().Add(heldLimit)
-			continue
+		if len(held) == 0 {
+			break
 		}
 		if time.Now().After(end) {
 			return changed, fmt.Errorf("%d rows of %s are held by open transactions, such as %q: attach the table again when they have ended", len(held), t.name, held[0])
 		}
-		if err := pause(ctx, time.Second, nil); err != nil {
+		if err := pause(ctx, heldPause, nil); err != nil {
 			return changed, err
 		}
+		sc, progress = scope{ids: held}, func(int64, int64) {}
 	}
 	if err := forget(ctx, conn); err != nil {
 		return changed, err

@@ -74,3 +74,9 @@ EXCEPTION WHEN OTHERS THEN
     RETURN to_json('a value is no JSON that can be stored: ' || SQLERRM);
 END $$;
 -- +goose StatementEnd
+
+-- A bitmap scan for rows without a number reads again and again what was numbered
+-- since the last vacuum; an index scan marks it as dead.
+ALTER FUNCTION nearby.number_rows() SET enable_bitmapscan = off;
+ALTER FUNCTION nearby.number_rows() SET enable_seqscan = off;
+ALTER FUNCTION nearby.number_rows() SET jit = off; -- the costs of what is off would call for it
