@@ -28,13 +28,14 @@ var allowed = map[string][]string{
 	"nearby/store/postgres/pgtest": {},
 	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/store"},
 	"nearby/client":                {},
+	"nearby/metrics":               {"nearby/collection"},
 	"nearby/api":                   {"nearby", "nearby/collection", "nearby/index", "nearby/ingest", "nearby/item", "nearby/sphere", "nearby/store"},
 	"nearby/bench/dataset":         {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/httpbench":       {},
 	"nearby/bench/peer":            {"nearby/bench/dataset", "nearby/index", "nearby/sphere"},
 	"nearby/bench/servers":         {"nearby/bench/dataset", "nearby/bench/httpbench", "nearby/sphere"},
 	"nearby/bench":                 {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
-	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/store", "nearby/store/embedded"},
+	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/quadtree", "nearby/store", "nearby/store/embedded", "nearby/store/postgres"},
 }
 
 // confined are libraries whose types stay in one place.
@@ -46,7 +47,8 @@ var confined = map[string][]string{
 	"github.com/paulmach/orb/quadtree": {"nearby/bench/peer"},
 	"github.com/mmcloughlin/geohash":   {"nearby/index", "nearby/index/indextest", "nearby/geohash"},
 	"github.com/alecthomas/kong":       {"nearby/cmd/nearby"},
-	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/cmd/nearby"},
+	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/cmd/nearby", "nearby/metrics"},
+	"github.com/prometheus":            {"nearby/metrics"},
 	"github.com/gomodule/redigo":       {"nearby/bench/servers"},
 	"github.com/jackc/pgx":             {"nearby/bench/servers", "nearby/store/postgres", "nearby/store/postgres/pgtest"},
 	"github.com/pressly/goose":         {"nearby/store/postgres"},

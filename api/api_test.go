@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"nearby/api"
+	"nearby/metrics"
 )
 
 func feature(id string, lon, lat float64, properties string) string {
@@ -24,7 +25,8 @@ func feature(id string, lon, lat float64, properties string) string {
 
 // One walk through every operation, each exchange held to the document.
 func TestEveryOperation(t *testing.T) {
-	s := start(t, api.Options{})
+	numbers := metrics.New("v")
+	s := start(t, api.Options{Metrics: numbers.Handler(), Measure: func(method, route string) api.Meter { return numbers.Route(method, route) }})
 	c := "/v1/collections/places"
 	s.do("GET", "/v1/", "", "").want(t, 200)
 	s.do("GET", "/v1/conformance?f=json", "", "").want(t, 200)
@@ -32,6 +34,7 @@ func TestEveryOperation(t *testing.T) {
 	s.do("GET", "/v1/api", "", "", "Accept", "application/yaml").want(t, 200)
 	s.do("GET", "/healthz", "", "").want(t, 200)
 	s.do("GET", "/readyz", "", "").want(t, 200)
+	s.do("GET", "/metrics", "", "").want(t, 200)
 	s.do("POST", "/v1/verify", "", "").want(t, 409) // there is nothing to compare with
 	s.covered["verify"] = true
 	s.do("GET", "/v1/collections", "", "").want(t, 200)
@@ -182,6 +185,7 @@ func TestBadRequests(t *testing.T) {
 		{"GET", c + "?x=1", "", "", 400, "x"},
 		{"GET", "/v1/nothing", "", "", 404, "nothing"},
 		{"GET", "/", "", "", 404, ""},
+		{"GET", "/metrics", "", "", 404, "not served"},
 		{"GET", "/v1/collections/%2e%2e", "", "", 404, ""},
 		{"POST", c, "", "", 405, "POST"},
 		{"PUT", "/v1/collections/.hidden", "application/json", `{}`, 422, "name"},

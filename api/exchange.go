@@ -22,6 +22,7 @@ type exchange struct {
 	length  [1]string // of the answer
 	routing chi.Context
 	dates   *dates
+	meter   Meter         // of the route; nil: none
 	stall   time.Duration // 0: there are no deadlines
 	begun   time.Time
 	written time.Time // when the answer was last written to; zero: not yet
@@ -46,7 +47,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	}
 	e.ResponseWriter, e.id[0], e.status, e.bytes = w, newRequestID(), 0, 0
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
-	e.dates = &s.dates
+	e.dates, e.meter = &s.dates, s.unrouted
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making
 	e.moveDeadline(e.begun)

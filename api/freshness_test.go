@@ -1,14 +1,11 @@
 package api_test
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
 
 	"nearby/api"
-	"nearby/collection"
-	"nearby/item"
 	"nearby/store"
 )
 
@@ -128,7 +125,7 @@ func TestTokensAreDemands(t *testing.T) {
 				t.Errorf("%s %s waiting %.20q: %+v", r.method, r.path, bad, p)
 			}
 		}
-		if strings.HasPrefix(r.path, c) && !(r.path == c && r.method != "GET" && r.method != "PATCH") {
+		if strings.HasPrefix(r.path, c) && (r.path != c || r.method == "GET" || r.method == "PATCH") {
 			a := h.do(r.method, r.path, r.contentType, r.body, "Nearby-After", ahead, "Nearby-Wait", "1").want(t, 503)
 			if p := decode[problem](t, a); p.Type != "urn:nearby:problem:replica-behind" || a.header.Get("Retry-After") == "" || a.header.Get("Nearby-Token") != "" {
 				t.Errorf("%s %s ahead of all: %s %v", r.method, r.path, a.body, a.header)
@@ -167,48 +164,9 @@ func TestConsistencyIsAParameter(t *testing.T) {
 	h.do("PUT", "/v1/collections/d", "application/json", `{"queryables":["consistency"]}`).want(t, 422)
 }
 
-// TestReadOneSnapshot: an answer shows the position that it tells, and nothing later,
-// while others write.
-func TestReadOneSnapshot(t *testing.T) {
-	h := start(t, api.Options{})
-	h.load("c", "id,lat,lon\na,0,0\n")
-	c, err := h.catalog.Get("c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				done <- nil
-				return
-			default:
-			}
-			_, err := c.Write(context.Background(), []collection.Write{{Op: collection.Upsert, Item: item.Item{ID: "a"}}})
-			if err != nil {
-				done <- err
-				return
-			}
-		}
-	}()
-	for range 300 {
-		a := h.do("GET", "/v1/collections/c/items/a", "", "").want(t, 200)
-		at := a.position(t)
-		// The item is the only one that is written, so its version is the position.
-		if version := `"` + strings.Split(a.header.Get("Nearby-Token"), ".")[2] + `"`; a.header.Get("ETag") != version {
-			t.Fatalf("an answer of %+v has the version %s", at, a.header.Get("ETag"))
-		}
-	}
-	close(stop)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestIfMatchOfAnotherReplica: what a version is compared with is not older than the
-// version, so one that never was is refused and not waited for.
-func TestIfMatchOfAnotherReplica(t *testing.T) {
+// TestVersionsThatNeverWere: a version that no answer gave is refused at once; it is not
+// waited for.
+func TestVersionsThatNeverWere(t *testing.T) {
 	h := start(t, api.Options{})
 	h.load("c", places)
 	for _, method := range []string{"PUT", "PATCH", "DELETE"} {

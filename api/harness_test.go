@@ -39,7 +39,7 @@ var contract = sync.OnceValues(func() (*openapi3.T, routers.Router) {
 		openapi3filter.RegisterBodyDecoder(t, openapi3filter.JSONBodyDecoder)
 	}
 	// What a load carries is the reader's business: to the document it is text.
-	for _, t := range []string{"text/csv", "application/x-ndjson", "application/geo+json-seq", "application/yaml"} {
+	for _, t := range []string{"text/csv", "application/x-ndjson", "application/geo+json-seq", "application/yaml", "text/plain"} {
 		openapi3filter.RegisterBodyDecoder(t, openapi3filter.PlainBodyDecoder)
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(nearby.OpenAPI)
@@ -129,7 +129,13 @@ func start(t testing.TB, opt api.Options) *house {
 // startUnready opens a house whose catalog has not been loaded.
 func startUnready(t testing.TB, opt api.Options) *house {
 	t.Helper()
-	h := &house{TB: t, catalog: newCatalog(t), log: new(syncBuffer), covered: map[string]bool{}}
+	return open(t, newCatalog(t), opt)
+}
+
+// open opens a house of a catalog.
+func open(t testing.TB, catalog *collection.Catalog, opt api.Options) *house {
+	t.Helper()
+	h := &house{TB: t, catalog: catalog, log: new(syncBuffer), covered: map[string]bool{}}
 	opt.Catalog = h.catalog
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.NewJSONHandler(h.log, nil))

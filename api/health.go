@@ -67,6 +67,15 @@ func (s *Server) state() health {
 	return health{Status: stateReady, Staleness: &ms}
 }
 
+// getMetrics shows the numbers of the process.
+func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
+	if s.opt.Metrics == nil {
+		return newProblem(http.StatusNotFound, "metrics are not served at this address")
+	}
+	s.opt.Metrics.ServeHTTP(w, r)
+	return nil
+}
+
 // verifyTimeout bounds a comparison with the store.
 const verifyTimeout = 10 * time.Minute
 

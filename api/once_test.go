@@ -80,7 +80,11 @@ func TestRequestsWithKeys(t *testing.T) {
 		t.Errorf("a patch of long ago: %v", patched.header)
 	}
 	h.do("PUT", items+"/put", geoJSON, feature("put", 1, 2, ""), "Idempotency-Key", `"key 2"`, "If-None-Match", "*").want(t, 201)
-	h.do("DELETE", items+"/c", "", "", "Idempotency-Key", `"key 5"`).want(t, 204)
+	now := h.do("GET", items, "", "").want(t, 200)
+	again := h.do("DELETE", items+"/c", "", "", "Idempotency-Key", `"key 5"`, "Nearby-After", now.header.Get("Nearby-Token")).want(t, 204)
+	if at := again.position(t); at.Seq < now.position(t).Seq {
+		t.Errorf("an answer of before goes back from %+v to %+v", now.position(t), at)
+	}
 	for id, want := range map[string]string{"b": `"n":[2]`, "put": "[3,3]", "c": "[3,3]"} {
 		if a := h.do("GET", items+"/"+id, "", "").want(t, 200); !strings.Contains(string(a.body), want) {
 			t.Errorf("what came again undid a later write: %s", a.body)

@@ -44,11 +44,19 @@ type Options struct {
 	// CORSOrigins are the origins whose pages may use the interface from a
 	// browser, or "*"; empty: none.
 	CORSOrigins []string
+	// Measure, when not nil, gives each route what is told of every request to it. It
+	// is called once for a route; "" stands for requests to none.
+	Measure func(method, route string) Meter
+	// Metrics, when not nil, answers /metrics.
+	Metrics http.Handler
 	// Complete, when not nil, makes /readyz answer 503 until it is closed.
 	Complete <-chan struct{}
 	// Draining, when not nil, makes /readyz answer 503 once it is closed.
 	Draining <-chan struct{}
 }
+
+// Meter is told of an answer. It may be called concurrently.
+type Meter func(status int, took time.Duration)
 
 // Server answers requests. It is an http.Handler.
 type Server struct {
@@ -58,6 +66,7 @@ type Server struct {
 	buffers  sync.Pool
 	dates    dates
 	tokens   tokens
+	unrouted Meter
 	apiYAML  []byte // the document
 	apiJSON  []byte
 	loads    atomic.Int32 // under way
@@ -82,6 +91,7 @@ func New(opt Options) (*Server, error) {
 	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
+	s.unrouted = s.meter("", "")
 	s.router = s.routes()
 	packed, err := compress(s.admit(s.options(s.router)))
 	if err != nil {
@@ -124,33 +134,60 @@ func (s *Server) routes() *chi.Mux {
 		w.Header().Set("Allow", s.allowed(r))
 		s.fail(w, r, newProblem(http.StatusMethodNotAllowed, r.Method+" is not possible here"))
 	})
-	r.Get("/healthz", s.handle(s.getHealth))
-	r.Get("/readyz", s.handle(s.getReady))
-	r.Get("/v1/", s.handle(s.getLanding))
-	r.Get("/v1/conformance", s.handle(s.getConformance))
-	r.Get("/v1/api", s.handle(s.getAPI))
-	r.Post("/v1/verify", s.handle(s.postVerify))
-	r.Get("/v1/collections", s.handle(s.listCollections))
+	on := func(method, route string, f handler) {
+		r.Method(method, route, s.handle(s.meter(method, route), f))
+	}
+	on(http.MethodGet, "/healthz", s.getHealth)
+	on(http.MethodGet, "/readyz", s.getReady)
+	on(http.MethodGet, "/metrics", s.getMetrics)
+	on(http.MethodGet, "/v1/", s.getLanding)
+	on(http.MethodGet, "/v1/conformance", s.getConformance)
+	on(http.MethodGet, "/v1/api", s.getAPI)
+	on(http.MethodPost, "/v1/verify", s.postVerify)
+	on(http.MethodGet, "/v1/collections", s.listCollections)
 	// Flat, not mounted: chi takes a mount for a route of every method.
 	const one = "/v1/collections/{collectionId}"
-	r.Get(one, s.handle(s.getCollection))
-	r.Put(one, s.handle(s.putCollection))
-	r.Patch(one, s.handle(s.patchCollection))
-	r.Delete(one, s.handle(s.deleteCollection))
-	r.Get(one+"/items", s.handle(s.listItems))
-	r.Post(one+"/items", s.handle(s.postItems))
-	r.Get(one+"/items/{itemId}", s.handle(s.getItem))
-	r.Put(one+"/items/{itemId}", s.handle(s.putItem))
-	r.Patch(one+"/items/{itemId}", s.handle(s.patchItem))
-	r.Delete(one+"/items/{itemId}", s.handle(s.deleteItem))
-	r.Get(one+"/nearby", s.handle(s.getNearby))
-	r.Post(one+"/nearby", s.handle(s.postNearby))
+	on(http.MethodGet, one, s.getCollection)
+	on(http.MethodPut, one, s.putCollection)
+	on(http.MethodPatch, one, s.patchCollection)
+	on(http.MethodDelete, one, s.deleteCollection)
+	on(http.MethodGet, one+"/items", s.listItems)
+	on(http.MethodPost, one+"/items", s.postItems)
+	on(http.MethodGet, one+"/items/{itemId}", s.getItem)
+	on(http.MethodPut, one+"/items/{itemId}", s.putItem)
+	on(http.MethodPatch, one+"/items/{itemId}", s.patchItem)
+	on(http.MethodDelete, one+"/items/{itemId}", s.deleteItem)
+	on(http.MethodGet, one+"/nearby", s.getNearby)
+	on(http.MethodPost, one+"/nearby", s.postNearby)
 	return r
 }
 
-// handle turns a handler that returns an error into one that answers it.
-func (s *Server) handle(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// handler answers a request, or returns the error that is to be answered.
+type handler func(http.ResponseWriter, *http.Request) error
+
+// meter returns what is told of the requests to a route, or nil.
+func (s *Server) meter(method, route string) Meter {
+	if s.opt.Measure == nil {
+		return nil
+	}
+	return s.opt.Measure(method, route)
+}
+
+// Busy is what a server has under way.
+type Busy struct {
+	Requests int // health and metrics excepted
+	Loads    int // of those, bulk loads
+}
+
+// Busy tells what is under way.
+func (s *Server) Busy() Busy { return Busy{int(s.underWay.Load()), int(s.loads.Load())} }
+
+// handle makes an http.Handler of a handler.
+func (s *Server) handle(meter Meter, f handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if e, ok := r.Context().Value(exchangeKey).(*exchange); ok {
+			e.meter = meter
+		}
 		if err := f(w, r); err != nil {
 			s.fail(w, r, err)
 		}
@@ -199,6 +236,9 @@ type Answered struct {
 // slog would look for the line of code that it comes from.
 func (s *Server) logRequest(e *exchange, method string) {
 	took := e.finish()
+	if e.meter != nil {
+		e.meter(e.status, took)
+	}
 	if s.opt.LogRequest != nil {
 		s.opt.LogRequest(&Answered{
 			ID: e.id[0], Method: method, Route: e.routing.RoutePattern(),

@@ -81,6 +81,11 @@ func (c *Catalog) Put(ctx context.Context, def Definition) (col *Collection, cre
 	if def.WritePolicy == WriteBack && c.shared == nil {
 		return nil, false, &DefinitionError{"writePolicy", def.WritePolicy, "needs a store that is shared; with this one every write is durable before it is acknowledged"}
 	}
+	if c.shared != nil { // others may have made it
+		if _, err := c.catchUp(ctx, &Freshness{Strong: true}); err != nil {
+			return nil, false, err
+		}
+	}
 	col, err = c.create(ctx, def)
 	if err != nil || col != nil {
 		return col, err == nil, err
@@ -135,18 +140,14 @@ func (c *Catalog) create(ctx context.Context, def Definition) (*Collection, erro
 	return col, nil
 }
 
-// Drop deletes a collection with all its items. One that shows a table is refused:
-// it has to be detached.
+// Drop deletes a collection with all its items.
 func (c *Catalog) Drop(ctx context.Context, name string) error {
+	if c.shared != nil {
+		return c.dropShared(ctx, name)
+	}
 	col, err := c.Get(name)
 	if err != nil {
 		return err
-	}
-	if src := col.Snapshot().def.Source; src != nil {
-		return fmt.Errorf("%w: collection %q shows the table %s; \"nearby detach\" ends that, and deletes it", ErrReadOnly, name, src.Table)
-	}
-	if c.shared != nil {
-		return c.dropShared(ctx, col)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -171,15 +172,22 @@ func (c *Catalog) Drop(ctx context.Context, name string) error {
 }
 
 // dropShared is Drop where others write the store, too.
-func (c *Catalog) dropShared(ctx context.Context, col *Collection) error {
-	seq, err := c.opt.Store.Commit(ctx, []store.Change{{Op: store.DropCollection, Collection: col.name}})
+func (c *Catalog) dropShared(ctx context.Context, name string) error {
+	if err := CheckName(name); err != nil {
+		return fmt.Errorf("%w: collection %q", ErrNotFound, name)
+	}
+	w := c.world.Load()
+	if w == nil {
+		return ErrNotReady
+	}
+	seq, err := c.opt.Store.Commit(ctx, []store.Change{{Op: store.DropCollection, Collection: name}})
 	if errors.Is(err, store.ErrNoCollection) {
-		return fmt.Errorf("%w: collection %q", ErrNotFound, col.name)
+		return fmt.Errorf("%w: collection %q", ErrNotFound, name)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = c.catchUp(ctx, &Freshness{After: store.Position{Epoch: col.world.epoch, Seq: seq}})
+	_, err = c.catchUp(ctx, &Freshness{After: store.Position{Epoch: w.epoch, Seq: seq}})
 	return err
 }
 

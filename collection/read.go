@@ -50,6 +50,11 @@ func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*Collecti
 		return col, r, nil
 	}
 	if want := uint64(f.After.Seq); r.seq < want && f.After.Epoch == w.epoch {
+		leave, err := c.queue()
+		if err != nil {
+			return nil, Reading{}, err
+		}
+		defer leave()
 		if r.Snapshot, err = col.raise(ctx, want, c.wait(f)); err != nil {
 			return nil, Reading{}, err
 		}
@@ -75,11 +80,11 @@ func (c *Catalog) fresh(ctx context.Context, f *Freshness) (*world, error) {
 
 // catchUp waits until the world is as fresh as demanded.
 func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*world, error) {
-	if c.waiting.Add(1) > int64(c.opt.MaxWaiters) {
-		c.waiting.Add(-1)
-		return nil, fmt.Errorf("%w: %d requests wait already", ErrBehind, c.opt.MaxWaiters)
+	leave, err := c.queue()
+	if err != nil {
+		return nil, err
 	}
-	defer c.waiting.Add(-1)
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, c.wait(*f))
 	defer cancel()
 	want, strong := f.After, f.Strong
@@ -110,6 +115,15 @@ func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*world, error) {
 			return nil, behind(w, want)
 		}
 	}
+}
+
+// queue counts a reader that waits; leave ends that.
+func (c *Catalog) queue() (leave func(), err error) {
+	if c.waiting.Add(1) > int64(c.opt.MaxWaiters) {
+		c.waiting.Add(-1)
+		return nil, fmt.Errorf("%w: %d requests wait already", ErrBehind, c.opt.MaxWaiters)
+	}
+	return func() { c.waiting.Add(-1) }, nil
 }
 
 func behind(w *world, want store.Position) error {

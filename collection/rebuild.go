@@ -113,10 +113,11 @@ func (c *Collection) updateShared(ctx context.Context, def Definition) error {
 	if err := c.world.await(ctx, uint64(seq)); err != nil {
 		return err
 	}
+	// The definition is made, whatever becomes of the collection now.
 	var building chan struct{}
-	err = c.inWriter(ctx, func() error { building = c.rebuild.done; return nil })
-	if err != nil || building == nil {
-		return nil // the definition is made, whatever became of the collection since
+	_ = c.inWriter(ctx, func() error { building = c.rebuild.done; return nil })
+	if building == nil {
+		return nil
 	}
 	select {
 	case <-building:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"nearby/item"
 	"nearby/store"
 	"nearby/store/embedded"
+	"nearby/store/postgres"
+	"nearby/store/postgres/pgtest"
 	"nearby/store/storetest"
 )
 
@@ -142,12 +145,50 @@ func (d digesting) Cells(ctx context.Context, name string, cells []uint16, yield
 	})
 }
 
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
 // copies are catalogs that share a store.
 type copies struct {
 	*testing.T
 	store  store.Store
 	all    []*collection.Catalog
-	stores []*several
+	stores []*several // of catalogs that share an embedded store
+	url    string     // of the database that they share otherwise
+}
+
+// opener makes copies.
+type opener func(t *testing.T, n int, opt collection.Options) *copies
+
+// onEach runs a test with copies over one embedded store, where they are as quick as
+// can be, and over a database.
+func onEach(t *testing.T, test func(t *testing.T, open opener)) {
+	t.Run("embedded", func(t *testing.T) { test(t, openCopies) })
+	t.Run("postgres", func(t *testing.T) { test(t, openOnPostgres) })
+}
+
+func openOnPostgres(t *testing.T, n int, opt collection.Options) *copies {
+	t.Helper()
+	c := &copies{T: t, url: pgtest.Database(t)}
+	c.store = c.connect()
+	for range n {
+		c.open(opt)
+	}
+	return c
+}
+
+// connect opens the database for one more process.
+func (c *copies) connect() store.Store {
+	c.Helper()
+	s, err := postgres.Open(context.Background(), c.url, postgres.Options{PollInterval: 50 * time.Millisecond})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			c.Error(err)
+		}
+	})
+	return s
 }
 
 func openCopies(t *testing.T, n int, opt collection.Options) *copies {
@@ -170,14 +211,19 @@ func openCopies(t *testing.T, n int, opt collection.Options) *copies {
 
 func (c *copies) open(opt collection.Options) *collection.Catalog {
 	c.Helper()
-	s := &several{Store: c.store, following: new(following), failing: new(atomic.Bool)}
-	opt.Store, opt.Kinds = s, kinds
+	opt.Kinds = kinds
+	if c.url != "" {
+		opt.Store = c.connect()
+	} else {
+		s := &several{Store: c.store, following: new(following), failing: new(atomic.Bool)}
+		opt.Store, c.stores = s, append(c.stores, s)
+	}
 	catalog := collection.New(opt)
 	if err := catalog.Load(context.Background(), nil); err != nil {
 		c.Fatal(err)
 	}
 	c.Cleanup(catalog.Close)
-	c.all, c.stores = append(c.all, catalog), append(c.stores, s)
+	c.all = append(c.all, catalog)
 	return catalog
 }
 
@@ -236,8 +282,10 @@ func (c *copies) agree() {
 
 // Whatever is written through any copy, all end up with what the store has, and who
 // brings the token of a write sees it through any other.
-func TestCopiesAgree(t *testing.T) {
-	c := openCopies(t, 3, collection.Options{})
+func TestCopiesAgree(t *testing.T) { onEach(t, copiesAgree) }
+
+func copiesAgree(t *testing.T, open opener) {
+	c := open(t, 3, collection.Options{})
 	c.make(collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: collection.KindQuadtree, MaxPointsPerNode: 4}, Queryables: []string{"v"}})
 	c.make(collection.Definition{Name: "b", Index: collection.IndexSpec{Kind: collection.KindGeohash}})
 	seed := storetest.Seed(t)
@@ -300,8 +348,10 @@ func TestCopiesAgree(t *testing.T) {
 }
 
 // An id is inserted once, and a version replaced once, whichever copies are asked.
-func TestConditionsHoldAcrossCopies(t *testing.T) {
-	c := openCopies(t, 3, collection.Options{})
+func TestConditionsHoldAcrossCopies(t *testing.T) { onEach(t, conditionsHoldAcrossCopies) }
+
+func conditionsHoldAcrossCopies(t *testing.T, open opener) {
+	c := open(t, 3, collection.Options{})
 	c.make(collection.Definition{Name: "c"})
 	for n := range 30 {
 		var won atomic.Int32
@@ -360,8 +410,10 @@ func TestConditionsHoldAcrossCopies(t *testing.T) {
 }
 
 // A request with a key is applied once, whichever copies it is sent to.
-func TestOnceAcrossCopies(t *testing.T) {
-	c := openCopies(t, 3, collection.Options{})
+func TestOnceAcrossCopies(t *testing.T) { onEach(t, onceAcrossCopies) }
+
+func onceAcrossCopies(t *testing.T, open opener) {
+	c := open(t, 3, collection.Options{})
 	c.make(collection.Definition{Name: "c"})
 	for n := range 40 {
 		once := collection.Once{Key: fmt.Sprint("key", n), Fingerprint: []byte("f")}
@@ -413,9 +465,11 @@ func TestOnceAcrossCopies(t *testing.T) {
 }
 
 // Definitions made, changed and dropped through one copy are so in all.
-func TestDefinitionsAcrossCopies(t *testing.T) {
+func TestDefinitionsAcrossCopies(t *testing.T) { onEach(t, definitionsAcrossCopies) }
+
+func definitionsAcrossCopies(t *testing.T, open opener) {
 	ctx := context.Background()
-	c := openCopies(t, 2, collection.Options{})
+	c := open(t, 2, collection.Options{})
 	for n := range 10 {
 		name := fmt.Sprint("c", n)
 		c.make(collection.Definition{Name: name, Index: collection.IndexSpec{Kind: collection.KindGeohash}})
@@ -453,8 +507,10 @@ func (c *copies) get1(i int, name string) (*collection.Collection, error) { retu
 
 // With write-back a write is visible at once and durable within the window, of many
 // versions the newest; closing loses nothing.
-func TestWriteBack(t *testing.T) {
-	c := openCopies(t, 2, collection.Options{WriteBackDelay: 50 * time.Millisecond})
+func TestWriteBack(t *testing.T) { onEach(t, writeBack) }
+
+func writeBack(t *testing.T, open opener) {
+	c := open(t, 2, collection.Options{WriteBackDelay: 50 * time.Millisecond})
 	c.make(collection.Definition{Name: "c", WritePolicy: collection.WriteBack})
 	col := c.get(0, "c")
 	if w := col.LossWindow(); w <= 0 || w > 2*time.Second {
@@ -506,7 +562,7 @@ func TestWriteBack(t *testing.T) {
 	c.agree()
 	write(t, col, upsert("last", 7, 7, "{}"))
 	c.all[0].Close()
-	c.all, c.stores = c.all[1:], c.stores[1:]
+	c.all = c.all[1:]
 	c.agree()
 	if it, ok := c.get(0, "c").Snapshot().Get("last"); !ok || it.Lon != 7 {
 		t.Error("a clean end lost an acknowledged write")
@@ -552,8 +608,10 @@ func TestWriteBackIsBounded(t *testing.T) {
 }
 
 // A copy that has missed something finds out by comparing, says so and mends it.
-func TestVerifyMends(t *testing.T) {
-	c := openCopies(t, 2, collection.Options{})
+func TestVerifyMends(t *testing.T) { onEach(t, verifyMends) }
+
+func verifyMends(t *testing.T, open opener) {
+	c := open(t, 2, collection.Options{})
 	c.make(collection.Definition{Name: "c"})
 	rng := rand.New(rand.NewPCG(storetest.Seed(t), 0))
 	var batch []collection.Write
@@ -663,8 +721,10 @@ func TestReadAnew(t *testing.T) {
 
 // Who demands what does not come waits no longer than it may; what is malformed by
 // another history is asked of the store.
-func TestFreshness(t *testing.T) {
-	c := openCopies(t, 2, collection.Options{MaxWait: 200 * time.Millisecond})
+func TestFreshness(t *testing.T) { onEach(t, freshness) }
+
+func freshness(t *testing.T, open opener) {
+	c := open(t, 2, collection.Options{MaxWait: 200 * time.Millisecond})
 	c.make(collection.Definition{Name: "c"})
 	ctx := context.Background()
 	_, r, err := c.all[0].Read(ctx, "c", collection.Freshness{Strong: true})

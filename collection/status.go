@@ -24,6 +24,13 @@ type Status struct {
 	Mismatches int       // items that differed, in all comparisons: 0 for ever, or something is wrong
 }
 
+// Queued is how many requests wait for the collection's writer.
+func (c *Collection) Queued() int { return len(c.queue) }
+
+// Pending is how many of its items were written and acknowledged, and are not yet
+// durable.
+func (c *Collection) Pending() int { return int(c.unflushed.Load()) }
+
 // degradedAfter is the staleness from which a catalog is degraded.
 const degradedAfter = 3 * time.Second
 

@@ -91,8 +91,14 @@ func (c *Catalog) inspected(w *world, view store.View) error {
 	return nil
 }
 
+// inspectTimeout is how long the next step is waited for: if the store is there, none
+// takes long.
+const inspectTimeout = 15 * time.Second
+
 // inspect runs a function between two steps. It owns the view that it is given.
 func (c *Catalog) inspect(ctx context.Context, run func(*world, store.View) error) error {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
 	task := &inspection{run, make(chan error, 1)}
 	c.verification.task.Store(task)
 	c.shared.Inspect()
@@ -103,7 +109,7 @@ func (c *Catalog) inspect(ctx context.Context, run func(*world, store.View) erro
 		return ErrClosed
 	case <-ctx.Done():
 		if c.verification.task.CompareAndSwap(task, nil) {
-			return ctx.Err()
+			return fmt.Errorf("the store sends nothing: %w", ctx.Err())
 		}
 		return <-task.done // it has begun
 	}

@@ -29,7 +29,7 @@ func golden(t *testing.T, name, got string) {
 
 // Every command explains itself, with examples.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "serve", "load", "attach", "detach", "query", "bench", "health", "version"} {
+	for _, command := range []string{"", "serve", "load", "attach", "detach", "query", "bench", "verify", "health", "version"} {
 		args := []string{"--help"}
 		if command != "" {
 			args = []string{command, "--help"}
@@ -126,6 +126,7 @@ func TestFailures(t *testing.T) {
 		{"load " + file + "x -c a", "no such file"},
 		{"load . -c a", "folder"},
 		{"health --server " + nobody, "nearby serve"},
+		{"verify --server " + nobody + " --server " + nobody, "nearby serve"},
 		{"serve --addr 256.0.0.1:99999 --data " + t.TempDir(), "cannot listen"},
 	} {
 		r := runCLI(t, "", strings.Fields(c.args)...)

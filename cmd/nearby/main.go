@@ -39,6 +39,7 @@ type cli struct {
 	Detach  detachCmd  `cmd:"" help:"End that."`
 	Query   queryCmd   `cmd:"" help:"Ask for the places nearest to a point."`
 	Bench   benchCmd   `cmd:"" help:"Measure both indexes at different densities."`
+	Verify  verifyCmd  `cmd:"" help:"Compare servers with the database that they share."`
 	Health  healthCmd  `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -46,7 +46,7 @@ func newRemote(server string) (*remote, error) {
 		Timeout: 10 * time.Minute, // of one request, its body included
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxInFlight,
-			IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 5 * time.Minute,
+			IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 10 * time.Minute,
 		},
 	})
 	agent := client.WithRequestEditorFn(func(_ context.Context, req *http.Request) error {
@@ -165,6 +165,21 @@ func (r *remote) ready(ctx context.Context) (string, error) {
 		return string(state.Status), nil
 	}
 	return string(state.Status) + ": " + *state.Reason, nil
+}
+
+// verify makes the server compare what it has with the database.
+func (r *remote) verify(ctx context.Context, patience time.Duration) (*client.Verification, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	data, err := r.read(r.v1.Verify(ctx))
+	if err != nil {
+		return nil, err
+	}
+	v := new(client.Verification)
+	if err := json.Unmarshal(data, v); err != nil {
+		return nil, fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
+	}
+	return v, nil
 }
 
 // exists reports whether the server has a collection of that name.

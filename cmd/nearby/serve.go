@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +12,15 @@ import (
 
 	"nearby/api"
 	"nearby/collection"
+	"nearby/metrics"
 )
 
 type serveCmd struct {
-	Addr       string   `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
-	PublicURL  string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
-	CORSOrigin []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
-	Demo       bool     `help:"Create the collections city and wilderness, where they are missing."`
+	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
+	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
+	CORSOrigin  []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
+	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on, in place of --addr." placeholder:"ADDR"`
+	Demo        bool     `help:"Create the collections city and wilderness, where they are missing."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least level of the log on stderr: ${enum}."`
 	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
@@ -88,15 +91,28 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	catalog := collection.New(c.Storage.options(c.Limits.catalog(st, log)))
 	defer catalog.Close()
 
+	watched := metrics.New(programVersion())
+	watched.Catalog(catalog)
+	shown := watched.Handler()
+	if c.MetricsAddr != "" {
+		stop, err := serveMetrics(c.MetricsAddr, watched)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		shown = nil
+	}
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining,
+		Measure: func(method, route string) api.Meter { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: shown,
 	})
 	if err != nil {
 		return err
 	}
+	measure(watched, handler, st)
 	var serving http.Handler = handler
 	front.server.Store(&serving)
 

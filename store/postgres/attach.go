@@ -518,17 +518,12 @@ BEGIN
     IF current_setting('transaction_isolation') = 'read committed' THEN
         BEGIN
             IF TG_OP = 'INSERT' THEN
-                IF EXISTS ($new) THEN
-                    $put FROM ($new) r $replace;
-                END IF;
+                $put FROM ($new) r $replace;
             ELSIF TG_OP = 'UPDATE' THEN
                 DELETE FROM nearby.items i USING ($ids_old EXCEPT $ids_new) o (id)
                  WHERE i.collection = $collection AND i.id = o.id;
-                IF EXISTS (WITH before AS MATERIALIZED ($old), r AS MATERIALIZED ($new)
-                           SELECT FROM r $changed) THEN
-                    WITH before AS MATERIALIZED ($old), r AS MATERIALIZED ($new)
-                    $put FROM r $changed $replace;
-                END IF;
+                WITH before AS MATERIALIZED ($old), r AS MATERIALIZED ($new)
+                $put FROM r $changed $replace;
             ELSIF TG_OP = 'DELETE' THEN
                 DELETE FROM nearby.items i USING ($ids_old) o (id) WHERE i.collection = $collection AND i.id = o.id;
             ELSE

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/google/uuid"
@@ -25,7 +26,7 @@ type batch struct {
 	putCollection, putID   []string
 	putLon, putLat         []float64
 	putProperties          []*string
-	putCreated, putUpdated []int64
+	putCreated, putUpdated []time.Time
 	putNth                 []int32 // which commit of the group, from 1
 
 	delCollection, delID []string
@@ -150,8 +151,8 @@ func (b *batch) add(t *touch) {
 	b.putID = append(b.putID, ch.Item.ID)
 	b.putLon = append(b.putLon, ch.Item.Lon)
 	b.putLat = append(b.putLat, ch.Item.Lat)
-	b.putCreated = append(b.putCreated, ch.Item.Created)
-	b.putUpdated = append(b.putUpdated, ch.Item.Updated)
+	b.putCreated = append(b.putCreated, time.UnixMilli(ch.Item.Created))
+	b.putUpdated = append(b.putUpdated, time.UnixMilli(ch.Item.Updated))
 	b.putNth = append(b.putNth, t.nth)
 	var text *string
 	if p := ch.Item.Properties; len(p) > 0 {

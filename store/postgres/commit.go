@@ -116,14 +116,11 @@ func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, e
 		return store.Receipt{}, false, err
 	}
 	defer s.inFlight.Done()
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return store.Receipt{}, false, readError(err)
-	}
-	defer conn.Release()
-	kept, err := readReceipts(ctx, conn.Conn(), []string{key})
+	var kept []store.Receipt
+	err := s.onConnection(ctx, readTimeout, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		kept, err = readReceipts(ctx, conn, []string{key})
+		return err
+	})
 	if err != nil || len(kept) == 0 {
 		return store.Receipt{}, false, readError(err)
 	}

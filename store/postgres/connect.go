@@ -79,6 +79,10 @@ func parse(url string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
+	switch config.DefaultQueryExecMode {
+	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // results are read in binary
+	}
 	return config, nil
 }
 
@@ -121,6 +125,42 @@ func (s *Store) newPool() (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(s.life, config)
 }
 
+// onPool lets f use a connection of the pool, which f gives back. It is called again,
+// once, if the connection was one that had ended unnoticed.
+func (s *Store) onPool(ctx context.Context, f func(*pgxpool.Conn) error) error {
+	for again := false; ; again = true {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		c := conn.Conn()
+		if err = f(conn); err == nil || again || !c.IsClosed() || ctx.Err() != nil {
+			return err
+		}
+		s.pool.Reset() // the others will have ended, too
+	}
+}
+
+// onConnection is onPool for what is done in the meantime.
+func (s *Store) onConnection(ctx context.Context, limit time.Duration, f func(context.Context, *pgx.Conn) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := s.onPool(limited, func(conn *pgxpool.Conn) error {
+		defer conn.Release()
+		return f(limited, conn.Conn())
+	})
+	return overdue(ctx, err)
+}
+
+// overdue tells the end of a time of ours, that of the database to answer, from the
+// end of the caller's context.
+func overdue(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return joined(store.ErrUnavailable, err)
+	}
+	return err
+}
+
 // hangUp closes a connection without waiting for the database for long.
 func hangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -134,6 +174,8 @@ func readError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, store.ErrUnavailable):
+		return err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &pe) && strings.HasPrefix(pe.Code, "XX"):

@@ -108,22 +108,21 @@ func (s *Store) ask() {
 	}
 }
 
-func (s *Store) readHead() (store.Position, error) {
-	ctx, cancel := context.WithTimeout(s.life, readTimeout)
-	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return store.Position{}, readError(err)
-	}
-	defer conn.Release()
+func (s *Store) readHead() (pos store.Position, err error) {
+	err = s.onConnection(s.life, readTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+		pos, err = readPosition(ctx, conn)
+		return err
+	})
+	return pos, readError(err)
+}
+
+// readPosition reads the head. The server is asked who it is after that: a standby
+// that was promoted meanwhile is another history.
+func readPosition(ctx context.Context, conn *pgx.Conn) (store.Position, error) {
 	var seq, counter int64
 	if err := conn.QueryRow(ctx, `SELECT seq, epoch FROM nearby.head`).Scan(&seq, &counter); err != nil {
-		return store.Position{}, readError(err)
+		return store.Position{}, err
 	}
-	// Asked after the head: a standby that was promoted meanwhile is another history.
-	id, err := identify(ctx, conn.Conn())
-	if err != nil {
-		return store.Position{}, readError(err)
-	}
-	return store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}, nil
+	id, err := identify(ctx, conn)
+	return store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}, err
 }

@@ -27,6 +27,7 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 		}
 	}()
 	f := &follower{s: s, pos: after, deliver: deliver, own: s.recent.enter(), told: make(chan struct{}, 1), away: true}
+	s.applied.Store(uint64(after.Seq))
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
@@ -39,6 +40,7 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	<-listening
 	<-stopped
 	f.hangUp()
+	s.applied.Store(0) // nobody follows
 	s.recent.leave(f.own)
 	s.inFlight.Done()
 	return err
@@ -178,6 +180,13 @@ func (f *follower) read(ctx context.Context) error {
 		}
 		f.conn = conn
 		f.s.stats.reconnects.Add(1)
+		beating, cancel := context.WithTimeout(ctx, readTimeout)
+		err = f.s.beat(beating, conn)
+		cancel()
+		if err != nil {
+			f.hangUp()
+			return readError(err)
+		}
 	}
 	d := feed{f: f, conn: f.conn}
 	err := d.read(ctx)
@@ -192,12 +201,13 @@ func (f *follower) readWithView(ctx context.Context) error {
 	if err := f.s.enter(); err != nil {
 		return err
 	}
-	v, err := f.s.newView(ctx)
+	conn, err := f.s.pool.Acquire(ctx)
 	if err != nil {
 		f.s.inFlight.Done()
 		return readError(err)
 	}
-	d := feed{f: f, conn: v.conn.Conn(), view: v}
+	v := &view{s: f.s, conn: conn}
+	d := feed{f: f, conn: conn.Conn(), view: v}
 	err = d.read(ctx)
 	if !d.handed {
 		_ = v.Close()

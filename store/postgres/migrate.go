@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -21,13 +22,13 @@ const migrationLock = 0x6e6561726279
 
 // prepare looks what kind of server it is and brings the tables up to date.
 func (s *Store) prepare(ctx context.Context) error {
-	// Until it is known, any server will do.
-	readOnly := s.opt.ReadOnly
-	s.opt.ReadOnly = true
-	conn, err := s.connect(ctx, writing)
-	s.opt.ReadOnly = readOnly
+	config := s.with(writing)
+	if !s.opt.ReadOnly && len(config.Fallbacks) == 0 {
+		config.ValidateConnect = nil // it may be a standby
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return err
+		return joined(store.ErrUnavailable, err)
 	}
 	defer hangUp(conn)
 	id, err := identify(ctx, conn)
@@ -37,7 +38,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if id.encoding != "UTF8" {
 		return fmt.Errorf("the database's encoding is %s, UTF8 is needed", id.encoding)
 	}
-	if id.standby && !readOnly {
+	if id.standby && !s.opt.ReadOnly {
 		s.opt.Log.Info("the database is a standby: the store can only be read")
 		s.opt.ReadOnly = true
 	}

@@ -117,6 +117,10 @@ type Store struct {
 	stats          counters
 	badRows        sometimes // bad rows are logged now and then
 	attachedErrors sometimes // and attached tables that cannot be asked
+
+	beaten  sync.Mutex // of beat
+	noted   int64      // what the database was last told; -1: nothing
+	notedIn int64      // the history in which it was
 }
 
 var _ store.Shared = (*Store)(nil)
@@ -132,7 +136,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		opt: opt, config: config, closing: make(chan struct{}), inspect: make(chan struct{}, 1),
-		badRows: sometimes{every: 10 * time.Second}, attachedErrors: sometimes{every: 10 * time.Second},
+		badRows: sometimes{every: 10 * time.Second}, attachedErrors: sometimes{every: 10 * time.Second}, noted: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.recent.init()
@@ -152,6 +156,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	if !s.opt.ReadOnly {
 		s.writer = newWriter(s, uuid.New())
 		s.loop(s.writer.run)
+		s.loop(s.tend)
 		s.loop(s.keepAttached)
 	}
 	return s, nil

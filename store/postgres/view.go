@@ -41,25 +41,16 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	return v, nil
 }
 
-// newView takes a connection for a view whose transaction has yet to begin.
-func (s *Store) newView(ctx context.Context) (*view, error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &view{s: s, conn: conn}, nil
-}
-
-func (s *Store) openView(ctx context.Context) (*view, error) {
-	v, err := s.newView(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := v.begin(ctx); err != nil {
-		v.release()
-		return nil, err
-	}
-	return v, nil
+func (s *Store) openView(ctx context.Context) (v *view, err error) {
+	err = s.onPool(ctx, func(conn *pgxpool.Conn) error {
+		v = &view{s: s, conn: conn}
+		err := v.begin(ctx)
+		if err != nil {
+			v.release()
+		}
+		return err
+	})
+	return v, overdue(ctx, err)
 }
 
 // begin opens a transaction that sees one state. The lock comes before the snapshot:
@@ -71,16 +62,9 @@ func (v *view) begin(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;`+lockSQL, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return err
 	}
-	var seq, counter int64
-	if err := conn.QueryRow(ctx, `SELECT seq, epoch FROM nearby.head`).Scan(&seq, &counter); err != nil {
-		return err
-	}
-	id, err := identify(ctx, conn)
-	if err != nil {
-		return err
-	}
-	v.pos = store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}
-	return nil
+	var err error
+	v.pos, err = readPosition(ctx, conn)
+	return err
 }
 
 // release gives the connection back, without the transaction.

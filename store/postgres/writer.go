@@ -23,6 +23,7 @@ const (
 	codeNoCollection = "NB002"
 	codeStale        = "NB003"
 	codeRepeated     = "NB004"
+	codeAttached     = "NB005"
 )
 
 const (
@@ -46,10 +47,12 @@ type writer struct {
 	conn    *pgx.Conn
 	process atomic.Uint32 // in the database, of the connection
 	server  identity
-	fence   int64 // of this connection
-	number  int64 // of the last batch
-	made    int64 // the last batch that is known to be made
-	unsure  int64 // a batch whose outcome nobody waits for any more; 0: none
+	fence   int64     // of this connection
+	number  int64     // of the last batch
+	made    int64     // the last batch that is known to be made
+	counter int64     // of the history in which it was
+	used    time.Time // the connection, at last
+	unsure  int64     // a batch whose outcome nobody waits for any more; 0: none
 	refuse  time.Time
 	away    error // why the database could not be reached, at last
 }
@@ -214,6 +217,7 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 	w.number++
 	number := w.number
 	sent := false // over a former connection; what became of it is not known
+	w.test(started)
 	for {
 		if w.conn == nil {
 			limit := deadline
@@ -224,7 +228,8 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 			if err != nil && sent {
 				w.unsure = number
 				w.s.stats.unresolved.Add(uint64(b.commits))
-				return 0, fmt.Errorf("%w: the connection was lost: %w", store.ErrUncertain, err)
+				// Not as store.ErrUnavailable, which says that nothing was applied.
+				return 0, fmt.Errorf("%w: the connection was lost: %v", store.ErrUncertain, err) //nolint:errorlint
 			}
 			if err != nil {
 				return 0, err
@@ -240,7 +245,7 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 		at := time.Now()
 		last, counter, err := w.call(b, number, deadline)
 		if err == nil {
-			w.made = number
+			w.made, w.counter, w.used = number, counter, time.Now()
 			return last, w.landed(b, group, last, at, counter, true)
 		}
 		var pe *pgconn.PgError
@@ -259,6 +264,19 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 			return 0, joined(store.ErrUnavailable, err)
 		}
 		w.s.stats.retries.Add(1)
+	}
+}
+
+// test asks a connection that was not used for long whether it still is one, before
+// something is sent over it whose outcome would not be known.
+func (w *writer) test(now time.Time) {
+	if w.conn == nil || now.Sub(w.used) < time.Second {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), w.s.opt.AwayTimeout/2)
+	defer cancel()
+	if err := w.conn.Ping(ctx); err != nil {
+		w.hangUp()
 	}
 }
 
@@ -300,6 +318,8 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 			return false, fmt.Errorf("reading the head of a refused commit: %w", err)
 		}
 		return false, &store.StaleError{Head: store.Seq(head)}
+	case pe.Code == codeAttached:
+		return false, fmt.Errorf("%w: %s", store.ErrReadOnly, pe.Message)
 	case pe.Code == codeRepeated:
 		return false, w.repeated(group)
 	case pe.Code == "55P03" && strings.Contains(pe.Where, "nearby.head"):
@@ -370,7 +390,7 @@ func (w *writer) reconnect(limit time.Time, insist bool) (store.Seq, error) {
 const registerSQL = `
 INSERT INTO nearby.writers AS w (writer, fence, batch, seq) VALUES ($1, 1, 0, 0)
     ON CONFLICT (writer) DO UPDATE SET fence = w.fence + 1, at = now()
-RETURNING fence, batch, seq`
+RETURNING fence, batch, seq, (SELECT epoch FROM nearby.head)`
 
 // register makes a connection and raises the fence, which waits for a transaction
 // of a former connection that is about to commit.
@@ -400,8 +420,8 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`); err != nil {
 		return 0, err
 	}
-	var fence, number, seq int64
-	if err := conn.QueryRow(ctx, registerSQL, w.id).Scan(&fence, &number, &seq); err != nil {
+	var fence, number, seq, counter int64
+	if err := conn.QueryRow(ctx, registerSQL, w.id).Scan(&fence, &number, &seq, &counter); err != nil {
 		return 0, err
 	}
 	if number < w.made {
@@ -409,7 +429,7 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 		// was restored. Its numbers are given out again, so the history needs
 		// another name before this writer, or any other, adds to it.
 		w.s.opt.Log.Error("the database has lost commits: it begins another history", "batch", number, "acknowledged", w.made)
-		if _, err := conn.Exec(ctx, `UPDATE nearby.head SET epoch = epoch + 1`); err != nil {
+		if err := newHistory(ctx, conn, w.counter); err != nil {
 			return 0, err
 		}
 	}
@@ -417,7 +437,7 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 		w.s.opt.Log.Info("the outcome of a commit that was uncertain is known", "batch", w.unsure, "made", number == w.unsure, "seq", seq)
 		w.unsure = 0
 	}
-	w.fence, w.made = fence, number
+	w.fence, w.made, w.counter, w.used = fence, number, counter, time.Now()
 	w.process.Store(conn.PgConn().PID())
 	return store.Seq(seq), nil
 }

@@ -1,10 +1,5 @@
 -- +goose Up
 
--- Milliseconds since 1970 as a time, exactly.
-CREATE FUNCTION nearby.at_millis(millis bigint) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN '1970-01-01 00:00:00+00'::timestamptz + millis * '1 millisecond'::interval;
-
 CREATE TABLE nearby.head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     seq bigint NOT NULL,
@@ -14,7 +9,7 @@ CREATE TABLE nearby.head (
 INSERT INTO nearby.head (seq, epoch, floor) VALUES (0, (random() * 1e15)::bigint, 0);
 COMMENT ON TABLE nearby.head IS 'One row: how far the history of this database has come. Whoever commits locks it until the end of the transaction.';
 COMMENT ON COLUMN nearby.head.seq IS 'number of the newest commit';
-COMMENT ON COLUMN nearby.head.epoch IS 'part of the name of this history; add 1 to make all replicas read everything anew';
+COMMENT ON COLUMN nearby.head.epoch IS 'part of the name of this history; another number makes all replicas read everything anew';
 COMMENT ON COLUMN nearby.head.floor IS 'tombstones and dropped collections up to this seq may be gone';
 
 CREATE TABLE nearby.collections (
@@ -22,11 +17,14 @@ CREATE TABLE nearby.collections (
     definition json NOT NULL,
     born bigint NOT NULL,
     seq bigint NOT NULL,
-    dropped boolean NOT NULL
+    dropped boolean NOT NULL,
+    swept bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE nearby.collections IS 'The collections. They are made, changed and dropped over HTTP only.';
 COMMENT ON COLUMN nearby.collections.born IS 'seq of the commit that created it; rows of nearby.items with a lower one belong to a predecessor of the same name and do not count';
 COMMENT ON COLUMN nearby.collections.seq IS 'seq of the commit that last changed this row';
+COMMENT ON COLUMN nearby.collections.swept IS 'rows with a lower seq were removed';
 COMMENT ON COLUMN nearby.collections.dropped IS 'the collection is no more; its rows in nearby.items do not count and are removed in the background';
 
 CREATE TABLE nearby.items (

@@ -6,7 +6,7 @@ CREATE FUNCTION nearby.commit(
     need text[],
     def_name text[], def_json text[], def_fresh boolean[],
     put_collection text[], put_id text[], put_lon float8[], put_lat float8[], put_properties text[],
-    put_created bigint[], put_updated bigint[], put_nth int[],
+    put_created timestamptz[], put_updated timestamptz[], put_nth int[],
     del_collection text[], del_id text[], del_nth int[],
     rest_collection text[], rest_id text[], rest_base bigint[],
     receipt_key text[], receipt_outcome bytea[], receipt_nth int[],
@@ -52,11 +52,10 @@ BEGIN
 
     IF cardinality(rest_id) > 0 THEN
         PERFORM FROM unnest(rest_collection, rest_id, rest_base) r (collection, id, base)
-          LEFT JOIN LATERAL (
+         WHERE r.base <> coalesce((
             SELECT i.seq FROM nearby.items i
               JOIN nearby.collections c ON c.name = i.collection AND NOT c.dropped AND i.seq >= c.born
-             WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL) v ON true
-         WHERE coalesce(v.seq, 0) <> r.base;
+             WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL), 0);
         IF FOUND THEN
             RAISE EXCEPTION 'a change rests on a version that was replaced' USING ERRCODE = 'NB003', DETAIL = before;
         END IF;
@@ -64,23 +63,24 @@ BEGIN
 
     -- A commit that changes collections comes alone: its number is the last.
     IF cardinality(def_name) > 0 THEN
-        UPDATE nearby.collections c SET dropped = true, seq = commit.last
+        UPDATE nearby.collections c SET dropped = true, seq = commit.last, at = now()
           FROM unnest(def_name, def_json) d (name, definition)
          WHERE c.name = d.name AND d.definition IS NULL AND NOT c.dropped;
-        INSERT INTO nearby.collections AS c (name, definition, born, seq, dropped)
-        SELECT d.name, d.definition::json, CASE WHEN d.fresh THEN commit.last ELSE 0 END, commit.last, false
+        -- What exists and is not dropped on the way keeps its birth and its items.
+        UPDATE nearby.collections c SET definition = d.definition::json, seq = commit.last, dropped = false, at = now(),
+               born = CASE WHEN c.dropped OR d.fresh THEN commit.last ELSE c.born END
           FROM unnest(def_name, def_json, def_fresh) d (name, definition, fresh)
+         WHERE c.name = d.name AND d.definition IS NOT NULL;
+        INSERT INTO nearby.collections (name, definition, born, seq, dropped, swept)
+        SELECT d.name, d.definition::json, commit.last, commit.last, false, commit.last
+          FROM unnest(def_name, def_json) d (name, definition)
          WHERE d.definition IS NOT NULL
-            ON CONFLICT (name) DO UPDATE SET
-               definition = excluded.definition, seq = excluded.seq, dropped = false,
-               born = CASE WHEN c.dropped THEN excluded.seq ELSE greatest(c.born, excluded.born) END;
-        UPDATE nearby.collections c SET born = c.seq WHERE c.born = 0;
+            ON CONFLICT (name) DO NOTHING;
     END IF;
 
     IF cardinality(put_id) > 0 THEN
         INSERT INTO nearby.items AS i (collection, id, lon, lat, properties, created, updated, seq)
-        SELECT p.collection, p.id, p.lon, p.lat, p.properties::json,
-               nearby.at_millis(p.created), nearby.at_millis(p.updated), before + p.nth
+        SELECT p.collection, p.id, p.lon, p.lat, p.properties::json, p.created, p.updated, before + p.nth
           FROM unnest(put_collection, put_id, put_lon, put_lat, put_properties, put_created, put_updated, put_nth)
                p (collection, id, lon, lat, properties, created, updated, nth)
             ON CONFLICT (collection, id) DO UPDATE SET

@@ -52,7 +52,9 @@ BEGIN
     IF FOUND THEN
         RAISE foreign_key_violation USING MESSAGE = format('there is no collection %L', missing), HINT = 'Collections are created over HTTP.';
     END IF;
-    PERFORM nearby.enlist();
+    IF EXISTS (SELECT FROM new_rows) THEN
+        PERFORM nearby.enlist();
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -83,7 +85,9 @@ BEGIN
     SELECT o.collection, o.id, NULL FROM (
         SELECT collection, id FROM old_rows EXCEPT SELECT collection, id FROM new_rows) o
         ON CONFLICT (collection, id) DO UPDATE SET seq = NULL, at = now();
-    PERFORM nearby.enlist();
+    IF EXISTS (SELECT FROM new_rows) THEN
+        PERFORM nearby.enlist();
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -110,7 +114,7 @@ BEGIN
     UPDATE nearby.head SET seq = seq + 1 RETURNING seq INTO number;
     PERFORM set_config('nearby.writer', 'on', true);
     IF emptied THEN
-        UPDATE nearby.collections SET born = number, seq = number WHERE NOT dropped;
+        UPDATE nearby.collections SET born = number, seq = number, swept = number, at = now() WHERE NOT dropped;
     END IF;
     UPDATE nearby.items SET seq = number WHERE seq IS NULL;
     UPDATE nearby.tombstones SET seq = number, at = now() WHERE seq IS NULL;

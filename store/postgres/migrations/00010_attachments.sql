@@ -49,19 +49,35 @@ DECLARE
     number bigint;
 BEGIN
     UPDATE nearby.head SET seq = seq + 1 RETURNING seq INTO number;
-    PERFORM set_config('nearby.writer', 'on', true);
+    PERFORM set_config('nearby.writer', 'on', true), set_config('nearby.attaching', 'on', true);
     IF define.definition IS NULL THEN
-        UPDATE nearby.collections c SET dropped = true, seq = number WHERE c.name = define.collection AND NOT c.dropped;
+        UPDATE nearby.collections c SET dropped = true, seq = number, at = now() WHERE c.name = define.collection AND NOT c.dropped;
     ELSE
-        INSERT INTO nearby.collections AS c (name, definition, born, seq, dropped)
-        VALUES (define.collection, define.definition::text::json, number, number, false)
+        INSERT INTO nearby.collections AS c (name, definition, born, seq, dropped, swept)
+        VALUES (define.collection, define.definition::text::json, number, number, false, number)
             ON CONFLICT (name) DO UPDATE SET
-               definition = excluded.definition, seq = excluded.seq, dropped = false,
+               definition = excluded.definition, seq = excluded.seq, dropped = false, at = now(),
                born = CASE WHEN c.dropped THEN excluded.born ELSE c.born END;
     END IF;
-    PERFORM set_config('nearby.writer', '', true);
+    PERFORM set_config('nearby.writer', '', true), set_config('nearby.attaching', '', true);
     PERFORM pg_notify('nearby', '');
     RETURN number;
+END $$;
+
+-- keep_source leaves it to define to attach and detach a collection.
+CREATE FUNCTION nearby.keep_source() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    shown text;
+BEGIN
+    IF NEW.dropped AND NOT OLD.dropped THEN
+        SELECT a.relation INTO shown FROM nearby.attachments a WHERE a.collection = NEW.name;
+        IF FOUND THEN
+            RAISE EXCEPTION 'collection % shows the table %, and is deleted by "nearby detach"', NEW.name, shown USING ERRCODE = 'NB005';
+        END IF;
+    ELSIF NOT NEW.dropped AND NOT OLD.dropped AND (NEW.definition -> 'source')::text IS DISTINCT FROM (OLD.definition -> 'source')::text THEN
+        NEW.definition := jsonb_strip_nulls(NEW.definition::jsonb - 'source' || jsonb_build_object('source', OLD.definition -> 'source'))::text::json;
+    END IF;
+    RETURN NEW;
 END $$;
 
 -- sound returns JSON that jsonb can hold as it is, and for other JSON a string, which
@@ -74,6 +90,10 @@ EXCEPTION WHEN OTHERS THEN
     RETURN to_json('a value is no JSON that can be stored: ' || SQLERRM);
 END $$;
 -- +goose StatementEnd
+
+CREATE TRIGGER keep_source BEFORE UPDATE ON nearby.collections FOR EACH ROW
+    WHEN (current_setting('nearby.attaching', true) IS DISTINCT FROM 'on')
+    EXECUTE FUNCTION nearby.keep_source();
 
 -- A bitmap scan for rows without a number reads again and again what was numbered
 -- since the last vacuum; an index scan marks it as dead.

@@ -1,0 +1,56 @@
+package api_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"strings"
+	"testing"
+)
+
+// mayLoad are the functions that may take the newest snapshot of a collection by
+// themselves, and why. All others answer from the one that was found fresh enough for
+// the request: a second one might be another's, of a world that came later, and the
+// token of the answer would lie.
+var mayLoad = map[string]string{
+	"listCollections": "shows each collection after the position was read",
+	"putCollection":   "shows what it has made",
+	"patchCollection": "shows what it has made",
+	"patchItem":       "reads again what a write in between has changed",
+}
+
+func TestReadsHaveOneSnapshot(t *testing.T) {
+	files := token.NewFileSet()
+	pkgs, err := parser.ParseDir(files, ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for _, file := range pkgs["api"].Files {
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				sel, ok := call.Fun.(*ast.SelectorExpr)
+				if ok && sel.Sel.Name == "Snapshot" && len(call.Args) == 0 {
+					if used[f.Name.Name] = true; mayLoad[f.Name.Name] == "" {
+						t.Errorf("%s: %s loads a snapshot", files.Position(call.Pos()), f.Name.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+	for name := range mayLoad {
+		if !used[name] {
+			t.Errorf("%s does not load a snapshot any more", name)
+		}
+	}
+}

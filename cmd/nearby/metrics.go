@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"nearby/api"
+	"nearby/metrics"
+	"nearby/store"
+	"nearby/store/postgres"
+)
+
+// measure adds to the metrics what the server has under way and what the store has
+// done.
+func measure(m *metrics.Metrics, server *api.Server, st store.Store) {
+	m.Source(func() []metrics.Number {
+		busy := server.Busy()
+		return []metrics.Number{
+			{Name: "nearby_http_requests_in_flight", Help: "Requests under way, health and metrics excepted.", Value: float64(busy.Requests)},
+			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},
+		}
+	})
+	if database, ok := st.(*postgres.Store); ok {
+		m.Source(func() []metrics.Number { return databaseNumbers(database.Stats()) })
+	}
+}
+
+// databaseNumbers are those of a store in PostgreSQL.
+func databaseNumbers(s postgres.Stats) []metrics.Number {
+	connected := 0.0
+	if s.Connected {
+		connected = 1
+	}
+	count := func(name, help string, n uint64) metrics.Number {
+		return metrics.Number{Name: "nearby_database_" + name + "_total", Help: help, Count: true, Value: float64(n)}
+	}
+	return []metrics.Number{
+		{Name: "nearby_database_connected", Help: "1 if the last attempt to read the database succeeded.", Value: connected},
+		count("reconnects", "Connections that were made anew.", s.Reconnects),
+		count("commits", "Commits made.", s.Commits),
+		count("batches", "Transactions that made them.", s.Batches),
+		count("rows", "Items written and deleted by them.", s.Rows),
+		count("retries", "Transactions that were sent again.", s.Retries),
+		count("resolved", "Commits whose answer was lost and whose outcome was found out.", s.Resolved),
+		count("unresolved", "Commits of which it is not known whether they were made.", s.Unresolved),
+		count("own_steps", "Steps that were followed from memory, of this server's own commits.", s.OwnSteps),
+		count("read_steps", "Steps that were read from the database.", s.ReadSteps),
+		count("read_rows", "Rows that were read for them.", s.ReadRows),
+		count("skipped_rows", "Bad rows that were met and are not served.", s.SkippedRows),
+		count("purged_rows", "Rows that nobody needs any more and that were removed.", s.Purged),
+	}
+}
+
+// serveMetrics answers /metrics at an address of its own until stop is called.
+func serveMetrics(addr string, m *metrics.Metrics) (stop func(), err error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen for --metrics-addr: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m.Handler())
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, WriteTimeout: 30 * time.Second,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener) // until it is closed
+	}()
+	return func() {
+		_ = server.Close()
+		<-done
+	}, nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"nearby/client"
+)
+
+type verifyCmd struct {
+	Server  []string      `default:"http://127.0.0.1:8080" help:"URL of a server. May be repeated." placeholder:"URL"`
+	Timeout time.Duration `default:"10m" help:"How long to wait for a server."`
+}
+
+// Help is shown below the flags.
+func (verifyCmd) Help() string {
+	return `Each server compares everything that it has in memory with the database that it shares
+with others, item by item, and repairs what differs. Exits with 0 if every server compared and
+nothing differed, else with 1.
+
+    missing    items that the database had and the server had not
+    extra      items that the server had and the database had not
+    different  items that the server had in another version
+
+Examples:
+
+    nearby verify
+    nearby verify --server http://10.0.0.5:8080 --server http://10.0.0.6:8080
+    NEARBY_SERVER=http://10.0.0.5:8080,http://10.0.0.6:8080 nearby verify`
+}
+
+// errDiffers ends a verification that found something. The table has said what.
+var errDiffers = errors.New("not every server was found to have what the database has")
+
+func (c *verifyCmd) Run(env *environ) error {
+	remotes := make([]*remote, len(c.Server))
+	for i, server := range c.Server {
+		var err error
+		if remotes[i], err = newRemote(server); err != nil {
+			return err
+		}
+	}
+	good := true
+	for i, r := range remotes {
+		if i > 0 {
+			fmt.Fprintln(env.stdout)
+		}
+		v, err := r.verify(env.ctx, c.Timeout)
+		if err != nil {
+			fmt.Fprintf(env.stdout, "%s: not compared\n", r.base)
+			fmt.Fprintf(env.stderr, "nearby: %s: %v\n", r.base, err)
+			good = false
+			continue
+		}
+		if err := writeVerification(env.stdout, r.base, v); err != nil {
+			return err
+		}
+		good = good && v.Equal
+	}
+	if !good {
+		return errDiffers
+	}
+	return nil
+}
+
+func writeVerification(w io.Writer, server string, v *client.Verification) error {
+	word := "equal"
+	if !v.Equal {
+		word = "different"
+	}
+	fmt.Fprintf(w, "%s: %s, compared in %s\n", server, word, time.Duration(v.Milliseconds)*time.Millisecond)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "collection\titems\tcells\tmissing\textra\tdifferent\trepaired\t")
+	for _, c := range v.Collections {
+		fmt.Fprint(t, c.Id)
+		for _, n := range []int{c.Items, c.Cells, c.Missing, c.Extra, c.Different, c.Repaired} {
+			fmt.Fprint(t, "\t", thousands(int64(n)))
+		}
+		fmt.Fprintln(t, "\t")
+	}
+	return t.Flush()
+}

@@ -1,0 +1,517 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"nearby/store"
+	"nearby/store/postgres"
+	"nearby/store/postgres/pgtest"
+	"nearby/store/storetest"
+)
+
+// journal is what was acknowledged: by item the last value that a commit wrote which
+// succeeded, and those that are uncertain since. Each item has one writer.
+type journal struct {
+	mu      sync.Mutex
+	sure    map[string]float64
+	perhaps map[string][]float64
+	refused int
+}
+
+func newJournal() *journal {
+	return &journal{sure: map[string]float64{}, perhaps: map[string][]float64{}}
+}
+
+// write commits a value and notes the outcome; other errors than the store's own of
+// a database that is away fail the test.
+func (j *journal) write(t *testing.T, s store.Store, id string, value float64) {
+	_, err := s.Commit(context.Background(), []store.Change{put("c", id, value)})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case err == nil:
+		j.sure[id], j.perhaps[id] = value, nil
+	case errors.Is(err, store.ErrUncertain):
+		j.perhaps[id] = append(j.perhaps[id], value)
+	case errors.Is(err, store.ErrUnavailable):
+		j.refused++
+	default:
+		t.Errorf("a commit failed: %v", err)
+	}
+}
+
+// holds compares it with what a store shows.
+func (j *journal) holds(t *testing.T, s store.Store) {
+	t.Helper()
+	content, _ := storetest.Read(t, s, 1)
+	for id, want := range j.sure {
+		got := content["c"][id].Lon
+		ok := got == want
+		for _, p := range j.perhaps[id] {
+			ok = ok || got == p
+		}
+		if !ok {
+			t.Errorf("%s is %v; %v was acknowledged, %v perhaps", id, got, want, j.perhaps[id])
+		}
+	}
+}
+
+// A connection that is cut before, while or after the database commits: each commit
+// is made once, and its outcome is known.
+func TestCutWhileCommitting(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	proxy := pgtest.StartProxy(t, cluster.Address())
+	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{})
+	commit(t, s, define("c"), put("c", "count", 0))
+	c := newCopy(t, s)
+	c.follow(t, s)
+	seq := c.pos.Seq
+	cuts := number(t, "NEARBY_TEST_CUTS", 20)
+	moments := []pgtest.Moment{pgtest.After, pgtest.During, pgtest.Before}
+	for i := range 3 * cuts {
+		cut := proxy.CutWhen(moments[i%3], pgtest.Runs(`nearby\.commit`))
+		ch := put("c", "count", float64((i+1)%180))
+		ch.Rests, ch.Base = true, seq
+		next, err := s.Commit(context.Background(), []store.Change{ch}, store.Receipt{Key: fmt.Sprint("cut ", i)})
+		if err != nil {
+			t.Fatalf("cut %d: %v", i, err)
+		}
+		select {
+		case <-cut:
+		case <-time.After(patience):
+			t.Fatalf("cut %d was not made", i)
+		}
+		if next != seq+1 {
+			t.Fatalf("cut %d: after %d came %d: a commit was made twice", i, seq, next)
+		}
+		seq = next
+		if r, ok, err := s.Receipt(context.Background(), fmt.Sprint("cut ", i)); err != nil || !ok || r.Seq != seq {
+			t.Fatalf("cut %d: the receipt is %+v, %v, %v; the commit was %d", i, r, ok, err, seq)
+		}
+	}
+	c.equals(t, s)
+	stats := s.Stats()
+	if stats.Resolved != uint64(3*cuts) || stats.Unresolved != 0 || stats.Commits != uint64(3*cuts)+1 {
+		t.Errorf("%d cuts gave %+v", 3*cuts, stats)
+	}
+}
+
+// A database that is away: commits say so soon, reading and following go on when it
+// is back, and nothing that was acknowledged is lost.
+func TestAway(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	proxy := pgtest.StartProxy(t, cluster.Address())
+	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{CommitTimeout: 4 * time.Second})
+	commit(t, s, define("c"), put("c", "a", 0))
+	c := newCopy(t, s)
+	ended := c.follow(t, s)
+	for name, fault := range map[string]func(){
+		"cut":       proxy.Cut,
+		"half-open": proxy.HalfOpen,
+	} {
+		fault()
+		began := time.Now()
+		_, err := s.Commit(context.Background(), []store.Change{put("c", "b", 1)})
+		// Where nothing says that it is away, the first commit may be on its way.
+		if errors.Is(err, store.ErrUncertain) == errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: the first commit: %v", name, err)
+		}
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("%s: the first commit took %v", name, took)
+		}
+		for range 3 {
+			began := time.Now()
+			if _, err := s.Commit(context.Background(), []store.Change{put("c", "b", 1)}); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("%s: a commit: %v", name, err)
+			}
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("%s: a commit took %v", name, took)
+			}
+		}
+		if _, err := s.Head(context.Background()); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: the head: %v", name, err)
+		}
+		deadline := time.Now().Add(patience)
+		for s.Stats().Connected {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: Follow does not notice", name)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		proxy.Heal()
+		deadline = time.Now().Add(patience)
+		for {
+			if _, err := s.Commit(context.Background(), []store.Change{put("c", name, 2)}); err == nil {
+				break
+			} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(deadline) {
+				t.Fatalf("%s, healed: %v", name, err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		c.until(t, name+": following goes on", func() bool { return c.content["c"][name].Lon == 2 })
+		select {
+		case err := <-ended:
+			t.Fatalf("%s: Follow ended: %v", name, err)
+		default:
+		}
+	}
+	if s.Stats().Unresolved > 2 {
+		t.Errorf("%+v", s.Stats())
+	}
+	c.equals(t, s)
+}
+
+// A database that ends at once, again and again, while stores write and follow.
+func TestRestarts(t *testing.T) {
+	cluster := pgtest.Start(t) // it waits for the disk
+	stores := []*postgres.Store{openStore(t, cluster.URL(), postgres.Options{}), openStore(t, cluster.URL(), postgres.Options{})}
+	commit(t, stores[0], define("c"))
+	var copies []*copied
+	for _, s := range stores {
+		c := newCopy(t, s)
+		c.follow(t, s)
+		copies = append(copies, c)
+	}
+	j := newJournal()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var writes atomic.Int64
+	for w := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				j.write(t, stores[w%2], fmt.Sprint(w, "-", i%10), float64(i%180))
+				writes.Add(1)
+			}
+		})
+	}
+	for range number(t, "NEARBY_TEST_RESTARTS", 3) {
+		for before := writes.Load(); writes.Load() < before+200; {
+			time.Sleep(time.Millisecond)
+		}
+		cluster.Restart(pgtest.Immediate)
+	}
+	close(stop)
+	wg.Wait()
+	j.holds(t, stores[0])
+	for i, c := range copies {
+		c.equals(t, stores[i])
+	}
+	t.Logf("%d writes, %d refused; %+v", writes.Load(), j.refused, stores[0].Stats())
+}
+
+// An older state of the database that is put back is another history, also if it is
+// the same server that has it, and has already more commits again.
+func TestRestore(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	proxy := pgtest.StartProxy(t, cluster.Address())
+	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{})
+	commit(t, s, define("c"), put("c", "a", 0))
+	backup := cluster.Backup()
+	commit(t, s, put("c", "lost", 1))
+	c := newCopy(t, s)
+	ended := c.follow(t, s)
+	commit(t, s, put("c", "lost too", 1))
+	c.until(t, "the commit comes", func() bool { return len(c.content["c"]) == 3 })
+	for number1(t, cluster.URL(), `SELECT count(*) FROM nearby.replicas`) == 0 {
+		time.Sleep(10 * time.Millisecond) // until it has noted how far it is
+	}
+	cluster.Stop(pgtest.Fast)
+	proxy.Cut()
+	cluster.Restore(backup)
+	// Somebody else brings it beyond where it was before the store is back.
+	other := openStore(t, cluster.URL(), postgres.Options{})
+	for i := range 10 {
+		commit(t, other, put("c", fmt.Sprint("other", i), 1))
+	}
+	proxy.Heal()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, store.ErrForked) {
+			t.Errorf("Follow ended: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Follow goes on in another history")
+	}
+	again := newCopy(t, s)
+	again.follow(t, s)
+	commit(t, s, put("c", "new", 1))
+	again.equals(t, s)
+	if again.pos.Epoch == c.pos.Epoch {
+		t.Errorf("both histories are %s", c.pos.Epoch)
+	}
+}
+
+// The writer notices, too, before it adds to the other history, where nobody follows.
+func TestRestoreUnderWriter(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	s := openStore(t, cluster.URL(), postgres.Options{})
+	commit(t, s, define("c"))
+	before, err := s.Head(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := cluster.Backup()
+	commit(t, s, put("c", "lost", 1))
+	cluster.Stop(pgtest.Fast)
+	cluster.Restore(backup)
+	commit(t, s, put("c", "new", 1))
+	after, err := s.Head(context.Background())
+	if err != nil || after.Epoch == before.Epoch || after.Seq != before.Seq+1 {
+		t.Errorf("the head was %+v, and is %+v, %v", before, after, err)
+	}
+}
+
+// A standby can be followed and read; its promotion is another history, for those
+// who followed it and those who followed the primary.
+func TestStandby(t *testing.T) {
+	ctx := context.Background()
+	primary := pgtest.Start(t, pgtest.NoFsync())
+	first, err := url.Parse(primary.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, primary.URL(), postgres.Options{})
+	commit(t, s, define("c"), put("c", "a", 1))
+	standby := primary.Standby(t)
+	standby.WaitForReplay("")
+	second, err := url.Parse(standby.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An address of both finds the one that takes writes.
+	first.Host = second.Host + "," + first.Host
+	both := openStore(t, first.String(), postgres.Options{})
+	reader := openStore(t, standby.URL(), postgres.Options{})
+	if _, err := reader.Commit(ctx, []store.Change{put("c", "b", 1)}); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("a commit on a standby: %v", err)
+	}
+	c, r, b := newCopy(t, s), newCopy(t, reader), newCopy(t, both)
+	if c.pos.Epoch != r.pos.Epoch {
+		t.Errorf("the standby's epoch is %s, the primary's %s", r.pos.Epoch, c.pos.Epoch)
+	}
+	readerEnded, bothEnded := r.follow(t, reader), b.follow(t, both)
+	var changes []store.Change
+	for i := range 3000 {
+		changes = append(changes, put("c", fmt.Sprint(i), 1))
+	}
+	commit(t, both, changes...)
+	standby.WaitForReplay("")
+	r.equals(t, reader)
+	b.equals(t, both)
+	reader.Inspect()
+
+	primary.Stop(pgtest.Immediate)
+	standby.Promote()
+	for name, ended := range map[string]<-chan error{"the standby's": readerEnded, "both's": bothEnded} {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, store.ErrForked) {
+				t.Errorf("%s follower ended: %v", name, err)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s follower goes on", name)
+		}
+	}
+	again := newCopy(t, both)
+	again.follow(t, both)
+	commit(t, both, put("c", "after", 1))
+	again.equals(t, both)
+}
+
+// A process that is stopped in the midst of its commits holds nobody up for long.
+func TestStoppedProcess(t *testing.T) {
+	address := pgtest.Database(t)
+	s := openStore(t, address, postgres.Options{})
+	commit(t, s, define("c"))
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(exe, "-test.run=^TestProcess$")
+	child.Env = append(os.Environ(), "NEARBY_TEST_PROCESS="+address)
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = child.Process.Kill()
+		_ = child.Wait()
+	}()
+	c := newCopy(t, s)
+	c.follow(t, s)
+	rng := rand.New(rand.NewPCG(storetest.Seed(t), 1))
+	for i := range 10 {
+		n := 0
+		c.until(t, "the process commits", func() bool {
+			if c.content["c"]["process"].Seq != 0 {
+				n++
+			}
+			return n > 3
+		})
+		time.Sleep(time.Duration(rng.IntN(2000)) * time.Microsecond) // anywhere
+		if err := child.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		commit(t, s, put("c", "process", 1), put("c", fmt.Sprint(i), 1))
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("beside a stopped process a commit took %v", took)
+		}
+		if err := child.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestProcess is the process of TestStoppedProcess.
+func TestProcess(t *testing.T) {
+	address := os.Getenv("NEARBY_TEST_PROCESS")
+	if address == "" {
+		t.Skip("it is run by TestStoppedProcess")
+	}
+	s := openStore(t, address, postgres.Options{})
+	for i := 0; ; i++ {
+		changes := make([]store.Change, 0, 1001)
+		changes = append(changes, put("c", "process", 1))
+		for j := range 1000 {
+			changes = append(changes, put("c", fmt.Sprint("process", j), float64(i%180)))
+		}
+		if _, err := s.Commit(context.Background(), changes); err != nil && !errors.Is(err, store.ErrUncertain) && !errors.Is(err, store.ErrUnavailable) {
+			return
+		}
+	}
+}
+
+// Stores that start at once on an empty database make its tables once.
+func TestOpenAtOnce(t *testing.T) {
+	address := pgtest.Database(t)
+	var wg sync.WaitGroup
+	stores := make([]*postgres.Store, 8)
+	for i := range stores {
+		wg.Go(func() {
+			s, err := postgres.Open(context.Background(), address, postgres.Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			stores[i] = s
+			if _, err := s.Commit(context.Background(), []store.Change{define(fmt.Sprint("c", i))}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, s := range stores {
+		if s == nil {
+			t.FailNow()
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := number1(t, address, `SELECT count(*) FROM nearby.collections`); n != len(stores) {
+		t.Errorf("%d collections", n)
+	}
+}
+
+// What cannot be opened says why, without the password.
+func TestOpenRefused(t *testing.T) {
+	address := pgtest.Database(t)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const password = "geheim"
+	u.User = url.UserPassword("nobody", password)
+	nobody := u.String()
+	u.Host = "127.0.0.1:1"
+	nowhere := u.String()
+	for _, bad := range []string{nobody, nowhere, "postgres://user:" + password + "@host:port/", "host=127.0.0.1 password=" + password + " port=x", "mysql://u:" + password + "@h/d"} {
+		_, err := postgres.Open(context.Background(), bad, postgres.Options{})
+		if err == nil || strings.Contains(err.Error(), password) {
+			t.Errorf("opening %s: %v", bad, err)
+		}
+	}
+	s := openStore(t, address, postgres.Options{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, connect(t, address), `INSERT INTO nearby.migrations (version_id, is_applied) VALUES (1000, true)`)
+	if _, err := postgres.Open(context.Background(), address, postgres.Options{}); err == nil || !strings.Contains(err.Error(), "version 1000") {
+		t.Errorf("tables of a later version: %v", err)
+	}
+}
+
+// A closed store leaves neither connections nor goroutines.
+func TestCloseLeavesNothing(t *testing.T) {
+	address := pgtest.Database(t)
+	watching := connect(t, address)
+	before := runtime.NumGoroutine()
+	for range 3 {
+		s, err := postgres.Open(context.Background(), address, postgres.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit(t, s, define("c"), put("c", "a", 1))
+		c := newCopy(t, s)
+		followed := make(chan error, 1)
+		go func() { followed <- s.Follow(context.Background(), c.pos, c.take) }()
+		s.Inspect()
+		for range 3 {
+			commit(t, s, put("c", "a", 1))
+		}
+		v, err := s.View(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		if err := <-followed; !errors.Is(err, store.ErrClosed) {
+			t.Errorf("Follow ended: %v", err)
+		}
+		select {
+		case err := <-closed:
+			t.Errorf("it closed, %v, while a view was open", err)
+		default:
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		var n int
+		if err := watching.QueryRow(context.Background(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		after := runtime.NumGoroutine()
+		if n == 0 && after <= before {
+			return
+		}
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d connections, and %d goroutines more than before:\n%s", n, after-before, stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

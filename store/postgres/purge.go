@@ -1,0 +1,229 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"nearby/store"
+)
+
+const (
+	beatInterval  = 5 * time.Second
+	purgeInterval = time.Minute
+	purgeRows     = 5000 // at once
+	// forgetAfter is when what is known of a writer or a replica goes.
+	forgetAfter = 7 * 24 * time.Hour
+)
+
+// tend tells the others how far this replica has followed, and removes what nobody
+// needs any more. All replicas do so; one would do.
+func (s *Store) tend(ctx context.Context) {
+	beat, purge := time.NewTicker(beatInterval), time.NewTicker(purgeInterval)
+	defer beat.Stop()
+	defer purge.Stop()
+	quiet := sometimes{every: time.Minute}
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			s.leave()
+			return
+		case <-beat.C:
+			err = s.onConnection(ctx, readTimeout, s.beat)
+		case <-purge.C:
+			err = s.onConnection(ctx, purgeInterval/2, s.purge)
+		}
+		if err != nil && ctx.Err() == nil && quiet.now() {
+			s.opt.Log.Warn("the database is not tended", "error", err)
+		}
+	}
+}
+
+const beatSQL = `
+WITH known AS (SELECT applied FROM nearby.replicas WHERE name = $1),
+     beat AS (INSERT INTO nearby.replicas (name, applied) VALUES ($1, $2)
+              ON CONFLICT (name) DO UPDATE SET applied = excluded.applied, at = now()),
+     alive AS (UPDATE nearby.writers SET at = now() WHERE writer = $3)
+SELECT coalesce((SELECT applied FROM known), -1), (SELECT epoch FROM nearby.head)`
+
+// beat notes what Follow has delivered. If the database does not know what was noted
+// before, an older state of it was put back: it begins another history, so that no
+// replica goes on with what is gone.
+func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
+	applied := int64(s.applied.Load())
+	if applied == 0 || s.writer == nil {
+		return nil // nobody follows
+	}
+	s.beaten.Lock()
+	defer s.beaten.Unlock()
+	var known, counter int64
+	if err := conn.QueryRow(ctx, beatSQL, s.replica(), applied, s.writer.id).Scan(&known, &counter); err != nil {
+		return err
+	}
+	before, history := s.noted, s.notedIn
+	s.noted, s.notedIn = applied, counter
+	if known >= before {
+		return nil
+	}
+	s.opt.Log.Error("the database has forgotten how far this replica was: it begins another history", "noted", before, "known", known)
+	return newHistory(ctx, conn, history)
+}
+
+// newHistory gives a database that has lost something another epoch, unless it has
+// another one than that in which it was lost. All replicas notice; one is first.
+func newHistory(ctx context.Context, conn *pgx.Conn, counter int64) error {
+	if _, err := conn.Exec(ctx, `UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1`, counter); err != nil {
+		return fmt.Errorf("beginning another history: %w", err)
+	}
+	return nil
+}
+
+// replica is the replica's name in the database: a process that comes after one of
+// the same name is another.
+func (s *Store) replica() string { return s.opt.ReplicaName + "/" + s.writer.id.String() }
+
+// leave lets the tombstones go that only this replica would need.
+func (s *Store) leave() {
+	_ = s.onConnection(context.Background(), time.Second, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `DELETE FROM nearby.replicas WHERE name = $1`, s.replica())
+		return err // it is forgotten in time
+	})
+}
+
+// purge removes a part of what nobody needs any more, without holding up commits.
+func (s *Store) purge(ctx context.Context, conn *pgx.Conn) error {
+	for _, part := range []struct {
+		what   string
+		remove func(context.Context, *pgx.Conn) (rows int64, more bool, err error)
+	}{
+		{"tombstones", s.purgeTombstones},
+		{"rows of dropped collections", s.sweep},
+		{"dropped collections", s.purgeCollections},
+		{"receipts", purgeOld("receipts", "key", store.KeepReceipts)},
+		{"writers", purgeOld("writers", "writer", forgetAfter)},
+		{"replicas", purgeOld("replicas", "name", forgetAfter)},
+	} {
+		for {
+			rows, more, err := part.remove(ctx, conn)
+			if err != nil {
+				return fmt.Errorf("removing old %s: %w", part.what, err)
+			}
+			s.stats.purged.Add(uint64(rows))
+			if !more {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// purgeOld removes rows of a table that nobody has touched for a while.
+func purgeOld(table, key string, after time.Duration) func(context.Context, *pgx.Conn) (int64, bool, error) {
+	sql := fmt.Sprintf(`DELETE FROM nearby.%[1]s WHERE %[2]s IN (SELECT %[2]s FROM nearby.%[1]s WHERE at < now() - $1::interval LIMIT %[3]d) AND at < now() - $1::interval`,
+		table, key, purgeRows)
+	return func(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
+		tag, err := conn.Exec(ctx, sql, after)
+		return tag.RowsAffected(), tag.RowsAffected() == purgeRows, err
+	}
+}
+
+// needless is the last commit that all replicas have applied which were heard of
+// within a day.
+const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h)`
+
+// raiseFloor says that deletions up to seq may be gone; it is said before they are.
+func raiseFloor(ctx context.Context, conn *pgx.Conn, seq int64) error {
+	_, err := conn.Exec(ctx, `UPDATE nearby.head SET floor = $1 WHERE floor < $1`, seq)
+	return err
+}
+
+func (s *Store) purgeTombstones(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
+	var seq *int64
+	if err := conn.QueryRow(ctx, `
+SELECT max(seq) FROM (SELECT seq, at FROM nearby.tombstones WHERE seq <= `+needless+fmt.Sprintf(` ORDER BY seq LIMIT %d) t
+ WHERE at < now() - $1::interval`, purgeRows), s.opt.tombstonesFor).Scan(&seq); err != nil || seq == nil {
+		return 0, false, err
+	}
+	if err := raiseFloor(ctx, conn, *seq); err != nil {
+		return 0, false, err
+	}
+	tag, err := conn.Exec(ctx, `DELETE FROM nearby.tombstones WHERE seq <= $1 AND at < now() - $2::interval`, *seq, s.opt.tombstonesFor)
+	return tag.RowsAffected(), tag.RowsAffected() >= purgeRows, err
+}
+
+// sweep removes items of collections that are no more. What is written to them
+// meanwhile is another version of the row, or another row, and stays.
+func (s *Store) sweep(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
+	var name string
+	var before *int64 // nil: all
+	err := conn.QueryRow(ctx, `
+SELECT name, CASE WHEN NOT dropped THEN born END FROM nearby.collections c
+ WHERE CASE WHEN dropped THEN EXISTS (SELECT FROM nearby.items i WHERE i.collection = c.name AND i.seq IS NOT NULL) ELSE swept < born END
+ LIMIT 1`).Scan(&name, &before)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `SELECT set_config('nearby.writer', 'on', true)`); err != nil {
+		return 0, false, err
+	}
+	tag, err := tx.Exec(ctx, fmt.Sprintf(`
+DELETE FROM nearby.items WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM nearby.items WHERE collection = $1 AND seq IS NOT NULL AND ($2::bigint IS NULL OR seq < $2) LIMIT %d))
+   AND collection = $1 AND ($2::bigint IS NULL OR seq < $2)`, purgeRows), name, before)
+	if err != nil {
+		return 0, false, err
+	}
+	if tag.RowsAffected() < purgeRows && before != nil {
+		if _, err := tx.Exec(ctx, `UPDATE nearby.collections SET swept = $2 WHERE name = $1 AND born >= $2`, name, *before); err != nil {
+			return 0, false, err
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return 0, false, err
+	}
+	return tag.RowsAffected(), true, nil // there may be more, of this or another
+}
+
+func (s *Store) purgeCollections(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
+	var name string
+	var seq int64
+	err := conn.QueryRow(ctx, `
+SELECT name, seq FROM nearby.collections c WHERE dropped AND at < now() - $1::interval AND seq <= `+needless+`
+   AND NOT EXISTS (SELECT FROM nearby.items i WHERE i.collection = c.name) ORDER BY seq LIMIT 1`, s.opt.tombstonesFor).Scan(&name, &seq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	if err := raiseFloor(ctx, conn, seq); err != nil {
+		return 0, false, err
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `SELECT set_config('nearby.writer', 'on', true)`); err != nil {
+		return 0, false, err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM nearby.collections WHERE name = $1 AND seq = $2 AND dropped`, name, seq); err != nil {
+		return 0, false, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return 0, false, err
+	}
+	return 1, true, nil // there may be another
+}
