@@ -66,7 +66,7 @@ guarantee: Every change that is committed to the table appears, deletions includ
 	}
 	near := shops + "/nearby?lat=50.94&lon=6.96&k=1&category=food&consistency=strong"
 	eventually("the nearest", near, func(_ int, a string) bool { return strings.Contains(a, `"Bakery"`) })
-	do(`BEGIN; DELETE FROM shops WHERE id = 1; UPDATE shops SET lng = 6.9, name = 'somewhere' WHERE id = 3; COMMIT`)
+	do(`BEGIN; DELETE FROM shops WHERE id = 1; UPDATE shops SET lng = 6.9, lat = 50.9, name = 'somewhere' WHERE id = 3; COMMIT`)
 	if _, answer := call(client, http.MethodGet, near, "", ""); !strings.Contains(string(answer), `"somewhere"`) {
 		t.Errorf("after the commit, with consistency=strong: %s", answer)
 	}

@@ -429,7 +429,7 @@ func TestAttachedBadRows(t *testing.T) {
 // after: in the end the collection is the table.
 func TestAttachedConcurrentWriters(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, a postgres.Attachment) {
+	test := func(t *testing.T, a postgres.Attachment) {
 		u := newUser(t, pgtest.Database(t))
 		u.do(shopsTable)
 		u.fill(1, 20_000)
@@ -455,16 +455,31 @@ func TestAttachedConcurrentWriters(t *testing.T) {
 		}
 		u.attach(a)
 		time.Sleep(time.Second) // of work, not for a condition
+		swept := r.Stats().Sweeps
+		if a.Sweep > 0 {
+			await(t, "sweeps beside the writers", func() bool { return r.Stats().Sweeps >= swept+5 })
+		}
 		close(stop)
 		writers.Wait()
 		failed.Range(func(err, _ any) bool { t.Error(err); return true })
-		r.await("shops", u.wanted(shopsQuery))
+		want := u.wanted(shopsQuery)
 		if a.Follow == postgres.FollowTrigger {
 			await(t, "noted rows", func() bool { return u.value(`SELECT count(*) FROM nearby.attached_later`) == 0 })
+			// Not a sweep has made good what the triggers did not do.
+			u.do(`UPDATE nearby.attachments SET sweep = NULL, next_sweep = NULL`)
+			a.Sweep = 0
 			if done := u.attach(a); done.Changed != 0 || !done.Again {
 				t.Errorf("comparing all rows found %+v", done)
 			}
 		}
+		r.await("shops", want)
+	}
+	bothWays(t, test)
+	t.Run("trigger and sweeps", func(t *testing.T) {
+		t.Parallel()
+		a := byTrigger
+		a.Sweep = 50 * time.Millisecond
+		test(t, a)
 	})
 }
 

@@ -214,38 +214,43 @@ func TestAttachedAllColumns(t *testing.T) {
 // deletions; the sweep finds them. This is what the guarantee says, no more.
 func TestAttachedLateCommits(t *testing.T) {
 	t.Parallel()
-	for _, sweep := range []time.Duration{0, time.Second} {
-		t.Run(fmt.Sprintf("sweep %v", sweep), func(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		overlap, sweep time.Duration
+	}{{"later than the overlap", 100 * time.Millisecond, 0}, {"within the overlap", time.Minute, 0}, {"with a sweep", 100 * time.Millisecond, time.Second}} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			u, late := newUser(t, pgtest.Database(t)), (*user)(nil)
-			late = newUser(t, u.url)
+			u := newUser(t, pgtest.Database(t))
+			late := newUser(t, u.url)
 			u.do(shopsTable)
 			u.fill(1, 10)
-			a := byPolling(sweep)
-			a.Interval, a.Overlap = 100*time.Millisecond, 100*time.Millisecond
+			a := byPolling(c.sweep)
+			a.Interval, a.Overlap = 100*time.Millisecond, c.overlap
 			u.attach(a)
 			r := newReplica(t, u.url)
 			late.do(`BEGIN`)
 			late.do(`INSERT INTO shops (id, lng, lat, updated_at) VALUES (501, 1, 1, now())`)
-			// Others go on, until the late one's time is behind by more than the overlap.
-			polled := r.Stats().Polls
-			u.do(`INSERT INTO shops (id, lng, lat, updated_at) SELECT 502, 2, 2, clock_timestamp()`)
-			await(t, "the quick row", func() bool { return r.shown("shops")["502"] != "" })
-			time.Sleep(300 * time.Millisecond) // more than the overlap
-			u.do(`INSERT INTO shops (id, lng, lat, updated_at) SELECT 503, 2, 2, clock_timestamp()`)
-			await(t, "another quick row", func() bool { return r.shown("shops")["503"] != "" })
+			// Others go on, until the late one's time is behind by more than the short overlap.
+			u.do(`INSERT INTO shops (id, lng, lat, updated_at) VALUES (502, 2, 2, clock_timestamp() + '300 ms')`)
+			time.Sleep(300 * time.Millisecond) // times that are yet to come do not count
+			u.do(`INSERT INTO shops (id, lng, lat, updated_at) VALUES (503, 2, 2, clock_timestamp())`)
+			await(t, "the quick rows", func() bool { shown := r.shown("shops"); return shown["502"] != "" && shown["503"] != "" })
 			late.do(`COMMIT`)
 			u.do(`DELETE FROM shops WHERE id = 5`)
-			if sweep > 0 {
+			if c.sweep > 0 {
 				r.await("shops", u.wanted(shopsQuery))
 				return
 			}
-			polled = r.Stats().Polls
+			polled := r.Stats().Polls
 			await(t, "ten polls", func() bool { return r.Stats().Polls >= polled+10 })
 			u.do(`INSERT INTO shops (id, lng, lat) VALUES (504, 3, 3)`)
 			await(t, "a later row", func() bool { return r.shown("shops")["504"] != "" })
-			if shown := r.shown("shops"); shown["501"] != "" || shown["5"] == "" {
-				t.Errorf("without a sweep the late row or the deletion was found: the test shows nothing")
+			shown := r.shown("shops")
+			if found := shown["501"] != ""; found != (c.overlap == time.Minute) {
+				t.Errorf("the late row was found: %v", found)
+			}
+			if shown["5"] == "" {
+				t.Error("without a sweep the deletion was found: the test shows nothing")
 			}
 		})
 	}
