@@ -117,6 +117,33 @@ func TestAttachedRowsAreHeld(t *testing.T) {
 	newReplica(t, u.url).await("shops", u.wanted(shopsQuery))
 }
 
+// What is deleted is deleted in the version that was compared: a row that has come
+// back meanwhile stays.
+func TestAttachedRowComesBack(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, pgtest.Database(t))
+	u.do(shopsTable)
+	u.fill(1, 10)
+	u.attach(byTrigger)
+	u.do(`BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM shops WHERE id = 5; COMMIT`) // past the triggers
+	back := newUser(t, u.url)
+	back.do(`BEGIN`)
+	back.do(`INSERT INTO shops (id, lng, lat, name) VALUES (5, 5, 5, 'back')`)
+	attached := make(chan error, 1)
+	go func() {
+		_, err := postgres.Attach(context.Background(), u.url, complete(byTrigger), func(int64, int64) {})
+		attached <- err
+	}()
+	await(t, "the deletion waits", func() bool {
+		return u.value(`SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM nearby.items%'`) == 1
+	})
+	back.do(`COMMIT`)
+	if err := <-attached; err != nil {
+		t.Fatal(err)
+	}
+	newReplica(t, u.url).await("shops", u.wanted(shopsQuery))
+}
+
 // A view is polled; a join, here.
 func TestAttachedView(t *testing.T) {
 	t.Parallel()
