@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"nearby/collection"
 	"nearby/item"
 	"nearby/store"
@@ -744,5 +746,69 @@ func freshness(t *testing.T, open opener) {
 	}
 	if _, got, err := c.all[1].Read(ctx, "c", collection.Freshness{}); err != nil || got.Staleness > time.Second {
 		t.Errorf("staleness %v, %v", got.Staleness, err)
+	}
+}
+
+// What another program writes in one transaction is shown at once or not at all,
+// however much it is, and in all copies; what it empties is empty.
+func TestOthersWriteWholeTransactions(t *testing.T) {
+	ctx := context.Background()
+	c := openOnPostgres(t, 2, collection.Options{})
+	c.make(collection.Definition{Name: "a"})
+	c.make(collection.Definition{Name: "b"})
+	db, err := pgx.Connect(ctx, c.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close(ctx) }()
+	const n = 20_000
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range c.all {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for _, name := range []string{"a", "b"} {
+					if got := c.get(i, name).Snapshot().Len(); got%n != 0 {
+						t.Errorf("copy %d shows %d items of %s", i, got, name)
+						return
+					}
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	for round, sql := range []string{
+		`INSERT INTO nearby.items (collection, id, lon, lat, properties)
+		 SELECT c, g, g % 180, g % 90, '{"n": 1}' FROM generate_series(1, 20000) g, unnest(array['a', 'b']) c`,
+		`UPDATE nearby.items SET lon = -lon WHERE collection = 'a'`,
+		`DELETE FROM nearby.items WHERE collection = 'b'`,
+		`INSERT INTO nearby.items (collection, id, lon, lat) SELECT 'b', g, 1, 1 FROM generate_series(20001, 40000) g`,
+		`TRUNCATE nearby.items`,
+	} {
+		if _, err := db.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+		want := []int{2 * n, 2 * n, n, 2 * n, 0}[round]
+		for i, cat := range c.all {
+			if _, _, err := cat.Now(ctx, collection.Freshness{Strong: true}); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.get(i, "a").Snapshot().Len() + c.get(i, "b").Snapshot().Len(); got != want {
+				t.Errorf("after %.30s: copy %d shows %d items, want %d", sql, i, got, want)
+			}
+		}
+		c.agree()
+	}
+	close(stop)
+	wg.Wait()
+	for i, cat := range c.all {
+		if v, err := cat.Verify(ctx); err != nil || v.Mismatches() != 0 {
+			t.Errorf("copy %d: %+v, %v", i, v, err)
+		}
 	}
 }

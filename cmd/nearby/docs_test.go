@@ -1,0 +1,216 @@
+package main
+
+import (
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// root is the repository's folder, seen from this one.
+const root = "../.."
+
+// pages are the texts for readers, by their path from root.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob(root + "/docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, name := range append(names, root+"/README.md", root+"/ARCHITECTURE.md", root+"/compose.yaml") {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := filepath.Rel(root, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.ToSlash(path)] = string(b)
+	}
+	return all
+}
+
+// flagsOf are the flags of each command, and under "" those of all, as they are
+// typed and as variables.
+func flagsOf(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]map[string]bool{"": {}}
+	for _, command := range parser.Model.Children {
+		own := map[string]bool{"--help": true}
+		for _, flag := range command.Flags {
+			own["--"+flag.Name] = true
+			for _, variable := range flag.Envs {
+				own[variable] = true
+			}
+		}
+		known[command.Name] = own
+		maps.Copy(known[""], own)
+	}
+	return known
+}
+
+var (
+	codeSpan  = regexp.MustCompile("`[^`]+`")
+	flagName  = regexp.MustCompile(`(?:^|[\s(])(--[a-z][a-z0-9-]*)`)
+	variable  = regexp.MustCompile(`\bNEARBY_[A-Z0-9_]+`)
+	beginning = regexp.MustCompile(`^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?(\S*)(?: (\S*))?`)
+)
+
+// fences splits a Markdown text into what is inside of fenced blocks, by their
+// languages, and what is not.
+func fences(text string) (inside map[string][]string, outside string) {
+	inside = map[string][]string{}
+	var rest, block []string
+	fence, language := false, ""
+	for line := range strings.Lines(text) {
+		switch mark, found := strings.CutPrefix(strings.TrimSpace(line), "```"); {
+		case found && fence:
+			inside[language] = append(inside[language], strings.Join(block, ""))
+			fence = false
+		case found:
+			fence, language, block = true, mark, nil
+		case fence:
+			block = append(block, line)
+		default:
+			rest = append(rest, line)
+		}
+	}
+	return inside, strings.Join(rest, "")
+}
+
+// What the documents say can be set can be set: each flag that stands by itself or
+// in a command of nearby's, and each variable.
+func TestDocumentedFlags(t *testing.T) {
+	t.Parallel()
+	known := flagsOf(t)
+	checked := 0
+	for page, text := range pages(t) {
+		for _, name := range variable.FindAllString(text, -1) {
+			// The tests' own are no flags.
+			if checked++; !known[""][name] && !strings.HasPrefix(name, "NEARBY_TEST_") {
+				t.Errorf("%s: %s is the variable of no flag", page, name)
+			}
+		}
+		if !strings.HasSuffix(page, ".md") {
+			continue
+		}
+		inside, outside := fences(text)
+		var code []string
+		for _, span := range codeSpan.FindAllString(outside, -1) {
+			code = append(code, strings.ReplaceAll(strings.Trim(span, "`"), "\n", " "))
+		}
+		for _, blocks := range inside {
+			for _, block := range blocks {
+				code = append(code, strings.Split(strings.ReplaceAll(block, "\\\n", " "), "\n")...)
+			}
+		}
+		for _, line := range code {
+			command := ""
+			if !strings.HasPrefix(line, "--") {
+				words := beginning.FindStringSubmatch(line)
+				if words[1] != "nearby" {
+					continue // another program's
+				}
+				command = words[2]
+			}
+			for _, m := range flagName.FindAllStringSubmatch(line, -1) {
+				if checked++; !known[command][m[1]] {
+					t.Errorf("%s: %q is no flag of nearby %s, in %q", page, m[1], command, line)
+				}
+			}
+		}
+	}
+	if checked < 100 {
+		t.Errorf("only %d flags and variables were found", checked)
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+)
+
+// anchors are the names by which the headings of a Markdown text are linked to.
+func anchors(text string) (names []string) {
+	_, outside := fences(text)
+	for _, m := range heading.FindAllStringSubmatch(outside, -1) {
+		name := strings.ToLower(m[1])
+		name = regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(name, "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	return names
+}
+
+// Links between documents lead somewhere, to the heading that they name.
+func TestDocumentLinks(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for page, text := range pages(t) {
+		if !strings.HasSuffix(page, ".md") {
+			continue
+		}
+		_, outside := fences(text)
+		for _, m := range link.FindAllStringSubmatch(outside, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			checked++
+			target, anchor, _ := strings.Cut(m[1], "#")
+			where := filepath.Join(root, page)
+			if target != "" {
+				where = filepath.Join(root, filepath.Dir(page), target)
+			}
+			b, err := os.ReadFile(where)
+			if err != nil {
+				t.Errorf("%s: the link to %s: %v", page, m[1], err)
+			} else if anchor != "" && !slices.Contains(anchors(string(b)), anchor) {
+				t.Errorf("%s: the link to %s: there is no such heading", page, m[1])
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("only %d links were found", checked)
+	}
+}
+
+// The messages that operations.md says to watch for are those that are logged.
+func TestDocumentedLogMessages(t *testing.T) {
+	t.Parallel()
+	var source strings.Builder
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		source.Write(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(pages(t)["docs/operations.md"], "\n## Log messages\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (error|warn) ").FindAllStringSubmatch(section, -1)
+	if len(rows) < 10 {
+		t.Fatalf("only %d messages were found", len(rows))
+	}
+	for _, row := range rows {
+		level := map[string]string{"error": "(?:Error|ErrorContext)", "warn": "Warn"}[row[2]]
+		logged := regexp.MustCompile(`\.` + level + `\((?:[^"\n]*, )?` + regexp.QuoteMeta(`"`+row[1]+`"`))
+		if !logged.MatchString(source.String()) {
+			t.Errorf("nothing logs %q as %s", row[1], row[2])
+		}
+	}
+}
