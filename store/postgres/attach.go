@@ -261,6 +261,9 @@ func install(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTabl
 	case !errors.Is(err, pgx.ErrNoRows):
 		return 0, false, readError(err)
 	}
+	if a.Follow == FollowTrigger && !t.mayTrigger {
+		return 0, false, fmt.Errorf("the role %[1]s lacks a privilege: GRANT TRIGGER ON %[2]s TO %[1]s; --follow poll does without", t.role, t.name)
+	}
 	if !t.unique {
 		var id string
 		err := conn.QueryRow(ctx, "SELECT r.id FROM ("+t.rows(t.name, "")+") r GROUP BY r.id HAVING count(*) > 1 LIMIT 1").Scan(&id)
@@ -295,12 +298,22 @@ func patiently(ctx context.Context, do func() error) error {
 	}
 }
 
+// hurry keeps a transaction that wants a table's lock from holding up those behind it
+// for long.
+func hurry(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '200ms'`)
+	return readError(err)
+}
+
 func installOnce(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable) (number int32, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return 0, readError(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := hurry(ctx, tx); err != nil {
+		return 0, err
+	}
 	var taken bool
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM nearby.collections WHERE name = $1 AND NOT dropped)`, a.Collection).Scan(&taken); err != nil {
 		return 0, readError(err)
@@ -429,6 +442,9 @@ func detachOnce(ctx context.Context, conn *pgx.Conn, collection string, number i
 		return readError(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := hurry(ctx, tx); err != nil {
+		return err
+	}
 	for _, statement := range []string{
 		// Who compares the table does not go on after this.
 		fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d, %d)`, attachedLockClass, number),

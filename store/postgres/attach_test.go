@@ -465,7 +465,7 @@ func TestAttachedConcurrentWriters(t *testing.T) {
 		want := u.wanted(shopsQuery)
 		if a.Follow == postgres.FollowTrigger {
 			await(t, "noted rows", func() bool { return u.value(`SELECT count(*) FROM nearby.attached_later`) == 0 })
-			// Not a sweep has made good what the triggers did not do.
+			// No sweep is to make good what is wrong.
 			u.do(`UPDATE nearby.attachments SET sweep = NULL, next_sweep = NULL`)
 			a.Sweep = 0
 			if done := u.attach(a); done.Changed != 0 || !done.Again {

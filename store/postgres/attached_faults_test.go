@@ -603,8 +603,8 @@ func TestAttachPrivileges(t *testing.T) {
 	}{
 		{byPolling(0), "GRANT SELECT (\"id\") ON public.shops TO clerk", `GRANT SELECT ON shops TO clerk`},
 		{byPolling(0), "<nil>", ``},
-		{byTrigger, "GRANT TRIGGER ON public.shops TO clerk", `GRANT TRIGGER ON shops TO clerk`},
 		{byTrigger, "GRANT UPDATE ON public.shops TO clerk", `GRANT UPDATE ON shops TO clerk`},
+		{byTrigger, "GRANT TRIGGER ON public.shops TO clerk", `GRANT TRIGGER ON shops TO clerk`},
 		{byTrigger, "<nil>", ``},
 	} {
 		a := step.a

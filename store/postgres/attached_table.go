@@ -21,6 +21,9 @@ type attachedTable struct {
 	changes string // its type
 	values  string // the columns key, id, lon, lat, properties, of the row s
 	point   string // the function that reads the geometry column; "": there is none
+
+	role       string // who asks
+	mayTrigger bool   // the role may make triggers
 }
 
 // maxAttachedID is how many bytes an id may have to be stored even as a bad row.
@@ -103,10 +106,10 @@ func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTab
 	if err != nil {
 		return nil, readError(err)
 	}
-	t := &attachedTable{name: name}
+	t := &attachedTable{name: name, role: role, mayTrigger: mayTrigger}
 	a.Table = name
 	if a.Follow == FollowTrigger {
-		if err := canTrigger(name, kind, role, inherits, mayTrigger, mayLock); err != nil {
+		if err := canTrigger(name, kind, role, inherits, mayLock); err != nil {
 			return nil, err
 		}
 	}
@@ -114,15 +117,13 @@ func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTab
 }
 
 // canTrigger tells why a table cannot be followed by triggers.
-func canTrigger(name, kind, role string, inherits, mayTrigger, mayLock bool) error {
-	const poll = "; --follow poll needs none"
+func canTrigger(name, kind, role string, inherits, mayLock bool) error {
+	const poll = "; --follow poll does without"
 	switch {
 	case kind != "r" && kind != "p":
 		return fmt.Errorf("%s is a view or a foreign table, whose changes no trigger sees%s", name, poll)
 	case kind == "p" || inherits:
 		return fmt.Errorf("%s has partitions or is one: triggers would not see what is written to another of them%s", name, poll)
-	case !mayTrigger:
-		return fmt.Errorf("the role %[1]s lacks a privilege: GRANT TRIGGER ON %[2]s TO %[1]s%[3]s", role, name, poll)
 	case !mayLock:
 		return fmt.Errorf("the role %[1]s lacks a privilege, to lock rows while they are copied: GRANT UPDATE ON %[2]s TO %[1]s%[3]s", role, name, poll)
 	}

@@ -19,6 +19,10 @@
 // delivered from memory if no other came between. A view is a transaction that sees
 // the database as it was when it began.
 //
+// Attach shows a table of the database as a collection: its rows are copied to
+// nearby.items, at first whole, and then by triggers in the transactions that change
+// them, or by the replicas, of which one at a time asks it.
+//
 // On a standby server a Store can only be read.
 package postgres
 
