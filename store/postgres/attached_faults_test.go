@@ -45,9 +45,7 @@ func TestAttachedCopyIsInterrupted(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Fatalf("interrupted: %v", err)
 			}
-			if d := func() string { r.mu.Lock(); defer r.mu.Unlock(); return r.defined["shops"] }(); strings.Contains(d, a.Column+" within") {
-				t.Errorf("half a copy promises %s", d)
-			}
+			await(t, "half a copy promises nothing", func() bool { return strings.Contains(r.definition("shops"), "None yet") })
 			list, err := postgres.Attachments(context.Background(), u.url)
 			if err != nil || len(list) != 1 || list[0].Copied {
 				t.Errorf("listed after the interruption: %+v, %v", list, err)
@@ -62,11 +60,7 @@ func TestAttachedCopyIsInterrupted(t *testing.T) {
 				t.Errorf("gone on: %+v, %d rows were left", done, left)
 			}
 			r.await("shops", u.wanted(shopsQuery))
-			await(t, "the guarantee", func() bool {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				return strings.Contains(r.defined["shops"], done.Guarantee)
-			})
+			await(t, "the guarantee", func() bool { return strings.Contains(r.definition("shops"), done.Guarantee) })
 		})
 	}
 }
@@ -596,7 +590,7 @@ func TestDetach(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.do(`TRUNCATE shops`)
-		await(t, "it has no source", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !strings.Contains(r.defined["shops"], "source") })
+		await(t, "it has no source", func() bool { return !strings.Contains(r.definition("shops"), "source") })
 		r.await("shops", was)
 		if n := u.value(`SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'shops'::regclass) + (SELECT count(*) FROM pg_proc WHERE proname LIKE 'attached%')
 			+ (SELECT count(*) FROM nearby.attachments) + (SELECT count(*) FROM nearby.attached_later)`); n != 0 {
