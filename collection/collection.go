@@ -85,6 +85,8 @@ type Collection struct {
 	closing chan struct{}
 	stopped chan struct{}
 
+	complaints sometimes // about commits that fail
+
 	shared     bool // others write the store, too
 	deliveries chan *delivery
 	closeOnce  sync.Once
@@ -98,8 +100,10 @@ type Collection struct {
 	refs    refPool
 	grave   []index.Ref // deleted, but still named by an index that is being built
 	rebuild rebuild
-	failed  error // set: no more writes until restart
-	partial bool  // the tip is not the state after any commit
+	failed  error     // set: no more writes until restart
+	flights []*flight // where others write the store, too; in the order of their requests
+	turns   chan *flight
+	partial bool // the tip is not the state after any commit
 	backlog backlog
 }
 
@@ -112,7 +116,7 @@ func newCollection(opt Options, w *world, tip *Snapshot, a arena, refs refPool) 
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 		tip:     tip, arena: a, refs: refs,
-		deliveries: make(chan *delivery), ending: make(chan struct{}),
+		deliveries: make(chan *delivery), ending: make(chan struct{}), turns: make(chan *flight),
 	}
 	c.current.Store(tip)
 	if _, c.shared = opt.Store.(store.Shared); c.shared {
@@ -121,6 +125,14 @@ func newCollection(opt Options, w *world, tip *Snapshot, a arena, refs refPool) 
 		go c.run()
 	}
 	return c
+}
+
+// sometimes is true at most once a second, so that what repeats does not fill a log.
+type sometimes struct{ last atomic.Int64 }
+
+func (s *sometimes) now() bool {
+	now, last := time.Now().UnixNano(), s.last.Load()
+	return now-last >= int64(time.Second) && s.last.CompareAndSwap(last, now)
 }
 
 // Name returns the collection's name.

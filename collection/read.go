@@ -97,7 +97,7 @@ func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*world, error) {
 			head, err := c.shared.Head(ctx)
 			switch {
 			case ctx.Err() != nil:
-				return nil, behind(w, want)
+				return nil, fmt.Errorf("%w: the store does not tell how far it is", ErrBehind)
 			case err != nil:
 				return nil, err
 			}

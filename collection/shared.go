@@ -16,38 +16,39 @@ import (
 // checked against the newest state here; that this is the newest state of all is
 // checked by the store, and if it is not, the group is checked anew.
 
-// flight is a group on its way through the store and back.
+// flight is a group on its way through the store and back. Several are on their way at
+// a time, if they have no item in common: an item's changes are made in the order in
+// which they came.
 type flight struct {
 	*group
 	begun time.Time
-	tries int           // how often it was checked anew
-	done  chan struct{} // closed when the commit has ended, in seq or err
-	err   error
-	ready <-chan struct{} // not nil: closed when the world has come as far as the group waits for
-	leave func()
-	again bool // what it waits for is the state to be checked against
-	sure  bool // that state is as new as the requests
+	tries int             // how often it was checked anew
+	state flightState     // of what is waited for
+	turn  <-chan struct{} // closed when that has come
+	leave func()          // ends a waiting for the world before its time; nil: none
+	done  chan struct{}   // closed when the commit, if there was one, has ended
+	err   error           // of the commit, or of asking for the head
+	asked bool            // it is the head that was asked for
+	sure  bool            // the state that it was checked against is as new as the requests
+	over  chan struct{}   // closed when it has ended
 }
 
-// channels are what to wait for: the end of the commit, or that the world has come
-// far enough. The zero flight waits for nothing.
-func (f *flight) channels() (committed, ready <-chan struct{}) {
-	switch {
-	case f == nil:
-		return nil, nil
-	case f.ready == nil:
-		return f.done, nil
-	}
-	return nil, f.ready
-}
+type flightState uint8
 
-// maxArriving bounds the groups that are durable and not yet visible while the next
-// one is made durable.
-const maxArriving = 2
+const (
+	committing flightState = iota + 1 // for the commit to end, or the head to be told
+	arriving                          // for what was committed to become visible
+	behindHead                        // for the state to become visible that it must be checked against
+	blocked                           // for another flight, with an item in common, to end
+)
 
-// maxTries bounds how often a group is checked anew because others changed the
-// same items.
-const maxTries = 16
+// Bounds of a collection's flights.
+const (
+	maxFlights = 4
+	// maxTries bounds how often a group is checked anew because others changed the
+	// same items.
+	maxTries = 16
+)
 
 var errContended = fmt.Errorf("%w: others change the same items all the time", ErrBusy)
 
@@ -68,70 +69,40 @@ func (c *Collection) end(why ending) {
 // runShared is the writer.
 func (c *Collection) runShared() {
 	defer close(c.stopped)
-	var f *flight
-	var arriving []*flight // committed and not yet visible, in order
 	p := &c.backlog
 	closing := c.closing
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
 		queue := c.queue
-		if f != nil || p.held != nil || c.partial || len(arriving) == maxArriving {
+		if len(c.flights) >= maxFlights || p.held != nil || c.partial {
 			queue = nil
 		}
-		committed, ready := f.channels()
-		var visible <-chan struct{}
-		if len(arriving) > 0 {
-			visible = arriving[0].ready
-		}
-		flushed, settled := p.flight.channels()
-		var due <-chan time.Time
-		if p.flight == nil && !p.due.IsZero() {
-			wait := time.Until(p.due)
-			if !p.failing && (closing == nil || p.held != nil) {
-				wait = 0
-			}
-			alarm.Reset(wait)
-			due = alarm.C
-		}
-		if p.held != nil && f == nil && len(p.items) == 0 && p.flight == nil {
-			f = c.depart(c.gather(p.held), 0, arriving)
+		if p.held != nil && len(p.items) == 0 && p.flight == nil {
+			req := p.held
 			p.held = nil
+			c.take(c.gather(req))
 			continue
 		}
-		if closing == nil && f == nil && len(arriving) == 0 && p.held == nil && len(p.items) == 0 && len(c.queue) == 0 {
+		if closing == nil && len(c.flights) == 0 && p.held == nil && len(p.items) == 0 && len(c.queue) == 0 {
 			return
 		}
 		select {
 		case req := <-queue:
 			switch {
-			case c.failed == nil && c.writesBack(c.tip) && req.unconditional():
+			case c.failed == nil && c.writesBack(c.tip) && req.unconditional() && len(p.items)+len(req.writes) <= c.opt.MaxPending:
 				c.writeBack(req)
 			case len(p.items) > 0:
 				p.held = req
 			default:
-				f = c.depart(c.gather(req), 0, arriving)
+				c.take(c.gather(req))
 			}
-		case <-committed:
-			if f = c.landed(f); f != nil && f.ready != nil && !f.again {
-				arriving, f = append(arriving, f), nil
-			}
-		case <-ready:
-			f = c.arrived(f)
-		case <-visible:
-			arriving[0].leave()
-			arriving[0].answer(nil)
-			arriving = slices.Delete(arriving, 0, 1)
-		case <-due:
+		case f := <-c.turns:
+			c.goOn(f)
+		case <-c.due(alarm, closing == nil || p.held != nil):
 			c.flush()
-		case <-flushed:
-			c.flushLanded()
-		case <-settled:
-			if err := c.flushArrived(); err != nil {
-				c.fail(err)
-			}
 		case d := <-c.deliveries:
-			d.err = c.take(d)
+			d.err = c.takeIn(d)
 			close(d.done)
 		case req := <-c.control:
 			req.err = req.run()
@@ -139,51 +110,95 @@ func (c *Collection) runShared() {
 		case <-closing:
 			closing = nil
 		case <-c.ending:
-			c.abandon(append(arriving, f, p.flight), c.why.Load())
+			c.abandon(c.why.Load())
 			return
 		}
 	}
 }
 
-// depart commits a group that was checked. If the state here speaks against a write,
-// it is the state of all copies that has to: it is waited for, and the group checked
-// anew.
-//
-// So it is if the group changes what one that is not yet visible has changed.
-func (c *Collection) depart(g *group, tries int, arriving []*flight) *flight {
-	if before := g.overlaps(arriving); before != nil {
-		f := &flight{group: g, begun: time.Now(), tries: tries, again: true, done: make(chan struct{})}
-		f.ready, f.leave = c.world.waiters.enter(before.seq, c.world.applied.Load)
-		close(f.done)
-		return f
-	}
-	switch {
-	case !g.refused():
-		return c.launch(g, tries)
-	case tries > maxTries:
-		g.answer(errContended)
-		return nil
-	}
-	f := &flight{group: g, begun: time.Now(), tries: tries, done: make(chan struct{}), again: true, sure: true}
-	go func() {
-		defer close(f.done)
-		ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
-		defer cancel()
-		head, err := c.opt.Store.(store.Shared).Head(ctx)
-		if err == nil && head.Epoch != c.world.epoch {
-			err = fmt.Errorf("%w: the collections are about to be read anew", store.ErrUnavailable)
-		}
-		f.seq, f.err = uint64(head.Seq), err
-	}()
-	return f
+// take begins the flight of a group that was checked.
+func (c *Collection) take(g *group) {
+	f := &flight{group: g, begun: time.Now(), over: make(chan struct{})}
+	c.flights = append(c.flights, f)
+	c.depart(f)
 }
 
-// overlaps returns the last of the groups that has an item in common with g.
-func (g *group) overlaps(arriving []*flight) *flight {
-	for _, before := range slices.Backward(arriving) {
-		for i := range g.touched {
-			if _, both := before.places.find(before.touched, g.touched[i].id); both {
-				return before
+// onTurn has the flight go on when turn is closed.
+func (c *Collection) onTurn(f *flight, state flightState, turn <-chan struct{}) {
+	f.state, f.turn = state, turn
+	go func() {
+		select {
+		case <-turn:
+		case <-c.ending:
+			return
+		}
+		select {
+		case c.turns <- f:
+		case <-c.ending:
+		}
+	}()
+}
+
+// awaitWorld has the flight go on when every commit up to seq is visible here.
+func (c *Collection) awaitWorld(f *flight, state flightState, seq uint64) {
+	reached, leave := c.world.waiters.enter(seq, c.world.applied.Load)
+	f.leave = leave
+	c.onTurn(f, state, reached)
+}
+
+// depart commits a group that was checked. If it has an item in common with a flight
+// that came before, that has to end first. If the state here speaks against a write, it
+// is the state of all copies that has to: it is waited for. In both cases the group is
+// checked anew.
+func (c *Collection) depart(f *flight) {
+	if before := c.before(f); before != nil {
+		c.onTurn(f, blocked, before.over)
+		return
+	}
+	if len(f.changes) == 0 && (f.sure || !f.refused()) {
+		c.conclude(f, nil)
+		return
+	}
+	if f.tries > maxTries {
+		c.conclude(f, errContended)
+		return
+	}
+	f.done = make(chan struct{})
+	if f.sure || !f.refused() {
+		go func() {
+			defer close(f.done)
+			f.err = c.commit(f.group)
+		}()
+		c.onTurn(f, committing, f.done)
+		return
+	}
+	go func() {
+		defer close(f.done)
+		f.seq, f.err = c.newest()
+	}()
+	f.asked = true
+	c.onTurn(f, committing, f.done)
+}
+
+// newest asks the store for the head of the history that is followed.
+func (c *Collection) newest() (uint64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+	defer cancel()
+	head, err := c.opt.Store.(store.Shared).Head(ctx)
+	if err == nil && head.Epoch != c.world.epoch {
+		err = fmt.Errorf("%w: the collections are about to be read anew", store.ErrUnavailable)
+	}
+	return uint64(head.Seq), err
+}
+
+// before returns the last flight that came before this one and has an item in common
+// with it.
+func (c *Collection) before(f *flight) *flight {
+	at := slices.Index(c.flights, f)
+	for _, other := range slices.Backward(c.flights[:at]) {
+		for i := range f.touched {
+			if _, both := other.places.find(other.touched, f.touched[i].id); both {
+				return other
 			}
 		}
 	}
@@ -202,77 +217,111 @@ func (g *group) refused() bool {
 	return false
 }
 
-// launch commits a group beside the writer.
-func (c *Collection) launch(g *group, tries int) *flight {
-	if len(g.changes) == 0 {
-		g.answer(nil)
-		return nil
-	}
-	f := &flight{group: g, begun: time.Now(), tries: tries, done: make(chan struct{})}
-	go func() {
-		defer close(f.done)
-		f.err = c.commit(g)
-	}()
-	return f
+// conclude ends a flight.
+func (c *Collection) conclude(f *flight, err error) {
+	f.answer(err)
+	close(f.over)
+	c.flights = slices.DeleteFunc(c.flights, func(o *flight) bool { return o == f })
 }
 
-// landed goes on with a group whose commit has ended.
-func (c *Collection) landed(f *flight) *flight {
-	var stale *store.StaleError
-	var taken *store.RepeatedError
+// goOn goes on with a flight whose turn has come.
+func (c *Collection) goOn(f *flight) {
+	if f.leave != nil {
+		f.leave()
+		f.leave = nil
+	}
+	flush := f == c.backlog.flight
 	switch {
-	case f.err == nil: // it, or what it is to be checked against, has to become visible
-		f.ready, f.leave = c.world.waiters.enter(f.seq, c.world.applied.Load)
-		return f
-	case errors.As(f.err, &stale) && f.tries < maxTries:
-		f.ready, f.leave = c.world.waiters.enter(uint64(stale.Head), c.world.applied.Load)
-		f.again = true
-		return f
-	case errors.As(f.err, &stale):
-		f.answer(errContended)
-		return nil
-	case errors.As(f.err, &taken):
-		return c.launch(c.without(f.group, taken), f.tries)
+	case f.state == committing && flush:
+		c.flushLanded(f)
+	case f.state == arriving && flush:
+		if err := c.flushArrived(); err != nil {
+			c.fail(err)
+		}
+	case f.state == committing:
+		c.landed(f)
+	case f.state == arriving:
+		c.conclude(f, nil)
+	default:
+		c.again(f, f.requests)
 	}
-	f.answer(f.err)
-	return nil
 }
 
-// arrived goes on with a group for which the world has come far enough.
-func (c *Collection) arrived(f *flight) *flight {
-	f.leave()
-	if !f.again {
-		f.answer(nil)
-		return nil
-	}
+// again checks requests anew, as the group of a flight that keeps its place.
+func (c *Collection) again(f *flight, requests []*request) {
 	g := newGroup(len(f.changes))
-	for _, req := range f.requests {
+	for _, req := range requests {
 		clear(req.results)
 		c.admit(g, req)
 	}
-	if !f.sure && g.refused() {
-		return c.depart(g, f.tries+1, nil) // what arrives comes before the newest state
+	f.group, f.err = g, nil
+	c.depart(f)
+}
+
+// landed goes on with a flight whose commit has ended, or for which the head was told.
+func (c *Collection) landed(f *flight) {
+	var stale *store.StaleError
+	var taken *store.RepeatedError
+	switch asked := f.asked; {
+	case f.err == nil && asked:
+		f.asked, f.sure = false, true
+		c.awaitWorld(f, behindHead, f.seq)
+	case f.err == nil:
+		c.awaitWorld(f, arriving, f.seq)
+	case errors.As(f.err, &stale):
+		f.tries++
+		f.sure = false
+		if f.tries > maxTries {
+			c.conclude(f, errContended)
+			return
+		}
+		c.awaitWorld(f, behindHead, uint64(stale.Head))
+	case errors.As(f.err, &taken):
+		f.group = c.without(f.group, taken)
+		c.depart(f)
+	case errors.Is(f.err, store.ErrLocked) && len(f.requests) > 1:
+		c.scatter(f)
+	default:
+		c.conclude(f, f.err)
 	}
-	return c.launch(g, f.tries+1)
+}
+
+// scatter makes a flight of each request, so that the one that cannot be made now does
+// not hinder the others.
+func (c *Collection) scatter(f *flight) {
+	at := slices.Index(c.flights, f)
+	each := make([]*flight, len(f.requests))
+	for i := range each {
+		each[i] = &flight{group: newGroup(0), begun: f.begun, over: make(chan struct{})}
+	}
+	requests := f.requests
+	c.flights = slices.Replace(c.flights, at, at+1, each...)
+	close(f.over)
+	for i, one := range each {
+		c.again(one, requests[i:i+1])
+	}
 }
 
 // abandon answers what waits when the collection ends before its time.
-func (c *Collection) abandon(under []*flight, why *ending) {
-	for _, one := range under {
-		if one == nil {
-			continue
+func (c *Collection) abandon(why *ending) {
+	all := c.flights
+	if f := c.backlog.flight; f != nil {
+		all = append(all, f)
+	}
+	for _, f := range all {
+		if f.leave != nil {
+			f.leave()
 		}
-		<-one.done // a commit has a deadline of its own
-		if one.leave != nil {
-			one.leave()
+		if f.state == committing {
+			<-f.done // it has a deadline of its own
 		}
 		switch next := why.successor; {
-		case one.err != nil || one.again:
-			one.answer(why.of(one.err))
-		case next != nil && (next.epoch != c.world.epoch || next.applied.Load() < one.seq):
-			one.answer(fmt.Errorf("%w: the store's history was replaced", store.ErrUncertain))
+		case f.err != nil || f.asked || f.state == behindHead || f.state == blocked:
+			f.answer(why.of(f.err))
+		case next != nil && (next.epoch != c.world.epoch || next.applied.Load() < f.seq):
+			f.answer(fmt.Errorf("%w: the store's history was replaced", store.ErrUncertain))
 		default:
-			one.answer(nil)
+			f.answer(nil)
 		}
 	}
 	if req := c.backlog.held; req != nil {
@@ -310,8 +359,8 @@ func (c *Collection) fail(err error) {
 	}
 }
 
-// take takes in a delivery.
-func (c *Collection) take(d *delivery) error {
+// takeIn takes in a delivery.
+func (c *Collection) takeIn(d *delivery) error {
 	if c.failed != nil {
 		return c.failed
 	}

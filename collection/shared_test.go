@@ -812,3 +812,56 @@ func TestOthersWriteWholeTransactions(t *testing.T) {
 		}
 	}
 }
+
+// A row that another program's open transaction holds keeps the writes of that item
+// waiting, and of no other, not even of those that were committed with it.
+func TestLockedRowHindersNoOther(t *testing.T) {
+	ctx := context.Background()
+	c := openOnPostgres(t, 1, collection.Options{})
+	c.make(collection.Definition{Name: "c"})
+	col := c.get(0, "c")
+	write(t, col, upsert("locked", 1, 1, "{}"))
+	db, err := pgx.Connect(ctx, c.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close(ctx) }()
+	if _, err := db.Exec(ctx, `BEGIN; UPDATE nearby.items SET lon = 2 WHERE id = 'locked'`); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var refused atomic.Int32
+	for w := range 16 {
+		wg.Go(func() {
+			for n := range 10 {
+				id := fmt.Sprint(w, "-", n)
+				if w == 0 {
+					id = "locked"
+					if n > 0 {
+						return
+					}
+				}
+				res, err := col.Write(ctx, []collection.Write{upsert(id, 3, 3, "{}")})
+				switch {
+				case w == 0 && errors.Is(err, store.ErrLocked):
+					refused.Add(1)
+				case err != nil:
+					t.Errorf("writing %s: %v", id, err)
+				case res[0].Err != nil || w == 0:
+					t.Errorf("writing %s: %+v", id, res)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if refused.Load() != 1 {
+		t.Error("the locked item was not refused")
+	}
+	if _, err := db.Exec(ctx, `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if res := write(t, col, upsert("locked", 4, 4, "{}")); res[0].Err != nil {
+		t.Error(res[0].Err)
+	}
+	c.agree()
+}

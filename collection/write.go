@@ -259,7 +259,9 @@ func (c *Collection) commit(g *group) error {
 			// What is in memory may no longer be what is stored.
 			c.failed = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
-		c.log.Error("commit failed", "collection", c.name, "changes", len(g.changes), "error", err)
+		if c.complaints.now() {
+			c.log.Error("commit failed", "collection", c.name, "changes", len(g.changes), "error", err)
+		}
 		return err
 	}
 	g.seq = uint64(seq)

@@ -95,9 +95,6 @@ func (r *request) unconditional() bool {
 
 // late says that nothing more can be taken: what was taken is not durable in time.
 func (p *backlog) late(now time.Time, c *Collection) error {
-	if len(p.items) >= c.opt.MaxPending {
-		return fmt.Errorf("%w: %d writes are not yet durable", ErrBusy, len(p.items))
-	}
 	if !p.since.IsZero() && now.Sub(p.since) > c.opt.WriteBackDelay+flushGrace {
 		return fmt.Errorf("%w: writes that were acknowledged are not durable in time", store.ErrUnavailable)
 	}
@@ -179,17 +176,37 @@ func (c *Collection) flush() {
 		u.flying = u.version
 		p.flushed = append(p.flushed, u)
 	}
-	if len(g.changes) > 0 {
-		p.flight = c.launch(g, 0)
+	if len(g.changes) == 0 {
+		return
 	}
+	f := &flight{group: g, begun: time.Now(), done: make(chan struct{})}
+	p.flight = f
+	go func() {
+		defer close(f.done)
+		f.err = c.commit(g)
+	}()
+	c.onTurn(f, committing, f.done)
+}
+
+// due is when a flush is to begin, which is at once if there is no time; nil: it is not.
+func (c *Collection) due(alarm *time.Timer, hurry bool) <-chan time.Time {
+	p := &c.backlog
+	if p.flight != nil || p.due.IsZero() {
+		return nil
+	}
+	wait := time.Until(p.due)
+	if hurry && !p.failing {
+		wait = 0
+	}
+	alarm.Reset(wait)
+	return alarm.C
 }
 
 // flushLanded goes on after the commit of a flush.
-func (c *Collection) flushLanded() {
+func (c *Collection) flushLanded(f *flight) {
 	p := &c.backlog
-	f := p.flight
 	if p.failing = f.err != nil; !p.failing {
-		f.ready, f.leave = c.world.waiters.enter(f.seq, c.world.applied.Load)
+		c.awaitWorld(f, arriving, f.seq)
 		return
 	}
 	p.flight = nil
@@ -207,7 +224,6 @@ func (c *Collection) flushLanded() {
 func (c *Collection) flushArrived() error {
 	p := &c.backlog
 	f := p.flight
-	f.leave()
 	p.flight = nil
 	d := &delivery{seq: f.seq}
 	for _, u := range p.flushed {

@@ -58,6 +58,9 @@ var (
 	// ErrUnavailable: the store cannot take writes now (disk full or failing,
 	// database away). Nothing of the commit was applied.
 	ErrUnavailable = errors.New("store: unavailable")
+	// ErrLocked: an item that a change is about is held by another program's
+	// transaction. It is an ErrUnavailable.
+	ErrLocked = fmt.Errorf("%w: an item is held by another program", ErrUnavailable)
 	// ErrUncertain: whether the commit was applied is not known.
 	ErrUncertain = errors.New("store: outcome of the commit unknown")
 	// ErrLoss: the store opened with less than it had acknowledged.

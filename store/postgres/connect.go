@@ -47,8 +47,13 @@ var (
 		"default_transaction_read_only":       "off",
 		"idle_in_transaction_session_timeout": millis(2 * time.Second),
 		"statement_timeout":                   millis(10 * time.Second),
-		// The calls are the same each time, whatever is in them.
-		"plan_cache_mode": "force_generic_plan",
+		// The calls are the same each time, whatever is in them: rows are found by their
+		// keys. Plans that were made when a table was small must not stay when it grows.
+		"plan_cache_mode":   "force_generic_plan",
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
+		"enable_hashjoin":   "off",
+		"enable_mergejoin":  "off",
 	}
 	// reading is for views: one may be read for long, and wait for the reader.
 	reading = role{
@@ -64,6 +69,7 @@ var (
 		"plan_cache_mode":                     "force_generic_plan",
 		"enable_seqscan":                      "off",
 		"enable_bitmapscan":                   "off",
+		"enable_sort":                         "off",
 	}
 	// listening waits for notifications.
 	listening = role{"idle_in_transaction_session_timeout": millis(2 * time.Second)}

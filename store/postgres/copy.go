@@ -148,17 +148,24 @@ var errForm = errors.New("a column has another form")
 
 // decodeItem reads itemColumns in their binary form. The item shares their memory.
 func decodeItem(it *item.Item, raw [][]byte) error {
-	if len(raw) < itemFields || len(raw[1]) != 8 || len(raw[2]) != 8 || len(raw[4]) != 8 || len(raw[5]) != 8 || len(raw[6]) != 8 {
+	if len(raw) < itemFields || len(raw[1])|8 != 8 || len(raw[2])|8 != 8 || len(raw[4]) != 8 || len(raw[5]) != 8 || len(raw[6]) != 8 {
 		return fmt.Errorf("%w: %w", store.ErrCorrupt, errForm)
 	}
 	it.ID = unsafe.String(unsafe.SliceData(raw[0]), len(raw[0]))
-	it.Lon = math.Float64frombits(binary.BigEndian.Uint64(raw[1]))
-	it.Lat = math.Float64frombits(binary.BigEndian.Uint64(raw[2]))
+	it.Lon, it.Lat = float(raw[1]), float(raw[2])
 	it.Properties = raw[3]
 	it.Created = unixMillis(raw[4])
 	it.Updated = unixMillis(raw[5])
 	it.Seq = binary.BigEndian.Uint64(raw[6])
 	return nil
+}
+
+// float reads a float8; NULL is NaN, which is no position.
+func float(raw []byte) float64 {
+	if len(raw) == 0 {
+		return math.NaN()
+	}
+	return math.Float64frombits(binary.BigEndian.Uint64(raw))
 }
 
 // unixMillis reads a time, which PostgreSQL counts in microseconds from 2000.

@@ -506,12 +506,15 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 		after := runtime.NumGoroutine()
 		if n == 0 && after <= before {
-			return
+			break
 		}
 		if time.Now().After(deadline) {
 			stacks := make([]byte, 1<<20)
 			t.Fatalf("%d connections, and %d goroutines more than before:\n%s", n, after-before, stacks[:runtime.Stack(stacks, true)])
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+	if n := number1(t, address, `SELECT count(*) FROM nearby.replicas`); n != 0 {
+		t.Errorf("%d replicas are waited for", n)
 	}
 }

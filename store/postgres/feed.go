@@ -32,6 +32,13 @@ const (
  WHERE i.seq > $1 AND i.seq >= c.born AND NOT c.dropped ORDER BY i.seq LIMIT $2`
 )
 
+// lagSQL is how many seconds a standby is behind its primary, as far as it knows: 0
+// where it has replayed all that it has received and goes on receiving.
+const lagSQL = `
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN 0
+            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) THEN 0
+            ELSE extract(epoch FROM clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) END::float8`
+
 const (
 	// chunkChanges is how many changes of a step are delivered at once.
 	chunkChanges = 8192
@@ -69,6 +76,7 @@ func (d *feed) read(ctx context.Context) error {
 	batch.Queue(feedHeadSQL, applied, limit)
 	if id.standby {
 		batch.Queue(identitySQL) // it may have been promoted
+		batch.Queue(lagSQL)
 	}
 	batch.Queue(feedCollectionsSQL, applied)
 	batch.Queue(feedTombstonesSQL, applied, limit)
@@ -111,6 +119,11 @@ func (d *feed) take(results pgx.BatchResults, id identity) error {
 		if err := results.QueryRow().Scan(&id.server, &id.standby, &id.encoding); err != nil {
 			return readError(err)
 		}
+		var behind float64
+		if err := results.QueryRow().Scan(&behind); err != nil {
+			return readError(err)
+		}
+		d.at = d.at.Add(-time.Duration(behind * float64(time.Second)))
 	}
 	d.head = store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}
 	from := d.f.pos

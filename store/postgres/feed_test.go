@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -284,7 +285,7 @@ func number1(t testing.TB, url, sql string) (n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background())
+	defer func() { _ = conn.Close(context.Background()) }()
 	if err := conn.QueryRow(context.Background(), sql).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +331,7 @@ func TestDigests(t *testing.T) {
 	s := openStore(t, pgtest.Database(t), postgres.Options{})
 	rng := rand.New(rand.NewPCG(storetest.Seed(t), 3))
 	changes := []store.Change{define("c"), define("empty")}
-	for i, p := range [][2]float64{{-180, -90}, {180, 90}, {-180, 90}, {180, -90}, {0, 0}, {-0.0, 0}, {179.99999999999997, 89.99999999999999}, {11.25, 5.625}, {11.249999999999998, 5.624999999999999}} {
+	for i, p := range [][2]float64{{-180, -90}, {180, 90}, {-180, 90}, {180, -90}, {0, 0}, {math.Copysign(0, -1), 0}, {179.99999999999997, 89.99999999999999}, {11.25, 5.625}, {11.249999999999998, 5.624999999999999}} {
 		ch := put("c", fmt.Sprint("edge", i), p[0])
 		ch.Item.Lat = p[1]
 		changes = append(changes, ch)

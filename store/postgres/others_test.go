@@ -452,8 +452,15 @@ func TestOpenTransaction(t *testing.T) {
 	}
 	// One that ends in time is waited for.
 	run(t, psql, `BEGIN`, `UPDATE nearby.items SET lon = 5 WHERE id = 'held'`)
-	time.AfterFunc(300*time.Millisecond, func() { _, _ = psql.Exec(context.Background(), `COMMIT`) })
+	ended := make(chan error, 1)
+	time.AfterFunc(300*time.Millisecond, func() {
+		_, err := psql.Exec(context.Background(), `COMMIT`)
+		ended <- err
+	})
 	commit(t, s, put("c", "held", 6))
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 	c.equals(t, s)
 	if lon := c.content["c"]["held"].Lon; lon != 6 {
 		t.Errorf("after both commits lon is %v", lon)

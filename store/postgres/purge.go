@@ -30,7 +30,7 @@ func (s *Store) tend(ctx context.Context) {
 		var err error
 		select {
 		case <-ctx.Done():
-			s.leave()
+			_ = s.onConnection(context.Background(), time.Second, s.beat) // the last one
 			return
 		case <-beat.C:
 			err = s.onConnection(ctx, readTimeout, s.beat)
@@ -54,12 +54,15 @@ SELECT coalesce((SELECT applied FROM known), -1), (SELECT epoch FROM nearby.head
 // before, an older state of it was put back: it begins another history, so that no
 // replica goes on with what is gone.
 func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
-	applied := int64(s.applied.Load())
-	if applied == 0 || s.writer == nil {
-		return nil // nobody follows
+	if s.writer == nil {
+		return nil
 	}
 	s.beaten.Lock()
 	defer s.beaten.Unlock()
+	applied := int64(s.applied.Load())
+	if applied == 0 { // nobody follows
+		return s.forget(ctx, conn)
+	}
 	var known, counter int64
 	if err := conn.QueryRow(ctx, beatSQL, s.replica(), applied, s.writer.id).Scan(&known, &counter); err != nil {
 		return err
@@ -86,12 +89,14 @@ func newHistory(ctx context.Context, conn *pgx.Conn, counter int64) error {
 // the same name is another.
 func (s *Store) replica() string { return s.opt.ReplicaName + "/" + s.writer.id.String() }
 
-// leave lets the tombstones go that only this replica would need.
-func (s *Store) leave() {
-	_ = s.onConnection(context.Background(), time.Second, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, `DELETE FROM nearby.replicas WHERE name = $1`, s.replica())
-		return err // it is forgotten in time
-	})
+// forget lets the tombstones go that only this replica would need.
+func (s *Store) forget(ctx context.Context, conn *pgx.Conn) error {
+	if s.noted < 0 {
+		return nil
+	}
+	s.noted = -1
+	_, err := conn.Exec(ctx, `DELETE FROM nearby.replicas WHERE name = $1`, s.replica())
+	return err
 }
 
 // purge removes a part of what nobody needs any more, without holding up commits.

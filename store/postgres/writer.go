@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"strconv"
 	"strings"
@@ -193,7 +194,7 @@ func (w *writer) make(group []*request) {
 		time.AfterFunc(pause, func() { w.queue <- req })
 	default:
 		if errors.As(err, &locked) {
-			err = joined(store.ErrUnavailable, err)
+			err = joined(store.ErrLocked, err)
 		}
 		for _, req := range group {
 			req.err = err
@@ -397,7 +398,9 @@ RETURNING fence, batch, seq, (SELECT epoch FROM nearby.head)`
 func (w *writer) register(limit time.Time) (store.Seq, error) {
 	ctx, cancel := context.WithDeadline(context.Background(), limit)
 	defer cancel()
-	conn, err := w.s.connect(ctx, writing)
+	r := maps.Clone(writing)
+	r["statement_timeout"] = millis(w.s.opt.CommitTimeout)
+	conn, err := w.s.connect(ctx, r)
 	if err != nil {
 		return 0, err
 	}

@@ -17,6 +17,7 @@ DECLARE
     before bigint;
     missing text;
     n bigint;
+    gone record;
 BEGIN
     -- From here to the end of the transaction nobody else commits.
     UPDATE nearby.head h SET seq = h.seq + commits RETURNING h.seq, h.epoch INTO commit.last, commit.epoch;
@@ -51,11 +52,11 @@ BEGIN
     END IF;
 
     IF cardinality(rest_id) > 0 THEN
+        -- Row by row by the key, whatever the planner believes of the table.
         PERFORM FROM unnest(rest_collection, rest_id, rest_base) r (collection, id, base)
          WHERE r.base <> coalesce((
-            SELECT i.seq FROM nearby.items i
-              JOIN nearby.collections c ON c.name = i.collection AND NOT c.dropped AND i.seq >= c.born
-             WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL), 0);
+            SELECT CASE WHEN i.seq >= (SELECT c.born FROM nearby.collections c WHERE c.name = r.collection AND NOT c.dropped) THEN i.seq END
+              FROM nearby.items i WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL), 0);
         IF FOUND THEN
             RAISE EXCEPTION 'a change rests on a version that was replaced' USING ERRCODE = 'NB003', DETAIL = before;
         END IF;
@@ -88,15 +89,13 @@ BEGIN
                created = excluded.created, updated = excluded.updated, seq = excluded.seq, bad = NULL;
     END IF;
 
-    IF cardinality(del_id) > 0 THEN
-        WITH gone AS (
-            DELETE FROM nearby.items i USING unnest(del_collection, del_id, del_nth) d (collection, id, nth)
-             WHERE i.collection = d.collection AND i.id = d.id
-            RETURNING d.collection, d.id, d.nth)
-        INSERT INTO nearby.tombstones (collection, id, seq)
-        SELECT g.collection, g.id, before + g.nth FROM gone g
-            ON CONFLICT (collection, id) DO UPDATE SET seq = excluded.seq, at = excluded.at;
-    END IF;
+    FOR gone IN SELECT d.collection, d.id, d.nth FROM unnest(del_collection, del_id, del_nth) d (collection, id, nth) LOOP
+        DELETE FROM nearby.items i WHERE i.collection = gone.collection AND i.id = gone.id;
+        IF FOUND THEN
+            INSERT INTO nearby.tombstones (collection, id, seq) VALUES (gone.collection, gone.id, before + gone.nth)
+                ON CONFLICT (collection, id) DO UPDATE SET seq = excluded.seq, at = excluded.at;
+        END IF;
+    END LOOP;
 
     PERFORM pg_notify('nearby', '');
 END $$;
