@@ -16,6 +16,9 @@ import (
 const (
 	// attachedTick is how often it is looked what is to be done, at most.
 	attachedTick = time.Second
+	// attachedRetry is how long after an error noted rows are left alone, and the next
+	// sweep comes at the latest.
+	attachedRetry = 5 * time.Second
 	// laterRows is how many noted ids are compared at once. Where more wait, all rows
 	// are compared.
 	laterRows = 5000
@@ -23,7 +26,7 @@ const (
 
 const dueSQL = `
 SELECT a.number, a.follow = 'poll' AND a.next_poll <= now(), coalesce(a.next_sweep <= now(), false),
-       EXISTS (SELECT FROM nearby.attached_later l WHERE l.collection = a.collection)
+       coalesce(a.next_poll <= now(), true) AND EXISTS (SELECT FROM nearby.attached_later l WHERE l.collection = a.collection)
   FROM nearby.attachments a
  WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int)
  ORDER BY a.number`
@@ -139,9 +142,11 @@ INSERT INTO nearby.attached_later (collection) SELECT $1 FROM gone LIMIT 1`, a.C
 			return readError(err)
 		}
 	}
-	_, err = conn.Exec(ctx, `UPDATE nearby.attachments SET last = $2, error = $3,
-       next_poll = now() + every, next_sweep = CASE WHEN $4::boolean THEN now() + sweep ELSE next_sweep END WHERE number = $1`,
-		number, last, reason, d.sweep)
+	_, err = conn.Exec(ctx, `UPDATE nearby.attachments SET last = $2, error = $3::text,
+       next_poll = now() + CASE WHEN $3::text IS NULL THEN every ELSE coalesce(every, $5::text::interval) END,
+       next_sweep = CASE WHEN NOT $4::boolean THEN next_sweep WHEN $3::text IS NULL THEN now() + sweep ELSE now() + least(sweep, $5::text::interval) END
+ WHERE number = $1`,
+		number, last, reason, d.sweep, interval(attachedRetry))
 	return readError(err)
 }
 

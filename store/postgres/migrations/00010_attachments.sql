@@ -50,6 +50,9 @@ DECLARE
 BEGIN
     UPDATE nearby.head SET seq = seq + 1 RETURNING seq INTO number;
     PERFORM set_config('nearby.writer', 'on', true), set_config('nearby.attaching', 'on', true);
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     IF define.definition IS NULL THEN
         UPDATE nearby.collections c SET dropped = true, seq = number, at = now() WHERE c.name = define.collection AND NOT c.dropped;
     ELSE
