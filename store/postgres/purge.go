@@ -30,7 +30,7 @@ func (s *Store) tend(ctx context.Context) {
 		var err error
 		select {
 		case <-ctx.Done():
-			_ = s.onConnection(context.Background(), time.Second, s.beat) // the last one
+			_ = s.onConnection(context.Background(), 3*time.Second, s.beat) // the last one
 			return
 		case <-beat.C:
 			err = s.onConnection(ctx, readTimeout, s.beat)
