@@ -54,7 +54,7 @@ func TestMeasureReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background())
+	defer func() { _ = conn.Close(context.Background()) }()
 	var left int
 	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_database WHERE datname LIKE 'nearby\_bench%'`).Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d databases are left, %v", left, err)
