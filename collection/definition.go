@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -165,6 +166,18 @@ func (d *Definition) normalise(kinds Kinds) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Encode checks the definition of a collection that is made now, and returns it as
+// the store keeps it: for who writes to the store without a catalog. The faults are
+// *DefinitionErrors, joined.
+func (d Definition) Encode(kinds Kinds) ([]byte, error) {
+	if err := d.normalise(kinds); err != nil {
+		return nil, err
+	}
+	d.Created = time.Now().UnixMilli()
+	d.Updated = d.Created
+	return d.marshal()
 }
 
 func (d *Definition) marshal() ([]byte, error) { return json.Marshal(d, json.Deterministic(true)) }

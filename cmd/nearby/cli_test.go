@@ -29,7 +29,7 @@ func golden(t *testing.T, name, got string) {
 
 // Every command explains itself, with examples.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "serve", "load", "query", "bench", "verify", "health", "version"} {
+	for _, command := range []string{"", "serve", "load", "attach", "detach", "query", "bench", "verify", "health", "version"} {
 		args := []string{"--help"}
 		if command != "" {
 			args = []string{command, "--help"}
@@ -68,6 +68,20 @@ func TestUsage(t *testing.T) {
 		{"load " + file + " -c a --on-error ignore", "continue"},
 		{"load " + file + " -c a --max-errors=-1", "negative"},
 		{"load " + file + " -c a --server ftp://x", "--server"},
+		{"attach --table shops", "--store"},
+		{"attach --store mysql://h/d --list", "postgres://"},
+		{"attach --store postgres://h/d --id id", "--table"},
+		{"attach --store postgres://h/d --table shops --id id --follow trigger --lon x", "--lat"},
+		{"attach --store postgres://h/d --table shops --id id --follow trigger --lon x --lat y --geom g", "in place"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y", "--follow"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow poll", "--column"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow trigger --column c", "poll"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow notify", "trigger"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow poll --column c --interval 1us", "--interval"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow trigger --sweep 1ms", "--sweep"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow trigger --collection a/b", "name"},
+		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow trigger --queryables bbox", "bbox"},
+		{"detach --store postgres://h/d", "--collection"},
 		{"query 1 -c a", "lon"},
 		{"query 1 2", "--collection"},
 		{"query 91 0 -c a", "lat"},

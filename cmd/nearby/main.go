@@ -1,5 +1,5 @@
-// Nearby serves collections of places over HTTP, loads them from files, asks
-// for the nearest ones, and measures its two indexes against each other.
+// Nearby serves collections of places over HTTP, loads them from files, shows tables
+// of a database as collections, asks for the nearest ones, and measures its two indexes against each other.
 //
 // Every command is a struct that kong fills from flags and from environment
 // variables of the same name: --shutdown-timeout is NEARBY_SHUTDOWN_TIMEOUT.
@@ -35,6 +35,8 @@ const (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Serve collections over HTTP."`
 	Load    loadCmd    `cmd:"" help:"Load files of places into a collection."`
+	Attach  attachCmd  `cmd:"" help:"Show a table of the database as a collection."`
+	Detach  detachCmd  `cmd:"" help:"End that."`
 	Query   queryCmd   `cmd:"" help:"Ask for the places nearest to a point."`
 	Bench   benchCmd   `cmd:"" help:"Measure both indexes at different densities."`
 	Verify  verifyCmd  `cmd:"" help:"Compare servers with the database that they share."`

@@ -114,6 +114,18 @@ func (s *Store) connect(ctx context.Context, r role) (*pgx.Conn, error) {
 	return conn, nil
 }
 
+// hopeless reports whether the database, which can be reached, refuses who asks, so that
+// to ask again is of no use.
+func hopeless(err error) bool {
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) {
+		return false
+	}
+	return strings.HasPrefix(pe.Code, "28") || // who is it?
+		pe.Code == "3D000" || // there is no such database
+		pe.Code == "42501" // a privilege is missing
+}
+
 func (s *Store) newPool() (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig("")
 	if err != nil {

@@ -450,14 +450,24 @@ func TestOpenRefused(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), password) {
 			t.Errorf("opening %s: %v", bad, err)
 		}
+		// Only what may be there later is worth another attempt.
+		if got, want := errors.Is(err, store.ErrUnavailable), bad == nowhere; got != want {
+			t.Errorf("opening %s: unavailable %v, want %v: %v", bad, got, want, err)
+		}
+	}
+	if _, err := postgres.Open(context.Background(), address, postgres.Options{ReadOnly: true}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("without tables, and not allowed to make them: %v", err)
 	}
 	s := openStore(t, address, postgres.Options{})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	run(t, connect(t, address), `INSERT INTO nearby.migrations (version_id, is_applied) VALUES (1000, true)`)
-	if _, err := postgres.Open(context.Background(), address, postgres.Options{}); err == nil || !strings.Contains(err.Error(), "version 1000") {
-		t.Errorf("tables of a later version: %v", err)
+	for _, readOnly := range []bool{false, true} {
+		_, err := postgres.Open(context.Background(), address, postgres.Options{ReadOnly: readOnly})
+		if err == nil || !strings.Contains(err.Error(), "version 1000") || errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("tables of a later version, read only %v: %v", readOnly, err)
+		}
 	}
 }
 

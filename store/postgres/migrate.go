@@ -43,7 +43,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		s.opt.ReadOnly = true
 	}
 	if s.opt.ReadOnly {
-		return nil
+		return checkVersion(ctx, conn)
 	}
 	// One at a time, whoever starts beside: the schema has to be there before the
 	// table of versions, whose lock would do else.
@@ -63,6 +63,44 @@ func (s *Store) prepare(ctx context.Context) error {
 		}
 	}
 	return s.migrate(ctx)
+}
+
+// checkVersion holds tables that may not be changed from here to the version that this
+// program knows. Older ones are waited for: somebody else will bring them up to date.
+func checkVersion(ctx context.Context, conn *pgx.Conn) error {
+	var made bool
+	if err := conn.QueryRow(ctx, `SELECT to_regclass('nearby.migrations') IS NOT NULL`).Scan(&made); err != nil {
+		return readError(err)
+	}
+	var is int64
+	if made {
+		if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM nearby.migrations WHERE is_applied`).Scan(&is); err != nil {
+			return readError(err)
+		}
+	}
+	known, err := newestVersion()
+	switch {
+	case err != nil:
+		return err
+	case is > known:
+		return tooNew(is, known)
+	case is < known:
+		return fmt.Errorf("%w: the tables have version %d, version %d is needed; a replica that may write brings them up to date", store.ErrUnavailable, is, known)
+	}
+	return nil
+}
+
+func tooNew(is, known int64) error {
+	return fmt.Errorf("the tables have version %d, this program knows versions up to %d", is, known)
+}
+
+// newestVersion is the number of the last migration.
+func newestVersion() (int64, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		return 0, errors.Join(errors.New("there are no migrations"), err)
+	}
+	return goose.NumericComponent(files[len(files)-1])
 }
 
 func (s *Store) migrate(ctx context.Context) (err error) {
@@ -85,7 +123,7 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 		return joined(store.ErrUnavailable, fmt.Errorf("reading the version of the tables: %w", err))
 	}
 	if is > known {
-		return fmt.Errorf("the tables have version %d, this program knows versions up to %d", is, known)
+		return tooNew(is, known)
 	}
 	made, err := provider.Up(ctx)
 	if err != nil {

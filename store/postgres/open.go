@@ -19,6 +19,10 @@
 // delivered from memory if no other came between. A view is a transaction that sees
 // the database as it was when it began.
 //
+// Attach shows a table of the database as a collection: its rows are copied to
+// nearby.items, at first whole, and then by triggers in the transactions that change
+// them, or by the replicas, of which one at a time asks it.
+//
 // On a standby server a Store can only be read.
 package postgres
 
@@ -110,13 +114,14 @@ type Store struct {
 	end      context.CancelFunc // when nothing is in flight any more
 	loops    sync.WaitGroup
 
-	asking  asking // Head's callers share a round trip
-	recent  recent // own commits, for Follow
-	inspect chan struct{}
-	applied atomic.Uint64               // what Follow has delivered
-	history atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
-	stats   counters
-	badRows sometimes // bad rows are logged now and then
+	asking         asking // Head's callers share a round trip
+	recent         recent // own commits, for Follow
+	inspect        chan struct{}
+	applied        atomic.Uint64               // what Follow has delivered
+	history        atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
+	stats          counters
+	badRows        sometimes // bad rows are logged now and then
+	attachedErrors sometimes // and attached tables that cannot be asked
 
 	beaten  sync.Mutex // of beat
 	noted   int64      // what the database was last told; -1: nothing
@@ -125,8 +130,9 @@ type Store struct {
 
 var _ store.Shared = (*Store)(nil)
 
-// Open connects to a database and makes or updates the tables in it. ctx bounds
-// the opening only. The url is a PostgreSQL connection URI or a list of keywords and
+// Open connects to a database and makes or updates the tables in it. It fails with
+// store.ErrUnavailable if the database cannot be reached now. ctx bounds the opening
+// only. The url is a PostgreSQL connection URI or a list of keywords and
 // values, with several hosts perhaps; it is never logged.
 func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
@@ -136,12 +142,15 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		opt: opt, config: config, closing: make(chan struct{}), inspect: make(chan struct{}, 1),
-		badRows: sometimes{every: 10 * time.Second}, noted: -1,
+		badRows: sometimes{every: 10 * time.Second}, attachedErrors: sometimes{every: 10 * time.Second}, noted: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.recent.init()
 	if err := s.prepare(ctx); err != nil {
 		s.end()
+		if hopeless(err) {
+			err = fmt.Errorf("store: the database refuses: %v", err) //nolint:errorlint // it is not unavailable
+		}
 		return nil, err
 	}
 	if s.pool, err = s.newPool(); err != nil {
@@ -157,6 +166,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 		s.writer = newWriter(s, uuid.New())
 		s.loop(s.writer.run)
 		s.loop(s.tend)
+		s.loop(s.keepAttached)
 	}
 	return s, nil
 }

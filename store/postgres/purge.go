@@ -30,7 +30,7 @@ func (s *Store) tend(ctx context.Context) {
 		var err error
 		select {
 		case <-ctx.Done():
-			_ = s.onConnection(context.Background(), time.Second, s.beat) // the last one
+			_ = s.onConnection(context.Background(), 3*time.Second, s.beat) // the last one
 			return
 		case <-beat.C:
 			err = s.onConnection(ctx, readTimeout, s.beat)
@@ -43,11 +43,12 @@ func (s *Store) tend(ctx context.Context) {
 	}
 }
 
+// beatSQL seldom touches the writer's row, for which a commit would have to wait.
 const beatSQL = `
 WITH known AS (SELECT applied FROM nearby.replicas WHERE name = $1),
      beat AS (INSERT INTO nearby.replicas (name, applied) VALUES ($1, $2)
               ON CONFLICT (name) DO UPDATE SET applied = excluded.applied, at = now()),
-     alive AS (UPDATE nearby.writers SET at = now() WHERE writer = $3)
+     alive AS (UPDATE nearby.writers SET at = now() WHERE writer = $3 AND at < now() - '1 hour'::interval)
 SELECT coalesce((SELECT applied FROM known), -1), (SELECT epoch FROM nearby.head)`
 
 // beat notes what Follow has delivered. If the database does not know what was noted

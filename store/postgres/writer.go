@@ -24,6 +24,7 @@ const (
 	codeNoCollection = "NB002"
 	codeStale        = "NB003"
 	codeRepeated     = "NB004"
+	codeAttached     = "NB005"
 )
 
 const (
@@ -339,6 +340,8 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 			return false, fmt.Errorf("reading the head of a refused commit: %w", err)
 		}
 		return false, &store.StaleError{Head: store.Seq(head)}
+	case pe.Code == codeAttached:
+		return false, fmt.Errorf("%w: %s", store.ErrReadOnly, pe.Message)
 	case pe.Code == codeRepeated:
 		return false, w.repeated(group)
 	case pe.Code == "55P03" && strings.Contains(pe.Where, "nearby.head"):

@@ -22,14 +22,13 @@ BEGIN
     -- From here to the end of the transaction nobody else commits.
     UPDATE nearby.head h SET seq = h.seq + commits RETURNING h.seq, h.epoch INTO commit.last, commit.epoch;
     before := commit.last - commits;
-    -- A row that another program's open transaction holds must not hold all others.
-    PERFORM set_config('lock_timeout', '100ms', true), set_config('nearby.writer', 'on', true);
-
     UPDATE nearby.writers w SET batch = commit.batch, seq = commit.last, at = now()
      WHERE w.writer = commit.writer AND w.fence = commit.fence;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the writer has another connection' USING ERRCODE = 'NB001';
     END IF;
+    -- A row that another program's open transaction holds must not hold all others.
+    PERFORM set_config('lock_timeout', '100ms', true), set_config('nearby.writer', 'on', true);
 
     -- First, for what is repeated rests on versions that its first time has replaced.
     IF cardinality(receipt_key) > 0 THEN

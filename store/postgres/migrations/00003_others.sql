@@ -113,6 +113,10 @@ BEGIN
     END IF;
     UPDATE nearby.head SET seq = seq + 1 RETURNING seq INTO number;
     PERFORM set_config('nearby.writer', 'on', true);
+    -- What a crash might take back must not be seen: its number would be given out again.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     IF emptied THEN
         UPDATE nearby.collections SET born = number, seq = number, swept = number, at = now() WHERE NOT dropped;
     END IF;

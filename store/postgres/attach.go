@@ -1,0 +1,567 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"nearby/store"
+)
+
+// How an attached table is followed.
+const (
+	FollowTrigger = "trigger"
+	FollowPoll    = "poll"
+)
+
+// Attachment says how a table or view of the database is shown as a collection, which
+// then can be written in no other way.
+type Attachment struct {
+	Collection string
+	Table      string // as SQL writes it, perhaps with a schema
+	ID         string // the column of the id, of any type that has a text form
+	Lon, Lat   string // the columns of the position, of number types
+	Geom       string // in their place: a column of points of PostGIS
+	// Properties are the columns that become properties, in this order; nil: all
+	// others.
+	Properties []string
+
+	Follow   string        // FollowTrigger or FollowPoll
+	Column   string        // poll: the column with the time of the last change
+	Interval time.Duration // poll: between questions for new times of change
+	Overlap  time.Duration // poll: how far they go back behind the newest time that was seen
+	Sweep    time.Duration // between comparisons of all rows; 0: none
+
+	// Definition is the collection's, a JSON object, without its source.
+	Definition []byte
+}
+
+// Guarantee says what readers of the collection may rely on.
+func (a *Attachment) Guarantee() string {
+	var s string
+	if a.Follow == FollowTrigger {
+		s = "Every change that is committed to the table appears, deletions included, whole transactions at once and in the order of their commits; " +
+			"of transactions at REPEATABLE READ or SERIALIZABLE each row appears about a second later."
+	} else {
+		s = fmt.Sprintf("Changes that set %s appear within about %s. Deletions, rows whose transaction took longer than %s, and changes that leave %s as it is appear ",
+			a.Column, a.Interval, a.Overlap, a.Column)
+		if a.Sweep == 0 {
+			return s + "never."
+		}
+		return s + fmt.Sprintf("within about %s.", a.Sweep)
+	}
+	if a.Sweep > 0 {
+		s += fmt.Sprintf(" All rows are compared every %s.", a.Sweep)
+	}
+	return s
+}
+
+const guaranteeWhileCopying = "None yet: the table is being copied for the first time, and rows are missing."
+
+// Attached is what an Attach has done.
+type Attached struct {
+	Table     string // with its schema
+	Guarantee string
+	Again     bool  // it was attached already, so and not otherwise
+	Changed   int64 // rows that were copied or, where they were gone, deleted
+	Rows      int64 // of the collection, bad ones included
+	Bad       int64 // rows that are no items and are not served
+	BadRows   []BadRow
+	Unnamed   int64 // rows that are left out: their id is NULL, or longer than 1024 bytes
+}
+
+// BadRow is a row that is no item.
+type BadRow struct{ ID, Reason string }
+
+const shownBadRows = 10
+
+// Errors of attachments.
+var (
+	// ErrNotAttached: a collection shows no table.
+	ErrNotAttached = errors.New("the collection shows no table")
+	// ErrAttached: the name belongs to another collection, or attachment.
+	ErrAttached = errors.New("the name is taken")
+)
+
+const (
+	attachedLockClass = 1635021923
+	// attachedChunkLimit bounds a chunk, tableLockLimit how long one tries to get a
+	// table's lock, and heldLimit how long open transactions that hold rows are waited
+	// for, looking every heldPause.
+	attachedChunkLimit = 2 * time.Minute
+	tableLockLimit     = time.Minute
+	heldLimit          = time.Minute
+	heldPause          = 200 * time.Millisecond
+)
+
+// copying is for what compares and copies attached tables. The settings are what the
+// text form of values depends on.
+var copying = role{
+	"default_transaction_isolation":       "read committed",
+	"default_transaction_read_only":       "off",
+	"idle_in_transaction_session_timeout": millis(10 * time.Second),
+	"statement_timeout":                   millis(time.Hour),
+	"DateStyle":                           "ISO, YMD",
+	"IntervalStyle":                       "postgres",
+	"bytea_output":                        "hex",
+	"extra_float_digits":                  "1",
+}
+
+// triggerSettings are the same for a trigger, which runs in anybody's session.
+const triggerSettings = `SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET jit = off`
+
+// connectCopying opens a connection whose statements are not prepared, for they are
+// about tables that come and go.
+func (s *Store) connectCopying(ctx context.Context) (*pgx.Conn, error) {
+	config := s.with(copying)
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, joined(store.ErrUnavailable, err)
+	}
+	return conn, nil
+}
+
+// withDatabase lets do use a database that has nearby's tables.
+func withDatabase(ctx context.Context, url string, do func(*pgx.Conn) error) error {
+	config, err := parse(url)
+	if err != nil {
+		return err
+	}
+	s := &Store{opt: Options{}.withDefaults(), config: config}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	if s.opt.ReadOnly {
+		return fmt.Errorf("%w: the database is a standby", store.ErrReadOnly)
+	}
+	conn, err := s.connectCopying(ctx)
+	if err != nil {
+		return err
+	}
+	defer hangUp(conn)
+	return do(conn)
+}
+
+// Attach makes a collection of a table and copies it. Interrupted, it can be repeated;
+// of a table that is attached it compares all rows. ctx bounds it all; progress is
+// told how many of the rows that differ are copied.
+func Attach(ctx context.Context, url string, a Attachment, progress func(done, total int64)) (Attached, error) {
+	var done Attached
+	err := withDatabase(ctx, url, func(conn *pgx.Conn) error {
+		t, err := findTable(ctx, conn, &a)
+		if err != nil {
+			return err
+		}
+		done.Table, done.Guarantee = t.name, a.Guarantee()
+		number, again, err := install(ctx, conn, &a, t)
+		if err != nil {
+			return err
+		}
+		done.Again = again
+		if err := lockAttached(ctx, conn, number); err != nil {
+			return err
+		}
+		if done.Changed, err = firstCopy(ctx, conn, &a, t, progress); err != nil {
+			return err
+		}
+		return done.count(ctx, conn, &a, t)
+	})
+	return done, err
+}
+
+// isCode reports whether an error of the database has one of these codes.
+func isCode(err error, codes ...string) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe) && slices.Contains(codes, pe.Code)
+}
+
+func interval(d time.Duration) string { return fmt.Sprintf("%d microseconds", d.Microseconds()) }
+
+// optional is NULL for nothing.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func optionalInterval(d time.Duration) *string {
+	if d == 0 {
+		return nil
+	}
+	return optional(interval(d))
+}
+
+// tryLock takes the lock of who compares the table of an attachment. It goes with the
+// connection, as do the statements that it protects.
+func tryLock(ctx context.Context, conn *pgx.Conn, number int32) (ok bool, err error) {
+	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1::int, $2::int)`, int32(attachedLockClass), number).Scan(&ok)
+	return ok, readError(err)
+}
+
+// lockAttached waits for that lock, which a replica holds for a moment, and longer
+// while it compares all rows.
+func lockAttached(ctx context.Context, conn *pgx.Conn, number int32) error {
+	for end := time.Now().Add(heldLimit); ; {
+		ok, err := tryLock(ctx, conn, number)
+		if err != nil || ok {
+			return err
+		}
+		if time.Now().After(end) {
+			return errors.New("another process is comparing the table; try again later")
+		}
+		if err := pause(ctx, lockedPause, nil); err != nil {
+			return err
+		}
+	}
+}
+
+func unlock(ctx context.Context, conn *pgx.Conn, number int32) error {
+	_, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1::int, $2::int)`, int32(attachedLockClass), number)
+	return readError(err)
+}
+
+const attachmentColumns = `collection, relation, id_column, coalesce(lon_column, ''), coalesce(lat_column, ''), coalesce(geom_column, ''), properties,
+       follow, coalesce(change_column, ''), (1e6 * extract(epoch FROM coalesce(every, '0')))::bigint,
+       (1e6 * extract(epoch FROM coalesce(overlap, '0')))::bigint, (1e6 * extract(epoch FROM coalesce(sweep, '0')))::bigint`
+
+// scanAttachment reads attachmentColumns and more.
+func scanAttachment(row pgx.Row, a *Attachment, more ...any) error {
+	var every, overlap, sweep int64
+	err := row.Scan(append([]any{
+		&a.Collection, &a.Table, &a.ID, &a.Lon, &a.Lat, &a.Geom, &a.Properties, &a.Follow, &a.Column, &every, &overlap, &sweep,
+	}, more...)...)
+	a.Interval, a.Overlap, a.Sweep = time.Duration(every)*time.Microsecond, time.Duration(overlap)*time.Microsecond, time.Duration(sweep)*time.Microsecond
+	return err
+}
+
+// same reports whether two attachments are the same but for the definition.
+func (a *Attachment) same(b *Attachment) bool {
+	x, y := *a, *b
+	x.Properties, y.Properties, x.Definition, y.Definition = nil, nil, nil, nil
+	return fmt.Sprint(x) == fmt.Sprint(y) && slices.Equal(a.Properties, b.Properties)
+}
+
+// install writes down the attachment and makes collection and triggers, or finds them.
+func install(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable) (number int32, again bool, err error) {
+	var is Attachment
+	err = scanAttachment(conn.QueryRow(ctx, `SELECT `+attachmentColumns+`, number FROM nearby.attachments WHERE collection = $1`, a.Collection), &is, &number)
+	switch {
+	case err == nil && is.same(a):
+		return number, true, nil
+	case err == nil:
+		return 0, false, fmt.Errorf("%w: collection %s shows %s, and otherwise: detach it first", ErrAttached, a.Collection, is.Table)
+	case !errors.Is(err, pgx.ErrNoRows):
+		return 0, false, readError(err)
+	}
+	if a.Follow == FollowTrigger && !t.mayTrigger {
+		return 0, false, fmt.Errorf("the role %[1]s lacks a privilege: GRANT TRIGGER ON %[2]s TO %[1]s; --follow poll does without", t.role, t.name)
+	}
+	if !t.unique {
+		var id string
+		err := conn.QueryRow(ctx, "SELECT r.id FROM ("+t.rows(t.name, "")+") r GROUP BY r.id HAVING count(*) > 1 LIMIT 1").Scan(&id)
+		if err == nil {
+			return 0, false, fmt.Errorf("%s: the column %s is no id: it has %q more than once", t.name, t.key, id)
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return 0, false, readError(err)
+		}
+	}
+	err = patiently(ctx, func() (err error) {
+		number, err = installOnce(ctx, conn, a, t)
+		return err
+	})
+	return number, false, err
+}
+
+// patiently tries again while a lock of a table is not to be had. In between those
+// who wait behind the attempt go on.
+func patiently(ctx context.Context, do func() error) error {
+	for end := time.Now().Add(tableLockLimit); ; {
+		err := do()
+		if !isCode(err, "55P03", "40P01") {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the table is in use: %w", err)
+		}
+		if err := pause(ctx, time.Second, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// hurry keeps a transaction that wants a table's lock from holding up those behind it
+// for long.
+func hurry(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '200ms'`)
+	return readError(err)
+}
+
+func installOnce(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable) (number int32, err error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return 0, readError(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := hurry(ctx, tx); err != nil {
+		return 0, err
+	}
+	var taken bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM nearby.collections WHERE name = $1 AND NOT dropped)`, a.Collection).Scan(&taken); err != nil {
+		return 0, readError(err)
+	}
+	if taken {
+		return 0, fmt.Errorf("%w: there is a collection %s, which shows no table", ErrAttached, a.Collection)
+	}
+	err = tx.QueryRow(ctx, `INSERT INTO nearby.attachments
+       (collection, relation, id_column, lon_column, lat_column, geom_column, properties, follow, change_column, every, overlap, sweep)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::interval, $11::text::interval, $12::text::interval) RETURNING number`,
+		a.Collection, a.Table, a.ID, optional(a.Lon), optional(a.Lat), optional(a.Geom), a.Properties,
+		a.Follow, optional(a.Column), optionalInterval(a.Interval), interval(a.Overlap), optionalInterval(a.Sweep)).Scan(&number)
+	if isCode(err, "23505") {
+		return 0, fmt.Errorf("%w: collection %s is being attached", ErrAttached, a.Collection)
+	}
+	if err != nil {
+		return 0, readError(err)
+	}
+	if t.point != "" {
+		if _, err := tx.Exec(ctx, t.point); err != nil {
+			return 0, err
+		}
+	}
+	if a.Follow == FollowTrigger {
+		for _, statement := range t.triggers(a.Collection, number) {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return 0, fmt.Errorf("making triggers on %s: %w", t.name, err)
+			}
+		}
+	}
+	// At the end, for it locks the head.
+	if _, err := tx.Exec(ctx, `SELECT nearby.define($1, $2::text::jsonb || jsonb_build_object('source',
+	       jsonb_build_object('table', $3::text, 'follow', $4::text, 'guarantee', $5::text)))`,
+		a.Collection, string(a.Definition), t.name, a.Follow, guaranteeWhileCopying); err != nil {
+		return 0, err
+	}
+	return number, tx.Commit(ctx)
+}
+
+// firstCopy compares and copies all rows, and ends the time in which rows are missing.
+// What changes meanwhile is polled for, or seen by the triggers, which are there.
+func firstCopy(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable, progress func(done, total int64)) (changed int64, err error) {
+	var last *string
+	if a.Follow == FollowPoll {
+		if last, err = newest(ctx, conn, t, nil, a); err != nil {
+			return 0, err
+		}
+	}
+	var sc scope
+	for end := time.Now().Add(heldLimit); ; {
+		total, err := differ(ctx, conn, a, t, sc)
+		if err != nil {
+			return changed, err
+		}
+		held, err := settle(ctx, conn, a, t, total, progress)
+		if err != nil {
+			return changed, err
+		}
+		changed += total - int64(len(held))
+		if len(held) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			return changed, fmt.Errorf("%d rows of %s are held by open transactions, such as %q: attach the table again when they have ended", len(held), t.name, held[0])
+		}
+		if err := pause(ctx, heldPause, nil); err != nil {
+			return changed, err
+		}
+		sc, progress = scope{ids: held}, func(int64, int64) {}
+	}
+	if err := forget(ctx, conn); err != nil {
+		return changed, err
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return changed, readError(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Exec(ctx, `UPDATE nearby.attachments SET copied = true, last = $2, error = NULL, next_poll = now() + every, next_sweep = now() + sweep WHERE collection = $1`, a.Collection, last); err != nil {
+		return changed, err
+	}
+	if _, err := tx.Exec(ctx, `SELECT nearby.define(c.name, jsonb_set(c.definition::jsonb, '{source,guarantee}', to_jsonb($2::text)))
+  FROM nearby.collections c WHERE c.name = $1 AND NOT c.dropped AND c.definition #>> '{source,guarantee}' IS DISTINCT FROM $2::text`, a.Collection, a.Guarantee()); err != nil {
+		return changed, err
+	}
+	return changed, tx.Commit(ctx)
+}
+
+// count fills in what there is in the end.
+func (done *Attached) count(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable) error {
+	const of = `FROM nearby.items i JOIN nearby.collections c ON c.name = i.collection AND i.seq >= c.born WHERE i.collection = $1`
+	if err := conn.QueryRow(ctx, `SELECT count(*), count(i.bad) `+of, a.Collection).Scan(&done.Rows, &done.Bad); err != nil {
+		return readError(err)
+	}
+	if done.Bad > 0 {
+		rows, err := conn.Query(ctx, `SELECT i.id, i.bad `+of+` AND i.bad IS NOT NULL ORDER BY i.id LIMIT $2::int`, a.Collection, int32(shownBadRows))
+		if err != nil {
+			return readError(err)
+		}
+		if done.BadRows, err = pgx.CollectRows(rows, pgx.RowToStructByPos[BadRow]); err != nil {
+			return readError(err)
+		}
+	}
+	return readError(conn.QueryRow(ctx, "SELECT count(*) FROM "+t.name+" s WHERE ("+t.usable()+") IS NOT TRUE").Scan(&done.Unnamed))
+}
+
+// Detach ends an attachment: the table is as it was before. The collection is dropped
+// or, with keep, stays as one that can be written.
+func Detach(ctx context.Context, url, collection string, keep bool) error {
+	return withDatabase(ctx, url, func(conn *pgx.Conn) error {
+		var number int32
+		err := conn.QueryRow(ctx, `SELECT number FROM nearby.attachments WHERE collection = $1`, collection).Scan(&number)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("%w: %s", ErrNotAttached, collection)
+		}
+		if err != nil {
+			return readError(err)
+		}
+		return patiently(ctx, func() error { return detachOnce(ctx, conn, collection, number, keep) })
+	})
+}
+
+func detachOnce(ctx context.Context, conn *pgx.Conn, collection string, number int32, keep bool) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return readError(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := hurry(ctx, tx); err != nil {
+		return err
+	}
+	for _, statement := range []string{
+		// Who compares the table does not go on after this.
+		fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d, %d)`, attachedLockClass, number),
+		fmt.Sprintf(`DROP FUNCTION IF EXISTS nearby.attached_%d() CASCADE`, number), // with its triggers
+		`DELETE FROM nearby.attached_later WHERE collection = ` + literal(collection),
+		`DELETE FROM nearby.attachments WHERE collection = ` + literal(collection),
+	} {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	define := `SELECT nearby.define($1, NULL)`
+	if keep {
+		define = `SELECT nearby.define(c.name, c.definition::jsonb - 'source') FROM nearby.collections c WHERE c.name = $1 AND NOT c.dropped`
+	}
+	if _, err := tx.Exec(ctx, define, collection); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+// AttachmentState is an attachment and how it is getting on.
+type AttachmentState struct {
+	Attachment
+	Copied  bool   // the first copy is finished
+	Waiting int64  // rows that triggers could not write through and that are not compared yet
+	Problem string // what is wrong with it; "" if nothing is known
+}
+
+// Attachments lists all attachments of a database by their collections.
+func Attachments(ctx context.Context, url string) ([]AttachmentState, error) {
+	var all []AttachmentState
+	err := withDatabase(ctx, url, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT `+attachmentColumns+`, copied,
+       (SELECT count(*) FROM nearby.attached_later l WHERE l.collection = a.collection),
+       CASE WHEN to_regclass(relation) IS NULL THEN 'the table is gone'
+            WHEN follow = 'trigger' AND 4 > (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = to_regclass(relation)
+                 AND t.tgfoid = to_regproc('nearby.attached_' || number) AND t.tgenabled IN ('O', 'A')) THEN 'triggers are missing or disabled'
+            ELSE coalesce(error, '') END
+  FROM nearby.attachments a ORDER BY collection`)
+		if err != nil {
+			return readError(err)
+		}
+		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s AttachmentState, err error) {
+			err = scanAttachment(row, &s.Attachment, &s.Copied, &s.Waiting, &s.Problem)
+			return s, err
+		})
+		return readError(err)
+	})
+	return all, err
+}
+
+// triggers are the statements that make the triggers on a table, which write its
+// changes through to the collection as far as they matter to it.
+//
+// They run once for a statement, and catch every error: then, and where a transaction
+// has one snapshot, in which the rows of other commits cannot be replaced, the ids
+// are noted, and compared when the transaction has committed.
+func (t *attachedTable) triggers(collection string, number int32) []string {
+	fill := strings.NewReplacer(
+		"$collection", literal(collection), "$table", literal(t.name),
+		"$new", t.rows("new_rows", ""), "$old", t.rows("old_rows", ""),
+		"$put", "INSERT INTO nearby.items (collection, id, lon, lat, properties) SELECT "+literal(collection)+", r.id, r.lon, r.lat, r.properties",
+		"$replace", "ON CONFLICT (collection, id) DO UPDATE SET lon = excluded.lon, lat = excluded.lat, properties = excluded.properties",
+		"$ids_new", "SELECT s."+t.key+"::text FROM new_rows s WHERE "+t.usable(),
+		"$ids_old", "SELECT s."+t.key+"::text FROM old_rows s WHERE "+t.usable(),
+		"$changed", `WHERE NOT EXISTS (SELECT FROM before o WHERE o.id = r.id AND o.lon IS NOT DISTINCT FROM r.lon
+                AND o.lat IS NOT DISTINCT FROM r.lat AND o.properties::text IS NOT DISTINCT FROM r.properties::text)`,
+	)
+	function := fmt.Sprintf("nearby.attached_%d()", number)
+	create := func(event, rows string) string {
+		return fmt.Sprintf(`CREATE TRIGGER nearby_%d_%s AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION %s`,
+			number, strings.ToLower(event), event, t.name, rows, function)
+	}
+	return []string{
+		"CREATE FUNCTION " + function + " RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER " + triggerSettings + " AS " + literal(fill.Replace(triggerBody)),
+		"REVOKE ALL ON FUNCTION " + function + " FROM PUBLIC",
+		create("INSERT", "REFERENCING NEW TABLE AS new_rows"),
+		create("UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"),
+		create("DELETE", "REFERENCING OLD TABLE AS old_rows"),
+		create("TRUNCATE", ""),
+	}
+}
+
+const triggerBody = `
+BEGIN
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        BEGIN
+            IF TG_OP = 'INSERT' THEN
+                $put FROM ($new) r $replace;
+            ELSIF TG_OP = 'UPDATE' THEN
+                DELETE FROM nearby.items i USING ($ids_old EXCEPT $ids_new) o (id)
+                 WHERE i.collection = $collection AND i.id = o.id;
+                WITH before AS MATERIALIZED ($old), r AS MATERIALIZED ($new)
+                $put FROM r $changed $replace;
+            ELSIF TG_OP = 'DELETE' THEN
+                DELETE FROM nearby.items i USING ($ids_old) o (id) WHERE i.collection = $collection AND i.id = o.id;
+            ELSE
+                DELETE FROM nearby.items i WHERE i.collection = $collection;
+            END IF;
+            RETURN NULL;
+        EXCEPTION WHEN OTHERS THEN
+            NULL; -- all of it is noted
+        END;
+    END IF;
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            INSERT INTO nearby.attached_later (collection, id) SELECT $collection, r.id FROM ($ids_new) r (id);
+        ELSIF TG_OP = 'UPDATE' THEN
+            INSERT INTO nearby.attached_later (collection, id) SELECT $collection, r.id FROM ($ids_old UNION $ids_new) r (id);
+        ELSIF TG_OP = 'DELETE' THEN
+            INSERT INTO nearby.attached_later (collection, id) SELECT $collection, r.id FROM ($ids_old) r (id);
+        ELSE
+            INSERT INTO nearby.attached_later (collection, id) VALUES ($collection, NULL);
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'nearby: collection % does not learn of this change of %: %', $collection, $table, SQLERRM;
+    END;
+    RETURN NULL;
+END`

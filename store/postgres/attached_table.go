@@ -1,0 +1,290 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// attachedTable is a table or view as the database knows it, with the SQL that makes
+// items of its rows.
+type attachedTable struct {
+	name    string // with its schema, quoted
+	key     string // the column of the id, quoted
+	keyType string // as it is written in a cast
+	unique  bool   // an index says that no id is there twice
+	change  string // poll: the column of changes, quoted
+	changes string // its type
+	values  string // the columns key, id, lon, lat, properties, of the row s
+	point   string // the function that reads the geometry column; "": there is none
+
+	role       string // who asks
+	mayTrigger bool   // the role may make triggers
+}
+
+// maxAttachedID is how many bytes an id may have to be stored even as a bad row.
+const maxAttachedID = 1024
+
+// usable is the condition of the rows that have an id.
+func (t *attachedTable) usable() string {
+	return fmt.Sprintf("s.%[1]s IS NOT NULL AND octet_length(s.%[1]s::text) <= %[2]d", t.key, maxAttachedID)
+}
+
+// rows selects the items of a relation, which is the table, or its rows in a trigger.
+func (t *attachedTable) rows(relation, and string) string {
+	return "SELECT " + t.values + " FROM " + relation + " s WHERE " + t.usable() + and
+}
+
+// tableColumn is one of its columns.
+type tableColumn struct {
+	name, kind string // kind: its type, for people
+	base       string // the name of its type, under all domains, "" if it is not PostgreSQL's own
+	cast       string // its type, for a cast
+	raw        string // the name of its type under all domains, whoever made it
+	unique     bool
+	readable   bool
+}
+
+const tableSQL = `
+SELECT c.oid, format('%I.%I', n.nspname, c.relname), n.nspname, c.relkind::text, c.relpersistence::text,
+       EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid OR h.inhparent = c.oid),
+       has_table_privilege(c.oid, 'TRIGGER'), has_table_privilege(c.oid, 'UPDATE'), row_security_active(c.oid), current_user::text
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = to_regclass($1)`
+
+const columnsSQL = `
+WITH RECURSIVE types AS (
+    SELECT a.attnum, a.atttypid AS type FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT t.attnum, d.typbasetype FROM types t JOIN pg_type d ON d.oid = t.type AND d.typtype = 'd')
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1),
+       CASE WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN b.typname::text WHEN b.typtype = 'e' THEN 'text' ELSE '' END, b.typname::text,
+       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                  AND i.indexprs IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum),
+       has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+  FROM types JOIN pg_type b ON b.oid = types.type AND b.typtype <> 'd'
+  JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = types.attnum
+ ORDER BY a.attnum`
+
+// errNoTable says that a table is not there, or not to be seen.
+var errNoTable = errors.New("there is no such table or view, or the role may not use its schema")
+
+// findTable looks up what an attachment names, and completes it: the table's name
+// with its schema, the columns as they are spelled, all others as properties if
+// none were named.
+func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTable, error) {
+	var oid uint32
+	var name, schema, kind, persistence, role string
+	var inherits, mayTrigger, mayLock, rowSecurity bool
+	err := pgx.ErrNoRows
+	// A name is taken as it stands first, then as SQL would read it.
+	for _, written := range []string{pgx.Identifier{a.Table}.Sanitize(), a.Table} {
+		err = conn.QueryRow(ctx, tableSQL, written).Scan(&oid, &name, &schema, &kind, &persistence, &inherits, &mayTrigger, &mayLock, &rowSecurity, &role)
+		if err == nil {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, pgx.ErrNoRows) || isCode(err, "42602", "42601", "3F000", "0A000"):
+		return nil, fmt.Errorf("%s: %w", a.Table, errNoTable)
+	case err != nil:
+		return nil, readError(err)
+	case schema == "nearby":
+		return nil, fmt.Errorf("%s is a table of nearby's own", name)
+	case persistence == "t":
+		return nil, fmt.Errorf("%s is a temporary table, which only its session sees", name)
+	case !slices.Contains([]string{"r", "p", "v", "m", "f"}, kind):
+		return nil, fmt.Errorf("%s is neither a table nor a view", name)
+	case rowSecurity:
+		return nil, fmt.Errorf("%s: row-level security hides rows from the role %s: give the role BYPASSRLS, or attach a view", name, role)
+	}
+	columns, err := readColumns(ctx, conn, oid)
+	if err != nil {
+		return nil, readError(err)
+	}
+	t := &attachedTable{name: name, role: role, mayTrigger: mayTrigger}
+	a.Table = name
+	if a.Follow == FollowTrigger {
+		if err := canTrigger(name, kind, role, inherits, mayLock); err != nil {
+			return nil, err
+		}
+	}
+	return t, t.complete(ctx, conn, a, columns, role)
+}
+
+// canTrigger tells why a table cannot be followed by triggers.
+func canTrigger(name, kind, role string, inherits, mayLock bool) error {
+	const poll = "; --follow poll does without"
+	switch {
+	case kind != "r" && kind != "p":
+		return fmt.Errorf("%s is a view or a foreign table, whose changes no trigger sees%s", name, poll)
+	case kind == "p" || inherits:
+		return fmt.Errorf("%s has partitions or is one: triggers would not see what is written to another of them%s", name, poll)
+	case !mayLock:
+		return fmt.Errorf("the role %[1]s lacks a privilege, to lock rows while they are copied: GRANT UPDATE ON %[2]s TO %[1]s%[3]s", role, name, poll)
+	}
+	return nil
+}
+
+func readColumns(ctx context.Context, conn *pgx.Conn, oid uint32) ([]tableColumn, error) {
+	rows, err := conn.Query(ctx, columnsSQL, oid)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c tableColumn, err error) {
+		err = row.Scan(&c.name, &c.kind, &c.cast, &c.base, &c.raw, &c.unique, &c.readable)
+		return c, err
+	})
+}
+
+// The types that positions and times of changes may have, and those whose JSON any
+// jsonb can hold.
+var (
+	numberTypes = []string{"float4", "float8", "numeric", "int2", "int4", "int8"}
+	timeTypes   = []string{"timestamptz", "timestamp"}
+	soundTypes  = append([]string{
+		"bool", "text", "varchar", "bpchar", "name", "uuid", "date", "time", "timetz", "timestamp", "timestamptz",
+		"interval", "jsonb", "inet", "cidr", "bytea", "_text", "_varchar", "_int2", "_int4", "_int8", "_float8", "_numeric",
+	}, numberTypes...)
+)
+
+// complete makes the table's SQL.
+func (t *attachedTable) complete(ctx context.Context, conn *pgx.Conn, a *Attachment, columns []tableColumn, role string) error {
+	var errs []error
+	find := func(flag string, name *string, types []string) tableColumn {
+		c, err := findColumn(columns, *name)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s has %w (%s); there are %s", t.name, err, flag, listColumns(columns)))
+			return c
+		case !c.readable:
+			errs = append(errs, fmt.Errorf("the role %[1]s lacks a privilege: GRANT SELECT (%[2]s) ON %[3]s TO %[1]s", role, quoted(c.name), t.name))
+		case types != nil && !slices.Contains(types, c.base):
+			errs = append(errs, fmt.Errorf("%s: the column %s (%s) is of type %s, must be %s", t.name, quoted(c.name), flag, c.kind, strings.Join(types, ", ")))
+		}
+		*name = c.name
+		return c
+	}
+	used := []string{}
+	key := find("the id", &a.ID, nil)
+	t.key, t.keyType, t.unique = quoted(key.name), key.cast, key.unique
+	used = append(used, a.ID)
+	if a.Follow == FollowTrigger && !key.unique && key.name != "" {
+		errs = append(errs, fmt.Errorf("%s: the column %s is no primary key and has no unique index of its own, which triggers need", t.name, t.key))
+	}
+	var lon, lat string
+	if a.Geom != "" {
+		geom := find("the geometry", &a.Geom, nil)
+		if geom.name != "" && geom.raw != "geometry" && geom.raw != "geography" {
+			errs = append(errs, fmt.Errorf("%s: the column %s (the geometry) is of type %s, must be geometry or geography of PostGIS", t.name, quoted(geom.name), geom.kind))
+		}
+		schema, function, err := pointFunction(ctx, conn)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		t.point = function
+		of := "nearby.point_of(s." + quoted(geom.name)
+		if geom.raw == "geography" {
+			of += "::" + schema + ".geometry"
+		}
+		lon, lat = "("+of+"))[1]", "("+of+"))[2]"
+		used = append(used, a.Geom)
+	} else {
+		lon = asDegrees(find("the longitude", &a.Lon, numberTypes))
+		lat = asDegrees(find("the latitude", &a.Lat, numberTypes))
+		used = append(used, a.Lon, a.Lat)
+	}
+	if a.Follow == FollowPoll {
+		change := find("the time of the last change", &a.Column, timeTypes)
+		t.change, t.changes = quoted(change.name), change.base
+	}
+	if a.Properties == nil {
+		a.Properties = []string{}
+		for _, c := range columns {
+			if !slices.Contains(used, c.name) {
+				a.Properties = append(a.Properties, c.name)
+			}
+		}
+	} else {
+		a.Properties = slices.Clone(a.Properties)
+	}
+	var list []string
+	guarded := false
+	for i := range a.Properties {
+		c := find("a property", &a.Properties[i], nil)
+		if slices.Contains(a.Properties[:i], c.name) && c.name != "" {
+			errs = append(errs, fmt.Errorf("the property %s is named twice", quoted(c.name)))
+		}
+		list = append(list, "s."+quoted(c.name))
+		guarded = guarded || !slices.Contains(soundTypes, c.base)
+	}
+	properties := "NULL::json"
+	if len(list) > 0 {
+		properties = "(SELECT row_to_json(p) FROM (SELECT " + strings.Join(list, ", ") + ") p)"
+	}
+	if guarded {
+		properties = "nearby.sound(" + properties + ")"
+	}
+	t.values = fmt.Sprintf(`s.%[1]s AS key, s.%[1]s::text COLLATE "C" AS id, %[2]s AS lon, %[3]s AS lat, %[4]s AS properties`, t.key, lon, lat, properties)
+	return errors.Join(errs...)
+}
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// asDegrees reads a column of any number type. A float cannot hold every numeric.
+func asDegrees(c tableColumn) string {
+	s := "s." + quoted(c.name)
+	if c.base == "numeric" {
+		return "CASE WHEN " + s + " BETWEEN -1000000 AND 1000000 THEN " + s + "::float8 END"
+	}
+	return s + "::float8"
+}
+
+// findColumn finds a column by its name as it stands, or as SQL reads it.
+func findColumn(columns []tableColumn, name string) (tableColumn, error) {
+	for _, spelled := range []string{name, strings.ToLower(name)} {
+		for _, c := range columns {
+			if c.name == spelled {
+				return c, nil
+			}
+		}
+	}
+	return tableColumn{}, fmt.Errorf("no column %s", quoted(name))
+}
+
+func listColumns(columns []tableColumn) string {
+	var all []string
+	for _, c := range columns {
+		all = append(all, quoted(c.name)+" "+c.kind)
+	}
+	return strings.Join(all, ", ")
+}
+
+// pointFunction is the function that reads points of PostGIS as longitude and
+// latitude, and the schema of PostGIS. What is no point, or cannot be transformed, has
+// neither.
+func pointFunction(ctx context.Context, conn *pgx.Conn) (schema, function string, err error) {
+	err = conn.QueryRow(ctx, `SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis'`).Scan(&schema)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", "", errors.New("a geometry column needs PostGIS, which this database does not have")
+	}
+	if err != nil {
+		return "", "", readError(err)
+	}
+	return schema, strings.ReplaceAll(`CREATE OR REPLACE FUNCTION nearby.point_of(g postgis.geometry) RETURNS float8[] LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF postgis.GeometryType(g) IS DISTINCT FROM 'POINT' OR postgis.ST_IsEmpty(g) THEN
+        RETURN NULL;
+    END IF;
+    IF postgis.ST_SRID(g) NOT IN (0, 4326) THEN
+        g := postgis.ST_Transform(g, 4326);
+    END IF;
+    RETURN ARRAY[postgis.ST_X(g), postgis.ST_Y(g)];
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$`, "postgis.", schema+"."), nil
+}

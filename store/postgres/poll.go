@@ -1,0 +1,252 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The attached tables that are not all written through are asked by the replicas. An
+// advisory lock lets one of them at a time ask a table; what it has found out is in
+// nearby.attachments, so that any may be the next.
+
+const (
+	// attachedTick is how often it is looked what is to be done, at most.
+	attachedTick = time.Second
+	// laterRows is how many noted ids are compared at once. Where more wait, all rows
+	// are compared.
+	laterRows = 5000
+)
+
+const dueSQL = `
+SELECT a.number, a.follow = 'poll' AND a.next_poll <= now(), coalesce(a.next_sweep <= now(), false),
+       EXISTS (SELECT FROM nearby.attached_later l WHERE l.collection = a.collection)
+  FROM nearby.attachments a
+ WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int)
+ ORDER BY a.number`
+
+// due is an attachment for which there is something to do.
+type due struct {
+	number             int32
+	poll, sweep, later bool
+}
+
+func (d *due) any() bool { return d.poll || d.sweep || d.later }
+
+// keepAttached asks attached tables until ctx ends.
+func (s *Store) keepAttached(ctx context.Context) {
+	var conn *pgx.Conn
+	defer func() {
+		if conn != nil {
+			hangUp(conn)
+		}
+	}()
+	for ctx.Err() == nil {
+		next, err := s.attachedRound(ctx, &conn)
+		if err != nil {
+			if ctx.Err() == nil && s.attachedErrors.now() {
+				s.opt.Log.Warn("attached tables cannot be asked", "error", err)
+			}
+			if conn != nil {
+				hangUp(conn) // with its lock
+				conn = nil
+			}
+			next = attachedTick
+		}
+		_ = pause(ctx, next, nil)
+	}
+}
+
+// attachedRound does what is due and returns how long to wait then.
+func (s *Store) attachedRound(ctx context.Context, conn **pgx.Conn) (time.Duration, error) {
+	if *conn == nil {
+		c, err := s.connectCopying(ctx)
+		if err != nil {
+			return 0, err
+		}
+		*conn = c
+	}
+	all, err := readDue(ctx, *conn, nil)
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range all {
+		if !d.any() {
+			continue
+		}
+		if err := s.attachedTurn(ctx, *conn, d.number); err != nil {
+			return 0, err
+		}
+	}
+	var next *float64
+	err = (*conn).QueryRow(ctx, `SELECT extract(epoch FROM min(least(CASE WHEN follow = 'poll' THEN next_poll END, next_sweep)) - now())::float8 FROM nearby.attachments WHERE copied`).Scan(&next)
+	if err != nil || next == nil {
+		return attachedTick, readError(err)
+	}
+	return min(max(time.Duration(*next*float64(time.Second)), attachedTick/50), attachedTick), nil
+}
+
+func readDue(ctx context.Context, conn *pgx.Conn, number *int32) ([]due, error) {
+	rows, err := conn.Query(ctx, dueSQL, number)
+	if err != nil {
+		return nil, readError(err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d due, err error) {
+		err = row.Scan(&d.number, &d.poll, &d.sweep, &d.later)
+		return d, err
+	})
+	return all, readError(err)
+}
+
+// attachedTurn takes an attachment's lock, if it is free, and does what is due then.
+func (s *Store) attachedTurn(ctx context.Context, conn *pgx.Conn, number int32) (err error) {
+	ok, err := tryLock(ctx, conn, number)
+	if err != nil || !ok {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock(ctx, conn, number)) }()
+	// Another replica may have done it since.
+	now, err := readDue(ctx, conn, &number)
+	if err != nil || len(now) == 0 || !now[0].any() {
+		return err
+	}
+	d := now[0]
+	var a Attachment
+	var last *string
+	err = scanAttachment(conn.QueryRow(ctx, `SELECT `+attachmentColumns+`, last FROM nearby.attachments WHERE number = $1`, number), &a, &last)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // detached
+	}
+	if err != nil {
+		return readError(err)
+	}
+	worked := s.askAttached(ctx, conn, &a, d, &last)
+	if ctx.Err() != nil || conn.IsClosed() {
+		return errors.Join(worked, ctx.Err())
+	}
+	var reason *string
+	if worked != nil {
+		reason = optional(worked.Error())
+		if s.attachedErrors.now() {
+			s.opt.Log.Error("an attached table cannot be read; its collection stays as it is", "collection", a.Collection, "table", a.Table, "error", worked)
+		}
+		// What is noted is not to grow while it cannot be used.
+		if _, err := conn.Exec(ctx, `WITH gone AS (DELETE FROM nearby.attached_later WHERE collection = $1 RETURNING id)
+INSERT INTO nearby.attached_later (collection) SELECT $1 FROM gone LIMIT 1`, a.Collection); err != nil {
+			return readError(err)
+		}
+	}
+	_, err = conn.Exec(ctx, `UPDATE nearby.attachments SET last = $2, error = $3,
+       next_poll = now() + every, next_sweep = CASE WHEN $4::boolean THEN now() + sweep ELSE next_sweep END WHERE number = $1`,
+		number, last, reason, d.sweep)
+	return readError(err)
+}
+
+// askAttached does what is due for one attachment.
+func (s *Store) askAttached(ctx context.Context, conn *pgx.Conn, a *Attachment, d due, last **string) error {
+	name := a.Table
+	t, err := findTable(ctx, conn, a)
+	if err != nil {
+		return err
+	}
+	if t.name != name {
+		return fmt.Errorf("%s: %w", name, errNoTable)
+	}
+	if d.later {
+		if err := s.askLater(ctx, conn, a, t, &d); err != nil {
+			return err
+		}
+	}
+	if !d.poll && !d.sweep {
+		return forget(ctx, conn)
+	}
+	sc := scope{since: *last}
+	if d.sweep {
+		sc = scope{}
+	}
+	newer := *last
+	if a.Follow == FollowPoll {
+		// Before the rows are read, so that none comes between.
+		if newer, err = newest(ctx, conn, t, *last, a); err != nil {
+			return err
+		}
+	}
+	total, err := differ(ctx, conn, a, t, sc)
+	if err != nil {
+		return err
+	}
+	if _, err := settle(ctx, conn, a, t, total, func(int64, int64) {}); err != nil {
+		return err
+	}
+	*last = newer
+	if d.sweep {
+		s.stats.sweeps.Add(1)
+	} else {
+		s.stats.polls.Add(1)
+	}
+	s.stats.attachedRows.Add(uint64(total))
+	return forget(ctx, conn)
+}
+
+// askLater compares the rows that triggers have noted. Where all are noted it makes a
+// sweep due.
+func (s *Store) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable, d *due) error {
+	var numbers []int64
+	var ids []string
+	var all bool
+	err := conn.QueryRow(ctx, `SELECT array_agg(l.n), coalesce(array_agg(DISTINCT l.id) FILTER (WHERE l.id IS NOT NULL), '{}'), count(*) > $2::int OR bool_or(l.id IS NULL)
+  FROM (SELECT n, id FROM nearby.attached_later WHERE collection = $1 ORDER BY n LIMIT $2::int + 1) l HAVING count(*) > 0`, a.Collection, int32(laterRows)).Scan(&numbers, &ids, &all)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return readError(err)
+	}
+	sc := scope{ids: ids}
+	if all {
+		// What was noted until now is seen by what follows.
+		if err := conn.QueryRow(ctx, `SELECT array_agg(n) FROM nearby.attached_later WHERE collection = $1`, a.Collection).Scan(&numbers); err != nil {
+			return readError(err)
+		}
+		sc = scope{}
+	}
+	total, err := differ(ctx, conn, a, t, sc)
+	if err != nil {
+		return err
+	}
+	held, err := settle(ctx, conn, a, t, total, func(int64, int64) {})
+	if err != nil {
+		return err
+	}
+	s.stats.attachedRows.Add(uint64(total) - uint64(len(held)))
+	if all {
+		if d.sweep {
+			s.stats.sweeps.Add(1)
+		}
+		d.sweep = false
+	}
+	// Rows that open transactions hold are looked at again.
+	_, err = conn.Exec(ctx, `WITH done AS (DELETE FROM nearby.attached_later WHERE n = ANY ($1::bigint[]))
+INSERT INTO nearby.attached_later (collection, id) SELECT $2, h FROM unnest($3::text[]) h`, numbers, a.Collection, held)
+	return readError(err)
+}
+
+// newest is the greatest time of change, but for those that are yet to come.
+func newest(ctx context.Context, conn *pgx.Conn, t *attachedTable, last *string, a *Attachment) (*string, error) {
+	sql, args := fmt.Sprintf(`SELECT least(max(s.%s), now()::%s)::text FROM %s s`, t.change, t.changes, t.name), []any{}
+	if last != nil {
+		sql += fmt.Sprintf(" WHERE s.%[1]s > $1::text::%[2]s - $2::text::interval", t.change, t.changes)
+		args = []any{*last, interval(a.Overlap)}
+	}
+	var found *string
+	if err := conn.QueryRow(ctx, sql, args...).Scan(&found); err != nil {
+		return nil, fmt.Errorf("reading the newest change of %s: %w", t.name, err)
+	}
+	if found == nil {
+		return last, nil
+	}
+	return found, nil
+}
