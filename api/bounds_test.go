@@ -24,7 +24,7 @@ func (h *house) beside(l api.Limits) *house {
 	}
 	ts := httptest.NewServer(s)
 	h.Cleanup(ts.Close)
-	return &house{TB: h.TB, server: s, catalog: h.catalog, url: ts.URL, log: h.log, covered: h.covered}
+	return &house{TB: h.TB, server: s, catalog: h.catalog, url: ts.URL, log: h.log, cover: h.cover, covered: h.covered}
 }
 
 // spot is an item that the tests know without asking the server.

@@ -95,6 +95,7 @@ type house struct {
 	catalog *collection.Catalog
 	url     string
 	log     *syncBuffer
+	cover   *sync.Mutex     // of covered, which requests at a time share
 	covered map[string]bool // operations that were answered without an error
 }
 
@@ -135,7 +136,7 @@ func startUnready(t testing.TB, opt api.Options) *house {
 // open opens a house of a catalog.
 func open(t testing.TB, catalog *collection.Catalog, opt api.Options) *house {
 	t.Helper()
-	h := &house{TB: t, catalog: catalog, log: new(syncBuffer), covered: map[string]bool{}}
+	h := &house{TB: t, catalog: catalog, log: new(syncBuffer), cover: new(sync.Mutex), covered: map[string]bool{}}
 	opt.Catalog = h.catalog
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.NewJSONHandler(h.log, nil))
@@ -216,7 +217,9 @@ func (h *house) hold(req *http.Request, body string, a *answer) {
 		return
 	}
 	if a.status < 400 {
+		h.cover.Lock()
 		h.covered[route.Operation.OperationID] = true
+		h.cover.Unlock()
 	}
 	in := &openapi3filter.RequestValidationInput{Request: rel, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeReadOnlyValidations: true}}

@@ -187,7 +187,7 @@ func (f *follower) read(ctx context.Context) error {
 		}
 		f.conn = conn
 		f.s.stats.reconnects.Add(1)
-		beating, cancel := context.WithTimeout(ctx, readTimeout)
+		beating, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout) // as tend does
 		err = f.s.beat(beating, conn)
 		cancel()
 		if err != nil {

@@ -124,6 +124,7 @@ type Store struct {
 	attachedErrors sometimes // and attached tables that cannot be asked
 
 	beaten  sync.Mutex // of beat
+	beating bool       // it may know of this replica
 	noted   int64      // what the database was last told; -1: nothing
 	notedIn int64      // the history in which it was
 }

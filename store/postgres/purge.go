@@ -32,8 +32,8 @@ func (s *Store) tend(ctx context.Context) {
 		case <-ctx.Done():
 			_ = s.onConnection(context.Background(), 3*time.Second, s.beat) // the last one
 			return
-		case <-beat.C:
-			err = s.onConnection(ctx, readTimeout, s.beat)
+		case <-beat.C: // not cut off: what was sent might be done after the last one
+			err = s.onConnection(context.WithoutCancel(ctx), readTimeout, s.beat)
 		case <-purge.C:
 			err = s.onConnection(ctx, purgeInterval/2, s.purge)
 		}
@@ -64,6 +64,7 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 	if applied == 0 { // nobody follows
 		return s.forget(ctx, conn)
 	}
+	s.beating = true
 	var known, counter int64
 	if err := conn.QueryRow(ctx, beatSQL, s.replica(), applied, s.writer.id).Scan(&known, &counter); err != nil {
 		return err
@@ -97,12 +98,14 @@ func (s *Store) replica() string { return s.opt.ReplicaName + "/" + s.writer.id.
 
 // forget lets the tombstones go that only this replica would need.
 func (s *Store) forget(ctx context.Context, conn *pgx.Conn) error {
-	if s.noted < 0 {
+	if !s.beating {
 		return nil
 	}
-	s.noted = -1
-	_, err := conn.Exec(ctx, `DELETE FROM nearby.replicas WHERE name = $1`, s.replica())
-	return err
+	if _, err := conn.Exec(ctx, `DELETE FROM nearby.replicas WHERE name = $1`, s.replica()); err != nil {
+		return err
+	}
+	s.beating, s.noted = false, -1
+	return nil
 }
 
 // purge removes a part of what nobody needs any more, without holding up commits.
