@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -36,7 +37,7 @@ const copyStalls = 5 * time.Minute
 func (v *view) copyItems(ctx context.Context, conn *pgx.Conn, collection string, born int64, and string, yield func(*item.Item) error) error {
 	w, ctx := newWatch(ctx, copyStalls)
 	defer w.stop()
-	r := &copyReader{yield: yield, skip: v.s.skip, watch: w}
+	r := &copyReader{yield: yield, skip: func(it *item.Item, reason error) { v.s.skip(collection, it, reason) }, watch: w}
 	sql := "COPY (SELECT " + itemColumns + " FROM nearby.items WHERE " + goodItems(collection, born) + and + ") TO STDOUT (FORMAT binary)"
 	_, err := conn.PgConn().CopyTo(ctx, r, sql)
 	switch {
@@ -187,10 +188,44 @@ func checkItem(it *item.Item) error {
 	return item.CheckID(it.ID)
 }
 
-// skip counts a bad row and names one now and then.
-func (s *Store) skip(it *item.Item, reason error) {
+// skip counts a row that is no item, and names it in the log.
+func (s *Store) skip(collection string, it *item.Item, reason error) {
 	s.stats.skippedRows.Add(1)
-	if s.badRows.now() {
-		s.opt.Log.Warn("a row in the database is no item and is not served", "id", item.Shorten(it.ID), "reason", reason)
+	name, untold := s.badRows.next()
+	if untold > 0 {
+		s.opt.Log.Warn("more rows in the database are no items and are not served", "rows", untold)
 	}
+	if name {
+		s.opt.Log.Warn("a row in the database is no item and is not served", "collection", collection, "id", item.Shorten(it.ID), "reason", reason)
+	}
+}
+
+// A flood of bad rows is named in part, and counted.
+const (
+	namedRows  = 100
+	namedEvery = 10 * time.Second
+)
+
+// naming lets namedRows through in namedEvery.
+type naming struct {
+	mu     sync.Mutex
+	begun  time.Time
+	named  int
+	untold int
+}
+
+// next reports whether to name a row, and how many were not named in the time before.
+func (n *naming) next() (name bool, untold int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now := time.Now(); now.Sub(n.begun) >= namedEvery {
+		untold = n.untold
+		n.begun, n.named, n.untold = now, 0, 0
+	}
+	if n.named == namedRows {
+		n.untold++
+		return false, untold
+	}
+	n.named++
+	return true, untold
 }

@@ -284,7 +284,7 @@ func (d *feed) change(raw [][]byte) (ch store.Change, ok bool, err error) {
 		bad = checkItem(it)
 	}
 	if bad != nil {
-		d.f.s.skip(it, bad)
+		d.f.s.skip(ch.Collection, it, bad)
 		ch.Op = store.DeleteItem
 		*it = item.Item{ID: strings.Clone(it.ID), Seq: it.Seq}
 		return ch, item.CheckID(it.ID) == nil, nil

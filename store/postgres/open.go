@@ -120,7 +120,7 @@ type Store struct {
 	applied        atomic.Uint64               // what Follow has delivered
 	history        atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
 	stats          counters
-	badRows        sometimes // bad rows are logged now and then
+	badRows        naming
 	attachedErrors sometimes // and attached tables that cannot be asked
 
 	beaten  sync.Mutex // of beat
@@ -143,7 +143,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		opt: opt, config: config, closing: make(chan struct{}), inspect: make(chan struct{}, 1),
-		badRows: sometimes{every: 10 * time.Second}, attachedErrors: sometimes{every: 10 * time.Second}, noted: -1,
+		attachedErrors: sometimes{every: 10 * time.Second}, noted: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.recent.init()

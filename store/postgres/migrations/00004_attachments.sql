@@ -97,9 +97,3 @@ END $$;
 CREATE TRIGGER keep_source BEFORE UPDATE ON nearby.collections FOR EACH ROW
     WHEN (current_setting('nearby.attaching', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION nearby.keep_source();
-
--- A bitmap scan for rows without a number reads again and again what was numbered
--- since the last vacuum; an index scan marks it as dead.
-ALTER FUNCTION nearby.number_rows() SET enable_bitmapscan = off;
-ALTER FUNCTION nearby.number_rows() SET enable_seqscan = off;
-ALTER FUNCTION nearby.number_rows() SET jit = off; -- the costs of what is off would call for it
