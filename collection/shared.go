@@ -22,15 +22,14 @@ import (
 type flight struct {
 	*group
 	begun time.Time
-	tries int             // how often it was checked anew
-	state flightState     // of what is waited for
-	turn  <-chan struct{} // closed when that has come
-	leave func()          // ends a waiting for the world before its time; nil: none
-	done  chan struct{}   // closed when the commit, if there was one, has ended
-	err   error           // of the commit, or of asking for the head
-	asked bool            // it is the head that was asked for
-	sure  bool            // the state that it was checked against is as new as the requests
-	over  chan struct{}   // closed when it has ended
+	tries int           // how often it was checked anew
+	state flightState   // of what is waited for
+	leave func()        // ends a waiting for the world before its time; nil: none
+	done  chan struct{} // closed when the commit, if there was one, has ended
+	err   error         // of the commit, or of asking for the head
+	asked bool          // it is the head that was asked for
+	sure  bool          // the state that it was checked against is as new as the requests
+	over  chan struct{} // closed when it has ended
 }
 
 type flightState uint8
@@ -125,7 +124,7 @@ func (c *Collection) take(g *group) {
 
 // onTurn has the flight go on when turn is closed.
 func (c *Collection) onTurn(f *flight, state flightState, turn <-chan struct{}) {
-	f.state, f.turn = state, turn
+	f.state = state
 	go func() {
 		select {
 		case <-turn:
