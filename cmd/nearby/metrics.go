@@ -50,6 +50,9 @@ func databaseNumbers(s postgres.Stats) []metrics.Number {
 		count("read_rows", "Rows that were read for them.", s.ReadRows),
 		count("skipped_rows", "Bad rows that were met and are not served.", s.SkippedRows),
 		count("purged_rows", "Rows that nobody needs any more and that were removed.", s.Purged),
+		count("attached_polls", "Questions for the changes of attached tables.", s.Polls),
+		count("attached_sweeps", "Comparisons of all rows of attached tables.", s.Sweeps),
+		count("attached_rows", "Rows of attached tables that were found to differ, and were taken over.", s.AttachedRows),
 	}
 }
 
