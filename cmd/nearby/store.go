@@ -34,11 +34,12 @@ type storage struct {
 	MaxWaiters     int           `default:"1024" help:"Requests that wait so."`
 }
 
-// sharedPartRows bounds the rows of a load that are written at once, and with
-// sharedGroup the changes of one commit: while it is made other servers wait.
+// sharedPartRows bounds the rows of a load that are written at once, and sharedGroup
+// the changes to which more are added, so that a commit has fewer than 5000: while it is
+// made other servers wait.
 const (
-	sharedPartRows = 2500
-	sharedGroup    = 2500
+	sharedPartRows = 4000
+	sharedGroup    = 1000
 )
 
 func (c *storage) check() error {
