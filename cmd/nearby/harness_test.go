@@ -238,10 +238,21 @@ func (s *server) get(c *http.Client, url string, into any) {
 	}
 }
 
-// content pages through a whole collection.
+// content pages through a whole collection, which nobody changes meanwhile.
 func (s *server) content(c *http.Client, collection string) map[string]place {
 	s.t.Helper()
-	all := map[string]place{}
+	all, matched := s.pages(c, collection)
+	if matched != len(all) {
+		s.t.Fatalf("numberMatched is %d, the pages hold %d items", matched, len(all))
+	}
+	return all
+}
+
+// pages pages through a whole collection, and returns what the last page says of its
+// size, too.
+func (s *server) pages(c *http.Client, collection string) (all map[string]place, matched int) {
+	s.t.Helper()
+	all = map[string]place{}
 	for next := s.base + "/v1/collections/" + collection + "/items?limit=1000"; next != ""; {
 		var p page
 		s.get(c, next, &p)
@@ -257,11 +268,11 @@ func (s *server) content(c *http.Client, collection string) map[string]place {
 			}
 			all[f.ID] = place{f.Geometry.Coordinates[0], f.Geometry.Coordinates[1], string(f.Properties)}
 		}
-		if next == "" && p.NumberMatched != nil && *p.NumberMatched != len(all) {
-			s.t.Fatalf("numberMatched is %d, the pages hold %d items", *p.NumberMatched, len(all))
+		if matched = len(all); p.NumberMatched != nil {
+			matched = *p.NumberMatched
 		}
 	}
-	return all
+	return all, matched
 }
 
 // result is what a run of the program gave.
