@@ -89,7 +89,7 @@ func (c *Collection) runShared() {
 		select {
 		case req := <-queue:
 			switch {
-			case c.failed == nil && c.writesBack(c.tip) && req.unconditional() && len(p.items)+len(req.writes) <= c.opt.MaxPending:
+			case c.mayWriteBack(req):
 				c.writeBack(req)
 			case len(p.items) > 0:
 				p.held = req
@@ -276,7 +276,7 @@ func (c *Collection) landed(f *flight) {
 		}
 		c.awaitWorld(f, behindHead, uint64(stale.Head))
 	case errors.As(f.err, &taken):
-		f.group = c.without(f.group, taken)
+		f.group, f.err = c.without(f.group, taken), nil
 		c.depart(f)
 	case errors.Is(f.err, store.ErrLocked) && len(f.requests) > 1:
 		c.scatter(f)

@@ -27,7 +27,8 @@ import (
 type several struct {
 	store.Store
 	following *following
-	failing   *atomic.Bool // commits fail as if the database were away
+	failing   *atomic.Bool  // commits fail as if the database were away
+	slow      *atomic.Int64 // how long a commit takes more, in nanoseconds
 }
 
 // following is the Follow of one catalog.
@@ -43,6 +44,7 @@ func (s *several) Commit(ctx context.Context, changes []store.Change, receipts .
 	if s.failing.Load() && len(changes) > 0 {
 		return 0, store.ErrUnavailable
 	}
+	time.Sleep(time.Duration(s.slow.Load())) // as a database far away
 	return s.Store.Commit(ctx, changes, receipts...)
 }
 
@@ -217,7 +219,7 @@ func (c *copies) open(opt collection.Options) *collection.Catalog {
 	if c.url != "" {
 		opt.Store = c.connect()
 	} else {
-		s := &several{Store: c.store, following: new(following), failing: new(atomic.Bool)}
+		s := &several{Store: c.store, following: new(following), failing: new(atomic.Bool), slow: new(atomic.Int64)}
 		opt.Store, c.stores = s, append(c.stores, s)
 	}
 	catalog := collection.New(opt)
@@ -863,4 +865,90 @@ func TestLockedRowHindersNoOther(t *testing.T) {
 		t.Error(res[0].Err)
 	}
 	c.agree()
+}
+
+// Write-back that never pauses is acknowledged for as long as each flush is made in
+// time, and an item that is also written with conditions, in several copies, is so
+// without being refused for what is pending.
+func TestWriteBackGoesOn(t *testing.T) {
+	c := openCopies(t, 2, collection.Options{WriteBackDelay: time.Second})
+	c.make(collection.Definition{Name: "c", WritePolicy: collection.WriteBack})
+	c.stores[0].slow.Store(int64(20 * time.Millisecond)) // so the other is the quicker one
+	write(t, c.get(0, "c"), upsert("0", 0, 0, "{}"))
+	stop := time.Now().Add(c.get(0, "c").LossWindow() + 500*time.Millisecond)
+	var wg sync.WaitGroup
+	var pending, through atomic.Int64
+	wg.Go(func() { // one that does not wait for answers
+		for time.Now().Before(stop) {
+			wait, err := c.get(0, "c").Begin([]collection.Write{upsert("0", 1, 1, "{}")})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			wg.Go(func() {
+				if res, err := wait(context.Background()); err != nil || res[0].Err != nil {
+					t.Errorf("without waiting: %v, %+v", err, res)
+				}
+			})
+			time.Sleep(time.Millisecond) // a thousand a second
+		}
+	})
+	for w := range 8 {
+		wg.Go(func() {
+			col := c.get(w%2, "c")
+			for n := 0; time.Now().Before(stop); n++ {
+				wr := upsert(fmt.Sprint(n%20+w%2*100), float64(n%180), 0, "{}") // of the first copy 0, too
+				if w < 2 {
+					wr.Item.ID, wr.IfExists = "0", true
+				}
+				if w == 1 {
+					time.Sleep(40 * time.Millisecond) // or the first would never have its turn
+				}
+				res, err := col.Write(context.Background(), []collection.Write{wr})
+				switch {
+				case err != nil:
+					t.Errorf("writer %d: %v", w, err)
+					return
+				case errors.Is(res[0].Err, collection.ErrPrecondition): // not visible here yet
+				case res[0].Err != nil:
+					t.Errorf("writer %d: %v", w, res[0].Err)
+					return
+				case res[0].Pending:
+					pending.Add(1)
+				default:
+					through.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d writes were pending, %d went through", pending.Load(), through.Load())
+	if pending.Load() == 0 || through.Load() == 0 {
+		t.Error("one of the two kinds was never made")
+	}
+	for deadline := time.Now().Add(10 * time.Second); c.all[0].Status().Pending+c.all[1].Status().Pending > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("still not durable")
+		}
+	}
+	c.agree()
+}
+
+// Of write-back alone, without pause.
+func TestWriteBackNeverPauses(t *testing.T) {
+	c := openCopies(t, 1, collection.Options{WriteBackDelay: 20 * time.Millisecond})
+	c.make(collection.Definition{Name: "c", WritePolicy: collection.WriteBack})
+	c.stores[0].slow.Store(int64(20 * time.Millisecond))
+	col := c.get(0, "c")
+	n := 0
+	for stop := time.Now().Add(col.LossWindow() + 500*time.Millisecond); time.Now().Before(stop); n++ {
+		if res := write(t, col, upsert(fmt.Sprint(n%20), float64(n%180), 0, "{}")); res[0].Err != nil || !res[0].Pending {
+			t.Fatalf("after %d writes: %+v", n, res)
+		}
+	}
+	c.all[0].Close()
+	content, _ := storetest.Read(t, c.store, 1)
+	if len(content["c"]) != min(n, 20) {
+		t.Errorf("%d items are durable after %d writes", len(content["c"]), n)
+	}
 }

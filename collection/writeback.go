@@ -37,6 +37,7 @@ type backlog struct {
 	since   time.Time // when the oldest was made; zero: there are none
 	due     time.Time // when the next flush is to begin; zero: none
 	failing bool      // the last flush failed
+	left    bool      // the flush that is under way is not of all that there was
 	flushed []*unflushed
 	flight  *flight
 	held    *request // waits until nothing is pending
@@ -83,6 +84,12 @@ func (c *Collection) writesBack(s *Snapshot) bool {
 	return c.shared && policy == WriteBack
 }
 
+// mayWriteBack reports whether a request is to be acknowledged before it is durable.
+func (c *Collection) mayWriteBack(req *request) bool {
+	return c.failed == nil && c.writesBack(c.tip) && req.unconditional() &&
+		len(c.backlog.items)+len(req.writes) <= c.opt.MaxPending && !c.onItsWay(req)
+}
+
 // unconditional reports whether a request may be acknowledged before it is durable.
 func (r *request) unconditional() bool {
 	for i := range r.writes {
@@ -91,6 +98,20 @@ func (r *request) unconditional() bool {
 		}
 	}
 	return r.once == nil
+}
+
+// onItsWay reports whether a request is about an item that a flight is about, too. It
+// goes the same way, behind it: what a flight is checked against anew must not have
+// versions that the store does not know.
+func (c *Collection) onItsWay(req *request) bool {
+	for _, f := range c.flights {
+		for i := range req.writes {
+			if _, both := f.places.find(f.touched, req.writes[i].Item.ID); both {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // late says that nothing more can be taken: what was taken is not durable in time.
@@ -162,12 +183,14 @@ func (p *backlog) put(ch *store.Change, now time.Time, delay time.Duration) {
 // flush begins to make pending writes durable, as many as go at once.
 func (c *Collection) flush() {
 	p := &c.backlog
-	p.due = time.Time{}
+	p.due, p.left = time.Time{}, len(p.items) > maxFlush
+	if p.left {
+		p.due = time.Now()
+	}
 	g := newGroup(min(len(p.items), maxFlush))
 	p.flushed = p.flushed[:0]
 	for _, u := range p.items {
 		if len(p.flushed) == maxFlush {
-			p.due = time.Now()
 			break
 		}
 		ch := u.change
@@ -244,8 +267,8 @@ func (c *Collection) flushArrived() error {
 	switch {
 	case len(p.items) == 0:
 		p.since, p.due = time.Time{}, time.Time{}
-	case p.due.IsZero(): // all that was there went, and came again since
-		p.since, p.due = f.begun, time.Now().Add(c.opt.WriteBackDelay)
+	case !p.left: // what is there came while the flush was under way, and set due
+		p.since = f.begun
 	}
 	if len(d.changes) == 0 || c.failed != nil {
 		return c.failed
