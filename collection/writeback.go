@@ -1,7 +1,6 @@
 package collection
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,16 +54,9 @@ type unflushed struct {
 func (p *backlog) holds(ch *store.Change) bool {
 	u, ok := p.items[ch.Item.ID]
 	if ok {
-		u.behind = ownChange(ch)
+		u.behind = ch.Clone()
 	}
 	return ok
-}
-
-func ownChange(ch *store.Change) store.Change {
-	own := *ch
-	own.Item.ID = strings.Clone(ch.Item.ID)
-	own.Item.Properties = bytes.Clone(ch.Item.Properties)
-	return own
 }
 
 // LossWindow is how long an acknowledged write may not yet be durable; 0 if it
@@ -170,7 +162,7 @@ func (p *backlog) put(ch *store.Change, now time.Time, delay time.Duration) {
 		u = new(unflushed)
 		p.items[strings.Clone(ch.Item.ID)] = u
 	}
-	u.change = ownChange(ch)
+	u.change = ch.Clone()
 	u.version++
 	if p.since.IsZero() {
 		p.since = now

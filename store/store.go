@@ -25,9 +25,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"nearby/item"
@@ -120,6 +122,16 @@ type Change struct {
 	// a commit may have it.
 	Rests bool
 	Base  Seq
+}
+
+// Clone returns the change with memory of its own.
+func (c *Change) Clone() Change {
+	own := *c
+	own.Collection = strings.Clone(c.Collection)
+	own.Definition = bytes.Clone(c.Definition)
+	own.Item.ID = strings.Clone(c.Item.ID)
+	own.Item.Properties = bytes.Clone(c.Item.Properties)
+	return own
 }
 
 // Receipt is kept with a commit, so that who does not know whether it was made can

@@ -1,10 +1,8 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -100,13 +98,8 @@ func (r *recent) add(seq store.Seq, changes []store.Change) {
 func clone(seq store.Seq, changes []store.Change) []store.Change {
 	own := make([]store.Change, len(changes))
 	for i := range changes {
-		ch := changes[i]
-		ch.Collection = strings.Clone(ch.Collection)
-		ch.Definition = bytes.Clone(ch.Definition)
-		ch.Item.ID = strings.Clone(ch.Item.ID)
-		ch.Item.Properties = bytes.Clone(ch.Item.Properties)
-		ch.Item.Seq = uint64(seq)
-		own[i] = ch
+		own[i] = changes[i].Clone()
+		own[i].Item.Seq = uint64(seq)
 	}
 	return own
 }

@@ -1,9 +1,7 @@
 package postgres
 
 import (
-	"bytes"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -100,11 +98,7 @@ func (r *recent) add(group []*request, end store.Position, at time.Time) {
 
 // own is a change with memory of its own, as a step has it.
 func own(ch *store.Change, seq store.Seq) store.Change {
-	c := *ch
-	c.Collection = strings.Clone(c.Collection)
-	c.Definition = bytes.Clone(c.Definition)
-	c.Item.ID = strings.Clone(c.Item.ID)
-	c.Item.Properties = bytes.Clone(c.Item.Properties)
+	c := ch.Clone()
 	if len(c.Item.Properties) == 0 {
 		c.Item.Properties = nil // there is no telling them apart in the database
 	}
