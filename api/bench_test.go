@@ -176,3 +176,33 @@ func BenchmarkLoad(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkItem is GET of one item, over one connection, without the network.
+func BenchmarkItem(b *testing.B) {
+	catalog := newCatalog(b)
+	if err := catalog.Load(context.Background(), nil); err != nil {
+		b.Fatal(err)
+	}
+	server, err := api.New(api.Options{Catalog: catalog})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "c"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := c.Write(context.Background(), []collection.Write{{Op: collection.Upsert, Item: item.Item{ID: "a", Properties: []byte(`{"name":"A"}`)}}}); err != nil {
+		b.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/v1/collections/c/items/a", nil)
+	r = r.WithContext(api.ConnContext(context.Background(), nil))
+	w := &sink{header: map[string][]string{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.header)
+		server.ServeHTTP(w, r)
+	}
+	if w.status != 200 {
+		b.Fatal(w.status)
+	}
+}

@@ -99,3 +99,12 @@ var (
 
 // MaxTokenBytes is the length of the longest token.
 const MaxTokenBytes = maxTokenBytes
+
+// Tags, as they are written and read.
+var (
+	MakeTag  = makeTag
+	ParseTag = parseTag
+)
+
+// MaxTagBytes is the length of the longest tag.
+const MaxTagBytes = maxTagBytes

@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -136,6 +135,7 @@ type target struct {
 	*collection.Collection
 	found *collection.Snapshot
 	at    store.Position // of the snapshot
+	given preconditions
 }
 
 // target returns the collection that the path names. What the write is to come
@@ -146,8 +146,12 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 	if err != nil {
 		return nil, err
 	}
+	given, err := preconditionsOf(r)
+	if err != nil {
+		return nil, err
+	}
 	c, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
-	if err == nil && slices.Max(append(etags(r.Header.Get("If-Match")), 0)) > uint64(reading.At.Seq) {
+	if err == nil && given.match.unseen(reading.At) {
 		f.Strong = true
 		c, reading, err = s.opt.Catalog.Read(r.Context(), name, f)
 	}
@@ -155,7 +159,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 		return nil, err
 	}
 	s.tell(w, reading.At)
-	return &target{c, reading.Snapshot, reading.At}, nil
+	return &target{c, reading.Snapshot, reading.At, given}, nil
 }
 
 // wrote gives an answer the token of a commit to a collection. It is not older than

@@ -4,18 +4,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
 )
-
-// etag is the version of an item as a strong validator.
-func etag(seq uint64) string { return `"` + strconv.FormatUint(seq, 36) + `"` }
 
 // lastModified is a time of an item, in Unix milliseconds, as its header has it.
 func lastModified(ms int64) string { return time.UnixMilli(ms).UTC().Format(http.TimeFormat) }
@@ -36,7 +31,7 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	buf.b = append(b, `]}`...)
 	if v := it.Version(); v != 0 {
-		w.Header().Set("ETag", etag(v))
+		tag(w, c.At(v))
 	}
 	w.Header().Set("Last-Modified", lastModified(it.Updated))
 	if status == http.StatusCreated {
@@ -61,11 +56,16 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return noItem(c, id)
 	}
-	v := it.Version()
-	if inm := r.Header.Get("If-None-Match"); v != 0 && inm != "" && (inm == "*" || slices.Contains(etags(inm), v)) {
-		w.Header().Set("ETag", etag(v))
-		w.WriteHeader(http.StatusNotModified)
-		return nil
+	if v := c.At(it.Version()); v.Seq != 0 {
+		known, err := unchanged(r, v)
+		if err != nil {
+			return err
+		}
+		if known {
+			tag(w, v)
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
 	}
 	return s.answerItem(w, r, c, &it, http.StatusOK)
 }
@@ -95,42 +95,6 @@ func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, e
 		return nil, newProblem(http.StatusForbidden, "the items of collection "+t.Name()+" come from the table "+from.Table+" and can be changed only there")
 	}
 	return t, nil
-}
-
-// etags reads the versions of a list of validators; foreign ones read as 0.
-func etags(header string) []uint64 {
-	var all []uint64
-	for part := range strings.SplitSeq(header, ",") {
-		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
-		n, err := strconv.ParseUint(strings.Trim(part, `"`), 36, 64)
-		if err != nil {
-			n = 0
-		}
-		all = append(all, n)
-	}
-	return all
-}
-
-// precondition turns If-Match and If-None-Match into the write's conditions.
-func precondition(r *http.Request, w *collection.Write) error {
-	if h := r.Header.Get("If-Match"); h == "*" {
-		w.IfExists = true
-	} else if h != "" {
-		versions := etags(h)
-		if len(versions) != 1 {
-			return badParameter("If-Match", h, "must be one entity tag or *", "")
-		}
-		if versions[0] == 0 || strings.HasPrefix(h, "W/") {
-			return newProblem(http.StatusPreconditionFailed, "the item has no such version")
-		}
-		w.IfSeq = versions[0]
-	}
-	if h := r.Header.Get("If-None-Match"); h == "*" {
-		w.IfAbsent = true
-	} else if h != "" {
-		return badParameter("If-None-Match", h, "must be * for a write", "")
-	}
-	return nil
 }
 
 // apply makes one write, at most once if it has a key.
@@ -213,7 +177,7 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	}
 	it.ID = id
 	wr := collection.Write{Op: collection.Upsert, Item: it}
-	if err := precondition(r, &wr); err != nil {
+	if err := t.given.into(&wr, t.Epoch()); err != nil {
 		return err
 	}
 	key, err := once(r, data)
@@ -242,7 +206,7 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	wr := collection.Write{Op: collection.Delete, Item: item.Item{ID: id}}
-	if err := precondition(r, &wr); err != nil {
+	if err := t.given.into(&wr, t.Epoch()); err != nil {
 		return err
 	}
 	key, err := once(r, nil)

@@ -69,7 +69,7 @@ func fingerprint(r *http.Request, body []byte) []byte {
 	h := sha256.New()
 	for _, part := range []string{
 		r.Method, r.URL.EscapedPath(), r.URL.RawQuery,
-		r.Header.Get("Content-Type"), r.Header.Get("If-Match"), r.Header.Get("If-None-Match"),
+		r.Header.Get("Content-Type"), strings.Join(r.Header[headerMatch], ","), strings.Join(r.Header[headerNoneMatch], ","),
 	} {
 		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write([]byte(part))

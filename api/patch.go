@@ -35,7 +35,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var given collection.Write
-	if err := precondition(r, &given); err != nil {
+	if err := t.given.into(&given, t.Epoch()); err != nil {
 		return err
 	}
 	key, err := once(r, patch)
@@ -53,17 +53,21 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 			return s.repeatPatch(w, r, t, &results[0])
 		}
 	}
-	snap := t.found
+	snap, sure := t.found, false
 	for range patchTries {
 		old, ok := snap.Get(id)
-		if !ok {
-			if given.IfExists || given.IfSeq != 0 {
-				return newProblem(http.StatusPreconditionFailed, "there is no such item")
+		if refused := refusePatch(t, &given, id, old.Seq, ok); refused != nil {
+			if sure {
+				return refused
 			}
-			return noItem(t.Collection, id)
-		}
-		if given.IfSeq != 0 && given.IfSeq != old.Seq {
-			return newProblem(http.StatusPreconditionFailed, "the item was changed since")
+			// It counts only if it is so in the newest state.
+			_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), collection.Freshness{Strong: true})
+			if err != nil {
+				return err
+			}
+			s.tell(w, reading.At)
+			snap, sure = reading.Snapshot, true
+			continue
 		}
 		buf := s.buffer()
 		buf.appendFeature(&old, -1, &shape{})
@@ -79,11 +83,11 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 		if it.ID != id {
 			return badField("id", item.Shorten(it.ID), "cannot be changed", "")
 		}
-		wr := collection.Write{Op: collection.Upsert, Item: it, IfSeq: old.Seq}
+		wr := collection.Write{Op: collection.Upsert, Item: it, IfSeq: []uint64{old.Seq}}
 		res, repeated, err := s.apply(w, r, t, wr, key)
 		switch {
 		case errors.Is(err, collection.ErrPrecondition): // it was changed meanwhile
-			snap = t.Snapshot()
+			snap, sure = t.Snapshot(), false
 		case err != nil:
 			return err
 		case repeated: // by who came first with the same key
@@ -93,6 +97,21 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return newProblem(http.StatusTooManyRequests, "the item changes faster than it can be patched")
+}
+
+// refusePatch says why a patch cannot be made of what is there.
+func refusePatch(t *target, given *collection.Write, id string, seq uint64, exists bool) error {
+	switch {
+	case !exists && (given.IfExists || given.IfSeq != nil):
+		return newProblem(http.StatusPreconditionFailed, "there is no such item")
+	case !exists:
+		return noItem(t.Collection, id)
+	case given.IfAbsent:
+		return newProblem(http.StatusPreconditionFailed, "the item exists")
+	case given.IfSeq != nil && !slices.Contains(given.IfSeq, seq):
+		return newProblem(http.StatusPreconditionFailed, "the item was changed since")
+	}
+	return nil
 }
 
 // repeatPatch answers a patch that was made before. What it made of the item is known
@@ -108,7 +127,7 @@ func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, 
 		return s.answerItem(w, r, t.Collection, &it, http.StatusOK)
 	}
 	if !res.Replaced {
-		w.Header().Set("ETag", etag(res.Seq))
+		tag(w, made)
 	}
 	w.Header().Set("Last-Modified", lastModified(res.Times.Updated))
 	w.WriteHeader(http.StatusNoContent)

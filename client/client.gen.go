@@ -1246,7 +1246,9 @@ type PostItemsParamsOnError string
 
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
-	// IfMatch Do it only if the item is in this version (its ETag), or exists (`*`).
+	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
+	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
@@ -1287,7 +1289,8 @@ type GetItemParams struct {
 	// `consistency` demand. More than the server's maximum counts as that.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch Do it only if the item is not in this version, or does not exist (`*`).
+	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
+	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1302,7 +1305,9 @@ type PatchItemApplicationMergePatchPlusJSONBody = map[string]interface{}
 
 // PatchItemParams defines parameters for PatchItem.
 type PatchItemParams struct {
-	// IfMatch Do it only if the item is in this version (its ETag), or exists (`*`).
+	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
+	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
@@ -1328,10 +1333,13 @@ type PatchItemParams struct {
 
 // PutItemParams defines parameters for PutItem.
 type PutItemParams struct {
-	// IfMatch Do it only if the item is in this version (its ETag), or exists (`*`).
+	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
+	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch Do it only if the item is not in this version, or does not exist (`*`).
+	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
+	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
@@ -1871,6 +1879,13 @@ type ClientInterface interface {
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetMetrics Numbers for Prometheus
+	//
+	// 404 if they are served at an address of their own.
+	//
+	// Corresponds with GET /metrics (the `GetMetrics` operationId).
+	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetReady Whether requests should be sent here
 	//
 	// A degraded server is ready: it goes on answering reads from what it has, says
@@ -2311,6 +2326,23 @@ func (c *Client) GetConformance(ctx context.Context, params *GetConformanceParam
 // Corresponds with GET /healthz (the `GetHealth` operationId).
 func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetHealthRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMetrics Numbers for Prometheus
+//
+// 404 if they are served at an address of their own.
+//
+// Corresponds with GET /metrics (the `GetMetrics` operationId).
+func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMetricsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3991,6 +4023,33 @@ func NewGetHealthRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetMetricsRequest constructs an http.Request for the GetMetrics method
+func NewGetMetricsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/metrics")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetReadyRequest constructs an http.Request for the GetReady method
 func NewGetReadyRequest(server string) (*http.Request, error) {
 	var err error
@@ -4301,6 +4360,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
+
+	// GetMetricsWithResponse Numbers for Prometheus
+	//
+	// 404 if they are served at an address of their own.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /metrics (the `GetMetrics` operationId).
+	GetMetricsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMetricsResponse, error)
 
 	// GetReadyWithResponse Whether requests should be sent here
 	//
@@ -5466,6 +5534,55 @@ func (r GetHealthResponse) ContentType() string {
 	return ""
 }
 
+// GetMetricsResponseDefaultHeaders the declared response headers of an HTTP default response for GetMetrics
+type GetMetricsResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type GetMetricsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetMetricsResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetMetricsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetMetricsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMetricsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMetricsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMetricsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetReadyResponse503Headers the declared response headers of an HTTP 503 response for GetReady
 type GetReadyResponse503Headers struct {
 	RetryAfter *int
@@ -5954,6 +6071,21 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 		return nil, err
 	}
 	return ParseGetHealthResponse(rsp)
+}
+
+// GetMetricsWithResponse Numbers for Prometheus
+//
+// 404 if they are served at an address of their own.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /metrics (the `GetMetrics` operationId).
+func (c *ClientWithResponses) GetMetricsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMetricsResponse, error) {
+	rsp, err := c.GetMetrics(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMetricsResponse(rsp)
 }
 
 // GetReadyWithResponse Whether requests should be sent here
@@ -7329,6 +7461,52 @@ func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
 	switch {
 	case true:
 		var headers GetHealthResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetMetricsResponse parses an HTTP response from a GetMetricsWithResponse call
+func ParseGetMetricsResponse(rsp *http.Response) (*GetMetricsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMetricsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetMetricsResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -141,6 +141,11 @@ func (c *Collection) Name() string { return c.name }
 // Epoch names the history that the collection's sequence numbers count in.
 func (c *Collection) Epoch() store.Epoch { return c.world.epoch }
 
+// At is a position in the history of the collection.
+func (c *Collection) At(seq uint64) store.Position {
+	return store.Position{Epoch: c.world.epoch, Seq: store.Seq(seq)}
+}
+
 // Snapshot returns the newest version.
 func (c *Collection) Snapshot() *Snapshot { return c.current.Load() }
 

@@ -267,11 +267,11 @@ func TestPreconditions(t *testing.T) {
 		{"insert again", collection.Write{Op: collection.Insert, Item: item.Item{ID: "a"}}, collection.ErrExists},
 		{"absent", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a"}, IfAbsent: true}, collection.ErrPrecondition},
 		{"exists", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "b"}, IfExists: true}, collection.ErrPrecondition},
-		{"version of none", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "b"}, IfSeq: 1}, collection.ErrPrecondition},
-		{"old version", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a"}, IfSeq: one.Seq + 1}, collection.ErrPrecondition},
+		{"version of none", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "b"}, IfSeq: []uint64{1}}, collection.ErrPrecondition},
+		{"old version", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a"}, IfSeq: []uint64{one.Seq + 1}}, collection.ErrPrecondition},
 		{"delete none", collection.Write{Op: collection.Delete, Item: item.Item{ID: "b"}}, collection.ErrNotFound},
-		{"this version", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a", Lon: 1}, IfSeq: one.Seq}, nil},
-		{"no longer this version", collection.Write{Op: collection.Delete, Item: item.Item{ID: "a"}, IfSeq: one.Seq}, collection.ErrPrecondition},
+		{"this version", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a", Lon: 1}, IfSeq: []uint64{one.Seq}}, nil},
+		{"no longer this version", collection.Write{Op: collection.Delete, Item: item.Item{ID: "a"}, IfSeq: []uint64{one.Seq}}, collection.ErrPrecondition},
 	} {
 		if r := write(t, c, s.w)[0]; !errors.Is(r.Err, s.want) || (s.want == nil) != (r.Err == nil) {
 			t.Errorf("%s: %v, want %v", s.name, r.Err, s.want)
@@ -313,7 +313,7 @@ func TestCompareAndSwap(t *testing.T) {
 			for done := 0; done < rounds; {
 				it, _ := c.Snapshot().Get("n")
 				w := upsert("n", it.Lon+0.125, 0, `{}`)
-				w.IfSeq = it.Seq
+				w.IfSeq = []uint64{it.Seq}
 				if write(t, c, w)[0].Err == nil {
 					done++
 				}
@@ -721,7 +721,7 @@ func TestRefusalsFollowWhatIsVisible(t *testing.T) {
 	// A write that is refused in any case, for another reason once the item is there.
 	for round := range rounds {
 		w := upsert(fmt.Sprintf("%d-%d", round, size-1), 0, 0, `{}`)
-		w.IfSeq = 1 << 60
+		w.IfSeq = []uint64{1 << 60}
 		for known := false; !known; {
 			res := write(t, c, w)
 			if !errors.Is(res[0].Err, collection.ErrPrecondition) {

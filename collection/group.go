@@ -99,9 +99,9 @@ func (c *Collection) admit(g *group, req *request) {
 			res.Err = fmt.Errorf("%w: %q", ErrExists, it.ID)
 		case w.IfAbsent && p.exists:
 			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
-		case (w.IfExists || w.IfSeq != 0) && !p.exists:
+		case (w.IfExists || w.IfSeq != nil) && !p.exists:
 			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
-		case w.IfSeq != 0 && w.IfSeq != p.seq:
+		case w.IfSeq != nil && (p.seq == 0 || !slices.Contains(w.IfSeq, p.seq)):
 			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
 		case w.Op == Delete && !p.exists:
 			res.Err = fmt.Errorf("%w: item %q", ErrNotFound, it.ID)

@@ -394,7 +394,7 @@ func conditionsHoldAcrossCopies(t *testing.T, open opener) {
 				}
 				it, _ := r.Get("count")
 				w := upsert("count", it.Lon+0.5, 0, "{}")
-				w.IfSeq = it.Seq
+				w.IfSeq = []uint64{it.Seq}
 				res, err := col.Write(context.Background(), []collection.Write{w})
 				switch {
 				case err != nil && !errors.Is(err, collection.ErrBusy):

@@ -25,9 +25,9 @@ const (
 type Write struct {
 	Op   Op
 	Item item.Item // Delete needs only the ID. An empty ID is made up (not for Delete).
-	// IfSeq, when not 0, demands that the item exists in this version;
+	// IfSeq, when not nil, demands that the item exists in one of these versions;
 	// ErrPrecondition otherwise.
-	IfSeq uint64
+	IfSeq []uint64
 	// IfExists demands that the item exists; ErrPrecondition otherwise.
 	IfExists bool
 	// IfAbsent demands that it does not; ErrPrecondition otherwise.

@@ -1,0 +1,203 @@
+package api_test
+
+import (
+	"context"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"nearby/api"
+	"nearby/collection"
+	"nearby/store"
+	"nearby/store/embedded"
+)
+
+// history is a store whose history has a name of its own.
+type history struct {
+	store.Store
+	epoch store.Epoch
+}
+
+type historyView struct {
+	store.View
+	epoch store.Epoch
+}
+
+func (h history) View(ctx context.Context) (store.View, error) {
+	v, err := h.Store.View(ctx)
+	return historyView{v, h.epoch}, err
+}
+
+func (v historyView) Position() store.Position {
+	return store.Position{Epoch: v.epoch, Seq: v.View.Position().Seq}
+}
+
+// openFolder opens a house on a folder. shut ends it before the test does.
+func openFolder(t *testing.T, dir string, epoch store.Epoch) (h *house, shut func()) {
+	t.Helper()
+	st, err := embedded.Open(dir, embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog := collection.New(collection.Options{Store: history{st, epoch}, Kinds: kinds})
+	if err := catalog.Load(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	closed := false
+	shut = func() {
+		if closed {
+			return
+		}
+		closed = true
+		catalog.Close()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(shut)
+	return open(t, catalog, api.Options{}), shut
+}
+
+// TestTagsOfAnotherHistory: a folder was put back from a copy and written to: what was
+// read before is not taken for what was written since, though it has the same number.
+func TestTagsOfAnotherHistory(t *testing.T) {
+	before, after := t.TempDir(), t.TempDir()
+	const a = "/v1/collections/c/items/a"
+	h, shut := openFolder(t, before, "one")
+	h.load("c", places)
+	shut()
+	if err := os.CopyFS(after, os.DirFS(before)); err != nil {
+		t.Fatal(err)
+	}
+	h, _ = openFolder(t, before, "one")
+	lost := h.do("PUT", a, geoJSON, feature("a", 1, 1, `{"by":"A"}`)).want(t, 200)
+	h, shut = openFolder(t, after, "two")
+	made := h.do("PUT", a, geoJSON, feature("a", 2, 2, `{"by":"B"}`)).want(t, 200)
+	if lost.position(t).Seq != made.position(t).Seq {
+		t.Fatalf("the numbers are %d and %d: the test shows nothing", lost.position(t).Seq, made.position(t).Seq)
+	}
+	old := lost.header.Get("Etag")
+	if made.header.Get("Etag") == old {
+		t.Errorf("both have the tag %s", old)
+	}
+	if made.header.Get("Nearby-Token") == lost.header.Get("Nearby-Token") {
+		t.Errorf("both have the token %s", lost.header.Get("Nearby-Token"))
+	}
+	for _, r := range [][3]string{{"PUT", geoJSON, feature("a", 3, 3, "")}, {"PATCH", mergePatch, `{"properties":{"by":"C"}}`}, {"DELETE", "", ""}} {
+		h.do(r[0], a, r[1], r[2], "If-Match", old).want(t, 412)
+	}
+	if got := h.do("GET", a, "", "", "If-None-Match", old, "Nearby-After", lost.header.Get("Nearby-Token")).want(t, 200); !strings.Contains(string(got.body), `"by":"B"`) || got.position(t) != made.position(t) {
+		t.Errorf("%+v shows %s", got.position(t), got.body)
+	}
+	// A start changes no tag.
+	shut()
+	h, _ = openFolder(t, after, "two")
+	h.do("GET", a, "", "", "If-None-Match", made.header.Get("Etag")).want(t, 304)
+	h.do("PUT", a, geoJSON, feature("a", 4, 4, ""), "If-Match", made.header.Get("Etag")).want(t, 200)
+}
+
+// TestConditions: tags are compared as text; several may be given, and weak ones are
+// good for If-None-Match alone (RFC 9110 §13.1).
+func TestConditions(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	const a, none = "/v1/collections/c/items/a", "/v1/collections/c/items/none"
+	ask := func(method, path, kind, body, header string, given []string) int {
+		req, err := http.NewRequest(method, h.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", kind)
+		req.Header[header] = given
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode == 400 && !strings.Contains(string(text), header) {
+			t.Errorf("%s of %q: %s, %v", header, given, text, err)
+		}
+		return resp.StatusCode
+	}
+	for _, c := range []struct {
+		given             []string // lines; E.N is the tag, without quotes
+		matches, modified int      // PATCH with If-Match, GET with If-None-Match
+	}{
+		{[]string{`"E.N"`}, 200, 304},
+		{[]string{`*`}, 200, 304},
+		{[]string{`"E.zzz", "E.N"`}, 200, 304},
+		{[]string{`"E.N","E.zzz"`}, 200, 304},
+		{[]string{`"E.zzz"`, `"E.N"`}, 200, 304}, // two lines are one list
+		{[]string{`,, "a,b" ,"E.N",`}, 200, 304}, // a comma may stand in a tag
+		{[]string{"\t\"E.N\" "}, 200, 304},
+		{[]string{`W/"E.N"`}, 412, 304},
+		{[]string{`W/"E.N", "E.zzz"`}, 412, 304},
+		{[]string{`"E.zzz"`}, 412, 200},
+		{[]string{`"N"`}, 412, 200},
+		{[]string{`"E.0N"`}, 412, 200}, // the same number, written in another way
+		{[]string{`"E.+N"`}, 412, 200},
+		{[]string{`"xE.N"`}, 412, 200},
+		{[]string{`"other.N"`}, 412, 200},
+		{[]string{`"E.0"`}, 412, 200},
+		{[]string{`"E."`}, 412, 200},
+		{[]string{`""`}, 412, 200},
+		{[]string{`"E.N,E.N"`}, 412, 200},
+		{[]string{`"E.N "`}, 412, 200},
+		{[]string{`"é"`}, 412, 200},
+		{[]string{`E.N`}, 400, 400}, // no quotes
+		{[]string{`"E.N`}, 400, 400},
+		{[]string{`"E.N" "E.N"`}, 400, 400},
+		{[]string{`"E.N"x`}, 400, 400},
+		{[]string{`w/"E.N"`}, 400, 400},
+		{[]string{`*, "E.N"`}, 400, 400},
+		{[]string{`*`, `*`}, 400, 400},
+		{[]string{``}, 400, 400},
+		{[]string{`,`}, 400, 400},
+		{[]string{`W/`}, 400, 400},
+	} {
+		before := h.do("GET", a, "", "").want(t, 200).header.Get("Etag")
+		epoch, number, _ := strings.Cut(strings.Trim(before, `"`), ".")
+		given := make([]string, len(c.given))
+		for i, line := range c.given {
+			given[i] = strings.NewReplacer("E", epoch, "N", number).Replace(line)
+		}
+		if got := ask("GET", a, "", "", "If-None-Match", given); got != c.modified {
+			t.Errorf("GET with If-None-Match of %q: %d, want %d", given, got, c.modified)
+		}
+		if got := ask("DELETE", none, "", "", "If-Match", given); got != max(c.matches, 400) && got != 412 {
+			t.Errorf("DELETE of nothing with If-Match of %q: %d", given, got)
+		}
+		if got := ask("PATCH", a, mergePatch, `{}`, "If-Match", given); got != c.matches {
+			t.Errorf("PATCH with If-Match of %q: %d, want %d", given, got, c.matches)
+		}
+		if now := h.do("GET", a, "", "").want(t, 200).header.Get("Etag"); (now != before) != (c.matches == 200) {
+			t.Errorf("If-Match of %q: the tag was %s, is %s", given, before, now)
+		}
+	}
+	h.do("PUT", a, geoJSON, feature("a", 1, 1, ""), "If-None-Match", `"x"`).want(t, 400)
+	h.do("PUT", a, geoJSON, feature("a", 1, 1, ""), "If-None-Match", "*").want(t, 412)
+	h.do("PATCH", a, mergePatch, `{}`, "If-None-Match", "*").want(t, 412)
+	// A time of whole seconds does not tell versions from each other.
+	h.do("PUT", a, geoJSON, feature("a", 1, 1, ""), "If-Unmodified-Since", "Sat, 29 Oct 2033 19:43:31 GMT").want(t, 400)
+}
+
+// TestTags: a tag says the version that it was made of, and nothing else is one.
+func TestTags(t *testing.T) {
+	for _, v := range []store.Position{
+		{Epoch: "a", Seq: 1}, {Epoch: "0123456789abcdef0123456789ABCDEF", Seq: math.MaxUint64}, {Epoch: "v1", Seq: 36}, {Epoch: "7", Seq: 46655},
+	} {
+		text := api.MakeTag(v)
+		if got, ok := api.ParseTag(text); !ok || got != v || len(text) > api.MaxTagBytes {
+			t.Errorf("%+v became %s, which reads %+v, %v", v, text, got, ok)
+		}
+	}
+	for _, bad := range []string{"", `"`, `""`, `"a"`, `"a."`, `".1"`, `"a.01"`, `"a.+1"`, `"a.1 "`, `"a.A"`, `a.1`, `"a.1.1"`, `"a.zzzzzzzzzzzzzz"`, `"` + strings.Repeat("a", 1<<20)} {
+		if got, ok := api.ParseTag(bad); ok {
+			t.Errorf("%.60q reads %+v", bad, got)
+		}
+	}
+}
