@@ -68,7 +68,7 @@ func TestEveryOperation(t *testing.T) {
 		t.Errorf("ETag %q on reading, %q on writing", tag, one.header.Get("ETag"))
 	}
 	s.do("GET", c+"/items/a%20b%2Fc", "", "", "If-None-Match", tag).want(t, 304)
-	s.do("PUT", c+"/items/a%20b%2Fc", geoJSON, feature("other", 0, 0, ""), "If-Match", tag).want(t, 422)
+	s.do("PUT", c+"/items/a%20b%2Fc", geoJSON, feature("other", 0, 0, ""), "If-Match", tag).want(t, 400)
 	s.do("PUT", c+"/items/a%20b%2Fc", geoJSON, feature("a b/c", 8, 47, `{"name":"A2","kind":"x"}`), "If-Match", tag).want(t, 200)
 	s.do("PUT", c+"/items/a%20b%2Fc", geoJSON, feature("a b/c", 9, 47, ""), "If-Match", tag).want(t, 412)
 	s.do("PUT", c+"/items/a%20b%2Fc", geoJSON, feature("a b/c", 9, 47, ""), "If-None-Match", "*").want(t, 412)
@@ -78,7 +78,7 @@ func TestEveryOperation(t *testing.T) {
 		t.Errorf("merged into %s", merged.body)
 	}
 	s.do("PATCH", c+"/items/none", "application/merge-patch+json", `{}`).want(t, 404)
-	s.do("PATCH", c+"/items/new", "application/merge-patch+json", `{"id":"x"}`).want(t, 422)
+	s.do("PATCH", c+"/items/new", "application/merge-patch+json", `{"id":"x"}`).want(t, 400)
 	s.do("DELETE", c+"/items/new", "", "", "If-Match", `"zzz"`).want(t, 412)
 	s.do("DELETE", c+"/items/new", "", "").want(t, 204)
 	s.do("DELETE", c+"/items/new", "", "").want(t, 404)
@@ -94,7 +94,7 @@ func TestEveryOperation(t *testing.T) {
 	if report.Created != 2 || report.Updated != 1 || report.Rejected != 2 || len(report.Errors) != 2 || report.Errors[0].Line != 3 || report.Errors[1].Field != "lat" {
 		t.Errorf("the CSV load: %+v", report)
 	}
-	s.do("POST", c+"/items?onError=abort", "text/csv", csv).want(t, 422)
+	s.do("POST", c+"/items?onError=abort", "text/csv", csv).want(t, 400)
 	s.do("POST", c+"/items", "application/x-ndjson", feature("n1", 1, 1, "")+"\n"+feature("n2", 2, 2, "")+"\n").want(t, 200)
 	s.do("POST", c+"/items", "application/geo+json-seq", "\x1e"+feature("n3", 3, 3, "")+"\n").want(t, 200)
 	s.do("POST", c+"/items", geoJSON, `{"type":"FeatureCollection","features":[`+feature("n4", 4, 4, "")+`]}`).want(t, 200)
@@ -125,7 +125,14 @@ func TestEveryOperation(t *testing.T) {
 		t.Errorf("the box: %v", ids)
 	}
 	s.do("DELETE", c, "", "").want(t, 204)
-	s.do("GET", c+"/items", "", "").want(t, 404)
+	gone := decode[struct{ Type string }](t, s.do("GET", c+"/items", "", "").want(t, 404))
+	if page := string(s.do("GET", gone.Type, "", "").want(t, 200).body); !strings.Contains(page, gone.Type+"\n404 ") {
+		t.Errorf("the page of %s: %q", gone.Type, page)
+	}
+	if all := string(s.do("GET", "/v1/errors", "", "").want(t, 200).body); !strings.Contains(all, gone.Type+"\n") || !strings.Contains(all, "/v1/errors/internal-error\n") {
+		t.Errorf("the page of all types: %q", all)
+	}
+	s.do("GET", "/v1/errors/no-such", "", "").want(t, 404)
 
 	for _, p := range document(t).Paths.Map() {
 		for _, op := range p.Operations() {
@@ -188,8 +195,8 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/metrics", "", "", 404, "not served"},
 		{"GET", "/v1/collections/%2e%2e", "", "", 404, ""},
 		{"POST", c, "", "", 405, "POST"},
-		{"PUT", "/v1/collections/.hidden", "application/json", `{}`, 422, "name"},
-		{"PUT", "/v1/collections/x", "application/json", `{"index":{"kind":"rtree"}}`, 422, "index.kind"},
+		{"PUT", "/v1/collections/.hidden", "application/json", `{}`, 400, "name"},
+		{"PUT", "/v1/collections/x", "application/json", `{"index":{"kind":"rtree"}}`, 400, "index.kind"},
 		{"PUT", "/v1/collections/x", "application/json", `{"indx":{}}`, 400, "indx"},
 		{"PUT", "/v1/collections/x", "application/json", `{"title":5}`, 400, "title"},
 		{"PUT", "/v1/collections/x", "application/json", `{"title":"a","title":"b"}`, 400, "duplicate"},
@@ -199,24 +206,24 @@ func TestBadRequests(t *testing.T) {
 		{"POST", c + "/items", "", feature("b", 0, 0, ""), 415, "content type"},
 		{"POST", c + "/items", "image/png", "x", 415, "image/png"},
 		{"POST", c + "/items", geoJSON, `{`, 400, ""},
-		{"POST", c + "/items", geoJSON, feature("b", 0, 91, ""), 422, "lat"},
+		{"POST", c + "/items", geoJSON, feature("b", 0, 91, ""), 400, "lat"},
 		{"POST", c + "/items", geoJSON, feature("b", -110, 44, "")[:40], 400, ""},
-		{"POST", c + "/items", geoJSON, `{"type":"Feature","geometry":{"type":"Point","coordinates":[null,1]},"properties":{}}`, 422, ""},
-		{"POST", c + "/items", geoJSON, `{"type":"Feature","geometry":{"type":"LineString","coordinates":[[0,0],[1,1]]},"properties":{}}`, 422, "Point"},
-		{"POST", c + "/items", geoJSON, feature(strings.Repeat("i", 257), 0, 0, ""), 422, "256"},
-		{"POST", c + "/items", geoJSON, feature("..", 0, 0, ""), 422, "id"},
+		{"POST", c + "/items", geoJSON, `{"type":"Feature","geometry":{"type":"Point","coordinates":[null,1]},"properties":{}}`, 400, ""},
+		{"POST", c + "/items", geoJSON, `{"type":"Feature","geometry":{"type":"LineString","coordinates":[[0,0],[1,1]]},"properties":{}}`, 400, "Point"},
+		{"POST", c + "/items", geoJSON, feature(strings.Repeat("i", 257), 0, 0, ""), 400, "256"},
+		{"POST", c + "/items", geoJSON, feature("..", 0, 0, ""), 400, "id"},
 		{"POST", c + "/items", geoJSON, feature("b", 0, 0, `{"a":1,"a":2}`), 0, "duplicate"},
-		{"POST", c + "/items", geoJSON, feature("b", 0, 0, strings.Repeat(`{"a":`, 40)+"1"+strings.Repeat("}", 40)), 422, "deep"},
-		{"POST", c + "/items", geoJSON, feature("b", 0, 0, `{"a":"`+strings.Repeat("x", 70_000)+`"}`), 422, "properties"},
+		{"POST", c + "/items", geoJSON, feature("b", 0, 0, strings.Repeat(`{"a":`, 40)+"1"+strings.Repeat("}", 40)), 400, "deep"},
+		{"POST", c + "/items", geoJSON, feature("b", 0, 0, `{"a":"`+strings.Repeat("x", 70_000)+`"}`), 400, "properties"},
 		{"PUT", c + "/items/b", geoJSON, feature("b", 0, 0, `{"a":"`+strings.Repeat("x", 100_000)+`"}`), 413, "100000"},
 		{"POST", c + "/items?onError=maybe", "text/csv", "id,lat,lon\n", 400, "onError"},
-		{"POST", c + "/items", "text/csv", "", 422, ""},
-		{"POST", c + "/items", "text/csv", "a,b\n1,2\n", 422, ""},
-		{"POST", c + "/nearby", "application/json", `{"queries":[]}`, 422, "queries"},
-		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":1}]}`, 422, "queries[0]"},
+		{"POST", c + "/items", "text/csv", "", 400, ""},
+		{"POST", c + "/items", "text/csv", "a,b\n1,2\n", 400, ""},
+		{"POST", c + "/nearby", "application/json", `{"queries":[]}`, 400, "queries"},
+		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":1}]}`, 400, "queries[0]"},
 		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":1,"lon":"2"}]}`, 400, "lon"},
-		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":1,"lon":2,"k":2000}]}`, 422, "k"},
-		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":100,"lon":2}]}`, 422, "swapped"},
+		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":1,"lon":2,"k":2000}]}`, 400, "k"},
+		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":100,"lon":2}]}`, 400, "swapped"},
 		{"POST", c + "/nearby", "application/json", `{"queries":[{"lat":1,"lon":1},{"lat":1,"lon":1},{"lat":1,"lon":1},{"lat":1,"lon":1}]}`, 413, "3"},
 	} {
 		name := r.method + " " + r.path + " " + r.body[:min(60, len(r.body))]

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -62,5 +61,5 @@ func unreadable(raw string) error {
 	if _, err := url.ParseQuery(raw); err != nil {
 		reason = err.Error()
 	}
-	return newProblem(http.StatusBadRequest, "the query string cannot be read: "+reason)
+	return newProblem(malformedQuery, "the query string cannot be read: "+reason)
 }

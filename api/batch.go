@@ -129,7 +129,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		return badField("queries", "", "must have at least one query", "")
 	}
 	if len(body.Queries) > l.MaxBatch {
-		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("%d queries, at most %d are taken", len(body.Queries), l.MaxBatch))
+		return newProblem(tooManyQueries, fmt.Sprintf("%d queries, at most %d are taken", len(body.Queries), l.MaxBatch))
 	}
 	var sh shape
 	if body.Properties != nil {
@@ -144,12 +144,16 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	queries, sum := make([]batchQuery, len(body.Queries)), 0
 	for i := range queries {
 		if queries[i], err = body.Queries[i].query(i, l, snap.Definition().Queryables); err != nil {
-			return err
+			p := *asProblem(err)
+			for j := range p.Errors {
+				p.Errors[j].Index = &i
+			}
+			return &p
 		}
 		sum += queries[i].K
 	}
 	if sum > l.MaxBatchK {
-		return newProblem(http.StatusRequestEntityTooLarge,
+		return newProblem(tooManyItems,
 			fmt.Sprintf("the queries ask for %d items, at most %d are given at once; a radius without k counts as k=%d. Ask fewer queries, or for fewer items each", sum, l.MaxBatchK, l.MaxK))
 	}
 	buf := s.buffer()
@@ -165,11 +169,11 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		}
 		buf.b = append(buf.b, '}')
 		if more && len(buf.hits) < queries[i].K || int64(len(buf.b)) > l.MaxAnswerBytes {
-			return newProblem(http.StatusRequestEntityTooLarge,
-				fmt.Sprintf("the answers have more than %d bytes at query %d of %d; ask fewer queries, for fewer items each, or name the properties that are needed", l.MaxAnswerBytes, i+1, len(queries)))
+			reason := fmt.Sprintf("the answers have more than %d bytes", l.MaxAnswerBytes)
+			return newProblem(answerTooLarge, fmt.Sprintf("%s at query %d of %d", reason, i+1, len(queries)), fault{Index: &i, Reason: reason})
 		}
 		if r.Context().Err() != nil {
-			return newProblem(http.StatusServiceUnavailable,
+			return newProblem(requestTimeout,
 				fmt.Sprintf("%d of %d queries were answered in the %v that a request may take; ask fewer at once", i+1, len(queries), l.Timeout))
 		}
 	}

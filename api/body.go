@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/klauspost/compress/gzip"
 
+	"nearby/ingest"
 	"nearby/item"
 )
 
@@ -31,14 +33,14 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.R
 	case "gzip":
 		z, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, newProblem(http.StatusBadRequest, "the body is not gzip: "+err.Error())
+			return nil, newProblem(malformedBody, "the body is not gzip: "+err.Error())
 		}
 		if limit > 0 {
 			return http.MaxBytesReader(w, z, limit), nil
 		}
 		return z, nil
 	default:
-		return nil, newProblem(http.StatusUnsupportedMediaType, fmt.Sprintf("content encoding %q is not known; gzip is", item.Shorten(enc)))
+		return nil, newProblem(unsupportedEncoding, fmt.Sprintf("content encoding %q is not known; gzip is", item.Shorten(enc)))
 	}
 }
 
@@ -50,11 +52,11 @@ func mediaType(r *http.Request, takes ...string) (string, error) {
 	}
 	t, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !slices.Contains(takes, t) {
-		return "", newProblem(http.StatusUnsupportedMediaType,
+		return "", newProblem(unsupportedContentType,
 			fmt.Sprintf("content type %q is not taken here; %s is", item.Shorten(r.Header.Get("Content-Type")), strings.Join(takes, ", ")))
 	}
 	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
-		return "", newProblem(http.StatusUnsupportedMediaType, fmt.Sprintf("charset %q is not taken; utf-8 is", item.Shorten(cs)))
+		return "", newProblem(unsupportedContentType, fmt.Sprintf("charset %q is not taken; utf-8 is", item.Shorten(cs)))
 	}
 	return t, nil
 }
@@ -89,10 +91,13 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([
 // bodyError is the caller's if the body broke off or is too large.
 func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	switch {
+	case errors.As(err, &tooLarge), errors.Is(err, ingest.ErrTooLarge):
 		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return newProblem(bodyStalled, "")
 	}
-	return newProblem(http.StatusBadRequest, "the body could not be read: "+err.Error())
+	return newProblem(malformedBody, "the body could not be read: "+err.Error())
 }
 
 // readJSON reads a body into v. Unknown and repeated members, wrong types and
@@ -122,14 +127,13 @@ func decodeJSON(data []byte, v any) error {
 		} else if semantic.GoType != nil {
 			reason = "must be " + jsonType(semantic.GoType.Kind().String())
 		}
-		return newProblem(http.StatusBadRequest, fmt.Sprintf("the member %q %s", field, reason),
-			fault{Field: field, Got: item.Shorten(string(semantic.JSONValue)), Reason: reason})
+		return badField(field, item.Shorten(string(semantic.JSONValue)), reason, "")
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) && syntactic.Err != nil {
-		return newProblem(http.StatusBadRequest, fmt.Sprintf("the body is not valid JSON: %v at byte %d", syntactic.Err, syntactic.ByteOffset))
+		return newProblem(malformedBody, fmt.Sprintf("the body is not valid JSON: %v at byte %d", syntactic.Err, syntactic.ByteOffset))
 	}
-	return newProblem(http.StatusBadRequest, "the body is not valid JSON")
+	return newProblem(malformedBody, "the body is not valid JSON")
 }
 
 // memberPath writes a JSON pointer as queries[3].lat.

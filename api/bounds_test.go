@@ -310,17 +310,17 @@ func TestBatchIsManyGets(t *testing.T) {
 		body, field, says string
 		status            int
 	}{
-		{`{"queries":[{"lat":1,"lon":1},{"lat":1,"lon":1,"filter":{"foo":1}}]}`, "queries[1].filter.foo", "kind, n, open", 422},
-		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":null}}]}`, "queries[0].filter.n", "a string, a number", 422},
-		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":[]}}]}`, "queries[0].filter.n", "1 to 256", 422},
-		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":[[1]]}}]}`, "queries[0].filter.n", "1 to 256", 422},
-		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":{"a":1}}}]}`, "queries[0].filter.n", "1 to 256", 422},
-		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":[0` + strings.Repeat(",0", 256) + `]}}]}`, "queries[0].filter.n", "1 to 256", 422},
+		{`{"queries":[{"lat":1,"lon":1},{"lat":1,"lon":1,"filter":{"foo":1}}]}`, "queries[1].filter.foo", "kind, n, open", 400},
+		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":null}}]}`, "queries[0].filter.n", "a string, a number", 400},
+		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":[]}}]}`, "queries[0].filter.n", "1 to 256", 400},
+		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":[[1]]}}]}`, "queries[0].filter.n", "1 to 256", 400},
+		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":{"a":1}}}]}`, "queries[0].filter.n", "1 to 256", 400},
+		{`{"queries":[{"lat":1,"lon":1,"filter":{"n":[0` + strings.Repeat(",0", 256) + `]}}]}`, "queries[0].filter.n", "1 to 256", 400},
 		{`{"queries":[{"lat":1,"lon":1,"filter":[1]}]}`, "queries[0].filter", "an object", 400},
 		{`{"queries":[{"lat":1,"lon":1},{"lat":1,"lon":1,"filtr":{}}]}`, "queries[1].filtr", "not a known member", 400},
 		{`{"queries":[{"lat":1,"lon":"2"}]}`, "queries[0].lon", "a number", 400},
 		{`{"queries":[{"lat":1,"lon":1}],"properties":"n"}`, "properties", "an array", 400},
-		{`{"queries":[{"lat":1,"lon":1}],"properties":[` + strings.Repeat(`"a",`, 256) + `"a"]}`, "properties", "256", 422},
+		{`{"queries":[{"lat":1,"lon":1}],"properties":[` + strings.Repeat(`"a",`, 256) + `"a"]}`, "properties", "256", 400},
 	} {
 		a := h.do("POST", near, "application/json", bad.body).want(t, bad.status)
 		p := decode[struct {

@@ -19,22 +19,13 @@ import (
 
 // loadReport is what became of a load.
 type loadReport struct {
-	Created  int        `json:"created"`
-	Updated  int        `json:"updated"`
-	Rejected int        `json:"rejected"`
-	Errors   []rowError `json:"errors"`
+	Created  int     `json:"created"`
+	Updated  int     `json:"updated"`
+	Rejected int     `json:"rejected"`
+	Errors   []fault `json:"errors"` // of rows
 
 	seq     uint64 // of the last commit
 	pending bool   // it is visible and not yet durable
-}
-
-type rowError struct {
-	Line   int    `json:"line"`
-	ID     string `json:"id,omitzero"`
-	Field  string `json:"field"`
-	Got    string `json:"got,omitzero"`
-	Detail string `json:"detail"`
-	Hint   string `json:"hint,omitzero"`
 }
 
 const (
@@ -86,8 +77,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		in = io.MultiReader(bytes.NewReader(head), body)
 	}
 	if r.Header[headerKey] != nil {
-		return newProblem(http.StatusBadRequest, headerKey+" is for single items: a row of a load replaces the item with its id, so a load whose rows have ids can be sent again as it is",
-			fault{Parameter: headerKey, Reason: "is not taken by a load"})
+		return badParameter(headerKey, r.Header.Get(headerKey), "is not taken by a load", "a load whose rows have ids can be sent again as it is: a row replaces the item with its id")
 	}
 	report, err := s.load(r, t.Collection, in, bulkFormats[kind], q.values.Get("onError") == "abort")
 	if report.seq > 0 {
@@ -97,11 +87,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		pending(w, t.Collection)
 	}
 	if err != nil {
-		p := *asProblem(err)
-		if report.Created+report.Updated+report.Rejected > 0 {
-			p.Loaded = report
-		}
-		return &p
+		return loadProblem(err, report)
 	}
 	return writeJSON(w, http.StatusOK, report)
 }
@@ -146,8 +132,9 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 // written the next is read. A rejected row is counted and, as far as there is
 // room, reported.
 func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, abort bool) (*loadReport, error) {
-	report := &loadReport{Errors: []rowError{}}
-	rows, err := ingest.Open(body, ingest.Options{Format: format, MaxDecodedBytes: s.opt.Limits.MaxLoadBytes})
+	report := &loadReport{Errors: []fault{}}
+	source := &noted{Reader: body}
+	rows, err := ingest.Open(source, ingest.Options{Format: format, MaxDecodedBytes: s.opt.Limits.MaxLoadBytes})
 	if err != nil {
 		return report, readError(err)
 	}
@@ -158,10 +145,11 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 		empty <- new(part)
 	}
 	var writer sync.WaitGroup
+	var failed error // to write
 	writer.Go(func() {
 		// The report is the writer's until it ends.
-		if err := writeParts(r.Context(), c, report, abort, full, empty); err != nil {
-			stop(err)
+		if failed = writeParts(r.Context(), c, report, abort, full, empty); failed != nil {
+			stop(failed)
 		}
 	})
 	first, most := partRows, partRows
@@ -175,15 +163,39 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 	err = readParts(ctx, rows, first, most, abort, full, empty)
 	close(full)
 	writer.Wait()
+	if err == nil && !errors.Is(source.err, io.EOF) {
+		err = source.err // nobody came to see it, for the context ended with it
+	}
 	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errAborted):
+	case errors.Is(failed, errAborted):
 		return report, aborted(report)
+	case failed != nil && (err == nil || r.Context().Err() == nil):
+		return report, failed
+	case err != nil:
+		p := *asProblem(readError(err))
+		if failed != nil {
+			p.Outcome = causes[asProblem(failed).cause].write
+		}
+		return report, &p
 	case cause != nil:
 		return report, cause
-	case err != nil:
-		return report, readError(err)
 	}
 	return report, nil
+}
+
+// noted remembers how a reader ended.
+type noted struct {
+	io.Reader
+	err error
+}
+
+// Read is part of io.Reader.
+func (n *noted) Read(p []byte) (int, error) {
+	k, err := n.Reader.Read(p)
+	if err != nil {
+		n.err = err
+	}
+	return k, err
 }
 
 // errAborted ends a load with onError=abort.
@@ -249,7 +261,7 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 			case err == nil:
 				p.add(&row)
 			case errors.As(err, &bad):
-				p.rejected.reject(rowError{Line: bad.Line, ID: bad.ID, Field: bad.Field, Got: bad.Got, Detail: bad.Reason, Hint: bad.Hint})
+				p.rejected.reject(rowFault(bad))
 				if abort {
 					end = io.EOF
 				}
@@ -259,16 +271,48 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 		}
 		select {
 		case full <- p:
-		case <-ctx.Done():
-			return nil
+		case <-ctx.Done(): // why, is known but for the end of what is read
 		}
-		if errors.Is(end, io.EOF) {
+		if errors.Is(end, io.EOF) || end == nil && ctx.Err() != nil {
 			return nil
 		}
 		if end != nil {
 			return end
 		}
 	}
+}
+
+// rowFault is a row that could not be read.
+func rowFault(e *ingest.RowError) fault {
+	c := invalidRequest
+	if e.Field == "row" || e.Field == "feature" { // all of it
+		c = malformedBody
+	}
+	return fault{Type: c.typ(), Line: e.Line, ID: e.ID, Field: e.Field, Got: e.Got, Reason: e.Reason, Hint: e.Hint, cause: c}
+}
+
+// refusedFault is a row that could be read and was refused.
+func refusedFault(line int, id string, err error) fault {
+	p := asProblem(err)
+	f := fault{Field: "row", Reason: cmp.Or(p.Detail, p.Title)}
+	if len(p.Errors) > 0 {
+		f = p.Errors[0]
+	}
+	f.Type, f.Line, f.ID, f.cause = p.Type, line, item.Shorten(id), p.cause
+	return f
+}
+
+// loadProblem is the answer to a load that ended before its time. What was written
+// by then stays.
+func loadProblem(err error, report *loadReport) error {
+	p := *asProblem(err)
+	if report.Created+report.Updated+report.Rejected > 0 {
+		p.Loaded = report
+	}
+	if report.Created+report.Updated > 0 {
+		p.Outcome = partlyMade
+	}
+	return &p
 }
 
 func readError(err error) error {
@@ -280,13 +324,14 @@ func readError(err error) error {
 	return bodyError(err)
 }
 
+// aborted is the problem of the first bad row.
 func aborted(report *loadReport) error {
 	e := report.Errors[0]
-	return newProblem(http.StatusUnprocessableEntity, "the load was ended at the first bad row; the rows before it are loaded",
-		fault{Line: e.Line, Field: e.Field, Got: e.Got, Reason: e.Detail, Hint: e.Hint})
+	e.Type = ""
+	return newProblem(e.cause, "the load was ended at the first bad row; the rows before it are loaded", e)
 }
 
-func (r *loadReport) reject(e rowError) {
+func (r *loadReport) reject(e fault) {
 	r.Rejected++
 	if len(r.Errors) < maxRowErrors {
 		r.Errors = append(r.Errors, e)
@@ -353,12 +398,7 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 		}
 		switch res := &results[i]; {
 		case res.Err != nil:
-			e := rowError{Line: p.lines[i], ID: item.Shorten(res.ID), Field: "row", Detail: res.Err.Error()}
-			var f *item.FieldError
-			if errors.As(res.Err, &f) {
-				e.Field, e.Got, e.Detail, e.Hint = f.Field, f.Got, f.Reason, f.Hint
-			}
-			report.reject(e)
+			report.reject(refusedFault(p.lines[i], res.ID, res.Err))
 		case res.Created:
 			report.Created++
 		default:

@@ -35,7 +35,7 @@ func TestLoadInParts(t *testing.T) {
 	report := decode[client.LoadReport](t, s.do("POST", "/v1/collections/parts/items", "text/csv", csv.String()).want(t, http.StatusOK))
 	var lines []int
 	for _, e := range report.Errors {
-		lines = append(lines, e.Line)
+		lines = append(lines, *e.Line)
 	}
 	if !slices.Equal(lines, bad) || report.Rejected != len(bad) || report.Created+report.Updated != rows-len(bad) {
 		t.Errorf("the load of parts: %+v", report)
@@ -59,7 +59,7 @@ func TestLoadInParts(t *testing.T) {
 		p := decode[struct {
 			Loaded client.LoadReport
 			Errors []struct{ Line int }
-		}](t, s.do("POST", "/v1/collections/"+name+"/items?onError=abort", "text/csv", text.String()).want(t, http.StatusUnprocessableEntity))
+		}](t, s.do("POST", "/v1/collections/"+name+"/items?onError=abort", "text/csv", text.String()).want(t, http.StatusBadRequest))
 		if p.Loaded.Created != first-2 || p.Loaded.Rejected != 1 || len(p.Errors) != 1 || p.Errors[0].Line != first {
 			t.Errorf("aborted on line %d: %+v", first, p)
 		}

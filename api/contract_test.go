@@ -126,7 +126,7 @@ func TestOperationsTakeTheirParameters(t *testing.T) {
 					documented = append(documented, ref.Value.Name)
 				}
 			}
-			url := "/v1" + strings.NewReplacer("{collectionId}", "c", "{itemId}", "a").Replace(path)
+			url := "/v1" + strings.NewReplacer("{collectionId}", "c", "{itemId}", "a", "{name}", "not-made").Replace(path)
 			p := decode[struct {
 				Errors []struct{ Parameter, Reason string }
 			}](t, h.do(method, url+"?no_such_name=1", "", "").want(t, 400))

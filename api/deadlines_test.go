@@ -55,7 +55,7 @@ func TestDeadlines(t *testing.T) {
 	if status := load(5, 5); status != http.StatusOK {
 		t.Errorf("a slow body was answered %d", status)
 	}
-	if status := load(1, 5); status != http.StatusServiceUnavailable {
+	if status := load(1, 5); status != http.StatusRequestTimeout {
 		t.Errorf("a body that stopped was answered %d", status)
 	}
 

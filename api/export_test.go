@@ -63,7 +63,7 @@ func ParseQuery(raw string, allowed, queryables []string) (values map[string]str
 func Refusals(raw string, allowed, queryables []string) (all []string) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return []string{describe(newProblem(400, "the query string cannot be read: "+err.Error()))}
+		return []string{describe(newProblem(malformedQuery, "the query string cannot be read: "+err.Error()))}
 	}
 	for name, given := range values {
 		switch {
@@ -108,3 +108,21 @@ var (
 
 // MaxTagBytes is the length of the longest tag.
 const MaxTagBytes = maxTagBytes
+
+// Cause is a row of the table of causes.
+type Cause struct {
+	Name            string
+	Status          int
+	Title, Write    string
+	Retry           bool
+	Meaning, Advice string
+}
+
+// Causes shows the table.
+func Causes() []Cause {
+	var all []Cause
+	for _, c := range causes {
+		all = append(all, Cause{c.name, c.status, c.title, string(c.write), c.retry, c.meaning, c.advice})
+	}
+	return all
+}

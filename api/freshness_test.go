@@ -54,7 +54,7 @@ func TestAnswersTellTheirPosition(t *testing.T) {
 	step("PATCH", c, "application/json", `{"title":"U"}`, 200)
 	step("GET", c, "", "", 200)
 	step("POST", c+"/items", "text/csv", places, 200)
-	step("POST", c+"/items?onError=abort", "text/csv", "id,lat,lon\ng,1,1\nh,91,1\n", 422)
+	step("POST", c+"/items?onError=abort", "text/csv", "id,lat,lon\ng,1,1\nh,91,1\n", 400)
 	a := step("GET", c+"/items/a", "", "", 200)
 	step("GET", c+"/items/a", "", "", 304, "If-None-Match", a.header.Get("ETag"))
 	step("GET", c+"/items/none", "", "", 404)
@@ -127,7 +127,7 @@ func TestTokensAreDemands(t *testing.T) {
 		}
 		if strings.HasPrefix(r.path, c) && (r.path != c || r.method == "GET" || r.method == "PATCH") {
 			a := h.do(r.method, r.path, r.contentType, r.body, "Nearby-After", ahead, "Nearby-Wait", "1").want(t, 503)
-			if p := decode[problem](t, a); p.Type != "urn:nearby:problem:replica-behind" || a.header.Get("Retry-After") == "" || a.header.Get("Nearby-Token") != "" {
+			if p := decode[problem](t, a); p.Type != "/v1/errors/replica-behind" || a.header.Get("Retry-After") == "" || a.header.Get("Nearby-Token") != "" {
 				t.Errorf("%s %s ahead of all: %s %v", r.method, r.path, a.body, a.header)
 			}
 		}
@@ -161,7 +161,7 @@ func TestConsistencyIsAParameter(t *testing.T) {
 			h.do("GET", "/v1/collections/c"+path+"?"+full, "", "").want(t, status)
 		}
 	}
-	h.do("PUT", "/v1/collections/d", "application/json", `{"queryables":["consistency"]}`).want(t, 422)
+	h.do("PUT", "/v1/collections/d", "application/json", `{"queryables":["consistency"]}`).want(t, 400)
 }
 
 // TestVersionsThatNeverWere: a version that no answer gave is refused at once; it is not

@@ -2,11 +2,8 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
-
-	"nearby/collection"
 )
 
 // The states of a server. Only a degraded one and a ready one answer about data.
@@ -67,10 +64,24 @@ func (s *Server) state() health {
 	return health{Status: stateReady, Staleness: &ms}
 }
 
+// Starting answers for a server whose store is still being opened.
+func Starting(w http.ResponseWriter, r *http.Request) {
+	h := health{Status: stateStarting, Reason: "the store is being opened"}
+	switch r.URL.Path {
+	case "/healthz":
+		_ = writeJSON(w, http.StatusOK, health{Status: "ok"})
+	case "/readyz":
+		w.Header().Set("Retry-After", "1")
+		_ = writeJSON(w, http.StatusServiceUnavailable, h)
+	default:
+		_ = newProblem(starting, h.Reason).answer(w, r)
+	}
+}
+
 // getMetrics shows the numbers of the process.
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	if s.opt.Metrics == nil {
-		return newProblem(http.StatusNotFound, "metrics are not served at this address")
+		return newProblem(pathNotFound, "metrics are not served at this address")
 	}
 	s.opt.Metrics.ServeHTTP(w, r)
 	return nil
@@ -106,12 +117,7 @@ func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), verifyTimeout)
 	defer cancel()
 	v, err := s.opt.Catalog.Verify(ctx)
-	switch {
-	case errors.Is(err, collection.ErrNotShared):
-		return newProblem(http.StatusConflict, "there is nothing to compare with: this process is the only one that writes the store, which checks what it reads")
-	case errors.Is(err, collection.ErrNotCompared):
-		return newProblem(http.StatusServiceUnavailable, "the collections could not be compared with the store, which says nothing good of them; the log has the cause")
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	out := verification{Equal: v.Mismatches() == 0, Milliseconds: roundUp(v.Took), Collections: make([]verified, len(v.Collections))}

@@ -72,7 +72,7 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 
 // noItem is the answer about an item that is not there.
 func noItem(c *collection.Collection, id string) error {
-	return newProblem(http.StatusNotFound, "there is no item "+strconv.Quote(item.Shorten(id))+" in collection "+c.Name())
+	return newProblem(itemNotFound, "there is no item "+strconv.Quote(item.Shorten(id))+" in collection "+c.Name())
 }
 
 // targetItem returns the collection and the id of an item that a request writes.
@@ -92,7 +92,7 @@ func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, e
 		return nil, err
 	}
 	if from := t.found.Definition().Source; from != nil {
-		return nil, newProblem(http.StatusForbidden, "the items of collection "+t.Name()+" come from the table "+from.Table+" and can be changed only there")
+		return nil, newProblem(collectionReadOnly, "the items of collection "+t.Name()+" come from the table "+from.Table+" and can be changed only there")
 	}
 	return t, nil
 }
@@ -187,12 +187,11 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	return s.writeOne(w, r, t, wr, key)
 }
 
-// decodeError is 400 where the body is no JSON, and 422 where it says something
-// that cannot be.
+// decodeError tells a body that is no JSON from one that says what cannot be.
 func decodeError(err error) error {
 	var f *item.FieldError
 	if errors.As(err, &f) && f.Field == "feature" {
-		return newProblem(http.StatusBadRequest, f.Error(), fault{Field: f.Field, Got: f.Got, Reason: f.Reason, Hint: f.Hint})
+		return newProblem(malformedBody, f.Error(), fault{Field: f.Field, Got: f.Got, Reason: f.Reason, Hint: f.Hint})
 	}
 	return err
 }

@@ -137,6 +137,6 @@ func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Sna
 
 // slow is the answer to a read that took too long.
 func (s *Server) slow() error {
-	return newProblem(http.StatusServiceUnavailable,
+	return newProblem(requestTimeout,
 		fmt.Sprintf("nothing was found in the %v that a request may take; a bbox, or a smaller one, narrows the search", s.opt.Limits.Timeout))
 }

@@ -96,20 +96,20 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 			return s.answerWritten(w, r, t, wr, &res)
 		}
 	}
-	return newProblem(http.StatusTooManyRequests, "the item changes faster than it can be patched")
+	return newProblem(contended, "the item changes faster than it can be patched")
 }
 
 // refusePatch says why a patch cannot be made of what is there.
 func refusePatch(t *target, given *collection.Write, id string, seq uint64, exists bool) error {
 	switch {
 	case !exists && (given.IfExists || given.IfSeq != nil):
-		return newProblem(http.StatusPreconditionFailed, "there is no such item")
+		return newProblem(preconditionFailed, "there is no such item")
 	case !exists:
 		return noItem(t.Collection, id)
 	case given.IfAbsent:
-		return newProblem(http.StatusPreconditionFailed, "the item exists")
+		return newProblem(preconditionFailed, "the item exists")
 	case given.IfSeq != nil && !slices.Contains(given.IfSeq, seq):
-		return newProblem(http.StatusPreconditionFailed, "the item was changed since")
+		return newProblem(preconditionFailed, "the item was changed since")
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func mergePatch(target, patch []byte) ([]byte, error) {
 
 func merge(target []byte, patch map[string]jsontext.Value, depth int) ([]byte, error) {
 	if depth > item.MaxPropertiesDepth {
-		return nil, newProblem(http.StatusBadRequest, "the patch nests too deep")
+		return nil, newProblem(invalidRequest, "the patch nests too deep")
 	}
 	out := []byte{'{'}
 	add := func(name string, value []byte) {
@@ -162,7 +162,7 @@ func merge(target []byte, patch map[string]jsontext.Value, depth int) ([]byte, e
 		}
 		var inner map[string]jsontext.Value
 		if err := json.Unmarshal(change, &inner); err != nil {
-			return nil, newProblem(http.StatusBadRequest, "the patch is not valid JSON")
+			return nil, newProblem(malformedBody, "the patch is not valid JSON")
 		}
 		return merge(old, inner, depth+1)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,44 +25,81 @@ type problem struct {
 	Status   int         `json:"status"`
 	Detail   string      `json:"detail,omitzero"`
 	Instance string      `json:"instance,omitzero"`
+	Outcome  outcome     `json:"outcome,omitzero"` // of a write; "": that of the cause
 	Errors   []fault     `json:"errors,omitempty"`
 	Loaded   *loadReport `json:"loaded,omitempty"`
+
+	cause cause
 }
 
 // fault names one thing that was wrong.
 type fault struct {
+	Type      string `json:"type,omitzero"` // of a row; else it is the problem's
 	Parameter string `json:"parameter,omitzero"`
-	Field     string `json:"field,omitzero"`
 	Line      int    `json:"line,omitzero"`
+	Index     *int   `json:"index,omitzero"` // of a query in a batch
+	ID        string `json:"id,omitzero"`
+	Field     string `json:"field,omitzero"`
 	Got       string `json:"got,omitzero"`
 	Reason    string `json:"reason"`
 	Hint      string `json:"hint,omitzero"`
+
+	cause cause // of a row
 }
 
 func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
 
-// typeBehind is the one type that is more than its status: another replica may
-// have the answer now.
-const typeBehind = "urn:nearby:problem:replica-behind"
-
-func newProblem(status int, detail string, faults ...fault) *problem {
-	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: faults}
+func newProblem(c cause, detail string, faults ...fault) *problem {
+	row := &causes[c]
+	return &problem{Type: c.typ(), Title: row.title, Status: row.status, Detail: detail, Errors: faults, cause: c}
 }
 
-// badParameter is a 400 about one query parameter or header.
+// badParameter refuses one query parameter, header or part of the path.
 func badParameter(name, got, reason, hint string) *problem {
-	return newProblem(http.StatusBadRequest, "parameter "+name+" "+reason,
+	return newProblem(invalidRequest, "parameter "+name+" "+reason,
 		fault{Parameter: name, Got: item.Shorten(got), Reason: reason, Hint: hint})
 }
 
-// badField is a 422 about one member of a body that could be read.
+// badField refuses one member of a body.
 func badField(field, got, reason, hint string) *problem {
-	return newProblem(http.StatusUnprocessableEntity, field+" "+reason,
+	return newProblem(invalidRequest, field+" "+reason,
 		fault{Field: field, Got: got, Reason: reason, Hint: hint})
 }
 
-// asProblem is the one table from errors to answers. What it does not know is
-// our fault, and says nothing of its cause.
+// known are the errors that callers decide on, and their causes. The first that an
+// error is counts.
+var known = []struct {
+	err   error
+	cause cause
+}{
+	{collection.ErrNotFound, collectionNotFound},
+	{store.ErrNoCollection, collectionNotFound},
+	{collection.ErrExists, itemExists},
+	{store.ErrReadOnly, serverReadOnly},
+	{collection.ErrReadOnly, collectionReadOnly},
+	{collection.ErrKeyReused, keyReused},
+	{collection.ErrKeyInUse, keyInUse},
+	{collection.ErrPrecondition, preconditionFailed},
+	{collection.ErrUnknownQueryable, invalidRequest},
+	{index.ErrInvalid, invalidRequest},
+	{collection.ErrFull, capacityReached},
+	{collection.ErrNotReady, starting},
+	{collection.ErrContended, contended},
+	{collection.ErrBusy, tooManyWrites},
+	{collection.ErrNotShared, nothingToCompare},
+	{collection.ErrNotCompared, notCompared},
+	{store.ErrUnavailable, storeUnavailable}, // says that nothing was applied, whatever it wraps
+	{store.ErrUncertain, outcomeUnknown},
+	{collection.ErrBehind, replicaBehind},
+	{collection.ErrClosed, stopping},
+	{store.ErrClosed, stopping},
+	{ingest.ErrTooLarge, bodyTooLarge},
+	{context.DeadlineExceeded, requestTimeout},
+	{context.Canceled, requestTimeout},
+}
+
+// asProblem goes from an error to the answer. What it does not know is our fault, and
+// says nothing of its cause.
 func asProblem(err error) *problem {
 	var p *problem
 	var field *item.FieldError
@@ -72,49 +110,37 @@ func asProblem(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &tooLarge):
-		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", tooLarge.Limit))
+		return newProblem(bodyTooLarge, fmt.Sprintf("the body has more than %d bytes", tooLarge.Limit))
 	case errors.As(err, &field):
 		return badField(field.Field, field.Got, field.Reason, field.Hint)
 	case errors.As(err, &header):
-		return newProblem(http.StatusUnprocessableEntity, header.Error(), fault{Field: "header", Reason: header.Reason, Hint: header.Hint})
+		return newProblem(unsuitableFile, header.Error(), fault{Field: "header", Reason: header.Reason, Hint: header.Hint})
 	case errors.As(err, &syntax):
-		return newProblem(http.StatusBadRequest, syntax.Error(), fault{Line: syntax.Line, Reason: syntax.Reason})
-	case errors.Is(err, collection.ErrNotFound):
-		return newProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, collection.ErrExists):
-		return newProblem(http.StatusConflict, err.Error())
-	case errors.Is(err, collection.ErrReadOnly), errors.Is(err, store.ErrReadOnly):
-		return newProblem(http.StatusForbidden, err.Error())
-	case errors.Is(err, collection.ErrKeyReused):
-		return newProblem(http.StatusUnprocessableEntity, "the "+headerKey+" was used before, for another request",
-			fault{Parameter: headerKey, Reason: "belongs to another request"})
-	case errors.Is(err, collection.ErrKeyInUse):
-		return newProblem(http.StatusConflict, "a request with this "+headerKey+" is under way")
-	case errors.Is(err, collection.ErrPrecondition):
-		return newProblem(http.StatusPreconditionFailed, err.Error())
-	case errors.Is(err, collection.ErrUnknownQueryable), errors.Is(err, index.ErrInvalid):
-		return newProblem(http.StatusBadRequest, err.Error())
-	case errors.Is(err, collection.ErrFull):
-		return newProblem(http.StatusInsufficientStorage, err.Error())
-	case errors.Is(err, collection.ErrNotReady):
-		return newProblem(http.StatusServiceUnavailable, "the collections are still being loaded")
-	case errors.Is(err, collection.ErrBehind):
-		p := newProblem(http.StatusServiceUnavailable, err.Error())
-		p.Type, p.Title = typeBehind, "This replica is behind"
-		return p
-	case errors.Is(err, collection.ErrBusy):
-		return newProblem(http.StatusTooManyRequests, err.Error())
-	case errors.Is(err, collection.ErrClosed), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
-		return newProblem(http.StatusServiceUnavailable, "the store is not available at the moment: neither writes nor answers with consistency=strong are possible")
-	case errors.Is(err, store.ErrUncertain):
-		return newProblem(http.StatusServiceUnavailable, "whether the write was made is not known")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return newProblem(http.StatusServiceUnavailable, "the request took longer than it may; a write may have been made")
+		return newProblem(malformedBody, syntax.Error(), fault{Line: syntax.Line, Reason: syntax.Reason})
 	}
 	if faults := definitionFaults(err); faults != nil {
-		return newProblem(http.StatusUnprocessableEntity, "the definition is not valid", faults...)
+		return newProblem(invalidRequest, "the definition is not valid", faults...)
 	}
-	return newProblem(http.StatusInternalServerError, "")
+	for i := range known {
+		if errors.Is(err, known[i].err) {
+			return newProblem(known[i].cause, details(known[i].cause, err))
+		}
+	}
+	return newProblem(internalError, "")
+}
+
+// details are the words of an error, as far as they say more than its cause does and
+// are for callers.
+func details(c cause, err error) string {
+	switch c {
+	case starting, stopping, storeUnavailable, outcomeUnknown, requestTimeout, notCompared:
+		return ""
+	}
+	words := err.Error()
+	if from, rest, ok := strings.Cut(words, ": "); ok && (from == "collection" || from == "store" || from == "index") {
+		return rest
+	}
+	return words
 }
 
 // definitionFaults lists the *collection.DefinitionError joined in err.
@@ -134,28 +160,51 @@ func definitionFaults(err error) []fault {
 	return nil
 }
 
+// writes reports whether a request is to change items or collections.
+func writes(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return true
+	case http.MethodPost:
+		return strings.HasSuffix(r.URL.Path, "/items")
+	}
+	return false
+}
+
 // fail answers with a problem.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := *asProblem(err)
 	p.Instance = requestID(r.Context())
-	if p.Status >= 500 && p.Status != http.StatusServiceUnavailable && p.Status != http.StatusInsufficientStorage {
+	if p.cause == internalError {
 		s.opt.Log.ErrorContext(r.Context(), "request failed", "id", p.Instance, "error", err)
+	}
+	if err := p.answer(w, r); err != nil {
+		s.opt.Log.DebugContext(r.Context(), "the answer could not be written", "id", p.Instance, "error", err)
+	}
+}
+
+// answer writes the problem.
+func (p *problem) answer(w http.ResponseWriter, r *http.Request) error {
+	row := &causes[p.cause]
+	if p.Outcome == "" {
+		p.Outcome = row.write
+	}
+	if !writes(r) {
+		p.Outcome = ""
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Del("ETag")
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+	if row.retry {
 		h.Set("Retry-After", strconv.Itoa(1))
 	}
 	w.WriteHeader(p.Status)
 	if r.Method == http.MethodHead {
-		return
+		return nil
 	}
-	body, err := json.Marshal(&p, jsontext.AllowInvalidUTF8(true)) // of what came, not of ours
+	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true)) // of what came, not of ours
 	if err == nil {
 		_, err = w.Write(body)
 	}
-	if err != nil {
-		s.opt.Log.DebugContext(r.Context(), "the answer could not be written", "id", p.Instance, "error", err)
-	}
+	return err
 }

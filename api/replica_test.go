@@ -107,7 +107,7 @@ func TestReplicas(t *testing.T) {
 	put := a.do("PUT", c+"/items/late", geoJSON, feature("late", 1, 1, "")).want(t, 201)
 	late := []string{"Nearby-After", put.header.Get("Nearby-Token"), "Nearby-Wait", "300"}
 	for _, path := range []string{c + "/items/late", c, "/v1/collections", c + "/nearby?lat=1&lon=1"} {
-		if p := decode[problem](t, b.do("GET", path, "", "", late...).want(t, 503)); p.Type != "urn:nearby:problem:replica-behind" {
+		if p := decode[problem](t, b.do("GET", path, "", "", late...).want(t, 503)); p.Type != "/v1/errors/replica-behind" {
 			t.Errorf("%s behind: %+v", path, p)
 		}
 		strong := path + map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + "consistency=strong"
@@ -196,9 +196,9 @@ func TestWriteBack(t *testing.T) {
 		}
 		a.position(t)
 	}
-	h.do("PATCH", c, "application/json", `{"writePolicy":"sometimes"}`).want(t, 422)
+	h.do("PATCH", c, "application/json", `{"writePolicy":"sometimes"}`).want(t, 400)
 	embedded := start(t, api.Options{})
-	embedded.do("PUT", c, "application/json", `{"writePolicy":"back"}`).want(t, 422)
+	embedded.do("PUT", c, "application/json", `{"writePolicy":"back"}`).want(t, 400)
 }
 
 // TestReadOnly: items that come from a table are written there alone, and a server that

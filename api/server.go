@@ -128,11 +128,11 @@ func (s *Server) routes() *chi.Mux {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, newProblem(http.StatusNotFound, "there is nothing at "+item.Shorten(r.URL.Path)))
+		s.fail(w, r, newProblem(pathNotFound, "there is nothing at "+item.Shorten(r.URL.Path)))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", s.allowed(r))
-		s.fail(w, r, newProblem(http.StatusMethodNotAllowed, r.Method+" is not possible here"))
+		s.fail(w, r, newProblem(methodNotAllowed, r.Method+" is not possible here"))
 	})
 	on := func(method, route string, f handler) {
 		r.Method(method, route, s.handle(s.meter(method, route), f))
@@ -143,6 +143,8 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodGet, "/v1/", s.getLanding)
 	on(http.MethodGet, "/v1/conformance", s.getConformance)
 	on(http.MethodGet, "/v1/api", s.getAPI)
+	on(http.MethodGet, "/v1/errors", s.listErrors)
+	on(http.MethodGet, "/v1/errors/{name}", s.getError)
 	on(http.MethodPost, "/v1/verify", s.postVerify)
 	on(http.MethodGet, "/v1/collections", s.listCollections)
 	// Flat, not mounted: chi takes a mount for a route of every method.
@@ -213,7 +215,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				}
 				s.opt.Log.ErrorContext(e, "panic", "id", e.id[0], "route", e.routing.RoutePattern(), "cause", fmt.Sprint(cause))
 				if e.status == 0 {
-					s.fail(e, r, newProblem(http.StatusInternalServerError, ""))
+					s.fail(e, r, newProblem(internalError, ""))
 				} else {
 					panic(http.ErrAbortHandler) // the answer is half written: cut it
 				}
@@ -295,7 +297,7 @@ func (s *Server) admit(next http.Handler) http.Handler {
 		}
 		defer s.underWay.Add(-1)
 		if s.underWay.Add(1) > int64(s.opt.Limits.MaxConcurrent) {
-			s.fail(w, r, newProblem(http.StatusServiceUnavailable, "too many requests at once"))
+			s.fail(w, r, newProblem(overloaded, ""))
 			return
 		}
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead

@@ -123,10 +123,10 @@ func (c *preconditions) check(v store.Position) error {
 		text = makeTag(v)
 	}
 	if c.match.given && (!exists || !c.match.any && !slices.Contains(c.match.tags, text)) {
-		return newProblem(http.StatusPreconditionFailed, headerMatch+" names none of the versions that there are")
+		return newProblem(preconditionFailed, headerMatch+" names none of the versions that there are")
 	}
 	if c.none.given && exists && c.none.names(text) {
-		return newProblem(http.StatusPreconditionFailed, headerNoneMatch+" names the version that there is")
+		return newProblem(preconditionFailed, headerNoneMatch+" names the version that there is")
 	}
 	return nil
 }

@@ -145,6 +145,27 @@ func (e PointType) Valid() bool {
 	}
 }
 
+// Defines values for ProblemOutcome.
+const (
+	MayHaveBeenMade ProblemOutcome = "may-have-been-made"
+	NotMade         ProblemOutcome = "not-made"
+	PartlyMade      ProblemOutcome = "partly-made"
+)
+
+// Valid indicates whether the value is a known member of the ProblemOutcome enum.
+func (e ProblemOutcome) Valid() bool {
+	switch e {
+	case MayHaveBeenMade:
+		return true
+	case NotMade:
+		return true
+	case PartlyMade:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessStatus.
 const (
 	Degraded ReadinessStatus = "degraded"
@@ -650,6 +671,36 @@ type Definition struct {
 	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
+// Fault One thing that was wrong, and where.
+type Fault struct {
+	// Field Member of the body, or column; `row` for all of a row.
+	Field *string `json:"field,omitempty"`
+
+	// Got What came, shortened.
+	Got *string `json:"got,omitempty"`
+
+	// Hint What may have been meant.
+	Hint *string `json:"hint,omitempty"`
+
+	// Id Of the item.
+	Id *string `json:"id,omitempty"`
+
+	// Index Of a query in a batch, from 0.
+	Index *int `json:"index,omitempty"`
+
+	// Line Physical line of the body, from 1.
+	Line *int `json:"line,omitempty"`
+
+	// Parameter Query parameter, header or part of the path.
+	Parameter *string `json:"parameter,omitempty"`
+
+	// Reason Why it was refused.
+	Reason string `json:"reason"`
+
+	// Type Of a row of a load: what its problem's type would be.
+	Type *string `json:"type,omitempty"`
+}
+
 // Feature defines model for Feature.
 type Feature struct {
 	Created *time.Time `json:"created,omitempty"`
@@ -756,9 +807,9 @@ type LoadReport struct {
 	Created int `json:"created"`
 
 	// Errors The first 100 rejected rows.
-	Errors   []RowError `json:"errors"`
-	Rejected int        `json:"rejected"`
-	Updated  int        `json:"updated"`
+	Errors   []Fault `json:"errors"`
+	Rejected int     `json:"rejected"`
+	Updated  int     `json:"updated"`
 }
 
 // NearbyCollection defines model for NearbyCollection.
@@ -790,28 +841,31 @@ type PointType string
 
 // Problem defines model for Problem.
 type Problem struct {
-	Detail *string `json:"detail,omitempty"`
-	Errors *[]struct {
-		// Field Member of the body.
-		Field *string `json:"field,omitempty"`
-		Got   *string `json:"got,omitempty"`
-		Hint  *string `json:"hint,omitempty"`
-		Line  *int    `json:"line,omitempty"`
-
-		// Parameter Query parameter or header.
-		Parameter *string `json:"parameter,omitempty"`
-		Reason    string  `json:"reason"`
-	} `json:"errors,omitempty"`
+	// Detail This occurrence in words.
+	Detail *string  `json:"detail,omitempty"`
+	Errors *[]Fault `json:"errors,omitempty"`
 
 	// Instance The id of the request.
 	Instance *string     `json:"instance,omitempty"`
 	Loaded   *LoadReport `json:"loaded,omitempty"`
-	Status   int         `json:"status"`
-	Title    string      `json:"title"`
 
-	// Type about:blank, or urn:nearby:problem:replica-behind: this server has not yet seen what was demanded.
+	// Outcome Of a write, and of nothing else: what became of it. `not-made`: nothing was
+	// written. `partly-made`: a load ended midway; at least the rows that `loaded`
+	// counts were written. `may-have-been-made`: the server does not know.
+	Outcome *ProblemOutcome `json:"outcome,omitempty"`
+	Status  int             `json:"status"`
+
+	// Title The cause in words.
+	Title string `json:"title"`
+
+	// Type The cause. It is the same on every server and in every version.
 	Type string `json:"type"`
 }
+
+// ProblemOutcome Of a write, and of nothing else: what became of it. `not-made`: nothing was
+// written. `partly-made`: a load ended midway; at least the rows that `loaded`
+// counts were written. `may-have-been-made`: the server does not know.
+type ProblemOutcome string
 
 // Proof How much the answer covers, and what it cost.
 type Proof struct {
@@ -845,18 +899,6 @@ type Readiness struct {
 
 // ReadinessStatus degraded: answers may be old, and writes may fail.
 type ReadinessStatus string
-
-// RowError defines model for RowError.
-type RowError struct {
-	Detail string  `json:"detail"`
-	Field  string  `json:"field"`
-	Got    *string `json:"got,omitempty"`
-	Hint   *string `json:"hint,omitempty"`
-	Id     *string `json:"id,omitempty"`
-
-	// Line Physical line, from 1.
-	Line int `json:"line"`
-}
 
 // Source The table of the database that the items come from. They cannot be written here.
 type Source struct {
@@ -1081,7 +1123,7 @@ type ListCollectionsParams struct {
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1100,7 +1142,7 @@ type ListCollectionsParamsF string
 type DeleteCollectionParams struct {
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1121,7 +1163,7 @@ type GetCollectionParams struct {
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1140,7 +1182,7 @@ type GetCollectionParamsF string
 type PatchCollectionParams struct {
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1153,7 +1195,7 @@ type PatchCollectionParams struct {
 type PutCollectionParams struct {
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1195,7 +1237,7 @@ type ListItemsParams struct {
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1217,7 +1259,7 @@ type PostItemsApplicationGeoPlusJSONBody struct {
 
 // PostItemsParams defines parameters for PostItems.
 type PostItemsParams struct {
-	// OnError What a bad row does to a load. `abort` ends it there with 422; rows before it stay loaded.
+	// OnError What a bad row does to a load. `abort` ends it there with the problem of that row; rows before it stay loaded.
 	OnError *PostItemsParamsOnError `form:"onError,omitempty" json:"onError,omitempty"`
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
@@ -1226,13 +1268,13 @@ type PostItemsParams struct {
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
 	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
-	// 422 if the key came with another request, 409 while the first is under way.
+	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1254,13 +1296,13 @@ type DeleteItemParams struct {
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
 	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
-	// 422 if the key came with another request, 409 while the first is under way.
+	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1281,7 +1323,7 @@ type GetItemParams struct {
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1316,13 +1358,13 @@ type PatchItemParams struct {
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
 	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
-	// 422 if the key came with another request, 409 while the first is under way.
+	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1348,13 +1390,13 @@ type PutItemParams struct {
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
 	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
-	// 422 if the key came with another request, 409 while the first is under way.
+	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1404,7 +1446,7 @@ type GetNearbyParams struct {
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1445,7 +1487,7 @@ type PostNearbyParams struct {
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
-	// `urn:nearby:problem:replica-behind`. A token of another history, as after a
+	// `/v1/errors/replica-behind`. A token of another history, as after a
 	// restored backup, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
@@ -1873,6 +1915,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /conformance (the `GetConformance` operationId).
 	GetConformance(ctx context.Context, params *GetConformanceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListErrors Every type of problem
+	//
+	// Corresponds with GET /errors (the `ListErrors` operationId).
+	ListErrors(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetError One type of problem
+	//
+	// Corresponds with GET /errors/{name} (the `GetError` operationId).
+	GetError(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetHealth Whether the process lives
 	//
@@ -2311,6 +2363,36 @@ func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, para
 // Corresponds with GET /conformance (the `GetConformance` operationId).
 func (c *Client) GetConformance(ctx context.Context, params *GetConformanceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConformanceRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListErrors Every type of problem
+//
+// Corresponds with GET /errors (the `ListErrors` operationId).
+func (c *Client) ListErrors(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListErrorsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetError One type of problem
+//
+// Corresponds with GET /errors/{name} (the `GetError` operationId).
+func (c *Client) GetError(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetErrorRequest(c.Server, name)
 	if err != nil {
 		return nil, err
 	}
@@ -3996,6 +4078,67 @@ func NewGetConformanceRequest(server string, params *GetConformanceParams) (*htt
 	return req, nil
 }
 
+// NewListErrorsRequest constructs an http.Request for the ListErrors method
+func NewListErrorsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/errors")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetErrorRequest constructs an http.Request for the GetError method
+func NewGetErrorRequest(server string, name string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/errors/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetHealthRequest constructs an http.Request for the GetHealth method
 func NewGetHealthRequest(server string) (*http.Request, error) {
 	var err error
@@ -4353,6 +4496,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /conformance (the `GetConformance` operationId).
 	GetConformanceWithResponse(ctx context.Context, params *GetConformanceParams, reqEditors ...RequestEditorFn) (*GetConformanceResponse, error)
+
+	// ListErrorsWithResponse Every type of problem
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /errors (the `ListErrors` operationId).
+	ListErrorsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListErrorsResponse, error)
+
+	// GetErrorWithResponse One type of problem
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /errors/{name} (the `GetError` operationId).
+	GetErrorWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*GetErrorResponse, error)
 
 	// GetHealthWithResponse Whether the process lives
 	//
@@ -5478,6 +5635,104 @@ func (r GetConformanceResponse) ContentType() string {
 	return ""
 }
 
+// ListErrorsResponseDefaultHeaders the declared response headers of an HTTP default response for ListErrors
+type ListErrorsResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type ListErrorsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListErrorsResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListErrorsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListErrorsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListErrorsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListErrorsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListErrorsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetErrorResponseDefaultHeaders the declared response headers of an HTTP default response for GetError
+type GetErrorResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type GetErrorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetErrorResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetErrorResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetErrorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetErrorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetErrorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetErrorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetHealthResponseDefaultHeaders the declared response headers of an HTTP default response for GetHealth
 type GetHealthResponseDefaultHeaders struct {
 	NearbyToken *string
@@ -6058,6 +6313,32 @@ func (c *ClientWithResponses) GetConformanceWithResponse(ctx context.Context, pa
 		return nil, err
 	}
 	return ParseGetConformanceResponse(rsp)
+}
+
+// ListErrorsWithResponse Every type of problem
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /errors (the `ListErrors` operationId).
+func (c *ClientWithResponses) ListErrorsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListErrorsResponse, error) {
+	rsp, err := c.ListErrors(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListErrorsResponse(rsp)
+}
+
+// GetErrorWithResponse One type of problem
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /errors/{name} (the `GetError` operationId).
+func (c *ClientWithResponses) GetErrorWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*GetErrorResponse, error) {
+	rsp, err := c.GetError(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetErrorResponse(rsp)
 }
 
 // GetHealthWithResponse Whether the process lives
@@ -7408,6 +7689,98 @@ func ParseGetConformanceResponse(rsp *http.Response) (*GetConformanceResponse, e
 	switch {
 	case true:
 		var headers GetConformanceResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListErrorsResponse parses an HTTP response from a ListErrorsWithResponse call
+func ParseListErrorsResponse(rsp *http.Response) (*ListErrorsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListErrorsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListErrorsResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetErrorResponse parses an HTTP response from a GetErrorWithResponse call
+func ParseGetErrorResponse(rsp *http.Response) (*GetErrorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetErrorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetErrorResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

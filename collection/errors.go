@@ -1,6 +1,9 @@
 package collection
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors that callers decide on.
 var (
@@ -14,6 +17,8 @@ var (
 	ErrPrecondition = errors.New("collection: precondition failed")
 	// ErrBusy: the queue of writes is full.
 	ErrBusy = errors.New("collection: too many writes are waiting")
+	// ErrContended: others change the same items all the time. It is an ErrBusy.
+	ErrContended = fmt.Errorf("%w: others change the same items all the time", ErrBusy)
 	// ErrFull: the collection holds as many items as it can.
 	ErrFull = errors.New("collection: full")
 	// ErrClosed: the catalog is closed or the collection was dropped.

@@ -49,8 +49,6 @@ const (
 	maxTries = 16
 )
 
-var errContended = fmt.Errorf("%w: others change the same items all the time", ErrBusy)
-
 // ending says why a collection's writer is to end before its time.
 type ending struct {
 	successor *world // where to find what was committed
@@ -159,7 +157,7 @@ func (c *Collection) depart(f *flight) {
 		return
 	}
 	if f.tries > maxTries {
-		c.conclude(f, errContended)
+		c.conclude(f, ErrContended)
 		return
 	}
 	f.done = make(chan struct{})
@@ -271,7 +269,7 @@ func (c *Collection) landed(f *flight) {
 		f.tries++
 		f.sure = false
 		if f.tries > maxTries {
-			c.conclude(f, errContended)
+			c.conclude(f, ErrContended)
 			return
 		}
 		c.awaitWorld(f, behindHead, uint64(stale.Head))

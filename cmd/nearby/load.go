@@ -347,9 +347,9 @@ func (l *loader) send(ctx context.Context, file string, b *batch) {
 		}
 		l.report.answered(answer.Created, answer.Updated, b.area)
 		for _, e := range answer.Errors {
-			f := fault{File: file, ID: deref(e.Id), Field: e.Field, Got: deref(e.Got), Reason: e.Detail, Hint: deref(e.Hint)}
-			if e.Line >= 1 && e.Line <= len(b.lines) {
-				f.Line = b.lines[e.Line-1]
+			f := fault{File: file, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
+			if line := deref(e.Line); line >= 1 && line <= len(b.lines) {
+				f.Line = b.lines[line-1]
 			}
 			l.reject(f)
 		}

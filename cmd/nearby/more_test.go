@@ -72,7 +72,7 @@ func TestLoadRetries(t *testing.T) {
 // What the server rejects is told with the line of the file.
 func TestServerRejectsRows(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"created":1,"updated":0,"rejected":2,"errors":[{"line":2,"id":"c","field":"id","detail":"is not liked"}]}`))
+		_, _ = w.Write([]byte(`{"created":1,"updated":0,"rejected":2,"errors":[{"line":2,"id":"c","field":"id","reason":"is not liked"}]}`))
 	}))
 	defer s.Close()
 	r := runCLI(t, "id,lat,lon\na,1,2\nb,x,2\nc,1,2\n", "load", "-", "-c", "strict", "--server", s.URL)

@@ -27,7 +27,7 @@ const (
 )
 
 const (
-	behind  = "urn:nearby:problem:replica-behind"
+	behind  = "/v1/errors/replica-behind"
 	geojson = "application/geo+json"
 )
 

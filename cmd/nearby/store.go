@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nearby/api"
 	"nearby/collection"
 	"nearby/store"
 	"nearby/store/embedded"
@@ -121,19 +122,5 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(*server).ServeHTTP(w, r)
 		return
 	}
-	if r.URL.Path == "/healthz" {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"status":"ok"}`))
-		return
-	}
-	w.Header().Set("Retry-After", "1")
-	if r.URL.Path == "/readyz" {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"status":"starting","reason":"the store is being opened"}`))
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte(`{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the store is being opened"}`))
+	api.Starting(w, r)
 }

@@ -1,0 +1,176 @@
+package api
+
+// outcome says what became of a write whose answer is a problem.
+type outcome string
+
+const (
+	notMade         outcome = "not-made"           // nothing of it
+	partlyMade      outcome = "partly-made"        // of a load: at least the rows that it has counted
+	mayHaveBeenMade outcome = "may-have-been-made" // it is not known
+)
+
+// typeBase begins the type of a problem; the name of its cause follows.
+const typeBase = "/v1/errors/"
+
+// cause is why a request was refused: a row of the table of causes.
+type cause uint8
+
+const (
+	invalidRequest cause = iota
+	malformedQuery
+	malformedBody
+	unsuitableFile
+	collectionReadOnly
+	serverReadOnly
+	pathNotFound
+	collectionNotFound
+	itemNotFound
+	methodNotAllowed
+	bodyStalled
+	itemExists
+	keyInUse
+	nothingToCompare
+	preconditionFailed
+	bodyTooLarge
+	tooManyQueries
+	tooManyItems
+	answerTooLarge
+	unsupportedContentType
+	unsupportedEncoding
+	keyReused
+	contended
+	tooManyWrites
+	internalError
+	starting
+	stopping
+	overloaded
+	replicaBehind
+	storeUnavailable
+	requestTimeout
+	outcomeUnknown
+	notCompared
+	capacityReached
+	numCauses
+)
+
+// causeRow is what the table says of a cause.
+type causeRow struct {
+	name    string // of the type, for machines; never changed
+	status  int
+	title   string
+	write   outcome // what became of a write; "": the cause is of reads alone
+	retry   bool    // the same request may succeed a little later
+	meaning string
+	advice  string // what the caller can do
+}
+
+// causes is the one table that every problem is made from, that GET /v1/errors
+// shows, and that docs/errors.md holds.
+var causes = [numCauses]causeRow{
+	invalidRequest: {"invalid-request", 400, "The request is not valid", notMade, false,
+		"A parameter, a header or a member of the body is unknown, missing, given twice, or has a value that is not allowed. `errors` names each, with what came and what was expected.",
+		"Correct what `errors` names."},
+	malformedQuery: {"malformed-query", 400, "The query string cannot be read", notMade, false,
+		"The query string is not encoded as URLs are, or has more than 10,000 parameters.",
+		"Encode names and values as a URL demands: `%26` for `&`, `%2B` for `+`."},
+	malformedBody: {"malformed-body", 400, "The body cannot be read", notMade, false,
+		"The body, or a row of it, is not the JSON, CSV or gzip that it is said to be, or it breaks off.",
+		"Correct the body where `detail` and `line` point."},
+	unsuitableFile: {"unsuitable-file", 400, "The file cannot be loaded", notMade, false,
+		"A load was refused before its first row: the file is empty, is of another format than its `Content-Type` says, or no column holds the coordinates.",
+		"Name the columns lat and lon, and send the `Content-Type` of the format; `nearby load` can be told other names."},
+	collectionReadOnly: {"collection-read-only", 403, "The collection can only be read", notMade, false,
+		"The items of the collection come from a table of the database.",
+		"Change the rows of the table."},
+	serverReadOnly: {"server-read-only", 403, "The server takes no writes", notMade, false,
+		"The server was started with `--read-only`, or its database is a standby.",
+		"Send writes to another server."},
+	pathNotFound: {"path-not-found", 404, "There is nothing at this path", notMade, false,
+		"The interface has no such path.",
+		"`/v1/api` lists the paths."},
+	collectionNotFound: {"collection-not-found", 404, "There is no such collection", notMade, false,
+		"No collection has the name that the path has, or it was deleted meanwhile.",
+		"`/v1/collections` lists the collections; a PUT creates one."},
+	itemNotFound: {"item-not-found", 404, "There is no such item", notMade, false,
+		"The collection has no item with the id that the path has.",
+		"Check the id; in a path it is percent-encoded."},
+	methodNotAllowed: {"method-not-allowed", 405, "The method is not possible here", notMade, false,
+		"The path exists and does not take the method.",
+		"The header `Allow` lists the methods."},
+	bodyStalled: {"body-stalled", 408, "The body stopped coming", notMade, false,
+		"Nothing of the body came for a minute, so the server gave up.",
+		"Send the request again; send the body without pauses."},
+	itemExists: {"item-exists", 409, "The id exists already", notMade, false,
+		"A POST of one Feature inserts, and an item with its id exists.",
+		"PUT the item to replace it, PATCH it to change it, or choose another id."},
+	keyInUse: {"key-in-use", 409, "A request with this key is under way", mayHaveBeenMade, true,
+		"Another request with the same `Idempotency-Key` has not ended yet. It may be the same write, sent before.",
+		"Send the request again with the same key; it is then answered as the first was."},
+	nothingToCompare: {"nothing-to-compare", 409, "There is nothing to compare with", "", false,
+		"The server is the only one that writes its store, which checks what it reads.",
+		"Nothing: `POST /v1/verify` is for servers that share a database."},
+	preconditionFailed: {"precondition-failed", 412, "The condition does not hold", notMade, false,
+		"`If-Match` or `If-None-Match` demands a state that the item is not in: it is in another version, is missing, or exists.",
+		"Read it, decide anew, and write with its present `ETag`."},
+	bodyTooLarge: {"body-too-large", 413, "The body is too large", notMade, false,
+		"The body has more bytes, as sent or unpacked, than the server takes. `detail` has the limit.",
+		"Send less at once; `nearby load` sends a file in parts."},
+	tooManyQueries: {"too-many-queries", 413, "Too many queries at once", "", false,
+		"The batch has more queries than the server takes. `detail` has the limit.",
+		"Split the batch."},
+	tooManyItems: {"too-many-items", 413, "Too many items are asked for at once", "", false,
+		"The queries of the batch ask for more items in all than the server gives. `detail` has the limit. A radius without k counts as the greatest k.",
+		"Split the batch, or ask for fewer items each."},
+	answerTooLarge: {"answer-too-large", 413, "The answer would be too large", "", false,
+		"The answers of the batch have more bytes than the server gives. `errors` has the index of the query where it ended.",
+		"Split the batch before that query, ask for fewer items each, or name the properties that are needed."},
+	unsupportedContentType: {"unsupported-content-type", 415, "The content type is not taken", notMade, false,
+		"`Content-Type` is missing, or names a format or charset that is not taken here. `detail` lists those that are.",
+		"Send one of those."},
+	unsupportedEncoding: {"unsupported-encoding", 415, "The content encoding is not taken", notMade, false,
+		"`Content-Encoding` is another than gzip.",
+		"Send the body as it is, or packed with gzip."},
+	keyReused: {"key-reused", 422, "The key belongs to another request", notMade, false,
+		"The `Idempotency-Key` was used within the last day for a request that differs from this one.",
+		"Make a new key for each new request; to send one again, leave it unchanged."},
+	contended: {"contended", 429, "Others change the same items all the time", notMade, true,
+		"The write was tried several times, and each time another had changed the item before it.",
+		"Wait as `Retry-After` says, and send it again."},
+	tooManyWrites: {"too-many-writes", 429, "Too many writes are waiting", notMade, true,
+		"The queue of writes to the collection is full.",
+		"Wait as `Retry-After` says, and send it again; send fewer at a time."},
+	internalError: {"internal-error", 500, "The server failed", mayHaveBeenMade, false,
+		"The fault is the server's. Its log has the cause, under the id that `instance` has.",
+		"Report it. Read what is there before a write is sent again, or send it with the same `Idempotency-Key`."},
+	starting: {"starting", 503, "The server is starting", notMade, true,
+		"The server is still reading its store. `/readyz` says when it is ready.",
+		"Wait as `Retry-After` says, or ask another server."},
+	stopping: {"stopping", 503, "The server is stopping", notMade, true,
+		"The server, or the collection, is being closed and takes nothing more.",
+		"Send it again, to another server or when this one is back."},
+	overloaded: {"overloaded", 503, "Too many requests at once", notMade, true,
+		"The server has as many requests under way as it serves at once.",
+		"Wait as `Retry-After` says, and send it again; send fewer at a time."},
+	replicaBehind: {"replica-behind", 503, "This replica is behind", notMade, true,
+		"This server has not yet seen what `Nearby-After` or `consistency=strong` demands, and did not see it in the time that the request may wait. Another one may have.",
+		"Ask another server, or this one again; `Nearby-Wait` lets it wait longer."},
+	storeUnavailable: {"store-unavailable", 503, "The store is not available", notMade, true,
+		"The database is away, or the disk is full or failing: the server takes no writes, and cannot know what is newest for `consistency=strong`. `/readyz` has the reason. Other reads are answered.",
+		"Wait as `Retry-After` says, and send it again."},
+	requestTimeout: {"request-timeout", 503, "The request took too long", notMade, true,
+		"The request took longer than the server allows, and it had not begun to write.",
+		"Send it again; ask for less, or narrow the search."},
+	outcomeUnknown: {"outcome-unknown", 503, "Whether the write was made is not known", mayHaveBeenMade, true,
+		"The write was handed to the store, and the server did not learn what became of it, or cannot show it yet: the connection to the database broke, the time ended, or a sync of the disk failed.",
+		"Send it again with the same `Idempotency-Key`. Without a key, a PUT, a DELETE and a load whose rows have ids can be sent again if nobody else writes the same items; else read the item first."},
+	notCompared: {"not-compared", 503, "The comparison was not finished", "", true,
+		"The collections could not be compared with the store, which says nothing good of them. The server's log has the cause.",
+		"Try again; if it persists, see whether the store is available."},
+	capacityReached: {"capacity-reached", 507, "There is no room for more", notMade, false,
+		"The collection has as many items, or the server as many collections, as it may hold.",
+		"Delete some, or use another collection."},
+}
+
+// typ is the problem type of a cause: a reference that is the same for every
+// server, and that this one answers.
+func (c cause) typ() string { return typeBase + causes[c].name }
