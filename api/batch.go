@@ -116,6 +116,18 @@ func scalars(v jsontext.Value) (values []string, ok bool) {
 	}
 }
 
+// indexed says of each thing that was wrong with a batch, in which of its queries.
+func indexed(err error) error {
+	p := asProblem(err)
+	for i := range p.Errors {
+		var n int
+		if _, err := fmt.Sscanf(p.Errors[i].Field, "queries[%d]", &n); err == nil {
+			p.Errors[i].Index = &n
+		}
+	}
+	return p
+}
+
 func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesBatch, nil); err != nil {
 		return err
@@ -123,7 +135,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	l := &s.opt.Limits
 	var body nearbyBatch
 	if err := s.readJSON(w, r, l.MaxBatchBytes, &body, appJSON); err != nil {
-		return err
+		return indexed(err)
 	}
 	if len(body.Queries) == 0 {
 		return badField("queries", "", "must have at least one query", "")
@@ -144,11 +156,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	queries, sum := make([]batchQuery, len(body.Queries)), 0
 	for i := range queries {
 		if queries[i], err = body.Queries[i].query(i, l, snap.Definition().Queryables); err != nil {
-			p := *asProblem(err)
-			for j := range p.Errors {
-				p.Errors[j].Index = &i
-			}
-			return &p
+			return indexed(err)
 		}
 		sum += queries[i].K
 	}

@@ -130,6 +130,9 @@ func decodeJSON(data []byte, v any) error {
 		return badField(field, item.Shorten(string(semantic.JSONValue)), reason, "")
 	}
 	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) && errors.Is(syntactic.Err, jsontext.ErrDuplicateName) {
+		return badField(memberPath(syntactic.JSONPointer), "", "is given twice", "")
+	}
 	if errors.As(err, &syntactic) && syntactic.Err != nil {
 		return newProblem(malformedBody, fmt.Sprintf("the body is not valid JSON: %v at byte %d", syntactic.Err, syntactic.ByteOffset))
 	}

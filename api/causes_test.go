@@ -1,13 +1,27 @@
 package api_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"nearby/api"
+	"nearby/collection"
+	"nearby/index"
+	"nearby/ingest"
+	"nearby/item"
+	"nearby/store"
+	"nearby/store/embedded"
 )
 
 const errorsPage = "../docs/errors.md"
@@ -65,5 +79,334 @@ func TestCausesAreWhole(t *testing.T) {
 			t.Errorf("cause %d is not whole: %+v", i, c)
 		}
 		seen[c.Name] = true
+	}
+}
+
+// faulty is a store whose commits wait, or fail.
+type faulty struct {
+	store.Store
+	mu   sync.Mutex
+	gate chan struct{} // nil: open
+	fail error
+	held chan struct{} // takes from each commit that waits
+}
+
+func (f *faulty) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
+	f.mu.Lock()
+	gate, fail := f.gate, f.fail
+	f.mu.Unlock()
+	if gate != nil && len(changes) > 0 {
+		f.held <- struct{}{}
+		<-gate
+	}
+	if fail != nil {
+		return 0, fail
+	}
+	return f.Store.Commit(ctx, changes, receipts...)
+}
+
+// hold has commits wait until release is called.
+func (f *faulty) hold() (release func()) {
+	gate := make(chan struct{})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gate = gate
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.gate = nil
+		close(gate)
+	}
+}
+
+// failing has commits fail.
+func (f *faulty) failing(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail = err
+}
+
+// startFaulty opens a house on such a store, with the collection c and what else was
+// put into the store before.
+func startFaulty(t testing.TB, limits collection.Options, opt api.Options, before ...store.Change) (*house, *faulty) {
+	t.Helper()
+	st, err := embedded.Open(t.TempDir(), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Commit(context.Background(), before); err != nil {
+		t.Fatal(err)
+	}
+	f := &faulty{Store: st, held: make(chan struct{}, 1000)}
+	limits.Store, limits.Kinds = f, kinds
+	catalog := collection.New(limits)
+	t.Cleanup(func() {
+		catalog.Close()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := catalog.Load(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, catalog, opt)
+	h.load("c", places)
+	return h, f
+}
+
+// TestCausesAreProvoked: every cause is answered over HTTP, as a problem that the table
+// describes, but for those that are named here.
+func TestCausesAreProvoked(t *testing.T) {
+	const (
+		items = "/v1/collections/c/items"
+		near  = "/v1/collections/c/nearby"
+	)
+	point := feature("p", 1, 1, "")
+	put := func(h *house, headers ...string) *answer { return h.do("PUT", items+"/p", geoJSON, point, headers...) }
+	plain := func(method, path, contentType, body string, headers ...string) func(*testing.T) *answer {
+		return func(t *testing.T) *answer {
+			h := start(t, api.Options{Limits: api.Limits{MaxBatch: 3, MaxBatchK: 50, MaxBodyBytes: 10_000, MaxAnswerBytes: 2000}})
+			h.load("c", places)
+			return h.do(method, path, contentType, body, headers...)
+		}
+	}
+	refused := func(err error) func(*testing.T) *answer {
+		return func(t *testing.T) *answer {
+			h, f := startFaulty(t, collection.Options{}, api.Options{})
+			f.failing(err)
+			return put(h)
+		}
+	}
+	provoke := map[string]func(*testing.T) *answer{
+		"invalid-request":          plain("GET", near+"?lat=1&lon=1&k=0", "", ""),
+		"malformed-query":          plain("GET", near+"?lat=%zz", "", ""),
+		"malformed-body":           plain("PUT", "/v1/collections/d", "application/json", "{"),
+		"unsuitable-file":          plain("POST", items, "text/csv", "a,b\n1,2\n"),
+		"path-not-found":           plain("PUT", "/v1/nothing", "", ""),
+		"collection-not-found":     plain("DELETE", "/v1/collections/d", "", ""),
+		"item-not-found":           plain("DELETE", items+"/none", "", ""),
+		"method-not-allowed":       plain("PUT", "/v1/collections", "", ""),
+		"item-exists":              plain("POST", items, geoJSON, feature("a", 1, 1, "")),
+		"nothing-to-compare":       plain("POST", "/v1/verify", "", ""),
+		"precondition-failed":      plain("PUT", items+"/a", geoJSON, feature("a", 1, 1, ""), "If-None-Match", "*"),
+		"body-too-large":           plain("PUT", items+"/a", geoJSON, feature("a", 1, 1, `{"a":"`+strings.Repeat("x", 10_000)+`"}`)),
+		"too-many-queries":         plain("POST", near, "application/json", `{"queries":[`+strings.Repeat(`{"lat":1,"lon":1},`, 3)+`{"lat":1,"lon":1}]}`),
+		"too-many-items":           plain("POST", near, "application/json", `{"queries":[{"lat":1,"lon":1,"k":30},{"lat":1,"lon":1,"k":30}]}`),
+		"answer-too-large":         plain("POST", near, "application/json", `{"queries":[`+strings.Repeat(`{"lat":1,"lon":1},`, 2)+`{"lat":1,"lon":1}]}`),
+		"unsupported-content-type": plain("PUT", items+"/a", "text/html", point),
+		"unsupported-encoding":     plain("PUT", items+"/a", geoJSON, point, "Content-Encoding", "br"),
+		"server-read-only":         refused(store.ErrReadOnly),
+		"contended":                refused(collection.ErrContended),
+		"store-unavailable":        refused(store.ErrUnavailable),
+		"internal-error":           refused(errors.New("a defect")),
+		"collection-read-only": func(t *testing.T) *answer {
+			def, err := collection.Definition{Name: "attached", Source: &collection.Source{Table: "t", Follow: "poll", Guarantee: "None."}}.Encode(kinds)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, _ := startFaulty(t, collection.Options{}, api.Options{}, store.Change{Op: store.PutCollection, Collection: "attached", Definition: def})
+			return h.do("DELETE", "/v1/collections/attached/items/a", "", "")
+		},
+		"body-stalled": func(t *testing.T) *answer {
+			h := start(t, api.Options{Stall: 300 * time.Millisecond})
+			h.load("c", places)
+			body, sent := io.Pipe()
+			defer func() { _ = sent.Close() }()
+			go func() { _, _ = io.WriteString(sent, "id,lat,lon\nx,1,1\n") }() // and no more
+			return h.stream("POST", items, "text/csv", body)
+		},
+		"key-reused": func(t *testing.T) *answer {
+			h := start(t, api.Options{})
+			h.load("c", places)
+			put(h, "Idempotency-Key", `"k"`).want(t, 201)
+			return h.do("PUT", items+"/p", geoJSON, feature("p", 2, 2, ""), "Idempotency-Key", `"k"`)
+		},
+		"key-in-use": func(t *testing.T) *answer {
+			h, f := startFaulty(t, collection.Options{}, api.Options{})
+			for round := 0; ; round++ {
+				release := f.hold()
+				var all sync.WaitGroup
+				all.Go(func() { h.do("DELETE", items+"/none-"+strconv.Itoa(round), "", ""); put(h) })
+				<-f.held
+				answers := make([]*answer, 4)
+				for i := range answers { // all but one of those that wait at a time
+					all.Go(func() { answers[i] = put(h, "Idempotency-Key", `"key-`+strconv.Itoa(round)+`"`) })
+				}
+				time.Sleep(time.Duration(round+1) * 20 * time.Millisecond) // if that is too little for them to wait, once more
+				release()
+				all.Wait()
+				for _, a := range answers {
+					if a.status == http.StatusConflict {
+						return a
+					}
+				}
+				if round == 50 {
+					return answers[0]
+				}
+			}
+		},
+		"too-many-writes": func(t *testing.T) *answer {
+			h, f := startFaulty(t, collection.Options{MaxQueue: 1}, api.Options{})
+			return h.crowd(f, func() *answer { return put(h) }, http.StatusTooManyRequests)
+		},
+		"overloaded": func(t *testing.T) *answer {
+			h, f := startFaulty(t, collection.Options{}, api.Options{Limits: api.Limits{MaxConcurrent: 2}})
+			return h.crowd(f, func() *answer { return put(h) }, http.StatusServiceUnavailable)
+		},
+		"replica-behind": func(t *testing.T) *answer {
+			h := start(t, api.Options{})
+			h.load("c", places)
+			at := put(h).want(t, 201).position(t)
+			at.Seq += 10
+			return put(h, "Nearby-After", api.MakeToken(at), "Nearby-Wait", "100")
+		},
+		"starting": func(t *testing.T) *answer { return put(startUnready(t, api.Options{})) },
+		"stopping": func(t *testing.T) *answer {
+			h := start(t, api.Options{})
+			h.load("c", places)
+			h.catalog.Close()
+			return put(h)
+		},
+		"request-timeout": func(t *testing.T) *answer {
+			h := start(t, api.Options{Limits: api.Limits{Timeout: time.Nanosecond}})
+			if err := h.make("c"); err != nil {
+				t.Fatal(err)
+			}
+			return h.do("POST", near, "application/json", `{"queries":[{"lat":1,"lon":1}]}`)
+		},
+		"outcome-unknown": func(t *testing.T) *answer {
+			h, f := startFaulty(t, collection.Options{}, api.Options{Limits: api.Limits{Timeout: 300 * time.Millisecond}})
+			release := f.hold()
+			defer release()
+			return put(h)
+		},
+		"capacity-reached": func(t *testing.T) *answer {
+			h, _ := startFaulty(t, collection.Options{MaxItems: 6}, api.Options{})
+			return put(h)
+		},
+	}
+	// It takes a database that fails at the right moment: TestErrorsHaveCauses.
+	unprovoked := []string{"not-compared"}
+	for _, c := range api.Causes() {
+		if slices.Contains(unprovoked, c.Name) {
+			continue
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			f, ok := provoke[c.Name]
+			if !ok {
+				t.Fatal("nothing provokes the cause")
+			}
+			a := f(t)
+			if p := decode[problem](t, a); p.Type != "/v1/errors/"+c.Name || a.status != c.Status {
+				t.Errorf("answered %d: %s", a.status, a.body)
+			}
+		})
+	}
+}
+
+// make makes a collection without a request.
+func (h *house) make(name string) error {
+	_, _, err := h.catalog.Put(context.Background(), collection.Definition{Name: name})
+	return err
+}
+
+// stream is do with a body that is not known beforehand. The answer must be a problem of
+// a write.
+func (h *house) stream(method, path, contentType string, body io.Reader) *answer {
+	h.Helper()
+	req, err := http.NewRequest(method, h.url+path, io.NopCloser(body))
+	if err != nil {
+		h.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return &answer{resp.StatusCode, resp.Header, data}
+}
+
+// crowd sends requests while commits wait, until one is refused.
+func (h *house) crowd(f *faulty, send func() *answer, status int) *answer {
+	release := f.hold()
+	const most = 20
+	answers := make(chan *answer, most)
+	for range most {
+		go func() { answers <- send() }()
+	}
+	var first *answer
+	for range most {
+		a := <-answers
+		if first == nil { // the others wait for it
+			first = a
+			release()
+		}
+		if a.status == status {
+			first = a
+		}
+	}
+	return first
+}
+
+// TestErrorsHaveCauses: what callers of the catalog and the store decide on has a cause,
+// and what is not known is not called something that was not made.
+func TestErrorsHaveCauses(t *testing.T) {
+	wrap := func(err error) error { return fmt.Errorf("%w: with more to say", err) }
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{collection.ErrNotFound, "collection-not-found"},
+		{store.ErrNoCollection, "collection-not-found"},
+		{collection.ErrExists, "item-exists"},
+		{store.ErrReadOnly, "server-read-only"},
+		{store.ErrAttached, "collection-read-only"},
+		{fmt.Errorf("%w: %w", collection.ErrReadOnly, store.ErrReadOnly), "server-read-only"},
+		{fmt.Errorf("%w: %w", collection.ErrReadOnly, store.ErrAttached), "collection-read-only"},
+		{collection.ErrReadOnly, "collection-read-only"},
+		{collection.ErrKeyReused, "key-reused"},
+		{collection.ErrKeyInUse, "key-in-use"},
+		{collection.ErrPrecondition, "precondition-failed"},
+		{collection.ErrUnknownQueryable, "invalid-request"},
+		{index.ErrInvalid, "invalid-request"},
+		{collection.ErrFull, "capacity-reached"},
+		{collection.ErrNotReady, "starting"},
+		{collection.ErrBusy, "too-many-writes"},
+		{collection.ErrContended, "contended"},
+		{collection.ErrNotShared, "nothing-to-compare"},
+		{collection.ErrNotCompared, "not-compared"},
+		{fmt.Errorf("%w: %w", collection.ErrNotCompared, store.ErrUnavailable), "not-compared"},
+		{collection.ErrBehind, "replica-behind"},
+		{collection.ErrClosed, "stopping"},
+		{store.ErrClosed, "stopping"},
+		{store.ErrUnavailable, "store-unavailable"},
+		{store.ErrLocked, "store-unavailable"},
+		{store.ErrUncertain, "outcome-unknown"},
+		{fmt.Errorf("%w: %w", store.ErrUncertain, context.DeadlineExceeded), "outcome-unknown"},
+		{fmt.Errorf("%w: %w", store.ErrUncertain, collection.ErrBehind), "outcome-unknown"},
+		{fmt.Errorf("%w: %w", store.ErrUncertain, collection.ErrNotFound), "outcome-unknown"},
+		{fmt.Errorf("%w: since %w", store.ErrUnavailable, store.ErrUncertain), "store-unavailable"}, // no more is taken after one
+		{context.DeadlineExceeded, "request-timeout"},
+		{context.Canceled, "request-timeout"},
+		{ingest.ErrTooLarge, "body-too-large"},
+		{&http.MaxBytesError{Limit: 1}, "body-too-large"},
+		{&ingest.HeaderError{Reason: "r"}, "unsuitable-file"},
+		{&ingest.SyntaxError{Line: 1, Reason: "r"}, "malformed-body"},
+		{&item.FieldError{Field: "lat", Reason: "r"}, "invalid-request"},
+		{&collection.DefinitionError{Field: "f", Reason: "r"}, "invalid-request"},
+		{store.ErrCorrupt, "internal-error"},
+		{errors.New("a defect"), "internal-error"},
+	} {
+		for _, err := range []error{c.err, wrap(c.err), errors.Join(c.err)} {
+			if got := api.CauseOf(err); got != c.want {
+				t.Errorf("%v: %s, want %s", err, got, c.want)
+			}
+		}
 	}
 }

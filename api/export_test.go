@@ -126,3 +126,6 @@ func Causes() []Cause {
 	}
 	return all
 }
+
+// CauseOf is the name of the cause that an error is answered with.
+func CauseOf(err error) string { return causes[asProblem(err).cause].name }

@@ -19,7 +19,7 @@ func fine(t *testing.T, h *house, req *http.Request) {
 		t.Fatalf("%s %q: %d %.500s", req.Method, req.URL, w.Code, w.Body)
 	}
 	if w.Code >= 400 {
-		(&answer{w.Code, w.Header(), w.Body.Bytes()}).isProblem(t)
+		(&answer{w.Code, w.Header(), w.Body.Bytes()}).isProblem(t, writes(req))
 	}
 }
 

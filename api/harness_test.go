@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -200,7 +201,7 @@ func (h *house) do(method, path, contentType, body string, headers ...string) *a
 func (h *house) hold(req *http.Request, body string, a *answer) {
 	h.Helper()
 	if a.status >= 400 && req.Method != http.MethodHead && req.URL.Path != "/readyz" {
-		a.isProblem(h)
+		a.isProblem(h, writes(req))
 	}
 	// The document's servers are relative, so its router wants to see paths.
 	rel, err := http.NewRequest(req.Method, req.URL.RequestURI(), strings.NewReader(body))
@@ -238,13 +239,41 @@ func (h *house) hold(req *http.Request, body string, a *answer) {
 	}
 }
 
-// isProblem checks what every error must be.
-func (a *answer) isProblem(t testing.TB) {
+// writes reports whether a request is to change something.
+func writes(req *http.Request) bool {
+	return slices.Contains([]string{"PUT", "PATCH", "DELETE"}, req.Method) || req.Method == "POST" && strings.HasSuffix(req.URL.Path, "/items")
+}
+
+// isProblem checks what every error must be: a problem as the table of causes has it,
+// which says what became of the request if that was a write.
+func (a *answer) isProblem(t testing.TB, write bool) {
 	t.Helper()
-	var p struct{ Status int }
+	var p struct {
+		Type, Title, Outcome string
+		Status               int
+		Loaded               *struct{ Created, Updated int }
+	}
 	if err := json.Unmarshal(a.body, &p); err != nil || p.Status != a.status || a.header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("status %d, %s, is not a problem: %.300s", a.status, a.header.Get("Content-Type"), a.body)
+		return
 	}
+	for _, c := range api.Causes() {
+		if p.Type != "/v1/errors/"+c.Name {
+			continue
+		}
+		want := ""
+		if write {
+			want = c.Write
+		}
+		if p.Loaded != nil && p.Loaded.Created+p.Loaded.Updated > 0 {
+			want = "partly-made"
+		}
+		if a.status != c.Status || p.Title != c.Title || p.Outcome != want || (a.header.Get("Retry-After") != "") != c.Retry {
+			t.Errorf("not as the table of causes has it, %+v: outcome %q, Retry-After %q: %.300s", c, want, a.header.Get("Retry-After"), a.body)
+		}
+		return
+	}
+	t.Errorf("the type of a problem is none of the causes': %.300s", a.body)
 }
 
 // want ends the test if the status is another one.

@@ -120,7 +120,7 @@ func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, 
 	made := store.Position{Epoch: t.Epoch(), Seq: store.Seq(res.Seq)}
 	_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), collection.Freshness{After: made, Wait: DefaultWait})
 	if err != nil {
-		return err
+		return newProblem(outcomeUnknown, "the patch was made before, and what it made of the item cannot be shown yet")
 	}
 	s.applied(w, t, res, true)
 	if it, ok := reading.Get(res.ID); ok && it.Seq == res.Seq && !res.Replaced {

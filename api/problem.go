@@ -75,6 +75,7 @@ var known = []struct {
 	{collection.ErrNotFound, collectionNotFound},
 	{store.ErrNoCollection, collectionNotFound},
 	{collection.ErrExists, itemExists},
+	{store.ErrAttached, collectionReadOnly},
 	{store.ErrReadOnly, serverReadOnly},
 	{collection.ErrReadOnly, collectionReadOnly},
 	{collection.ErrKeyReused, keyReused},
@@ -88,8 +89,7 @@ var known = []struct {
 	{collection.ErrBusy, tooManyWrites},
 	{collection.ErrNotShared, nothingToCompare},
 	{collection.ErrNotCompared, notCompared},
-	{store.ErrUnavailable, storeUnavailable}, // says that nothing was applied, whatever it wraps
-	{store.ErrUncertain, outcomeUnknown},
+	{store.ErrUnavailable, storeUnavailable},
 	{collection.ErrBehind, replicaBehind},
 	{collection.ErrClosed, stopping},
 	{store.ErrClosed, stopping},
@@ -120,6 +120,9 @@ func asProblem(err error) *problem {
 	}
 	if faults := definitionFaults(err); faults != nil {
 		return newProblem(invalidRequest, "the definition is not valid", faults...)
+	}
+	if errors.Is(err, store.ErrUncertain) && !errors.Is(err, store.ErrUnavailable) {
+		return newProblem(outcomeUnknown, "") // whatever else it was
 	}
 	for i := range known {
 		if errors.Is(err, known[i].err) {

@@ -130,9 +130,13 @@ func (c *Catalog) create(ctx context.Context, def Definition) (*Collection, erro
 	if c.shared != nil { // it comes back from there
 		w, err := c.catchUp(ctx, &Freshness{After: store.Position{Epoch: w.epoch, Seq: seq}})
 		if err != nil {
-			return nil, err
+			return nil, uncertain(err)
 		}
-		return w.get(def.Name)
+		col, err := w.get(def.Name)
+		if err != nil { // others have dropped it
+			return nil, uncertain(err)
+		}
+		return col, nil
 	}
 	tip.seq = uint64(seq)
 	col := newCollection(c.opt, w, tip, arena{}, refPool{})
@@ -187,8 +191,10 @@ func (c *Catalog) dropShared(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.catchUp(ctx, &Freshness{After: store.Position{Epoch: w.epoch, Seq: seq}})
-	return err
+	if _, err = c.catchUp(ctx, &Freshness{After: store.Position{Epoch: w.epoch, Seq: seq}}); err != nil {
+		return uncertain(err)
+	}
+	return nil
 }
 
 // Close finishes all accepted writes and stops the collections. It does not

@@ -44,7 +44,7 @@ func (c *Collection) receiptKey(key string) string { return c.name + "/" + key }
 func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (results []Result, repeated bool, err error) {
 	receipt, found, err := c.store.Receipt(ctx, c.receiptKey(once.Key))
 	if err != nil {
-		return nil, false, err
+		return nil, false, uncertain(err) // it may have come before
 	}
 	if found {
 		results, err = once.results(receipt)
@@ -67,7 +67,7 @@ func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (
 	if err == nil && slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
 		// It may have been refused for what it has done itself, where it was sent before.
 		if receipt, found, err = c.store.Receipt(ctx, c.receiptKey(once.Key)); err != nil {
-			return nil, false, err
+			return nil, false, uncertain(err)
 		}
 		if found {
 			results, err = once.results(receipt)

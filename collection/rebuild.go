@@ -65,8 +65,10 @@ func (c *Collection) Update(ctx context.Context, def Definition) error {
 		if err != nil {
 			return err
 		}
-		building, err = c.redefine(uint64(seq), def)
-		return err
+		if building, err = c.redefine(uint64(seq), def); err != nil {
+			return uncertain(err)
+		}
+		return nil
 	})
 	if err != nil || building == nil {
 		return err
@@ -111,7 +113,7 @@ func (c *Collection) updateShared(ctx context.Context, def Definition) error {
 		return err
 	}
 	if err := c.world.await(ctx, uint64(seq)); err != nil {
-		return err
+		return uncertain(err)
 	}
 	// The definition is made, whatever becomes of the collection now.
 	var building chan struct{}

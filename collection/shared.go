@@ -336,10 +336,12 @@ func (c *Collection) abandon(why *ending) {
 	}
 }
 
-// of is the error of a write that was not made.
+// of is the error of a write that was not made, or of one of which that is not known.
 func (e *ending) of(err error) error {
 	var stale *store.StaleError
 	switch {
+	case errors.Is(err, store.ErrUncertain):
+		return err
 	case e.err != nil:
 		return e.err
 	case err == nil || errors.As(err, &stale):

@@ -60,8 +60,8 @@ type request struct {
 
 // Write makes changes durable and visible and returns one result for each, in
 // order. Refused writes do not hinder the others. An error means that none was
-// applied, except store.ErrUncertain and a context that ended while waiting:
-// then they may have been. The caller must not change writes until it returns;
+// applied, except store.ErrUncertain, as which counts a context that ended while
+// waiting: then they may have been. The caller must not change writes until it returns;
 // if the context ended, never.
 func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error) {
 	wait, err := c.Begin(writes)
@@ -119,8 +119,16 @@ func (c *Collection) await(ctx context.Context, req *request) error {
 			return c.ended()
 		}
 	case <-ctx.Done():
-		return ctx.Err()
+		return uncertain(ctx.Err())
 	}
+}
+
+// uncertain is the error of what may have been made, and perhaps was.
+func uncertain(err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("%w: %v", store.ErrUncertain, err) //nolint:errorlint // that one says that nothing was applied
+	}
+	return fmt.Errorf("%w: %w", store.ErrUncertain, err)
 }
 
 // landing is a durable group on its way into memory.
@@ -295,8 +303,8 @@ const overlapFrom = 256
 // commit. If that leaves something to wait for, the caller must finish what is
 // returned before it applies another group; else the group is answered.
 func (c *Collection) apply(g *group, err error) *landing {
-	if err == nil && len(g.changes) > 0 {
-		err = c.failed // since the commit
+	if err == nil && len(g.changes) > 0 && c.failed != nil { // since the commit
+		err = uncertain(c.failed)
 	}
 	if err != nil || len(g.changes) == 0 {
 		g.answer(err)
@@ -327,7 +335,7 @@ func (c *Collection) finish(l *landing) {
 		c.log.Error("a durable commit could not be applied; the collection takes no writes until restart",
 			"collection", c.name, "seq", l.seq, "error", err)
 		c.failed = fmt.Errorf("%w: a durable commit could not be applied", store.ErrUnavailable)
-		l.answer(c.failed)
+		l.answer(uncertain(c.failed))
 		return
 	}
 	c.reconsider()

@@ -141,7 +141,7 @@ func (c *Collection) writeBack(req *request) {
 		}
 		if err := c.land(l); err != nil {
 			c.failed = fmt.Errorf("collection %q: %w", c.name, err)
-			req.err = store.ErrUnavailable
+			req.err = uncertain(c.failed) // it is in the backlog
 			close(req.done)
 			return
 		}

@@ -311,6 +311,9 @@ func syntaxError(field string, data []byte, err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		reason = "it ends too early"
+	case errors.As(err, &s) && errors.Is(s.Err, jsontext.ErrDuplicateName):
+		path := strings.ReplaceAll(strings.TrimPrefix(string(s.JSONPointer), "/"), "/", ".")
+		return fieldError(item.Shorten(path), nil, "is given twice", "")
 	case errors.As(err, &s) && s.Err != nil:
 		reason = s.Err.Error() + " at byte " + strconv.FormatInt(s.ByteOffset, 10)
 	}

@@ -73,6 +73,9 @@ var (
 	ErrForked = errors.New("store: another history")
 	// ErrReadOnly: this store takes no commits from here, now or ever.
 	ErrReadOnly = errors.New("store: read only")
+	// ErrAttached: the items of the collection come from a table, and can be changed
+	// only there. It is an ErrReadOnly.
+	ErrAttached = fmt.Errorf("%w: the items come from a table", ErrReadOnly)
 )
 
 // StaleError says that a change rests on a version which is not the newest (S7).

@@ -27,7 +27,7 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 		// What it tells of may still be on its way to the disk.
 		for i := range refused.Receipts {
 			if err := s.recent.wait(ctx, refused.Receipts[i].Seq); err != nil {
-				return 0, err
+				return 0, fmt.Errorf("%w: what it repeats: %v", store.ErrUncertain, err) //nolint:errorlint // not as store.ErrUnavailable
 			}
 		}
 	}

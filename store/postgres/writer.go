@@ -341,7 +341,7 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 		}
 		return false, &store.StaleError{Head: store.Seq(head)}
 	case pe.Code == codeAttached:
-		return false, fmt.Errorf("%w: %s", store.ErrReadOnly, pe.Message)
+		return false, fmt.Errorf("%w: %s", store.ErrAttached, pe.Message)
 	case pe.Code == codeRepeated:
 		return false, w.repeated(group)
 	case pe.Code == "55P03" && strings.Contains(pe.Where, "nearby.head"):
@@ -373,7 +373,7 @@ func (w *writer) repeated(group []*request) error {
 	}
 	kept, err := readReceipts(ctx, w.conn, keys)
 	if err != nil {
-		return joined(store.ErrUnavailable, fmt.Errorf("reading the receipts that a commit repeats: %w", err))
+		return joined(store.ErrUncertain, fmt.Errorf("reading the receipts that a commit repeats: %w", err))
 	}
 	return &store.RepeatedError{Receipts: kept}
 }
