@@ -19,28 +19,36 @@ func (c *Collection) free(e edit, next *Snapshot, freed []index.Ref) {
 	c.grave = c.grave[:0]
 }
 
-// compact empties one chunk whose records are mostly dead, if there is one.
+// maxCompacted bounds the bytes that are copied between two groups.
+const maxCompacted = 16 << 20
+
+// compact empties chunks whose records are mostly dead. To empty one frees more bytes
+// than it copies, so it keeps up with the writer if it copies as many as were
+// appended: then no more than half of all records are dead, but for the last two
+// chunks.
 func (c *Collection) compact(e edit, next *Snapshot) {
 	if c.rebuild.active() {
 		return // deleted items keep their records until it is done
 	}
-	chunk := c.arena.sparse(0)
-	if chunk < 0 {
-		return
-	}
-	data := c.arena.chunks[chunk][:chunkHead+c.arena.filled[chunk]]
-	for off := chunkHead; off < len(data); {
-		it := decodeRecord(data, off)
-		loc := uint64(chunk)<<32 | uint64(off)
-		next.records.chunks = c.arena.chunks
-		if ref, ok := next.ids.find(&next.records, it.ID()); ok && next.records.location(ref) == loc {
-			moved := it.Copy()
-			next.records.locate(e, ref, c.arena.append(&moved))
+	a := &c.arena
+	budget := min(a.appended, maxCompacted) + maxChunkBytes
+	for chunk := a.sparse(0); chunk >= 0 && budget > 0; chunk = a.sparse(chunk + 1) {
+		budget -= int(a.filled[chunk] - a.dead[chunk])
+		data := a.chunks[chunk][:chunkHead+a.filled[chunk]]
+		for off := chunkHead; off < len(data); {
+			it := decodeRecord(data, off)
+			loc := uint64(chunk)<<32 | uint64(off)
+			next.records.chunks = a.chunks
+			if ref, ok := next.ids.find(&next.records, it.ID()); ok && next.records.location(ref) == loc {
+				moved := it.Copy()
+				next.records.locate(e, ref, a.append(&moved))
+			}
+			off += recordLen(data[off:])
 		}
-		off += recordLen(data[off:])
+		a.drop(chunk)
+		next.records.chunks = a.chunks
 	}
-	c.arena.drop(chunk)
-	next.records.chunks = c.arena.chunks
+	a.appended = 0
 }
 
 // refPool hands out item numbers, used ones first.

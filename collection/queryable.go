@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -20,35 +20,188 @@ import (
 // value, so that a filter compares numbers. Strings, numbers and booleans can
 // be filtered on; null, arrays, objects and missing members match nothing.
 //
-// The values are numbered by a dictionary that only grows, so that it can be
-// shared by all versions: a number given out later matches nothing in an older
-// version. It is built anew when the collection is loaded.
+// Each version of a column has its own version of the dictionary, so a value goes
+// away with the last item that has it, and its number is given to another value at
+// once: an older version still has the value, under the same number.
 type column struct {
-	dict   *dictionary
 	values vector[uint32] // by ref; 0: nothing to match
+	dict   dictionary
+	owner  edit  // of both
+	uses   *uses // the writer's
 }
 
-// dictionary numbers the values of one column, from 1. One writer, any readers.
+// uses belongs to the writer of a column.
+type uses struct {
+	texts  []string // by number; "": none
+	counts []uint32 // by number: items that have the value
+	free   []uint32 // numbers without a value
+	idle   []uint32 // may have lost, or never got, an item in this edit
+}
+
+func newColumn() column {
+	return column{
+		dict: dictionary{seed: maphash.MakeSeed()},
+		uses: &uses{texts: make([]string, 1), counts: make([]uint32, 1)},
+	}
+}
+
+// edit makes what is to be changed the edit's own.
+func (c *column) edit(e edit) {
+	if c.owner != e {
+		c.values, c.dict.buckets = c.values.own(), c.dict.buckets.own()
+		c.owner = e
+	}
+}
+
+// number returns a value's number, a new one if need be.
+func (c *column) number(e edit, key []byte) uint32 {
+	n, ok := c.dict.lookup(key)
+	if ok {
+		return n
+	}
+	u, text := c.uses, string(key)
+	if last := len(u.free) - 1; last >= 0 {
+		n, u.free = u.free[last], u.free[:last]
+		u.texts[n] = text
+	} else {
+		n = uint32(len(u.counts))
+		u.texts, u.counts = append(u.texts, text), append(u.counts, 0)
+	}
+	u.idle = append(u.idle, n)
+	c.edit(e)
+	c.dict.add(e, n, text)
+	return n
+}
+
+// put says which value an item has, by its number.
+func (c *column) put(e edit, ref index.Ref, n uint32) {
+	old := c.values.at(uint32(ref))
+	if old == n {
+		return
+	}
+	c.edit(e)
+	c.values.set(e, uint32(ref), n)
+	u := c.uses
+	if n != 0 {
+		u.counts[n]++
+	}
+	if old != 0 {
+		if u.counts[old]--; u.counts[old] == 0 {
+			u.idle = append(u.idle, old)
+		}
+	}
+}
+
+// sweep ends an edit: the values that no item has any more go away.
+func (c *column) sweep(e edit) {
+	u := c.uses
+	for _, n := range u.idle {
+		if u.counts[n] == 0 && u.texts[n] != "" {
+			c.edit(e)
+			c.dict.remove(e, n, u.texts[n])
+			u.texts[n], u.free = "", append(u.free, n)
+		}
+	}
+	u.idle = u.idle[:0]
+	if c.dict.n == 0 && len(u.counts) > 1 { // what it grew to goes with the last value
+		*c = newColumn()
+	}
+}
+
+// bytes estimates the memory that the column takes.
+func (c *column) bytes() int64 {
+	// Memory comes in sizes that are a sixteenth more than asked for, on average.
+	const value = 24 + 16 + 4 // in a bucket, and in texts and counts
+	return c.values.bytes(4) + c.dict.buckets.bytes(8) +
+		(c.dict.textBytes+value*int64(c.dict.n))*17/16
+}
+
+// dictionary numbers the values of one column, from 1. It is a hash table of 2^bits
+// buckets, each of which is copied when it changes.
 type dictionary struct {
-	numbers sync.Map // string -> uint32
-	last    uint32
+	seed      maphash.Seed
+	bits      int
+	n         int
+	textBytes int64
+	buckets   vector[*bucket]
 }
 
+type bucket struct{ values []numbered }
+
+// numbered is a value, the first 32 bits of its hash, and its number.
+type numbered struct {
+	text         string
+	hash, number uint32
+}
+
+// dictionaryLoad is the mean number of values in a bucket at which the table doubles.
+const (
+	dictionaryLoad    = 8
+	maxDictionaryBits = 28
+)
+
+func (d *dictionary) hash(text string) uint32 { return uint32(maphash.String(d.seed, text) >> 32) }
+
+// bucket returns the number of the bucket of a hash.
+func (d *dictionary) bucket(hash uint32) uint32 { return uint32(uint64(hash) >> (32 - d.bits)) }
+
+// values returns those in a bucket.
+func (d *dictionary) values(bucket uint32) []numbered {
+	if b := d.buckets.at(bucket); b != nil {
+		return b.values
+	}
+	return nil
+}
+
+// lookup returns a value's number.
 func (d *dictionary) lookup(key []byte) (uint32, bool) {
-	if n, ok := d.numbers.Load(string(key)); ok {
-		return n.(uint32), true
+	text := viewString(key)
+	hash := d.hash(text)
+	values := d.values(d.bucket(hash))
+	for i := range values {
+		if v := &values[i]; v.hash == hash && v.text == text {
+			return v.number, true
+		}
 	}
 	return 0, false
 }
 
-// number returns the value's number, a new one if need be.
-func (d *dictionary) number(key []byte) uint32 {
-	if n, ok := d.lookup(key); ok {
-		return n
+// add puts in a value that is not there.
+func (d *dictionary) add(e edit, number uint32, text string) {
+	if d.n >= dictionaryLoad<<d.bits && d.bits < maxDictionaryBits {
+		d.double(e)
 	}
-	d.last++
-	d.numbers.Store(string(key), d.last)
-	return d.last
+	hash := d.hash(text)
+	at := d.bucket(hash)
+	values := d.values(at)
+	d.buckets.set(e, at, &bucket{append(values[:len(values):len(values)], numbered{text, hash, number})})
+	d.n++
+	d.textBytes += int64(len(text))
+}
+
+// remove takes out a value that is there.
+func (d *dictionary) remove(e edit, number uint32, text string) {
+	at := d.bucket(d.hash(text))
+	left := slices.DeleteFunc(slices.Clone(d.values(at)), func(v numbered) bool { return v.number == number })
+	d.buckets.set(e, at, &bucket{left})
+	d.n--
+	d.textBytes -= int64(len(text))
+}
+
+// double splits every bucket in two by the next bit of the hash.
+func (d *dictionary) double(e edit) {
+	old := *d
+	d.bits++
+	d.buckets = vector[*bucket]{}
+	for b := range uint32(1) << old.bits {
+		for _, v := range old.values(b) {
+			to := d.buckets.edit(e, d.bucket(v.hash))
+			if *to == nil {
+				*to = new(bucket)
+			}
+			(*to).values = append((*to).values, v)
+		}
+	}
 }
 
 // The key of a value is its kind and its canonical text.
@@ -202,7 +355,7 @@ func (s *Snapshot) match(f Filter) (func(index.Ref) bool, error) {
 			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.def.Queryables, ", "))
 		}
 		c := condition{column: &s.columns[i].values}
-		dict := s.columns[i].dict
+		dict := &s.columns[i].dict
 		for _, v := range values {
 			// "5" may be meant as a string or as a number: both match.
 			if n, ok := dict.lookup(appendString(nil, v)); ok {

@@ -133,7 +133,7 @@ func (c *Collection) updateShared(ctx context.Context, def Definition) error {
 func (s *Snapshot) fillColumns() error {
 	s.columns = make([]column, len(s.def.Queryables))
 	for i := range s.columns {
-		s.columns[i].dict = new(dictionary)
+		s.columns[i] = newColumn()
 	}
 	if len(s.columns) == 0 {
 		return nil
@@ -145,6 +145,7 @@ func (s *Snapshot) fillColumns() error {
 		err = s.setColumns(e, ref, it.Properties)
 		return err == nil
 	})
+	s.sweepColumns(e)
 	return err
 }
 

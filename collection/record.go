@@ -221,6 +221,8 @@ type arena struct {
 	free   []int    // chunks that were dropped, to be made again
 	dead   []uint32 // by chunk: bytes of records no longer current
 	filled []uint32 // by chunk: bytes of all its records
+
+	appended int // bytes, since compact
 }
 
 // append writes a record and returns its location.
@@ -273,6 +275,7 @@ func (a *arena) append(it *item.Item) uint64 {
 	loc := uint64(last)<<32 | uint64(a.used)
 	a.used += len(b)
 	a.filled[last] += uint32(len(b))
+	a.appended += len(b)
 	return loc
 }
 

@@ -138,7 +138,7 @@ func (s *Snapshot) Stats() Stats {
 			st.RecordBytes += int64(len(c))
 		}
 		for i := range s.columns {
-			st.TableBytes += s.columns[i].values.bytes(4)
+			st.TableBytes += s.columns[i].bytes()
 		}
 		s.stats = st
 	})

@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -365,9 +366,6 @@ func (c *Collection) applyTables(l *landing) error {
 	next := c.tip.next(g.seq)
 	next.records.where = next.records.where.own()
 	next.ids.buckets = next.ids.buckets.own()
-	for i := range next.columns {
-		next.columns[i].values = next.columns[i].values.own()
-	}
 	l.edit, l.next = e, next
 	l.moves = make([]index.Change, 0, len(g.changes))
 	added := make([]entry, 0, max(0, g.items))
@@ -386,6 +384,9 @@ func (c *Collection) applyTables(l *landing) error {
 			l.moves = append(l.moves, index.Change{Op: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
 			l.freed = append(l.freed, ref)
 			next.ids.remove(e, &next.records, it.ID)
+			if err := next.setColumns(e, ref, nil); err != nil {
+				return err
+			}
 			continue
 		}
 		if !g.stamped {
@@ -394,8 +395,10 @@ func (c *Collection) applyTables(l *landing) error {
 		loc := c.arena.append(it)
 		next.records.chunks = c.arena.chunks
 		to := index.Position{Lon: it.Lon, Lat: it.Lat}
+		columns := true // may change
 		if p.stored {
 			old := next.records.item(ref)
+			columns = !bytes.Equal(old.Properties, it.Properties)
 			c.arena.kill(next.records.location(ref))
 			next.records.locate(e, ref, loc)
 			if from := (index.Position{Lon: old.Lon, Lat: old.Lat}); from != to {
@@ -408,10 +411,13 @@ func (c *Collection) applyTables(l *landing) error {
 			l.moves = append(l.moves, index.Change{Op: index.Insert, Ref: ref, New: to})
 		}
 		next.extend(to)
-		if err := next.setColumns(e, ref, it.Properties); err != nil {
-			return err
+		if columns {
+			if err := next.setColumns(e, ref, it.Properties); err != nil {
+				return err
+			}
 		}
 	}
+	next.sweepColumns(e)
 	next.ids.add(e, &next.records, added)
 	c.tip = next
 	return nil
@@ -419,13 +425,19 @@ func (c *Collection) applyTables(l *landing) error {
 
 // setColumns puts an item's queryable values into the columns.
 func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
-	columns := s.columns
-	for i := range columns {
-		if columns[i].values.at(uint32(ref)) != 0 {
-			columns[i].values.set(e, uint32(ref), 0)
-		}
-	}
-	return extract(properties, s.def.Queryables, func(i int, key []byte) {
-		columns[i].values.set(e, uint32(ref), columns[i].dict.number(key))
+	var numbers [MaxQueryables]uint32
+	err := extract(properties, s.def.Queryables, func(i int, key []byte) {
+		numbers[i] = s.columns[i].number(e, key)
 	})
+	for i := range s.columns {
+		s.columns[i].put(e, ref, numbers[i])
+	}
+	return err
+}
+
+// sweepColumns ends an edit of the columns.
+func (s *Snapshot) sweepColumns(e edit) {
+	for i := range s.columns {
+		s.columns[i].sweep(e)
+	}
 }
