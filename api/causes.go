@@ -50,6 +50,7 @@ const (
 	outcomeUnknown
 	notCompared
 	capacityReached
+	diskFull
 	numCauses
 )
 
@@ -155,7 +156,7 @@ var causes = [numCauses]causeRow{
 		"This server has not yet seen what `Nearby-After` or `consistency=strong` demands, and did not see it in the time that the request may wait. Another one may have.",
 		"Ask another server, or this one again; `Nearby-Wait` lets it wait longer."},
 	storeUnavailable: {"store-unavailable", 503, "The store is not available", notMade, true,
-		"The database is away, or the disk is full or failing: the server takes no writes, and cannot know what is newest for `consistency=strong`. `/readyz` has the reason. Other reads are answered.",
+		"The database is away, or the data folder was removed, or its disk fails: the server takes no writes, and cannot know what is newest for `consistency=strong`. `/readyz` has the reason. Other reads are answered.",
 		"Wait as `Retry-After` says, and send it again."},
 	requestTimeout: {"request-timeout", 503, "The request took too long", notMade, true,
 		"The request took longer than the server allows, and it had not begun to write.",
@@ -169,6 +170,9 @@ var causes = [numCauses]causeRow{
 	capacityReached: {"capacity-reached", 507, "There is no room for more", notMade, false,
 		"The collection has as many items, or the server as many collections, as it may hold.",
 		"Delete some, or use another collection."},
+	diskFull: {"disk-full", 507, "The server's disk is full", notMade, true,
+		"The disk of the server's data folder has too little space for the write. Reads are answered, and deletions are made as long as a reserve lasts. `/readyz` says how much is free.",
+		"Delete what is not needed, or make room on the disk; the server then takes writes again by itself."},
 }
 
 // typ is the problem type of a cause: a reference that is the same for every

@@ -89,6 +89,7 @@ var known = []struct {
 	{collection.ErrBusy, tooManyWrites},
 	{collection.ErrNotShared, nothingToCompare},
 	{collection.ErrNotCompared, notCompared},
+	{store.ErrNoSpace, diskFull},
 	{store.ErrUnavailable, storeUnavailable},
 	{collection.ErrBehind, replicaBehind},
 	{collection.ErrClosed, stopping},
@@ -136,7 +137,7 @@ func asProblem(err error) *problem {
 // are for callers.
 func details(c cause, err error) string {
 	switch c {
-	case starting, stopping, storeUnavailable, outcomeUnknown, requestTimeout, notCompared:
+	case starting, stopping, storeUnavailable, diskFull, outcomeUnknown, requestTimeout, notCompared:
 		return ""
 	}
 	words := err.Error()

@@ -893,11 +893,11 @@ type Readiness struct {
 	// StalenessMs How many milliseconds ago what it has was known to be the newest.
 	StalenessMs *int `json:"stalenessMs,omitempty"`
 
-	// Status degraded: answers may be old, and writes may fail.
+	// Status degraded: answers may be old, or writes fail. `reason` says why.
 	Status ReadinessStatus `json:"status"`
 }
 
-// ReadinessStatus degraded: answers may be old, and writes may fail.
+// ReadinessStatus degraded: answers may be old, or writes fail. `reason` says why.
 type ReadinessStatus string
 
 // Source The table of the database that the items come from. They cannot be written here.

@@ -47,10 +47,17 @@ type house struct {
 
 func open(t testing.TB, dir string) *house {
 	t.Helper()
-	s, err := embedded.Open(dir, embedded.Options{})
+	return openOn(t, dir, func(s store.Store) store.Store { return s })
+}
+
+// openOn has a store between the catalog and the one in the folder.
+func openOn(t testing.TB, dir string, between func(store.Store) store.Store) *house {
+	t.Helper()
+	in, err := embedded.Open(dir, embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := between(in)
 	h := &house{t: t, dir: dir, store: s, Catalog: collection.New(collection.Options{Store: s, Kinds: kinds})}
 	if _, err := h.Get("any"); !errors.Is(err, collection.ErrNotReady) {
 		t.Fatalf("before loading, Get answered %v", err)

@@ -46,7 +46,10 @@ func (c *Catalog) Status() Status {
 	}
 	st.At, st.Staleness, _ = c.Now(context.Background(), Freshness{})
 	if st.Staleness > degradedAfter {
-		st.Degraded = fmt.Errorf("collection: the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))
+		st.Degraded = fmt.Errorf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))
+	}
+	if watched, ok := c.opt.Store.(store.Watched); ok && st.Degraded == nil {
+		st.Degraded = watched.Fault()
 	}
 	for _, col := range *w.byName.Load() {
 		st.Pending += int(col.unflushed.Load())

@@ -221,11 +221,47 @@ func (c *Collection) commitOnce(g *group) (*group, error) {
 	for {
 		err := c.commit(g)
 		var taken *store.RepeatedError
-		if !errors.As(err, &taken) {
+		switch {
+		case errors.As(err, &taken):
+			g = c.without(g, taken)
+		case errors.Is(err, store.ErrNoSpace) && g.mixed():
+			g = c.deletions(g, err)
+		default:
 			return g, err
 		}
-		g = c.without(g, taken)
 	}
+}
+
+// onlyDeletes reports whether all that a request asks for is to delete.
+func (r *request) onlyDeletes() bool {
+	return !slices.ContainsFunc(r.writes, func(w Write) bool { return w.Op != Delete })
+}
+
+// mixed reports whether some requests of a group only delete, and others do not.
+func (g *group) mixed() bool {
+	deletes := 0
+	for _, req := range g.requests {
+		if req.onlyDeletes() {
+			deletes++
+		}
+	}
+	return deletes > 0 && deletes < len(g.requests)
+}
+
+// deletions answers the requests of a group for which there is no space, and makes a
+// group of those that only delete, for which there may be.
+func (c *Collection) deletions(g *group, full error) *group {
+	rest := newGroup(len(g.changes))
+	for _, req := range g.requests {
+		if req.onlyDeletes() {
+			clear(req.results)
+			c.admit(rest, req)
+			continue
+		}
+		req.err = full
+		close(req.done)
+	}
+	return rest
 }
 
 // without answers the requests of a group whose keys are taken, and makes a group of

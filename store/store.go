@@ -63,6 +63,9 @@ var (
 	// ErrLocked: an item that a change is about is held by another program's
 	// transaction. It is an ErrUnavailable.
 	ErrLocked = fmt.Errorf("%w: an item is held by another program", ErrUnavailable)
+	// ErrNoSpace: the disk is full. It is an ErrUnavailable; a commit that only
+	// removes may still be made.
+	ErrNoSpace = fmt.Errorf("%w: no space", ErrUnavailable)
 	// ErrUncertain: whether the commit was applied is not known.
 	ErrUncertain = errors.New("store: outcome of the commit unknown")
 	// ErrLoss: the store opened with less than it had acknowledged.
@@ -203,6 +206,14 @@ type Step struct {
 	// View, when not nil, is what Shared.Inspect asked for: it reads the state
 	// after this step. The receiver closes it.
 	View View
+}
+
+// Watched is a store that notices by itself when it cannot take writes.
+type Watched interface {
+	Store
+
+	// Fault says why commits would be refused now, or is nil. It is cheap.
+	Fault() error
 }
 
 // Shared is a store that other processes write, too. Once Follow was begun, commits

@@ -93,8 +93,15 @@ func startServer(t *testing.T, data string, args ...string) *server {
 // launch starts the program on a free port.
 func launch(t *testing.T, args ...string) *server {
 	t.Helper()
+	return launchAs(t, program, nil, args...)
+}
+
+// launchAs starts a copy of the program with attributes of the process.
+func launchAs(t *testing.T, program string, as *syscall.SysProcAttr, args ...string) *server {
+	t.Helper()
 	s := &server{t: t, log: new(lockedBuffer), first: make(chan string, 1), rest: make(chan string, 1)}
 	s.cmd = exec.Command(program, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-level", "warn"}, args...)...)
+	s.cmd.SysProcAttr = as
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"nearby/api"
 	"nearby/metrics"
 	"nearby/store"
+	"nearby/store/embedded"
 	"nearby/store/postgres"
 )
 
@@ -22,8 +23,23 @@ func measure(m *metrics.Metrics, server *api.Server, st store.Store) {
 			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},
 		}
 	})
+	if folder, ok := st.(*embedded.Store); ok {
+		m.Source(func() []metrics.Number { return folderNumbers(folder.Stats()) })
+	}
 	if database, ok := st.(*postgres.Store); ok {
 		m.Source(func() []metrics.Number { return databaseNumbers(database.Stats()) })
+	}
+}
+
+// folderNumbers are those of a store in a folder.
+func folderNumbers(s embedded.Stats) []metrics.Number {
+	writable := 0.0
+	if s.Writable {
+		writable = 1
+	}
+	return []metrics.Number{
+		{Name: "nearby_folder_writable", Help: "1 while the data folder takes writes.", Value: writable},
+		{Name: "nearby_folder_free_bytes", Help: "Space left where the data folder is.", Value: float64(s.FreeBytes)},
 	}
 }
 

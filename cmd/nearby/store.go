@@ -27,7 +27,7 @@ type storage struct {
 	WriteBackDelay time.Duration `default:"200ms" help:"With back: how long writes are gathered before they are made durable. They are at most this and one second old when they are; else no more are taken."`
 	MaxPending     int           `default:"100000" help:"With back: writes of a collection that are not yet durable."`
 
-	ReadOnly       bool          `help:"Take no writes. So it is by itself on a database that follows another."`
+	ReadOnly       bool          `help:"Take no writes. So it is by itself on a database that follows another. Of a folder nothing is changed, and several servers may read one."`
 	ReplicaName    string        `help:"Name of this server among those that share the store; without it that of the host with something random." placeholder:"NAME"`
 	PollInterval   time.Duration `default:"250ms" help:"How often the database is asked for changes of others, of which it also tells."`
 	VerifyInterval time.Duration `default:"10m" help:"How often everything is compared with the database; 0 is never."`
@@ -67,7 +67,7 @@ func (c *storage) check() error {
 // open opens the store. A database that cannot be reached is waited for.
 func (c *storage) open(ctx context.Context, log *slog.Logger) (store.Store, error) {
 	if c.Store == "" {
-		st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, Log: log})
+		st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, ReadOnly: c.ReadOnly, Log: log})
 		if errors.Is(err, store.ErrLoss) {
 			return nil, fmt.Errorf("%w; restore a backup of %s, or go on with what is left by --accept-loss", err, c.Data)
 		}

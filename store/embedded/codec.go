@@ -27,6 +27,8 @@ const (
 var (
 	headKey  = []byte{prefixMeta, 'h', 'e', 'a', 'd'}
 	epochKey = []byte{prefixMeta, 'e', 'p', 'o', 'c', 'h'}
+	// Where the epoch began: the epoch before, and the last number of that.
+	beforeKey = []byte{prefixMeta, 'b', 'e', 'f', 'o', 'r', 'e'}
 )
 
 func collectionKey(name string) []byte { return append([]byte{prefixCollection}, name...) }
@@ -172,4 +174,19 @@ func encodeEpoch(epoch string) []byte { return seal(epochKey, []byte(epoch)) }
 func decodeEpoch(value []byte) (string, error) {
 	value, err := unseal(epochKey, value)
 	return string(value), err
+}
+
+func encodeBefore(at store.Position) []byte {
+	return seal(beforeKey, append(binary.BigEndian.AppendUint64(nil, uint64(at.Seq)), at.Epoch...))
+}
+
+func decodeBefore(value []byte) (store.Position, error) {
+	value, err := unseal(beforeKey, value)
+	if err != nil {
+		return store.Position{}, err
+	}
+	if len(value) < 8 {
+		return store.Position{}, fmt.Errorf("%w: beginning of the epoch of %d bytes", store.ErrCorrupt, len(value))
+	}
+	return store.Position{Epoch: store.Epoch(value[8:]), Seq: store.Seq(binary.BigEndian.Uint64(value))}, nil
 }

@@ -45,6 +45,12 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 			return 0, fmt.Errorf("%w: %w", store.ErrUncertain, err)
 		}
 	}
+	if err := s.disk.linked(); err != nil {
+		// What was synced is in a file that nobody will find again.
+		s.degrade(err)
+		s.recent.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
+		return 0, errors.Join(fmt.Errorf("%w: %w", store.ErrUncertain, err), batch.Close())
+	}
 	s.recent.made(seq)
 	return seq, batch.Close()
 }
@@ -60,12 +66,16 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	if len(changes) == 0 && len(receipts) == 0 {
 		return nil, s.head, nil
 	}
+	if s.opt.ReadOnly {
+		return nil, 0, store.ErrReadOnly
+	}
 	if err := s.degradation(); err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	seq := s.head + 1
-	size, rests := 128, false
+	size, rests, frees := 128, false, true
 	for i := range changes {
+		frees = frees && (changes[i].Op == store.DeleteItem || changes[i].Op == store.DropCollection)
 		size += 64 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
 		rests = rests || changes[i].Rests
 	}
@@ -75,8 +85,8 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	if size > maxCommitBytes {
 		return nil, 0, fmt.Errorf("store: a commit of about %d bytes, more than %d", size, maxCommitBytes)
 	}
-	if err := errors.Join(s.room.check(size), s.setback.now()); err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	if err := s.obstacle(size, frees); err != nil {
+		return nil, 0, err
 	}
 	batch := s.db.NewBatchWithSize(size)
 	names, err := s.encode(batch, seq, changes)
@@ -117,6 +127,24 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	s.inFlight.Add(1)
 	s.recent.add(seq, changes)
 	return batch, seq, nil
+}
+
+// obstacle says why a commit of a size cannot be made now, before anything of it is
+// done. One that only removes makes room, so it needs less. Called with mu held.
+func (s *Store) obstacle(size int, frees bool) error {
+	if err := s.disk.linked(); err != nil {
+		return refusal(err)
+	}
+	if err := s.room.check(size, frees); err != nil {
+		return refusal(err)
+	}
+	if err := s.setback.now(); err != nil {
+		return refusal(err)
+	}
+	if fault := s.fault.Load(); fault != nil && *fault != nil && !errors.Is(*fault, errFull) {
+		return refusal(*fault)
+	}
+	return nil
 }
 
 // encode puts the changes into the batch and returns how the collections'

@@ -1,10 +1,16 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,6 +26,99 @@ type disk struct {
 	pause time.Duration
 	stop  func(error)
 	armed atomic.Bool // false while opening and closing, where errors are returned
+
+	readOnly bool
+	opened   os.FileInfo // the folder, when it was entered; nil: in memory
+	path     string      // of it
+
+	mu      sync.Mutex
+	current vfs.File // the log that is written, nil: none
+	spare   *os.File // a descriptor for the next log
+}
+
+// enter remembers the folder, so that another in its place is noticed.
+func (d *disk) enter(dir string) (err error) {
+	if d.opened, err = os.Stat(dir); err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	d.path = dir
+	return d.takeSpare()
+}
+
+func (d *disk) leave() error {
+	d.releaseSpare()
+	return nil
+}
+
+func (d *disk) takeSpare() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare != nil {
+		return nil
+	}
+	var err error
+	if d.spare, err = os.Open(d.path); err != nil {
+		d.spare = nil
+	}
+	return err
+}
+
+func (d *disk) releaseSpare() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare == nil {
+		return false
+	}
+	err := d.spare.Close()
+	d.spare = nil
+	return err == nil
+}
+
+// linked fails if the log was removed, so that what is written to it is lost. It costs
+// a microsecond.
+func (d *disk) linked() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current != nil && unlinked(d.current) {
+		return fmt.Errorf("the store's log in %s was removed while the store was open", d.path)
+	}
+	return nil
+}
+
+// present fails if the folder is not the one that was opened.
+func (d *disk) present() error {
+	if d.opened == nil {
+		return nil
+	}
+	now, err := os.Stat(d.path)
+	if err != nil {
+		return fmt.Errorf("the data folder is not there any more: %w", err)
+	}
+	if !os.SameFile(now, d.opened) {
+		return fmt.Errorf("the data folder %s was replaced by another while the store was open", d.path)
+	}
+	return d.linked()
+}
+
+// look is present, and whether files can be made in the folder and opened at all.
+func (d *disk) look() error {
+	if d.opened == nil {
+		return nil
+	}
+	if err := d.present(); err != nil {
+		return err
+	}
+	if err := writable(d.path); err != nil {
+		return fmt.Errorf("the data folder cannot be written: %w", err)
+	}
+	if err := d.takeSpare(); err != nil {
+		return fmt.Errorf("the data folder cannot be opened: %w", err)
+	}
+	probe, err := os.Open(d.path)
+	if err != nil {
+		return fmt.Errorf("the data folder cannot be opened: %w", err)
+	}
+	return probe.Close()
 }
 
 func (d *disk) Unwrap() vfs.FS { return d.FS }
@@ -46,13 +145,65 @@ func (d *disk) file(f vfs.File, err error, vital bool, doing, name string) (vfs.
 }
 
 func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.FS.Create(name, category)
-	return d.file(f, err, isLog(name), "creating", name)
+	return d.log(name, func() (vfs.File, error) { return d.FS.Create(name, category) })
 }
 
 func (d *disk) ReuseForWrite(from, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.FS.ReuseForWrite(from, name, category)
-	return d.file(f, err, isLog(name), "creating", name)
+	return d.log(name, func() (vfs.File, error) { return d.FS.ReuseForWrite(from, name, category) })
+}
+
+// log opens a new file. One of the log that can only not be opened because the process
+// has too many open gets the spare descriptor.
+func (d *disk) log(name string, open func() (vfs.File, error)) (vfs.File, error) {
+	vital := isLog(name)
+	if err := d.mayChange(); err != nil {
+		return d.file(nil, err, vital, "creating", name)
+	}
+	f, err := open()
+	if vital && (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && d.releaseSpare() {
+		f, err = open()
+	}
+	file, err := d.file(f, err, vital, "creating", name)
+	if err == nil && vital {
+		d.mu.Lock()
+		d.current = file
+		d.mu.Unlock()
+	}
+	return file, err
+}
+
+// mayChange keeps what has another's place from being changed in place of the folder.
+func (d *disk) mayChange() error {
+	if !d.armed.Load() {
+		return nil
+	}
+	return d.present()
+}
+
+func (d *disk) Remove(name string) error {
+	if err := d.mayChange(); err != nil {
+		return err
+	}
+	return d.FS.Remove(name)
+}
+
+func (d *disk) Rename(from, to string) error {
+	if err := d.mayChange(); err != nil {
+		return err
+	}
+	return d.FS.Rename(from, to)
+}
+
+// Lock is shared where nothing is written.
+func (d *disk) Lock(name string) (io.Closer, error) {
+	if !d.readOnly || d.opened == nil {
+		return d.FS.Lock(name)
+	}
+	c, err := share(name)
+	if errors.Is(err, fs.ErrNotExist) { // nobody has ever written here, but copied
+		return io.NopCloser(nil), nil
+	}
+	return c, err
 }
 
 func (d *disk) OpenDir(name string) (vfs.File, error) {
@@ -111,21 +262,38 @@ func (f *diskFile) SyncTo(length int64) (bool, error) {
 }
 
 func (f *diskFile) Close() error {
+	f.disk.mu.Lock()
+	if f.disk.current == f {
+		f.disk.current = nil
+	}
+	f.disk.mu.Unlock()
 	err := f.File.Close()
 	f.disk.failed(err, f.vital, "closing", f.name)
 	return err
 }
 
+// errFull: there is not enough space on the disk.
+var errFull = errors.New("the disk is full")
+
 // room refuses writes while the disk is so full that what is in memory might
 // not get its tables written. Nothing is lost by it, and writes go on by
 // themselves when there is space again. Not all file systems tell.
+//
+// Deletions make room, though not at once: they may go on until little is left. For a
+// disk that others have filled to the last byte there is a ballast, a file that is
+// removed then, and put back when there is space.
 type room struct {
 	fs      vfs.FS
 	dir     string
 	reserve uint64
 	looked  time.Time // last, when there was room
 	written int       // since
+
+	mu      sync.Mutex
+	ballast bool // may be had
 }
+
+const ballastFile = "NEARBY-BALLAST"
 
 // A look takes 2 us, so small commits share one.
 const (
@@ -133,21 +301,80 @@ const (
 	lookBytes = 64 << 10
 )
 
-// check is called before each commit of size bytes, by one goroutine at a time.
-func (r *room) check(size int) error {
+// kept is how much of a disk is not given to writes. A small volume cannot spare as
+// much.
+func (r *room) kept(total uint64) uint64 { return min(r.reserve, total/8) }
+
+// check is called before each commit of size bytes, by one goroutine at a time. frees
+// says that it only removes.
+func (r *room) check(size int, frees bool) error {
 	now := time.Now()
 	if r.written += size; r.written < lookBytes && now.Sub(r.looked) < lookEvery {
 		return nil
 	}
 	usage, err := r.fs.GetDiskUsage(r.dir)
-	// A small volume cannot spare as much.
-	reserve := min(r.reserve, usage.TotalBytes/8) + uint64(size)
-	if err == nil && usage.AvailBytes < reserve {
+	if err != nil {
+		return nil
+	}
+	kept := r.kept(usage.TotalBytes)
+	short := usage.AvailBytes < kept+uint64(size)
+	if short && frees {
+		if usage.AvailBytes < kept/2+uint64(size) && r.drop() {
+			if usage, err = r.fs.GetDiskUsage(r.dir); err != nil {
+				return nil
+			}
+		}
+		if usage.AvailBytes >= kept/16+uint64(size) {
+			return nil
+		}
+	}
+	if short {
 		r.looked = time.Time{} // look again the next time
-		return fmt.Errorf("the disk of %s is full: %d bytes are free, %d are kept to write out what is in memory", r.dir, usage.AvailBytes, reserve)
+		return r.full(usage)
 	}
 	r.looked, r.written = now, 0
 	return nil
+}
+
+func (r *room) full(usage vfs.DiskUsage) error {
+	return fmt.Errorf("%w: %d bytes are free where %s is, %d are kept to write out what is in memory", errFull, usage.AvailBytes, r.dir, r.kept(usage.TotalBytes))
+}
+
+// look says whether the disk is full, and puts the ballast back when there is space.
+func (r *room) look() error {
+	usage, err := r.fs.GetDiskUsage(r.dir)
+	if err != nil {
+		return nil
+	}
+	kept := r.kept(usage.TotalBytes)
+	if usage.AvailBytes < kept {
+		return r.full(usage)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ballast && usage.AvailBytes > 2*kept {
+		path := filepath.Join(r.dir, ballastFile)
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			if err := occupy(path, int64(kept/2)); errors.Is(err, errors.ErrUnsupported) {
+				r.ballast = false
+			}
+		}
+	}
+	return nil
+}
+
+// drop removes the ballast and reports whether it was there.
+func (r *room) drop() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ballast && os.Remove(filepath.Join(r.dir, ballastFile)) == nil
+}
+
+// makeWay removes the ballast if there is too little space to start.
+func (r *room) makeWay() {
+	if usage, err := r.fs.GetDiskUsage(r.dir); err == nil && usage.AvailBytes < r.kept(usage.TotalBytes)/2 {
+		r.drop()
+	}
 }
 
 // setback is the last failure to write a table. Pebble tries again until it

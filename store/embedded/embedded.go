@@ -21,13 +21,16 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,6 +44,12 @@ import (
 type Options struct {
 	// AcceptLoss opens a store that has less than it had acknowledged.
 	AcceptLoss bool
+	// ReadOnly opens a store that is there, takes no commits and writes nothing to the
+	// folder. Several may share a folder, but not with one that writes.
+	ReadOnly bool
+	// NewEpoch begins another history: what is in the folder was put back from an
+	// earlier time in a way that cannot be noticed.
+	NewEpoch bool
 	// MemTableBytes is how much is gathered in memory before it is written as
 	// a table; default 32 MiB. Two are kept.
 	MemTableBytes int
@@ -49,8 +58,8 @@ type Options struct {
 	CacheBytes int64
 	// FollowBytes bounds the recent commits kept for Follow; default 8 MiB.
 	FollowBytes int
-	// MarkInterval is how often the head mark is renewed while commits go on;
-	// default 1 s.
+	// MarkInterval is how often the head mark is renewed while commits go on, and
+	// the folder looked after; default 1 s.
 	MarkInterval time.Duration
 	// Log takes events of the store; default discards them.
 	Log *slog.Logger
@@ -123,12 +132,16 @@ type Store struct {
 	degradedMu sync.Mutex
 	degraded   error // set: no more writes
 	setback    setback
+	fault      atomic.Pointer[error] // what was found when the folder was last looked at
 
 	stopMark chan struct{}
 	markDone chan struct{}
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store   = (*Store)(nil)
+	_ store.Watched = (*Store)(nil)
+)
 
 // stopWrites is how many memtables may wait to be written as tables before
 // commits wait for them.
@@ -138,29 +151,73 @@ const stopWrites = 4
 // store.ErrLoss if acknowledged commits are missing.
 func Open(dir string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
+	onDisk := vfs.Root(opt.fs) == vfs.Default
+	opt.fs = private{opt.fs}
 	s := &Store{
 		dir: dir, opt: opt, incarnations: map[string]uint64{},
-		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes)},
+		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes), ballast: onDisk},
 		setback:  setback{lasts: 50 * opt.pause, happened: make(chan struct{}, 1)},
 		stopMark: make(chan struct{}), markDone: make(chan struct{}),
 		expiredTo: []byte{prefixReceiptTime},
 	}
-	s.disk = &disk{FS: opt.fs, pause: opt.pause, stop: s.stop}
+	s.disk = &disk{FS: opt.fs, pause: opt.pause, stop: s.stop, readOnly: opt.ReadOnly}
+	if onDisk {
+		if err := s.enterFolder(); err != nil {
+			return nil, err
+		}
+	}
+	m := readMark(opt.fs, dir)
+	if opt.ReadOnly && !m.there && m.err == nil {
+		return nil, errors.Join(fmt.Errorf("opening the store in %s: there is none, and with read-only none is made", dir), s.leaveFolder())
+	}
+	whole := m.whole(opt.fs, dir)
+	if whole != nil && !opt.AcceptLoss {
+		return nil, errors.Join(whole, s.leaveFolder())
+	}
 	s.recent.init(opt.FollowBytes)
 	cache := pebble.NewCache(opt.CacheBytes)
 	defer cache.Unref()
 	db, err := pebble.Open(dir, s.pebbleOptions(cache))
 	if err != nil {
-		return nil, openError(dir, err)
+		return nil, errors.Join(openError(dir, err), s.leaveFolder())
 	}
 	s.db = db
-	if err := s.recover(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := s.recover(&m, whole); err != nil {
+		return nil, errors.Join(err, db.Close(), s.leaveFolder())
 	}
 	s.disk.armed.Store(true)
-	go s.tend()
+	if opt.ReadOnly {
+		close(s.markDone)
+	} else {
+		go s.tend()
+	}
 	return s, nil
 }
+
+// enterFolder makes the folder, or looks at the one that is there, and closes it to
+// others.
+func (s *Store) enterFolder() error {
+	if s.opt.ReadOnly {
+		return s.disk.enter(s.dir)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, unfinishedFile)); err == nil {
+		return fmt.Errorf("opening the store in %s: a backup was being restored into it and that did not end: restore it again", s.dir)
+	}
+	if err := os.MkdirAll(s.dir, folderMode); err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	changed, err := tighten(s.dir)
+	if changed > 0 {
+		s.opt.Log.Warn("the folder and its files are their owner's alone now; others had rights", "folder", s.dir, "changed", changed)
+	}
+	if err != nil {
+		s.opt.Log.Warn("others have rights in the data folder that could not be taken from them", "folder", s.dir, "error", err)
+	}
+	s.room.makeWay()
+	return s.disk.enter(s.dir)
+}
+
+func (s *Store) leaveFolder() error { return s.disk.leave() }
 
 func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	warn := sometimes{every: 10 * time.Second}
@@ -168,6 +225,8 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		FS:                          s.disk,
 		Cache:                       cache,
 		FormatMajorVersion:          pebble.FormatNewest,
+		ReadOnly:                    s.opt.ReadOnly,
+		MaxOpenFiles:                int(min(1000, descriptors()/2)),
 		MemTableSize:                uint64(s.opt.MemTableBytes),
 		MemTableStopWritesThreshold: stopWrites,
 		L0CompactionThreshold:       16,
@@ -218,7 +277,7 @@ func openError(dir string, err error) error {
 }
 
 // recover reads the head and the collections, and compares with the mark.
-func (s *Store) recover() error {
+func (s *Store) recover(m *found, whole error) error {
 	if err := s.meta(headKey, func(value []byte) (err error) {
 		s.head, err = decodeHead(value)
 		return err
@@ -231,9 +290,16 @@ func (s *Store) recover() error {
 	}); err != nil {
 		return err
 	}
-	m, found, err := readMark(s.opt.fs, s.dir)
+	var before store.Position
+	if err := s.meta(beforeKey, func(value []byte) (err error) {
+		before, err = decodeBefore(value)
+		return err
+	}); err != nil {
+		return err
+	}
+	err := compare(s.epoch, s.head, before, m)
 	if err == nil {
-		err = compare(s.epoch, s.head, m, found)
+		err = whole
 	}
 	if err != nil && !s.opt.AcceptLoss {
 		return err
@@ -241,7 +307,11 @@ func (s *Store) recover() error {
 	if err != nil {
 		s.opt.Log.Warn("opening in spite of loss", "error", err)
 	}
-	if err := s.settle(m, err != nil); err != nil {
+	copied := m.copied && s.epoch == m.epoch
+	if err == nil && copied && !s.opt.ReadOnly {
+		s.opt.Log.Warn("the folder is a copy of another: it begins a history of its own", "folder", s.dir, "at", s.head)
+	}
+	if err := s.settle(m.mark, err != nil || copied || s.opt.NewEpoch, err != nil); err != nil {
 		return err
 	}
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixCollection}, UpperBound: []byte{prefixCollection + 1}})
@@ -272,33 +342,69 @@ func (s *Store) meta(key []byte, take func(value []byte) error) error {
 	return errors.Join(take(value), closer.Close())
 }
 
-// settle makes the database and the mark agree: in a new store, in one of
-// before there were epochs, and after a loss was accepted. Then history forks,
-// so the epoch is a new one; and numbers given out before are not given out
-// again. The mark is written first: with a database that has no epoch yet, or
-// one that was refused before, the next start does the same again.
-func (s *Store) settle(m mark, lost bool) error {
+// settle makes the database and the mark agree. Where history forks the epoch is a new
+// one, and numbers given out before are not given out again.
+//
+// A new store, or one of before there were epochs, gets its mark first: until the
+// database has an epoch, the next start does the same again. Else the database is
+// first, which then says from which epoch it comes, so that the next start knows what
+// was not finished.
+func (s *Store) settle(m mark, fork, lost bool) error {
 	s.marked = m.seq
-	if s.epoch != "" && !lost {
+	if s.opt.ReadOnly {
+		// Nothing can be kept. A copy that nobody changes is the same history.
+		if lost || s.epoch == "" {
+			s.epoch = newEpoch()
+		}
 		return nil
 	}
-	s.epoch = m.epoch
-	if lost || s.epoch == "" {
+	old := s.epoch
+	switch {
+	case fork:
 		s.epoch = newEpoch()
+	case old == "":
+		s.epoch = cmp.Or(m.epoch, newEpoch())
+	default:
+		// That the store is open now must be seen in a copy. If it cannot be written,
+		// the listing tells.
+		if err := writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: s.head}); err != nil {
+			s.opt.Log.Warn("the head mark could not be written", "error", err)
+			return nil
+		}
+		s.marked = s.head
+		return nil
 	}
 	s.head = max(s.head, m.seq)
-	if err := writeMark(s.opt.fs, s.dir, mark{s.epoch, s.head}); err != nil {
-		return fmt.Errorf("writing the head mark: %w", err)
+	fresh := mark{epoch: s.epoch, seq: s.head}
+	if old == "" {
+		if err := writeMark(s.opt.fs, s.dir, fresh); err != nil {
+			return fmt.Errorf("writing the head mark: %w", err)
+		}
 	}
-	s.marked = s.head
 	batch := s.db.NewBatch()
 	defer batch.Close()
-	if err := batch.Set(headKey, encodeHead(nil, s.head), nil); err != nil {
+	if err := errors.Join(batch.Set(headKey, encodeHead(nil, s.head), nil), batch.Set(epochKey, encodeEpoch(s.epoch), nil)); err != nil {
 		return err
 	}
-	if err := batch.Set(epochKey, encodeEpoch(s.epoch), nil); err != nil {
+	if old != "" {
+		if err := batch.Set(beforeKey, encodeBefore(store.Position{Epoch: store.Epoch(m.epoch), Seq: s.head}), nil); err != nil {
+			return err
+		}
+	}
+	if err := s.applied(batch); err != nil {
 		return err
 	}
+	if old != "" {
+		if err := writeMark(s.opt.fs, s.dir, fresh); err != nil {
+			return fmt.Errorf("writing the head mark: %w", err)
+		}
+	}
+	s.marked = s.head
+	return nil
+}
+
+// applied makes a batch of the store's own durable.
+func (s *Store) applied(batch *pebble.Batch) error {
 	if s.opt.noSync {
 		return batch.Commit(pebble.NoSync)
 	}
@@ -328,8 +434,8 @@ func (s *Store) degradation() error {
 	return s.degraded
 }
 
-// tend writes the head mark now and then, as long as it changes, and removes
-// receipts that have expired.
+// tend writes the head mark now and then, as long as it changes, looks after the
+// folder, and removes receipts that have expired.
 func (s *Store) tend() {
 	defer close(s.markDone)
 	warn := sometimes{every: time.Minute}
@@ -338,9 +444,7 @@ func (s *Store) tend() {
 	for {
 		select {
 		case <-tick.C:
-			if err := s.mark(); err != nil && warn.now() {
-				s.opt.Log.Warn("the head mark could not be written", "error", err)
-			}
+			s.look()
 			for more := true; more; {
 				var err error
 				if more, err = s.expire(); err != nil && warn.now() {
@@ -353,13 +457,77 @@ func (s *Store) tend() {
 	}
 }
 
+// look finds out whether the folder can take writes, so that this is known before one
+// comes, and writes the head mark.
+func (s *Store) look() {
+	err := s.disk.look()
+	if err == nil {
+		if d := s.recent.durableSeq(); d != s.marked {
+			if err = s.mark(); err != nil {
+				err = fmt.Errorf("the head mark, which vouches for what is acknowledged, cannot be written: %w", err)
+			}
+		}
+	}
+	full := s.room.look()
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		err = fmt.Errorf("%w: %w", errFull, err)
+	case err == nil:
+		err = full
+	}
+	was := s.fault.Swap(&err)
+	switch {
+	case err != nil && (was == nil || *was == nil):
+		s.opt.Log.Error("the store takes no writes until this is mended", "error", err)
+	case err == nil && was != nil && *was != nil:
+		s.opt.Log.Warn("the store takes writes again")
+	}
+}
+
+// Fault is part of store.Watched.
+func (s *Store) Fault() error {
+	if err := s.degradation(); err != nil {
+		return refusal(err)
+	}
+	if err := s.setback.now(); err != nil {
+		return refusal(err)
+	}
+	if fault := s.fault.Load(); fault != nil && *fault != nil {
+		return refusal(*fault)
+	}
+	return nil
+}
+
+// Stats tells how the folder is.
+type Stats struct {
+	Writable  bool
+	FreeBytes uint64 // of its disk
+}
+
+// Stats returns what is now.
+func (s *Store) Stats() Stats {
+	usage, _ := s.opt.fs.GetDiskUsage(s.dir) // nothing if it cannot be told
+	return Stats{Writable: !s.opt.ReadOnly && s.Fault() == nil, FreeBytes: usage.AvailBytes}
+}
+
+// refused is the error of a commit that was not made because of a fault, which is for
+// operators: its text goes to /readyz.
+type refused struct{ kind, fault error }
+
+func (r *refused) Error() string   { return r.fault.Error() }
+func (r *refused) Unwrap() []error { return []error{r.kind, r.fault} }
+
+func refusal(fault error) error {
+	if errors.Is(fault, errFull) {
+		return &refused{store.ErrNoSpace, fault}
+	}
+	return &refused{store.ErrUnavailable, fault}
+}
+
 // mark is called by one goroutine at a time.
 func (s *Store) mark() error {
 	d := s.recent.durableSeq()
-	if d == s.marked {
-		return nil
-	}
-	if err := writeMark(s.opt.fs, s.dir, mark{s.epoch, d}); err != nil {
+	if err := writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: d}); err != nil {
 		return err
 	}
 	s.marked = d
@@ -380,20 +548,37 @@ func (s *Store) Close() error {
 	s.recent.end(store.ErrClosed)
 	close(s.stopMark)
 	<-s.markDone
-	s.flush()
-	s.disk.armed.Store(false)
-	err := s.mark()
-	if err != nil {
-		err = fmt.Errorf("writing the head mark: %w", err)
+	if s.opt.ReadOnly {
+		return errors.Join(s.db.Close(), s.leaveFolder())
 	}
-	return errors.Join(err, s.db.Close())
+	flushed := s.flush()
+	s.disk.armed.Store(false)
+	gone := s.disk.present()
+	var err error
+	if gone == nil {
+		if err = s.mark(); err != nil {
+			err = fmt.Errorf("writing the head mark: %w", err)
+		}
+	}
+	err = errors.Join(err, s.db.Close())
+	if err == nil && gone == nil && flushed {
+		// Best effort: without it a copy of the folder is refused, no more.
+		if sum, err := listing(s.opt.fs, s.dir); err == nil {
+			err = writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: s.marked, closed: sum})
+			if err != nil {
+				s.opt.Log.Warn("the head mark does not say that the store was closed", "error", err)
+			}
+		}
+	}
+	return errors.Join(gone, err, s.leaveFolder())
 }
 
 // flush makes a table of what is in memory, so that the next start need not
-// replay the log. It gives up at the first trouble: the log has everything.
-func (s *Store) flush() {
-	if s.degradation() != nil || s.room.check(0) != nil || s.setback.now() != nil {
-		return
+// replay the log, and reports whether it did. It gives up at the first trouble: the
+// log has everything.
+func (s *Store) flush() bool {
+	if s.degradation() != nil || s.room.check(0, false) != nil || s.setback.now() != nil || s.disk.present() != nil {
+		return false
 	}
 	select {
 	case <-s.setback.happened:
@@ -410,6 +595,7 @@ func (s *Store) flush() {
 	if err != nil {
 		s.opt.Log.Warn("the log was not written out as a table; the next start replays it", "error", err)
 	}
+	return err == nil
 }
 
 // logger passes Pebble's words on. Fatalf is called when Pebble cannot write

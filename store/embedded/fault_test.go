@@ -260,7 +260,7 @@ func history(t *testing.T, n int, marked store.Seq) *vfs.MemFS {
 			t.Fatal(err)
 		}
 	}
-	if err := writeMark(fs, "db", mark{s.epoch, marked}); err != nil {
+	if err := writeMark(fs, "db", mark{epoch: s.epoch, seq: marked}); err != nil {
 		t.Fatal(err)
 	}
 	return fs.CrashClone(vfs.CrashCloneCfg{})

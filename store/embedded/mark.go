@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,11 +22,27 @@ import (
 //
 // The epoch is a random number that the database and the mark share, so that
 // neither is taken for the other's that was put in its place.
+//
+// The mark also says which file it is in. A copy of the folder has the mark in
+// another file, whatever it was copied with, so it is told from the folder itself,
+// and begins a history of its own.
 const markFile = "NEARBY-HEAD"
 
 type mark struct {
 	epoch string // 32 hexadecimal digits; "" in format 1, which had none
 	seq   store.Seq
+	// closed, when not 0, is the sum of the folder's files (listing) when the store
+	// was closed and everything was in tables.
+	closed uint32
+	self   identity // of the file; not in format 1 and 2
+	format int      // of the file that it was read from; 0: the newest
+}
+
+// identity tells a file from its copies: no two files of a file system have the same
+// number at a time, and what is copied is born later. The zero value: not known.
+type identity struct {
+	inode uint64
+	born  int64 // ns since 1970
 }
 
 func newEpoch() string {
@@ -35,10 +52,13 @@ func newEpoch() string {
 }
 
 func (m mark) text() string {
-	if m.epoch == "" {
+	switch {
+	case m.epoch == "":
 		return fmt.Sprintf("nearby head 1 %d", m.seq)
+	case m.format == 2:
+		return fmt.Sprintf("nearby head 2 %s %d", m.epoch, m.seq)
 	}
-	return fmt.Sprintf("nearby head 2 %s %d", m.epoch, m.seq)
+	return fmt.Sprintf("nearby head 3 %s %d %08x %d %d", m.epoch, m.seq, m.closed, m.self.inode, m.self.born)
 }
 
 // bytes is the mark as it is in the file: one line that ends in its checksum.
@@ -48,25 +68,41 @@ func (m mark) bytes() []byte {
 }
 
 func parseMark(data []byte) (mark, error) {
+	damaged := fmt.Errorf("%w: the head mark %s is damaged, so that it cannot be told whether acknowledged commits are missing", store.ErrCorrupt, markFile)
+	const sumLen = len(" 01234567\n")
+	n := len(data) - sumLen
+	if n < 0 || string(data[n:]) != fmt.Sprintf(" %08x\n", crc32.Checksum(data[:n], castagnoli)) {
+		return mark{}, damaged
+	}
 	var m mark
-	var err error
-	if strings.HasPrefix(string(data), "nearby head 1 ") {
-		_, err = fmt.Sscanf(string(data), "nearby head 1 %d", &m.seq)
-	} else {
-		_, err = fmt.Sscanf(string(data), "nearby head 2 %s %d", &m.epoch, &m.seq)
+	text := string(data[:n])
+	_, err := fmt.Sscanf(text, "nearby head %d", &m.format)
+	switch {
+	case err != nil:
+		return mark{}, damaged
+	case m.format == 1:
+		_, err = fmt.Sscanf(text, "nearby head 1 %d", &m.seq)
+	case m.format == 2:
+		_, err = fmt.Sscanf(text, "nearby head 2 %s %d", &m.epoch, &m.seq)
+	case m.format == 3:
+		_, err = fmt.Sscanf(text, "nearby head 3 %s %d %x %d %d", &m.epoch, &m.seq, &m.closed, &m.self.inode, &m.self.born)
+	default:
+		return mark{}, fmt.Errorf("store: the head mark %s has format %d, which a newer version has written; this one knows 1 to 3", markFile, m.format)
 	}
 	if err != nil || string(m.bytes()) != string(data) {
-		return mark{}, fmt.Errorf("%w: the head mark %s is damaged, so that it cannot be told whether acknowledged commits are missing", store.ErrCorrupt, markFile)
+		return mark{}, damaged
 	}
 	return m, nil
 }
 
+// writeMark replaces the mark, durably. m.self is set to the file's.
 func writeMark(fsys vfs.FS, dir string, m mark) error {
 	path, tmp := fsys.PathJoin(dir, markFile), fsys.PathJoin(dir, markFile+".tmp")
 	f, err := fsys.Create(tmp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
+	m.self = identify(f)
 	_, err = f.Write(m.bytes())
 	if err == nil {
 		err = f.Sync()
@@ -80,6 +116,11 @@ func writeMark(fsys vfs.FS, dir string, m mark) error {
 	if err != nil {
 		return err
 	}
+	return syncDir(fsys, dir)
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(fsys vfs.FS, dir string) error {
 	d, err := fsys.OpenDir(dir)
 	if err != nil {
 		return err
@@ -87,30 +128,87 @@ func writeMark(fsys vfs.FS, dir string, m mark) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// readMark returns the mark, or false if there is none.
-func readMark(fsys vfs.FS, dir string) (mark, bool, error) {
+// listing is a checksum of the names and sizes of the database's files, never 0.
+func listing(fsys vfs.FS, dir string) (uint32, error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return 0, err
+	}
+	slices.Sort(names)
+	sum := uint32(0)
+	for _, name := range names {
+		if !ours(name) || name == "LOCK" || strings.HasPrefix(name, "NEARBY-") {
+			continue
+		}
+		info, err := fsys.Stat(fsys.PathJoin(dir, name))
+		if err != nil {
+			return 0, err
+		}
+		sum = crc32.Update(sum, castagnoli, fmt.Appendf(nil, "%s %d\n", name, info.Size()))
+	}
+	return max(sum, 1), nil
+}
+
+// found is what Open finds beside the database.
+type found struct {
+	mark
+	there  bool
+	copied bool  // it is in another file than the one that was written
+	err    error // why it could not be read
+}
+
+// readMark reads the mark.
+func readMark(fsys vfs.FS, dir string) (m found) {
 	f, err := fsys.Open(fsys.PathJoin(dir, markFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return mark{}, false, nil
+		return found{}
 	}
 	if err != nil {
-		return mark{}, false, err
+		return found{err: err}
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 128))
+	data, err := io.ReadAll(io.LimitReader(f, 256))
 	if err != nil {
-		return mark{}, false, err
+		return found{err: err}
 	}
-	m, err := parseMark(data)
-	return m, err == nil, err
+	if m.mark, err = parseMark(data); err != nil {
+		return found{err: err}
+	}
+	now := identify(f)
+	m.there = true
+	m.copied = m.self != identity{} && now != identity{} && m.self != now
+	return m
+}
+
+// whole fails if the mark was copied and its folder need not have everything that the
+// one had from which it was copied: it was not closed, or it has not the same files.
+func (m *found) whole(fsys vfs.FS, dir string) error {
+	if !m.copied {
+		return nil
+	}
+	if m.closed != 0 {
+		sum, err := listing(fsys, dir)
+		if err != nil {
+			return err
+		}
+		if sum == m.closed {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w, perhaps: %s is a copy of a folder that was in use when it was copied, so that parts of it may be of different moments; stop the server before copying, or use \"nearby backup\"", store.ErrLoss, dir)
 }
 
 // compare says what is wrong with a database, of which epoch ("" if it has
-// none yet) and head are given, beside a mark.
-func compare(epoch string, head store.Seq, m mark, found bool) error {
+// none yet) and head are given, beside a mark. before is where the history of the
+// epoch began.
+func compare(epoch string, head store.Seq, before store.Position, m *found) error {
 	switch {
-	case epoch != "" && !found:
+	case m.err != nil:
+		return m.err
+	case epoch != "" && !m.there:
 		return fmt.Errorf("%w, perhaps: the head mark %s is not there; put it back from where the folder was copied", store.ErrLoss, markFile)
+	case epoch != "" && epoch != m.epoch && store.Epoch(m.epoch) == before.Epoch && head == before.Seq:
+		// The process ended between giving the epoch to the database and to the mark.
 	case epoch != "" && epoch != m.epoch:
 		return fmt.Errorf("%w, perhaps: the database and the head mark %s do not belong together; put back the folder as a whole", store.ErrLoss, markFile)
 	case head < m.seq:

@@ -17,11 +17,11 @@ import (
 
 func markOf(t *testing.T, fs vfs.FS) mark {
 	t.Helper()
-	m, found, err := readMark(fs, "db")
-	if err != nil || !found {
-		t.Fatalf("the mark: %v, %v", found, err)
+	m := readMark(fs, "db")
+	if m.err != nil || !m.there {
+		t.Fatalf("the mark: %v, %v", m.there, m.err)
 	}
-	return m
+	return m.mark
 }
 
 func deleteFirst(t *testing.T, s *Store) store.Seq {
@@ -45,7 +45,7 @@ func TestHeadMark(t *testing.T) {
 		next  store.Seq // the number of the first commit after accepting it
 	}{
 		{"more was acknowledged", func(t *testing.T, fs *vfs.MemFS) {
-			if err := writeMark(fs, "db", mark{markOf(t, fs).epoch, 1000}); err != nil {
+			if err := writeMark(fs, "db", mark{epoch: markOf(t, fs).epoch, seq: 1000}); err != nil {
 				t.Fatal(err)
 			}
 		}, store.ErrLoss, "commits up to 1000 were acknowledged", 1001},
@@ -156,9 +156,8 @@ func TestFormat1(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		m, _, err := readMark(vfs.Default, dir)
-		if err != nil || m.epoch == "" || m.seq != 21 {
-			t.Errorf("round %d: the mark is %+v, %v", round, m, err)
+		if m := readMark(vfs.Default, dir); m.err != nil || m.epoch == "" || m.seq != 21 {
+			t.Errorf("round %d: the mark is %+v", round, m)
 		}
 	}
 	// Less than an old mark says is noticed as before.
@@ -197,7 +196,9 @@ func TestEpochHalfWritten(t *testing.T) {
 // Only what was written is read as a mark.
 func FuzzMark(f *testing.F) {
 	f.Add([]byte("nearby head 1 21 3d0c7ebb\n"))
-	f.Add(mark{newEpoch(), 7}.bytes())
+	f.Add(mark{epoch: newEpoch(), seq: 7}.bytes())
+	f.Add(mark{epoch: newEpoch(), seq: 7, format: 2}.bytes())
+	f.Add(mark{epoch: newEpoch(), seq: 7, closed: 0xab, self: identity{12, 1e18}}.bytes())
 	f.Add([]byte("nearby head 2 x y z 5 0\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := parseMark(data)

@@ -159,7 +159,7 @@ func (s *Store) expire() (more bool, err error) {
 	if s.closed || now.Before(s.expires) {
 		return false, nil
 	}
-	if s.degradation() != nil || s.room.check(0) != nil || s.setback.now() != nil {
+	if s.degradation() != nil || s.obstacle(0, false) != nil {
 		return false, nil // until later
 	}
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: s.expiredTo, UpperBound: []byte{prefixReceiptTime + 1}})

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const featureBody = `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"n":1}}`
+
+// putItem writes an item and returns the status and the problem's type, if it is one.
+func putItem(s *server, c *http.Client, collection, id string) (int, string) {
+	status, answer := call(c, http.MethodPut, s.base+"/v1/collections/"+collection+"/items/"+id, "application/geo+json", featureBody)
+	_, rest, _ := strings.Cut(string(answer), `"type":"/v1/errors/`)
+	kind, _, _ := strings.Cut(rest, `"`)
+	return status, kind
+}
+
+// becomes waits until a server answers a path with a text.
+func (s *server) becomes(c *http.Client, path, text string) {
+	s.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		_, answer := call(c, http.MethodGet, s.base+path, "", "")
+		if strings.Contains(string(answer), text) {
+			return
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("%s never had %q; it is %s\n%s", path, text, answer, s.log)
+		}
+	}
+}
+
+// With --read-only a folder is served and nothing in it is changed; several servers may
+// do so, and none beside one that writes.
+func TestReadOnlyFolder(t *testing.T) {
+	c := newClient(t)
+	data := t.TempDir()
+	w := startServer(t, data)
+	createCollection(t, w, "c", `{}`)
+	if status, _ := putItem(w, c, "c", "a"); status != http.StatusCreated {
+		t.Fatal(status)
+	}
+	beside := launch(t, "--data", data, "--read-only")
+	<-beside.rest // it ends
+	if err := beside.cmd.Wait(); err == nil || !strings.Contains(beside.log.String(), "in use") {
+		t.Errorf("a server was started beside one that writes: %v\n%s", err, beside.log)
+	}
+	if code := w.stop(); code != 0 {
+		t.Fatal(code)
+	}
+	one, two := startServer(t, data, "--read-only"), startServer(t, data, "--read-only")
+	for _, s := range []*server{one, two} {
+		if got := s.content(c, "c"); len(got) != 1 {
+			t.Errorf("%d items", len(got))
+		}
+		if status, kind := putItem(s, c, "c", "b"); status != http.StatusForbidden || kind != "server-read-only" {
+			t.Errorf("PUT of an item: %d %s", status, kind)
+		}
+		for _, r := range []struct{ method, path, contentType, body string }{
+			{"PUT", "/v1/collections/d", "application/json", "{}"},
+			{"PATCH", "/v1/collections/c", "application/merge-patch+json", `{"title":"x"}`},
+			{"DELETE", "/v1/collections/c", "", ""},
+			{"DELETE", "/v1/collections/c/items/a", "", ""},
+			{"PATCH", "/v1/collections/c/items/a", "application/merge-patch+json", `{"properties":{"n":2}}`},
+			{"POST", "/v1/collections/c/items", "application/geo+json", featureBody},
+			{"POST", "/v1/collections/c/items", "text/csv", "id,lat,lon\nz,1,1\n"},
+		} {
+			status, answer := call(c, r.method, s.base+r.path, r.contentType, r.body)
+			if status != http.StatusForbidden || !strings.Contains(string(answer), "server-read-only") {
+				t.Errorf("%s %s: %d %s", r.method, r.path, status, answer)
+			}
+		}
+		s.becomes(c, "/readyz", `"ready"`)
+		if code := s.stop(); code != 0 {
+			t.Errorf("exit code %d\n%s", code, s.log)
+		}
+	}
+	s := startServer(t, data)
+	if got := s.content(c, "c"); len(got) != 1 {
+		t.Errorf("%d items", len(got))
+	}
+}
+
+// A server whose data folder is taken away says so, and acknowledges nothing.
+func TestServerWithoutFolder(t *testing.T) {
+	c := newClient(t)
+	data := filepath.Join(t.TempDir(), "data")
+	s := startServer(t, data)
+	createCollection(t, s, "c", `{}`)
+	if status, _ := putItem(s, c, "c", "a"); status != http.StatusCreated {
+		t.Fatal(status)
+	}
+	s.becomes(c, "/metrics", "nearby_folder_writable 1\n")
+	for end := time.Now().Add(time.Minute); os.RemoveAll(data) != nil; {
+		if time.Now().After(end) {
+			t.Fatal("the folder cannot be removed")
+		}
+	}
+	if status, kind := putItem(s, c, "c", "b"); status != http.StatusServiceUnavailable || kind != "store-unavailable" {
+		t.Errorf("PUT of an item: %d %s", status, kind)
+	}
+	if status, _ := call(c, http.MethodPut, s.base+"/v1/collections/d", "application/json", "{}"); status != http.StatusServiceUnavailable {
+		t.Errorf("PUT of a collection: %d", status)
+	}
+	s.becomes(c, "/readyz", `"degraded"`)
+	s.becomes(c, "/readyz", `not there any more`)
+	s.becomes(c, "/metrics", "nearby_folder_writable 0\n")
+	s.becomes(c, "/metrics", "nearby_degraded 1\n")
+	if got := s.content(c, "c"); len(got) != 1 {
+		t.Errorf("of what was there %d items are answered", len(got))
+	}
+	if code := s.stop(); code == 0 {
+		t.Error("it ended with 0 though its folder is gone")
+	}
+	if !strings.Contains(s.log.String(), "takes no writes") {
+		t.Errorf("the log says nothing of it:\n%s", s.log)
+	}
+}
+
+// On a full disk items can be deleted, and when there is space again put.
+func TestServerOnAFullDisk(t *testing.T) {
+	c := newClient(t)
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=512m"); err != nil {
+		t.Skip("needs the right to mount")
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(mount, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	data, filler := filepath.Join(mount, "data"), filepath.Join(mount, "filler")
+	s := startServer(t, data)
+	createCollection(t, s, "c", `{}`)
+	for i := range 20 {
+		if status, _ := putItem(s, c, "c", fmt.Sprint(i)); status != http.StatusCreated {
+			t.Fatal(status)
+		}
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(data, "NEARBY-BALLAST")); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("there is no ballast")
+		}
+	}
+	f, err := os.Create(filler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 64<<10))
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.becomes(c, "/readyz", "the disk is full")
+	if status, kind := putItem(s, c, "c", "more"); status != http.StatusInsufficientStorage || kind != "disk-full" {
+		t.Errorf("PUT of an item: %d %s", status, kind)
+	}
+	for i := range 10 {
+		if status, answer := call(c, http.MethodDelete, fmt.Sprint(s.base, "/v1/collections/c/items/", i), "", ""); status != http.StatusNoContent {
+			t.Errorf("DELETE of an item: %d %s", status, answer)
+		}
+	}
+	s.kill()
+	s = startServer(t, data)
+	if got := s.content(c, "c"); len(got) != 10 {
+		t.Errorf("after 10 deletions of 20 and a kill there are %d items", len(got))
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	s.becomes(c, "/readyz", `"ready"`)
+	if status, _ := putItem(s, c, "c", "more"); status != http.StatusCreated {
+		t.Errorf("PUT with space again: %d", status)
+	}
+}
+
+// A server that may no longer write its folder says so, and goes on when it may.
+func TestServerWithoutPermission(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs the right to be somebody else")
+	}
+	c := newClient(t)
+	home, err := os.MkdirTemp("/tmp", "nearby-nobody-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	own := filepath.Join(home, "nearby")
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(home, "data")
+	for _, err := range []error{os.WriteFile(own, binary, 0o755), os.Chmod(home, 0o755), os.Mkdir(data, 0o755), os.Chown(data, 65534, 65534)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := launchAs(t, own, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}, "--data", data)
+	s.awaitReady()
+	createCollection(t, s, "c", `{}`)
+	if info, err := os.Stat(data); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder has mode %v, %v", info.Mode(), err)
+	}
+	if err := os.Chmod(data, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	s.becomes(c, "/readyz", "cannot be written")
+	if status, kind := putItem(s, c, "c", "a"); status != http.StatusServiceUnavailable || kind != "store-unavailable" {
+		t.Errorf("PUT of an item: %d %s", status, kind)
+	}
+	if err := os.Chmod(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.becomes(c, "/readyz", `"ready"`)
+	if status, _ := putItem(s, c, "c", "a"); status != http.StatusCreated {
+		t.Errorf("PUT when it may again: %d", status)
+	}
+}

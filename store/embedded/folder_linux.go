@@ -1,0 +1,94 @@
+package embedded
+
+import (
+	"io"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
+)
+
+// steady are the file systems on which a file keeps its number and its time of birth
+// for as long as it lives, also when they are mounted anew.
+var steady = map[int64]bool{
+	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true,
+	unix.F2FS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: true,
+	0x2fc12fc1: true, // ZFS
+	0xca451a4e: true, // bcachefs
+}
+
+// identify returns what tells an open file from every copy of it. The zero identity
+// means that the file system does not say.
+func identify(f vfs.File) (id identity) {
+	fd := f.Fd()
+	if fd == vfs.InvalidFd {
+		return identity{}
+	}
+	var system unix.Statfs_t
+	if unix.Fstatfs(int(fd), &system) != nil || !steady[int64(system.Type)] {
+		return identity{}
+	}
+	var st unix.Statx_t
+	const want = unix.STATX_INO | unix.STATX_BTIME | unix.STATX_NLINK
+	if unix.Statx(int(fd), "", unix.AT_EMPTY_PATH, want, &st) != nil || st.Mask&want != want {
+		return identity{}
+	}
+	if st.Nlink > 1 { // a copy that is made of hard links has the same number
+		return identity{inode: st.Ino, born: -1}
+	}
+	return identity{inode: st.Ino, born: st.Btime.Sec*1e9 + int64(st.Btime.Nsec)}
+}
+
+// unlinked reports whether an open file has no name any more, so that nobody will
+// find again what is written to it.
+func unlinked(f vfs.File) bool {
+	var st unix.Stat_t
+	fd := f.Fd()
+	return fd != vfs.InvalidFd && unix.Fstat(int(fd), &st) == nil && st.Nlink == 0
+}
+
+// writable says why files cannot be made in a folder, or nil.
+func writable(dir string) error {
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return &os.PathError{Op: "access", Path: dir, Err: err}
+	}
+	return nil
+}
+
+// occupy makes a file of a size whose space is really taken.
+func occupy(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	if err = unix.Fallocate(int(f.Fd()), 0, 0, size); err == nil {
+		return f.Close()
+	}
+	_ = f.Close()
+	_ = os.Remove(path)
+	return err
+}
+
+// descriptors is how many files the process may have open.
+func descriptors() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 1 << 20
+	}
+	return limit.Cur
+}
+
+// share locks a file against writers, and not against others who share it. Nothing is
+// written, so the file system need not allow that.
+func share(path string) (io.Closer, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	spec := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &spec); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
