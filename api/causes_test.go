@@ -198,6 +198,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		"server-read-only":         refused(store.ErrReadOnly),
 		"contended":                refused(collection.ErrContended),
 		"store-unavailable":        refused(store.ErrUnavailable),
+		"disk-full":                refused(store.ErrNoSpace),
 		"internal-error":           refused(errors.New("a defect")),
 		"collection-read-only": func(t *testing.T) *answer {
 			def, err := collection.Definition{Name: "attached", Source: &collection.Source{Table: "t", Follow: "poll", Guarantee: "None."}}.Encode(kinds)
@@ -387,6 +388,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 		{store.ErrClosed, "stopping"},
 		{store.ErrUnavailable, "store-unavailable"},
 		{store.ErrLocked, "store-unavailable"},
+		{store.ErrNoSpace, "disk-full"},
 		{store.ErrUncertain, "outcome-unknown"},
 		{fmt.Errorf("%w: %w", store.ErrUncertain, context.DeadlineExceeded), "outcome-unknown"},
 		{fmt.Errorf("%w: %w", store.ErrUncertain, collection.ErrBehind), "outcome-unknown"},
