@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,34 +15,75 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/klauspost/compress/gzip"
 
 	"nearby/ingest"
 	"nearby/item"
 )
 
 // body opens a request's body: at most limit bytes come out of it (0: any
-// number), decoded if it is gzipped.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadCloser, error) {
-	b := r.Body
-	if limit > 0 {
-		b = http.MaxBytesReader(w, b, limit)
-	}
-	switch enc := strings.ToLower(r.Header.Get("Content-Encoding")); enc {
+// number), unpacked if Content-Encoding says that it is gzipped. Reading it ends
+// with the request and with the server, however much is still to be unpacked.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.Reader, error) {
+	in := s.bounded(w, r, r.Body, limit)
+	switch enc := strings.ToLower(strings.Join(r.Header["Content-Encoding"], ", ")); enc {
 	case "", "identity":
-		return b, nil
-	case "gzip":
-		z, err := gzip.NewReader(b)
+		return in, nil
+	case "gzip", "x-gzip":
+		z, err := ingest.Gunzip(in)
 		if err != nil {
-			return nil, newProblem(malformedBody, "the body is not gzip: "+err.Error())
+			return nil, bodyError(err)
 		}
-		if limit > 0 {
-			return http.MaxBytesReader(w, z, limit), nil
-		}
-		return z, nil
+		return s.bounded(w, r, z, limit), nil
 	default:
-		return nil, newProblem(unsupportedEncoding, fmt.Sprintf("content encoding %q is not known; gzip is", item.Shorten(enc)))
+		w.Header().Set("Accept-Encoding", "gzip") // RFC 9110, section 12.5.3
+		return nil, newProblem(unsupportedEncoding, fmt.Sprintf("content encoding %q is not taken; gzip is, once", item.Shorten(enc)))
 	}
+}
+
+// loadBody is body for a bulk load, which may be a gzipped file that no
+// Content-Encoding speaks of.
+func (s *Server) loadBody(w http.ResponseWriter, r *http.Request) (io.Reader, error) {
+	limit := s.opt.Limits.MaxLoadBytes
+	in, err := s.body(w, r, limit)
+	if err != nil || r.Header["Content-Encoding"] != nil {
+		return in, err
+	}
+	in, zipped, err := ingest.Unpack(in)
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	if zipped {
+		in = s.bounded(w, r, in, limit)
+	}
+	return in, nil
+}
+
+// bounded lets at most limit bytes out of in (0: any number), until the request or
+// the server ends.
+func (s *Server) bounded(w http.ResponseWriter, r *http.Request, in io.Reader, limit int64) io.Reader {
+	in = &attended{r.Context(), s, in}
+	if limit > 0 {
+		in = http.MaxBytesReader(w, io.NopCloser(in), limit)
+	}
+	return in
+}
+
+// attended is a stream that ends when nobody waits for it any more.
+type attended struct {
+	ctx    context.Context
+	server *Server
+	r      io.Reader
+}
+
+// Read is part of io.Reader.
+func (a *attended) Read(p []byte) (int, error) {
+	if a.ctx.Err() != nil {
+		return 0, context.Cause(a.ctx)
+	}
+	if a.server.bodies.stopped.Load() {
+		return 0, errStopping
+	}
+	return a.r.Read(p)
 }
 
 // mediaType returns the content type without its parameters, which must be one
@@ -90,9 +132,9 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([
 
 // bodyError is the caller's if the body broke off or is too large.
 func bodyError(err error) error {
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge), errors.Is(err, ingest.ErrTooLarge):
+	case errors.As(err, new(*http.MaxBytesError)), errors.As(err, new(*ingest.RatioError)), errors.As(err, new(*problem)),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return newProblem(bodyStalled, "")

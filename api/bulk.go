@@ -58,11 +58,11 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := s.body(w, r, s.opt.Limits.MaxLoadBytes)
+	body, err := s.loadBody(w, r)
 	if err != nil {
 		return err
 	}
-	var in io.Reader = body
+	in := body
 	if kind == geoJSON {
 		// What it is, is said by its type member, which may come anywhere; one
 		// Feature is small, so a body that ends within the limit and is no
@@ -134,7 +134,7 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []fault{}}
 	source := &noted{Reader: body}
-	rows, err := ingest.Open(source, ingest.Options{Format: format, MaxDecodedBytes: s.opt.Limits.MaxLoadBytes})
+	rows, err := ingest.Open(source, ingest.Options{Format: format, Unpacked: true})
 	if err != nil {
 		return report, readError(err)
 	}

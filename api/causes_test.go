@@ -396,7 +396,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 		{fmt.Errorf("%w: since %w", store.ErrUnavailable, store.ErrUncertain), "store-unavailable"}, // no more is taken after one
 		{context.DeadlineExceeded, "request-timeout"},
 		{context.Canceled, "request-timeout"},
-		{ingest.ErrTooLarge, "body-too-large"},
+		{new(ingest.RatioError), "body-too-large"},
 		{&http.MaxBytesError{Limit: 1}, "body-too-large"},
 		{&ingest.HeaderError{Reason: "r"}, "unsuitable-file"},
 		{&ingest.SyntaxError{Line: 1, Reason: "r"}, "malformed-body"},

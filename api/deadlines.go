@@ -3,6 +3,8 @@ package api
 import (
 	"io"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,29 +33,98 @@ func (e *exchange) moveDeadline(now time.Time) {
 type movingBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	stall   time.Duration
-	moved   time.Time
+	stall   time.Duration // 0: there are no deadlines
+	bodies  *bodies
+
+	mu    sync.Mutex // held to set deadlines
+	moved time.Time
+	ended bool // the body: what the connection reads now is not for it
 }
 
-func newMovingBody(w http.ResponseWriter, body io.ReadCloser, stall time.Duration) *movingBody {
-	b := &movingBody{ReadCloser: body, control: http.NewResponseController(w), stall: stall}
+func (s *Server) newMovingBody(w http.ResponseWriter, body io.ReadCloser) *movingBody {
+	b := &movingBody{ReadCloser: body, control: http.NewResponseController(w), stall: s.opt.Stall, bodies: &s.bodies}
 	b.extend()
+	b.bodies.add(b)
 	return b
 }
 
+// extend moves the deadline, unless the server has said that reading ends.
 func (b *movingBody) extend() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stall == 0 || b.bodies.stopped.Load() {
+		return
+	}
 	if now := time.Now(); due(now, b.moved, b.stall) {
 		b.moved = now
 		_ = b.control.SetReadDeadline(now.Add(b.stall))
 	}
 }
 
+// interrupt ends a read that waits.
+func (b *movingBody) interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		_ = b.control.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
 // Read is part of io.Reader.
 func (b *movingBody) Read(p []byte) (int, error) {
+	if b.bodies.stopped.Load() {
+		return 0, errStopping
+	}
 	b.extend()
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		_ = b.control.SetReadDeadline(time.Time{})
+	switch {
+	case err == io.EOF:
+		b.mu.Lock()
+		b.ended = true
+		if b.stall > 0 {
+			_ = b.control.SetReadDeadline(time.Time{})
+		}
+		b.mu.Unlock()
+	case err != nil && b.bodies.stopped.Load():
+		err = errStopping
 	}
 	return n, err
 }
+
+// bodies are those of the requests under way. No more is read of any once they
+// are stopped.
+type bodies struct {
+	stopped atomic.Bool
+	mu      sync.Mutex
+	open    map[*movingBody]struct{}
+}
+
+func (bs *bodies) add(b *movingBody) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if bs.open == nil {
+		bs.open = map[*movingBody]struct{}{}
+	}
+	bs.open[b] = struct{}{}
+}
+
+func (bs *bodies) remove(b *movingBody) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	delete(bs.open, b)
+}
+
+// Stop ends the reading of requests: those whose bodies have not been read to the
+// end are answered with 503, and a load says what of it was loaded. A process that
+// is to end calls it, or it would wait for the slowest client.
+func (s *Server) Stop() {
+	s.bodies.stopped.Store(true) // first, so that no read extends its deadline again
+	s.bodies.mu.Lock()
+	defer s.bodies.mu.Unlock()
+	for b := range s.bodies.open {
+		b.interrupt()
+	}
+}
+
+// errStopping ends the reading of a body.
+var errStopping = newProblem(stopping, "")

@@ -94,7 +94,6 @@ var known = []struct {
 	{collection.ErrBehind, replicaBehind},
 	{collection.ErrClosed, stopping},
 	{store.ErrClosed, stopping},
-	{ingest.ErrTooLarge, bodyTooLarge},
 	{context.DeadlineExceeded, requestTimeout},
 	{context.Canceled, requestTimeout},
 }
@@ -107,11 +106,14 @@ func asProblem(err error) *problem {
 	var header *ingest.HeaderError
 	var syntax *ingest.SyntaxError
 	var tooLarge *http.MaxBytesError
+	var ratio *ingest.RatioError
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &tooLarge):
-		return newProblem(bodyTooLarge, fmt.Sprintf("the body has more than %d bytes", tooLarge.Limit))
+		return newProblem(bodyTooLarge, fmt.Sprintf("the body has, or unpacks to, more than %d bytes, which is the most that is taken here", tooLarge.Limit))
+	case errors.As(err, &ratio):
+		return newProblem(bodyTooLarge, ratio.Error())
 	case errors.As(err, &field):
 		return badField(field.Field, field.Got, field.Reason, field.Hint)
 	case errors.As(err, &header):

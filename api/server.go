@@ -70,6 +70,7 @@ type Server struct {
 	apiYAML  []byte // the document
 	apiJSON  []byte
 	loads    atomic.Int32 // under way
+	bodies   bodies
 	http.Handler
 }
 
@@ -205,8 +206,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		h := w.Header()
 		h["X-Request-Id"] = e.id[:]
 		h["X-Content-Type-Options"] = nosniff
-		if s.opt.Stall > 0 && r.Body != nil && r.Body != http.NoBody {
-			r.Body = newMovingBody(w, r.Body, s.opt.Stall)
+		if r.Body != nil && r.Body != http.NoBody {
+			body := s.newMovingBody(w, r.Body)
+			defer s.bodies.remove(body)
+			r.Body = body
 		}
 		defer func() {
 			if cause := recover(); cause != nil {

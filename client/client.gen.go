@@ -1812,6 +1812,12 @@ type ClientInterface interface {
 	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 	// sent again as it is.
 	//
+	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+	// file without that header. 413 is answered to what unpacks to more than 16 MiB
+	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+	// that the server's end interrupts is answered 503, and `loaded` counts the rows
+	// that were written.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
@@ -1824,6 +1830,12 @@ type ClientInterface interface {
 	// inserted or replaces the item with its id, a bad row is reported and harms
 	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 	// sent again as it is.
+	//
+	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+	// file without that header. 413 is answered to what unpacks to more than 16 MiB
+	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+	// that the server's end interrupts is answered 503, and `loaded` counts the rows
+	// that were written.
 	//
 	// Takes a body of the `application/geo+json` content type.
 	//
@@ -2139,6 +2151,12 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 // sent again as it is.
 //
+// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+// file without that header. 413 is answered to what unpacks to more than 16 MiB
+// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+// that the server's end interrupts is answered 503, and `loaded` counts the rows
+// that were written.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
@@ -2161,6 +2179,12 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // inserted or replaces the item with its id, a bad row is reported and harms
 // no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 // sent again as it is.
+//
+// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+// file without that header. 413 is answered to what unpacks to more than 16 MiB
+// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+// that the server's end interrupts is answered 503, and `loaded` counts the rows
+// that were written.
 //
 // Takes a body of the `application/geo+json` content type.
 //
@@ -4385,6 +4409,12 @@ type ClientWithResponsesInterface interface {
 	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 	// sent again as it is.
 	//
+	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+	// file without that header. 413 is answered to what unpacks to more than 16 MiB
+	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+	// that the server's end interrupts is answered 503, and `loaded` counts the rows
+	// that were written.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
@@ -4397,6 +4427,12 @@ type ClientWithResponsesInterface interface {
 	// inserted or replaces the item with its id, a bad row is reported and harms
 	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 	// sent again as it is.
+	//
+	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+	// file without that header. 413 is answered to what unpacks to more than 16 MiB
+	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+	// that the server's end interrupts is answered 503, and `loaded` counts the rows
+	// that were written.
 	//
 	// Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6125,6 +6161,12 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 // sent again as it is.
 //
+// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+// file without that header. 413 is answered to what unpacks to more than 16 MiB
+// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+// that the server's end interrupts is answered 503, and `loaded` counts the rows
+// that were written.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
@@ -6143,6 +6185,12 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // inserted or replaces the item with its id, a bad row is reported and harms
 // no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
 // sent again as it is.
+//
+// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+// file without that header. 413 is answered to what unpacks to more than 16 MiB
+// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+// that the server's end interrupts is answered 503, and `loaded` counts the rows
+// that were written.
 //
 // Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -10,10 +10,6 @@ import (
 	"nearby/item"
 )
 
-// ErrTooLarge is returned when a gzipped stream unpacks to more than
-// Options.MaxDecodedBytes.
-var ErrTooLarge = errors.New("ingest: the unpacked file is larger than allowed")
-
 // RowError says why one row was rejected. The rows after it can be read.
 type RowError struct {
 	Line   int    // physical line, from 1

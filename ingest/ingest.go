@@ -2,7 +2,7 @@
 //
 // It reads CSV and its relatives (comma, semicolon, tab and pipe), the dump
 // layout of GeoNames, GeoJSON FeatureCollections, GeoJSON text sequences and
-// newline-delimited JSON, each of them plain or gzipped. [Open] looks at the
+// newline-delimited JSON, each of them plain or gzipped once. [Open] looks at the
 // first bytes only; after that every row costs what the row costs, whatever
 // the size of the file: memory is bounded by [Options.MaxLineBytes].
 //
@@ -81,9 +81,9 @@ type Options struct {
 	// a line of NDJSON. A longer row is rejected. 0: DefaultMaxLineBytes.
 	MaxLineBytes int
 
-	// MaxDecodedBytes bounds what may come out of a gzipped stream, so that
-	// a small body cannot unpack without end. 0: no bound.
-	MaxDecodedBytes int64
+	// Unpacked says that what is read has been unpacked as far as it may be. Then
+	// a stream that starts like gzip is refused; else it is unpacked, once.
+	Unpacked bool
 }
 
 // Row is one item and where it came from.

@@ -18,6 +18,7 @@ const sampleRows = 100
 // magics are the first bytes of files that people do offer but that are not
 // text.
 var magics = []struct{ magic, what, hint string }{
+	{"\x1f\x8b", "a gzip archive in another one", "pack it once only"},
 	{"PK\x03\x04", "a zip archive or spreadsheet", "unpack it, or save the sheet as CSV"},
 	{"PAR1", "a Parquet file", "convert it to CSV or GeoJSON first"},
 	{"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first, or use gzip"},

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // source is a window on a stream: the unread bytes buf[start:end], which grows
@@ -35,26 +33,15 @@ func newSource(r io.Reader, limit int) *source {
 	return &source{r: r, buf: make([]byte, min(firstWindow, limit+rowSlack)), line: 1, limit: limit}
 }
 
-// openSource makes the source of r, unpacked if it starts like gzip.
+// openSource makes the source of r, unpacked if it starts like gzip and may be.
 func openSource(r io.Reader, opt Options) (src *source, zipped bool, err error) {
+	if !opt.Unpacked {
+		if r, zipped, err = Unpack(r); err != nil {
+			return nil, false, err
+		}
+	}
 	src = newSource(r, opt.MaxLineBytes)
 	for len(src.window()) < 3 && src.more() {
-	}
-	if bytes.HasPrefix(src.window(), []byte{0x1f, 0x8b}) {
-		// What was read for the magic goes before the rest.
-		head := bytes.Clone(src.window())
-		rest := io.MultiReader(bytes.NewReader(head), &pending{src.r, src.err})
-		zr, err := gzip.NewReader(rest)
-		if err != nil {
-			return nil, false, fmt.Errorf("ingest: unpacking: %w", err)
-		}
-		var unpacked io.Reader = zr
-		if opt.MaxDecodedBytes > 0 {
-			unpacked = &bounded{r: zr, left: opt.MaxDecodedBytes}
-		}
-		src, zipped = newSource(unpacked, opt.MaxLineBytes), true
-		for len(src.window()) < 3 && src.more() {
-		}
 	}
 	if err := src.failure(); err != nil && len(src.window()) == 0 {
 		return nil, false, err
@@ -63,37 +50,6 @@ func openSource(r io.Reader, opt Options) (src *source, zipped bool, err error) 
 		src.start += 3
 	}
 	return src, zipped, nil
-}
-
-// pending gives the error that r has already given, if any, else reads on.
-type pending struct {
-	r   io.Reader
-	err error
-}
-
-func (p *pending) Read(b []byte) (int, error) {
-	if p.err != nil {
-		return 0, p.err
-	}
-	return p.r.Read(b)
-}
-
-// bounded fails with ErrTooLarge once more than left bytes came.
-type bounded struct {
-	r    io.Reader
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.r.Read(p)
-	if int64(n) > b.left {
-		return int(b.left), ErrTooLarge
-	}
-	b.left -= int64(n)
-	return n, err
 }
 
 // window is the unread part of what was read so far. It is valid until more.

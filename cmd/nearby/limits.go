@@ -17,7 +17,7 @@ type limits struct {
 	MaxBatch       int           `default:"1000" help:"Queries in one request."`
 	MaxBody        int64         `default:"1048576" help:"Bytes of a request's body, loads and batches excepted."`
 	MaxBatchBody   int64         `default:"8388608" help:"Bytes of a body of queries."`
-	MaxLoad        int64         `default:"0" help:"Bytes of a bulk load, unpacked; 0 is any size."`
+	MaxLoad        int64         `default:"17179869184" help:"Bytes of a bulk load, unpacked; 0 is any size."`
 	MaxBatchK      int           `name:"max-batch-k" default:"100000" help:"Places asked for by the queries of one request in all."`
 	MaxAnswer      int64         `default:"67108864" help:"Bytes of an answer; a page ends there, and a next link goes on."`
 	MaxCompared    int           `default:"50000000" help:"Points that one query may compare; it is cut short there, and says so."`

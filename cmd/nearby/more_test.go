@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A load that is interrupted says so, keeps what has arrived, and is completed
@@ -142,5 +143,50 @@ func TestDrain(t *testing.T) {
 	<-s.rest
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, s.log)
+	}
+}
+
+// A body that is still being sent does not keep the server from ending: the load is
+// answered, with what of it was written, and that is there after a restart.
+func TestStopWhileLoading(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := startServer(t, data, "--shutdown-timeout", "10m", "--load-timeout", "10m")
+	createCollection(t, s, "slow", `{}`)
+	body, rows := io.Pipe()
+	type answer struct {
+		status int
+		text   string
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		resp, err := newClient(t).Post(s.base+"/v1/collections/slow/items", "text/csv", body)
+		if err != nil {
+			answered <- answer{text: err.Error()}
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		text, _ := io.ReadAll(resp.Body)
+		answered <- answer{resp.StatusCode, string(text)}
+	}()
+	if _, err := io.WriteString(rows, "id,lat,lon\na,1,2\nb,1,2\n"+strings.Repeat("a,1,2\n", 20_000)); err != nil {
+		t.Fatal(err)
+	}
+	// The rest does not come, and the body does not end.
+	for c, began := newClient(t), time.Now(); len(s.content(c, "slow")) < 2; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the first rows were not written in time")
+		}
+	}
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM\n%s", code, s.log)
+	}
+	a := <-answered
+	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.text, `"created":2`) {
+		t.Errorf("answered %d: %s", a.status, a.text)
+	}
+	s = startServer(t, data)
+	if n := len(s.content(newClient(t), "slow")); n != 2 {
+		t.Errorf("%d items after a restart, want 2", n)
 	}
 }

@@ -135,6 +135,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	time.Sleep(c.DrainDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer cancel()
+	handler.Stop()
 	if err := server.Shutdown(ctx); err != nil {
 		log.Warn("requests were cut off", "error", err)
 	}

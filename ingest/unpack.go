@@ -1,0 +1,82 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// A stream that unpacks to more than FreeUnpacked bytes may not be more than MaxRatio
+// times as large as what came packed. Deflate can reach 1030. Files of places whose
+// rows differ in ids and coordinates alone reach 2 to 12, and 35 where each row has
+// the same text of 500 bytes. What is small costs little to unpack, whatever its
+// ratio is.
+const (
+	FreeUnpacked = 16 << 20 // bytes
+	MaxRatio     = 200
+)
+
+// RatioError says that a gzipped stream unpacks to far more than what came.
+type RatioError struct{}
+
+func (*RatioError) Error() string {
+	return fmt.Sprintf("the gzipped data unpack to more than %d MiB and to more than %d times their size: "+
+		"send or load them unpacked, or in parts of less than %[1]d MiB", FreeUnpacked>>20, MaxRatio)
+}
+
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// Unpack looks at the first bytes of r. If they are those of gzip, it returns what
+// r unpacks to, as [Gunzip] does; else it returns what r has. It unpacks once.
+func Unpack(r io.Reader) (unpacked io.Reader, zipped bool, err error) {
+	head := bufio.NewReaderSize(r, 16) // as small as can be: a reader of files should read in large steps
+	if magic, _ := head.Peek(len(gzipMagic)); !bytes.Equal(magic, gzipMagic) {
+		return head, false, nil // an error of r comes again
+	}
+	unpacked, err = Gunzip(head)
+	return unpacked, true, err
+}
+
+// Gunzip returns what r, which is gzipped, unpacks to. Reading it fails with a
+// *RatioError where that is far more than what came.
+func Gunzip(r io.Reader) (io.Reader, error) {
+	g := &gunzip{packed: counted{r: r}}
+	z, err := gzip.NewReader(&g.packed)
+	if err != nil {
+		return nil, fmt.Errorf("unpacking gzip: %w", err)
+	}
+	g.z = z
+	return g, nil
+}
+
+type gunzip struct {
+	packed   counted
+	z        *gzip.Reader
+	unpacked int64
+}
+
+// Read is part of io.Reader.
+func (g *gunzip) Read(p []byte) (int, error) {
+	n, err := g.z.Read(p)
+	g.unpacked += int64(n)
+	if g.unpacked > FreeUnpacked && g.unpacked/MaxRatio > g.packed.n {
+		return 0, new(RatioError)
+	}
+	return n, err
+}
+
+// counted counts the bytes that come of r.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+// Read is part of io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
