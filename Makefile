@@ -5,9 +5,20 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOLS := $(CURDIR)/.tools
 GOLANGCI := $(TOOLS)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
+GOTESTSUM := $(TOOLS)/gotestsum
+GOTESTSUM_VERSION := v1.13.0
 REDOCLY_VERSION := 2.77.0
 
-.PHONY: run build test provision test-qgis cover lint vet fuzz bench docker generate clean help
+# The slowest packages begin first, and more of them run at a time than there are
+# cores, since many of their tests wait: for a server, for a disk, for a moment.
+SLOW := ./store/postgres ./cmd/nearby ./collection ./store/embedded ./bench/servers ./bench ./api
+TESTS = -race -shuffle=on -timeout 40m -p 4 $(SLOW) ./...
+
+# What tests drive besides Go is installed where it may be, and tests are told what must be there.
+PROVISION = .ci/provision postgres >/dev/null; \
+	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1
+
+.PHONY: run build test test-busy provision test-qgis cover lint vet fuzz bench docker generate clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,11 +27,17 @@ run: build ## build, then serve the demo on 127.0.0.1:8080 with the store in ./d
 	./nearby serve --demo --data ./data
 
 build: ## build ./nearby, one static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o nearby ./cmd/nearby
+	@echo "compiling ./nearby; the first time this takes one to six minutes, and each package is named when it is done"
+	CGO_ENABLED=0 go build -v -trimpath -ldflags '$(LDFLAGS)' -o nearby ./cmd/nearby
 
-test: ## all tests with the race detector, in random order
-	@.ci/provision postgres >/dev/null
-	NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1 go test -race -shuffle=on -timeout 10m -coverprofile=cover.out ./...
+test: $(GOTESTSUM) ## all tests with the race detector, in random order; a line for each package when it ends
+	@echo "compiling with the race detector; the first time this takes several minutes, and each package is named when it is done"
+	@CGO_ENABLED=1 go build -v -race ./...
+	@echo "testing; a package is named when it ends, the slowest take some minutes"
+	@$(PROVISION); $(GOTESTSUM) --format standard-quiet -- $(TESTS)
+
+test-busy: ## the tests RUNS times (default 10) beside two processes that only compute; a line for each run
+	@.ci/busy $${RUNS:-10}
 
 provision: ## install PostgreSQL, the GIS clients and the servers that tests drive, if they are missing and we may
 	@.ci/provision postgres >/dev/null
@@ -30,17 +47,22 @@ provision: ## install PostgreSQL, the GIS clients and the servers that tests dri
 test-qgis: ## the test with QGIS, which is large: apt-get install python3-qgis qgis-providers
 	NEARBY_TEST_QGIS=1 go test -count=1 -run TestQGIS -v ./cmd/nearby
 
-cover: test ## coverage by package
+cover: ## coverage by package, without the race detector
+	@$(PROVISION); go test -timeout 40m -p 4 -coverprofile=cover.out $(SLOW) ./...
 	go tool cover -func=cover.out | tail -1
 
+# With the flags of "build", so that what that has compiled serves here too.
 vet:
-	go vet ./...
+	CGO_ENABLED=0 go vet -trimpath ./...
 
 lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the OpenAPI document, gofmt
-	$(GOLANGCI) run ./...
+	CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath" $(GOLANGCI) run ./...
 	@if command -v npx >/dev/null; then npx -y @redocly/cli@$(REDOCLY_VERSION) lint openapi.yaml; \
 	  else echo "openapi.yaml is not linted: there is no npx"; fi
 	@test -z "$$(gofmt -l . )" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
+
+$(GOTESTSUM):
+	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM_VERSION)
 
 $(GOLANGCI):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

@@ -24,7 +24,10 @@ import (
 func buildNearby(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "nearby")
-	if out, err := exec.Command("go", "build", "-o", program, "nearby/cmd/nearby").CombinedOutput(); err != nil {
+	// The flags are those of "make build", so that what it has compiled serves here too.
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "nearby/cmd/nearby")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return program
