@@ -93,12 +93,15 @@ type faulty struct {
 
 func (f *faulty) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
 	f.mu.Lock()
-	gate, fail := f.gate, f.fail
+	gate := f.gate
 	f.mu.Unlock()
 	if gate != nil && len(changes) > 0 {
 		f.held <- struct{}{}
 		<-gate
 	}
+	f.mu.Lock()
+	fail := f.fail
+	f.mu.Unlock()
 	if fail != nil {
 		return 0, fail
 	}
@@ -114,7 +117,9 @@ func (f *faulty) hold() (release func()) {
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.gate = nil
+		if f.gate == gate {
+			f.gate = nil
+		}
 		close(gate)
 	}
 }
@@ -411,4 +416,87 @@ func TestErrorsHaveCauses(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLoadEndsMidway: a load that ends before its time says what became of it: its
+// counts are at least those rows that are there, and nothing that is there is called
+// not made.
+func TestLoadEndsMidway(t *testing.T) {
+	const rows = 20_000 // in three parts
+	var csv strings.Builder
+	csv.WriteString("id,lat,lon\n")
+	for i := range rows {
+		fmt.Fprintf(&csv, "%d,1,%d\n", i, i%180)
+	}
+	const items = "/v1/collections/l/items"
+	type report struct {
+		Type, Outcome string
+		Loaded        *struct{ Created, Updated, Rejected int }
+	}
+	// begin sends all rows, the commits waiting.
+	begin := func(t *testing.T, limits api.Limits) (h *house, f *faulty, release func(), answered chan *answer) {
+		h, f = startFaulty(t, collection.Options{}, api.Options{Limits: limits})
+		h.do("PUT", "/v1/collections/l", "application/json", "{}").want(t, 201)
+		release, answered = f.hold(), make(chan *answer, 1)
+		go func() { answered <- h.do("POST", items, "text/csv", csv.String()) }()
+		<-f.held
+		return h, f, release, answered
+	}
+	there := func(h *house) int {
+		return *decode[features](t, h.do("GET", items+"?limit=1", "", "").want(t, 200)).NumberMatched
+	}
+	for name, c := range map[string]struct {
+		first, then    error // of the first commit, and of the next
+		cause, outcome string
+	}{
+		"at once":           {store.ErrUnavailable, nil, "store-unavailable", "not-made"},
+		"midway":            {nil, store.ErrUnavailable, "store-unavailable", "partly-made"},
+		"unknown, at once":  {store.ErrUncertain, nil, "outcome-unknown", "may-have-been-made"},
+		"unknown, midway":   {nil, store.ErrUncertain, "outcome-unknown", "partly-made"},
+		"a defect, midway":  {nil, errors.New("a defect"), "internal-error", "partly-made"},
+		"a defect, at once": {errors.New("a defect"), nil, "internal-error", "may-have-been-made"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, f, release, answered := begin(t, api.Limits{})
+			if c.first != nil {
+				f.failing(c.first)
+				release()
+			} else {
+				next := f.hold()
+				release()
+				<-f.held
+				f.failing(c.then)
+				next()
+			}
+			p := decode[report](t, <-answered)
+			f.failing(nil)
+			n := there(h)
+			if p.Type != "/v1/errors/"+c.cause || p.Outcome != c.outcome {
+				t.Errorf("%d rows are there, and the answer is %+v", n, p)
+			}
+			if counted := p.Loaded; (counted != nil) != (n > 0) || counted != nil && counted.Created != n {
+				t.Errorf("%d rows are there, counted are %+v", n, counted)
+			}
+		})
+	}
+	t.Run("the server stops", func(t *testing.T) {
+		t.Parallel()
+		h, _, release, answered := begin(t, api.Limits{})
+		closed := make(chan struct{})
+		go func() { h.catalog.Close(); close(closed) }()
+		release()
+		<-closed
+		a := <-answered
+		n := there(h)
+		if a.status == http.StatusOK { // it was quicker
+			if n != rows {
+				t.Errorf("loaded, and %d rows are there", n)
+			}
+			return
+		}
+		if p := decode[report](t, a); p.Type != "/v1/errors/stopping" || p.Outcome != "partly-made" || p.Loaded.Created != n || n == 0 {
+			t.Errorf("%d rows are there, and the answer is %s", n, a.body)
+		}
+	})
 }

@@ -38,13 +38,13 @@ func TestDecodeFeature(t *testing.T) {
 		`{` + point + `}`:                "type",
 		`{"type":"Feature"}`:             "geometry",
 		`{"type":"Point",` + point + `}`: "type",
-		`{"type":"Feature",` + point + `,"type":"Feature"}`:                                                                 "feature", // twice
+		`{"type":"Feature",` + point + `,"type":"Feature"}`:                                                                 "type", // twice
 		`{"type":"Feature",` + point + `,"name":"x"}`:                                                                       "name",
 		`{"type":"Feature",` + point + `,"id":null}`:                                                                        "id",
 		`{"type":"Feature",` + point + `,"id":""}`:                                                                          "id",
 		`{"type":"Feature",` + point + `,"id":true}`:                                                                        "id",
 		`{"type":"Feature",` + point + `,"properties":[]}`:                                                                  "properties",
-		`{"type":"Feature",` + point + `,"properties":{"a":1,"a":2}}`:                                                       "feature", // twice
+		`{"type":"Feature",` + point + `,"properties":{"a":1,"a":2}}`:                                                       "properties.a", // twice
 		`{"type":"Feature","geometry":null}`:                                                                                "geometry",
 		`{"type":"Feature","geometry":[]}`:                                                                                  "geometry",
 		`{"type":"Feature","geometry":{}}`:                                                                                  "geometry",

@@ -57,7 +57,8 @@ without an id get one made from their position and properties, the same each
 time.
 
 Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 wrong
-usage; 3 all good rows were loaded, others were rejected.
+usage; 3 all good rows were loaded, others were rejected; 4 the server is busy,
+away or broke off, and the same command may load the rest later.
 
 Examples:
 
@@ -134,8 +135,12 @@ func (c *loadCmd) Run(env *environ) error {
 	switch cause := context.Cause(ctx); {
 	case env.ctx.Err() != nil:
 		failures = append(failures, errors.New("interrupted: run the same command again to load the rest"))
-	case cause != nil:
+	case errors.Is(cause, errAborted):
 		failures = append(failures, cause)
+	case mayPass(cause):
+		failures = append(failures, fmt.Errorf("%w\nwhat was loaded stays: run the same command again later to load the rest; no row is loaded twice", cause))
+	case cause != nil:
+		failures = append(failures, fmt.Errorf("%w\nwhat was loaded stays: run the same command again when this is mended; no row is loaded twice", cause))
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)
@@ -343,7 +348,6 @@ func (l *loader) send(ctx context.Context, file string, b *batch) {
 		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, b.body)
 		if err != nil {
 			l.abort(err)
-			return
 		}
 		l.report.answered(answer.Created, answer.Updated, b.area)
 		for _, e := range answer.Errors {

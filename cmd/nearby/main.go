@@ -30,6 +30,7 @@ const (
 	exitFailed   = 1 // the command could not do its work
 	exitUsage    = 2 // the command line is wrong
 	exitRejected = 3 // load: everything good was loaded, but rows were rejected
+	exitLater    = 4 // the server cannot do it now, or broke off: the same command may succeed later
 )
 
 type cli struct {
@@ -103,6 +104,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitUsage
 	case errors.Is(err, errRejected):
 		return exitRejected
+	case mayPass(err):
+		fmt.Fprintln(stderr, "nearby:", err)
+		return exitLater
 	default:
 		fmt.Fprintln(stderr, "nearby:", err)
 		return exitFailed

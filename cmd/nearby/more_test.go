@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -67,6 +68,60 @@ func TestLoadRetries(t *testing.T) {
 	r := runCLI(t, "id,lat,lon\na,1,2\n", "load", "-", "-c", "busy", "--server", s.URL)
 	if r.code != exitOK || posts != 3 || !strings.Contains(r.stdout, "1 created") {
 		t.Errorf("%d posts: %+v", posts, r)
+	}
+}
+
+// A load that the server ends says what became of it: whether it may be repeated is
+// said by the exit code and in words, and what was loaded by then is counted.
+func TestLoadIsEnded(t *testing.T) {
+	t.Parallel()
+	const later, mended = "again later to load the rest", "again when this is mended"
+	problem := func(status int, cause, outcome, more string) string {
+		return fmt.Sprintf(`{"type":"/v1/errors/%s","title":"The words of it","status":%d,"outcome":"%s"%s}`, cause, status, outcome, more)
+	}
+	for _, c := range []struct {
+		name       string
+		status     int
+		retryAfter string
+		body       string
+		code       int
+		says       []string
+	}{
+		{"full", 507, "", problem(507, "capacity-reached", "not-made", ""), exitFailed, []string{"507 (capacity-reached)", "The words of it", mended}},
+		{"a defect", 500, "", problem(500, "internal-error", "may-have-been-made", ""), exitFailed, []string{"may have been made", mended}},
+		{"away", 503, "1", problem(503, "store-unavailable", "partly-made", `,"loaded":{"created":1,"updated":0,"rejected":1,"errors":[{"type":"/v1/errors/item-exists","line":2,"id":"b","field":"row","reason":"is there"}]}`),
+			exitLater, []string{"1 created", "1 rejected", "standard input:3: id b: row: is there", later}},
+		{"a proxy", 502, "", "<html>Bad Gateway", exitLater, []string{"502", later}},
+		{"broken", 0, "", "", exitLater, []string{later}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			posts := 0
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodPost {
+					_, _ = w.Write([]byte(`{}`))
+					return
+				}
+				if posts++; c.status == 0 {
+					panic(http.ErrAbortHandler)
+				}
+				if c.retryAfter != "" {
+					w.Header().Set("Retry-After", c.retryAfter)
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer s.Close()
+			r := runCLI(t, "id,lat,lon\na,1,2\nb,1,2\n", "load", "-", "-c", "ended", "--server", s.URL)
+			if r.code != c.code || (posts > 1) != (c.code == exitLater && c.status != 0) {
+				t.Errorf("exit code %d after %d posts: %+v", r.code, posts, r)
+			}
+			for _, says := range c.says {
+				if !strings.Contains(r.stdout+r.stderr, says) {
+					t.Errorf("it does not say %q: %+v", says, r)
+				}
+			}
+		})
 	}
 }
 

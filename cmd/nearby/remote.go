@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,29 +66,59 @@ func newRemote(server string) (*remote, error) {
 // problem is an error that the server explained.
 type problem struct {
 	status     int
+	cause      string // the last part of the type, such as store-unavailable; "": unknown
 	sentence   string
+	outcome    client.ProblemOutcome // of a write; "": unknown
+	passes     bool                  // the same request may succeed later
 	retryAfter time.Duration
+	loaded     client.LoadReport // of a load that ended midway
 }
 
 func (p *problem) Error() string {
-	return fmt.Sprintf("the server answers %d: %s", p.status, p.sentence)
+	if p.cause == "" {
+		return fmt.Sprintf("the server answers %d: %s", p.status, p.sentence)
+	}
+	said := fmt.Sprintf("the server answers %d (%s): %s", p.status, p.cause, p.sentence)
+	if p.outcome == client.MayHaveBeenMade {
+		said += "; the write may have been made"
+	}
+	return said
+}
+
+// brokenError says that a server was reached, and its answer was not.
+type brokenError struct {
+	base string
+	err  error
+}
+
+func (e *brokenError) Error() string { return fmt.Sprintf("asking %s: %v", e.base, e.err) }
+func (e *brokenError) Unwrap() error { return e.err }
+
+// mayPass reports whether the same command may succeed later: the server says so of what
+// it refused, or the connection broke.
+func mayPass(err error) bool {
+	var p *problem
+	return errors.As(err, &p) && p.passes || errors.As(err, new(*brokenError))
 }
 
 // newProblem makes one sentence of a problem document.
 func newProblem(resp *http.Response, body []byte) error {
 	p := &problem{status: resp.StatusCode, sentence: http.StatusText(resp.StatusCode)}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		p.retryAfter = time.Duration(s) * time.Second
+		p.passes, p.retryAfter = true, time.Duration(s)*time.Second
 	}
 	var state client.Readiness // which says no by the same statuses
 	if json.Unmarshal(body, &state) == nil && state.Reason != nil {
-		p.sentence = *state.Reason
+		p.sentence, p.passes = *state.Reason, false // who asks wants to know how it is now
 		return p
 	}
 	var doc client.Problem
-	if json.Unmarshal(body, &doc) != nil || doc.Title == "" {
+	if json.Unmarshal(body, &doc) != nil || doc.Title == "" { // of what stands before the server
+		p.passes = p.passes || slices.Contains([]int{http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, p.status)
 		return p
 	}
+	p.cause = path.Base(doc.Type)
+	p.outcome, p.loaded = deref(doc.Outcome), deref(doc.Loaded)
 	p.sentence = cmp.Or(deref(doc.Detail), doc.Title)
 	if doc.Errors == nil {
 		return p
@@ -125,7 +158,7 @@ func (r *remote) read(resp *http.Response, err error) ([]byte, error) {
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer of %s: %w", r.base, err)
+		return nil, &brokenError{r.base, err}
 	}
 	if len(data) > maxAnswerBytes {
 		return nil, fmt.Errorf("the answer of %s has more than %d bytes", r.base, maxAnswerBytes)
@@ -148,7 +181,10 @@ func (r *remote) explain(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return fmt.Errorf("asking %s: %w", r.base, err)
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return fmt.Errorf("asking %s: %w", r.base, err)
+	}
+	return &brokenError{r.base, err}
 }
 
 // ready returns nil if the server can answer queries, and its state in words.
@@ -196,8 +232,9 @@ func (r *remote) create(ctx context.Context, name string, def client.Definition)
 	return err
 }
 
-// load sends a batch. It waits and tries again while the server is busy: each
-// row has an id, so a row that arrives twice is the same item.
+// load sends a batch. It waits and tries again while the server says that it may
+// succeed later: each row has an id, so a row that arrives twice is the same item. With
+// an error, the answer is what the server had loaded by then, as far as it says.
 func (r *remote) load(ctx context.Context, name string, body []byte) (answer client.LoadReport, err error) {
 	const tries = 8
 	wait := 100 * time.Millisecond
@@ -210,8 +247,11 @@ func (r *remote) load(ctx context.Context, name string, body []byte) (answer cli
 			return answer, nil
 		}
 		var p *problem
-		if !errors.As(err, &p) || try == tries || (p.status != http.StatusServiceUnavailable && p.status != http.StatusTooManyRequests) {
+		if !errors.As(err, &p) {
 			return answer, err
+		}
+		if !p.passes || try == tries {
+			return p.loaded, err
 		}
 		select {
 		case <-time.After(min(max(wait, p.retryAfter), 10*time.Second)):
