@@ -531,6 +531,10 @@ func (t *attachedTable) triggers(collection string, number int32) []string {
 
 const triggerBody = `
 BEGIN
+    IF TG_RELID <> to_regclass($table) THEN
+        RAISE WARNING 'nearby: the table % has a trigger that is for %', TG_RELID::regclass, $table;
+        RETURN NULL;
+    END IF;
     IF current_setting('transaction_isolation') = 'read committed' THEN
         BEGIN
             IF TG_OP = 'INSERT' THEN

@@ -169,45 +169,14 @@ SELECT max(seq) FROM (SELECT seq, at FROM nearby.tombstones WHERE seq <= `+needl
 	return tag.RowsAffected(), tag.RowsAffected() >= purgeRows, err
 }
 
-// sweep removes items of collections that are no more. What is written to them
-// meanwhile is another version of the row, or another row, and stays.
+// sweep removes items of collections that are no more.
 func (s *Store) sweep(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
-	var name string
-	var before *int64 // nil: all
-	err := conn.QueryRow(ctx, `
-SELECT name, CASE WHEN NOT dropped THEN born END FROM nearby.collections c
- WHERE CASE WHEN dropped THEN EXISTS (SELECT FROM nearby.items i WHERE i.collection = c.name AND i.seq IS NOT NULL) ELSE swept < born END
- LIMIT 1`).Scan(&name, &before)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, false, nil
-	}
-	if err != nil {
+	var name *string
+	var removed *int64
+	if err := conn.QueryRow(ctx, `SELECT swept, removed FROM nearby.sweep($1)`, purgeRows).Scan(&name, &removed); err != nil || name == nil {
 		return 0, false, err
 	}
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	defer func() { _ = tx.Rollback(ctx) }()
-	if _, err := tx.Exec(ctx, `SELECT set_config('nearby.writer', 'on', true)`); err != nil {
-		return 0, false, err
-	}
-	tag, err := tx.Exec(ctx, fmt.Sprintf(`
-DELETE FROM nearby.items WHERE ctid = ANY (ARRAY (
-    SELECT ctid FROM nearby.items WHERE collection = $1 AND seq IS NOT NULL AND ($2::bigint IS NULL OR seq < $2) LIMIT %d))
-   AND collection = $1 AND ($2::bigint IS NULL OR seq < $2)`, purgeRows), name, before)
-	if err != nil {
-		return 0, false, err
-	}
-	if tag.RowsAffected() < purgeRows && before != nil {
-		if _, err := tx.Exec(ctx, `UPDATE nearby.collections SET swept = $2 WHERE name = $1 AND born >= $2`, name, *before); err != nil {
-			return 0, false, err
-		}
-	}
-	if err := tx.Commit(ctx); err != nil {
-		return 0, false, err
-	}
-	return tag.RowsAffected(), true, nil // there may be more, of this or another
+	return *removed, true, nil // there may be more, of this or another
 }
 
 func (s *Store) purgeCollections(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
@@ -225,18 +194,7 @@ SELECT name, seq FROM nearby.collections c WHERE dropped AND at < now() - $1::in
 	if err := raiseFloor(ctx, conn, seq); err != nil {
 		return 0, false, err
 	}
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	defer func() { _ = tx.Rollback(ctx) }()
-	if _, err := tx.Exec(ctx, `SELECT set_config('nearby.writer', 'on', true)`); err != nil {
-		return 0, false, err
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM nearby.collections WHERE name = $1 AND seq = $2 AND dropped`, name, seq); err != nil {
-		return 0, false, err
-	}
-	if err := tx.Commit(ctx); err != nil {
+	if _, err := conn.Exec(ctx, `SELECT nearby.forget_collection($1, $2)`, name, seq); err != nil {
 		return 0, false, err
 	}
 	return 1, true, nil // there may be another
