@@ -156,6 +156,9 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, limit int64, v
 }
 
 func decodeJSON(data []byte, v any) error {
+	if jsontext.Value(data).Kind() == 'n' { // it would leave v as it is
+		return newProblem(malformedBody, "the body must be an object")
+	}
 	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
 	if err == nil {
 		return nil

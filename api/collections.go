@@ -1,10 +1,14 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"nearby/collection"
 	"nearby/store"
@@ -142,22 +146,38 @@ func (s *Server) getCollection(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesView, nil); err != nil {
 		return err
 	}
-	_, snap, err := s.read(w, r)
+	c, snap, err := s.read(w, r)
 	if err != nil {
 		return err
+	}
+	v := c.At(snap.Defined())
+	known, err := unchanged(r, v)
+	if err != nil {
+		return err
+	}
+	tag(w, v)
+	// The tag is that of the definition: a copy would go on showing old counts.
+	w.Header().Set("Cache-Control", "no-store")
+	if known {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	return writeJSON(w, http.StatusOK, s.show(r, snap))
 }
 
-// reach waits for what a request demands to come after, where there is no collection
-// to read yet.
-func (s *Server) reach(r *http.Request) (store.Position, error) {
+// reach waits for what a request demands to come after, where there need be no
+// collection to read yet.
+func (s *Server) reach(r *http.Request, name string) (store.Position, error) {
 	f, err := freshness(r)
 	if err != nil {
 		return store.Position{}, err
 	}
-	at, _, err := s.opt.Catalog.Now(r.Context(), f)
-	return at, err
+	_, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
+	if errors.Is(err, collection.ErrNotFound) {
+		at, _, err := s.opt.Catalog.Now(r.Context(), f)
+		return at, err
+	}
+	return reading.At, err
 }
 
 // definitionIn is the body of PUT and PATCH; what is left out is nil.
@@ -169,7 +189,9 @@ type definitionIn struct {
 	WritePolicy *string               `json:"writePolicy"`
 }
 
-func (in *definitionIn) into(def *collection.Definition) {
+// definition returns what a body asks for; what is left out gets its default.
+func (in *definitionIn) definition(name string) collection.Definition {
+	def := collection.Definition{Name: name}
 	if in.Title != nil {
 		def.Title = *in.Title
 	}
@@ -185,13 +207,73 @@ func (in *definitionIn) into(def *collection.Definition) {
 	if in.WritePolicy != nil {
 		def.WritePolicy = *in.WritePolicy
 	}
+	return def
+}
+
+// patchDefinition applies a JSON merge patch to a definition as PUT would have it.
+func patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
+	target, err := json.Marshal(&definitionIn{&def.Title, &def.Description, &def.Index, &def.Queryables, &def.WritePolicy})
+	if err != nil {
+		return def, err
+	}
+	merged, err := mergePatch(target, patch)
+	if err != nil {
+		return def, err
+	}
+	var in definitionIn
+	if err := decodeJSON(merged, &in); err != nil {
+		return def, err
+	}
+	return in.definition(def.Name), nil
+}
+
+// change is a request that changes a collection or its definition.
+type change struct {
+	name  string
+	given preconditions
+	after store.Position // what it comes after
+}
+
+func (s *Server) change(r *http.Request) (c change, err error) {
+	if _, err = s.parse(r, nil, nil); err != nil {
+		return c, err
+	}
+	if c.name, err = pathParam(r, "collectionId"); err != nil {
+		return c, err
+	}
+	if c.given, err = preconditionsOf(r); err != nil {
+		return c, err
+	}
+	c.after, err = s.reach(r, c.name)
+	return c, err
+}
+
+// define gives a collection a definition that is made of the newest one, if that is as
+// the request demands.
+func (s *Server) define(w http.ResponseWriter, r *http.Request, c *change, edit collection.Edit) error {
+	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old collection.Defined) (collection.Definition, error) {
+		if err := c.given.check(old.Version); err != nil {
+			return collection.Definition{}, err
+		}
+		return edit(old)
+	})
+	if err != nil {
+		return err
+	}
+	at := made.Version
+	at.Seq = max(at.Seq, store.Seq(made.Snapshot.Seq()))
+	s.wroteAt(w, c.after, at)
+	tag(w, made.Version)
+	status := http.StatusOK
+	if made.Created {
+		status = http.StatusCreated
+		w.Header().Set("Location", s.collectionURL(r, c.name))
+	}
+	return writeJSON(w, status, s.show(r, made.Snapshot))
 }
 
 func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
-		return err
-	}
-	name, err := pathParam(r, "collectionId")
+	c, err := s.change(r)
 	if err != nil {
 		return err
 	}
@@ -199,60 +281,55 @@ func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON); err != nil {
 		return err
 	}
-	after, err := s.reach(r)
-	if err != nil {
-		return err
-	}
-	def := collection.Definition{Name: name}
-	in.into(&def)
-	c, created, err := s.opt.Catalog.Put(r.Context(), def)
-	if err != nil {
-		return err
-	}
-	snap := c.Snapshot()
-	s.wrote(w, c, after, snap.Seq())
-	status := http.StatusOK
-	if created {
-		status = http.StatusCreated
-		w.Header().Set("Location", s.collectionURL(r, name))
-	}
-	return writeJSON(w, status, s.show(r, snap))
+	def := in.definition(c.name)
+	return s.define(w, r, &c, func(collection.Defined) (collection.Definition, error) { return def, nil })
 }
 
 func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
-		return err
-	}
-	t, err := s.target(w, r)
+	c, err := s.change(r)
 	if err != nil {
 		return err
 	}
+	kind, err := mediaType(r, appJSON, mergePatchJSON)
+	if err != nil {
+		return err
+	}
+	patch, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
+	if err != nil {
+		return err
+	}
+	// Also what is to be removed has to be a member that is known.
 	var in definitionIn
-	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON, mergePatchJSON); err != nil {
+	if err := decodeJSON(patch, &in); err != nil {
 		return err
 	}
-	def := t.found.Definition()
-	in.into(&def)
-	if err := t.Update(r.Context(), def); err != nil {
-		return err
-	}
-	snap := t.Snapshot()
-	s.wrote(w, t.Collection, t.at, snap.Seq())
-	return writeJSON(w, http.StatusOK, s.show(r, snap))
+	whole := kind == appJSON && in.Index != nil
+	return s.define(w, r, &c, func(old collection.Defined) (collection.Definition, error) {
+		if old.Version.Seq == 0 {
+			return old.Definition, noCollection(c.name)
+		}
+		if whole { // it takes the place of the one before, with all its parameters
+			old.Index = collection.IndexSpec{}
+		}
+		return patchDefinition(old.Definition, patch)
+	})
+}
+
+// noCollection is the answer about a collection that is not there.
+func noCollection(name string) error {
+	return fmt.Errorf("%w: collection %q", collection.ErrNotFound, name)
 }
 
 func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
-		return err
-	}
-	name, err := pathParam(r, "collectionId")
+	c, err := s.change(r)
 	if err != nil {
 		return err
 	}
-	if _, err := s.reach(r); err != nil {
-		return err
+	var allow func(collection.Defined) error
+	if c.given.match.given || c.given.none.given {
+		allow = func(old collection.Defined) error { return c.given.check(old.Version) }
 	}
-	if err := s.opt.Catalog.Drop(r.Context(), name); err != nil {
+	if err := s.opt.Catalog.DropIf(r.Context(), c.name, allow); err != nil {
 		return err
 	}
 	// There is no snapshot any more that would tell the commit, which is visible now.

@@ -165,7 +165,10 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 // wrote gives an answer the token of a commit to a collection. It is not older than
 // what the request was found to come after.
 func (s *Server) wrote(w http.ResponseWriter, c *collection.Collection, after store.Position, seq uint64) {
-	at := store.Position{Epoch: c.Epoch(), Seq: store.Seq(seq)}
+	s.wroteAt(w, after, c.At(seq))
+}
+
+func (s *Server) wroteAt(w http.ResponseWriter, after, at store.Position) {
 	if after.Epoch == at.Epoch {
 		at.Seq = max(at.Seq, after.Seq)
 	}

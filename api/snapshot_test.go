@@ -15,8 +15,6 @@ import (
 // token of the answer would lie.
 var mayLoad = map[string]string{
 	"listCollections": "shows each collection after the position was read",
-	"putCollection":   "shows what it has made",
-	"patchCollection": "shows what it has made",
 	"patchItem":       "reads again what a write in between has changed",
 }
 

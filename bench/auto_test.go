@@ -97,7 +97,7 @@ func autoChoice(t *testing.T, positions []dataset.Position) (kind, reason string
 		}
 	}
 	// The choice is made when all are there, as at a start.
-	if err := c.Update(t.Context(), collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: collection.KindAuto}}); err != nil {
+	if _, _, err := catalog.Put(t.Context(), collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: collection.KindAuto}}); err != nil {
 		t.Fatal(err)
 	}
 	stats := c.Snapshot().Stats()

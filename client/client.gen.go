@@ -34,6 +34,54 @@ func (e CollectionItemType) Valid() bool {
 	}
 }
 
+// Defines values for DefinitionPatchIndexKind.
+const (
+	DefinitionPatchIndexKindAuto        DefinitionPatchIndexKind = "auto"
+	DefinitionPatchIndexKindGeohash     DefinitionPatchIndexKind = "geohash"
+	DefinitionPatchIndexKindLessThannil DefinitionPatchIndexKind = "<nil>"
+	DefinitionPatchIndexKindQuadtree    DefinitionPatchIndexKind = "quadtree"
+)
+
+// Valid indicates whether the value is a known member of the DefinitionPatchIndexKind enum.
+func (e DefinitionPatchIndexKind) Valid() bool {
+	switch e {
+	case DefinitionPatchIndexKindAuto:
+		return true
+	case DefinitionPatchIndexKindGeohash:
+		return true
+	case DefinitionPatchIndexKindLessThannil:
+		return true
+	case DefinitionPatchIndexKindQuadtree:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DefinitionPatchWritePolicy.
+const (
+	DefinitionPatchWritePolicyBack        DefinitionPatchWritePolicy = "back"
+	DefinitionPatchWritePolicyEmpty       DefinitionPatchWritePolicy = ""
+	DefinitionPatchWritePolicyLessThannil DefinitionPatchWritePolicy = "<nil>"
+	DefinitionPatchWritePolicyThrough     DefinitionPatchWritePolicy = "through"
+)
+
+// Valid indicates whether the value is a known member of the DefinitionPatchWritePolicy enum.
+func (e DefinitionPatchWritePolicy) Valid() bool {
+	switch e {
+	case DefinitionPatchWritePolicyBack:
+		return true
+	case DefinitionPatchWritePolicyEmpty:
+		return true
+	case DefinitionPatchWritePolicyLessThannil:
+		return true
+	case DefinitionPatchWritePolicyThrough:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FeatureType.
 const (
 	FeatureTypeFeature FeatureType = "Feature"
@@ -252,19 +300,19 @@ func (e StepKind) Valid() bool {
 
 // Defines values for WritePolicy.
 const (
-	Back    WritePolicy = "back"
-	Empty   WritePolicy = ""
-	Through WritePolicy = "through"
+	WritePolicyBack    WritePolicy = "back"
+	WritePolicyEmpty   WritePolicy = ""
+	WritePolicyThrough WritePolicy = "through"
 )
 
 // Valid indicates whether the value is a known member of the WritePolicy enum.
 func (e WritePolicy) Valid() bool {
 	switch e {
-	case Back:
+	case WritePolicyBack:
 		return true
-	case Empty:
+	case WritePolicyEmpty:
 		return true
-	case Through:
+	case WritePolicyThrough:
 		return true
 	default:
 		return false
@@ -670,6 +718,26 @@ type Definition struct {
 	// server decides. `back` needs a shared store.
 	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
+
+// DefinitionPatch defines model for DefinitionPatch.
+type DefinitionPatch struct {
+	Description *string `json:"description,omitempty"`
+	Index       *struct {
+		Bits             *int                      `json:"bits,omitempty"`
+		Kind             *DefinitionPatchIndexKind `json:"kind,omitempty"`
+		MaxDepth         *int                      `json:"maxDepth,omitempty"`
+		MaxPointsPerNode *int                      `json:"maxPointsPerNode,omitempty"`
+	} `json:"index,omitempty"`
+	Queryables  *[]string                   `json:"queryables,omitempty"`
+	Title       *string                     `json:"title,omitempty"`
+	WritePolicy *DefinitionPatchWritePolicy `json:"writePolicy,omitempty"`
+}
+
+// DefinitionPatchIndexKind defines model for DefinitionPatch.Index.Kind.
+type DefinitionPatchIndexKind string
+
+// DefinitionPatchWritePolicy defines model for DefinitionPatch.WritePolicy.
+type DefinitionPatchWritePolicy string
 
 // Fault One thing that was wrong, and where.
 type Fault struct {
@@ -1140,6 +1208,15 @@ type ListCollectionsParamsF string
 
 // DeleteCollectionParams defines parameters for DeleteCollection.
 type DeleteCollectionParams struct {
+	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
+	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// (`W/"…"`) matches nothing.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
+	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
 	// `/v1/errors/replica-behind`. A token of another history, as after a
@@ -1170,6 +1247,10 @@ type GetCollectionParams struct {
 	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
 	// `consistency` demand. More than the server's maximum counts as that.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+
+	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
+	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetCollectionParamsConsistency defines parameters for GetCollection.
@@ -1180,6 +1261,15 @@ type GetCollectionParamsF string
 
 // PatchCollectionParams defines parameters for PatchCollection.
 type PatchCollectionParams struct {
+	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
+	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// (`W/"…"`) matches nothing.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
+	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
 	// `/v1/errors/replica-behind`. A token of another history, as after a
@@ -1193,6 +1283,15 @@ type PatchCollectionParams struct {
 
 // PutCollectionParams defines parameters for PutCollection.
 type PutCollectionParams struct {
+	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
+	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// (`W/"…"`) matches nothing.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
+	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
 	// carried out; if that does not come in time the answer is 503 of type
 	// `/v1/errors/replica-behind`. A token of another history, as after a
@@ -1267,7 +1366,9 @@ type PostItemsParams struct {
 
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
+	// whatever became of the item since. A key belongs to its collection, and goes
+	// when that is deleted.
 	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
@@ -1295,7 +1396,9 @@ type DeleteItemParams struct {
 
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
+	// whatever became of the item since. A key belongs to its collection, and goes
+	// when that is deleted.
 	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
@@ -1357,7 +1460,9 @@ type PatchItemParams struct {
 
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
+	// whatever became of the item since. A key belongs to its collection, and goes
+	// when that is deleted.
 	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
@@ -1389,7 +1494,9 @@ type PutItemParams struct {
 
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`.
+	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
+	// whatever became of the item since. A key belongs to its collection, and goes
+	// when that is deleted.
 	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
 	// A refused request leaves no trace.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
@@ -1512,7 +1619,10 @@ type GetConformanceParamsF string
 type GetHealth200JSONResponseBodyStatus string
 
 // PatchCollectionJSONRequestBody defines body for PatchCollection for application/json ContentType.
-type PatchCollectionJSONRequestBody = Definition
+type PatchCollectionJSONRequestBody = DefinitionPatch
+
+// PatchCollectionApplicationMergePatchPlusJSONRequestBody defines body for PatchCollection for application/merge-patch+json ContentType.
+type PatchCollectionApplicationMergePatchPlusJSONRequestBody = DefinitionPatch
 
 // PutCollectionJSONRequestBody defines body for PutCollection for application/json ContentType.
 type PutCollectionJSONRequestBody = Definition
@@ -1747,35 +1857,64 @@ type ClientInterface interface {
 
 	// DeleteCollection Delete a collection with all its items
 	//
+	// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
+	// made anew under the same name they are free.
+	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
 	DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCollection One collection, with its extent and statistics
 	//
+	// The `ETag` is that of the definition: title, description, index, queryables and
+	// write policy. What follows from the items, as `itemCount`, `extent` and
+	// `statistics`, changes without it.
+	//
 	// Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 	GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PatchCollectionWithBody Change parts of the definition
+	// PatchCollectionWithBody Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are. A new `index` is built beside the one
-	// in use, which answers until it is replaced.
+	// Members left out stay as they are, `null` puts one back to its default. As
+	// `application/merge-patch+json` that holds inside `index`, too; as
+	// `application/json` an `index` takes the place of the one before as a whole. The
+	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+	// until it is replaced.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
 	PatchCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PatchCollection Change parts of the definition
+	// PatchCollection Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are. A new `index` is built beside the one
-	// in use, which answers until it is replaced.
+	// Members left out stay as they are, `null` puts one back to its default. As
+	// `application/merge-patch+json` that holds inside `index`, too; as
+	// `application/json` an `index` takes the place of the one before as a whole. The
+	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+	// until it is replaced.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
 	PatchCollection(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PatchCollectionWithApplicationMergePatchPlusJSONBody Change parts of the definition (JSON merge patch, RFC 7396)
+	//
+	// Members left out stay as they are, `null` puts one back to its default. As
+	// `application/merge-patch+json` that holds inside `index`, too; as
+	// `application/json` an `index` takes the place of the one before as a whole. The
+	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+	// until it is replaced.
+	//
+	// Takes a body of the `application/merge-patch+json` content type.
+	//
+	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
+	PatchCollectionWithApplicationMergePatchPlusJSONBody(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PutCollectionWithBody Create a collection or replace its definition
+	//
+	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1783,6 +1922,9 @@ type ClientInterface interface {
 	PutCollectionWithBody(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutCollection Create a collection or replace its definition
+	//
+	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2016,6 +2158,9 @@ func (c *Client) ListCollections(ctx context.Context, params *ListCollectionsPar
 
 // DeleteCollection Delete a collection with all its items
 //
+// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
+// made anew under the same name they are free.
+//
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
 func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteCollectionRequest(c.Server, collectionId, params)
@@ -2031,6 +2176,10 @@ func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId
 
 // GetCollection One collection, with its extent and statistics
 //
+// The `ETag` is that of the definition: title, description, index, queryables and
+// write policy. What follows from the items, as `itemCount`, `extent` and
+// `statistics`, changes without it.
+//
 // Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCollectionRequest(c.Server, collectionId, params)
@@ -2044,10 +2193,13 @@ func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, p
 	return c.Client.Do(req)
 }
 
-// PatchCollectionWithBody Change parts of the definition
+// PatchCollectionWithBody Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are. A new `index` is built beside the one
-// in use, which answers until it is replaced.
+// Members left out stay as they are, `null` puts one back to its default. As
+// `application/merge-patch+json` that holds inside `index`, too; as
+// `application/json` an `index` takes the place of the one before as a whole. The
+// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+// until it is replaced.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2064,10 +2216,13 @@ func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId Colle
 	return c.Client.Do(req)
 }
 
-// PatchCollection Change parts of the definition
+// PatchCollection Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are. A new `index` is built beside the one
-// in use, which answers until it is replaced.
+// Members left out stay as they are, `null` puts one back to its default. As
+// `application/merge-patch+json` that holds inside `index`, too; as
+// `application/json` an `index` takes the place of the one before as a whole. The
+// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+// until it is replaced.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2084,7 +2239,33 @@ func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId,
 	return c.Client.Do(req)
 }
 
+// PatchCollectionWithApplicationMergePatchPlusJSONBody Change parts of the definition (JSON merge patch, RFC 7396)
+//
+// Members left out stay as they are, `null` puts one back to its default. As
+// `application/merge-patch+json` that holds inside `index`, too; as
+// `application/json` an `index` takes the place of the one before as a whole. The
+// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+// until it is replaced.
+//
+// Takes a body of the `application/merge-patch+json` content type.
+//
+// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
+func (c *Client) PatchCollectionWithApplicationMergePatchPlusJSONBody(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchCollectionRequestWithApplicationMergePatchPlusJSONBody(c.Server, collectionId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PutCollectionWithBody Create a collection or replace its definition
+//
+// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// with `If-Match` it only replaces that version of the definition.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2102,6 +2283,9 @@ func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId Collect
 }
 
 // PutCollection Create a collection or replace its definition
+//
+// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// with `If-Match` it only replaces that version of the definition.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2730,26 +2914,48 @@ func NewDeleteCollectionRequest(server string, collectionId CollectionId, params
 
 	if params != nil {
 
-		if params.NearbyAfter != nil {
+		if params.IfMatch != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam0)
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam2)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam1 string
+			var headerParam3 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam1)
+			req.Header.Set("Nearby-Wait", headerParam3)
 		}
 
 	}
@@ -2851,6 +3057,17 @@ func NewGetCollectionRequest(server string, collectionId CollectionId, params *G
 			req.Header.Set("Nearby-Wait", headerParam1)
 		}
 
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -2865,6 +3082,17 @@ func NewPatchCollectionRequest(server string, collectionId CollectionId, params 
 	}
 	bodyReader = bytes.NewReader(buf)
 	return NewPatchCollectionRequestWithBody(server, collectionId, params, "application/json", bodyReader)
+}
+
+// NewPatchCollectionRequestWithApplicationMergePatchPlusJSONBody calls the generic PatchCollection builder with application/merge-patch+json body
+func NewPatchCollectionRequestWithApplicationMergePatchPlusJSONBody(server string, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionApplicationMergePatchPlusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchCollectionRequestWithBody(server, collectionId, params, "application/merge-patch+json", bodyReader)
 }
 
 // NewPatchCollectionRequestWithBody constructs an http.Request for the PatchCollection method, with any body, and a specified content type
@@ -2902,26 +3130,48 @@ func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId,
 
 	if params != nil {
 
-		if params.NearbyAfter != nil {
+		if params.IfMatch != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam0)
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam2)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam1 string
+			var headerParam3 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam1)
+			req.Header.Set("Nearby-Wait", headerParam3)
 		}
 
 	}
@@ -2975,26 +3225,48 @@ func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, p
 
 	if params != nil {
 
-		if params.NearbyAfter != nil {
+		if params.IfMatch != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam0)
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+		if params.NearbyAfter != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam2)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam1 string
+			var headerParam3 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam1)
+			req.Header.Set("Nearby-Wait", headerParam3)
 		}
 
 	}
@@ -4338,6 +4610,9 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteCollectionWithResponse Delete a collection with all its items
 	//
+	// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
+	// made anew under the same name they are free.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
@@ -4345,32 +4620,58 @@ type ClientWithResponsesInterface interface {
 
 	// GetCollectionWithResponse One collection, with its extent and statistics
 	//
+	// The `ETag` is that of the definition: title, description, index, queryables and
+	// write policy. What follows from the items, as `itemCount`, `extent` and
+	// `statistics`, changes without it.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 	GetCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*GetCollectionResponse, error)
 
-	// PatchCollectionWithBodyWithResponse Change parts of the definition
+	// PatchCollectionWithBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are. A new `index` is built beside the one
-	// in use, which answers until it is replaced.
+	// Members left out stay as they are, `null` puts one back to its default. As
+	// `application/merge-patch+json` that holds inside `index`, too; as
+	// `application/json` an `index` takes the place of the one before as a whole. The
+	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+	// until it is replaced.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
 	PatchCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
 
-	// PatchCollectionWithResponse Change parts of the definition
+	// PatchCollectionWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are. A new `index` is built beside the one
-	// in use, which answers until it is replaced.
+	// Members left out stay as they are, `null` puts one back to its default. As
+	// `application/merge-patch+json` that holds inside `index`, too; as
+	// `application/json` an `index` takes the place of the one before as a whole. The
+	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+	// until it is replaced.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
 	PatchCollectionWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
 
+	// PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
+	//
+	// Members left out stay as they are, `null` puts one back to its default. As
+	// `application/merge-patch+json` that holds inside `index`, too; as
+	// `application/json` an `index` takes the place of the one before as a whole. The
+	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+	// until it is replaced.
+	//
+	// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
+	PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error)
+
 	// PutCollectionWithBodyWithResponse Create a collection or replace its definition
+	//
+	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4378,6 +4679,9 @@ type ClientWithResponsesInterface interface {
 	PutCollectionWithBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PutCollectionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCollectionResponse, error)
 
 	// PutCollectionWithResponse Create a collection or replace its definition
+	//
+	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4833,6 +5137,16 @@ func (r DeleteCollectionResponse) ContentType() string {
 
 // GetCollectionResponse200Headers the declared response headers of an HTTP 200 response for GetCollection
 type GetCollectionResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
+// GetCollectionResponse304Headers the declared response headers of an HTTP 304 response for GetCollection
+type GetCollectionResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
 	NearbyStalenessMs *int
 	NearbyToken       *string
 }
@@ -4852,6 +5166,8 @@ type GetCollectionResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetCollectionResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetCollectionResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetCollectionResponseDefaultHeaders
 }
@@ -4897,6 +5213,8 @@ func (r GetCollectionResponse) ContentType() string {
 
 // PatchCollectionResponse200Headers the declared response headers of an HTTP 200 response for PatchCollection
 type PatchCollectionResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
 	NearbyStalenessMs *int
 	NearbyToken       *string
 }
@@ -4961,12 +5279,15 @@ func (r PatchCollectionResponse) ContentType() string {
 
 // PutCollectionResponse200Headers the declared response headers of an HTTP 200 response for PutCollection
 type PutCollectionResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
 	NearbyStalenessMs *int
 	NearbyToken       *string
 }
 
 // PutCollectionResponse201Headers the declared response headers of an HTTP 201 response for PutCollection
 type PutCollectionResponse201Headers struct {
+	ETag        *string
 	Location    *string
 	NearbyToken *string
 }
@@ -6048,6 +6369,9 @@ func (c *ClientWithResponses) ListCollectionsWithResponse(ctx context.Context, p
 
 // DeleteCollectionWithResponse Delete a collection with all its items
 //
+// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
+// made anew under the same name they are free.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
@@ -6061,6 +6385,10 @@ func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, 
 
 // GetCollectionWithResponse One collection, with its extent and statistics
 //
+// The `ETag` is that of the definition: title, description, index, queryables and
+// write policy. What follows from the items, as `itemCount`, `extent` and
+// `statistics`, changes without it.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
@@ -6072,10 +6400,13 @@ func (c *ClientWithResponses) GetCollectionWithResponse(ctx context.Context, col
 	return ParseGetCollectionResponse(rsp)
 }
 
-// PatchCollectionWithBodyWithResponse Change parts of the definition
+// PatchCollectionWithBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are. A new `index` is built beside the one
-// in use, which answers until it is replaced.
+// Members left out stay as they are, `null` puts one back to its default. As
+// `application/merge-patch+json` that holds inside `index`, too; as
+// `application/json` an `index` takes the place of the one before as a whole. The
+// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+// until it is replaced.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6088,10 +6419,13 @@ func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Co
 	return ParsePatchCollectionResponse(rsp)
 }
 
-// PatchCollectionWithResponse Change parts of the definition
+// PatchCollectionWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are. A new `index` is built beside the one
-// in use, which answers until it is replaced.
+// Members left out stay as they are, `null` puts one back to its default. As
+// `application/merge-patch+json` that holds inside `index`, too; as
+// `application/json` an `index` takes the place of the one before as a whole. The
+// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+// until it is replaced.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6104,7 +6438,29 @@ func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, c
 	return ParsePatchCollectionResponse(rsp)
 }
 
+// PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
+//
+// Members left out stay as they are, `null` puts one back to its default. As
+// `application/merge-patch+json` that holds inside `index`, too; as
+// `application/json` an `index` takes the place of the one before as a whole. The
+// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
+// until it is replaced.
+//
+// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /collections/{collectionId} (the `PatchCollection` operationId).
+func (c *ClientWithResponses) PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PatchCollectionParams, body PatchCollectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchCollectionResponse, error) {
+	rsp, err := c.PatchCollectionWithApplicationMergePatchPlusJSONBody(ctx, collectionId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchCollectionResponse(rsp)
+}
+
 // PutCollectionWithBodyWithResponse Create a collection or replace its definition
+//
+// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// with `If-Match` it only replaces that version of the definition.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6118,6 +6474,9 @@ func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Cont
 }
 
 // PutCollectionWithResponse Create a collection or replace its definition
+//
+// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// with `If-Match` it only replaces that version of the definition.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6717,6 +7076,9 @@ func ParseGetCollectionResponse(rsp *http.Response) (*GetCollectionResponse, err
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -6729,6 +7091,20 @@ func ParseGetCollectionResponse(rsp *http.Response) (*GetCollectionResponse, err
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetCollectionResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6744,6 +7120,37 @@ func ParseGetCollectionResponse(rsp *http.Response) (*GetCollectionResponse, err
 			headers.NearbyToken = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetCollectionResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetCollectionResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
@@ -6799,6 +7206,20 @@ func ParsePatchCollectionResponse(rsp *http.Response) (*PatchCollectionResponse,
 	switch {
 	case rsp.StatusCode == 200:
 		var headers PatchCollectionResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6876,6 +7297,20 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 	switch {
 	case rsp.StatusCode == 200:
 		var headers PutCollectionResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6893,6 +7328,13 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutCollectionResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -188,7 +188,7 @@ func (c *Collection) ended() error {
 // next returns a snapshot like s for the writer to change.
 func (s *Snapshot) next(seq uint64) *Snapshot {
 	n := &Snapshot{
-		def: s.def, seq: max(seq, s.seq), records: s.records, ids: s.ids, index: s.index,
+		def: s.def, defined: s.defined, seq: max(seq, s.seq), records: s.records, ids: s.ids, index: s.index,
 		choice: s.choice, extent: s.extent, rebuilding: s.rebuilding,
 		columns: make([]column, len(s.columns)),
 	}

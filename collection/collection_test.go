@@ -235,7 +235,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 		return ids
 	}
 	before := order(c.Snapshot())
-	if err := c.Update(context.Background(), collection.Definition{Index: collection.IndexSpec{Kind: "geohash", Bits: 24}}); err != nil {
+	if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: collection.IndexSpec{Kind: "geohash", Bits: 24}}); err != nil {
 		t.Fatal(err)
 	}
 	if st := c.Snapshot().Stats(); st.Kind != "geohash" || st.Index.Kind != "geohash" || st.Rebuilding {
@@ -431,7 +431,7 @@ func TestIndexChangesUnderLoad(t *testing.T) {
 	}()
 	specs := []collection.IndexSpec{{Kind: "geohash", Bits: 18}, {Kind: "quadtree", MaxPointsPerNode: 2}, {Kind: "geohash"}, {Kind: "auto"}, {Kind: "quadtree"}}
 	for i := range 20 {
-		if err := c.Update(context.Background(), collection.Definition{Index: specs[i%len(specs)]}); err != nil {
+		if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: specs[i%len(specs)]}); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Snapshot().Check(); err != nil {

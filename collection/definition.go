@@ -52,7 +52,7 @@ type Definition struct {
 	WritePolicy string `json:"writePolicy,omitzero"`
 	// Source, when not nil, is the table of the database that the items come from.
 	// Such a collection is read only. It is set by whoever attached the table, and
-	// stays as it is in Update.
+	// stays as it is in Define.
 	Source  *Source `json:"source,omitzero"`
 	Created int64   `json:"created"` // Unix milliseconds
 	Updated int64   `json:"updated"` // Unix milliseconds
@@ -128,15 +128,15 @@ func (d *Definition) normalise(kinds Kinds) error {
 	switch s.Kind {
 	case KindAuto:
 		if s != (IndexSpec{Kind: KindAuto}) {
-			fault("index", "", "of kind auto takes no parameters")
+			fault("index", "", "of kind auto takes no parameters; in a patch, null removes one")
 		}
 	case KindGeohash:
 		if s.MaxPointsPerNode != 0 || s.MaxDepth != 0 {
-			fault("index", "", "of kind geohash takes only bits")
+			fault("index", "", "of kind geohash takes only bits; in a patch, null removes a parameter")
 		}
 	case KindQuadtree:
 		if s.Bits != 0 {
-			fault("index.bits", fmt.Sprint(s.Bits), "belongs to kind geohash")
+			fault("index.bits", fmt.Sprint(s.Bits), "belongs to kind geohash; in a patch, null removes it")
 		}
 	default:
 		fault("index.kind", s.Kind, "must be auto, geohash or quadtree")

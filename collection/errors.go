@@ -17,7 +17,8 @@ var (
 	ErrPrecondition = errors.New("collection: precondition failed")
 	// ErrBusy: the queue of writes is full.
 	ErrBusy = errors.New("collection: too many writes are waiting")
-	// ErrContended: others change the same items all the time. It is an ErrBusy.
+	// ErrContended: others change the same items, or the same definition, all the time.
+	// It is an ErrBusy.
 	ErrContended = fmt.Errorf("%w: others change the same items all the time", ErrBusy)
 	// ErrFull: the collection holds as many items as it can.
 	ErrFull = errors.New("collection: full")

@@ -206,15 +206,19 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 	if err == nil {
 		err = def.normalise(f.catalog.opt.Kinds)
 	}
+	define := &def
 	if err != nil {
 		f.catalog.opt.Log.Error("a collection's definition is not valid; what it had stays", "collection", ch.Collection, "error", err)
-		return nil
+		define = nil // but the version is known, so that another can take its place
 	}
 	if col != nil {
 		f.touch(col)
-		return await([]*delivery{col.send(&delivery{define: &def, seq: uint64(step.Seq)})})
+		return await([]*delivery{col.send(&delivery{define: define, defined: ch.Item.Seq, seq: uint64(step.Seq)})})
 	}
-	tip, err := emptySnapshot(f.catalog.opt.Kinds, def)
+	if err != nil {
+		return nil
+	}
+	tip, err := emptySnapshot(f.catalog.opt.Kinds, def, ch.Item.Seq)
 	if err != nil {
 		return err
 	}
@@ -247,7 +251,8 @@ func (f *follower) show(step *store.Step) error {
 // delivery is a part of a step on its way into a collection.
 type delivery struct {
 	changes []store.Change
-	define  *Definition // not nil: the new definition
+	define  *Definition // the new definition; nil: as before
+	defined uint64      // not 0: by this commit
 	seq     uint64
 	show    bool // make visible what was taken in
 	done    chan struct{}

@@ -66,7 +66,7 @@ func (g *group) touch(tip *Snapshot, hash uint32, id string) int32 {
 // admit checks a request's writes against the newest state and adds the changes
 // that follow to the group.
 func (c *Collection) admit(g *group, req *request) {
-	if req.once != nil && slices.ContainsFunc(g.receipts, func(r store.Receipt) bool { return r.Key == c.receiptKey(req.once.Key) }) {
+	if req.once != nil && slices.ContainsFunc(g.receipts, func(r store.Receipt) bool { return r.Key == req.once.Key }) {
 		req.err = ErrKeyInUse
 		close(req.done)
 		return
@@ -135,7 +135,7 @@ func (c *Collection) admit(g *group, req *request) {
 		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
 	}
 	if req.once != nil && !slices.ContainsFunc(req.results, func(r Result) bool { return r.Err != nil }) {
-		g.receipts = append(g.receipts, store.Receipt{Key: c.receiptKey(req.once.Key)})
+		g.receipts = append(g.receipts, store.Receipt{Collection: c.name, Key: req.once.Key})
 		g.keyed = append(g.keyed, req)
 	}
 }

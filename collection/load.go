@@ -73,7 +73,7 @@ func (c *Catalog) readWorld(ctx context.Context, progress func(Progress)) (_ *wo
 		}
 		var col *Collection
 		if err == nil {
-			col, err = load(ctx, c.opt, w, view, def, progress)
+			col, err = load(ctx, c.opt, w, view, def, stored.Seq, progress)
 		}
 		if err != nil {
 			for _, col := range byName {
@@ -96,7 +96,7 @@ type share struct {
 }
 
 // load reads one collection.
-func load(ctx context.Context, opt Options, w *world, view store.View, def Definition, progress func(Progress)) (*Collection, error) {
+func load(ctx context.Context, opt Options, w *world, view store.View, def Definition, defined store.Seq, progress func(Progress)) (*Collection, error) {
 	shares := make([]share, runtime.GOMAXPROCS(0))
 	var read atomic.Int64
 	err := view.Items(ctx, def.Name, len(shares), func(part int, it *item.Item) error {
@@ -119,7 +119,7 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 	// The shares become one: their chunks follow each other, and items are
 	// numbered through.
 	var a arena
-	tip := &Snapshot{def: def, seq: uint64(view.Position().Seq), extent: emptyExtent()}
+	tip := &Snapshot{def: def, defined: uint64(defined), seq: uint64(view.Position().Seq), extent: emptyExtent()}
 	e := newEdit()
 	total := 0
 	for i := range shares {
@@ -168,8 +168,8 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 }
 
 // emptySnapshot is where a new collection begins.
-func emptySnapshot(kinds Kinds, def Definition) (*Snapshot, error) {
-	s := &Snapshot{def: def, extent: emptyExtent(), choice: choose(def.Index, nil)}
+func emptySnapshot(kinds Kinds, def Definition, defined uint64) (*Snapshot, error) {
+	s := &Snapshot{def: def, defined: defined, extent: emptyExtent(), choice: choose(def.Index, nil)}
 	var err error
 	if s.index, err = buildIndex(kinds, s.choice.spec, nil, &s.records); err != nil {
 		return nil, err

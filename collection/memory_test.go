@@ -51,7 +51,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 		names  int // queryables
 		batch  int
 		writes func(i, version int) []collection.Write
-		beside func(n int, c *collection.Collection) // now and then
+		beside func(int, *house, *collection.Collection) // now and then
 	}{
 		"none queryable": {batch: 500},
 		"one":            {names: 1, batch: 100},
@@ -65,11 +65,11 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 		"values that return": {names: 1, batch: 100, writes: func(i, version int) []collection.Write {
 			return []collection.Write{updated(i, version%7, 1)}
 		}},
-		"definitions that change": {names: 2, batch: 100, beside: func(n int, c *collection.Collection) {
+		"definitions that change": {names: 2, batch: 100, beside: func(n int, h *house, c *collection.Collection) {
 			def := c.Snapshot().Definition()
 			def.Queryables = [][]string{{"q0"}, {"q1", "q0"}, {}, {"q0", "q1"}}[n%4]
 			def.Index = collection.IndexSpec{Kind: []string{"geohash", "quadtree"}[n%2]}
-			if err := c.Update(context.Background(), def); err != nil {
+			if _, _, err := h.Put(context.Background(), def); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -111,7 +111,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 						}
 					}
 					if tt.beside != nil && n%1000 == 0 {
-						tt.beside(n/1000, c)
+						tt.beside(n/1000, h, c)
 					}
 				}
 			}
@@ -197,7 +197,7 @@ func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 		if round == 4 {
 			def := c.Snapshot().Definition()
 			def.Queryables = []string{"other", "status"}
-			if err := c.Update(context.Background(), def); err != nil {
+			if _, _, err := h.Put(context.Background(), def); err != nil {
 				t.Fatal(err)
 			}
 		}

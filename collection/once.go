@@ -15,7 +15,7 @@ import (
 // Once names a request that must be applied at most once, however often it is
 // sent, because its sender does not know whether it was.
 type Once struct {
-	Key         string // chosen by the sender; unique in the collection for a day
+	Key         string // chosen by the sender; unique in the collection for a day, or until it is dropped
 	Fingerprint []byte // of all that the request asks for: the same key with another is an error
 }
 
@@ -33,16 +33,12 @@ type outcomeResult struct {
 	Replaced bool   `json:"replaced,omitzero"`
 }
 
-// receiptKey is a sender's key as the store has it: collections do not share
-// theirs.
-func (c *Collection) receiptKey(key string) string { return c.name + "/" + key }
-
 // WriteOnce is Write for a request that may come again. If it was applied before,
 // its results are those of then, and repeated is true. A refused write leaves no
 // trace: its request is judged anew when it comes again. Errors are those of Write,
 // ErrKeyReused, and ErrKeyInUse.
 func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (results []Result, repeated bool, err error) {
-	receipt, found, err := c.store.Receipt(ctx, c.receiptKey(once.Key))
+	receipt, found, err := c.store.Receipt(ctx, c.name, once.Key)
 	if err != nil {
 		return nil, false, uncertain(err) // it may have come before
 	}
@@ -58,7 +54,7 @@ func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (
 	var taken *store.RepeatedError
 	if errors.As(err, &taken) { // by another that came at the same time
 		for _, r := range taken.Receipts {
-			if r.Key == c.receiptKey(once.Key) {
+			if r.Key == once.Key {
 				results, err = once.results(r)
 				return results, err == nil, err
 			}
@@ -66,7 +62,7 @@ func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (
 	}
 	if err == nil && slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
 		// It may have been refused for what it has done itself, where it was sent before.
-		if receipt, found, err = c.store.Receipt(ctx, c.receiptKey(once.Key)); err != nil {
+		if receipt, found, err = c.store.Receipt(ctx, c.name, once.Key); err != nil {
 			return nil, false, uncertain(err)
 		}
 		if found {

@@ -29,11 +29,11 @@ func (h *held) Commit(ctx context.Context, changes []store.Change, receipts ...s
 	return h.Store.Commit(ctx, changes, receipts...)
 }
 
-func (h *held) Receipt(ctx context.Context, key string) (store.Receipt, bool, error) {
+func (h *held) Receipt(ctx context.Context, collection, key string) (store.Receipt, bool, error) {
 	if h.deaf != nil {
 		return store.Receipt{}, false, h.deaf
 	}
-	return h.Store.Receipt(ctx, key)
+	return h.Store.Receipt(ctx, collection, key)
 }
 
 // uncertain fails if the error does not say that the write may have been made, or says
@@ -106,7 +106,8 @@ func TestOutcomeBeforeVisible(t *testing.T) {
 			return err
 		},
 		"update": func(ctx context.Context) error {
-			return c.get(0, "old").Update(ctx, collection.Definition{Title: "Old"})
+			_, _, err := catalog.Put(ctx, collection.Definition{Name: "old", Title: "Old"})
+			return err
 		},
 		"drop": func(ctx context.Context) error { return catalog.Drop(ctx, "old") },
 	} {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"nearby/index"
-	"nearby/store"
 )
 
 // maxJournal bounds the changes kept while an index is built beside the live
@@ -36,57 +35,13 @@ func (r *rebuild) note(changes []index.Change) {
 	r.journal = append(r.journal, changes...)
 }
 
-// Update replaces the collection's definition. If another index follows from
-// it, that is built beside the present one, which goes on answering, and then
-// takes its place. Update waits for this; if ctx ends first, the building goes
-// on without it and Update returns nil.
-func (c *Collection) Update(ctx context.Context, def Definition) error {
-	def.Name = c.name
-	if err := def.normalise(c.opt.Kinds); err != nil {
-		return err
-	}
-	if c.shared {
-		return c.updateShared(ctx, def)
-	}
-	var building chan struct{}
-	err := c.inWriter(ctx, func() error {
-		if c.failed != nil {
-			return c.failed
-		}
-		old := c.tip.def
-		def.Created, def.Updated, def.Source = old.Created, time.Now().UnixMilli(), old.Source
-		data, err := def.marshal()
-		if err != nil {
-			return err
-		}
-		commitCtx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
-		defer cancel()
-		seq, err := c.store.Commit(commitCtx, []store.Change{{Op: store.PutCollection, Collection: c.name, Definition: data}})
-		if err != nil {
-			return err
-		}
-		if building, err = c.redefine(uint64(seq), def); err != nil {
-			return uncertain(err)
-		}
-		return nil
-	})
-	if err != nil || building == nil {
-		return err
-	}
-	select {
-	case <-building:
-	case <-ctx.Done():
-	case <-c.stopped:
-	}
-	return nil
-}
-
-// redefine gives the collection a definition, in the writer. building is closed when
+// redefine gives the collection a definition that a commit has written, in the writer.
+// seq is the newest commit, which may be a later one. building is closed when
 // the index that it asks for is in use; nil: it is.
-func (c *Collection) redefine(seq uint64, def Definition) (building chan struct{}, err error) {
+func (c *Collection) redefine(seq, defined uint64, def Definition) (building chan struct{}, err error) {
 	old := c.tip.def
 	next := c.tip.next(seq)
-	next.def = def
+	next.def, next.defined = def, defined
 	if !slices.Equal(old.Queryables, def.Queryables) {
 		if err := next.fillColumns(); err != nil {
 			return nil, err
@@ -97,36 +52,6 @@ func (c *Collection) redefine(seq uint64, def Definition) (building chan struct{
 		building = c.startRebuild()
 	}
 	return building, nil
-}
-
-// updateShared is Update where others write the store, too: the new definition comes
-// back from there.
-func (c *Collection) updateShared(ctx context.Context, def Definition) error {
-	old := c.Snapshot().def
-	def.Created, def.Updated, def.Source = old.Created, time.Now().UnixMilli(), old.Source
-	data, err := def.marshal()
-	if err != nil {
-		return err
-	}
-	seq, err := c.store.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: c.name, Definition: data}})
-	if err != nil {
-		return err
-	}
-	if err := c.world.await(ctx, uint64(seq)); err != nil {
-		return uncertain(err)
-	}
-	// The definition is made, whatever becomes of the collection now.
-	var building chan struct{}
-	_ = c.inWriter(ctx, func() error { building = c.rebuild.done; return nil })
-	if building == nil {
-		return nil
-	}
-	select {
-	case <-building:
-	case <-ctx.Done():
-	case <-c.stopped:
-	}
-	return nil
 }
 
 // fillColumns makes the columns of the definition's queryables from the items.

@@ -364,8 +364,12 @@ func (c *Collection) takeIn(d *delivery) error {
 		return c.failed
 	}
 	c.partial = true
-	if d.define != nil {
-		if _, err := c.redefine(d.seq, *d.define); err != nil {
+	if d.defined != 0 {
+		def := c.tip.def
+		if d.define != nil {
+			def = *d.define
+		}
+		if _, err := c.redefine(d.seq, d.defined, def); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 // number of goroutines for any length of time.
 type Snapshot struct {
 	def        Definition
+	defined    uint64 // the commit that wrote def
 	seq        uint64
 	records    records
 	ids        idMap
@@ -38,6 +39,9 @@ type Stats struct {
 
 // Definition returns the collection's definition.
 func (s *Snapshot) Definition() Definition { return s.def }
+
+// Defined returns the sequence number of the commit that wrote the definition.
+func (s *Snapshot) Defined() uint64 { return s.defined }
 
 // Seq returns the sequence number of the last commit that the snapshot shows.
 func (s *Snapshot) Seq() uint64 { return s.seq }

@@ -269,7 +269,7 @@ func (c *Collection) deletions(g *group, full error) *group {
 func (c *Collection) without(g *group, taken *store.RepeatedError) *group {
 	rest := newGroup(len(g.changes))
 	for _, req := range g.requests {
-		if req.once == nil || !slices.ContainsFunc(taken.Receipts, func(r store.Receipt) bool { return r.Key == c.receiptKey(req.once.Key) }) {
+		if req.once == nil || !slices.ContainsFunc(taken.Receipts, func(r store.Receipt) bool { return r.Key == req.once.Key }) {
 			clear(req.results)
 			c.admit(rest, req)
 			continue

@@ -15,8 +15,10 @@
 //	S5  Follow leads from a Position to every later one in steps, each from one
 //	    commit to another, none left out, or says ErrGone or ErrForked.
 //	S6  What is read was checked: damaged bytes are an error, never an item.
-//	S7  A change that rests on a version is made only if that is the newest.
-//	S8  A receipt is kept with the changes of its commit, and its key is taken once.
+//	S7  A change that rests on a version, of an item or of a collection's
+//	    definition, is made only if that is the newest.
+//	S8  A receipt is kept with the changes of its commit. Its key is taken once in
+//	    its collection; when the collection is dropped the receipt goes with it.
 //
 // A Shared store is one that other processes write, too. Its history is told from
 // another, that of a restored or promoted database, by the Epoch.
@@ -124,8 +126,9 @@ type Change struct {
 
 	// Rests says that the change is to be made only if the item is in the version
 	// Base, that is, was last written by that commit; 0: only if there is none.
-	// It is about the state before the commit, so only an item's first change in
-	// a commit may have it.
+	// For a change of a collection it is about the collection's definition. It is
+	// about the state before the commit, so only the first change of an item, or of
+	// a collection, in a commit may have it.
 	Rests bool
 	Base  Seq
 }
@@ -141,11 +144,13 @@ func (c *Change) Clone() Change {
 }
 
 // Receipt is kept with a commit, so that who does not know whether it was made can
-// ask. It is kept for at least KeepReceipts.
+// ask. It is kept for at least KeepReceipts, if its collection is not dropped: one
+// that is made anew with the same name knows nothing of it.
 type Receipt struct {
-	Key     string // 1 to MaxKeyBytes bytes of UTF-8 without NUL
-	Outcome []byte // opaque to the store
-	Seq     Seq    // of the commit; set by the store
+	Collection string // exists before the commit, or is created by it
+	Key        string // 1 to MaxKeyBytes bytes of UTF-8 without NUL, unique in the collection
+	Outcome    []byte // opaque to the store
+	Seq        Seq    // of the commit; set by the store
 }
 
 // MaxKeyBytes and KeepReceipts are the limits of receipts.
@@ -158,6 +163,7 @@ const (
 type Collection struct {
 	Name       string
 	Definition []byte
+	Seq        Seq // of the commit that wrote the definition
 }
 
 // Store keeps collections durably. All methods may be called concurrently.
@@ -170,8 +176,8 @@ type Store interface {
 	// do, so that who makes a commit again learns that it was made.
 	Commit(ctx context.Context, changes []Change, receipts ...Receipt) (Seq, error)
 
-	// Receipt returns the receipt with a key, or false.
-	Receipt(ctx context.Context, key string) (Receipt, bool, error)
+	// Receipt returns the receipt that a collection has under a key, or false.
+	Receipt(ctx context.Context, collection, key string) (Receipt, bool, error)
 
 	// View opens a consistent reading of the store at one sequence number,
 	// all of it durable. The caller closes it.
@@ -194,7 +200,8 @@ type Step struct {
 	// that of the step before if nothing has changed since.
 	Seq Seq
 	// Changes are in order. Each carries the item as it was written, Item.Seq
-	// included, for a deletion that of the commit. Changes that a later one of the
+	// included, for a deletion that of the commit; Item.Seq of a change of a
+	// collection is that of its commit, too. Changes that a later one of the
 	// same step takes back may be left out, and with them whole commits. To drop
 	// what is not there, or to delete it, is no error.
 	Changes []Change

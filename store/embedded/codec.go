@@ -20,8 +20,8 @@ const (
 	prefixItem       = 'i' // + incarnation, 8 bytes big endian + id
 	prefixMeta       = 'm'
 
-	prefixReceipt     = 'r' // + key
-	prefixReceiptTime = 't' // + Unix milliseconds, 8 bytes big endian + key
+	prefixReceipt     = 'r' // + name of the receipt
+	prefixReceiptTime = 't' // + Unix milliseconds, 8 bytes big endian + name of the receipt
 )
 
 var (
@@ -139,19 +139,45 @@ func detach(it *item.Item) {
 	it.Properties = bytes.Clone(it.Properties)
 }
 
-func encodeCollection(key []byte, incarnation uint64, definition []byte) []byte {
-	v := binary.BigEndian.AppendUint64(make([]byte, 0, 12+len(definition)), incarnation)
+// incarnation is a collection with a name, as long as it exists.
+type incarnation struct {
+	number  uint64    // in the keys of its items; 0: it does not exist
+	defined store.Seq // of the commit that wrote its definition
+}
+
+// born is the commit that created it.
+func (c incarnation) born() store.Seq { return store.Seq(c.number >> 16) }
+
+// collectionVersion follows the number in a collection's value. Values without it are
+// of before there were versions of definitions: a JSON object begins in its place.
+const collectionVersion = 2
+
+func encodeCollection(key []byte, c incarnation, definition []byte) []byte {
+	v := binary.BigEndian.AppendUint64(make([]byte, 0, 24+len(definition)), c.number)
+	v = binary.AppendUvarint(append(v, collectionVersion), uint64(c.defined))
 	return seal(key, append(v, definition...))
 }
 
-func decodeCollection(key, value []byte) (incarnation uint64, definition []byte, err error) {
+// decodeCollection checks and decodes. A definition of before there were versions of
+// them counts as written when the collection was created.
+func decodeCollection(key, value []byte) (c incarnation, definition []byte, err error) {
 	if value, err = unseal(key, value); err != nil {
-		return 0, nil, err
+		return c, nil, err
 	}
+	bad := fmt.Errorf("%w: collection under key %q cannot be decoded", store.ErrCorrupt, key)
 	if len(value) < 8 {
-		return 0, nil, fmt.Errorf("%w: collection under key %q cannot be decoded", store.ErrCorrupt, key)
+		return c, nil, bad
 	}
-	return binary.BigEndian.Uint64(value), bytes.Clone(value[8:]), nil
+	c.number, value = binary.BigEndian.Uint64(value), value[8:]
+	c.defined = c.born()
+	if len(value) > 0 && value[0] == collectionVersion {
+		seq, n := binary.Uvarint(value[1:])
+		if n <= 0 {
+			return c, nil, bad
+		}
+		c.defined, value = store.Seq(seq), value[1+n:]
+	}
+	return c, bytes.Clone(value), nil
 }
 
 func encodeHead(dst []byte, seq store.Seq) []byte {

@@ -80,7 +80,7 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 		rests = rests || changes[i].Rests
 	}
 	for i := range receipts {
-		size += 128 + 2*len(receipts[i].Key) + len(receipts[i].Outcome)
+		size += 256 + 2*len(receipts[i].Key) + len(receipts[i].Outcome)
 	}
 	if size > maxCommitBytes {
 		return nil, 0, fmt.Errorf("store: a commit of about %d bytes, more than %d", size, maxCommitBytes)
@@ -92,7 +92,7 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	names, err := s.encode(batch, seq, changes)
 	if err == nil && len(receipts) > 0 {
 		// First, so that who repeats a commit learns that it was made.
-		err = s.encodeReceipts(batch, seq, receipts)
+		err = s.encodeReceipts(batch, seq, receipts, names)
 	}
 	if err == nil && rests {
 		err = s.checkBases(changes)
@@ -116,11 +116,11 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	if err != nil {
 		return nil, 0, errors.Join(err, batch.Close())
 	}
-	for name, incarnation := range names {
-		if incarnation == 0 {
+	for name, col := range names {
+		if col.number == 0 {
 			delete(s.incarnations, name)
 		} else {
-			s.incarnations[name] = incarnation
+			s.incarnations[name] = col
 		}
 	}
 	s.head = seq
@@ -148,21 +148,21 @@ func (s *Store) obstacle(size int, frees bool) error {
 }
 
 // encode puts the changes into the batch and returns how the collections'
-// incarnations change: 0 for dropped.
-func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Change) (map[string]uint64, error) {
-	names := map[string]uint64{}
-	lookup := func(name string) (uint64, bool) {
-		if incarnation, ok := names[name]; ok {
-			return incarnation, incarnation != 0
+// incarnations change: the zero value for dropped.
+func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Change) (map[string]incarnation, error) {
+	names := map[string]incarnation{}
+	lookup := func(name string) (incarnation, bool) {
+		if col, ok := names[name]; ok {
+			return col, col.number != 0
 		}
-		incarnation, ok := s.incarnations[name]
-		return incarnation, ok
+		col, ok := s.incarnations[name]
+		return col, ok
 	}
 	var key, head []byte
 	created := seq << 16 // a collection made twice in one batch gets two numbers
 	for i := range changes {
 		ch := &changes[i]
-		incarnation, exists := lookup(ch.Collection)
+		col, exists := lookup(ch.Collection)
 		if !exists && ch.Op != store.PutCollection {
 			return nil, fmt.Errorf("%w: %q", store.ErrNoCollection, ch.Collection)
 		}
@@ -174,29 +174,30 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 			}
 			head = appendItemHead(head[:0], &ch.Item, seq)
 			op := batch.SetDeferred(itemKeyPrefixLen+len(ch.Item.ID), len(head)+len(ch.Item.Properties)+sealLen)
-			appendItemKey(op.Key[:0], incarnation, ch.Item.ID)
+			appendItemKey(op.Key[:0], col.number, ch.Item.ID)
 			seal(op.Key, append(append(op.Value[:0], head...), ch.Item.Properties...))
 			err = op.Finish()
 		case store.DeleteItem:
-			key = appendItemKey(key[:0], incarnation, ch.Item.ID)
+			key = appendItemKey(key[:0], col.number, ch.Item.ID)
 			err = batch.Delete(key, nil)
 		case store.PutCollection:
 			if !exists {
 				if created>>16 != seq {
 					return nil, errors.New("store: a batch creates too many collections")
 				}
-				incarnation = uint64(created)
+				col.number = uint64(created)
 				created++
-				names[ch.Collection] = incarnation
 			}
+			col.defined = seq
+			names[ch.Collection] = col
 			key = append(key[:0], collectionKey(ch.Collection)...)
-			err = batch.Set(key, encodeCollection(key, incarnation, ch.Definition), nil)
+			err = batch.Set(key, encodeCollection(key, col, ch.Definition), nil)
 		case store.DropCollection:
-			lower, upper := itemSpan(incarnation)
+			lower, upper := itemSpan(col.number)
 			if err = batch.DeleteRange(lower, upper, nil); err == nil {
 				err = batch.Delete(collectionKey(ch.Collection), nil)
 			}
-			names[ch.Collection] = 0
+			names[ch.Collection] = incarnation{}
 		default:
 			return nil, fmt.Errorf("store: unknown operation %d", ch.Op)
 		}
@@ -218,9 +219,12 @@ func (s *Store) checkBases(changes []store.Change) error {
 			continue
 		}
 		newest := store.Seq(0)
-		if incarnation, exists := s.incarnations[ch.Collection]; exists {
+		col, exists := s.incarnations[ch.Collection]
+		if ch.Op == store.PutCollection || ch.Op == store.DropCollection {
+			newest = col.defined
+		} else if exists {
 			var err error
-			key = appendItemKey(key[:0], incarnation, ch.Item.ID)
+			key = appendItemKey(key[:0], col.number, ch.Item.ID)
 			if newest, err = s.version(key); err != nil {
 				return fmt.Errorf("reading the version of %q in %q: %w", ch.Item.ID, ch.Collection, err)
 			}

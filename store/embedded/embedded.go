@@ -117,7 +117,7 @@ type Store struct {
 	// mu orders commits: held while one takes its number and enters memory.
 	mu           sync.Mutex
 	head         store.Seq
-	incarnations map[string]uint64 // by name, of the collections that exist
+	incarnations map[string]incarnation // by name, of the collections that exist
 	room         room
 	closed       bool
 	expires      time.Time      // no receipt expires before
@@ -154,7 +154,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	onDisk := vfs.Root(opt.fs) == vfs.Default
 	opt.fs = private{opt.fs}
 	s := &Store{
-		dir: dir, opt: opt, incarnations: map[string]uint64{},
+		dir: dir, opt: opt, incarnations: map[string]incarnation{},
 		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes), ballast: onDisk},
 		setback:  setback{lasts: 50 * opt.pause, happened: make(chan struct{}, 1)},
 		stopMark: make(chan struct{}), markDone: make(chan struct{}),
@@ -320,11 +320,11 @@ func (s *Store) recover(m *found, whole error) error {
 	}
 	defer iter.Close()
 	for iter.First(); iter.Valid(); iter.Next() {
-		incarnation, _, err := decodeCollection(iter.Key(), iter.Value())
+		col, _, err := decodeCollection(iter.Key(), iter.Value())
 		if err != nil {
 			return err
 		}
-		s.incarnations[string(iter.Key()[1:])] = incarnation
+		s.incarnations[string(iter.Key()[1:])] = col
 	}
 	s.recent.start(s.head)
 	return readError(iter.Error())

@@ -86,7 +86,7 @@ func receiptOf(id string, version int) []store.Receipt {
 	if version%2 == 1 || strings.HasSuffix(id, "'") {
 		return nil
 	}
-	return []store.Receipt{{Key: fmt.Sprint(id, " ", version), Outcome: fmt.Append(nil, version)}}
+	return []store.Receipt{{Collection: "c", Key: fmt.Sprint(id, " ", version), Outcome: fmt.Append(nil, version)}}
 }
 
 // storm has writers that each count up items of their own, each version resting on
@@ -207,7 +207,7 @@ func audit(t *testing.T, s *Store, acked, tried map[string]int) (lost int) {
 		at := int(items[id].Updated)
 		for v := tried[id]; v >= max(1, min(at, acked[id])); v-- {
 			for _, want := range receiptOf(id, v) {
-				r, ok, err := s.Receipt(ctx, want.Key)
+				r, ok, err := s.Receipt(ctx, "c", want.Key)
 				if err != nil || ok && (v > at || !bytes.Equal(r.Outcome, want.Outcome)) || v == at && (!ok || r.Seq != store.Seq(items[id].Seq)) {
 					t.Fatalf("half a commit: the receipt %q is %+v, %v, %v beside %+v", want.Key, r, ok, err, items[id])
 				}
@@ -348,7 +348,7 @@ func readsWhole(t *testing.T, fs *vfs.MemFS, n int) bool {
 	}
 	for i := 0; i < n; i += 20 {
 		want := receiptOf("item", i)[0]
-		r, ok, err := s.Receipt(context.Background(), want.Key)
+		r, ok, err := s.Receipt(context.Background(), "c", want.Key)
 		if err != nil {
 			return false
 		}

@@ -150,6 +150,13 @@ func TestFormat1(t *testing.T) {
 			t.Fatal(err)
 		}
 		content, head := storetest.Read(t, s, 1)
+		if v, err := s.View(context.Background()); err != nil {
+			t.Error(err)
+		} else if all, err := v.Collections(context.Background()); err != nil || len(all) != 1 || all[0].Seq != 1 || all[0].Definition[0] != '{' {
+			t.Errorf("round %d: the collections are %+v, %v", round, all, err) // versions came later than this format
+		} else if err := v.Close(); err != nil {
+			t.Error(err)
+		}
 		if head.Seq != 21 || len(content["c"]) != 20 || content["c"]["7"].Lon != 7 || string(content["c"]["7"].Properties) != `{"a":1}` {
 			t.Errorf("round %d: at %d there is %v", round, head.Seq, content)
 		}

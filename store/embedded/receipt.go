@@ -13,26 +13,26 @@ import (
 	"nearby/store"
 )
 
-// A receipt is kept under its key, and once more, without its outcome, under the
+// A receipt is kept under its name, and once more, without its outcome, under the
 // time of its commit, so that the oldest are found when they have expired.
 
 // receiptVersion begins every receipt's value, so that the layout can change.
 const receiptVersion = 1
 
-func appendReceiptKey(dst []byte, key string) []byte {
-	return append(append(dst, prefixReceipt), key...)
+func appendReceiptKey(dst []byte, name string) []byte {
+	return append(append(dst, prefixReceipt), name...)
 }
 
 const receiptTimeLen = 1 + 8
 
 // appendReceiptTimeKey makes the key of a receipt's time, in Unix milliseconds.
-func appendReceiptTimeKey(dst []byte, ms int64, key string) []byte {
+func appendReceiptTimeKey(dst []byte, ms int64, name string) []byte {
 	dst = append(dst, prefixReceiptTime)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(max(ms, 0)))
-	return append(dst, key...)
+	return append(dst, name...)
 }
 
-// appendReceipt encodes all of a receipt but its key: version, as varints seq and
+// appendReceipt encodes all of a receipt but its name: version, as varints seq and
 // time, then the outcome.
 func appendReceipt(dst []byte, r *store.Receipt, seq store.Seq, ms int64) []byte {
 	dst = append(dst, receiptVersion)
@@ -60,11 +60,13 @@ func readReceipt(key, value []byte) (r store.Receipt, ms int64, err error) {
 	if n <= 0 {
 		return r, 0, bad
 	}
-	return store.Receipt{Key: string(key[1:]), Outcome: value[n:], Seq: store.Seq(seq)}, ms, nil
+	r = store.Named(string(key[1:]))
+	r.Outcome, r.Seq = value[n:], store.Seq(seq)
+	return r, ms, nil
 }
 
 // Receipt is part of store.Store.
-func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, error) {
+func (s *Store) Receipt(ctx context.Context, collection, key string) (store.Receipt, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Receipt{}, false, err
 	}
@@ -74,10 +76,15 @@ func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, e
 		return store.Receipt{}, false, store.ErrClosed
 	}
 	s.inFlight.Add(1)
+	col, exists := s.incarnations[collection]
 	s.mu.Unlock()
 	defer s.inFlight.Done()
-	r, ms, ok, err := s.receipt(key)
-	if err != nil || !ok || s.expired(ms) {
+	if !exists {
+		return store.Receipt{}, false, nil
+	}
+	name := store.Receipt{Collection: collection, Key: key}
+	r, ms, ok, err := s.receipt(name.Name())
+	if err != nil || !ok || s.lapsed(&r, ms, col) {
 		return store.Receipt{}, false, err
 	}
 	// Its commit may still be on its way to the disk.
@@ -87,15 +94,15 @@ func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, e
 	return r, true, nil
 }
 
-// receipt reads one, expired or not.
-func (s *Store) receipt(key string) (r store.Receipt, ms int64, ok bool, err error) {
-	k := appendReceiptKey(nil, key)
+// receipt reads one, lapsed or not.
+func (s *Store) receipt(name string) (r store.Receipt, ms int64, ok bool, err error) {
+	k := appendReceiptKey(nil, name)
 	value, closer, err := s.db.Get(k)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return r, 0, false, nil
 	}
 	if err != nil {
-		return r, 0, false, fmt.Errorf("reading the receipt %q: %w", key, readError(err))
+		return r, 0, false, fmt.Errorf("reading the receipt %q: %w", name, readError(err))
 	}
 	defer closer.Close()
 	if r, ms, err = readReceipt(k, value); err != nil {
@@ -111,9 +118,15 @@ func (s *Store) expired(ms int64) bool {
 	return s.opt.now().Sub(time.UnixMilli(ms)) > store.KeepReceipts
 }
 
+// lapsed reports whether a receipt, kept at a time in Unix milliseconds, counts no
+// longer: it has expired, or was of a collection before this one of the same name.
+func (s *Store) lapsed(r *store.Receipt, ms int64, col incarnation) bool {
+	return s.expired(ms) || r.Seq < col.born()
+}
+
 // encodeReceipts puts receipts into the batch. It fails with *store.RepeatedError
-// if keys are taken. Called with mu held.
-func (s *Store) encodeReceipts(batch *pebble.Batch, seq store.Seq, receipts []store.Receipt) error {
+// if keys are taken. made is how the commit changes collections. Called with mu held.
+func (s *Store) encodeReceipts(batch *pebble.Batch, seq store.Seq, receipts []store.Receipt, made map[string]incarnation) error {
 	var refused store.RepeatedError
 	now := s.opt.now()
 	ms := now.UnixMilli()
@@ -122,18 +135,26 @@ func (s *Store) encodeReceipts(batch *pebble.Batch, seq store.Seq, receipts []st
 	}
 	for i := range receipts {
 		r := &receipts[i]
-		old, at, ok, err := s.receipt(r.Key)
+		name := r.Name()
+		col, changed := made[r.Collection]
+		if !changed {
+			col = s.incarnations[r.Collection]
+		}
+		if col.number == 0 {
+			return fmt.Errorf("%w: %q", store.ErrNoCollection, r.Collection)
+		}
+		old, at, ok, err := s.receipt(name)
 		if err != nil {
 			return err
 		}
-		if ok && !s.expired(at) {
+		if ok && !s.lapsed(&old, at, col) {
 			refused.Receipts = append(refused.Receipts, old)
 			continue
 		}
 		if ok {
-			err = batch.Delete(appendReceiptTimeKey(nil, at, r.Key), nil)
+			err = batch.Delete(appendReceiptTimeKey(nil, at, name), nil)
 		}
-		key, timeKey := appendReceiptKey(nil, r.Key), appendReceiptTimeKey(nil, ms, r.Key)
+		key, timeKey := appendReceiptKey(nil, name), appendReceiptTimeKey(nil, ms, name)
 		if err = errors.Join(err,
 			batch.Set(key, seal(key, appendReceipt(nil, r, seq, ms)), nil),
 			batch.Set(timeKey, seal(timeKey, nil), nil)); err != nil {

@@ -53,6 +53,14 @@ func kept(t *testing.T, s *Store) (receipts, times int) {
 	return receipts, times
 }
 
+// define makes the collection that receipts are of.
+func define(t *testing.T, s *Store) {
+	t.Helper()
+	if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutCollection, Collection: "c", Definition: []byte("{}")}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Receipts are kept for KeepReceipts and no more taken after; then they are removed,
 // so many at once, and none that was taken anew.
 func TestReceiptsExpire(t *testing.T) {
@@ -68,11 +76,12 @@ func TestReceiptsExpire(t *testing.T) {
 		return s
 	}
 	s := open()
+	define(t, s)
 	keep := func(outcome string, keys ...string) store.Seq {
 		t.Helper()
 		var receipts []store.Receipt
 		for _, key := range keys {
-			receipts = append(receipts, store.Receipt{Key: key, Outcome: []byte(outcome)})
+			receipts = append(receipts, store.Receipt{Collection: "c", Key: key, Outcome: []byte(outcome)})
 		}
 		seq, err := s.Commit(ctx, nil, receipts...)
 		if err != nil {
@@ -105,11 +114,11 @@ func TestReceiptsExpire(t *testing.T) {
 	c.add(store.KeepReceipts - time.Hour) // they are exactly as old as they must get
 	expire(1, n+2)
 	var refused *store.RepeatedError
-	if _, err := s.Commit(ctx, nil, store.Receipt{Key: "again"}); !errors.As(err, &refused) {
+	if _, err := s.Commit(ctx, nil, store.Receipt{Collection: "c", Key: "again"}); !errors.As(err, &refused) {
 		t.Fatalf("a key that is kept long enough, not longer: %v", err)
 	}
 	c.add(time.Millisecond)
-	if _, ok, err := s.Receipt(ctx, "old 1"); ok || err != nil {
+	if _, ok, err := s.Receipt(ctx, "c", "old 1"); ok || err != nil {
 		t.Errorf("an expired receipt: %v, %v", ok, err)
 	}
 	again := keep("second", "again")
@@ -119,7 +128,7 @@ func TestReceiptsExpire(t *testing.T) {
 			"again": {Key: "again", Outcome: []byte("second"), Seq: again},
 			"young": {Key: "young", Outcome: []byte("first"), Seq: young},
 		} {
-			if r, ok, err := s.Receipt(ctx, key); err != nil || !ok || r.Seq != want.Seq || !bytes.Equal(r.Outcome, want.Outcome) {
+			if r, ok, err := s.Receipt(ctx, "c", key); err != nil || !ok || r.Seq != want.Seq || !bytes.Equal(r.Outcome, want.Outcome) {
 				t.Errorf("%q is %+v, %v, %v", key, r, ok, err)
 			}
 		}
@@ -136,7 +145,7 @@ func TestReceiptsExpire(t *testing.T) {
 	keep("third", "set back")
 	c.add(store.KeepReceipts + time.Millisecond)
 	expire(1, 1)
-	if _, ok, err := s.Receipt(ctx, "again"); !ok || err != nil {
+	if _, ok, err := s.Receipt(ctx, "c", "again"); !ok || err != nil {
 		t.Errorf("the other one: %v, %v", ok, err)
 	}
 	c.add(store.KeepReceipts)
@@ -151,7 +160,8 @@ func TestReceiptsExpireUnasked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Commit(context.Background(), nil, store.Receipt{Key: "a"}); err != nil {
+	define(t, s)
+	if _, err := s.Commit(context.Background(), nil, store.Receipt{Collection: "c", Key: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	c.add(store.KeepReceipts + time.Second)
@@ -201,16 +211,17 @@ func TestReceiptsAreDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	define(t, s)
 	release := make(chan struct{})
 	h.set(release)
 	committed := make(chan error, 1)
 	go func() {
-		_, err := s.Commit(context.Background(), nil, store.Receipt{Key: "a"})
+		_, err := s.Commit(context.Background(), nil, store.Receipt{Collection: "c", Key: "a"})
 		committed <- err
 	}()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
-		entered := s.head == 1
+		entered := s.head == 2
 		s.mu.Unlock()
 		if entered {
 			break
@@ -221,12 +232,12 @@ func TestReceiptsAreDurable(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if r, ok, err := s.Receipt(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
+	if r, ok, err := s.Receipt(ctx, "c", "a"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("before it is durable the receipt is %+v, %v, %v", r, ok, err)
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := s.Commit(ctx, nil, store.Receipt{Key: "a"}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Commit(ctx, nil, store.Receipt{Collection: "c", Key: "a"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("before it is durable a commit with its key gave %v", err)
 	}
 	h.set(nil)
@@ -234,7 +245,7 @@ func TestReceiptsAreDurable(t *testing.T) {
 	if err := <-committed; err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := s.Receipt(context.Background(), "a"); !ok || err != nil {
+	if _, ok, err := s.Receipt(context.Background(), "c", "a"); !ok || err != nil {
 		t.Errorf("the receipt: %v, %v", ok, err)
 	}
 }
@@ -257,7 +268,7 @@ func TestDamagedVersionsAndReceipts(t *testing.T) {
 		}
 		other := put
 		other.Item.ID = "b"
-		seq, err := s.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: "c"}, put, other}, store.Receipt{Key: "a"}, store.Receipt{Key: "b"})
+		seq, err := s.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: "c"}, put, other}, store.Receipt{Collection: "c", Key: "a"}, store.Receipt{Collection: "c", Key: "b"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,8 +285,8 @@ func TestDamagedVersionsAndReceipts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		replace(appendItemKey(nil, s.incarnations["c"], "a"), appendItemKey(nil, s.incarnations["c"], "b"))
-		replace(appendReceiptKey(nil, "a"), appendReceiptKey(nil, "b"))
+		replace(appendItemKey(nil, s.incarnations["c"].number, "a"), appendItemKey(nil, s.incarnations["c"].number, "b"))
+		replace(appendReceiptKey(nil, "c/a"), appendReceiptKey(nil, "c/b"))
 		for _, base := range []store.Seq{0, seq} {
 			rests := put
 			rests.Rests, rests.Base = true, base
@@ -283,10 +294,10 @@ func TestDamagedVersionsAndReceipts(t *testing.T) {
 				t.Errorf("%s: a change that rests on a damaged version %d: %v", name, base, err)
 			}
 		}
-		if _, err := s.Commit(ctx, nil, store.Receipt{Key: "a"}); !errors.Is(err, store.ErrCorrupt) {
+		if _, err := s.Commit(ctx, nil, store.Receipt{Collection: "c", Key: "a"}); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("%s: a commit with the key of a damaged receipt: %v", name, err)
 		}
-		if _, ok, err := s.Receipt(ctx, "a"); ok || !errors.Is(err, store.ErrCorrupt) {
+		if _, ok, err := s.Receipt(ctx, "c", "a"); ok || !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("%s: a damaged receipt: %v, %v", name, ok, err)
 		}
 		if next, err := s.Commit(ctx, []store.Change{other}); err != nil || next != seq+1 {
@@ -302,19 +313,19 @@ func TestDamagedVersionsAndReceipts(t *testing.T) {
 func FuzzReceipt(f *testing.F) {
 	f.Add("key", []byte("value"), uint64(9), int64(-3))
 	f.Fuzz(func(t *testing.T, key string, value []byte, seq uint64, ms int64) {
-		k := appendReceiptKey(nil, key)
+		in := store.Receipt{Collection: "c", Key: key, Outcome: value, Seq: store.Seq(seq)}
+		k := appendReceiptKey(nil, in.Name())
 		_, _, _ = readReceipt([]byte(key), value)             // any bytes
 		_, _, _ = readReceipt(k, seal(k, bytes.Clone(value))) // sealed by mistake
 		if key == "" {
 			return
 		}
-		in := store.Receipt{Key: key, Outcome: value, Seq: store.Seq(seq)}
 		sealed := seal(k, appendReceipt(nil, &in, in.Seq, ms))
 		out, at, err := readReceipt(k, sealed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out.Key != in.Key || out.Seq != in.Seq || at != ms || !bytes.Equal(out.Outcome, in.Outcome) {
+		if out.Name() != in.Name() || out.Seq != in.Seq || at != ms || !bytes.Equal(out.Outcome, in.Outcome) {
 			t.Fatalf("put in %+v at %d, got out %+v at %d", in, ms, out, at)
 		}
 		sealed[len(value)%len(sealed)] ^= 1

@@ -64,11 +64,11 @@ func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
 	defer iter.Close()
 	var all []store.Collection
 	for iter.First(); iter.Valid(); iter.Next() {
-		_, definition, err := decodeCollection(iter.Key(), iter.Value())
+		col, definition, err := decodeCollection(iter.Key(), iter.Value())
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, store.Collection{Name: string(iter.Key()[1:]), Definition: definition})
+		all = append(all, store.Collection{Name: string(iter.Key()[1:]), Definition: definition, Seq: col.defined})
 	}
 	return all, readError(iter.Error())
 }
@@ -84,8 +84,8 @@ func (v *view) incarnation(name string) (uint64, bool, error) {
 		return 0, false, readError(err)
 	}
 	defer closer.Close()
-	incarnation, _, err := decodeCollection(key, value)
-	return incarnation, err == nil, err
+	col, _, err := decodeCollection(key, value)
+	return col.number, err == nil, err
 }
 
 func (v *view) Get(ctx context.Context, collection, id string) (item.Item, bool, error) {

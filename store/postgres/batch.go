@@ -32,10 +32,10 @@ type batch struct {
 	delCollection, delID []string
 	delNth               []int32
 
-	restCollection, restID []string
+	restCollection, restID []string // no id: the collection's definition
 	restBase               []int64
 
-	receiptKey     []string
+	receiptName    []string
 	receiptOutcome [][]byte
 	receiptNth     []int32
 }
@@ -47,7 +47,7 @@ func (b *batch) arguments(writer uuid.UUID, fence, number int64) []any {
 	return []any{writer, fence, number, b.commits, b.need, b.defName, b.defJSON, b.defFresh,
 		b.putCollection, b.putID, b.putLon, b.putLat, b.putProperties, b.putCreated, b.putUpdated, b.putNth,
 		b.delCollection, b.delID, b.delNth, b.restCollection, b.restID, b.restBase,
-		b.receiptKey, b.receiptOutcome, b.receiptNth}
+		b.receiptName, b.receiptOutcome, b.receiptNth}
 }
 
 // touch is a change of an item: the order-th change of the group.
@@ -103,7 +103,10 @@ func newBatch(group []*request) (*batch, error) {
 			}
 		}
 		for j := range req.receipts {
-			b.receiptKey = append(b.receiptKey, req.receipts[j].Key)
+			b.receiptName = append(b.receiptName, req.receipts[j].Name())
+			if name := req.receipts[j].Collection; fates[name] == nil && !slices.Contains(b.need, name) {
+				b.need = append(b.need, name)
+			}
 			b.receiptOutcome = append(b.receiptOutcome, req.receipts[j].Outcome)
 			b.receiptNth = append(b.receiptNth, nth)
 		}

@@ -98,21 +98,11 @@ func (r *request) check() error {
 			return fmt.Errorf("store: unknown operation %d", ch.Op)
 		}
 	}
-	keys := make(map[string]bool, len(r.receipts))
-	for _, receipt := range r.receipts {
-		if n := len(receipt.Key); n == 0 || n > store.MaxKeyBytes {
-			return fmt.Errorf("store: a receipt's key of %d bytes", n)
-		}
-		if keys[receipt.Key] {
-			return fmt.Errorf("store: two receipts of a commit have the key %q", receipt.Key)
-		}
-		keys[receipt.Key] = true
-	}
-	return nil
+	return store.CheckReceipts(r.receipts)
 }
 
 // Receipt is part of store.Store.
-func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, error) {
+func (s *Store) Receipt(ctx context.Context, collection, key string) (store.Receipt, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Receipt{}, false, err
 	}
@@ -122,7 +112,7 @@ func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, e
 	defer s.inFlight.Done()
 	var kept []store.Receipt
 	err := s.onConnection(ctx, readTimeout, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		kept, err = readReceipts(ctx, conn, []string{key})
+		kept, err = readReceipts(ctx, conn, []store.Receipt{{Collection: collection, Key: key}})
 		return err
 	})
 	if err != nil || len(kept) == 0 {
@@ -131,16 +121,28 @@ func (s *Store) Receipt(ctx context.Context, key string) (store.Receipt, bool, e
 	return kept[0], true, nil
 }
 
-func readReceipts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Receipt, error) {
-	rows, err := conn.Query(ctx, `SELECT key, outcome, seq FROM nearby.receipts WHERE key = ANY ($1)`, keys)
+// receiptsSQL leaves out those of collections before the ones that have their names.
+const receiptsSQL = `
+SELECT r.key, r.outcome, r.seq FROM nearby.receipts r JOIN nearby.collections c ON c.name = split_part(r.key, '/', 1)
+ WHERE r.key = ANY ($1) AND r.seq >= c.born AND NOT c.dropped`
+
+// readReceipts returns those of the receipts that are kept.
+func readReceipts(ctx context.Context, conn *pgx.Conn, receipts []store.Receipt) ([]store.Receipt, error) {
+	names := make([]string, len(receipts))
+	for i := range receipts {
+		names[i] = receipts[i].Name()
+	}
+	rows, err := conn.Query(ctx, receiptsSQL, names)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Receipt, error) {
-		var r store.Receipt
+		var name string
+		var outcome []byte
 		var seq int64
-		err := row.Scan(&r.Key, &r.Outcome, &seq)
-		r.Seq = store.Seq(seq)
+		err := row.Scan(&name, &outcome, &seq)
+		r := store.Named(name)
+		r.Outcome, r.Seq = outcome, store.Seq(seq)
 		return r, err
 	})
 }

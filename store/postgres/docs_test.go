@@ -68,7 +68,7 @@ func TestDocumentedSQL(t *testing.T) {
 		t.Helper()
 		_, err := s.Commit(ctx, []store.Change{
 			{Op: store.PutItem, Collection: "fleet", Item: item.Item{ID: id, Lon: 1, Lat: 2}},
-		}, store.Receipt{Key: id})
+		}, store.Receipt{Collection: "fleet", Key: id})
 		if err != nil {
 			t.Error(err)
 		}
@@ -113,7 +113,7 @@ func TestDocumentedSQL(t *testing.T) {
 
 	s = open("reader", true)
 	defer closeStore(s)
-	if _, found, err := s.Receipt(ctx, "of app"); err != nil || !found {
+	if _, found, err := s.Receipt(ctx, "fleet", "of app"); err != nil || !found {
 		t.Errorf("a reader finds a receipt: %v, %v", found, err)
 	}
 	v, err := s.View(ctx)

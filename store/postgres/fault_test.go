@@ -85,7 +85,7 @@ func TestCutWhileCommitting(t *testing.T) {
 		cut := proxy.CutWhen(moments[i%3], pgtest.Runs(`nearby\.commit`))
 		ch := put("c", "count", float64((i+1)%180))
 		ch.Rests, ch.Base = true, seq
-		next, err := s.Commit(context.Background(), []store.Change{ch}, store.Receipt{Key: fmt.Sprint("cut ", i)})
+		next, err := s.Commit(context.Background(), []store.Change{ch}, store.Receipt{Collection: "c", Key: fmt.Sprint("cut ", i)})
 		if err != nil {
 			t.Fatalf("cut %d: %v", i, err)
 		}
@@ -98,7 +98,7 @@ func TestCutWhileCommitting(t *testing.T) {
 			t.Fatalf("cut %d: after %d came %d: a commit was made twice", i, seq, next)
 		}
 		seq = next
-		if r, ok, err := s.Receipt(context.Background(), fmt.Sprint("cut ", i)); err != nil || !ok || r.Seq != seq {
+		if r, ok, err := s.Receipt(context.Background(), "c", fmt.Sprint("cut ", i)); err != nil || !ok || r.Seq != seq {
 			t.Fatalf("cut %d: the receipt is %+v, %v, %v; the commit was %d", i, r, ok, err, seq)
 		}
 	}

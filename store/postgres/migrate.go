@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -109,7 +110,8 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 		return err
 	}
 	config := s.with(writing)
-	config.RuntimeParams["statement_timeout"] = "0" // a new index may take its time
+	config.RuntimeParams["statement_timeout"] = "0"                                   // a new index may take its time
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = millis(time.Minute) // and so may a busy machine
 	config.RuntimeParams["plan_cache_mode"] = "auto"
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()

@@ -112,15 +112,16 @@ func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
 		return nil, err
 	}
 	defer v.leave()
-	rows, err := conn.Query(ctx, `SELECT name, definition::text FROM nearby.collections WHERE NOT dropped ORDER BY name`)
+	rows, err := conn.Query(ctx, `SELECT name, definition::text, seq FROM nearby.collections WHERE NOT dropped ORDER BY name`)
 	if err != nil {
 		return nil, readError(err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Collection, error) {
 		var c store.Collection
 		var definition string
-		err := row.Scan(&c.Name, &definition)
-		c.Definition = []byte(definition)
+		var seq int64
+		err := row.Scan(&c.Name, &definition, &seq)
+		c.Definition, c.Seq = []byte(definition), store.Seq(seq)
 		return c, err
 	})
 	return all, readError(err)

@@ -120,7 +120,7 @@ type gathering struct {
 	rows    int
 	known   int // requests of the group that are in touched
 	touched map[[2]string]bool
-	keys    map[string]bool
+	names   map[string]bool // of receipts
 }
 
 func newGathering(first *request) *gathering {
@@ -142,7 +142,7 @@ func (g *gathering) admit(req *request) bool {
 	}
 	for i := range req.receipts {
 		g.learn()
-		if g.keys[req.receipts[i].Key] {
+		if g.names[req.receipts[i].Name()] {
 			return false
 		}
 	}
@@ -154,7 +154,7 @@ func (g *gathering) admit(req *request) bool {
 // learn notes what the requests of the group touch.
 func (g *gathering) learn() {
 	if g.touched == nil {
-		g.touched, g.keys = map[[2]string]bool{}, map[string]bool{}
+		g.touched, g.names = map[[2]string]bool{}, map[string]bool{}
 	}
 	for ; g.known < len(g.group); g.known++ {
 		req := g.group[g.known]
@@ -162,7 +162,7 @@ func (g *gathering) learn() {
 			g.touched[[2]string{req.changes[i].Collection, req.changes[i].Item.ID}] = true
 		}
 		for i := range req.receipts {
-			g.keys[req.receipts[i].Key] = true
+			g.names[req.receipts[i].Name()] = true
 		}
 	}
 }
@@ -367,11 +367,7 @@ func (w *writer) repeated(group []*request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
-	var keys []string
-	for _, r := range group[0].receipts {
-		keys = append(keys, r.Key)
-	}
-	kept, err := readReceipts(ctx, w.conn, keys)
+	kept, err := readReceipts(ctx, w.conn, group[0].receipts)
 	if err != nil {
 		return joined(store.ErrUncertain, fmt.Errorf("reading the receipts that a commit repeats: %w", err))
 	}

@@ -180,7 +180,7 @@ func (h *history) churn(s store.Store, writer, n int) error {
 		case 2:
 			batch = []store.Change{define("d"), put("c", shared, 1), put("c", shared, 2), del("d", shared), put("d", shared, 5)}
 		case 3:
-			batch, receipts = nil, []store.Receipt{{Key: fmt.Sprint("churn ", writer, " ", i)}}
+			batch, receipts = nil, []store.Receipt{{Collection: "c", Key: fmt.Sprint("churn ", writer, " ", i)}}
 		}
 		if err := h.commit(s, batch, receipts...); err != nil {
 			return err

@@ -34,8 +34,9 @@ type database struct {
 type content map[string]*collection
 
 type collection struct {
-	definition []byte
-	items      map[string]item.Item
+	definition    []byte
+	items         map[string]item.Item
+	born, defined uint64
 }
 
 type entry struct {
@@ -106,14 +107,16 @@ func (m *memory) Commit(ctx context.Context, changes []store.Change, receipts ..
 	}
 	var refused store.RepeatedError
 	for _, r := range receipts {
-		old, ok := m.kept[m.key(r.Key)]
+		old, ok := m.kept[m.key(r)]
+		ok = ok && m.counts(old.Receipt)
 		if ok && m.fault != "keys are taken again" && (m.fault != "keys of others are taken again" || old.by == m) {
 			refused.Receipts = append(refused.Receipts, old.Receipt)
 		}
 	}
 	stale := false
 	for _, ch := range changes {
-		if !ch.Rests || m.fault == "bases are ignored" || m.fault == "bases of deletions are ignored" && ch.Op == store.DeleteItem {
+		if !ch.Rests || m.fault == "bases are ignored" || m.fault == "bases of deletions are ignored" && ch.Op == store.DeleteItem ||
+			m.fault == "bases of definitions are ignored" && ch.Op == store.PutCollection {
 			continue
 		}
 		newest := m.version(ch.Collection, ch.Item.ID)
@@ -137,6 +140,11 @@ func (m *memory) Commit(ctx context.Context, changes []store.Change, receipts ..
 			m.dropped[ch.Collection+"/"+ch.Item.ID] = uint64(seq)
 		}
 	}
+	for _, r := range receipts {
+		if next[r.Collection] == nil {
+			return 0, fmt.Errorf("%w: %q", store.ErrNoCollection, r.Collection)
+		}
+	}
 	if m.fault == "receipts of refused commits are kept" {
 		m.keep(seq, receipts)
 	}
@@ -158,11 +166,20 @@ func (m *memory) Commit(ctx context.Context, changes []store.Change, receipts ..
 	return seq, nil
 }
 
-func (m *memory) key(key string) string {
-	if m.fault == "keys are trimmed" {
-		return strings.TrimSpace(key)
+func (m *memory) key(r store.Receipt) string {
+	if m.fault == "all collections share keys" {
+		return r.Key
 	}
-	return key
+	if m.fault == "keys are trimmed" {
+		return strings.TrimSpace(r.Name())
+	}
+	return r.Name()
+}
+
+// counts reports whether a receipt is of the collection that has its name.
+func (m *memory) counts(r store.Receipt) bool {
+	c := m.content[r.Collection]
+	return m.fault == "receipts outlive their collection" || c != nil && uint64(r.Seq) >= c.born
 }
 
 func (m *memory) keep(seq store.Seq, receipts []store.Receipt) {
@@ -171,7 +188,7 @@ func (m *memory) keep(seq store.Seq, receipts []store.Receipt) {
 		if m.fault != "outcomes are the caller's" {
 			r.Outcome = bytes.Clone(r.Outcome)
 		}
-		m.kept[m.key(r.Key)] = receipt{r, m}
+		m.kept[m.key(r)] = receipt{r, m}
 	}
 }
 
@@ -179,8 +196,10 @@ func (m *memory) version(collection, id string) uint64 {
 	if m.fault == "versions outlive their collection" {
 		return m.dropped[collection+"/"+id]
 	}
-	if c := m.content[collection]; c != nil {
+	if c := m.content[collection]; c != nil && id != "" {
 		return c.items[id].Seq
+	} else if c != nil {
+		return c.defined
 	}
 	return 0
 }
@@ -188,7 +207,7 @@ func (m *memory) version(collection, id string) uint64 {
 func (c content) clone() content {
 	own := content{}
 	for name, col := range c {
-		own[name] = &collection{col.definition, maps.Clone(col.items)}
+		own[name] = &collection{col.definition, maps.Clone(col.items), col.born, col.defined}
 	}
 	return own
 }
@@ -204,9 +223,9 @@ func (c content) change(ch *store.Change) error {
 	case ch.Op == store.DeleteItem:
 		delete(col.items, ch.Item.ID)
 	case ch.Op == store.PutCollection && col == nil:
-		c[ch.Collection] = &collection{ch.Definition, map[string]item.Item{}}
+		c[ch.Collection] = &collection{ch.Definition, map[string]item.Item{}, ch.Item.Seq, ch.Item.Seq}
 	case ch.Op == store.PutCollection:
-		col.definition = ch.Definition
+		col.definition, col.defined = ch.Definition, ch.Item.Seq
 	case ch.Op == store.DropCollection:
 		delete(c, ch.Collection)
 	default:
@@ -215,17 +234,20 @@ func (c content) change(ch *store.Change) error {
 	return nil
 }
 
-func (m *memory) Receipt(ctx context.Context, key string) (store.Receipt, bool, error) {
+func (m *memory) Receipt(ctx context.Context, collection, key string) (store.Receipt, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed() {
 		return store.Receipt{}, false, store.ErrClosed
 	}
-	r, ok := m.kept[m.key(key)]
+	r, ok := m.kept[m.key(store.Receipt{Collection: collection, Key: key})]
+	if !ok || !m.counts(r.Receipt) {
+		return store.Receipt{}, false, ctx.Err()
+	}
 	if m.fault == "receipts have no number" {
 		r.Seq = 0
 	}
-	return r.Receipt, ok, ctx.Err()
+	return r.Receipt, true, ctx.Err()
 }
 
 func (m *memory) Head(ctx context.Context) (store.Position, error) {
@@ -253,7 +275,7 @@ func (m *memory) View(ctx context.Context) (store.View, error) {
 
 // view is called with mu held.
 func (m *memory) view() *picture {
-	p := &picture{at: store.Position{Epoch: m.epoch, Seq: store.Seq(len(m.log))}, content: m.content}
+	p := &picture{fault: m.fault, at: store.Position{Epoch: m.epoch, Seq: store.Seq(len(m.log))}, content: m.content}
 	if m.fault == "views move" {
 		p.moves = m
 	}
@@ -362,6 +384,7 @@ func (m *memory) deliver(step store.Step, n int, deliver func(*store.Step) error
 
 // picture is a view: contents are never written to.
 type picture struct {
+	fault   string
 	at      store.Position
 	content content
 	moves   *memory
@@ -382,7 +405,11 @@ func (p *picture) Position() store.Position { return p.at }
 func (p *picture) Collections(context.Context) ([]store.Collection, error) {
 	var all []store.Collection
 	for name, c := range p.now() {
-		all = append(all, store.Collection{Name: name, Definition: c.definition})
+		one := store.Collection{Name: name, Definition: c.definition, Seq: store.Seq(c.defined)}
+		if p.fault == "items make another definition" {
+			one.Seq = p.at.Seq
+		}
+		all = append(all, one)
 	}
 	slices.SortFunc(all, func(a, b store.Collection) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil

@@ -17,14 +17,14 @@ import (
 // kept fails if a store does not have exactly this receipt.
 func kept(t *testing.T, s store.Store, want store.Receipt) {
 	t.Helper()
-	got, ok, err := s.Receipt(context.Background(), want.Key)
+	got, ok, err := s.Receipt(context.Background(), want.Collection, want.Key)
 	if err != nil || !ok || !sameReceipt(got, want) {
 		t.Errorf("the receipt %.20q is %+v, %v, %v; want %+v", want.Key, got, ok, err, want)
 	}
 }
 
 func sameReceipt(a, b store.Receipt) bool {
-	return a.Key == b.Key && a.Seq == b.Seq && bytes.Equal(a.Outcome, b.Outcome)
+	return a.Collection == b.Collection && a.Key == b.Key && a.Seq == b.Seq && bytes.Equal(a.Outcome, b.Outcome)
 }
 
 // repeated commits what must be refused with a *store.RepeatedError that has these
@@ -54,14 +54,14 @@ func repeated(t *testing.T, s store.Store, want []store.Receipt, changes []store
 func testReceipts(t *testing.T, f *fixture) {
 	ctx := context.Background()
 	head := f.commit(define("c"))
-	if _, ok, err := f.Receipt(ctx, "a"); ok || err != nil {
+	if _, ok, err := f.Receipt(ctx, "c", "a"); ok || err != nil {
 		t.Errorf("a receipt that was never kept: %v, %v", ok, err)
 	}
 	all := []store.Receipt{
-		{Key: "a", Outcome: []byte(`{"ids":["x"]}`)},
-		{Key: strings.Repeat("k", store.MaxKeyBytes), Outcome: []byte{0, 255, 0, 128}},
-		{Key: "é \x01\U0001F600", Outcome: bytes.Repeat([]byte{7}, 100_000)},
-		{Key: "nothing"},
+		{Collection: "c", Key: "a", Outcome: []byte(`{"ids":["x"]}`)},
+		{Collection: "c", Key: strings.Repeat("k", store.MaxKeyBytes), Outcome: []byte{0, 255, 0, 128}},
+		{Collection: "c", Key: "é \x01\U0001F600", Outcome: bytes.Repeat([]byte{7}, 100_000)},
+		{Collection: "c", Key: "nothing"},
 	}
 	given := slices.Clone(all)
 	given[0].Outcome = bytes.Clone(all[0].Outcome)
@@ -84,12 +84,12 @@ func testReceipts(t *testing.T, f *fixture) {
 	for range 2 {
 		for _, r := range all {
 			kept(t, f, r)
-			repeated(t, f, []store.Receipt{r}, []store.Change{put("c", "y", 1)}, store.Receipt{Key: r.Key, Outcome: []byte("other")})
+			repeated(t, f, []store.Receipt{r}, []store.Change{put("c", "y", 1)}, store.Receipt{Collection: "c", Key: r.Key, Outcome: []byte("other")})
 		}
-		repeated(t, f, all[:1], nil, store.Receipt{Key: "a"})
+		repeated(t, f, all[:1], nil, store.Receipt{Collection: "c", Key: "a"})
 		// One that is taken refuses all; the others stay free.
-		repeated(t, f, []store.Receipt{all[0], all[3]}, []store.Change{del("c", "x"), put("c", "z", 1)}, store.Receipt{Key: "free"}, store.Receipt{Key: "nothing"}, store.Receipt{Key: "a"})
-		if _, ok, err := f.Receipt(ctx, "free"); ok || err != nil {
+		repeated(t, f, []store.Receipt{all[0], all[3]}, []store.Change{del("c", "x"), put("c", "z", 1)}, store.Receipt{Collection: "c", Key: "free"}, store.Receipt{Collection: "c", Key: "nothing"}, store.Receipt{Collection: "c", Key: "a"})
+		if _, ok, err := f.Receipt(ctx, "c", "free"); ok || err != nil {
 			t.Errorf("a receipt of a refused commit: %v, %v", ok, err)
 		}
 		f.reopen()
@@ -97,17 +97,17 @@ func testReceipts(t *testing.T, f *fixture) {
 	// Who makes a commit again, not knowing that it was made, learns that it was,
 	// though what it rests on was replaced, by itself.
 	retried := []store.Change{resting(put("c", "x", 2), seq)}
-	once, err := f.Commit(ctx, retried, store.Receipt{Key: "retried"})
+	once, err := f.Commit(ctx, retried, store.Receipt{Collection: "c", Key: "retried"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	repeated(t, f, []store.Receipt{{Key: "retried", Seq: once}}, retried, store.Receipt{Key: "retried"})
+	repeated(t, f, []store.Receipt{{Collection: "c", Key: "retried", Seq: once}}, retried, store.Receipt{Collection: "c", Key: "retried"})
 	for _, key := range []string{"free", "A", "a ", " a", "nothing\u0301"} { // none of them is taken
-		free, err := f.Commit(ctx, []store.Change{put("c", key, 1)}, store.Receipt{Key: key})
+		free, err := f.Commit(ctx, []store.Change{put("c", key, 1)}, store.Receipt{Collection: "c", Key: key})
 		if err != nil {
 			t.Fatalf("the key %q: %v", key, err)
 		}
-		kept(t, f, store.Receipt{Key: key, Seq: free})
+		kept(t, f, store.Receipt{Collection: "c", Key: key, Seq: free})
 	}
 }
 
@@ -121,23 +121,85 @@ func testReceiptsRefused(t *testing.T, f *fixture) {
 		changes  []store.Change
 		receipts []store.Receipt
 	}{
-		"unknown collection": {[]store.Change{put("none", "x", 1)}, []store.Receipt{{Key: "key"}}},
-		"stale":              {[]store.Change{resting(put("c", "a", 1), first)}, []store.Receipt{{Key: "key"}}},
-		"empty key":          {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: ""}}},
-		"long key":           {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: strings.Repeat("k", store.MaxKeyBytes+1)}}},
-		"no UTF-8":           {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: "\xff"}}},
-		"NUL":                {nil, []store.Receipt{{Key: "key"}, {Key: "a\x00b"}}},
-		"a key twice":        {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Key: "key"}, {Key: "key"}}},
+		"unknown collection": {[]store.Change{put("none", "x", 1)}, []store.Receipt{{Collection: "c", Key: "key"}}},
+		"stale":              {[]store.Change{resting(put("c", "a", 1), first)}, []store.Receipt{{Collection: "c", Key: "key"}}},
+		"no collection":      {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Key: "key"}}},
+		"none of the name":   {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "none", Key: "key"}}},
+		"empty key":          {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "c", Key: ""}}},
+		"long key":           {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "c", Key: strings.Repeat("k", store.MaxKeyBytes+1)}}},
+		"no UTF-8":           {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "c", Key: "\xff"}}},
+		"NUL":                {nil, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "c", Key: "a\x00b"}}},
+		"a key twice":        {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "c", Key: "key"}}},
 	} {
 		if _, err := f.Commit(ctx, c.changes, c.receipts...); err == nil {
 			t.Errorf("%s: was taken", name)
 		}
-		if _, ok, err := f.Receipt(ctx, "key"); ok || err != nil {
+		if _, ok, err := f.Receipt(ctx, "c", "key"); ok || err != nil {
 			t.Errorf("%s: the receipt is there: %v, %v", name, ok, err)
 		}
 	}
 	after, _ := Read(t, f, 1)
 	Equal(t, after, before)
+}
+
+// A receipt goes with its collection: one that is made anew with the same name knows
+// nothing of it, and its keys are free. Other collections have keys of their own, and
+// another definition changes nothing.
+func testReceiptsOfCollections(t *testing.T, f *fixture) {
+	ctx := context.Background()
+	f.commit(define("c"), define("d"))
+	of := func(collection, outcome string) store.Receipt {
+		return store.Receipt{Collection: collection, Key: "key", Outcome: []byte(outcome)}
+	}
+	take := func(r store.Receipt, changes ...store.Change) store.Receipt {
+		t.Helper()
+		var err error
+		if r.Seq, err = f.Commit(ctx, changes, r); err != nil {
+			t.Fatalf("the receipt %+v: %v", r, err)
+		}
+		return r
+	}
+	free := func(when, collection string) {
+		t.Helper()
+		if r, ok, err := f.Receipt(ctx, collection, "key"); ok || err != nil {
+			t.Errorf("%s there is a receipt: %+v, %v", when, r, err)
+		}
+	}
+	first := take(of("c", "1"), put("c", "x", 1))
+	free("in another collection", "d")
+	other := take(of("d", "2"), put("d", "x", 1))
+	f.commit(define("c"))
+	kept(t, f, first)
+	f.commit(del("c", "x"))
+	kept(t, f, first)
+	repeated(t, f, []store.Receipt{first}, nil, of("c", "again"))
+	for n := range 3 {
+		f.commit(drop("c"))
+		free("without the collection", "c")
+		if _, err := f.Commit(ctx, nil, of("c", "late")); !errors.Is(err, store.ErrNoCollection) {
+			t.Errorf("a receipt of a collection that was dropped: %v", err)
+		}
+		if n == 1 {
+			f.reopen()
+		}
+		if n < 2 {
+			f.commit(define("c"))
+			free("in a new collection", "c")
+			f.reopen()
+			free("in a new collection, after a restart", "c")
+			first = take(of("c", "3"), put("c", "x", 1))
+		} else {
+			first = take(of("c", "4"), define("c"), put("c", "x", 1)) // with its collection
+		}
+		kept(t, f, first)
+		repeated(t, f, []store.Receipt{first}, []store.Change{put("c", "y", 1)}, of("c", "again"))
+		f.reopen()
+		kept(t, f, first)
+		kept(t, f, other)
+	}
+	f.commit(drop("c"), define("c")) // at once
+	free("in a collection that was replaced", "c")
+	take(of("c", "5"))
 }
 
 // contest has writers on several stores commit with the same keys at once: each key
@@ -157,7 +219,7 @@ func contest(t *testing.T, stores ...store.Store) {
 			for k := range keys {
 				o := &results[k][w]
 				o.seq, o.err = stores[w%len(stores)].Commit(context.Background(),
-					[]store.Change{put("c", fmt.Sprint(k, " by ", w), 1)}, store.Receipt{Key: fmt.Sprint("key ", k), Outcome: []byte(fmt.Sprint(w))})
+					[]store.Change{put("c", fmt.Sprint(k, " by ", w), 1)}, store.Receipt{Collection: "c", Key: fmt.Sprint("key ", k), Outcome: []byte(fmt.Sprint(w))})
 				var refused *store.RepeatedError
 				if errors.As(o.err, &refused) {
 					o.kept, o.err = refused.Receipts, nil
@@ -174,7 +236,7 @@ func contest(t *testing.T, stores ...store.Store) {
 				t.Fatal(o.err)
 			}
 			if o.kept == nil {
-				taken = append(taken, store.Receipt{Key: fmt.Sprint("key ", k), Outcome: []byte(fmt.Sprint(w)), Seq: o.seq})
+				taken = append(taken, store.Receipt{Collection: "c", Key: fmt.Sprint("key ", k), Outcome: []byte(fmt.Sprint(w)), Seq: o.seq})
 				want[fmt.Sprint(k, " by ", w)] = o.seq
 			}
 		}

@@ -24,7 +24,9 @@ func RunShared(t *testing.T, open SharedOpener) {
 	}{
 		{"Follow", testSharedFollow},
 		{"Counter", testSharedCounter},
+		{"Redefine", testSharedRedefine},
 		{"Receipts", testSharedReceipts},
+		{"ReceiptsOfCollections", testSharedReceiptsOfCollections},
 		{"Head", testHead},
 		{"Inspect", testInspect},
 		{"OneCloses", testOneCloses},
@@ -109,17 +111,45 @@ func testSharedCounter(t *testing.T, a, b store.Shared) {
 	counts(t, 8, 10, a, b)
 }
 
+// S7 for definitions, between two.
+func testSharedRedefine(t *testing.T, a, b store.Shared) {
+	redefines(t, 6, 8, a, b)
+}
+
+// A receipt that one has kept goes when the other drops the collection.
+func testSharedReceiptsOfCollections(t *testing.T, a, b store.Shared) {
+	ctx := context.Background()
+	for range 3 {
+		r := store.Receipt{Collection: "c", Key: "key", Outcome: []byte("of a")}
+		var err error
+		if r.Seq, err = a.Commit(ctx, []store.Change{put("c", "a", 1)}, r); err != nil {
+			t.Fatal(err)
+		}
+		kept(t, b, r)
+		for _, ch := range []store.Change{drop("c"), define("c")} {
+			if _, err := b.Commit(ctx, []store.Change{ch}); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []store.Shared{a, b} {
+				if got, ok, err := s.Receipt(ctx, "c", "key"); ok || err != nil {
+					t.Errorf("a receipt of a collection that is no more: %+v, %v", got, err)
+				}
+			}
+		}
+	}
+}
+
 // S8 between two: a key that one has taken is taken for the other.
 func testSharedReceipts(t *testing.T, a, b store.Shared) {
 	ctx := context.Background()
-	r := store.Receipt{Key: "by a", Outcome: []byte("of a")}
+	r := store.Receipt{Collection: "c", Key: "by a", Outcome: []byte("of a")}
 	var err error
 	if r.Seq, err = a.Commit(ctx, []store.Change{put("d", "a", 1)}, r); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []store.Shared{a, b} {
 		kept(t, s, r)
-		repeated(t, s, []store.Receipt{r}, []store.Change{put("d", "b", 1)}, store.Receipt{Key: "by a", Outcome: []byte("another")})
+		repeated(t, s, []store.Receipt{r}, []store.Change{put("d", "b", 1)}, store.Receipt{Collection: "c", Key: "by a", Outcome: []byte("another")})
 	}
 	contest(t, a, b)
 }

@@ -67,9 +67,12 @@ func Run(t *testing.T, open Opener) {
 		{"FollowForked", testFollowForked},
 		{"Rests", testRests},
 		{"RestsOnNothing", testRestsOnNothing},
+		{"RestsOnDefinition", testRestsOnDefinition},
 		{"Counter", testCounter},
+		{"Redefine", testRedefine},
 		{"Receipts", testReceipts},
 		{"ReceiptsRefused", testReceiptsRefused},
+		{"ReceiptsOfCollections", testReceiptsOfCollections},
 		{"ReceiptsConcurrent", testReceiptsConcurrent},
 		{"Closed", testClosed},
 	} {
@@ -323,9 +326,13 @@ func testDefinitions(t *testing.T, f *fixture) {
 		return store.Change{Op: store.PutCollection, Collection: name, Definition: []byte(definition)}
 	}
 	long := strings.Repeat("n", 64)
-	f.commit(of("b", `{"first":1}`), put("b", "x", 1), of(long, `{"z":1, "a":[1.0,"é"]}`))
-	f.commit(of("b", `{"second":2}`))
-	want := []store.Collection{{Name: "b", Definition: []byte(`{"second":2}`)}, {Name: long, Definition: []byte(`{"z":1, "a":[1.0,"é"]}`)}}
+	first := f.commit(of("b", `{"first":1}`), put("b", "x", 1), of(long, `{"z":1, "a":[1.0,"é"]}`))
+	second := f.commit(of("b", `{"second":2}`))
+	f.commit(put("b", "y", 1), put(long, "y", 1)) // no other definition
+	want := []store.Collection{
+		{Name: "b", Definition: []byte(`{"second":2}`), Seq: second},
+		{Name: long, Definition: []byte(`{"z":1, "a":[1.0,"é"]}`), Seq: first},
+	}
 	for range 2 {
 		v, err := f.View(context.Background())
 		if err != nil {
@@ -595,7 +602,7 @@ func testClosed(t *testing.T, f *fixture) {
 	if _, err := s.View(context.Background()); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("view: %v", err)
 	}
-	if _, _, err := s.Receipt(context.Background(), "key"); !errors.Is(err, store.ErrClosed) {
+	if _, _, err := s.Receipt(context.Background(), "c", "key"); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("receipt: %v", err)
 	}
 	if err := s.Follow(context.Background(), at, func(*store.Step) error { return nil }); !errors.Is(err, store.ErrClosed) {

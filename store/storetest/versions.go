@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -177,4 +178,103 @@ func counts(t *testing.T, writers, each int, stores ...store.Store) {
 func testCounter(t *testing.T, f *fixture) {
 	f.commit(define("c"))
 	counts(t, 16, 6, f)
+}
+
+// S7 for definitions: a change of a collection that rests on the newest definition is
+// made; on another one the whole commit is refused.
+func testRestsOnDefinition(t *testing.T, f *fixture) {
+	first := f.commit(resting(define("c"), 0))
+	stale(t, f, "exists", resting(define("c"), 0))
+	item := f.commit(put("c", "a", 1)) // no other definition
+	stale(t, f, "the number of an item", resting(define("c"), item))
+	second := f.commit(resting(define("c"), first))
+	for range 2 {
+		if head := stale(t, f, "replaced", resting(define("c"), first)); head < second {
+			t.Errorf("commit %d replaced the definition, the refusal says %d", second, head)
+		}
+		stale(t, f, "of the future", resting(define("c"), second+1000))
+		stale(t, f, "absent", resting(define("none"), first))
+		stale(t, f, "dropping a replaced one", resting(drop("c"), first))
+		stale(t, f, "beside good ones", put("c", "b", 1), define("e"), resting(define("c"), first))
+		f.reopen()
+	}
+	third := f.commit(resting(define("c"), second), put("c", "b", 1))
+	f.commit(resting(drop("c"), third))
+	stale(t, f, "was dropped", resting(define("c"), third))
+	fourth := f.commit(resting(define("c"), 0))
+	stale(t, f, "of the collection before", resting(define("c"), third))
+	stale(t, f, "dropping the collection before", resting(drop("c"), third))
+	got, _ := Read(t, f, 1)
+	Equal(t, got, Content{"c": {}})
+	f.commit(resting(drop("c"), fourth), resting(define("d"), 0))
+}
+
+// redefine counts up in a collection's definition n times, reading it, resting on what
+// was read and trying again when that was replaced.
+func redefine(s store.Store, n int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for atLeast := store.Seq(0); n > 0; {
+		v, err := s.View(ctx)
+		if err != nil {
+			return err
+		}
+		all, err := v.Collections(ctx)
+		if err := errors.Join(err, v.Close()); err != nil {
+			return err
+		}
+		if v.Position().Seq < atLeast {
+			time.Sleep(time.Millisecond) // a view of a copy that is behind
+			continue
+		}
+		at := slices.IndexFunc(all, func(c store.Collection) bool { return c.Name == "c" })
+		count := 0
+		if _, err := fmt.Sscanf(string(all[at].Definition), `{"count":%d}`, &count); err != nil {
+			count = 0 // as it was made
+		}
+		next := store.Change{Op: store.PutCollection, Collection: "c", Definition: fmt.Appendf(nil, `{"count":%d}`, count+1)}
+		_, err = s.Commit(ctx, []store.Change{resting(next, all[at].Seq)})
+		var refused *store.StaleError
+		switch {
+		case err == nil:
+			n--
+		case errors.As(err, &refused):
+			atLeast = refused.Head
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// redefines has writers on several stores count together in one definition: none of
+// them overwrites what another has made.
+func redefines(t *testing.T, writers, each int, stores ...store.Store) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			if err := redefine(stores[w%len(stores)], each); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	v, err := stores[0].View(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := v.Collections(context.Background())
+	if err := errors.Join(err, v.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(all[0].Definition), fmt.Sprintf(`{"count":%d}`, writers*each); all[0].Name != "c" || got != want {
+		t.Errorf("the definition is %s, want %s", got, want)
+	}
+}
+
+// S7 for definitions, under concurrency.
+func testRedefine(t *testing.T, f *fixture) {
+	f.commit(define("c"))
+	redefines(t, 8, 6, f)
 }
