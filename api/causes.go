@@ -22,6 +22,7 @@ const (
 	unsuitableFile
 	collectionReadOnly
 	serverReadOnly
+	foreignOrigin
 	pathNotFound
 	collectionNotFound
 	itemNotFound
@@ -86,6 +87,9 @@ var causes = [numCauses]causeRow{
 	serverReadOnly: {"server-read-only", 403, "The server takes no writes", notMade, false,
 		"The server was started with `--read-only`, or its database is a standby.",
 		"Send writes to another server."},
+	foreignOrigin: {"foreign-origin", 403, "Pages of this origin may change nothing", notMade, false,
+		"A browser sent the request for a page of another origin, which the server was not told to trust. Requests of programs have no origin and are not concerned.",
+		"Start the server with `--cors-origin` and the origin of the page, or with `--public-url` if it is the server's own behind a proxy."},
 	pathNotFound: {"path-not-found", 404, "There is nothing at this path", notMade, false,
 		"The interface has no such path.",
 		"`/v1/api` lists the paths."},

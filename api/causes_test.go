@@ -200,6 +200,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		"answer-too-large":         plain("POST", near, "application/json", `{"queries":[`+strings.Repeat(`{"lat":1,"lon":1},`, 2)+`{"lat":1,"lon":1}]}`),
 		"unsupported-content-type": plain("PUT", items+"/a", "text/html", point),
 		"unsupported-encoding":     plain("PUT", items+"/a", geoJSON, point, "Content-Encoding", "br"),
+		"foreign-origin":           plain("PUT", items+"/a", geoJSON, point, "Origin", "https://evil.example"),
 		"server-read-only":         refused(store.ErrReadOnly),
 		"contended":                refused(collection.ErrContended),
 		"store-unavailable":        refused(store.ErrUnavailable),

@@ -69,6 +69,69 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
+// TestForeignPages: a page of an origin that is not named can make a browser send
+// nothing that changes something, by any method and content type; programs, pages of
+// the server and reads are not concerned.
+func TestForeignPages(t *testing.T) {
+	const page, other = "https://maps.example.org", "https://evil.example"
+	type headers = map[string]string
+	for _, s := range []struct {
+		opt     api.Options
+		headers headers
+		refused bool
+	}{
+		{api.Options{}, headers{}, false},
+		{api.Options{}, headers{"Origin": other}, true},
+		{api.Options{}, headers{"Origin": "null"}, true},
+		{api.Options{}, headers{"Origin": other, "Sec-Fetch-Site": "cross-site"}, true},
+		{api.Options{}, headers{"Sec-Fetch-Site": "cross-site"}, true},
+		{api.Options{}, headers{"Origin": "http://a.example.org", "Sec-Fetch-Site": "same-site"}, true},
+		{api.Options{}, headers{"Origin": other, "Sec-Fetch-Site": "same-origin"}, false}, // as behind a proxy; a page cannot set it
+		{api.Options{}, headers{"Sec-Fetch-Site": "none"}, false},
+		{api.Options{}, headers{"Origin": "http://HOST"}, false},
+		{api.Options{CORSOrigins: []string{page}}, headers{"Origin": page, "Sec-Fetch-Site": "cross-site"}, false},
+		{api.Options{CORSOrigins: []string{page}}, headers{"Origin": other, "Sec-Fetch-Site": "cross-site"}, true},
+		{api.Options{CORSOrigins: []string{page}}, headers{"Origin": page + ".evil.example"}, true},
+		{api.Options{CORSOrigins: []string{"*"}}, headers{"Origin": other, "Sec-Fetch-Site": "cross-site"}, false},
+		{api.Options{PublicURL: "https://geo.example.org/places"}, headers{"Origin": "https://geo.example.org"}, false},
+		{api.Options{PublicURL: "https://geo.example.org/places"}, headers{"Origin": other}, true},
+	} {
+		h := start(t, s.opt)
+		h.load("c", places)
+		for _, r := range []struct {
+			method, path, mediaType, body string
+			changes                       bool
+		}{
+			{"GET", "/v1/collections/c/items/a", "", "", false},
+			{"HEAD", "/v1/collections/c/items/a", "", "", false},
+			{"OPTIONS", "/v1/collections/c/items/a", "", "", false},
+			{"POST", "/v1/verify", "", "", true},
+			{"POST", "/v1/verify", "text/plain", "x", true},
+			{"POST", "/v1/verify", "application/x-www-form-urlencoded", "a=b", true},
+			{"POST", "/v1/verify", "multipart/form-data; boundary=b", "--b--", true},
+			{"POST", "/v1/collections/c/items", "text/csv", "id,lat,lon\nx,1,2\n", true},
+			{"POST", "/v1/collections/c/items", "text/plain", "id,lat,lon\nx,1,2\n", true},
+			{"POST", "/v1/collections/c/items", "", "id,lat,lon\nx,1,2\n", true},
+			{"PUT", "/v1/collections/c/items/x", geoJSON, feature("x", 1, 2, ""), true},
+			{"PATCH", "/v1/collections/c", "application/json", `{"title":"x"}`, true},
+			{"DELETE", "/v1/collections/c", "", "", true},
+		} {
+			var pairs []string
+			for name, value := range s.headers {
+				pairs = append(pairs, name, strings.ReplaceAll(value, "HOST", strings.TrimPrefix(h.url, "http://")))
+			}
+			a := h.do(r.method, r.path, r.mediaType, r.body, pairs...)
+			refused := a.status == http.StatusForbidden && strings.Contains(string(a.body), "/v1/errors/foreign-origin")
+			if refused != (s.refused && r.changes) {
+				t.Errorf("%v, %v: %s %s %s is answered %d: %.300s", s.opt.CORSOrigins, s.headers, r.method, r.path, r.mediaType, a.status, a.body)
+			}
+		}
+		if a := h.do("GET", "/v1/collections/c", "", ""); (a.status == http.StatusOK) != s.refused {
+			t.Errorf("%v, %v: the collection is answered %d", s.opt.CORSOrigins, s.headers, a.status)
+		}
+	}
+}
+
 func varies(h http.Header, name string) bool {
 	return slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.Contains(v, name) })
 }

@@ -76,4 +76,74 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("a client that stopped was not cut off after %d bytes: %v", n, err)
 	}
 	_ = resp.Body.Close()
+	h.logged(`"cut":"stalled"`)
+}
+
+// logged waits until the log has a piece of text.
+func (h *house) logged(piece string) {
+	h.Helper()
+	for began := time.Now(); !strings.Contains(h.log.String(), piece); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			h.Fatalf("the log has no %s:\n%s", piece, h.log)
+		}
+	}
+}
+
+// TestSlowReader: a client that takes a large answer slowly, but steadily, gets all of
+// it, and the log calls no answer cut but one whose client left.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	const stall = 4 * time.Second
+	h := start(t, api.Options{Stall: stall})
+	h.do("PUT", "/v1/collections/c", "application/json", "{}").want(t, 201)
+	var rows strings.Builder
+	rows.WriteString("id,lat,lon,text\n")
+	for i := range 3000 {
+		fmt.Fprintf(&rows, "%d,1,2,%s\n", i, strings.Repeat("x", 12_000))
+	}
+	h.do("POST", "/v1/collections/c/items", "text/csv", rows.String()).want(t, 200)
+	ask := func() (*http.Response, net.Conn) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		if _, err := io.WriteString(conn, "GET /v1/collections/c/items?limit=3000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp, conn
+	}
+	resp, _ := ask()
+	var got int64
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) { // the pace of a slow client is what is tested
+		n, err := io.CopyN(io.Discard, resp.Body, 400<<10)
+		got += n
+		if errors.Is(err, io.EOF) {
+			if took := time.Since(began); took < 2*stall {
+				t.Fatalf("the answer was taken in %s, which is not slow", took)
+			}
+			break
+		}
+		if err != nil {
+			t.Fatalf("cut off after %d bytes and %s: %v", got, time.Since(began), err)
+		}
+	}
+	if got < 36_000_000 || resp.ContentLength >= 0 && got != resp.ContentLength {
+		t.Errorf("%d bytes came of %d", got, resp.ContentLength)
+	}
+	h.logged(fmt.Sprintf(`"bytes":%d`, got))
+	if strings.Contains(h.log.String(), `"cut"`) {
+		t.Errorf("an answer that was sent whole is logged as cut:\n%s", h.log)
+	}
+	resp, conn := ask()
+	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	h.logged(`"cut":"gone"`)
 }

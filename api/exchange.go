@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +31,18 @@ type exchange struct {
 	moved   time.Time // when the write deadline was
 	status  int       // 0: not yet known
 	bytes   int
+	cut     Cut // where the answer was not sent whole
 }
+
+// Cut is why an answer was not sent whole; empty: it was, as far as the server knows.
+type Cut string
+
+// Causes of answers that are cut.
+const (
+	CutStalled Cut = "stalled" // the client did not take it in time
+	CutGone    Cut = "gone"    // the connection broke, mostly since the client left
+	CutFailed  Cut = "failed"  // the server failed while it wrote
+)
 
 type contextKey int
 
@@ -45,7 +58,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 		e = &exchange{Context: r.Context()}
 		r = r.WithContext(e)
 	}
-	e.ResponseWriter, e.id[0], e.status, e.bytes = w, newRequestID(), 0, 0
+	e.ResponseWriter, e.id[0], e.status, e.bytes, e.cut = w, newRequestID(), 0, 0, ""
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
 	e.dates, e.meter = &s.dates, s.unrouted
 	e.routing.Reset()
@@ -82,18 +95,33 @@ func (e *exchange) WriteHeader(status int) {
 	e.ResponseWriter.WriteHeader(status)
 }
 
+// writeStep is how much of an answer is written by one deadline. So a client has to
+// take this much in the time of stall: 4.4 kB/s in 60 s.
+const writeStep = 256 << 10
+
 // Write is part of http.ResponseWriter.
-func (e *exchange) Write(b []byte) (int, error) {
+func (e *exchange) Write(b []byte) (n int, err error) {
 	if e.status == 0 {
 		e.WriteHeader(http.StatusOK)
 	}
-	if e.bytes > 0 {
-		e.written = e.now()
+	for more := true; more; more = len(b) > 0 {
+		if e.bytes > 0 {
+			e.written = e.now()
+		}
+		e.moveDeadline(e.written)
+		k, err := e.ResponseWriter.Write(b[:min(len(b), writeStep)])
+		n, e.bytes, b = n+k, e.bytes+k, b[k:]
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			e.cut = CutStalled
+		case !errors.Is(err, http.ErrBodyNotAllowed):
+			e.cut = CutGone
+		}
+		return n, err
 	}
-	e.moveDeadline(e.written)
-	n, err := e.ResponseWriter.Write(b)
-	e.bytes += n
-	return n, err
+	return n, nil
 }
 
 // buffered is how much of an answer http.Server takes without waiting for the

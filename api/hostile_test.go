@@ -331,9 +331,14 @@ func TestHostileRequests(t *testing.T) {
 	put := func(headers, body string) string {
 		return "PUT /v1/collections/c/items/raw HTTP/1.1\r\nHost: x\r\nContent-Type: application/geo+json\r\n" + headers + "\r\n" + body
 	}
+	put2 := func(headers, body string) string {
+		return strings.Replace(put(headers, body), "items/raw", "items/raw2", 1)
+	}
+	chunk := func(text string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(text), text) }
+	const last = -1
 	for _, r := range []struct {
 		name, raw string
-		want      []int // the statuses; 0: any 4xx, after which the connection ends
+		want      []int // the statuses; 0: any 4xx, after which the connection ends; last: its end
 	}{
 		{"pipelining", good + good + good, []int{200, 200, 200}},
 		{"HTTP/1.0", "GET /v1/collections/c HTTP/1.0\r\n\r\n", []int{200}},
@@ -355,7 +360,11 @@ func TestHostileRequests(t *testing.T) {
 		{"100,000 ranges", "GET /v1/collections/c/items HTTP/1.1\r\nHost: x\r\nRange: bytes=0-0" + strings.Repeat(",0-0", 100_000) + "\r\n\r\n", []int{200}},
 		{"10,000 headers", "GET /v1/collections/c HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 10_000) + "\r\n", []int{200}},
 		{"10,000 parameters", "GET /v1/collections/c/items?" + strings.Repeat("a=1&", 10_000) + " HTTP/1.1\r\nHost: x\r\n\r\n", []int{400}},
-		{"length and chunks", put("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n") + good, []int{400, 200}}, // the chunks count,
+		// The chunks count, and what follows is not taken for a request.
+		{"length and chunks", put("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n") + good, []int{400, last}},
+		{"chunks and length", put("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", "0\r\n\r\n") + good, []int{400, last}},
+		{"length and chunks, a good body", put("Content-Length: 3\r\nTransfer-Encoding: Chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good, []int{400, last}},
+		{"length and chunks, taken", put2("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good, []int{201, last}},
 		{"two lengths", put("Content-Length: 2\r\nContent-Length: 3\r\n", "{}x"), []int{0}},
 		{"a negative length", put("Content-Length: -1\r\n", ""), []int{0}},
 		{"a length with a sign", put("Content-Length: +2\r\n", "{}"), []int{0}},
@@ -375,6 +384,12 @@ func TestHostileRequests(t *testing.T) {
 			in := bufio.NewReader(conn)
 			for i, want := range r.want {
 				resp, err := http.ReadResponse(in, nil)
+				if want == last {
+					if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("the connection goes on: %v", err)
+					}
+					break
+				}
 				if err != nil {
 					t.Fatalf("answer %d: %v", i+1, err)
 				}

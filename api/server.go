@@ -102,7 +102,11 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(cross(packed))
+	guarded, err := s.refuseForeign(packed)
+	if err != nil {
+		return nil, err
+	}
+	s.Handler = s.observe(cross(guarded))
 	return s, nil
 }
 
@@ -200,7 +204,7 @@ func (s *Server) handle(meter Meter, f handler) http.HandlerFunc {
 // observe gives each request an id, logs one line about it, and turns a panic
 // into a 500 that tells the caller nothing of it.
 func (s *Server) observe(next http.Handler) http.Handler {
-	nosniff := []string{"nosniff"} // of all answers; full, so that an append copies it
+	nosniff, closing := []string{"nosniff"}, []string{"close"} // of many answers; full, so that an append copies them
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e, r := s.exchange(w, r)
 		h := w.Header()
@@ -210,6 +214,11 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			body := s.newMovingBody(w, r.Body)
 			defer s.bodies.remove(body)
 			r.Body = body
+			if len(r.TransferEncoding) > 0 {
+				// It may have had a length, too, of which net/http does not tell: then
+				// what follows may not be a request (RFC 9112, section 6.1).
+				h["Connection"] = closing
+			}
 		}
 		defer func() {
 			if cause := recover(); cause != nil {
@@ -220,6 +229,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				if e.status == 0 {
 					s.fail(e, r, newProblem(internalError, ""))
 				} else {
+					e.cut = CutFailed
+					s.logRequest(e, r.Method)
 					panic(http.ErrAbortHandler) // the answer is half written: cut it
 				}
 			}
@@ -233,6 +244,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 type Answered struct {
 	ID, Method, Route string
 	Status, Bytes     int
+	Cut               Cut
 	At                time.Time
 	Took              time.Duration
 }
@@ -247,7 +259,7 @@ func (s *Server) logRequest(e *exchange, method string) {
 	if s.opt.LogRequest != nil {
 		s.opt.LogRequest(&Answered{
 			ID: e.id[0], Method: method, Route: e.routing.RoutePattern(),
-			Status: e.status, Bytes: e.bytes, At: e.written, Took: took,
+			Status: e.status, Bytes: e.bytes, Cut: e.cut, At: e.written, Took: took,
 		})
 		return
 	}
@@ -263,6 +275,9 @@ func (s *Server) logRequest(e *exchange, method string) {
 	record.AddAttrs(
 		slog.String("id", e.id[0]), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
 		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Duration("duration", took))
+	if e.cut != "" {
+		record.AddAttrs(slog.String("cut", string(e.cut)))
+	}
 	_ = handler.Handle(e, record) // as slog does: there is nobody to tell
 }
 

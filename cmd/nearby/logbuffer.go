@@ -97,6 +97,9 @@ func (l *logBuffer) request(a *api.Answered) {
 	b = strconv.AppendInt(append(b, `","status":`...), int64(a.Status), 10)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(a.Bytes), 10)
 	b = strconv.AppendInt(append(b, `,"duration":`...), int64(a.Took), 10)
+	if a.Cut != "" {
+		b = append(append(append(b, `,"cut":"`...), a.Cut...), '"')
+	}
 	l.lines = append(b, '}', '\n')
 	l.mu.Unlock()
 	if a.Status >= 500 {

@@ -64,6 +64,7 @@ func TestRequestLine(t *testing.T) {
 		{ID: "0123456789abcdef", Method: "GET", Route: "/v1/collections/{collectionId}", Status: 200, Bytes: 12345, At: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Took: 1234 * time.Microsecond},
 		{ID: "a", Method: "\"\n\\", Status: 404, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		{ID: "b", Method: "PUT", Status: 503, Bytes: 1, At: time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, east), Took: -1},
+		{ID: "c", Method: "GET", Status: 200, Bytes: 57_000_000, Cut: api.CutStalled, At: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Took: time.Minute},
 	} {
 		var out, slogs strings.Builder
 		l := newLogBuffer(&out)
@@ -79,6 +80,9 @@ func TestRequestLine(t *testing.T) {
 		r := slog.NewRecord(a.At, level, "request", 0)
 		r.AddAttrs(slog.String("id", a.ID), slog.String("method", a.Method), slog.String("route", a.Route),
 			slog.Int("status", a.Status), slog.Int("bytes", a.Bytes), slog.Duration("duration", a.Took))
+		if a.Cut != "" {
+			r.AddAttrs(slog.String("cut", string(a.Cut)))
+		}
 		if err := slog.NewJSONHandler(&slogs, nil).Handle(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
