@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION nearby.commit(
     rest_collection text[], rest_id text[], rest_base bigint[],
     receipt_key text[], receipt_outcome bytea[], receipt_nth int[],
     OUT last bigint, OUT epoch bigint
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     before bigint;
@@ -34,7 +34,7 @@ BEGIN
         RAISE EXCEPTION 'the writer has another connection' USING ERRCODE = 'NB001';
     END IF;
     -- A row that another program's open transaction holds must not hold all others.
-    PERFORM set_config('lock_timeout', '100ms', true), set_config('nearby.writer', 'on', true);
+    PERFORM set_config('lock_timeout', '100ms', true), set_config('nearby.mark', nextval('nearby.marks')::text, true);
 
     IF cardinality(need) > 0 THEN
         SELECT name INTO missing FROM unnest(need) name
@@ -108,6 +108,7 @@ BEGIN
         END IF;
     END LOOP;
 
-    PERFORM pg_notify('nearby', '');
+    -- What the transaction does after this is anybody's.
+    PERFORM set_config('nearby.mark', '', true), pg_notify('nearby', '');
 END $$;
 -- +goose StatementEnd
