@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -31,6 +32,9 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
+
+// patience is how long a test waits for what has to come, on a machine that is busy.
+const patience = 2 * time.Minute
 
 const geoJSON = "application/geo+json"
 

@@ -379,7 +379,7 @@ func TestHostileRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(patience))
 			go func() { _, _ = io.WriteString(conn, r.raw) }() // the server may stop reading
 			in := bufio.NewReader(conn)
 			for i, want := range r.want {

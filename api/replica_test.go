@@ -50,7 +50,7 @@ func replica(t testing.TB, address string, opt collection.Options, change ...fun
 // until asks again and again until the answer is as wanted.
 func (h *house) until(what string, ask func() bool) {
 	h.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ask(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ask(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			h.Fatalf("it took too long until %s", what)
 		}

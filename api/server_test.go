@@ -127,7 +127,7 @@ func TestTooMany(t *testing.T) {
 	}
 	// The first request has its place once its headers were read; the
 	// second is repeated until then.
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		a := h.do("GET", "/v1/collections", "", "")
 		if a.status == 503 {
@@ -198,7 +198,7 @@ func TestRawRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		go func() { _, _ = io.WriteString(conn, raw) }() // the server may stop reading
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {

@@ -54,7 +54,7 @@ guarantee: Every change that is committed to the table appears, deletions includ
 	// eventually asks until the answer has what is wanted.
 	eventually := func(what, url string, done func(status int, answer string) bool) {
 		t.Helper()
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 			status, answer := call(client, http.MethodGet, url, "", "")
 			if done(status, string(answer)) {
 				return

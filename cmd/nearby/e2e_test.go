@@ -300,7 +300,7 @@ func TestReadyWithDemo(t *testing.T) {
 		_ = s.cmd.Wait()
 	})
 	c := newClient(t)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		if status, _ := call(c, http.MethodGet, s.base+"/readyz", "", ""); status == http.StatusOK {
 			break
 		}

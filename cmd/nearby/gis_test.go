@@ -54,7 +54,7 @@ func python(t *testing.T, module, install string) string {
 // runClient runs a GIS client and returns its stdout. It must say nothing on stderr.
 func runClient(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var stdout, stderr strings.Builder
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -246,7 +246,7 @@ func TestQGIS(t *testing.T) {
 		Count, Items, Box, Cafes, Near int
 		Fields                         []string
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, interpreter, filepath.Join("testdata", "qgis_layers.py"), s.base+"/v1", "map").Output()
 	if err != nil {

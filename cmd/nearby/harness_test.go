@@ -138,7 +138,7 @@ func (s *server) awaitReady() {
 			s.t.Fatalf("the server said %q instead of its address; its log:\n%s", line, s.log)
 		}
 		s.base = strings.TrimSuffix(strings.TrimSpace(address), "/v1/")
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatalf("the server was not ready in time; its log:\n%s", s.log)
 	}
 }
@@ -167,7 +167,7 @@ func (s *server) stop() int {
 func newClient(t testing.TB) *http.Client {
 	tr := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
+	return &http.Client{Transport: tr, Timeout: patience}
 }
 
 // call sends a request; status 0 means that it is not known what became of it.

@@ -32,8 +32,8 @@ type keyedWriter struct {
 // tally counts what happened.
 type tally struct{ again, replayed, behind atomic.Int64 }
 
-// patience bounds the time until a write is answered.
-const patience = 60 * time.Second
+// patience bounds the time until what has to come has come, on a machine that is busy.
+const patience = 2 * time.Minute
 
 func (k *keyedWriter) send(w *ledgerWrite) (status int, answer []byte) {
 	k.keys++

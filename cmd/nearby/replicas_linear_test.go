@@ -229,7 +229,7 @@ func (h *historian) act(c *http.Client, number int, a action, tag string, replic
 // what was seen of an item that could not.
 func (h *historian) check() (porcupine.CheckResult, string) {
 	for _, part := range oneItem.Partition(h.history) {
-		if result := porcupine.CheckOperationsTimeout(oneItem, part, time.Minute); result != porcupine.Ok {
+		if result := porcupine.CheckOperationsTimeout(oneItem, part, 10*time.Minute); result != porcupine.Ok {
 			slices.SortFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 			var text strings.Builder
 			for _, op := range part {

@@ -128,9 +128,14 @@ func (r *reply) isBehind() bool {
 	return r.status == http.StatusServiceUnavailable && strings.Contains(string(r.body), behind)
 }
 
-// await waits until a condition holds. What it returns instead is in the message.
+// busy is how many times as long as on an idle machine a busy one may take.
+const busy = 12
+
+// await waits until a condition holds, which on an idle machine it does within limit.
+// What it returns instead is in the message.
 func (rs *replicas) await(limit time.Duration, what string, holds func() (string, bool)) {
 	rs.t.Helper()
+	limit *= busy
 	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
 		instead, ok := holds()
 		if ok {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -201,7 +200,7 @@ func audit(t *testing.T, s *Store, acked, tried map[string]int) (lost int) {
 			t.Fatalf("half a commit: %+v beside %+v", it, twin)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for id := range tried {
 		at := int(items[id].Updated)

@@ -165,7 +165,7 @@ func TestReceiptsExpireUnasked(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.add(store.KeepReceipts + time.Second)
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		if r, n := kept(t, s); r == 0 && n == 0 {
 			return
 		}
@@ -219,7 +219,7 @@ func TestReceiptsAreDurable(t *testing.T) {
 		_, err := s.Commit(context.Background(), nil, store.Receipt{Collection: "c", Key: "a"})
 		committed <- err
 	}()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
 		entered := s.head == 2
 		s.mu.Unlock()

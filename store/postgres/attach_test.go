@@ -22,7 +22,7 @@ import (
 	"nearby/store/postgres/pgtest"
 )
 
-const soon = 30 * time.Second // what is waited for comes by then
+const soon = patience // what is waited for comes by then
 
 // user is somebody who has tables in a database.
 type user struct {

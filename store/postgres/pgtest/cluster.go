@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience bounds every wait for a server.
-const patience = 60 * time.Second
+// patience bounds every wait for a server, on a machine that is busy.
+const patience = 2 * time.Minute
 
 // Cluster is a PostgreSQL server with a data folder of its own. Its methods may
 // be called by one goroutine at a time; what goes wrong ends the test that the
@@ -197,7 +197,8 @@ func (c *Cluster) URL() string {
 }
 
 func (c *Cluster) url(database string) string {
-	return fmt.Sprintf("postgres://postgres@%s/%s?sslmode=disable", c.Address(), database)
+	// On a busy machine it may take seconds until a server has a process for a client.
+	return fmt.Sprintf("postgres://postgres@%s/%s?sslmode=disable&connect_timeout=60", c.Address(), database)
 }
 
 // Database makes a database and returns its URL.

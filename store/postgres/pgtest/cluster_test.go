@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // connect opens a connection that is closed when the test ends.
 func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -278,7 +278,7 @@ func TestNothingOutlivesAKilledTest(t *testing.T) {
 	if len(urls) != 2 || folder == "" {
 		t.Fatalf("the process said %q and %q", urls, folder)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		left := []string{}
 		if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
 			left = append(left, folder)

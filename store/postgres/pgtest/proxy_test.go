@@ -113,7 +113,7 @@ func TestProxyCutsAboutCommit(t *testing.T) {
 					t.Fatal(err)
 				}
 				done := c.cut(p)
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				err := commit(ctx, through)
 				if err == nil || ctx.Err() != nil {
@@ -221,12 +221,20 @@ func TestProxyLatency(t *testing.T) {
 			t.Errorf("with latencies of %v a round trip took %v", by, took)
 		}
 	}
-	begun := time.Now()
-	if _, err := through.Exec(t.Context(), strings.Repeat("SELECT repeat('x', 100000);", 20)); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(begun); took > 20*each {
-		t.Errorf("2 MB took %v: as if each part had waited for the one before it", took)
+	// If each of its parts waited for the one before it, 2 MB would never be quick. A
+	// busy machine may be slow at times, though.
+	for tries := 20; ; tries-- {
+		begun := time.Now()
+		if _, err := through.Exec(t.Context(), strings.Repeat("SELECT repeat('x', 100000);", 20)); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(begun)
+		if took <= 20*each {
+			break
+		}
+		if tries == 1 {
+			t.Fatalf("2 MB took %v: as if each part had waited for the one before it", took)
+		}
 	}
 }
 

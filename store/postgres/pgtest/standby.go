@@ -44,7 +44,7 @@ func (c *Cluster) copyOf(primary *Cluster) error {
 func (c *Cluster) Promote() {
 	c.t.Helper()
 	c.own()
-	if done := c.Value("pg_promote(true, 60)"); done != "true" {
+	if done := c.Value("pg_promote(true, 120)"); done != "true" {
 		c.t.Fatalf("the standby was not promoted; its log:\n%s", c.Log())
 	}
 }
