@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,9 +101,23 @@ func (s *Store) with(r role) *pgx.ConnConfig {
 		maps.Copy(config.RuntimeParams, settings)
 	}
 	if !s.opt.ReadOnly && config.ValidateConnect == nil {
-		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+		config.ValidateConnect = isPrimary
 	}
 	return config
+}
+
+// isPrimary refuses a standby.
+func isPrimary(ctx context.Context, conn *pgconn.PgConn) error {
+	if err := pgconn.ValidateConnectTargetSessionAttrsPrimary(ctx, conn); err != nil {
+		return fmt.Errorf("%w, and a primary is waited for; with --read-only a standby will do", err)
+	}
+	return nil
+}
+
+// oneServer reports whether an address names a single server. What it falls back to is
+// then the same one, without encryption.
+func oneServer(config *pgx.ConnConfig) bool {
+	return !slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != config.Host || f.Port != config.Port })
 }
 
 // connect opens a connection of a role. Its errors are store.ErrUnavailable.

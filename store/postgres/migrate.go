@@ -24,7 +24,7 @@ const migrationLock = 0x6e6561726279
 // prepare looks what kind of server it is and brings the tables up to date.
 func (s *Store) prepare(ctx context.Context) error {
 	config := s.with(writing)
-	if !s.opt.ReadOnly && len(config.Fallbacks) == 0 {
+	if s.config.ValidateConnect == nil && oneServer(config) {
 		config.ValidateConnect = nil // it may be a standby
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
