@@ -47,6 +47,13 @@ func TestVerify(t *testing.T) {
 	if status, _ := call(c, http.MethodGet, at[1].base+"/v1/collections/c/items/a", "", ""); status != http.StatusNotFound {
 		t.Errorf("what differed was not repaired: %d", status)
 	}
+	// A number that was not given out is no reason not to compare.
+	cluster.Exec(`SET session_replication_role = replica; UPDATE nearby.items SET seq = 9223372036854775000 WHERE id = 'b'`)
+	verify(exitFailed, at[0].base+": different", header+"c 1 1 0 1 0 1")
+	verify(exitOK, at[0].base+": equal", at[1].base+": equal", header+"c 0 0 0 0 0 0")
+	if status, answer := call(c, http.MethodPost, at[0].base+"/v1/verify", "", ""); status != http.StatusOK {
+		t.Errorf("comparing answers %d %s", status, answer)
+	}
 	cluster.Kill()
 	timeout = "3s"
 	verify(exitFailed, at[0].base+": not compared", at[1].base+": not compared")

@@ -23,9 +23,9 @@ const itemColumns = `id, lon, lat, properties, created, updated, seq`
 const itemFields = 7
 
 // goodItems is the condition that a row is an item of the collection, which was born
-// by a commit.
-func goodItems(collection string, born int64) string {
-	return fmt.Sprintf("collection = %s AND seq >= %d AND bad IS NULL", literal(collection), born)
+// by a commit, in the view.
+func (v *view) goodItems(collection string, born int64) string {
+	return fmt.Sprintf("collection = %s AND seq >= %d AND seq <= %d AND bad IS NULL", literal(collection), born, v.pos.Seq)
 }
 
 // copyStalls is how long nothing may come of a copy. Where few rows are wanted of
@@ -38,7 +38,7 @@ func (v *view) copyItems(ctx context.Context, conn *pgx.Conn, collection string,
 	w, ctx := newWatch(ctx, copyStalls)
 	defer w.stop()
 	r := &copyReader{yield: yield, skip: func(it *item.Item, reason error) { v.s.skip(collection, it, reason) }, watch: w}
-	sql := "COPY (SELECT " + itemColumns + " FROM nearby.items WHERE " + goodItems(collection, born) + and + ") TO STDOUT (FORMAT binary)"
+	sql := "COPY (SELECT " + itemColumns + " FROM nearby.items WHERE " + v.goodItems(collection, born) + and + ") TO STDOUT (FORMAT binary)"
 	_, err := conn.PgConn().CopyTo(ctx, r, sql)
 	switch {
 	case r.err != nil:

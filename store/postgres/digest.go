@@ -35,7 +35,7 @@ func (v *view) Digests(ctx context.Context, collection string) (map[uint16]store
 		return nil, err
 	}
 	rows, err := conn.Query(ctx, "SELECT "+cellColumn+", "+cellRow+", count(*), bit_xor("+hashColumn+") FROM nearby.items WHERE "+
-		goodItems(collection, since)+" GROUP BY 1, 2", pgx.QueryExecModeExec)
+		v.goodItems(collection, since)+" GROUP BY 1, 2", pgx.QueryExecModeExec)
 	if err != nil {
 		return nil, readError(err)
 	}

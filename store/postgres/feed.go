@@ -20,16 +20,17 @@ import (
 
 // The statements of a feed: all that has a higher number than $1, with $2 rows at
 // most of each kind, in order. Rows without a collection, or of its predecessor, are
-// nobody's.
+// nobody's. So are those whose number was not given out, which somebody has written past
+// the triggers.
 const (
 	lockSQL            = `LOCK TABLE nearby.items, nearby.tombstones, nearby.collections IN ACCESS SHARE MODE`
-	feedHeadSQL        = `SELECT seq, epoch, floor, (SELECT count(*) FROM (SELECT FROM nearby.items WHERE seq > $1 LIMIT $2) i) FROM nearby.head`
-	feedCollectionsSQL = `SELECT name, definition::text, born, seq, dropped FROM nearby.collections WHERE seq > $1`
+	feedHeadSQL        = `SELECT h.seq, h.epoch, h.floor, (SELECT count(*) FROM (SELECT FROM nearby.items WHERE seq > $1 AND seq <= h.seq LIMIT $2) i) FROM nearby.head h`
+	feedCollectionsSQL = `SELECT name, definition::text, born, seq, dropped FROM nearby.collections WHERE seq > $1 AND seq <= (SELECT h.seq FROM nearby.head h)`
 	feedTombstonesSQL  = `SELECT t.collection, t.id, t.seq FROM nearby.tombstones t JOIN nearby.collections c ON c.name = t.collection
- WHERE t.seq > $1 AND t.seq >= c.born AND NOT c.dropped ORDER BY t.seq LIMIT $2`
+ WHERE t.seq > $1 AND t.seq <= (SELECT h.seq FROM nearby.head h) AND t.seq >= c.born AND NOT c.dropped ORDER BY t.seq LIMIT $2`
 	feedItemsSQL = `SELECT i.id, i.lon, i.lat, i.properties, i.created, i.updated, i.seq, i.collection, i.bad
   FROM nearby.items i JOIN nearby.collections c ON c.name = i.collection
- WHERE i.seq > $1 AND i.seq >= c.born AND NOT c.dropped ORDER BY i.seq LIMIT $2`
+ WHERE i.seq > $1 AND i.seq <= (SELECT h.seq FROM nearby.head h) AND i.seq >= c.born AND NOT c.dropped ORDER BY i.seq LIMIT $2`
 )
 
 // lagSQL is how many seconds a standby is behind its primary, as far as it knows: 0

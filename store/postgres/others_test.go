@@ -472,3 +472,58 @@ func sorted(all []string) string {
 	slices.Sort(all)
 	return strings.Join(all, " ")
 }
+
+// A row whose number was not given out, written past the triggers, is as if it were not
+// there, for followers, views and comparisons alike. To put its item puts it right.
+func TestNumberNotGivenOut(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.Database(t)
+	s := openStore(t, url, postgres.Options{MaxBacklog: 3})
+	commit(t, s, define("c"), put("c", "good", 1))
+	c := newCopy(t, s)
+	ended := c.follow(t, s)
+	numbers := []string{"9223372036854775807", "9223372036854775000", "4611686018427387904", "1000000", "-9223372036854775808", "0"}
+	psql := connect(t, url)
+	run(t, psql, `SET session_replication_role = replica`)
+	for _, n := range numbers {
+		run(t, psql, `INSERT INTO nearby.items (collection, id, lon, lat, created, updated, seq) VALUES ('c', 'n`+n+`', 1, 1, now(), now(), `+n+`)`)
+	}
+	for i := range 10 {
+		commit(t, s, put("c", fmt.Sprint("after", i%2), float64(i)))
+	}
+	c.equals(t, s)
+	if got := c.ids("c"); got != "after0 after1 good" {
+		t.Errorf("the items are %s", got)
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("the follower ended: %v", err)
+	default:
+	}
+	v, err := s.View(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	digests, err := v.(store.Digester).Digests(ctx, "c")
+	items := 0
+	for _, d := range digests {
+		items += d.Items
+	}
+	if err != nil || items != 3 {
+		t.Errorf("the digests have %d items, %v", items, err)
+	}
+	for _, n := range numbers {
+		if _, found, err := v.Get(ctx, "c", "n"+n); found || err != nil {
+			t.Errorf("the row with the number %s is there: %v, %v", n, found, err)
+		}
+		onNothing := put("c", "n"+n, 3)
+		onNothing.Rests = true
+		commit(t, s, onNothing)
+	}
+	c.equals(t, s)
+	if got := len(strings.Fields(c.ids("c"))); got != 3+len(numbers) {
+		t.Errorf("when they were put there are %d items", got)
+	}
+}

@@ -66,7 +66,7 @@ BEGIN
          WHERE r.base <> coalesce(CASE WHEN r.id = '' THEN (
             SELECT c.seq FROM nearby.collections c WHERE c.name = r.collection AND NOT c.dropped)
          ELSE (
-            SELECT CASE WHEN i.seq >= (SELECT c.born FROM nearby.collections c WHERE c.name = r.collection AND NOT c.dropped) THEN i.seq END
+            SELECT CASE WHEN i.seq <= before AND i.seq >= (SELECT c.born FROM nearby.collections c WHERE c.name = r.collection AND NOT c.dropped) THEN i.seq END
               FROM nearby.items i WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL) END, 0);
         IF FOUND THEN
             RAISE EXCEPTION 'a change rests on a version that was replaced' USING ERRCODE = 'NB003', DETAIL = before;
