@@ -2,6 +2,13 @@
 SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+# go.mod demands a version of Go. One that is older and may not fetch it (GOTOOLCHAIN=local
+# of "go env") would refuse to work.
+GOTOOLCHAIN ?= auto
+export GOTOOLCHAIN
+# Tools that read Go are compiled by what go.mod demands, or they refuse to read it.
+GO_OF_TOOLS := GOTOOLCHAIN=go$(shell sed -n 's/^go //p' go.mod)+auto
+
 TOOLS := $(CURDIR)/.tools
 GOLANGCI := $(TOOLS)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
@@ -65,7 +72,7 @@ $(GOTESTSUM):
 	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM_VERSION)
 
 $(GOLANGCI):
-	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	$(GO_OF_TOOLS) GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
 generate: ## make client/ from openapi.yaml
 	go generate ./...

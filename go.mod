@@ -1,8 +1,6 @@
 module nearby
 
-go 1.26.0
-
-toolchain go1.26.9
+go 1.26.9
 
 require (
 	github.com/alecthomas/kong v1.17.0

@@ -82,7 +82,7 @@ func (c *attachCmd) Run(env *environ) error {
 	var bar *progress
 	done, err := postgres.Attach(env.ctx, c.Store, a, func(done, total int64) {
 		if bar == nil {
-			bar = startProgress(env.stderr, total)
+			bar = startProgress(env.cursor, total)
 		}
 		bar.rows.Store(done)
 		bar.bytes.Store(done)
@@ -154,16 +154,16 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 
 func (c *attachCmd) report(w io.Writer, a *postgres.Attachment, done *postgres.Attached) {
 	if done.Again {
-		fmt.Fprintf(w, "%s was attached as collection %s already: %s rows differed and were copied\n", done.Table, a.Collection, thousands(done.Changed))
+		fmt.Fprintf(w, "%s was attached as collection %s already: %s rows differed and were copied\n", oneLine(done.Table), a.Collection, thousands(done.Changed))
 	} else {
-		fmt.Fprintf(w, "%s is attached as collection %s\n", done.Table, a.Collection)
+		fmt.Fprintf(w, "%s is attached as collection %s\n", oneLine(done.Table), a.Collection)
 	}
 	fmt.Fprintf(w, "items:     %s\n", thousands(done.Rows-done.Bad))
 	fmt.Fprintf(w, "guarantee: %s\n", done.Guarantee)
 	if done.Bad > 0 {
 		fmt.Fprintf(w, "%s rows are no items and are left out until they are corrected:\n", thousands(done.Bad))
 		for _, row := range done.BadRows {
-			fmt.Fprintf(w, "    id %q: %s\n", row.ID, row.Reason)
+			fmt.Fprintf(w, "    id %q: %s\n", row.ID, oneLine(row.Reason))
 		}
 		if n := done.Bad - int64(len(done.BadRows)); n > 0 {
 			fmt.Fprintf(w, "    and %s more\n", thousands(n))
@@ -202,7 +202,7 @@ func (c *attachCmd) list(env *environ) error {
 		case a.Waiting > 0:
 			state = fmt.Sprintf("%s rows are to be compared", thousands(a.Waiting))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", a.Collection, a.Table, follow, sweep, state)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", oneLine(a.Collection), oneLine(a.Table), oneLine(follow), sweep, oneLine(state))
 	}
 	return table.Flush()
 }

@@ -115,7 +115,7 @@ func (c *benchCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	report, err := bench.Run(env.ctx, opt, benchProgress(env.stderr))
+	report, err := bench.Run(env.ctx, opt, benchProgress(env))
 	if report == nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (c *benchCmd) replicas(env *environ) error {
 	if err := o.Check(); err != nil {
 		return usagef("--replicas: %v", err)
 	}
-	done, progress := 0, benchProgress(env.stderr)
+	done, progress := 0, benchProgress(env)
 	result, err := servers.MeasureReplicas(env.ctx, o, func(doing string) error {
 		done++
 		progress(bench.Progress{Done: done - 1, Total: servers.ReplicaSteps, Doing: doing})
@@ -194,7 +194,7 @@ func (c *benchCmd) growth(env *environ) error {
 	if err != nil {
 		return err
 	}
-	g, err := bench.Grow(env.ctx, bench.Options{Seed: c.Seed, Quick: c.Quick}, c.MaxN, benchProgress(env.stderr))
+	g, err := bench.Grow(env.ctx, bench.Options{Seed: c.Seed, Quick: c.Quick}, c.MaxN, benchProgress(env))
 	if g == nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (c *benchCmd) read(env *environ, name string) (dataset.Set, error) {
 	if len(positions) == 0 {
 		return dataset.Set{}, fmt.Errorf("%s: has no points", name)
 	}
-	fmt.Fprintf(env.stderr, "%s: %s points, %s rows rejected\n", name, thousands(int64(len(positions))), thousands(int64(rejected)))
+	fmt.Fprintf(env.stderr, "%s: %s points, %s rows rejected\n", oneLine(name), thousands(int64(len(positions))), thousands(int64(rejected)))
 	return dataset.Set{Name: filepath.Base(name), Positions: positions}, nil
 }
 
@@ -297,24 +297,24 @@ func writeFile(name string, write func(io.Writer) error) error {
 
 // benchProgress says what is measured: on one line of a terminal, elsewhere a
 // line every two seconds at most.
-func benchProgress(w io.Writer) func(bench.Progress) {
+func benchProgress(env *environ) func(bench.Progress) {
 	var mu sync.Mutex
 	var said time.Time
-	terminal := isTerminal(w)
+	terminal := isTerminal(env.cursor)
 	return func(p bench.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
 		last := p.Done == p.Total
 		if terminal {
-			fmt.Fprintf(w, "\r\x1b[K")
+			fmt.Fprint(env.cursor, "\r\x1b[K")
 			if !last {
-				fmt.Fprintf(w, "%d/%d %s", p.Done, p.Total, p.Doing)
+				fmt.Fprintf(env.stderr, "%d/%d %s", p.Done, p.Total, oneLine(p.Doing))
 			}
 			return
 		}
 		if now := time.Now(); last || now.Sub(said) >= plainEvery {
 			said = now
-			fmt.Fprintf(w, "bench: %d/%d %s\n", p.Done, p.Total, p.Doing)
+			fmt.Fprintf(env.stderr, "bench: %d/%d %s\n", p.Done, p.Total, oneLine(p.Doing))
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (c healthCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(env.stdout, state)
+	fmt.Fprintln(env.stdout, oneLine(state))
 	return nil
 }
 

@@ -113,7 +113,7 @@ func (c *loadCmd) Run(env *environ) error {
 		cmd: c, env: env, remote: r, opt: opt, abort: abort, missing: missing,
 		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},
 	}
-	l.bar = startProgress(env.stderr, files.total)
+	l.bar = startProgress(env.cursor, files.total)
 	var failures []error
 	var notes []string
 	for _, f := range files.list {
@@ -129,7 +129,7 @@ func (c *loadCmd) Run(env *environ) error {
 	l.wg.Wait()
 	l.bar.finish()
 	for _, n := range notes {
-		fmt.Fprintln(env.stderr, n)
+		fmt.Fprintln(env.stderr, oneLine(n))
 	}
 	l.report.write(env.stdout, c.Collection)
 	switch cause := context.Cause(ctx); {

@@ -50,6 +50,7 @@ type environ struct {
 	ctx            context.Context
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	cursor         io.Writer // stderr, for what moves the cursor and has no text of others
 }
 
 func main() {
@@ -62,20 +63,21 @@ func main() {
 type exited int
 
 // run is the program. It returns the exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
-	env := &environ{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+func run(ctx context.Context, args []string, stdin io.Reader, out, cursor io.Writer) (code int) {
+	stdout, stderr := &screen{out}, &screen{cursor}
+	env := &environ{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, cursor: cursor}
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("nearby"),
 		kong.Description("Exact proximity search: points in collections, the nearest ones over HTTP."),
 		kong.DefaultEnvars("NEARBY"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Writers(stdout, stderr),
+		kong.Writers(out, cursor),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.Bind(env),
 	)
 	if err != nil {
-		fmt.Fprintln(stderr, "nearby:", err)
+		complain(stderr, err)
 		return exitFailed
 	}
 	defer func() {
@@ -92,7 +94,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	command, err := parser.Parse(markNegatives(args))
 	if err != nil {
-		fmt.Fprintln(stderr, "nearby:", err)
+		complain(stderr, err)
 		fmt.Fprintln(stderr, "Try: nearby", parsedCommand(err), "--help")
 		return exitUsage
 	}
@@ -100,15 +102,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err == nil:
 		return exitOK
 	case errors.As(err, new(*usageError)):
-		fmt.Fprintln(stderr, "nearby:", err)
+		complain(stderr, err)
 		return exitUsage
 	case errors.Is(err, errRejected):
 		return exitRejected
 	case mayPass(err):
-		fmt.Fprintln(stderr, "nearby:", err)
+		complain(stderr, err)
 		return exitLater
 	default:
-		fmt.Fprintln(stderr, "nearby:", err)
+		complain(stderr, err)
 		return exitFailed
 	}
 }

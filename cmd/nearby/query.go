@@ -229,17 +229,11 @@ func nameOf(properties jsontext.Value) string {
 	return first
 }
 
-// printable keeps a value from the data on one line of a terminal, and short.
+// printable keeps a value from the data on one line of a table, and short.
 func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || (r >= 0x7f && r < 0xa0) {
-			return ' '
-		}
-		return r
-	}, s)
 	const most = 40
 	if r := []rune(s); len(r) > most {
-		return string(r[:most-1]) + "…"
+		s = string(r[:most-1]) + "…"
 	}
-	return s
+	return oneLine(s)
 }

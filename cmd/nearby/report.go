@@ -139,7 +139,7 @@ func (r *report) write(w io.Writer, collection string) {
 	defer r.mu.Unlock()
 	took := time.Since(r.begun)
 	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s rejected in %s (%s rows/s)\n",
-		collection, thousands(r.read), thousands(r.created), thousands(r.updated), thousands(r.rejected),
+		oneLine(collection), thousands(r.read), thousands(r.created), thousands(r.updated), thousands(r.rejected),
 		took.Round(time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
 	if r.area.any {
 		fmt.Fprintln(w, "extent:", r.area)
@@ -149,7 +149,7 @@ func (r *report) write(w io.Writer, collection string) {
 	}
 	fmt.Fprintln(w, "rejected rows:")
 	for i := range r.faults {
-		fmt.Fprintln(w, " ", r.faults[i].String())
+		fmt.Fprintln(w, " ", oneLine(r.faults[i].String()))
 	}
 	if more := r.rejected - int64(len(r.faults)); more > 0 {
 		fmt.Fprintf(w, "  and %s more (--max-errors shows more of them)\n", thousands(more))

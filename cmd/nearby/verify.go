@@ -51,7 +51,7 @@ func (c *verifyCmd) Run(env *environ) error {
 		v, err := r.verify(env.ctx, c.Timeout)
 		if err != nil {
 			fmt.Fprintf(env.stdout, "%s: not compared\n", r.base)
-			fmt.Fprintf(env.stderr, "nearby: %s: %v\n", r.base, err)
+			complain(env.stderr, fmt.Errorf("%s: %w", r.base, err))
 			good = false
 			continue
 		}
@@ -75,7 +75,7 @@ func writeVerification(w io.Writer, server string, v *client.Verification) error
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "collection\titems\tcells\tmissing\textra\tdifferent\trepaired\t")
 	for _, c := range v.Collections {
-		fmt.Fprint(t, c.Id)
+		fmt.Fprint(t, oneLine(c.Id))
 		for _, n := range []int{c.Items, c.Cells, c.Missing, c.Extra, c.Different, c.Repaired} {
 			fmt.Fprint(t, "\t", thousands(int64(n)))
 		}
