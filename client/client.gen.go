@@ -34,30 +34,6 @@ func (e CollectionItemType) Valid() bool {
 	}
 }
 
-// Defines values for DefinitionPatchIndexKind.
-const (
-	DefinitionPatchIndexKindAuto        DefinitionPatchIndexKind = "auto"
-	DefinitionPatchIndexKindGeohash     DefinitionPatchIndexKind = "geohash"
-	DefinitionPatchIndexKindLessThannil DefinitionPatchIndexKind = "<nil>"
-	DefinitionPatchIndexKindQuadtree    DefinitionPatchIndexKind = "quadtree"
-)
-
-// Valid indicates whether the value is a known member of the DefinitionPatchIndexKind enum.
-func (e DefinitionPatchIndexKind) Valid() bool {
-	switch e {
-	case DefinitionPatchIndexKindAuto:
-		return true
-	case DefinitionPatchIndexKindGeohash:
-		return true
-	case DefinitionPatchIndexKindLessThannil:
-		return true
-	case DefinitionPatchIndexKindQuadtree:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for DefinitionPatchWritePolicy.
 const (
 	DefinitionPatchWritePolicyBack        DefinitionPatchWritePolicy = "back"
@@ -136,6 +112,30 @@ const (
 func (e FeatureInType) Valid() bool {
 	switch e {
 	case FeatureInTypeFeature:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for IndexPatchKind.
+const (
+	IndexPatchKindAuto        IndexPatchKind = "auto"
+	IndexPatchKindGeohash     IndexPatchKind = "geohash"
+	IndexPatchKindLessThannil IndexPatchKind = "<nil>"
+	IndexPatchKindQuadtree    IndexPatchKind = "quadtree"
+)
+
+// Valid indicates whether the value is a known member of the IndexPatchKind enum.
+func (e IndexPatchKind) Valid() bool {
+	switch e {
+	case IndexPatchKindAuto:
+		return true
+	case IndexPatchKindGeohash:
+		return true
+	case IndexPatchKindLessThannil:
+		return true
+	case IndexPatchKindQuadtree:
 		return true
 	default:
 		return false
@@ -721,20 +721,12 @@ type Definition struct {
 
 // DefinitionPatch defines model for DefinitionPatch.
 type DefinitionPatch struct {
-	Description *string `json:"description,omitempty"`
-	Index       *struct {
-		Bits             *int                      `json:"bits,omitempty"`
-		Kind             *DefinitionPatchIndexKind `json:"kind,omitempty"`
-		MaxDepth         *int                      `json:"maxDepth,omitempty"`
-		MaxPointsPerNode *int                      `json:"maxPointsPerNode,omitempty"`
-	} `json:"index,omitempty"`
+	Description *string                     `json:"description,omitempty"`
+	Index       *IndexPatch                 `json:"index,omitempty"`
 	Queryables  *[]string                   `json:"queryables,omitempty"`
 	Title       *string                     `json:"title,omitempty"`
 	WritePolicy *DefinitionPatchWritePolicy `json:"writePolicy,omitempty"`
 }
-
-// DefinitionPatchIndexKind defines model for DefinitionPatch.Index.Kind.
-type DefinitionPatchIndexKind string
 
 // DefinitionPatchWritePolicy defines model for DefinitionPatch.WritePolicy.
 type DefinitionPatchWritePolicy string
@@ -835,6 +827,17 @@ type FeatureInType string
 // Filter For each of some queryable properties the value, or the values, that it may
 // have. They mean what they mean in a URL: 5 and "5" are the same.
 type Filter = map[string]any
+
+// IndexPatch defines model for IndexPatch.
+type IndexPatch struct {
+	Bits             *int            `json:"bits,omitempty"`
+	Kind             *IndexPatchKind `json:"kind,omitempty"`
+	MaxDepth         *int            `json:"maxDepth,omitempty"`
+	MaxPointsPerNode *int            `json:"maxPointsPerNode,omitempty"`
+}
+
+// IndexPatchKind defines model for IndexPatch.Kind.
+type IndexPatchKind string
 
 // IndexSpec defines model for IndexSpec.
 type IndexSpec struct {

@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"nearby/client"
 	"nearby/ingest"
 )
 
@@ -21,8 +20,10 @@ type loadCmd struct {
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 
 	Create    bool     `default:"true" negatable:"" help:"Create the collection if it is missing."`
-	Index     string   `default:"auto" enum:"auto,geohash,quadtree" help:"Index of a collection that is created: ${enum}."`
-	Queryable []string `help:"Property that can be filtered on, in a collection that is created. May be repeated." placeholder:"NAME"`
+	Index     string   `default:"" enum:",auto,geohash,quadtree" help:"Index of the collection: auto, geohash or quadtree. One that is created has auto if nothing is said." placeholder:"KIND"`
+	Queryable []string `help:"Property that can be filtered on. May be repeated." placeholder:"NAME"`
+
+	UpdateDefinition bool `help:"If the collection exists and is not as --index and --queryable say, change it: queryables are added. Without this flag nothing is loaded then."`
 
 	Format       string `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
 	Lat          string `help:"Column of the latitude." placeholder:"NAME"`
@@ -42,6 +43,10 @@ func (loadCmd) Help() string {
 	return `CSV (comma, semicolon, tab or pipe), the dumps of GeoNames, NDJSON, GeoJSON and
 GeoJSON text sequences are told apart by their first bytes. Columns are found by
 their names: lat, latitude, y; lon, lng, long, longitude, x; id.
+
+A collection that is missing is created as --index and --queryable say. One that
+exists must be so already, or the load ends before it has begun; with
+--update-definition it is changed first. Its other queryables stay.
 
 A bad row never hinders the others. At the end stands how many rows were read,
 created, updated and rejected, and for the first rejected ones the line, the
@@ -64,6 +69,7 @@ Examples:
 
     nearby load cities.csv.gz --collection cities --queryable country
     nearby load places.geojson -c places --index quadtree
+    nearby load cities.csv.gz -c cities --queryable state --update-definition
     nearby load -c stops --lat Breite --lon "Länge" --delimiter ';' stops.csv
     zcat dump.ndjson.gz | nearby load - -c dump --server http://10.0.0.5:8080`
 }
@@ -80,10 +86,10 @@ type loader struct {
 	report *report
 	bar    *progress
 
-	missing bool // the collection is still to be created
-	abort   context.CancelCauseFunc
-	wg      sync.WaitGroup
-	out     []*batch // on their way, oldest first
+	found *found // the collection, as it still has to be created or changed; nil: done
+	abort context.CancelCauseFunc
+	wg    sync.WaitGroup
+	out   []*batch // on their way, oldest first
 }
 
 // errAborted stops a load with --on-error abort.
@@ -103,14 +109,14 @@ func (c *loadCmd) Run(env *environ) error {
 		return err
 	}
 	defer files.close()
-	missing, err := c.look(env.ctx, r)
+	found, err := c.look(env.ctx, r)
 	if err != nil {
 		return err
 	}
 	ctx, abort := context.WithCancelCause(env.ctx)
 	defer abort(nil)
 	l := &loader{
-		cmd: c, env: env, remote: r, opt: opt, abort: abort, missing: missing,
+		cmd: c, env: env, remote: r, opt: opt, abort: abort, found: found,
 		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},
 	}
 	l.bar = startProgress(env.cursor, files.total)
@@ -177,31 +183,6 @@ func (c *loadCmd) options() (ingest.Options, error) {
 	return opt, nil
 }
 
-// look finds out whether the collection must be created.
-func (c *loadCmd) look(ctx context.Context, r *remote) (missing bool, err error) {
-	ok, err := r.exists(ctx, c.Collection)
-	if err == nil && !ok && !c.Create {
-		err = fmt.Errorf("there is no collection %q at %s, and --no-create forbids to create it", c.Collection, r.base)
-	}
-	return !ok, err
-}
-
-// create makes the collection, if it is missing.
-func (l *loader) create(ctx context.Context) error {
-	if !l.missing {
-		return nil
-	}
-	def := client.Definition{Index: &client.IndexSpec{Kind: client.IndexSpecKind(l.cmd.Index)}}
-	if len(l.cmd.Queryable) > 0 {
-		def.Queryables = &l.cmd.Queryable
-	}
-	if err := l.remote.create(ctx, l.cmd.Collection, def); err != nil {
-		return fmt.Errorf("creating collection %q: %w", l.cmd.Collection, err)
-	}
-	l.missing = false
-	return nil
-}
-
 // inputs are the files of a load, opened before anything is sent.
 type inputs struct {
 	list  []input
@@ -265,8 +246,11 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 		return nil, err
 	}
 	// Only now: a file that is refused leaves nothing behind.
-	if err := l.create(ctx); err != nil {
-		return nil, err
+	if l.found != nil {
+		if err := l.cmd.define(ctx, l.remote, l.found); err != nil {
+			return nil, err
+		}
+		l.found = nil
 	}
 	for _, n := range rows.Info().Notes {
 		if !strings.HasPrefix(n, noIDNote) {

@@ -218,17 +218,35 @@ func (r *remote) verify(ctx context.Context, patience time.Duration) (*client.Ve
 	return v, nil
 }
 
-// exists reports whether the server has a collection of that name.
-func (r *remote) exists(ctx context.Context, name string) (bool, error) {
-	_, err := r.read(r.v1.GetCollection(ctx, name, nil))
+// collection looks a collection up, as it is on the newest of several servers.
+func (r *remote) collection(ctx context.Context, name string) (*found, error) {
+	strong := client.GetCollectionParamsConsistency("strong")
+	resp, err := r.v1.GetCollection(ctx, name, &client.GetCollectionParams{Consistency: &strong})
+	data, err := r.read(resp, err)
 	if status(err) == http.StatusNotFound {
-		return false, nil
+		return new(found), nil
 	}
-	return err == nil, err
+	if err != nil {
+		return nil, err
+	}
+	f := &found{exists: true, tag: resp.Header.Get("ETag")}
+	if err := json.Unmarshal(data, &f.def); err != nil {
+		return nil, fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
+	}
+	return f, nil
 }
 
+// create makes a collection. It is refused with 412 if there is one.
 func (r *remote) create(ctx context.Context, name string, def client.Definition) error {
-	_, err := r.read(r.v1.PutCollection(ctx, name, nil, def))
+	none := "*"
+	_, err := r.read(r.v1.PutCollection(ctx, name, &client.PutCollectionParams{IfNoneMatch: &none}, def))
+	return err
+}
+
+// patch changes a collection's definition. It is refused with 412 if that is not in the
+// version of the tag.
+func (r *remote) patch(ctx context.Context, name string, patch client.DefinitionPatch, tag string) error {
+	_, err := r.read(r.v1.PatchCollection(ctx, name, &client.PatchCollectionParams{IfMatch: &tag}, patch))
 	return err
 }
 

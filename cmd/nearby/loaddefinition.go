@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"nearby/client"
+)
+
+// What flags of a load say of its collection: it is created so if it is missing, and
+// changed if that is asked for. A flag that would do nothing is an error.
+
+// maxEdits bounds how often a definition is changed anew because others change it.
+const maxEdits = 16
+
+// found is a collection as it was looked up.
+type found struct {
+	exists bool
+	def    struct { // what flags are compared with
+		Index      client.IndexSpec `json:"index"`
+		Queryables []string         `json:"queryables"`
+	}
+	tag string // names the version of the definition
+}
+
+// lacks says, for each flag that the definition is not as, what it has instead.
+func (c *loadCmd) lacks(f *found) (faults []string) {
+	if missing := c.missing(f); len(missing) > 0 {
+		has := "has no queryables"
+		if len(f.def.Queryables) > 0 {
+			has = "has the queryables " + strings.Join(f.def.Queryables, ", ")
+		}
+		faults = append(faults, fmt.Sprintf("%s, not --queryable %s", has, strings.Join(missing, ",")))
+	}
+	if kind := string(f.def.Index.Kind); c.Index != "" && c.Index != kind {
+		faults = append(faults, fmt.Sprintf("has the index %s, not --index %s", kind, c.Index))
+	}
+	return faults
+}
+
+// missing are the queryables that the collection has not.
+func (c *loadCmd) missing(f *found) []string {
+	return slices.DeleteFunc(slices.Clone(c.Queryable), func(q string) bool { return slices.Contains(f.def.Queryables, q) })
+}
+
+// look finds the collection, and refuses what cannot be done with it. Nothing is
+// changed.
+func (c *loadCmd) look(ctx context.Context, r *remote) (*found, error) {
+	f, err := r.collection(ctx, c.Collection)
+	if err != nil {
+		return nil, err
+	}
+	if !f.exists && !c.Create {
+		return nil, fmt.Errorf("there is no collection %q at %s, and --no-create forbids to create it", c.Collection, r.base)
+	}
+	if faults := c.lacks(f); f.exists && !c.UpdateDefinition && len(faults) > 0 {
+		return nil, fmt.Errorf("the collection %q exists and %s; nothing was loaded: add --update-definition to change it, or leave the flag out",
+			c.Collection, strings.Join(faults, ", and "))
+	}
+	return f, nil
+}
+
+// define makes the collection what the flags say: it is created, or changed, or found
+// to be so. Others may do the same at the same time.
+func (c *loadCmd) define(ctx context.Context, r *remote, f *found) error {
+	var err error
+	for range maxEdits {
+		switch {
+		case !f.exists:
+			def := client.Definition{}
+			if c.Index != "" {
+				def.Index = &client.IndexSpec{Kind: client.IndexSpecKind(c.Index)}
+			}
+			if len(c.Queryable) > 0 {
+				def.Queryables = &c.Queryable
+			}
+			if err = r.create(ctx, c.Collection, def); err != nil {
+				err = fmt.Errorf("creating collection %q: %w", c.Collection, err)
+			}
+		case len(c.lacks(f)) > 0:
+			var patch client.DefinitionPatch
+			if missing := c.missing(f); len(missing) > 0 {
+				all := slices.Concat(f.def.Queryables, missing)
+				patch.Queryables = &all
+			}
+			if c.Index != "" && c.Index != string(f.def.Index.Kind) {
+				patch.Index = &client.IndexPatch{Kind: (*client.IndexPatchKind)(&c.Index)}
+			}
+			if err = r.patch(ctx, c.Collection, patch, f.tag); err != nil {
+				err = fmt.Errorf("changing the definition of collection %q: %w", c.Collection, err)
+			}
+		}
+		if status(err) != http.StatusPreconditionFailed {
+			return err
+		}
+		if f, err = c.look(ctx, r); err != nil { // somebody else was there first
+			return err
+		}
+	}
+	return fmt.Errorf("the definition of collection %q is changed by others all the time", c.Collection)
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// shown is what these tests look at in a collection.
+type shown struct {
+	Title string `json:"title"`
+	Index struct {
+		Kind string `json:"kind"`
+	} `json:"index"`
+	Queryables []string `json:"queryables"`
+	ItemCount  int      `json:"itemCount"`
+}
+
+// TestLoadDefinition: flags that say what the collection is to be do so, or the load
+// ends before it begins and says how they would.
+func TestLoadDefinition(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	c := newClient(t)
+	const rows = "id,lat,lon,kind,state\na,1,2,x,new\n"
+	load := func(collection string, flags ...string) result {
+		return runCLI(t, rows, append([]string{"load", "-", "-c", collection, "--server", s.base}, flags...)...)
+	}
+	is := func(collection, index, queryables string, items int) {
+		t.Helper()
+		var got shown
+		s.get(c, s.base+"/v1/collections/"+collection, &got)
+		if got.Index.Kind != index || strings.Join(got.Queryables, ",") != queryables || got.ItemCount != items {
+			t.Errorf("%s is %+v, want the index %s, the queryables %s, %d items", collection, got, index, queryables, items)
+		}
+	}
+	createCollection(t, s, "c", `{"title":"Mine","index":{"kind":"geohash","bits":20},"queryables":["kind"]}`)
+	for _, refused := range []struct {
+		flags []string
+		says  []string
+	}{
+		{[]string{"--queryable", "state"}, []string{`"c" exists`, "--queryable state", "queryables kind,", "--update-definition"}},
+		{[]string{"--queryable", "kind,state,n"}, []string{"--queryable state,n"}},
+		{[]string{"--index", "quadtree"}, []string{"has the index geohash, not --index quadtree", "--update-definition"}},
+		{[]string{"--index", "auto"}, []string{"--index auto"}},
+		{[]string{"--index", "auto", "--queryable", "state"}, []string{"--index auto", "--queryable state"}},
+	} {
+		r := load("c", refused.flags...)
+		if r.code != exitFailed {
+			t.Errorf("%v: exit code %d, want %d: %+v", refused.flags, r.code, exitFailed, r)
+		}
+		for _, words := range refused.says {
+			if !strings.Contains(r.stderr, words) {
+				t.Errorf("%v: stderr does not say %q: %s", refused.flags, words, r.stderr)
+			}
+		}
+		is("c", "geohash", "kind", 0)
+	}
+	for _, made := range []struct {
+		flags             []string
+		index, queryables string
+	}{
+		{nil, "geohash", "kind"},
+		{[]string{"--queryable", "kind", "--index", "geohash"}, "geohash", "kind"}, // is so already
+		{[]string{"--queryable", "kind", "--update-definition"}, "geohash", "kind"},
+		{[]string{"--queryable", "state", "--update-definition"}, "geohash", "kind,state"},
+		{[]string{"--queryable", "n,state", "--update-definition"}, "geohash", "kind,state,n"},
+		{[]string{"--index", "quadtree", "--update-definition"}, "quadtree", "kind,state,n"},
+		{[]string{"--index", "geohash", "--queryable", "m", "--update-definition"}, "geohash", "kind,state,n,m"},
+		{[]string{"--queryable", "state"}, "geohash", "kind,state,n,m"},
+	} {
+		if r := load("c", made.flags...); r.code != exitOK {
+			t.Fatalf("%v: %+v", made.flags, r)
+		}
+		is("c", made.index, made.queryables, 1)
+	}
+	var got shown
+	if s.get(c, s.base+"/v1/collections/c", &got); got.Title != "Mine" {
+		t.Errorf("the load took the title: %+v", got)
+	}
+	var found struct {
+		NumberReturned int `json:"numberReturned"`
+	}
+	if s.get(c, s.base+"/v1/collections/c/items?state=new", &found); found.NumberReturned != 1 {
+		t.Errorf("%d items by the new queryable", found.NumberReturned)
+	}
+	// A collection that is missing is created as the flags say, with or without it.
+	for i, flags := range [][]string{{"--queryable", "state", "--index", "quadtree"}, {"--queryable", "state", "--index", "quadtree", "--update-definition"}} {
+		name := fmt.Sprint("new", i)
+		if r := load(name, flags...); r.code != exitOK {
+			t.Errorf("%v: %+v", flags, r)
+		}
+		is(name, "quadtree", "state", 1)
+	}
+	if r := load("plain"); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	is("plain", "auto", "", 1)
+	// A file that is refused changes nothing; nor does what the server refuses.
+	if r := runCLI(t, "no,columns\n1,2\n", "load", "-", "-c", "c", "--server", s.base, "--queryable", "z", "--update-definition"); r.code == exitOK {
+		t.Errorf("a file without coordinates: %+v", r)
+	}
+	if r := load("c", "--queryable", "bbox", "--update-definition"); r.code == exitOK || !strings.Contains(r.stderr, "bbox") {
+		t.Errorf("a queryable that cannot be one: %+v", r)
+	}
+	is("c", "geohash", "kind,state,n,m", 1)
+}
+
+// TestLoadDefinitionTogether: of loads that each add a queryable at the same time, to a
+// collection that is missing or exists, all do.
+func TestLoadDefinitionTogether(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	c := newClient(t)
+	createCollection(t, s, "old", `{"queryables":["kind"]}`)
+	for name, before := range map[string][]string{"old": {"kind"}, "new": nil} {
+		want := slices.Clone(before)
+		var all sync.WaitGroup
+		for i := range 6 {
+			want = append(want, fmt.Sprint("q", i))
+			all.Go(func() {
+				r := runCLI(t, fmt.Sprintf("id,lat,lon\n%d,1,2\n", i), "load", "-", "-c", name, "--server", s.base, "--queryable", fmt.Sprint("q", i), "--update-definition")
+				if r.code != exitOK {
+					t.Errorf("%+v", r)
+				}
+			})
+		}
+		all.Wait()
+		var got shown
+		s.get(c, s.base+"/v1/collections/"+name, &got)
+		slices.Sort(got.Queryables)
+		if slices.Sort(want); !slices.Equal(got.Queryables, want) || got.ItemCount != 6 {
+			t.Errorf("%s has the queryables %v and %d items, want %v", name, got.Queryables, got.ItemCount, want)
+		}
+	}
+}
