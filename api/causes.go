@@ -47,6 +47,7 @@ const (
 	overloaded
 	replicaBehind
 	storeUnavailable
+	databaseRestored
 	requestTimeout
 	outcomeUnknown
 	notCompared
@@ -162,6 +163,9 @@ var causes = [numCauses]causeRow{
 	storeUnavailable: {"store-unavailable", 503, "The store is not available", notMade, true,
 		"The database is away, or the data folder was removed, or its disk fails: the server takes no writes, and cannot know what is newest for `consistency=strong`. `/readyz` has the reason. Other reads are answered.",
 		"Wait as `Retry-After` says, and send it again."},
+	databaseRestored: {"database-restored", 503, "The database is being restored", notMade, true,
+		"A backup is being put back into the database, or was, and nobody has said yet that it is complete: the server takes no writes, and answers other reads from the state before, as old as `Nearby-Staleness-Ms` says.",
+		"Wait as `Retry-After` says, and send it again. Whoever restores the database ends it by `SELECT nearby.release()`."},
 	requestTimeout: {"request-timeout", 503, "The request took too long", notMade, true,
 		"The request took longer than the server allows, and it had not begun to write.",
 		"Send it again; ask for less, or narrow the search."},

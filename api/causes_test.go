@@ -204,6 +204,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		"server-read-only":         refused(store.ErrReadOnly),
 		"contended":                refused(collection.ErrContended),
 		"store-unavailable":        refused(store.ErrUnavailable),
+		"database-restored":        refused(store.ErrRestored),
 		"disk-full":                refused(store.ErrNoSpace),
 		"internal-error":           refused(errors.New("a defect")),
 		"collection-read-only": func(t *testing.T) *answer {
@@ -395,6 +396,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 		{store.ErrUnavailable, "store-unavailable"},
 		{store.ErrLocked, "store-unavailable"},
 		{store.ErrNoSpace, "disk-full"},
+		{store.ErrRestored, "database-restored"},
 		{store.ErrUncertain, "outcome-unknown"},
 		{fmt.Errorf("%w: %w", store.ErrUncertain, context.DeadlineExceeded), "outcome-unknown"},
 		{fmt.Errorf("%w: %w", store.ErrUncertain, collection.ErrBehind), "outcome-unknown"},

@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
+
+	"nearby/store"
 )
 
 // The states of a server. Only a degraded one and a ready one answer about data.
@@ -64,9 +67,13 @@ func (s *Server) state() health {
 	return health{Status: stateReady, Staleness: &ms}
 }
 
-// Starting answers for a server whose store is still being opened.
-func Starting(w http.ResponseWriter, r *http.Request) {
-	h := health{Status: stateStarting, Reason: "the store is being opened"}
+// Starting answers for a server whose store is still being opened. why is what the last
+// attempt ended with, or nil.
+func Starting(w http.ResponseWriter, r *http.Request, why error) {
+	h, c := health{Status: stateStarting, Reason: "the store is being opened"}, starting
+	if errors.Is(why, store.ErrRestored) {
+		h.Reason, c = "the database is being restored, or was restored and is not released", databaseRestored
+	}
 	switch r.URL.Path {
 	case "/healthz":
 		_ = writeJSON(w, http.StatusOK, health{Status: "ok"})
@@ -74,7 +81,7 @@ func Starting(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		_ = writeJSON(w, http.StatusServiceUnavailable, h)
 	default:
-		_ = newProblem(starting, h.Reason).answer(w, r)
+		_ = newProblem(c, h.Reason).answer(w, r)
 	}
 }
 

@@ -90,6 +90,7 @@ var known = []struct {
 	{collection.ErrNotShared, nothingToCompare},
 	{collection.ErrNotCompared, notCompared},
 	{store.ErrNoSpace, diskFull},
+	{store.ErrRestored, databaseRestored},
 	{store.ErrUnavailable, storeUnavailable},
 	{collection.ErrBehind, replicaBehind},
 	{collection.ErrClosed, stopping},
@@ -139,7 +140,7 @@ func asProblem(err error) *problem {
 // are for callers.
 func details(c cause, err error) string {
 	switch c {
-	case starting, stopping, storeUnavailable, diskFull, outcomeUnknown, requestTimeout, notCompared:
+	case starting, stopping, storeUnavailable, databaseRestored, diskFull, outcomeUnknown, requestTimeout, notCompared:
 		return ""
 	}
 	words := err.Error()

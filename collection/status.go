@@ -2,6 +2,7 @@ package collection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,6 +16,8 @@ type Status struct {
 	Staleness time.Duration
 	// Degraded says why answers may be old and writes fail, or is nil.
 	Degraded error
+	// Restored: the store is being restored, or was restored and is not released.
+	Restored bool
 	Rebuilt  int // how often the collections were read anew
 	Pending  int // writes that are acknowledged and not yet durable
 	Waiting  int // readers that wait for freshness
@@ -45,11 +48,12 @@ func (c *Catalog) Status() Status {
 		Mismatches: int(c.verification.mistakes.Load()),
 	}
 	st.At, st.Staleness, _ = c.Now(context.Background(), Freshness{})
-	if st.Staleness > degradedAfter {
-		st.Degraded = fmt.Errorf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))
-	}
-	if watched, ok := c.opt.Store.(store.Watched); ok && st.Degraded == nil {
+	if watched, ok := c.opt.Store.(store.Watched); ok {
 		st.Degraded = watched.Fault()
+		st.Restored = errors.Is(st.Degraded, store.ErrRestored)
+	}
+	if st.Degraded == nil && st.Staleness > degradedAfter {
+		st.Degraded = fmt.Errorf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))
 	}
 	for _, col := range *w.byName.Load() {
 		st.Pending += int(col.unflushed.Load())

@@ -61,6 +61,7 @@ func status(st collection.Status) []Number {
 	return []Number{
 		{"nearby_ready", "1 when everything in the store is in memory.", false, one(st.Ready)},
 		{"nearby_degraded", "1 while answers may be old or writes fail.", false, one(st.Degraded != nil)},
+		{"nearby_restored", "1 while the database is being restored, or was restored and is not released.", false, one(st.Restored)},
 		{"nearby_position", "Number of the last commit that all answers show.", false, float64(st.At.Seq)},
 		{"nearby_staleness_seconds", "How long ago that was known to be the newest commit.", false, st.Staleness.Seconds()},
 		{"nearby_waiting_requests", "Requests that wait until this server is as new as they demand.", false, float64(st.Waiting)},

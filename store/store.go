@@ -68,6 +68,9 @@ var (
 	// ErrNoSpace: the disk is full. It is an ErrUnavailable; a commit that only
 	// removes may still be made.
 	ErrNoSpace = fmt.Errorf("%w: no space", ErrUnavailable)
+	// ErrRestored: the store is being restored from a backup, or was restored and
+	// nobody has said yet that everything is back. It is an ErrUnavailable.
+	ErrRestored = fmt.Errorf("%w: it is being restored, or was restored and is not released", ErrUnavailable)
 	// ErrUncertain: whether the commit was applied is not known.
 	ErrUncertain = errors.New("store: outcome of the commit unknown")
 	// ErrLoss: the store opened with less than it had acknowledged.

@@ -13,6 +13,7 @@ import (
 	"nearby/api"
 	"nearby/collection"
 	"nearby/metrics"
+	"nearby/store"
 )
 
 type serveCmd struct {
@@ -80,7 +81,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	go func() { broken <- server.Serve(listener) }()
 	defer func() { _ = server.Close() }()
 
-	st, err := c.Storage.open(env.ctx, log)
+	st, err := c.Storage.open(env.ctx, log, front.waits)
 	if err != nil {
 		if env.ctx.Err() != nil {
 			return nil // a signal came first
@@ -164,8 +165,20 @@ func (c *serveCmd) requestLog(log *slog.Logger, out *logBuffer) func(*api.Answer
 // fill reads the store into the catalog, and makes the demo's collections.
 func (c *serveCmd) fill(ctx context.Context, catalog *collection.Catalog, log *slog.Logger) error {
 	p := &loading{log: log, begun: time.Now(), items: map[string]int{}}
-	if err := catalog.Load(ctx, p.progress); err != nil {
-		return fmt.Errorf("reading the store: %w", err)
+	for {
+		err := catalog.Load(ctx, p.progress)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return fmt.Errorf("reading the store: %w", err)
+		}
+		log.Warn("the database cannot be read yet", "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	p.finish()
 	if c.Demo {

@@ -64,8 +64,8 @@ func (c *storage) check() error {
 	return nil
 }
 
-// open opens the store. A database that cannot be reached is waited for.
-func (c *storage) open(ctx context.Context, log *slog.Logger) (store.Store, error) {
+// open opens the store. A database that cannot be reached is waited for; waits is told why.
+func (c *storage) open(ctx context.Context, log *slog.Logger, waits func(error)) (store.Store, error) {
 	if c.Store == "" {
 		st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, ReadOnly: c.ReadOnly, Log: log})
 		if errors.Is(err, store.ErrLoss) {
@@ -87,6 +87,7 @@ func (c *storage) open(ctx context.Context, log *slog.Logger) (store.Store, erro
 			return nil, fmt.Errorf("opening the store: %w", err)
 		}
 		log.Warn("the database cannot be reached yet", "error", err)
+		waits(err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -115,12 +116,21 @@ func (c *storage) partRows() int {
 }
 
 // front answers while the store is being opened, and hands over to the server then.
-type front struct{ server atomic.Pointer[http.Handler] }
+type front struct {
+	server atomic.Pointer[http.Handler]
+	why    atomic.Pointer[error] // the store cannot be opened yet
+}
+
+func (f *front) waits(why error) { f.why.Store(&why) }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if server := f.server.Load(); server != nil {
 		(*server).ServeHTTP(w, r)
 		return
 	}
-	api.Starting(w, r)
+	var why error
+	if err := f.why.Load(); err != nil {
+		why = *err
+	}
+	api.Starting(w, r, why)
 }

@@ -201,6 +201,20 @@ func hangUp(conn *pgx.Conn) {
 	_ = conn.Close(ctx)
 }
 
+// beingRestored reports whether the database lacks what the tables were made with, or
+// says itself that it is not released.
+func beingRestored(pe *pgconn.PgError) bool {
+	switch pe.Code {
+	case codeRestored,
+		"3F000", "42P01", "42703", "42883", // no such schema, table, column, function
+		"42P10": // no primary key yet
+		return true
+	case "23502": // a head without a row gives no number
+		return pe.SchemaName == "nearby" && pe.TableName == "writers"
+	}
+	return false
+}
+
 // readError names the kind of a failed read.
 func readError(err error) error {
 	var pe *pgconn.PgError
@@ -211,6 +225,8 @@ func readError(err error) error {
 		return err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case errors.As(err, &pe) && beingRestored(pe):
+		return fmt.Errorf("%w: %w", store.ErrRestored, pe)
 	case errors.As(err, &pe) && strings.HasPrefix(pe.Code, "XX"):
 		return joined(store.ErrCorrupt, err)
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -15,6 +16,20 @@ import (
 // An epoch names the cluster, its timeline, the database in it and the counter
 // that its head has. A standby has the epoch of its primary. The timeline is another
 // after a promotion and after a recovery to a point in time.
+
+// released is true of the row of nearby.head that was written here. A row that a backup
+// brought was written by another transaction than the one that it names: until
+// nearby.release was called the rest of the backup may be missing.
+const released = `coalesce(written_by = xmin, false)`
+
+// headError is the error of reading the head. Where it has no row, it is about to be
+// restored.
+func headError(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return store.ErrRestored
+	}
+	return readError(err)
+}
 
 // identity is what a connection's server contributes to the epoch.
 type identity struct {
@@ -120,8 +135,12 @@ func (s *Store) readHead() (pos store.Position, err error) {
 // that was promoted meanwhile is another history.
 func readPosition(ctx context.Context, conn *pgx.Conn) (store.Position, error) {
 	var seq, counter int64
-	if err := conn.QueryRow(ctx, `SELECT seq, epoch FROM nearby.head`).Scan(&seq, &counter); err != nil {
-		return store.Position{}, err
+	var usable bool
+	if err := conn.QueryRow(ctx, `SELECT seq, epoch, `+released+` FROM nearby.head`).Scan(&seq, &counter, &usable); err != nil {
+		return store.Position{}, headError(err)
+	}
+	if !usable {
+		return store.Position{}, store.ErrRestored
 	}
 	id, err := identify(ctx, conn)
 	return store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}, err

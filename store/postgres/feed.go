@@ -24,7 +24,7 @@ import (
 // the triggers.
 const (
 	lockSQL            = `LOCK TABLE nearby.items, nearby.tombstones, nearby.collections IN ACCESS SHARE MODE`
-	feedHeadSQL        = `SELECT h.seq, h.epoch, h.floor, (SELECT count(*) FROM (SELECT FROM nearby.items WHERE seq > $1 AND seq <= h.seq LIMIT $2) i) FROM nearby.head h`
+	feedHeadSQL        = `SELECT h.seq, h.epoch, h.floor, ` + released + `, (SELECT count(*) FROM (SELECT FROM nearby.items WHERE seq > $1 AND seq <= h.seq LIMIT $2) i) FROM nearby.head h`
 	feedCollectionsSQL = `SELECT name, definition::text, born, seq, dropped FROM nearby.collections WHERE seq > $1 AND seq <= (SELECT h.seq FROM nearby.head h)`
 	feedTombstonesSQL  = `SELECT t.collection, t.id, t.seq FROM nearby.tombstones t JOIN nearby.collections c ON c.name = t.collection
  WHERE t.seq > $1 AND t.seq <= (SELECT h.seq FROM nearby.head h) AND t.seq >= c.born AND NOT c.dropped ORDER BY t.seq LIMIT $2`
@@ -115,8 +115,12 @@ func (d *feed) take(results pgx.BatchResults, id identity) error {
 		}
 	}
 	var seq, counter, floor, backlog int64
-	if err := results.QueryRow().Scan(&seq, &counter, &floor, &backlog); err != nil {
-		return readError(err)
+	var usable bool
+	if err := results.QueryRow().Scan(&seq, &counter, &floor, &usable, &backlog); err != nil {
+		return headError(err)
+	}
+	if !usable {
+		return store.ErrRestored
 	}
 	if id.standby {
 		if err := results.QueryRow().Scan(&id.server, &id.standby, &id.encoding); err != nil {

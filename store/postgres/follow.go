@@ -56,6 +56,25 @@ func (s *Store) follows(e store.Epoch) bool {
 // Inspect is part of store.Shared.
 func (s *Store) Inspect() { signal(s.inspect) }
 
+// Fault is part of store.Watched. That the database is away shows by the age of what was
+// read, and is no fault yet.
+func (s *Store) Fault() error {
+	if s.restored.Load() {
+		return errRestored
+	}
+	return nil
+}
+
+// errRestored is store.ErrRestored in words for whoever asks how a server is.
+var errRestored error = restoredError{}
+
+type restoredError struct{}
+
+func (restoredError) Error() string {
+	return "the database is being restored, or was restored and is not released"
+}
+func (restoredError) Unwrap() error { return store.ErrRestored }
+
 // follower is one Follow.
 type follower struct {
 	s       *Store
@@ -126,7 +145,8 @@ func (f *follower) hangUp() {
 // lost notes that the database could not be read, and returns how long to wait.
 func (f *follower) lost(err error) time.Duration {
 	f.hangUp()
-	if !f.away || f.wait == 0 {
+	restored := errors.Is(err, store.ErrRestored)
+	if f.s.restored.Swap(restored) != restored || !f.away || f.wait == 0 {
 		f.s.opt.Log.Warn("the database cannot be read; what is served is from before", "error", err)
 	}
 	f.away = true
@@ -140,6 +160,7 @@ func (f *follower) back() {
 		f.s.opt.Log.Info("the database can be read again")
 	}
 	f.away, f.wait = false, 0
+	f.s.restored.Store(false)
 	f.s.stats.connected.Store(true)
 }
 

@@ -58,12 +58,54 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'nearby')`).Scan(&exists); err != nil {
 		return readError(err)
 	}
+	if err := checkWhole(ctx, conn); err != nil {
+		return err
+	}
 	if !exists {
 		if _, err := conn.Exec(ctx, `CREATE SCHEMA nearby`); err != nil {
 			return fmt.Errorf("making the schema nearby: %w", err)
 		}
 	}
 	return s.migrate(ctx)
+}
+
+// halfSQL looks for what a database has only while it is being restored: tables without
+// the one that tells their version, or without a row in it, or without primary keys; and
+// for who restores it, before there is anything. Other tables than nearby's may be in
+// the schema.
+const halfSQL = `
+SELECT to_regclass('nearby.migrations') IS NOT NULL,
+       EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('nearby') AND proname = 'commit') OR to_regclass('nearby.head') IS NOT NULL,
+       EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = to_regnamespace('nearby') AND c.relkind = 'r'
+          AND c.relname IN ('attachments', 'collections', 'head', 'items', 'migrations', 'receipts', 'replicas', 'tombstones', 'writers')
+          AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)),
+       EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore')`
+
+// checkWhole sees to it that tables which are being restored are neither made nor changed
+// meanwhile.
+func checkWhole(ctx context.Context, conn *pgx.Conn) error {
+	var versioned, tables, keyless, restorer bool
+	if err := conn.QueryRow(ctx, halfSQL).Scan(&versioned, &tables, &keyless, &restorer); err != nil {
+		return readError(err)
+	}
+	var version int64
+	if versioned {
+		if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM nearby.migrations WHERE is_applied`).Scan(&version); err != nil {
+			return readError(err)
+		}
+	}
+	known, err := newestVersion()
+	if err != nil {
+		return err
+	}
+	if tables && version == 0 || keyless || restorer && version < known {
+		return store.ErrRestored
+	}
+	if version < 6 {
+		return nil
+	}
+	_, err = readPosition(ctx, conn)
+	return err
 }
 
 // checkVersion holds tables that may not be changed from here to the version that this
@@ -130,6 +172,11 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 	made, err := provider.Up(ctx)
 	if err != nil {
 		return fmt.Errorf("bringing the tables up to date: %w", err)
+	}
+	if len(made) > 0 {
+		if _, err := db.ExecContext(ctx, `UPDATE nearby.head SET objects = nearby.objects()`); err != nil {
+			return joined(store.ErrUnavailable, fmt.Errorf("counting the indexes and triggers: %w", err))
+		}
 	}
 	for _, m := range made {
 		s.opt.Log.Info("the tables were brought up to date", "version", m.Source.Version, "took", m.Duration)

@@ -119,6 +119,7 @@ type Store struct {
 	inspect        chan struct{}
 	applied        atomic.Uint64               // what Follow has delivered
 	history        atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
+	restored       atomic.Bool                 // the last attempt to read it found it unreleased
 	stats          counters
 	badRows        naming
 	attachedErrors sometimes // and attached tables that cannot be asked
@@ -129,7 +130,10 @@ type Store struct {
 	notedIn int64      // the history in which it was
 }
 
-var _ store.Shared = (*Store)(nil)
+var (
+	_ store.Shared  = (*Store)(nil)
+	_ store.Watched = (*Store)(nil)
+)
 
 // Open connects to a database and makes or updates the tables in it. It fails with
 // store.ErrUnavailable if the database cannot be reached now. ctx bounds the opening

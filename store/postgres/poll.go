@@ -28,7 +28,7 @@ const dueSQL = `
 SELECT a.number, a.follow = 'poll' AND a.next_poll <= now(), coalesce(a.next_sweep <= now(), false),
        coalesce(a.next_poll <= now(), true) AND EXISTS (SELECT FROM nearby.attached_later l WHERE l.collection = a.collection)
   FROM nearby.attachments a
- WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int)
+ WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int) AND EXISTS (SELECT FROM nearby.head WHERE ` + released + `)
  ORDER BY a.number`
 
 // due is an attachment for which there is something to do.

@@ -45,11 +45,12 @@ func (s *Store) tend(ctx context.Context) {
 
 // beatSQL seldom touches the writer's row, for which a commit would have to wait.
 const beatSQL = `
-WITH known AS (SELECT applied FROM nearby.replicas WHERE name = $1),
-     beat AS (INSERT INTO nearby.replicas (name, applied) VALUES ($1, $2)
+WITH head AS (SELECT epoch FROM nearby.head WHERE ` + released + `),
+     known AS (SELECT applied FROM nearby.replicas WHERE name = $1),
+     beat AS (INSERT INTO nearby.replicas (name, applied) SELECT $1, $2 FROM head
               ON CONFLICT (name) DO UPDATE SET applied = excluded.applied, at = now()),
      alive AS (UPDATE nearby.writers SET at = now() WHERE writer = $3 AND at < now() - '1 hour'::interval)
-SELECT coalesce((SELECT applied FROM known), -1), (SELECT epoch FROM nearby.head)`
+SELECT coalesce((SELECT applied FROM known), -1), epoch FROM head`
 
 // beat notes what Follow has delivered. If the database does not know what was noted
 // before, an older state of it was put back: it begins another history, so that no
@@ -67,7 +68,7 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 	s.beating = true
 	var known, counter int64
 	if err := conn.QueryRow(ctx, beatSQL, s.replica(), applied, s.writer.id).Scan(&known, &counter); err != nil {
-		return err
+		return headError(err)
 	}
 	before, history := s.noted, s.notedIn
 	s.noted, s.notedIn = applied, counter
@@ -80,7 +81,7 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 
 // newHistorySQL raises the fences too: no writer goes on without having heard of it.
 const newHistorySQL = `
-WITH another AS (UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1 RETURNING epoch)
+WITH another AS (UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1 AND ` + released + ` RETURNING epoch)
 UPDATE nearby.writers SET fence = fence + 1 WHERE EXISTS (SELECT FROM another)`
 
 // newHistory gives a database that has lost something another epoch, unless it has
@@ -146,12 +147,12 @@ func purgeOld(table, key string, after time.Duration) func(context.Context, *pgx
 }
 
 // needless is the last commit that all replicas have applied which were heard of
-// within a day.
-const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h)`
+// within a day; NULL while the database is being restored.
+const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h WHERE ` + released + `)`
 
 // raiseFloor says that deletions up to seq may be gone; it is said before they are.
 func raiseFloor(ctx context.Context, conn *pgx.Conn, seq int64) error {
-	_, err := conn.Exec(ctx, `UPDATE nearby.head SET floor = $1 WHERE floor < $1`, seq)
+	_, err := conn.Exec(ctx, `UPDATE nearby.head SET floor = $1 WHERE floor < $1 AND `+released, seq)
 	return err
 }
 

@@ -36,7 +36,11 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	v, err := s.openView(ctx)
 	if err != nil {
 		s.inFlight.Done()
-		return nil, readError(err)
+		err = readError(err)
+		if errors.Is(err, store.ErrRestored) {
+			s.restored.Store(true)
+		}
+		return nil, err
 	}
 	return v, nil
 }

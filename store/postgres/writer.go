@@ -25,6 +25,7 @@ const (
 	codeStale        = "NB003"
 	codeRepeated     = "NB004"
 	codeAttached     = "NB005"
+	codeRestored     = "NB006"
 )
 
 const (
@@ -50,6 +51,7 @@ type writer struct {
 	server  identity
 	epoch   store.Epoch // when the connection was made; the fence tells of another
 	fence   int64       // of this connection
+	table   uint32      // the oid of nearby.head when it was made: a table that was restored has another
 	number  int64       // of the last batch
 	made    int64       // the last batch that is known to be made
 	counter int64       // of the history in which it was
@@ -308,7 +310,7 @@ func (w *writer) call(b *batch, number int64, deadline time.Time) (last store.Se
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(time.Second))
 	defer cancel()
 	var seq int64
-	err = w.conn.QueryRow(ctx, commitSQL, b.arguments(w.id, w.fence, number)...).Scan(&seq, &counter)
+	err = w.conn.QueryRow(ctx, commitSQL, b.arguments(w.id, w.fence, w.table, number)...).Scan(&seq, &counter)
 	return store.Seq(seq), counter, err
 }
 
@@ -329,6 +331,9 @@ func (w *writer) landed(b *batch, group []*request, last store.Seq, at time.Time
 // was applied, and whether to send it again.
 func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err error) {
 	switch {
+	case beingRestored(pe):
+		w.hangUp() // the next connection finds out whether it goes on
+		return false, fmt.Errorf("%w: %w", store.ErrRestored, pe)
 	case pe.Code == codeFenced:
 		w.hangUp() // the next connection raises the fence
 		return true, pe
@@ -396,7 +401,7 @@ func (w *writer) reconnect(limit time.Time, insist bool) (store.Seq, error) {
 			w.away = nil
 			return seq, nil
 		}
-		if known || time.Until(limit) < retryPause {
+		if known || time.Until(limit) < retryPause || errors.Is(err, store.ErrRestored) && !insist {
 			w.away = joined(store.ErrUnavailable, err)
 			w.refuse = time.Now().Add(retryPause)
 			return 0, w.away
@@ -411,7 +416,7 @@ INSERT INTO nearby.writers AS w (writer, fence, batch, seq) VALUES ($1, 1, 0, 0)
 RETURNING fence, batch, seq, (SELECT epoch FROM nearby.head)`
 
 const rememberedSQL = `
-SELECT h.epoch, h.seq, coalesce((SELECT w.batch FROM nearby.writers w WHERE w.writer = $1), 0) FROM nearby.head h`
+SELECT h.epoch, h.seq, h.tableoid, ` + released + `, coalesce((SELECT w.batch FROM nearby.writers w WHERE w.writer = $1), 0) FROM nearby.head h`
 
 // register makes a connection and raises the fence, which waits for a transaction
 // of a former connection that is about to commit.
@@ -444,8 +449,12 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 		return 0, err
 	}
 	var counter, head, number int64
-	if err := conn.QueryRow(ctx, rememberedSQL, w.id).Scan(&counter, &head, &number); err != nil {
-		return 0, err
+	var usable bool
+	if err := conn.QueryRow(ctx, rememberedSQL, w.id).Scan(&counter, &head, &w.table, &usable, &number); err != nil {
+		return 0, headError(err)
+	}
+	if !usable {
+		return 0, store.ErrRestored
 	}
 	followed := w.s.applied.Load()
 	if number < w.made && counter == w.counter || w.s.follows(w.server.epoch(counter)) && uint64(head) < followed {

@@ -461,3 +461,18 @@ func alive(pid int) bool {
 	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && !bytes.HasPrefix(bytes.TrimSpace(state), []byte("Z"))
 }
+
+// Run runs a script of the shell in a folder that the cluster removes in the end, with
+// PostgreSQL's programs at hand and connected to the server as its superuser. It returns
+// what the script wrote.
+func (c *Cluster) Run(script string) (output string, err error) {
+	c.t.Helper()
+	c.own()
+	cmd := c.home.command("/bin/sh", "-c", script)
+	host, port, err := net.SplitHostPort(c.Address())
+	c.check(err)
+	cmd.Dir = c.folder
+	cmd.Env = append(cmd.Env, "PATH="+c.home.bin+":"+os.Getenv("PATH"), "PGHOST="+host, "PGPORT="+port, "PGUSER=postgres", "PGDATABASE=postgres")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

@@ -1,0 +1,210 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"nearby/store"
+	"nearby/store/postgres"
+	"nearby/store/postgres/pgtest"
+	"nearby/store/storetest"
+)
+
+// A row of nearby.head that was put back, in whatever way and with whatever is in it, is
+// not the one that was written: the store is not used until it is released, and then it
+// is another history.
+func TestHeadThatWasPutBack(t *testing.T) {
+	t.Parallel()
+	const again = `CREATE TEMP TABLE dump AS TABLE nearby.head`
+	for name, statements := range map[string][]string{
+		"deleted and inserted past the triggers": {again, `SET session_replication_role = replica`, `DELETE FROM nearby.head`, `INSERT INTO nearby.head TABLE dump`},
+		"truncated and filled with the triggers off": {
+			again, `ALTER TABLE nearby.head DISABLE TRIGGER ALL`, `TRUNCATE nearby.head`, `INSERT INTO nearby.head TABLE dump`, `ALTER TABLE nearby.head ENABLE TRIGGER ALL`,
+		},
+		"in one transaction": {`BEGIN`, again, `SET LOCAL session_replication_role = replica`, `TRUNCATE nearby.head`, `INSERT INTO nearby.head TABLE dump`, `COMMIT`},
+		"another table": {
+			again, `CREATE TABLE nearby.other (LIKE nearby.head INCLUDING ALL) WITH (fillfactor = 10)`, `INSERT INTO nearby.other TABLE dump`,
+			`DROP TABLE nearby.head`, `ALTER TABLE nearby.other RENAME TO head`,
+			`CREATE TRIGGER sign_head BEFORE UPDATE ON nearby.head FOR EACH ROW EXECUTE FUNCTION nearby.sign_head()`,
+			`CREATE TRIGGER correct_head AFTER UPDATE ON nearby.head FOR EACH ROW WHEN (NEW.written_by IS DISTINCT FROM NEW.xmin) EXECUTE FUNCTION nearby.correct_head()`,
+			`CREATE TRIGGER keep_head BEFORE INSERT OR DELETE OR TRUNCATE ON nearby.head FOR EACH STATEMENT EXECUTE FUNCTION nearby.keep_head()`,
+		},
+		"another table without triggers yet": {
+			again, `CREATE TABLE nearby.other (LIKE nearby.head INCLUDING ALL)`, `INSERT INTO nearby.other TABLE dump`,
+			`DROP TABLE nearby.head`, `ALTER TABLE nearby.other RENAME TO head`,
+		},
+		"older":   {again, `UPDATE dump SET seq = seq - 1`, `SET session_replication_role = replica`, `DELETE FROM nearby.head`, `INSERT INTO nearby.head TABLE dump`},
+		"not yet": {`SET session_replication_role = replica`, `DELETE FROM nearby.head`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := context.Background()
+			url := pgtest.Database(t) + "&connect_timeout=30"
+			s := openStore(t, url, postgres.Options{AwayTimeout: patience})
+			commit(t, s, define("c"), put("c", "a", 1))
+			commit(t, s, put("c", "b", 2))
+			before, err := s.Head(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newCopy(t, s)
+			ended := c.follow(t, s)
+			conn := connect(t, url)
+			run(t, conn, statements...)
+
+			if pos, err := s.Head(ctx); !errors.Is(err, store.ErrRestored) {
+				t.Errorf("the head is %v, %v", pos, err)
+			}
+			if v, err := s.View(ctx); !errors.Is(err, store.ErrRestored) {
+				t.Errorf("a view: %v", err)
+				_ = v.Close()
+			}
+			for _, ch := range []store.Change{put("c", "new", 3), del("c", "a"), del("c", "none"), put("none", "a", 1), define("d")} {
+				if seq, err := s.Commit(ctx, []store.Change{ch}); !errors.Is(err, store.ErrRestored) {
+					t.Errorf("a commit of %+v: %d, %v", ch, seq, err)
+				}
+			}
+			for end := time.Now().Add(patience); !errors.Is(s.Fault(), store.ErrRestored); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("what is followed is away for %v", s.Fault())
+				}
+			}
+			if _, err := postgres.Open(ctx, url, postgres.Options{}); !errors.Is(err, store.ErrRestored) {
+				t.Errorf("opening it: %v", err)
+			}
+			if err := s.Tend(ctx); err != nil && !errors.Is(err, store.ErrUnavailable) && name != "not yet" {
+				t.Logf("tending it: %v", err)
+			}
+			select {
+			case err := <-ended:
+				t.Fatalf("following it ended: %v", err)
+			default:
+			}
+			if name == "not yet" || name == "another table without triggers yet" {
+				if _, err := conn.Exec(ctx, `SELECT nearby.release()`); !isState(err, "NB006") {
+					t.Errorf("releasing what is not whole: %v", err)
+				}
+				return
+			}
+			other := connect(t, url)
+			if _, err := other.Exec(ctx, `UPDATE nearby.items SET lon = 9`); !isState(err, "NB006") {
+				t.Errorf("another program's update: %v", err)
+			}
+			run(t, other, `SELECT nearby.release()`)
+			after, err := s.Head(ctx)
+			if err != nil || after.Epoch == before.Epoch {
+				t.Fatalf("after the release the head is %v, %v; before it was %v", after, err, before)
+			}
+			select {
+			case err := <-ended:
+				if !errors.Is(err, store.ErrForked) {
+					t.Errorf("following the former history ended with %v", err)
+				}
+			case <-time.After(patience):
+				t.Fatal("the former history is followed")
+			}
+			c = newCopy(t, s)
+			c.follow(t, s)
+			for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // until it is followed
+				if _, err := s.Commit(ctx, []store.Change{put("c", "new", 3)}); err == nil {
+					break
+				} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(end) {
+					t.Fatal(err)
+				}
+			}
+			run(t, other, `UPDATE nearby.items SET lon = 9 WHERE id = 'a'`)
+			c.equals(t, s)
+			if content, _ := storetest.Read(t, s, 1); len(content["c"]) != 3 || content["c"]["a"].Lon != 9 {
+				t.Errorf("it holds %v", content["c"])
+			}
+		})
+	}
+}
+
+// What is done to the table of the head and to its row without putting it back leaves
+// the store in use.
+func TestHeadThatStays(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.Database(t) + "&connect_timeout=30"
+	s := openStore(t, url, postgres.Options{})
+	commit(t, s, define("c"), put("c", "a", 1))
+	conn := connect(t, url)
+	const write = `UPDATE nearby.items SET lon = lon + 1`
+	for i, statements := range [][]string{
+		{`VACUUM FULL nearby.head`},
+		{`VACUUM (FREEZE) nearby.head`},
+		{`VACUUM (FULL, FREEZE)`},
+		{`UPDATE nearby.head SET epoch = epoch + 1`},
+		{`BEGIN`, `SAVEPOINT s`, write, `SET CONSTRAINTS ALL IMMEDIATE`, `COMMIT`},
+		{`BEGIN`, `SAVEPOINT s`, write, `SET CONSTRAINTS ALL IMMEDIATE`, `SET CONSTRAINTS ALL DEFERRED`, `RELEASE s`, write, `COMMIT`},
+		{`BEGIN`, write, `SET CONSTRAINTS ALL IMMEDIATE`, `SAVEPOINT s`, write, `ROLLBACK TO s`, `COMMIT`},
+		{`DO $$ BEGIN UPDATE nearby.items SET lon = lon + 1; SET CONSTRAINTS ALL IMMEDIATE; EXCEPTION WHEN division_by_zero THEN NULL; END $$`},
+		{`BEGIN`, `SAVEPOINT s`, `SELECT nearby.release()`, `COMMIT`},
+		{`SELECT nearby.release()`, `SELECT nearby.release()`},
+		{`BEGIN`, `SELECT nearby.release()`, `SELECT nearby.release()`, `COMMIT`},
+	} {
+		run(t, conn, statements...)
+		if _, err := s.Head(ctx); err != nil {
+			t.Errorf("after %q: %v", statements, err)
+		}
+		commit(t, s, put("c", fmt.Sprint("b", i), 1))
+	}
+	for _, sql := range []string{`DELETE FROM nearby.head`, `TRUNCATE nearby.head`, `INSERT INTO nearby.head (one, seq, epoch, floor) VALUES (false, 0, 0, 0)`} {
+		if _, err := conn.Exec(ctx, sql); !isState(err, "NB006") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
+
+// A database in which an index, a key or a trigger is missing, for a restore that was cut
+// short, is not released.
+func TestReleaseOfWhatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.Database(t) + "&connect_timeout=30"
+	openStore(t, url, postgres.Options{})
+	conn := connect(t, url)
+	rows, err := conn.Query(ctx, `
+SELECT format('ALTER TABLE nearby.%I DROP CONSTRAINT %I', c.relname, k.conname) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE k.connamespace = 'nearby'::regnamespace AND k.contype IN ('p', 'u')
+UNION ALL
+SELECT format('DROP INDEX nearby.%I', c.relname) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relnamespace = 'nearby'::regnamespace AND NOT i.indisunique
+UNION ALL
+SELECT format('%s nearby.%I %s %I', v.verb, c.relname, v.what, t.tgname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid,
+       (VALUES ('ALTER TABLE', 'DISABLE TRIGGER')) v (verb, what) WHERE c.relnamespace = 'nearby'::regnamespace AND NOT t.tgisinternal
+UNION ALL
+SELECT format('DROP TRIGGER %I ON nearby.%I', t.tgname, c.relname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'nearby'::regnamespace AND NOT t.tgisinternal`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for rows.Next() {
+		var sql string
+		if err := rows.Scan(&sql); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, sql)
+	}
+	if err := rows.Err(); err != nil || len(all) < 30 {
+		t.Fatalf("%d statements, %v", len(all), err)
+	}
+	for _, sql := range all {
+		run(t, conn, `BEGIN`, sql)
+		if _, err := conn.Exec(ctx, `SELECT nearby.release()`); !isState(err, "NB006") {
+			t.Errorf("after %s: %v", sql, err)
+		}
+		run(t, conn, `ROLLBACK`)
+	}
+	run(t, conn, `SELECT nearby.release()`)
+}
+
+// isState reports whether an error is one of the database's with a code.
+func isState(err error, code string) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe) && pe.Code == code
+}
