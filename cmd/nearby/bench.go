@@ -261,7 +261,7 @@ func (c *benchCmd) overHTTP(env *environ) error {
 
 // read takes the points of a user's file.
 func (c *benchCmd) read(env *environ, name string) (dataset.Set, error) {
-	f, err := os.Open(name)
+	f, _, err := openFile(env.ctx, name)
 	if err != nil {
 		return dataset.Set{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -144,9 +143,9 @@ func (c *loadCmd) Run(env *environ) error {
 	case errors.Is(cause, errAborted):
 		failures = append(failures, cause)
 	case mayPass(cause):
-		failures = append(failures, fmt.Errorf("%w\nwhat was loaded stays: run the same command again later to load the rest; no row is loaded twice", cause))
+		failures = append(failures, cause, errors.New("what was loaded stays: run the same command again later to load the rest; no row is loaded twice"))
 	case cause != nil:
-		failures = append(failures, fmt.Errorf("%w\nwhat was loaded stays: run the same command again when this is mended; no row is loaded twice", cause))
+		failures = append(failures, cause, errors.New("what was loaded stays: run the same command again when this is mended; no row is loaded twice"))
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)
@@ -191,15 +190,12 @@ type inputs struct {
 
 type input struct {
 	name string
-	r    io.Reader
-	c    io.Closer // nil: not ours to close
+	r    io.ReadCloser
 }
 
 func (in *inputs) close() {
 	for _, f := range in.list {
-		if f.c != nil {
-			f.c.Close()
-		}
+		_ = f.r.Close() // it was only read
 	}
 }
 
@@ -208,23 +204,19 @@ func (c *loadCmd) open(env *environ) (*inputs, error) {
 	sized := true
 	for _, name := range c.Files {
 		if name == "-" {
-			in.list = append(in.list, input{name: "standard input", r: env.stdin})
+			in.list = append(in.list, input{"standard input", aside(env.ctx, func() (io.ReadCloser, error) { return io.NopCloser(env.stdin), nil })})
 			sized = false
 			continue
 		}
-		f, err := os.Open(name)
+		f, info, err := openFile(env.ctx, name)
 		if err != nil {
 			in.close()
 			return nil, err
 		}
-		in.list = append(in.list, input{name, f, f})
-		info, err := f.Stat()
-		if err == nil && info.IsDir() {
-			err = fmt.Errorf("%s is a folder", name)
-		}
-		if err != nil {
+		in.list = append(in.list, input{name, f})
+		if info.IsDir() {
 			in.close()
-			return nil, err
+			return nil, fmt.Errorf("%s is a folder", name)
 		}
 		sized = sized && info.Mode().IsRegular()
 		in.total += info.Size()

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -96,13 +97,13 @@ func TestLoadIsEnded(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			posts := 0
+			var posts atomic.Int32
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method != http.MethodPost {
 					_, _ = w.Write([]byte(`{}`))
 					return
 				}
-				if posts++; c.status == 0 {
+				if posts.Add(1); c.status == 0 {
 					panic(http.ErrAbortHandler)
 				}
 				if c.retryAfter != "" {
@@ -113,8 +114,8 @@ func TestLoadIsEnded(t *testing.T) {
 			}))
 			defer s.Close()
 			r := runCLI(t, "id,lat,lon\na,1,2\nb,1,2\n", "load", "-", "-c", "ended", "--server", s.URL)
-			if r.code != c.code || (posts > 1) != (c.code == exitLater && c.status != 0) {
-				t.Errorf("exit code %d after %d posts: %+v", r.code, posts, r)
+			if r.code != c.code || (posts.Load() > 1) != (c.code == exitLater && c.status != 0) {
+				t.Errorf("exit code %d after %d posts: %+v", r.code, posts.Load(), r)
 			}
 			for _, says := range c.says {
 				if !strings.Contains(r.stdout+r.stderr, says) {
