@@ -21,6 +21,7 @@ import (
 type loadReport struct {
 	Created  int     `json:"created"`
 	Updated  int     `json:"updated"`
+	Skipped  int     `json:"skipped"`
 	Rejected int     `json:"rejected"`
 	Errors   []fault `json:"errors"` // of rows
 
@@ -36,6 +37,15 @@ const (
 	partBytes     = 4 << 20 // a part ends with this many bytes of properties, too
 	partsInFlight = 3       // one is read while two are written
 )
+
+// onExisting is what a load does with a row whose item exists.
+var onExisting = map[string]collection.Op{
+	"":        collection.Upsert,
+	"replace": collection.Upsert,
+	"merge":   collection.Merge,
+	"skip":    collection.Keep,
+	"fail":    collection.Insert,
+}
 
 var bulkFormats = map[string]ingest.Format{
 	"text/csv":                 ingest.CSV,
@@ -72,14 +82,17 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 			return bodyError(err)
 		}
 		if int64(len(head)) < s.opt.Limits.MaxBodyBytes && typeOf(head) != "FeatureCollection" {
+			if v, given := q.values.lookup("onExisting"); given {
+				return badParameter("onExisting", v, "is for a load, not for one Feature", "PUT replaces an item, PATCH merges into one; a FeatureCollection of one Feature is a load")
+			}
 			return s.insertOne(w, r, t, head)
 		}
 		in = io.MultiReader(bytes.NewReader(head), body)
 	}
 	if r.Header[headerKey] != nil {
-		return badParameter(headerKey, r.Header.Get(headerKey), "is not taken by a load", "a load whose rows have ids can be sent again as it is: a row replaces the item with its id")
+		return badParameter(headerKey, r.Header.Get(headerKey), "is not taken by a load", "a load whose rows have ids can be sent again as it is, unless it is to fail where they exist")
 	}
-	report, err := s.load(r, t.Collection, in, bulkFormats[kind], q.values.Get("onError") == "abort")
+	report, err := s.load(r, t.Collection, in, bulkFormats[kind], onExisting[q.values.Get("onExisting")], q.values.Get("onError") == "abort")
 	if report.seq > 0 {
 		s.wrote(w, t.Collection, t.at, report.seq)
 	}
@@ -131,10 +144,10 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 // load reads rows and writes them in parts as they come: while one part is
 // written the next is read. A rejected row is counted and, as far as there is
 // room, reported.
-func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, abort bool) (*loadReport, error) {
+func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, op collection.Op, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []fault{}}
 	source := &noted{Reader: body}
-	rows, err := ingest.Open(source, ingest.Options{Format: format, Unpacked: true})
+	rows, err := ingest.Open(source, ingest.Options{Format: format, Unpacked: true, Partial: op == collection.Merge})
 	if err != nil {
 		return report, readError(err)
 	}
@@ -142,7 +155,7 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 	defer stop(nil)
 	full, empty := make(chan *part), make(chan *part, partsInFlight)
 	for range partsInFlight {
-		empty <- new(part)
+		empty <- &part{op: op, strict: abort}
 	}
 	var writer sync.WaitGroup
 	var failed error // to write
@@ -306,7 +319,7 @@ func refusedFault(line int, id string, err error) fault {
 // by then stays.
 func loadProblem(err error, report *loadReport) error {
 	p := *asProblem(err)
-	if report.Created+report.Updated+report.Rejected > 0 {
+	if report.Created+report.Updated+report.Skipped+report.Rejected > 0 {
 		p.Loaded = report
 	}
 	if report.Created+report.Updated > 0 {
@@ -340,6 +353,8 @@ func (r *loadReport) reject(e fault) {
 
 // part is a run of rows on its way into the collection.
 type part struct {
+	op       collection.Op
+	strict   bool // it ends at the first row that is refused
 	writes   []collection.Write
 	lines    []int
 	text     []byte     // the properties of all writes
@@ -364,16 +379,20 @@ func (p *part) add(row *ingest.Row) {
 		p.text = append(p.text, it.Properties...)
 		it.Properties = p.text[len(p.text)-n : len(p.text) : len(p.text)]
 	}
-	p.writes = append(p.writes, collection.Write{Op: collection.Upsert, Item: it})
+	p.writes = append(p.writes, collection.Write{Op: p.op, Item: it, NoPosition: row.NoPosition})
 	p.lines = append(p.lines, row.Line)
 }
 
 // begin hands the part's rows to the collection. It waits while the queue is
 // full: a load takes its turn.
 func (p *part) begin(ctx context.Context, c *collection.Collection) error {
+	begin := c.Begin
+	if p.strict {
+		begin = c.BeginStrict
+	}
 	for {
 		var err error
-		if p.wait, err = c.Begin(p.writes); !errors.Is(err, collection.ErrBusy) {
+		if p.wait, err = begin(p.writes); !errors.Is(err, collection.ErrBusy) {
 			return err
 		}
 		select {
@@ -390,20 +409,35 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 	if err != nil {
 		return err
 	}
-	report.Rejected += p.rejected.Rejected
-	report.Errors = append(report.Errors, p.rejected.Errors[:min(len(p.rejected.Errors), maxRowErrors-len(report.Errors))]...)
+	if !p.strict { // else it is the last row, and one before it may be refused
+		p.addRejected(report)
+	}
 	for i := range results {
-		if res := &results[i]; res.Err == nil {
+		if errors.Is(results[i].Err, collection.ErrNotTried) {
+			return nil
+		}
+		if res := &results[i]; res.Err == nil && !res.Skipped {
 			report.seq, report.pending = max(report.seq, res.Seq), report.pending || res.Pending
 		}
 		switch res := &results[i]; {
 		case res.Err != nil:
 			report.reject(refusedFault(p.lines[i], res.ID, res.Err))
+		case res.Skipped:
+			report.Skipped++
 		case res.Created:
 			report.Created++
 		default:
 			report.Updated++
 		}
 	}
+	if p.strict && report.Rejected == 0 {
+		p.addRejected(report)
+	}
 	return nil
+}
+
+// addRejected adds the rows that could not be read.
+func (p *part) addRejected(report *loadReport) {
+	report.Rejected += p.rejected.Rejected
+	report.Errors = append(report.Errors, p.rejected.Errors[:min(len(p.rejected.Errors), maxRowErrors-len(report.Errors))]...)
 }

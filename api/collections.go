@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/collection"
+	"nearby/item"
 	"nearby/store"
 )
 
@@ -216,7 +218,11 @@ func patchDefinition(def collection.Definition, patch []byte) (collection.Defini
 	if err != nil {
 		return def, err
 	}
-	merged, err := mergePatch(target, patch)
+	var object map[string]jsontext.Value // it must be one
+	if err := decodeJSON(patch, &object); err != nil {
+		return def, err
+	}
+	merged, err := item.Merge(target, patch)
 	if err != nil {
 		return def, err
 	}

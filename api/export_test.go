@@ -42,9 +42,6 @@ func Parameters() []ParameterRow {
 // IsPlain reports whether a JSON string may hold these bytes as they are.
 func IsPlain(s []byte) bool { return isPlain(s) }
 
-// MergePatch is what a PATCH does to a feature.
-func MergePatch(target, patch []byte) ([]byte, error) { return mergePatch(target, patch) }
-
 // ParseQuery reads a query string. problem is the answer that it is refused with.
 func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter collection.Filter, problem string) {
 	q, err := parseQuery(raw, allowed, queryables)

@@ -52,6 +52,7 @@ var parameters = [...]parameter{
 	{name: "distance_property", kind: text},
 	{name: "explain", kind: boolean, def: "false"},
 	{name: "onError", kind: text, values: []string{"continue", "abort"}, def: "continue"},
+	{name: "onExisting", kind: text, values: []string{"replace", "merge", "skip", "fail"}, def: "replace"},
 	{name: "consistency", kind: text, values: []string{"eventual", "strong"}, def: "eventual"},
 	{name: "f", kind: text, values: []string{"json", "geojson"}},
 }
@@ -63,7 +64,7 @@ var (
 	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "consistency", "f"}
 	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "distance_property", "explain", "consistency", "f"}
 	takesBatch  = []string{"consistency"}
-	takesLoad   = []string{"onError"}
+	takesLoad   = []string{"onError", "onExisting"}
 )
 
 // query is a request's parameters, checked by the table.

@@ -15,7 +15,6 @@ import (
 // token of the answer would lie.
 var mayLoad = map[string]string{
 	"listCollections": "shows each collection after the position was read",
-	"patchItem":       "reads again what a write in between has changed",
 }
 
 func TestReadsHaveOneSnapshot(t *testing.T) {

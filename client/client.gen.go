@@ -373,6 +373,30 @@ func (e OnError) Valid() bool {
 	}
 }
 
+// Defines values for OnExisting.
+const (
+	OnExistingFail    OnExisting = "fail"
+	OnExistingMerge   OnExisting = "merge"
+	OnExistingReplace OnExisting = "replace"
+	OnExistingSkip    OnExisting = "skip"
+)
+
+// Valid indicates whether the value is a known member of the OnExisting enum.
+func (e OnExisting) Valid() bool {
+	switch e {
+	case OnExistingFail:
+		return true
+	case OnExistingMerge:
+		return true
+	case OnExistingReplace:
+		return true
+	case OnExistingSkip:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusOk HealthStatus = "ok"
@@ -544,6 +568,30 @@ func (e PostItemsParamsOnError) Valid() bool {
 	case PostItemsParamsOnErrorAbort:
 		return true
 	case PostItemsParamsOnErrorContinue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PostItemsParamsOnExisting.
+const (
+	PostItemsParamsOnExistingFail    PostItemsParamsOnExisting = "fail"
+	PostItemsParamsOnExistingMerge   PostItemsParamsOnExisting = "merge"
+	PostItemsParamsOnExistingReplace PostItemsParamsOnExisting = "replace"
+	PostItemsParamsOnExistingSkip    PostItemsParamsOnExisting = "skip"
+)
+
+// Valid indicates whether the value is a known member of the PostItemsParamsOnExisting enum.
+func (e PostItemsParamsOnExisting) Valid() bool {
+	switch e {
+	case PostItemsParamsOnExistingFail:
+		return true
+	case PostItemsParamsOnExistingMerge:
+		return true
+	case PostItemsParamsOnExistingReplace:
+		return true
+	case PostItemsParamsOnExistingSkip:
 		return true
 	default:
 		return false
@@ -880,7 +928,10 @@ type LoadReport struct {
 	// Errors The first 100 rejected rows.
 	Errors   []Fault `json:"errors"`
 	Rejected int     `json:"rejected"`
-	Updated  int     `json:"updated"`
+
+	// Skipped Rows whose items existed and stay as they are: `onExisting=skip`.
+	Skipped int `json:"skipped"`
+	Updated int `json:"updated"`
 }
 
 // NearbyCollection defines model for NearbyCollection.
@@ -1141,6 +1192,9 @@ type Lon = float64
 // OnError defines model for onError.
 type OnError string
 
+// OnExisting defines model for onExisting.
+type OnExisting string
+
 // Properties defines model for properties.
 type Properties = []string
 
@@ -1364,6 +1418,17 @@ type PostItemsParams struct {
 	// OnError What a bad row does to a load. `abort` ends it there with the problem of that row; rows before it stay loaded.
 	OnError *PostItemsParamsOnError `form:"onError,omitempty" json:"onError,omitempty"`
 
+	// OnExisting What a row of a load does to an item that has its id. `replace`: the item is
+	// what the row says, and no more. `merge`: the row is a JSON merge patch (RFC
+	// 7396) of the item's properties, as they are when the row is written: members
+	// that it does not name stay, null removes one. A row with a position moves the
+	// item; a row without (no geometry, no coordinates, or both cells empty) leaves
+	// it where it is, and is rejected if there is no such item. An empty cell of a
+	// CSV file names nothing, and so does `"properties":null` of a row. `skip`: the
+	// item stays as it is, and the row counts as skipped. `fail`: the row is rejected.
+	// Refused with one Feature.
+	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
+
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
@@ -1389,6 +1454,9 @@ type PostItemsParams struct {
 
 // PostItemsParamsOnError defines parameters for PostItems.
 type PostItemsParamsOnError string
+
+// PostItemsParamsOnExisting defines parameters for PostItems.
+type PostItemsParamsOnExisting string
 
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
@@ -1953,9 +2021,10 @@ type ClientInterface interface {
 	//
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-	// sent again as it is.
+	// inserted, or does to the item with its id what `onExisting` says; a bad row is
+	// reported and harms no other. Rows that name one id are applied in their order.
+	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+	// it is, unless `onExisting` is `fail`.
 	//
 	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 	// file without that header. 413 is answered to what unpacks to more than 16 MiB
@@ -1972,9 +2041,10 @@ type ClientInterface interface {
 	//
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-	// sent again as it is.
+	// inserted, or does to the item with its id what `onExisting` says; a bad row is
+	// reported and harms no other. Rows that name one id are applied in their order.
+	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+	// it is, unless `onExisting` is `fail`.
 	//
 	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 	// file without that header. 413 is answered to what unpacks to more than 16 MiB
@@ -2334,9 +2404,10 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 //
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted or replaces the item with its id, a bad row is reported and harms
-// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-// sent again as it is.
+// inserted, or does to the item with its id what `onExisting` says; a bad row is
+// reported and harms no other. Rows that name one id are applied in their order.
+// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+// it is, unless `onExisting` is `fail`.
 //
 // A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 // file without that header. 413 is answered to what unpacks to more than 16 MiB
@@ -2363,9 +2434,10 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 //
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted or replaces the item with its id, a bad row is reported and harms
-// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-// sent again as it is.
+// inserted, or does to the item with its id what `onExisting` says; a bad row is
+// reported and harms no other. Rows that name one id are applied in their order.
+// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+// it is, unless `onExisting` is `fail`.
 //
 // A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 // file without that header. 413 is answered to what unpacks to more than 16 MiB
@@ -3497,6 +3569,18 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 		if params.OnError != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "onError", *params.OnError, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OnExisting != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "onExisting", *params.OnExisting, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4712,9 +4796,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-	// sent again as it is.
+	// inserted, or does to the item with its id what `onExisting` says; a bad row is
+	// reported and harms no other. Rows that name one id are applied in their order.
+	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+	// it is, unless `onExisting` is `fail`.
 	//
 	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 	// file without that header. 413 is answered to what unpacks to more than 16 MiB
@@ -4731,9 +4816,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted or replaces the item with its id, a bad row is reported and harms
-	// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-	// sent again as it is.
+	// inserted, or does to the item with its id what `onExisting` says; a bad row is
+	// reported and harms no other. Rows that name one id are applied in their order.
+	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+	// it is, unless `onExisting` is `fail`.
 	//
 	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 	// file without that header. 413 is answered to what unpacks to more than 16 MiB
@@ -6519,9 +6605,10 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 //
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted or replaces the item with its id, a bad row is reported and harms
-// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-// sent again as it is.
+// inserted, or does to the item with its id what `onExisting` says; a bad row is
+// reported and harms no other. Rows that name one id are applied in their order.
+// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+// it is, unless `onExisting` is `fail`.
 //
 // A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 // file without that header. 413 is answered to what unpacks to more than 16 MiB
@@ -6544,9 +6631,10 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 //
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted or replaces the item with its id, a bad row is reported and harms
-// no other. A load takes no `Idempotency-Key`: if its rows have ids it can be
-// sent again as it is.
+// inserted, or does to the item with its id what `onExisting` says; a bad row is
+// reported and harms no other. Rows that name one id are applied in their order.
+// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+// it is, unless `onExisting` is `fail`.
 //
 // A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
 // file without that header. 413 is answered to what unpacks to more than 16 MiB

@@ -15,6 +15,8 @@ var (
 	ErrExists = errors.New("collection: the id exists already")
 	// ErrPrecondition: the item is not in the version that the write demands.
 	ErrPrecondition = errors.New("collection: precondition failed")
+	// ErrNotTried: another write of the same request was refused before it.
+	ErrNotTried = errors.New("collection: not tried after a write that was refused")
 	// ErrBusy: the queue of writes is full.
 	ErrBusy = errors.New("collection: too many writes are waiting")
 	// ErrContended: others change the same items, or the same definition, all the time.

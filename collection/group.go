@@ -74,6 +74,7 @@ func (c *Collection) admit(g *group, req *request) {
 	g.requests = append(g.requests, req)
 	now := time.Now().UnixMilli()
 	var hashes [16]uint32
+	refused := false
 	for i := range req.writes {
 		if i%len(hashes) == 0 {
 			for j := range req.writes[i:min(i+len(hashes), len(req.writes))] {
@@ -82,6 +83,13 @@ func (c *Collection) admit(g *group, req *request) {
 			}
 		}
 		w, res := &req.writes[i], &req.results[i]
+		if i > 0 {
+			refused = refused || req.results[i-1].Err != nil
+		}
+		if refused && req.strict {
+			res.ID, res.Err = w.Item.ID, ErrNotTried
+			continue
+		}
 		it := w.Item
 		hash := hashes[i%len(hashes)]
 		if it.ID == "" && w.Op != Delete {
@@ -103,12 +111,19 @@ func (c *Collection) admit(g *group, req *request) {
 			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
 		case w.IfSeq != nil && (p.seq == 0 || !slices.Contains(w.IfSeq, p.seq)):
 			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
-		case w.Op == Delete && !p.exists:
+		case (w.Op == Delete || w.Op == Patch) && !p.exists:
 			res.Err = fmt.Errorf("%w: item %q", ErrNotFound, it.ID)
+		case w.NoPosition && !p.exists:
+			res.Err = fmt.Errorf("%w: %w", ErrNotFound, &item.FieldError{Field: "geometry", Reason: "is missing, and there is no item with this id that has a position"})
+		case w.Op == Keep && p.exists:
+			res.Skipped = true
 		case !p.exists && c.tip.Len()+g.items >= c.opt.MaxItems:
 			res.Err = fmt.Errorf("%w: it holds %d items", ErrFull, c.opt.MaxItems)
 		}
-		if res.Err != nil {
+		if w.Op.merges() && res.Err == nil {
+			res.Err = c.merge(g, p, w, &it)
+		}
+		if res.Err != nil || res.Skipped {
 			continue
 		}
 		ch := store.Change{Op: store.PutItem, Collection: c.name, Item: it}
@@ -133,6 +148,9 @@ func (c *Collection) admit(g *group, req *request) {
 		p.seq = 0
 		p.change = int32(len(g.changes))
 		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
+		if w.Op.merges() {
+			res.Merged = &g.changes[p.change].Item
+		}
 	}
 	if req.once != nil && !slices.ContainsFunc(req.results, func(r Result) bool { return r.Err != nil }) {
 		g.receipts = append(g.receipts, store.Receipt{Collection: c.name, Key: req.once.Key})
@@ -149,7 +167,7 @@ func (g *group) seal() error {
 			break
 		}
 		for i := range req.results {
-			if res := &req.results[i]; res.Err == nil {
+			if res := &req.results[i]; res.Err == nil && !res.Skipped {
 				res.Replaced = g.touched[g.ids[n]].change != n
 				n++
 			}
@@ -164,6 +182,45 @@ func (g *group) seal() error {
 	return nil
 }
 
+// merge makes of a patch what its item becomes: of the newest version that there is,
+// the group's own changes included. If another copy has written a newer one, the store
+// refuses what rests on this one, and the patch is merged anew.
+func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error {
+	var old []byte
+	switch {
+	case !p.exists:
+	case p.change >= 0:
+		last := &g.changes[p.change].Item
+		old = last.Properties
+		if w.NoPosition {
+			it.Lon, it.Lat = last.Lon, last.Lat
+		}
+	default:
+		last := c.tip.records.item(p.ref)
+		old = last.Properties
+		if w.NoPosition {
+			it.Lon, it.Lat = last.Lon, last.Lat
+		}
+	}
+	if it.Properties = old; len(w.Item.Properties) == 0 {
+		return nil
+	}
+	merged, err := item.Merge(old, w.Item.Properties)
+	if err != nil {
+		return err
+	}
+	switch {
+	case string(merged) == "null" || string(merged) == "{}":
+		merged = nil
+	case merged[0] != '{':
+		return &item.FieldError{Field: "properties", Got: item.Shorten(string(merged[:min(len(merged), 100)])), Reason: "must be a JSON object"}
+	case len(merged) > item.MaxPropertiesBytes:
+		return &item.FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, would have %d when merged", item.MaxPropertiesBytes, len(merged))}
+	}
+	it.Properties = merged
+	return nil
+}
+
 // check validates one write by itself.
 func (c *Collection) check(w *Write, it *item.Item) error {
 	if err := item.CheckID(it.ID); err != nil {
@@ -172,7 +229,11 @@ func (c *Collection) check(w *Write, it *item.Item) error {
 	if w.Op == Delete {
 		return nil
 	}
-	if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
+	if w.NoPosition {
+		if !w.Op.merges() {
+			return &item.FieldError{Field: "geometry", Reason: "is missing, must be a Point"}
+		}
+	} else if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
 		return err
 	}
 	it.Lon, it.Lat = it.Lon+0, it.Lat+0 // -0 is stored as 0

@@ -202,10 +202,13 @@ func (c *Collection) before(f *flight) *flight {
 	return nil
 }
 
-// refused reports whether a write was refused for the state of its item.
+// refused reports whether a write was refused, or left out, for the state of its item.
 func (g *group) refused() bool {
 	for _, req := range g.requests {
 		for i := range req.results {
+			if req.results[i].Skipped {
+				return true
+			}
 			if err := req.results[i].Err; errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrPrecondition) {
 				return true
 			}

@@ -19,13 +19,23 @@ type Op uint8
 const (
 	Upsert Op = iota + 1 // insert or replace
 	Insert               // ErrExists if the id is taken
+	Keep                 // insert, or leave the item that is there as it is
+	Merge                // insert, or merge into the item that is there
+	Patch                // merge; ErrNotFound if there is no such item
 	Delete               // ErrNotFound if there is no such item
 )
+
+// merges reports whether the properties of a write are a patch.
+func (o Op) merges() bool { return o == Merge || o == Patch }
 
 // Write is one change that a caller asks for.
 type Write struct {
 	Op   Op
 	Item item.Item // Delete needs only the ID. An empty ID is made up (not for Delete).
+	// The Properties of a Merge and a Patch are a JSON merge patch (RFC 7396) of those
+	// that the item has when the write is made, by whomever they were written; null
+	// clears them. NoPosition leaves it where it is: a Merge then needs an item, too.
+	NoPosition bool
 	// IfSeq, when not nil, demands that the item exists in one of these versions;
 	// ErrPrecondition otherwise.
 	IfSeq []uint64
@@ -39,7 +49,11 @@ type Write struct {
 type Result struct {
 	ID      string
 	Created bool   // a new item; false: replaced or deleted
+	Skipped bool   // the item is there, and stays as it is
 	Seq     uint64 // the item's new version
+	// Merged is what a Merge or a Patch has made; nil if it was made before, by another
+	// request with the same key.
+	Merged *item.Item
 	// Replaced: a later write of the same commit has replaced the version, which was
 	// never to be seen. Seq names what took its place.
 	Replaced bool
@@ -53,6 +67,7 @@ type Result struct {
 type request struct {
 	writes  []Write
 	once    *Once // not nil: with a key
+	strict  bool  // nothing is done after the first write that is refused
 	results []Result
 	run     func() error // instead of writes: run by the writer between groups
 	err     error
@@ -77,6 +92,12 @@ func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error
 // that a caller may begin the next while the writer is busy with the last.
 func (c *Collection) Begin(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
 	return c.begin(&request{writes: writes})
+}
+
+// BeginStrict is Begin for writes that end at the first one that is refused: those
+// after it are not made, and have the error ErrNotTried.
+func (c *Collection) BeginStrict(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
+	return c.begin(&request{writes: writes, strict: true})
 }
 
 // begin queues a request.
@@ -324,8 +345,8 @@ func (g *group) answer(err error) {
 	for _, req := range g.requests {
 		req.err = err
 		for i := range req.results {
-			if req.results[i].Err == nil {
-				req.results[i].Seq = g.seq
+			if res := &req.results[i]; res.Err == nil && !res.Skipped {
+				res.Seq = g.seq
 			}
 		}
 		close(req.done)

@@ -23,9 +23,10 @@ type collectionReader struct {
 	done     error
 }
 
-func newCollectionReader(src *source, info Info) (Reader, error) {
+func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	fill(src)
 	c := &collectionReader{src: src, info: info}
+	c.dec.partial = opt.Partial
 	b, err := c.peek()
 	if errors.Is(err, io.EOF) {
 		return nil, errEmpty()
@@ -113,7 +114,7 @@ func (c *collectionReader) feature(row *Row) error {
 		return err
 	}
 	*row = Row{Line: line}
-	if err := c.dec.feature(raw, &row.Item); err != nil {
+	if err := c.dec.feature(raw, row); err != nil {
 		return rowError(line, row.Item.ID, err)
 	}
 	return nil

@@ -16,14 +16,15 @@ import (
 
 // csvReader reads rows of CSV and of GeoNames dumps.
 type csvReader struct {
-	rec    records
-	info   Info
-	at     columns
-	props  []property
-	latin1 bool
-	comma  bool // decimal commas
-	buf    []byte
-	cell   []byte // a cell in UTF-8, when the file is not
+	rec     records
+	info    Info
+	at      columns
+	props   []property
+	latin1  bool
+	comma   bool // decimal commas
+	partial bool // rows may be without a position
+	buf     []byte
+	cell    []byte // a cell in UTF-8, when the file is not
 }
 
 // property is a column that goes into the properties.
@@ -116,8 +117,10 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	if c.props, err = properties(names, at, &opt); err != nil {
 		return nil, err
 	}
-	c.comma = opt.DecimalComma
-	if at.wkt < 0 {
+	c.comma, c.partial = opt.DecimalComma, opt.Partial
+	if at.placeless() {
+		notes = append(notes, "no columns with coordinates: items keep their positions")
+	} else if at.wkt < 0 {
 		if !c.comma && commaDecimals(s, at) {
 			c.comma = true
 			notes = append(notes, "the coordinates have decimal commas")
@@ -207,11 +210,13 @@ func (c *csvReader) Next(row *Row) error {
 			}
 		}
 	}
-	lon, lat, err := c.position(cells)
-	if err != nil {
-		return c.badPosition(cells, err)
+	if row.NoPosition = c.partial && c.nowhere(cells); !row.NoPosition {
+		lon, lat, err := c.position(cells)
+		if err != nil {
+			return c.badPosition(cells, err)
+		}
+		row.Item.Lon, row.Item.Lat = lon, lat
 	}
-	row.Item.Lon, row.Item.Lat = lon, lat
 	if id := c.id(cells); len(id) > 0 {
 		row.Item.ID = string(id)
 		if err := item.CheckID(row.Item.ID); err != nil {
@@ -247,6 +252,18 @@ func (c *csvReader) text(cell []byte) []byte {
 	}
 	c.cell = appendLatin1(c.cell[:0], cell)
 	return c.cell
+}
+
+// nowhere reports whether a row has no position: nothing is where it would be.
+func (c *csvReader) nowhere(cells [][]byte) bool {
+	blank := func(column int) bool { return len(bytes.Trim(cells[column], " \t")) == 0 }
+	switch {
+	case c.at.placeless():
+		return true
+	case c.at.wkt >= 0:
+		return blank(c.at.wkt)
+	}
+	return blank(c.at.lon) && blank(c.at.lat)
 }
 
 func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {

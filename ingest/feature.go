@@ -21,10 +21,22 @@ import (
 // properties may be missing or null. Its errors are *item.FieldError; the item
 // then has its ID, if that was readable.
 func DecodeFeature(data []byte) (item.Item, error) {
-	var it item.Item
+	var row Row
 	var d objectDecoder
-	err := d.feature(data, &it)
-	return it, err
+	err := d.feature(data, &row)
+	return row.Item, err
+}
+
+// DecodePatch reads a JSON merge patch (RFC 7396) of a Feature. What it says of the
+// position stands by itself: there is a new one, or the row has NoPosition. The
+// properties are a patch of an item's properties; null, as a value, clears them. The
+// id, if there is one, is that of the item to be patched. Its errors are as those of
+// DecodeFeature.
+func DecodePatch(data []byte) (Row, error) {
+	var row Row
+	d := objectDecoder{patch: true}
+	err := d.feature(data, &row)
+	return row, err
 }
 
 // objectDecoder decodes Features and plain objects, reusing its buffers.
@@ -36,18 +48,22 @@ type objectDecoder struct {
 	props    []byte
 	lon, lat string // names of the members of plain objects; empty: by convention
 	id       string
+	partial  bool // rows may be without a position
+	patch    bool // it is merge patches of Features that are decoded
 }
 
 // feature decodes a Feature. The first fault that leaves the JSON readable is
 // kept while the rest is read, so that the error can be put to an id.
-func (o *objectDecoder) feature(data []byte, it *item.Item) error {
+func (o *objectDecoder) feature(data []byte, row *Row) error {
+	it := &row.Item
+	row.NoPosition = true
 	var first error
 	keep := func(err error) {
 		if first == nil {
 			first = err
 		}
 	}
-	var hasType, hasGeometry bool
+	var hasType bool
 	err := o.object(data, "feature", func(name string) error {
 		switch name {
 		case "type":
@@ -70,8 +86,10 @@ func (o *objectDecoder) feature(data []byte, it *item.Item) error {
 			}
 			it.ID = id
 		case "geometry":
-			hasGeometry = true
-			fault, err := o.point(it)
+			if o.partial && o.dec.PeekKind() == 'n' {
+				return o.dec.SkipValue()
+			}
+			fault, err := o.point(row)
 			if err != nil {
 				return err
 			}
@@ -83,7 +101,9 @@ func (o *objectDecoder) feature(data []byte, it *item.Item) error {
 			if err != nil {
 				return err
 			}
-			if it.Properties, err = item.CompactProperties(v); err != nil {
+			if o.patch && v.Kind() == 'n' {
+				it.Properties = []byte("null")
+			} else if it.Properties, err = item.CompactProperties(v); err != nil {
 				keep(err)
 			}
 		case "bbox", "links":
@@ -92,6 +112,9 @@ func (o *objectDecoder) feature(data []byte, it *item.Item) error {
 			field := item.Shorten(name)
 			if field == "" {
 				field = `""`
+			}
+			if o.patch && o.dec.PeekKind() == 'n' {
+				return o.dec.SkipValue() // there is nothing to take out
 			}
 			keep(&item.FieldError{Field: field, Reason: "is not a member of a Feature", Hint: "attributes belong in properties"})
 			return o.dec.SkipValue()
@@ -103,9 +126,9 @@ func (o *objectDecoder) feature(data []byte, it *item.Item) error {
 		return err
 	case first != nil:
 		return first
-	case !hasType:
+	case !hasType && !o.patch:
 		return &item.FieldError{Field: "type", Reason: "is missing, must be \"Feature\""}
-	case !hasGeometry:
+	case row.NoPosition && !o.partial && !o.patch:
 		return &item.FieldError{Field: "geometry", Reason: "is missing, must be a Point"}
 	}
 	return nil
@@ -184,9 +207,10 @@ func canonicalNumber(text string) string {
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
-// point reads the value of a geometry into it. fault is what is wrong with a
+// point reads the value of a geometry into the row. fault is what is wrong with a
 // geometry that is JSON; err is an error of the decoder.
-func (o *objectDecoder) point(it *item.Item) (fault, err error) {
+func (o *objectDecoder) point(row *Row) (fault, err error) {
+	row.NoPosition = false
 	if o.dec.PeekKind() != '{' {
 		v, err := o.dec.ReadValue()
 		if err != nil {
@@ -234,14 +258,17 @@ func (o *objectDecoder) point(it *item.Item) (fault, err error) {
 		}
 	}
 	switch {
-	case o.geomType == "":
+	case o.patch && fault == nil && len(o.coords) == 0 && o.geomType == "Point":
+		row.NoPosition = true // which it is
+		return nil, nil
+	case o.geomType == "" && (!o.patch || len(o.coords) == 0):
 		return &item.FieldError{Field: "geometry", Reason: "has no type, must be a Point"}, nil
-	case o.geomType != "Point":
+	case o.geomType != "" && o.geomType != "Point":
 		return &item.FieldError{Field: "geometry", Got: item.Shorten(o.geomType), Reason: "must be a Point"}, nil
 	case fault != nil:
 		return fault, nil
 	}
-	return o.coordinates(it), nil
+	return o.coordinates(&row.Item), nil
 }
 
 // coordinates reads the position [lon, lat] or [lon, lat, height]. The text is

@@ -10,6 +10,9 @@ import (
 // columns are the offsets of the columns that are not properties; -1: none.
 type columns struct{ lon, lat, wkt, id int }
 
+// placeless reports whether no column is for the position.
+func (c columns) placeless() bool { return c.lon < 0 && c.lat < 0 && c.wkt < 0 }
+
 // A rung is one convention for naming coordinates. The rungs are tried from
 // the top; the first on which both axes have a column decides, so that a file
 // with lat, lon, x and y is read by lat and lon, and one with latitude_deg and
@@ -102,7 +105,16 @@ func resolve(names []string, opt *Options) (columns, error) {
 	if found, err := climb(names, words, &c); found || err != nil {
 		return c, err
 	}
+	if opt.Partial && c.placeless() && c.id >= 0 && !slices.ContainsFunc(names, looksLikeAxis) {
+		return c, nil
+	}
 	return c, &HeaderError{Reason: "no columns with coordinates", Columns: names, LookedFor: lookedFor(), Flags: []string{"lat", "lon"}, Hint: noHeaderHint(names)}
+}
+
+// looksLikeAxis reports whether a column without a partner is for a coordinate.
+func looksLikeAxis(name string) bool {
+	plane, _ := ladder()
+	return slices.ContainsFunc(plane, func(r rung) bool { return r.lon(name) || r.lat(name) })
 }
 
 // climb looks for the axes that c lacks, rung by rung.

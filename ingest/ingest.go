@@ -28,7 +28,7 @@
 //
 // Spaces and tabs round a number in a coordinate column, and round a column's
 // name, are dropped; all other cells keep theirs. An empty coordinate is an
-// error, never zero.
+// error, never zero; with Options.Partial two empty ones are no position.
 package ingest
 
 import (
@@ -77,6 +77,10 @@ type Options struct {
 	// name; no Include means all. They may not be given with JSON formats.
 	Include, Exclude []string
 
+	// Partial lets rows be without a position, for who merges them into items
+	// that are there: see Row.NoPosition.
+	Partial bool
+
 	// MaxLineBytes bounds a row: a CSV record with all its lines, a Feature,
 	// a line of NDJSON. A longer row is rejected. 0: DefaultMaxLineBytes.
 	MaxLineBytes int
@@ -93,6 +97,11 @@ type Row struct {
 	// Item has no ID if the row had none. Its Properties are valid only
 	// until the next call of Next.
 	Item item.Item
+
+	// NoPosition: the row has none, which only Options.Partial allows. In CSV both
+	// cells are empty, or the file has no such columns; a Feature has no geometry,
+	// or null; a plain object has neither member.
+	NoPosition bool
 }
 
 // Reader is a stream of rows.
@@ -151,7 +160,7 @@ func Open(r io.Reader, opt Options) (Reader, error) {
 	case GeoNames:
 		return newGeoNamesReader(src, opt, info)
 	case GeoJSON:
-		return newCollectionReader(src, info)
+		return newCollectionReader(src, opt, info)
 	case GeoJSONSeq, NDJSON:
 		return newLinesReader(src, opt, info)
 	default:

@@ -37,7 +37,7 @@ func newLinesReader(src *source, opt Options, info Info) (Reader, error) {
 		l.delim = recordSeparator
 		l.info.Format = GeoJSONSeq
 	}
-	l.dec.lon, l.dec.lat, l.dec.id = opt.Lon, opt.Lat, opt.ID
+	l.dec.lon, l.dec.lat, l.dec.id, l.dec.partial = opt.Lon, opt.Lat, opt.ID, opt.Partial
 	return l, nil
 }
 
@@ -60,7 +60,7 @@ func (l *linesReader) Next(row *Row) error {
 			continue // each step of the loop consumes input
 		}
 		*row = Row{Line: line}
-		if err := l.dec.featureOrPlain(body, &row.Item); err != nil {
+		if err := l.dec.featureOrPlain(body, row); err != nil {
 			return rowError(line, row.Item.ID, err)
 		}
 		return nil

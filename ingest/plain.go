@@ -12,22 +12,23 @@ import (
 
 // featureOrPlain decodes a row of NDJSON: a Feature, or any object with
 // members for the longitude and the latitude.
-func (o *objectDecoder) featureOrPlain(data []byte, it *item.Item) error {
-	if canonical(data, it) {
+func (o *objectDecoder) featureOrPlain(data []byte, row *Row) error {
+	if canonical(data, &row.Item) {
 		return nil
 	}
 	// The cheap look spares plain objects the full one.
 	if bytes.Contains(data, []byte(`"Feature`)) && strings.HasPrefix(topLevel(data), typeFeature) {
-		return o.feature(data, it)
+		return o.feature(data, row)
 	}
-	return o.plain(data, it)
+	return o.plain(data, row)
 }
 
 // plain decodes {"id":…, "lat":…, "lon":…, …}: the members named by the
 // options, or else lat or latitude, lon, lng, long or longitude, and id,
 // without regard to case. The coordinates must be numbers. All other members
 // are the properties.
-func (o *objectDecoder) plain(data []byte, it *item.Item) error {
+func (o *objectDecoder) plain(data []byte, row *Row) error {
+	it := &row.Item
 	var first error
 	keep := func(err error) {
 		if first == nil {
@@ -87,11 +88,13 @@ func (o *objectDecoder) plain(data []byte, it *item.Item) error {
 	if first != nil {
 		return first
 	}
-	if !seen[1] || !seen[2] {
-		return o.noPosition(seen[2])
-	}
-	if err := checkPosition(it.Lon, it.Lat); err != nil {
-		return err
+	if row.NoPosition = o.partial && !seen[1] && !seen[2]; !row.NoPosition {
+		if !seen[1] || !seen[2] {
+			return o.noPosition(seen[2])
+		}
+		if err := checkPosition(it.Lon, it.Lat); err != nil {
+			return err
+		}
 	}
 	if n := len(o.props) - 1; n > 0 {
 		o.props[n] = '}'

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
+	"nearby/ingest"
 	"nearby/item"
 )
 
@@ -44,27 +45,32 @@ func (b *batch) full() bool { return len(b.lines) >= batchRows || len(b.body) >=
 
 var idSeed = maphash.MakeSeed()
 
-// add appends one item. Its properties are copied.
-func (b *batch) add(line int, it *item.Item) error {
+// add appends one row. Its properties are copied.
+func (b *batch) add(row *ingest.Row) error {
 	var err error
+	it := &row.Item
 	b.body = append(b.body, `{"type":"Feature","id":`...)
 	if b.body, err = jsontext.AppendQuote(b.body, it.ID); err != nil {
 		return err
 	}
-	b.body = append(b.body, `,"geometry":{"type":"Point","coordinates":[`...)
-	b.body = strconv.AppendFloat(b.body, it.Lon, 'g', -1, 64)
-	b.body = append(b.body, ',')
-	b.body = strconv.AppendFloat(b.body, it.Lat, 'g', -1, 64)
-	b.body = append(b.body, `]},"properties":`...)
+	if row.NoPosition {
+		b.body = append(b.body, `,"geometry":null,"properties":`...)
+	} else {
+		b.body = append(b.body, `,"geometry":{"type":"Point","coordinates":[`...)
+		b.body = strconv.AppendFloat(b.body, it.Lon, 'g', -1, 64)
+		b.body = append(b.body, ',')
+		b.body = strconv.AppendFloat(b.body, it.Lat, 'g', -1, 64)
+		b.body = append(b.body, `]},"properties":`...)
+		b.area.extend(it.Lon, it.Lat)
+	}
 	if len(it.Properties) == 0 {
 		b.body = append(b.body, "{}"...)
 	} else {
 		b.body = append(b.body, it.Properties...)
 	}
 	b.body = append(b.body, "}\n"...)
-	b.lines = append(b.lines, line)
+	b.lines = append(b.lines, row.Line)
 	b.ids[maphash.String(idSeed, it.ID)] = struct{}{}
-	b.area.extend(it.Lon, it.Lat)
 	return nil
 }
 

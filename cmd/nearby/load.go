@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"nearby/client"
 	"nearby/ingest"
 )
 
@@ -33,8 +34,9 @@ type loadCmd struct {
 	DecimalComma bool   `help:"Coordinates are written 50,9375."`
 	Encoding     string `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
 
-	OnError   string `default:"continue" enum:"continue,abort" help:"After a rejected row: ${enum}."`
-	MaxErrors int    `default:"20" help:"Rejected rows to show."`
+	OnExisting string `default:"replace" enum:"replace,merge,skip,fail" help:"What a row does to an item that has its id: ${enum}."`
+	OnError    string `default:"continue" enum:"continue,abort" help:"After a rejected row: ${enum}."`
+	MaxErrors  int    `default:"20" help:"Rejected rows to show."`
 }
 
 // Help is shown below the flags.
@@ -47,8 +49,14 @@ A collection that is missing is created as --index and --queryable say. One that
 exists must be so already, or the load ends before it has begun; with
 --update-definition it is changed first. Its other queryables stay.
 
+What a row does not name is gone from the item that it replaces. With --on-existing
+merge it stays: rows may then bring the new positions alone, without the properties,
+or properties without a position; an empty cell of a CSV file names nothing, and null
+in a JSON file removes a property. With skip, items that are there stay as they are;
+with fail their rows are rejected.
+
 A bad row never hinders the others. At the end stands how many rows were read,
-created, updated and rejected, and for the first rejected ones the line, the
+created, updated, skipped and rejected, and for the first rejected ones the line, the
 field and the reason. With --on-error abort the load stops at the first of them;
 what was sent before it stays.
 
@@ -69,6 +77,7 @@ Examples:
     nearby load cities.csv.gz --collection cities --queryable country
     nearby load places.geojson -c places --index quadtree
     nearby load cities.csv.gz -c cities --queryable state --update-definition
+    nearby load moves.csv -c drivers --on-existing merge
     nearby load -c stops --lat Breite --lon "Länge" --delimiter ';' stops.csv
     zcat dump.ndjson.gz | nearby load - -c dump --server http://10.0.0.5:8080`
 }
@@ -160,7 +169,7 @@ func (c *loadCmd) Run(env *environ) error {
 func (c *loadCmd) options() (ingest.Options, error) {
 	opt := ingest.Options{
 		Lat: c.Lat, Lon: c.Lon, ID: c.ID, WKT: c.WKT,
-		DecimalComma: c.DecimalComma, Encoding: c.Encoding,
+		DecimalComma: c.DecimalComma, Encoding: c.Encoding, Partial: c.OnExisting == "merge",
 	}
 	if c.Format != "auto" {
 		opt.Format = ingest.Format(c.Format)
@@ -254,6 +263,9 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 	var row ingest.Row
 	for ctx.Err() == nil {
 		err := rows.Next(&row)
+		if err == nil && row.NoPosition && row.Item.ID == "" {
+			err = &ingest.RowError{Line: row.Line, Field: "id", Reason: "is missing: a row without a position must name the item that it changes"}
+		}
 		var bad *ingest.RowError
 		switch {
 		case errors.As(err, &bad):
@@ -284,7 +296,7 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 				notes = append(notes, f.name+": rows without an id get one made from their position and properties, the same whenever the file is loaded")
 			}
 		}
-		if err := b.add(row.Line, &row.Item); err != nil {
+		if err := b.add(&row); err != nil {
 			return notes, fmt.Errorf("line %d: %w", row.Line, err)
 		}
 		if b.full() {
@@ -321,11 +333,11 @@ func (l *loader) send(ctx context.Context, file string, b *batch) {
 	l.wg.Go(func() {
 		defer close(b.done)
 		// Not ctx: what is on its way when a row ends the load arrives.
-		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, b.body)
+		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, client.PostItemsParamsOnExisting(l.cmd.OnExisting), b.body)
 		if err != nil {
 			l.abort(err)
 		}
-		l.report.answered(answer.Created, answer.Updated, b.area)
+		l.report.answered(answer.Created, answer.Updated, answer.Skipped, b.area)
 		for _, e := range answer.Errors {
 			f := fault{File: file, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
 			if line := deref(e.Line); line >= 1 && line <= len(b.lines) {

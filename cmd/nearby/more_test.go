@@ -63,7 +63,7 @@ func TestLoadRetries(t *testing.T) {
 				return
 			}
 		}
-		_, _ = w.Write([]byte(`{"created":1,"updated":0,"rejected":0,"errors":[]}`))
+		_, _ = w.Write([]byte(`{"created":1,"updated":0,"skipped":0,"rejected":0,"errors":[]}`))
 	}))
 	defer s.Close()
 	r := runCLI(t, "id,lat,lon\na,1,2\n", "load", "-", "-c", "busy", "--server", s.URL)
@@ -129,7 +129,7 @@ func TestLoadIsEnded(t *testing.T) {
 // What the server rejects is told with the line of the file.
 func TestServerRejectsRows(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"created":1,"updated":0,"rejected":2,"errors":[{"line":2,"id":"c","field":"id","reason":"is not liked"}]}`))
+		_, _ = w.Write([]byte(`{"created":1,"updated":0,"skipped":0,"rejected":2,"errors":[{"line":2,"id":"c","field":"id","reason":"is not liked"}]}`))
 	}))
 	defer s.Close()
 	r := runCLI(t, "id,lat,lon\na,1,2\nb,x,2\nc,1,2\n", "load", "-", "-c", "strict", "--server", s.URL)
@@ -244,5 +244,41 @@ func TestStopWhileLoading(t *testing.T) {
 	s = startServer(t, data)
 	if n := len(s.content(newClient(t), "slow")); n != 2 {
 		t.Errorf("%d items after a restart, want 2", n)
+	}
+}
+
+// What a load does to items that are there is counted, and what it does not name stays
+// if it merges: with positions alone, with properties alone, from CSV and from JSON.
+func TestLoadOnExisting(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	load := func(rows, counts string, flags ...string) string {
+		t.Helper()
+		r := runCLI(t, rows, append([]string{"load", "-", "-c", "c", "--server", s.base}, flags...)...)
+		if !strings.Contains(r.stdout, counts) {
+			t.Fatalf("%v: %+v, want %s", flags, r, counts)
+		}
+		return r.stdout
+	}
+	load("id,lat,lon,status,n\na,1,2,busy,1\nb,1,2,free,1\n", "2 created, 0 updated, 0 rejected")
+	load("id,lat,lon,n\na,3,4,\nc,5,6,1\n", "1 created, 1 updated, 0 rejected", "--on-existing", "merge")
+	load("id,status\na,resting\n", "0 created, 1 updated, 0 rejected", "--on-existing=merge")
+	load(`{"id":"b","status":null,"note":"new"}`+"\n", "0 created, 1 updated, 0 rejected", "--on-existing=merge")
+	load("id,lat,lon,status\na,7,7,lost\nd,7,7,new\n", "1 created, 0 updated, 1 skipped, 0 rejected", "--on-existing=skip")
+	out := load("id,lat,lon,status\ne,8,8,new\na,7,7,lost\n", "1 created, 0 updated, 1 rejected", "--on-existing=fail")
+	if !strings.Contains(out, "standard input:3: id a: ") {
+		t.Errorf("the row that exists is not named: %s", out)
+	}
+	out = load(`{"status":"free"}`+"\n"+`{"id":"nobody","status":"free"}`+"\n"+`{"id":"e","status":"free"}`+"\n", "0 created, 1 updated, 2 rejected", "--on-existing=merge")
+	if !strings.Contains(out, "standard input:1: id: is missing") || !strings.Contains(out, "standard input:2: id nobody: geometry: is missing") {
+		t.Errorf("rows that name nothing: %s", out)
+	}
+	got := s.content(newClient(t), "c")
+	for id, want := range map[string]string{
+		"a": `{4 3 {"status":"resting","n":1}}`, "b": `{2 1 {"n":1,"note":"new"}}`, "c": `{6 5 {"n":1}}`, "d": `{7 7 {"status":"new"}}`, "e": `{8 8 {"status":"free"}}`,
+	} {
+		if text := fmt.Sprint(got[id]); text != want {
+			t.Errorf("%s is %s, want %s", id, text, want)
+		}
 	}
 }

@@ -251,13 +251,18 @@ func (r *remote) patch(ctx context.Context, name string, patch client.Definition
 }
 
 // load sends a batch. It waits and tries again while the server says that it may
-// succeed later: each row has an id, so a row that arrives twice is the same item. With
+// succeed later: each row has an id, so a row that arrives twice is the same item. Where
+// a row that arrives twice is refused, it tries again only if nothing was written. With
 // an error, the answer is what the server had loaded by then, as far as it says.
-func (r *remote) load(ctx context.Context, name string, body []byte) (answer client.LoadReport, err error) {
+func (r *remote) load(ctx context.Context, name string, existing client.PostItemsParamsOnExisting, body []byte) (answer client.LoadReport, err error) {
 	const tries = 8
 	wait := 100 * time.Millisecond
+	params := &client.PostItemsParams{}
+	if existing != client.PostItemsParamsOnExistingReplace { // the default, which every server knows
+		params.OnExisting = &existing
+	}
 	for try := 1; ; try++ {
-		data, err := r.read(r.v1.PostItemsWithBody(ctx, name, nil, "application/x-ndjson", bytes.NewReader(body)))
+		data, err := r.read(r.v1.PostItemsWithBody(ctx, name, params, "application/x-ndjson", bytes.NewReader(body)))
 		if err == nil {
 			if err := json.Unmarshal(data, &answer); err != nil {
 				return answer, fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
@@ -268,7 +273,8 @@ func (r *remote) load(ctx context.Context, name string, body []byte) (answer cli
 		if !errors.As(err, &p) {
 			return answer, err
 		}
-		if !p.passes || try == tries {
+		once := existing == client.PostItemsParamsOnExistingFail && p.outcome != client.NotMade
+		if !p.passes || once || try == tries {
 			return p.loaded, err
 		}
 		select {

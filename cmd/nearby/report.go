@@ -86,13 +86,13 @@ type report struct {
 	begun     time.Time
 	maxFaults int
 
-	read, created, updated, rejected int64
-	area                             area    // of what was loaded
-	faults                           []fault // the first ones
+	read, created, updated, skipped, rejected int64
+	area                                      area    // of what was loaded
+	faults                                    []fault // the first ones
 }
 
 // answered adds what the server made of a batch.
-func (r *report) answered(created, updated int, where area) {
+func (r *report) answered(created, updated, skipped int, where area) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if created+updated > 0 {
@@ -100,6 +100,7 @@ func (r *report) answered(created, updated int, where area) {
 	}
 	r.created += int64(created)
 	r.updated += int64(updated)
+	r.skipped += int64(skipped)
 }
 
 // row counts a row that was read, good or bad.
@@ -138,8 +139,12 @@ func (r *report) write(w io.Writer, collection string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	took := time.Since(r.begun)
-	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s rejected in %s (%s rows/s)\n",
-		oneLine(collection), thousands(r.read), thousands(r.created), thousands(r.updated), thousands(r.rejected),
+	skipped := ""
+	if r.skipped > 0 {
+		skipped = thousands(r.skipped) + " skipped, "
+	}
+	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s%s rejected in %s (%s rows/s)\n",
+		oneLine(collection), thousands(r.read), thousands(r.created), thousands(r.updated), skipped, thousands(r.rejected),
 		took.Round(time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
 	if r.area.any {
 		fmt.Fprintln(w, "extent:", r.area)

@@ -1,4 +1,4 @@
-package api_test
+package item_test
 
 import (
 	"encoding/json"
@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"nearby/api"
+	"nearby/item"
 )
 
-// The examples of RFC 7396, appendix A, whose patches are objects.
-func TestMergePatch(t *testing.T) {
+// The examples of RFC 7396, appendix A.
+func TestMerge(t *testing.T) {
 	for _, x := range [][3]string{
 		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
 		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
@@ -20,26 +20,36 @@ func TestMergePatch(t *testing.T) {
 		{`{"a":"c"}`, `{"a":["b"]}`, `{"a":["b"]}`},
 		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
 		{`{"a":[{"b":"c"}]}`, `{"a":[1]}`, `{"a":[1]}`},
+		{`["a","b"]`, `["c","d"]`, `["c","d"]`},
+		{`{"a":"b"}`, `["c"]`, `["c"]`},
+		{`{"a":"foo"}`, `null`, `null`},
+		{`{"a":"foo"}`, `"bar"`, `"bar"`},
 		{`{"e":null}`, `{"a":1}`, `{"e":null,"a":1}`},
 		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`},
 		{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
+		// Nothing stands for {}.
+		{``, `{"a":null,"b":1}`, `{"b":1}`},
+		{`{"a":1}`, ``, `{"a":1}`},
+		// Names are the same however they are written; new members come last.
+		{`{"\u0061":1,"b":2}`, `{"z":1,"a":3,"y":{"x":null}}`, `{"\u0061":3,"b":2,"z":1,"y":{}}`},
+		{`{"a":1}`, ` { "a" : { "b" : 1 } } `, `{"a":{"b":1}}`},
 		// What is not touched keeps its bytes and its place.
 		{`{"z":1.50,"y":{"x":1E+2,"w":0},"v":"\u0041"}`, `{"y":{"w":null,"u":[null]}}`, `{"z":1.50,"y":{"x":1E+2,"u":[null]},"v":"\u0041"}`},
 	} {
-		got, err := api.MergePatch([]byte(x[0]), []byte(x[1]))
+		got, err := item.Merge([]byte(x[0]), []byte(x[1]))
 		if err != nil || string(got) != x[2] {
 			t.Errorf("%s patched by %s is %s, %v; want %s", x[0], x[1], got, err, x[2])
 		}
 	}
-	for _, bad := range []string{``, `5`, `[]`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{"a":1} {}`, `{"a":"\ud800"}`, strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100)} {
-		if got, err := api.MergePatch([]byte(`{}`), []byte(bad)); err == nil {
+	for _, bad := range []string{`{`, `nul`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{"a":1} {}`, `{"a":"\ud800"}`, strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100)} {
+		if got, err := item.Merge([]byte(`{}`), []byte(bad)); err == nil {
 			t.Errorf("the patch %.60s gave %.60s", bad, got)
 		}
 	}
 }
 
-// FuzzMergePatch compares with the algorithm as the RFC writes it.
-func FuzzMergePatch(f *testing.F) {
+// FuzzMerge compares with the algorithm as the RFC writes it.
+func FuzzMerge(f *testing.F) {
 	for _, x := range [][2]string{{`{"a":{"b":1},"c":[2]}`, `{"a":{"b":null,"d":{"e":null}},"c":null}`}, {`{"a":1}`, `{"a":{"b":{"c":1}}}`}, {`{"é\n":1}`, `{"\u00e9\n":null,"":[{}]}`}} {
 		f.Add(x[0], x[1])
 	}
@@ -48,10 +58,7 @@ func FuzzMergePatch(f *testing.F) {
 		if json.Unmarshal([]byte(target), &in) != nil || json.Unmarshal([]byte(patch), &by) != nil {
 			return
 		}
-		if _, ok := in.(map[string]any); !ok {
-			return
-		}
-		got, err := api.MergePatch([]byte(target), []byte(patch))
+		got, err := item.Merge([]byte(target), []byte(patch))
 		if err != nil {
 			return // stricter than encoding/json
 		}
