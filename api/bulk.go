@@ -196,7 +196,7 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 	return report, nil
 }
 
-// noted remembers how a reader ended.
+// noted remembers how a reader first ended.
 type noted struct {
 	io.Reader
 	err error
@@ -205,7 +205,7 @@ type noted struct {
 // Read is part of io.Reader.
 func (n *noted) Read(p []byte) (int, error) {
 	k, err := n.Reader.Read(p)
-	if err != nil {
+	if err != nil && n.err == nil {
 		n.err = err
 	}
 	return k, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -425,7 +426,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 // counts are at least those rows that are there, and nothing that is there is called
 // not made.
 func TestLoadEndsMidway(t *testing.T) {
-	const rows = 20_000 // in three parts
+	const rows = 2000 // in parts of 100, at most three of which are committed at once
 	var csv strings.Builder
 	csv.WriteString("id,lat,lon\n")
 	for i := range rows {
@@ -437,8 +438,8 @@ func TestLoadEndsMidway(t *testing.T) {
 		Loaded        *struct{ Created, Updated, Rejected int }
 	}
 	// begin sends all rows, the commits waiting.
-	begin := func(t *testing.T, limits api.Limits) (h *house, f *faulty, release func(), answered chan *answer) {
-		h, f = startFaulty(t, collection.Options{}, api.Options{Limits: limits})
+	begin := func(t *testing.T) (h *house, f *faulty, release func(), answered chan *answer) {
+		h, f = startFaulty(t, collection.Options{}, api.Options{PartRows: 100})
 		h.do("PUT", "/v1/collections/l", "application/json", "{}").want(t, 201)
 		release, answered = f.hold(), make(chan *answer, 1)
 		go func() { answered <- h.do("POST", items, "text/csv", csv.String()) }()
@@ -461,7 +462,7 @@ func TestLoadEndsMidway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, f, release, answered := begin(t, api.Limits{})
+			h, f, release, answered := begin(t)
 			if c.first != nil {
 				f.failing(c.first)
 				release()
@@ -485,7 +486,7 @@ func TestLoadEndsMidway(t *testing.T) {
 	}
 	t.Run("the server stops", func(t *testing.T) {
 		t.Parallel()
-		h, _, release, answered := begin(t, api.Limits{})
+		h, _, release, answered := begin(t)
 		closed := make(chan struct{})
 		go func() { h.catalog.Close(); close(closed) }()
 		release()
@@ -502,4 +503,27 @@ func TestLoadEndsMidway(t *testing.T) {
 			t.Errorf("%d rows are there, and the answer is %s", n, a.body)
 		}
 	})
+}
+
+// TestStarting: while the store is being opened, what answers in the server's place says
+// so as the server would.
+func TestStarting(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/healthz", 200}, {"GET", "/readyz", 503}, {"GET", "/v1/collections", 503}, {"HEAD", "/v1/collections", 503},
+		{"PUT", "/v1/collections/c", 503}, {"POST", "/v1/collections/c/items", 503}, {"DELETE", "/", 503},
+	} {
+		req := httptest.NewRequest(c.method, c.path, nil)
+		w := httptest.NewRecorder()
+		api.Starting(w, req, nil)
+		a := &answer{w.Code, w.Header(), w.Body.Bytes()}
+		if a.status != c.status || (a.header.Get("Retry-After") != "") != (c.status == 503) {
+			t.Errorf("%s %s: %d %v %s", c.method, c.path, a.status, a.header, a.body)
+		}
+		if strings.HasPrefix(c.path, "/v1") && c.method != "HEAD" {
+			a.isProblem(t, writes(req))
+		}
+	}
 }

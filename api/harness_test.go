@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -248,6 +249,9 @@ func writes(req *http.Request) bool {
 	return slices.Contains([]string{"PUT", "PATCH", "DELETE"}, req.Method) || req.Method == "POST" && strings.HasSuffix(req.URL.Path, "/items")
 }
 
+// packages finds the beginning of an error as our packages word it.
+var packages = regexp.MustCompile(`\b(api|collection|geohash|index|ingest|item|json|jsontext|quadtree|store|embedded|postgres|sphere): `)
+
 // isProblem checks what every error must be: a problem as the table of causes has it,
 // which says what became of the request if that was a write.
 func (a *answer) isProblem(t testing.TB, write bool) {
@@ -260,6 +264,9 @@ func (a *answer) isProblem(t testing.TB, write bool) {
 	if err := json.Unmarshal(a.body, &p); err != nil || p.Status != a.status || a.header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("status %d, %s, is not a problem: %.300s", a.status, a.header.Get("Content-Type"), a.body)
 		return
+	}
+	if packages.Match(a.body) {
+		t.Errorf("a problem names a package of ours: %.300s", a.body)
 	}
 	for _, c := range api.Causes() {
 		if p.Type != "/v1/errors/"+c.Name {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -140,15 +141,18 @@ func asProblem(err error) *problem {
 // are for callers.
 func details(c cause, err error) string {
 	switch c {
-	case starting, stopping, storeUnavailable, databaseRestored, diskFull, outcomeUnknown, requestTimeout, notCompared:
+	case serverReadOnly, collectionReadOnly, starting, stopping, storeUnavailable, databaseRestored, diskFull, outcomeUnknown, requestTimeout, notCompared:
 		return ""
 	}
-	words := err.Error()
-	if from, rest, ok := strings.Cut(words, ": "); ok && (from == "collection" || from == "store" || from == "index") {
-		return rest
-	}
-	return words
+	return inWords(err)
 }
+
+// origins are the names of packages that their errors begin with, which say nothing to
+// callers.
+var origins = regexp.MustCompile(`\b(?:collection|index|ingest|store): `)
+
+// inWords is an error without the names of packages.
+func inWords(err error) string { return origins.ReplaceAllLiteralString(err.Error(), "") }
 
 // definitionFaults lists the *collection.DefinitionError joined in err.
 func definitionFaults(err error) []fault {

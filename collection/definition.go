@@ -145,7 +145,7 @@ func (d *Definition) normalise(kinds Kinds) error {
 		if make, ok := kinds[s.Kind]; !ok {
 			fault("index.kind", s.Kind, "is not available")
 		} else if _, err := make(s); err != nil {
-			fault("index", "", err.Error())
+			fault("index", "", strings.TrimPrefix(err.Error(), index.ErrInvalid.Error()+": "))
 		}
 	}
 	if d.WritePolicy != "" && d.WritePolicy != WriteThrough && d.WritePolicy != WriteBack {
