@@ -37,6 +37,8 @@ func TestEveryOperation(t *testing.T) {
 	s.do("GET", "/metrics", "", "").want(t, 200)
 	s.do("POST", "/v1/verify", "", "").want(t, 409) // there is nothing to compare with
 	s.covered["verify"] = true
+	s.do("POST", "/v1/backup", "", "").want(t, 409) // nor a folder to be backed up
+	s.covered["backup"] = true
 	s.do("GET", "/v1/collections", "", "").want(t, 200)
 	s.do("GET", c, "", "").want(t, 404)
 	created := s.do("PUT", c, "application/json", `{"title":"Places","index":{"kind":"quadtree","maxPointsPerNode":8},"queryables":["kind","n"]}`).want(t, 201)

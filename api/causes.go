@@ -23,6 +23,7 @@ const (
 	collectionReadOnly
 	serverReadOnly
 	foreignOrigin
+	backupNotAllowed
 	pathNotFound
 	collectionNotFound
 	itemNotFound
@@ -31,6 +32,7 @@ const (
 	itemExists
 	keyInUse
 	nothingToCompare
+	backupElsewhere
 	preconditionFailed
 	bodyTooLarge
 	tooManyQueries
@@ -91,6 +93,9 @@ var causes = [numCauses]causeRow{
 	foreignOrigin: {"foreign-origin", 403, "Pages of this origin may change nothing", notMade, false,
 		"A browser sent the request for a page of another origin, which the server was not told to trust. Requests of programs have no origin and are not concerned.",
 		"Start the server with `--cors-origin` and the origin of the page, or with `--public-url` if it is the server's own behind a proxy."},
+	backupNotAllowed: {"backup-not-allowed", 403, "A backup is not given to this caller", "", false,
+		"Backups are given to programs on the server's own machine, unless the server was started with another `--backup-from`: not to pages in a browser, and not through a proxy.",
+		"Run `nearby backup` on the server's machine, or start the server with `--backup-from any`."},
 	pathNotFound: {"path-not-found", 404, "There is nothing at this path", notMade, false,
 		"The interface has no such path.",
 		"`/v1/api` lists the paths."},
@@ -115,6 +120,9 @@ var causes = [numCauses]causeRow{
 	nothingToCompare: {"nothing-to-compare", 409, "There is nothing to compare with", "", false,
 		"The server is the only one that writes its store, which checks what it reads.",
 		"Nothing: `POST /v1/verify` is for servers that share a database."},
+	backupElsewhere: {"backup-elsewhere", 409, "The store is backed up by other means", "", false,
+		"The server keeps its points in a PostgreSQL database, which has its own ways.",
+		"Use `pg_dump -n nearby`, or the backups of the database; docs/operations.md has both."},
 	preconditionFailed: {"precondition-failed", 412, "The condition does not hold", notMade, false,
 		"`If-Match` or `If-None-Match` demands a state that the item, or the definition of the collection, is not in: it is in another version, is missing, or exists.",
 		"Read it, decide anew, and write with its present `ETag`."},

@@ -184,15 +184,20 @@ func TestCausesAreProvoked(t *testing.T) {
 		}
 	}
 	provoke := map[string]func(*testing.T) *answer{
-		"invalid-request":          plain("GET", near+"?lat=1&lon=1&k=0", "", ""),
-		"malformed-query":          plain("GET", near+"?lat=%zz", "", ""),
-		"malformed-body":           plain("PUT", "/v1/collections/d", "application/json", "{"),
-		"unsuitable-file":          plain("POST", items, "text/csv", "a,b\n1,2\n"),
-		"path-not-found":           plain("PUT", "/v1/nothing", "", ""),
-		"collection-not-found":     plain("DELETE", "/v1/collections/d", "", ""),
-		"item-not-found":           plain("DELETE", items+"/none", "", ""),
-		"method-not-allowed":       plain("PUT", "/v1/collections", "", ""),
-		"item-exists":              plain("POST", items, geoJSON, feature("a", 1, 1, "")),
+		"invalid-request":      plain("GET", near+"?lat=1&lon=1&k=0", "", ""),
+		"malformed-query":      plain("GET", near+"?lat=%zz", "", ""),
+		"malformed-body":       plain("PUT", "/v1/collections/d", "application/json", "{"),
+		"unsuitable-file":      plain("POST", items, "text/csv", "a,b\n1,2\n"),
+		"path-not-found":       plain("PUT", "/v1/nothing", "", ""),
+		"collection-not-found": plain("DELETE", "/v1/collections/d", "", ""),
+		"item-not-found":       plain("DELETE", items+"/none", "", ""),
+		"method-not-allowed":   plain("PUT", "/v1/collections", "", ""),
+		"item-exists":          plain("POST", items, geoJSON, feature("a", 1, 1, "")),
+		"backup-elsewhere":     plain("POST", "/v1/backup", "", ""),
+		"backup-not-allowed": func(t *testing.T) *answer {
+			h := start(t, api.Options{Backup: func(context.Context, io.Writer) error { return nil }, BackupFrom: api.BackupNone})
+			return h.do("POST", "/v1/backup", "", "")
+		},
 		"nothing-to-compare":       plain("POST", "/v1/verify", "", ""),
 		"precondition-failed":      plain("PUT", items+"/a", geoJSON, feature("a", 1, 1, ""), "If-None-Match", "*"),
 		"body-too-large":           plain("PUT", items+"/a", geoJSON, feature("a", 1, 1, `{"a":"`+strings.Repeat("x", 10_000)+`"}`)),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -49,6 +50,10 @@ type Options struct {
 	Measure func(method, route string) Meter
 	// Metrics, when not nil, answers /metrics.
 	Metrics http.Handler
+	// Backup, when not nil, writes all that the store has. BackupFrom says who may have
+	// it; empty: BackupLocal.
+	Backup     func(context.Context, io.Writer) error
+	BackupFrom string
 	// Complete, when not nil, makes /readyz answer 503 until it is closed.
 	Complete <-chan struct{}
 	// Draining, when not nil, makes /readyz answer 503 once it is closed.
@@ -70,7 +75,9 @@ type Server struct {
 	apiYAML  []byte // the document
 	apiJSON  []byte
 	loads    atomic.Int32 // under way
-	bodies   bodies
+
+	backingUp atomic.Bool
+	bodies    bodies
 	http.Handler
 }
 
@@ -151,6 +158,7 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodGet, "/v1/errors", s.listErrors)
 	on(http.MethodGet, "/v1/errors/{name}", s.getError)
 	on(http.MethodPost, "/v1/verify", s.postVerify)
+	on(http.MethodPost, "/v1/backup", s.postBackup)
 	on(http.MethodGet, "/v1/collections", s.listCollections)
 	// Flat, not mounted: chi takes a mount for a route of every method.
 	const one = "/v1/collections/{collectionId}"
@@ -305,7 +313,7 @@ func compress(next http.Handler) (http.Handler, error) {
 }
 
 // admit refuses what is more than can be served at once, and bounds the time of
-// a request. Health is exempt; loads and comparisons keep their own time, and reads
+// a request. Health is exempt; loads, backups and comparisons keep their own time, and reads
 // are bounded by what they may compare.
 func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -319,7 +327,7 @@ func (s *Server) admit(next http.Handler) http.Handler {
 			return
 		}
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead
-		long := r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/items") || r.URL.Path == "/v1/verify")
+		long := r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/items") || r.URL.Path == "/v1/verify" || r.URL.Path == "/v1/backup")
 		if !read && !long {
 			ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
 			defer cancel()

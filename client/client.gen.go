@@ -1921,6 +1921,16 @@ type ClientInterface interface {
 	// Corresponds with GET /api (the `GetAPI` operationId).
 	GetAPI(ctx context.Context, params *GetAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// Backup A backup of a server's data folder
+	//
+	// Everything that the store has at one commit, as one stream that ends in a
+	// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
+	// of it. It is given to programs on the server's own machine unless `--backup-from`
+	// says otherwise, one at a time. 409 where the store is a database.
+	//
+	// Corresponds with POST /backup (the `Backup` operationId).
+	Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListCollections All collections
 	//
 	// Corresponds with GET /collections (the `ListCollections` operationId).
@@ -2204,6 +2214,26 @@ func (c *Client) GetLandingPage(ctx context.Context, params *GetLandingPageParam
 // Corresponds with GET /api (the `GetAPI` operationId).
 func (c *Client) GetAPI(ctx context.Context, params *GetAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAPIRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Backup A backup of a server's data folder
+//
+// Everything that the store has at one commit, as one stream that ends in a
+// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
+// of it. It is given to programs on the server's own machine unless `--backup-from`
+// says otherwise, one at a time. 409 where the store is a database.
+//
+// Corresponds with POST /backup (the `Backup` operationId).
+func (c *Client) Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackupRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -2857,6 +2887,33 @@ func NewGetAPIRequest(server string, params *GetAPIParams) (*http.Request, error
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBackupRequest constructs an http.Request for the Backup method
+func NewBackupRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/backup")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4688,6 +4745,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api (the `GetAPI` operationId).
 	GetAPIWithResponse(ctx context.Context, params *GetAPIParams, reqEditors ...RequestEditorFn) (*GetAPIResponse, error)
 
+	// BackupWithResponse A backup of a server's data folder
+	//
+	// Everything that the store has at one commit, as one stream that ends in a
+	// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
+	// of it. It is given to programs on the server's own machine unless `--backup-from`
+	// says otherwise, one at a time. 409 where the store is a database.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /backup (the `Backup` operationId).
+	BackupWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*BackupResponse, error)
+
 	// ListCollectionsWithResponse All collections
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5092,6 +5161,55 @@ func (r GetAPIResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetAPIResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BackupResponseDefaultHeaders the declared response headers of an HTTP default response for Backup
+type BackupResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type BackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *BackupResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BackupResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6443,6 +6561,24 @@ func (c *ClientWithResponses) GetAPIWithResponse(ctx context.Context, params *Ge
 	return ParseGetAPIResponse(rsp)
 }
 
+// BackupWithResponse A backup of a server's data folder
+//
+// Everything that the store has at one commit, as one stream that ends in a
+// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
+// of it. It is given to programs on the server's own machine unless `--backup-from`
+// says otherwise, one at a time. 409 where the store is a database.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /backup (the `Backup` operationId).
+func (c *ClientWithResponses) BackupWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*BackupResponse, error) {
+	rsp, err := c.Backup(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackupResponse(rsp)
+}
+
 // ListCollectionsWithResponse All collections
 //
 // Returns a wrapper object for the known response body format(s).
@@ -6994,6 +7130,52 @@ func ParseGetAPIResponse(rsp *http.Response) (*GetAPIResponse, error) {
 	switch {
 	case true:
 		var headers GetAPIResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBackupResponse parses an HTTP response from a BackupWithResponse call
+func ParseBackupResponse(rsp *http.Response) (*BackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers BackupResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -82,7 +82,7 @@ func (c *attachCmd) Run(env *environ) error {
 	var bar *progress
 	done, err := postgres.Attach(env.ctx, c.Store, a, func(done, total int64) {
 		if bar == nil {
-			bar = startProgress(env.cursor, total)
+			bar = startProgress(env.cursor, "", total)
 		}
 		bar.rows.Store(done)
 		bar.bytes.Store(done)

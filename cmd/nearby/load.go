@@ -127,7 +127,7 @@ func (c *loadCmd) Run(env *environ) error {
 		cmd: c, env: env, remote: r, opt: opt, abort: abort, found: found,
 		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},
 	}
-	l.bar = startProgress(env.cursor, files.total)
+	l.bar = startProgress(env.cursor, "", files.total)
 	var failures []error
 	var notes []string
 	for _, f := range files.list {

@@ -40,6 +40,9 @@ type cli struct {
 	Detach  detachCmd  `cmd:"" help:"End that."`
 	Query   queryCmd   `cmd:"" help:"Ask for the places nearest to a point."`
 	Bench   benchCmd   `cmd:"" help:"Measure both indexes at different densities."`
+	Backup  backupCmd  `cmd:"" help:"Make a backup of a server's data folder."`
+	Restore restoreCmd `cmd:"" help:"Make a data folder from a backup, or check one."`
+	Epoch   epochCmd   `cmd:"" help:"Show the history of a data folder, or begin a new one."`
 	Verify  verifyCmd  `cmd:"" help:"Compare servers with the database that they share."`
 	Health  healthCmd  `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -18,6 +18,7 @@ type progress struct {
 	out   io.Writer
 	bar   *progressbar.ProgressBar // nil: plain lines
 	total int64                    // bytes of all files; 0: not known
+	doing string                   // what is told in bytes; "": rows are loaded
 	begun time.Time
 	bytes atomic.Int64
 	rows  atomic.Int64
@@ -34,9 +35,9 @@ func isTerminal(w io.Writer) bool {
 }
 
 // startProgress begins to show. total is the number of bytes to read, 0 if that
-// is not known.
-func startProgress(out io.Writer, total int64) *progress {
-	p := &progress{out: out, total: total, begun: time.Now(), stop: make(chan struct{}), ended: make(chan struct{})}
+// is not known; doing says what is told in bytes, and is empty for a load.
+func startProgress(out io.Writer, doing string, total int64) *progress {
+	p := &progress{out: out, doing: doing, total: total, begun: time.Now(), stop: make(chan struct{}), ended: make(chan struct{})}
 	every := plainEvery
 	if isTerminal(out) {
 		every = 100 * time.Millisecond
@@ -85,13 +86,19 @@ func (p *progress) finish() {
 }
 
 func (p *progress) rate() string {
+	if p.doing != "" {
+		return fmt.Sprintf("%s, %s MB", p.doing, thousands(p.bytes.Load()/1e6))
+	}
 	rows, seconds := p.rows.Load(), time.Since(p.begun).Seconds()
 	return fmt.Sprintf("%s rows, %s/s", thousands(rows), thousands(int64(float64(rows)/max(seconds, 1e-3))))
 }
 
 // line is the plain form.
 func (p *progress) line() string {
-	s := "loading: " + p.rate()
+	s := p.rate()
+	if p.doing == "" {
+		s = "loading: " + s
+	}
 	if done := p.bytes.Load(); p.total > 0 && done > 0 {
 		share := min(1, float64(done)/float64(p.total))
 		left := time.Duration(float64(time.Since(p.begun)) * (1 - share) / share)

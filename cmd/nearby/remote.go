@@ -29,6 +29,7 @@ type remote struct {
 	base string // without a slash at the end
 	v1   *client.Client
 	root *client.Client // for /readyz, which stands outside /v1
+	long *client.Client // for answers that may take any time
 }
 
 // maxAnswerBytes bounds what is read of an answer.
@@ -59,7 +60,10 @@ func newRemote(server string) (*remote, error) {
 	if r.v1, err = client.NewClient(r.base+"/v1", doer, agent); err != nil {
 		return nil, err
 	}
-	r.root, err = client.NewClient(r.base, doer, agent)
+	if r.root, err = client.NewClient(r.base, doer, agent); err != nil {
+		return nil, err
+	}
+	r.long, err = client.NewClient(r.base+"/v1", client.WithHTTPClient(new(http.Client)), agent)
 	return r, err
 }
 

@@ -21,6 +21,7 @@ type serveCmd struct {
 	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
 	CORSOrigin  []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
 	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on, in place of --addr." placeholder:"ADDR"`
+	BackupFrom  string   `default:"local" enum:"local,any,none" help:"Who may have a backup of the data folder over HTTP: local, programs on this machine, any, whoever may use the interface, or none."`
 	Demo        bool     `help:"Create the collections city and wilderness, where they are missing."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least level of the log on stderr: ${enum}."`
@@ -107,7 +108,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
-		Complete: filled, Draining: draining,
+		Complete: filled, Draining: draining, Backup: backupOf(st), BackupFrom: c.BackupFrom,
 		Measure: func(method, route string) api.Meter { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: shown,
 	})
 	if err != nil {

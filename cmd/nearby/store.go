@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -105,6 +106,18 @@ func (c *storage) options(opt collection.Options) collection.Options {
 		opt.MaxGroup = min(opt.MaxGroup, sharedGroup)
 	}
 	return opt
+}
+
+// backupOf returns what backs up a store, nil if that has its own ways.
+func backupOf(st store.Store) func(context.Context, io.Writer) error {
+	folder, ok := st.(*embedded.Store)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context, w io.Writer) error {
+		_, err := folder.Backup(ctx, w)
+		return err
+	}
 }
 
 // partRows are the rows of a load that are written at once; 0: any.

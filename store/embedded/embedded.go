@@ -107,6 +107,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// ErrInUse: the folder is open elsewhere.
+var ErrInUse = errors.New("it is in use, by another process perhaps")
+
+// IsStore reports whether a folder is that of a store.
+func IsStore(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, markFile))
+	return err == nil
+}
+
 // Store implements store.Store in a folder.
 type Store struct {
 	dir  string
@@ -197,11 +206,11 @@ func Open(dir string, opt Options) (*Store, error) {
 // enterFolder makes the folder, or looks at the one that is there, and closes it to
 // others.
 func (s *Store) enterFolder() error {
-	if s.opt.ReadOnly {
-		return s.disk.enter(s.dir)
-	}
 	if _, err := os.Stat(filepath.Join(s.dir, unfinishedFile)); err == nil {
 		return fmt.Errorf("opening the store in %s: a backup was being restored into it and that did not end: restore it again", s.dir)
+	}
+	if s.opt.ReadOnly {
+		return s.disk.enter(s.dir)
 	}
 	if err := os.MkdirAll(s.dir, folderMode); err != nil {
 		return fmt.Errorf("opening the store: %w", err)
@@ -271,7 +280,7 @@ func openError(dir string, err error) error {
 		return fmt.Errorf("%w: opening %s: %w", store.ErrCorrupt, dir, err)
 	}
 	if errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held") {
-		return fmt.Errorf("opening the store in %s: it is in use, by another process perhaps: %w", dir, err)
+		return fmt.Errorf("opening the store in %s: %w: %w", dir, ErrInUse, err)
 	}
 	return fmt.Errorf("opening the store in %s: %w", dir, err)
 }

@@ -92,3 +92,18 @@ func share(path string) (io.Closer, error) {
 	}
 	return f, nil
 }
+
+// mountPoint reports whether a file system is mounted at a folder.
+func mountPoint(dir string) bool {
+	var st unix.Statx_t
+	return unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_BASIC_STATS, &st) == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
+// exchange lets two folders change places.
+func exchange(a, b string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	if err != unix.EINVAL && err != unix.ENOSYS {
+		return err
+	}
+	return exchangeInSteps(a, b) // the file system cannot
+}

@@ -1,4 +1,285 @@
 package embedded
 
-// unfinishedFile lies in a folder into which a backup is being restored.
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"nearby/store"
+)
+
+// unfinishedFile lies in a folder into which a backup is being put. Open refuses it.
 const unfinishedFile = "NEARBY-UNFINISHED"
+
+// RestoreOptions of Restore.
+type RestoreOptions struct {
+	// Replace puts the store in the place of what is in the folder, which is kept
+	// beside it.
+	Replace bool
+	Store   Options // of the store that is made; for tests
+}
+
+// ErrNotEmpty: the folder has something in it.
+var ErrNotEmpty = errors.New("the folder is not empty")
+
+// Restored says what Restore did.
+type Restored struct {
+	Backup
+	Replaced string // where that is which was in the folder before; "": nothing was
+}
+
+// Restore makes a store in a folder from a backup. It has the items, numbers and receipts
+// of that, and a history of its own. The folder is changed only when everything has been
+// read, checked, written and read again; until then the store is in one beside it.
+func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (Restored, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Restored{}, err
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	t, err := lookAtTarget(dir)
+	if err != nil {
+		return Restored{}, err
+	}
+	if t.used && !opt.Replace {
+		return Restored{}, fmt.Errorf("%w: %s: name another", ErrNotEmpty, dir)
+	}
+	if err := clearLeftover(t.beside); err != nil {
+		return Restored{}, err
+	}
+	out := Restored{}
+	out.Backup, err = build(ctx, r, t.beside, opt.Store)
+	if err == nil {
+		out.Replaced, err = t.install()
+	}
+	if err != nil {
+		return out, errors.Join(err, os.RemoveAll(t.beside))
+	}
+	return out, nil
+}
+
+// target is the folder in whose place a store is to be.
+type target struct {
+	dir    string
+	beside string // where it is built, on the same file system
+	there  bool
+	used   bool // something is in it
+	mount  bool // it cannot be renamed
+}
+
+func lookAtTarget(dir string) (target, error) {
+	t := target{dir: dir, beside: dir + ".restoring"}
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, os.MkdirAll(filepath.Dir(dir), folderMode)
+	}
+	if err != nil {
+		return t, err
+	}
+	if !info.IsDir() {
+		return t, fmt.Errorf("%s is no folder", dir)
+	}
+	t.there = true
+	if t.mount = mountPoint(dir); t.mount {
+		t.beside = filepath.Join(dir, "restoring")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return t, err
+	}
+	unfinished := false
+	for _, e := range entries {
+		unfinished = unfinished || e.Name() == unfinishedFile
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == "lost+found", name == "restoring" && t.mount, strings.HasPrefix(name, "replaced-"):
+		case unfinished && ours(name): // of a restoring that did not end
+		default:
+			t.used = true
+		}
+	}
+	return t, nil
+}
+
+// clearLeftover removes what a restoring that did not end has left.
+func clearLeftover(dir string) error {
+	lock := filepath.Join(dir, "LOCK")
+	if _, err := os.Stat(lock); err == nil {
+		held, err := vfs.Default.Lock(lock)
+		if err != nil {
+			return fmt.Errorf("another backup is being restored in %s: %w", dir, err)
+		}
+		if err := held.Close(); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// restoreBatch is how many bytes are written at once.
+const restoreBatch = 4 << 20
+
+// build makes a store from a backup, and compares what it reads from it with what was
+// in the backup.
+func build(ctx context.Context, r io.Reader, dir string, opt Options) (b Backup, err error) {
+	opt.MarkInterval = time.Hour
+	s, err := Open(dir, opt)
+	if err != nil {
+		return b, err
+	}
+	batch := s.db.NewBatch()
+	write := func() error {
+		if err := s.room.check(2*batch.Len(), false); err != nil {
+			return err
+		}
+		if err := s.setback.now(); err != nil {
+			return err
+		}
+		if err := batch.Commit(pebble.NoSync); err != nil {
+			return err
+		}
+		batch.Reset()
+		return nil
+	}
+	want := xxhash.New()
+	b, err = readBackup(ctx, r, func(key, value []byte) error {
+		sumPair(want, key, value)
+		if err := batch.Set(key, value, nil); err != nil {
+			return err
+		}
+		if batch.Len() < restoreBatch {
+			return nil
+		}
+		return write()
+	})
+	if err == nil {
+		err = batch.Set(headKey, encodeHead(nil, b.Seq), nil)
+	}
+	if err == nil {
+		err = write()
+	}
+	s.mu.Lock()
+	s.head = b.Seq
+	s.recent.start(b.Seq)
+	s.mu.Unlock()
+	if err = errors.Join(err, batch.Close(), s.Close()); err != nil {
+		return b, err
+	}
+
+	opt.ReadOnly = true
+	if s, err = Open(dir, opt); err != nil {
+		return b, fmt.Errorf("reading what was restored: %w", err)
+	}
+	got := xxhash.New()
+	err = pairs(ctx, s.db, func(key, value []byte) error {
+		sumPair(got, key, value)
+		return nil
+	})
+	if err == nil && (got.Sum64() != want.Sum64() || s.head != b.Seq) {
+		err = fmt.Errorf("%w: what was restored is not what the backup has", store.ErrCorrupt)
+	}
+	return b, errors.Join(err, s.Close())
+}
+
+func sumPair(d *xxhash.Digest, key, value []byte) {
+	_, _ = d.Write(key)
+	_, _ = d.Write(value)
+}
+
+// install puts what was built in its place.
+func (t *target) install() (replaced string, err error) {
+	if t.used {
+		held, err := vfs.Default.Lock(filepath.Join(t.dir, "LOCK"))
+		if err != nil {
+			return "", fmt.Errorf("the folder %s is in use, by a server perhaps: %w", t.dir, err)
+		}
+		defer func() { _ = held.Close() }()
+	}
+	if t.mount {
+		return t.moveIn()
+	}
+	if !t.used {
+		return "", errors.Join(os.Rename(t.beside, t.dir), syncDir(vfs.Default, filepath.Dir(t.dir)))
+	}
+	// The two change places in one step, so that there is a whole store at every moment.
+	replaced = t.dir + ".replaced-" + time.Now().UTC().Format("20060102T150405.000Z")
+	if err := os.Rename(t.beside, replaced); err != nil {
+		return "", err
+	}
+	if err := exchange(replaced, t.dir); err != nil {
+		return "", errors.Join(err, os.RemoveAll(replaced))
+	}
+	return replaced, syncDir(vfs.Default, filepath.Dir(t.dir))
+}
+
+// exchangeInSteps is exchange where no step does it.
+func exchangeInSteps(a, b string) error {
+	between := a + ".old"
+	if err := os.Rename(b, between); err != nil {
+		return err
+	}
+	if err := os.Rename(a, b); err != nil {
+		return errors.Join(err, os.Rename(between, b))
+	}
+	return os.Rename(between, a)
+}
+
+// moveIn moves the files into a folder that cannot be renamed, file by file. Meanwhile
+// the folder says that it is not finished.
+func (t *target) moveIn() (replaced string, err error) {
+	marker := filepath.Join(t.dir, unfinishedFile)
+	f, err := os.OpenFile(marker, os.O_CREATE|os.O_WRONLY, fileMode)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(f.Close(), syncDir(vfs.Default, t.dir)); err != nil {
+		return "", err
+	}
+	if t.used {
+		replaced = filepath.Join(t.dir, "replaced-"+time.Now().UTC().Format("20060102T150405Z"))
+		if err := os.Mkdir(replaced, folderMode); err != nil {
+			return "", err
+		}
+	}
+	move := func(from, to string, which func(name string) bool) error {
+		entries, err := os.ReadDir(from)
+		for _, e := range entries {
+			if which(e.Name()) {
+				err = errors.Join(err, os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())))
+			}
+		}
+		return err
+	}
+	store := func(name string) bool { return ours(name) && name != unfinishedFile }
+	if replaced != "" {
+		if err := move(t.dir, replaced, store); err != nil {
+			return replaced, err
+		}
+	} else if entries, err := os.ReadDir(t.dir); err == nil { // of a restoring that did not end
+		for _, e := range entries {
+			if store(e.Name()) {
+				_ = os.Remove(filepath.Join(t.dir, e.Name()))
+			}
+		}
+	}
+	if err := move(t.beside, t.dir, store); err != nil {
+		return replaced, err
+	}
+	if err := errors.Join(syncDir(vfs.Default, t.dir), os.RemoveAll(t.beside), os.Remove(marker), syncDir(vfs.Default, t.dir)); err != nil {
+		return replaced, err
+	}
+	return replaced, nil
+}

@@ -133,11 +133,17 @@ func Read(t testing.TB, s store.Store, parts int) (Content, store.Position) {
 		t.Fatal(err)
 	}
 	defer v.Close()
+	return ReadView(t, v, parts), v.Position()
+}
+
+// ReadView is Read of a view.
+func ReadView(t testing.TB, v store.View, parts int) Content {
+	t.Helper()
 	content, err := readView(v, parts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return content, v.Position()
+	return content
 }
 
 func readView(v store.View, parts int) (Content, error) {

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nearby/store"
+	"nearby/store/embedded"
+)
+
+// What the names of backups end in, while they are written and then.
+const (
+	backupSuffix  = ".nearby"
+	partialSuffix = ".partial"
+)
+
+type backupCmd struct {
+	To      string        `required:"" type:"path" help:"File to make, or a folder in which to make one that is named by the time and the commit." placeholder:"FILE"`
+	Server  string        `default:"http://127.0.0.1:8080" help:"URL of the server whose folder is backed up." placeholder:"URL"`
+	Data    string        `type:"path" help:"Folder of the store. If no server has it open it is read directly; if one has, that at --server is asked." placeholder:"DIR"`
+	Timeout time.Duration `default:"24h" help:"How long it may take."`
+}
+
+// Help is shown below the flags.
+func (backupCmd) Help() string {
+	return `A backup has everything that the store has at one commit. The server goes on meanwhile. The
+file gets its name when it is complete and on the disk; until then it ends in .partial. A file
+that is there is not written over. Only its owner may read it.
+
+It is made by the server on this machine; a server elsewhere gives one if it was started with
+--backup-from any. A database is backed up with its own tools, such as pg_dump.
+
+Exits with 0 if the backup is complete, else with 1.
+
+Examples:
+
+    nearby backup --to /var/backups/nearby/
+    nearby backup --to shops.nearby --server http://10.0.0.5:8080
+    nearby backup --to monday.nearby --data /var/lib/nearby
+    nearby restore monday.nearby --check`
+}
+
+func (c *backupCmd) Run(env *environ) error {
+	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
+	defer cancel()
+	into, final := filepath.Dir(c.To), c.To
+	if info, err := os.Stat(c.To); err == nil && info.IsDir() {
+		into, final = c.To, ""
+	} else if err == nil {
+		return fmt.Errorf("%s exists already: name another file, or a folder", c.To)
+	}
+	if err := outsideStores(into); err != nil {
+		return err
+	}
+	source, err := c.source()
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(into, "."+cmp.Or(filepath.Base(final), "nearby")+"-*"+partialSuffix) // for its owner alone
+	if err != nil {
+		return fmt.Errorf("making the backup: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // it has another name by then
+	b, err := c.write(ctx, env, f, source)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("making the backup: %w", err)
+	}
+	if final == "" {
+		final = filepath.Join(into, fmt.Sprintf("nearby-%s-%d%s", b.At.Format("20060102T150405Z"), b.Seq, backupSuffix))
+	}
+	err = os.Link(f.Name(), final) // unlike a renaming it writes over nothing
+	if _, there := os.Lstat(final); err != nil && errors.Is(there, fs.ErrNotExist) {
+		err = os.Rename(f.Name(), final) // a file system without links
+	}
+	if err != nil {
+		return fmt.Errorf("making the backup: %w", err)
+	}
+	if err := syncFolder(into); err != nil {
+		return err
+	}
+	fmt.Fprintf(env.stdout, "%s: %s, SHA-256 %s\n", final, contents(b), b.SHA256)
+	return nil
+}
+
+// source returns what writes the backup: a folder that no server has open, or a server.
+func (c *backupCmd) source() (func(context.Context, io.Writer) error, error) {
+	if c.Data != "" {
+		switch s, err := embedded.Open(c.Data, embedded.Options{ReadOnly: true}); {
+		case err == nil:
+			return func(ctx context.Context, w io.Writer) error {
+				_, err := s.Backup(ctx, w)
+				return errors.Join(err, s.Close())
+			}, nil
+		case !errors.Is(err, embedded.ErrInUse):
+			return nil, err
+		}
+	}
+	r, err := newRemote(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	return r.backup, nil
+}
+
+// write writes a backup to a file, and checks what is written as a restoring would.
+func (c *backupCmd) write(ctx context.Context, env *environ, f *os.File, source func(context.Context, io.Writer) error) (embedded.Backup, error) {
+	p := startProgress(env.cursor, "backing up", 0)
+	defer p.finish()
+	in, out := io.Pipe()
+	type outcome struct {
+		b   embedded.Backup
+		err error
+	}
+	checked := make(chan outcome, 1)
+	go func() {
+		b, err := embedded.CheckBackup(ctx, p.reader(in))
+		_ = in.CloseWithError(cmp.Or(err, io.EOF))
+		checked <- outcome{b, err}
+	}()
+	err := source(ctx, io.MultiWriter(f, out))
+	_ = out.CloseWithError(cmp.Or(err, io.EOF))
+	o := <-checked
+	if err != nil && !errors.Is(err, embedded.ErrNoBackup) {
+		return o.b, err
+	}
+	return o.b, o.err
+}
+
+// backup writes a backup of the server's store.
+func (r *remote) backup(ctx context.Context, w io.Writer) error {
+	resp, err := r.long.Backup(ctx, func(_ context.Context, req *http.Request) error {
+		req.Header.Set("Accept-Encoding", "identity") // it is packed already
+		return nil
+	})
+	if err != nil {
+		return r.explain(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		_, err := r.read(resp, nil)
+		return err
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("receiving the backup from %s: %w", r.base, err)
+	}
+	return nil
+}
+
+// contents says what a backup holds.
+func contents(b embedded.Backup) string {
+	return fmt.Sprintf("%s items in %s collections at commit %d, of %s", thousands(int64(b.Items)), thousands(int64(b.Collections)), b.Seq, b.At.Format(time.RFC3339))
+}
+
+// outsideStores refuses a folder that lies in that of a store, where a backup would be
+// lost with what it is a backup of.
+func outsideStores(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("making the backup: %w", err)
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if embedded.IsStore(dir) {
+			return usagef("--to: %s is the folder of a store; a backup belongs elsewhere", dir)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+type restoreCmd struct {
+	Backup  string `arg:"" type:"path" help:"Backup to restore, or a folder of backups, of which the newest is taken." placeholder:"FILE"`
+	Data    string `type:"path" help:"Folder to make. It must be empty or missing, unless --replace is given." placeholder:"DIR"`
+	Replace bool   `help:"Put the store in the place of what is in the folder. That is kept beside it."`
+	Check   bool   `help:"Read and check the backup, and restore nothing."`
+}
+
+// Help is shown below the flags.
+func (restoreCmd) Help() string {
+	return `Everything is read, checked by its checksums, written beside the folder and read again before
+it is put in its place in one step. What is restored has a history of its own: tags and tokens
+that were given out after the backup was made do not fit it by chance.
+
+No server may have the folder open. A killed restoring leaves a folder that ends in
+.restoring, which the next one removes.
+
+Exits with 0 if the backup is whole and, without --check, restored; else with 1.
+
+Examples:
+
+    nearby restore monday.nearby --data /var/lib/nearby
+    nearby restore /var/backups/nearby/ --data /var/lib/nearby --replace
+    nearby restore monday.nearby --check`
+}
+
+func (c *restoreCmd) Run(env *environ) error {
+	if !c.Check && c.Data == "" {
+		return usagef("restore: give the folder to make, with --data, or --check")
+	}
+	file, err := newestBackup(c.Backup)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("reading the backup: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("reading the backup: %w", err)
+	}
+	p := startProgress(env.cursor, "reading", info.Size())
+	var r embedded.Restored
+	if c.Check {
+		r.Backup, err = embedded.CheckBackup(env.ctx, p.reader(f))
+	} else {
+		r, err = embedded.Restore(env.ctx, p.reader(f), c.Data, embedded.RestoreOptions{Replace: c.Replace})
+	}
+	p.finish()
+	switch {
+	case errors.Is(err, embedded.ErrNotEmpty):
+		return fmt.Errorf("%w, or add --replace", err)
+	case err != nil:
+		return fmt.Errorf("%s: %w", file, err)
+	case c.Check:
+		fmt.Fprintf(env.stdout, "%s: whole, %s, SHA-256 %s\n", file, contents(r.Backup), r.SHA256)
+	default:
+		fmt.Fprintf(env.stdout, "%s: restored to %s, %s\n", file, c.Data, contents(r.Backup))
+		if r.Replaced != "" {
+			fmt.Fprintf(env.stdout, "what was there is in %s\n", r.Replaced)
+		}
+	}
+	return nil
+}
+
+// newestBackup returns the file that is named, or the newest in the folder.
+func newestBackup(path string) (string, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			return path, nil
+		}
+		return "", fmt.Errorf("reading the backup: %w", err)
+	}
+	newest := "" // the time is in the name
+	for _, e := range entries {
+		if name := e.Name(); e.Type().IsRegular() && strings.HasPrefix(name, "nearby-") && strings.HasSuffix(name, backupSuffix) {
+			newest = max(newest, name)
+		}
+	}
+	if newest == "" {
+		return "", fmt.Errorf("there is no backup in %s: none of its files is named nearby-TIME-COMMIT%s", path, backupSuffix)
+	}
+	return filepath.Join(path, newest), nil
+}
+
+type epochCmd struct {
+	Data string `default:"./data" type:"path" help:"Folder of the store, which no server may have open."`
+	New  bool   `help:"Begin a new history."`
+}
+
+// Help is shown below the flags.
+func (epochCmd) Help() string {
+	return `The history of a folder has a name, its epoch, which is in every tag and token. A folder that
+was restored by "nearby restore", or copied, begins a new one by itself. One that was put back
+from a snapshot of its disk or machine cannot be told from the one that it was: begin a new
+history by hand before the server starts, or tags and tokens of what is gone fit what comes.
+
+Examples:
+
+    nearby epoch --data /var/lib/nearby
+    nearby epoch --data /var/lib/nearby --new`
+}
+
+func (c *epochCmd) Run(env *environ) error {
+	s, err := embedded.Open(c.Data, embedded.Options{ReadOnly: !c.New, NewEpoch: c.New})
+	if err != nil {
+		return err
+	}
+	v, err := s.View(env.ctx)
+	var at store.Position
+	if err == nil {
+		at = v.Position()
+		err = v.Close()
+	}
+	if err := errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(env.stdout, "epoch %s, commit %d\n", at.Epoch, at.Seq)
+	return nil
+}
