@@ -116,7 +116,7 @@ func TestBackupsUnderLoad(t *testing.T) {
 		seen[at.Epoch] = true
 		for key := range want["c"] {
 			if version := int(want["c"][key].Updated); len(receiptOf(key, version)) > 0 {
-				r, ok, err := c.Receipt(ctx, receiptOf(key, version)[0].Key)
+				r, ok, err := c.Receipt(ctx, "c", receiptOf(key, version)[0].Key)
 				if err != nil || !ok || string(r.Outcome) != fmt.Sprint(version) {
 					t.Fatalf("backup %d: the receipt of %s in version %d: %v, %v, %v", i, key, version, r, ok, err)
 				}
@@ -141,7 +141,7 @@ func small(t *testing.T) []byte {
 	defer closed(t, s)
 	for i := range 30 {
 		if _, err := s.Commit(context.Background(), []store.Change{{Op: store.PutItem, Collection: "c", Item: item.Item{ID: fmt.Sprint(i), Properties: fmt.Appendf(nil, `{"i":%d}`, i)}}},
-			store.Receipt{Key: fmt.Sprint("k", i)}); err != nil {
+			store.Receipt{Collection: "c", Key: fmt.Sprint("k", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
