@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"nearby/collection"
+	"nearby/store"
 )
 
 // Routes are what the tests compare with the document.
@@ -126,3 +128,13 @@ func Causes() []Cause {
 
 // CauseOf is the name of the cause that an error is answered with.
 func CauseOf(err error) string { return causes[asProblem(err).cause].name }
+
+// IfMatch reads the header If-Match, and reports which of its tags match a version.
+func IfMatch(value string, v store.Position) (tags []string, any, matches bool, err error) {
+	r := &http.Request{Header: http.Header{headerMatch: {value}}}
+	c, err := preconditionsOf(r)
+	if err != nil {
+		return nil, false, false, err
+	}
+	return c.match.tags, c.match.any, c.check(v) == nil, nil
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,4 +228,34 @@ func TestTags(t *testing.T) {
 			t.Errorf("%.60q reads %+v", bad, got)
 		}
 	}
+}
+
+// FuzzTags: what is read as a list of tags is one, and matches a version only if it
+// has its tag.
+func FuzzTags(f *testing.F) {
+	v := store.Position{Epoch: "e", Seq: 35}
+	for _, text := range []string{`"e.z"`, `W/"e.z"`, `*`, `"a,b", "e.z"`, `"e.z" ,,"x"`, `"`, `W/`, ``, `"e.Z"`, "\"\x00\"", `""`, `"e.z"W/"e.z"`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		tags, any, matches, err := api.IfMatch(text, v)
+		if err != nil {
+			return
+		}
+		rest := text
+		for _, tag := range tags {
+			bare := strings.TrimPrefix(tag, "W/")
+			if len(bare) < 2 || bare[0] != '"' || strings.IndexByte(bare[1:], '"') != len(bare)-2 {
+				t.Errorf("%q has the tag %q", text, tag)
+			}
+			_, after, found := strings.Cut(rest, tag)
+			if !found {
+				t.Errorf("%q has not the tag %q", text, tag)
+			}
+			rest = after
+		}
+		if matches != (any || slices.Contains(tags, `"e.z"`)) {
+			t.Errorf("%q matches: %v", text, matches)
+		}
+	})
 }
