@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -255,6 +257,26 @@ func (w writers) settle(t *testing.T, s *server, collection string) {
 	s.get(c, s.base+"/v1/collections/"+collection+"/nearby?lat=0&lon=0&k=1000", &all)
 	if len(all.Features) != min(1000, len(found)) {
 		t.Errorf("the index holds %d items, the collection %d", len(all.Features), len(found))
+	}
+}
+
+// clone copies what the ledgers know, while nobody writes.
+func (w writers) clone() (kept []ledger) {
+	for _, l := range w {
+		k := ledger{acked: maps.Clone(l.acked), maybe: map[string][]int{}}
+		for id, versions := range l.maybe {
+			k.maybe[id] = slices.Clone(versions)
+		}
+		kept = append(kept, k)
+	}
+	return kept
+}
+
+// goBack has the ledgers know what they knew, since what was written after that is lost.
+// No version comes twice.
+func (w writers) goBack(kept []ledger) {
+	for i, l := range w {
+		l.acked, l.maybe = kept[i].acked, kept[i].maybe
 	}
 }
 

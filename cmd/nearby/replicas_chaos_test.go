@@ -67,8 +67,9 @@ func (k *keyedWriter) send(w *ledgerWrite) (status int, answer []byte) {
 	return http.StatusGatewayTimeout, fmt.Appendf(nil, "not answered within %v", patience)
 }
 
-// While PostgreSQL and the replicas end at any moment and start again, nothing that
-// was acknowledged is lost, nothing is made twice, and in the end all have the same.
+// While PostgreSQL and the replicas end at any moment and start again, and backups are put
+// back, nothing that was acknowledged since the backup, or without one, is lost, nothing is
+// made twice, and in the end all have the same.
 // NEARBY_TEST_CHAOS sets for how long.
 func TestReplicasChaos(t *testing.T) {
 	duration := setting(t, "NEARBY_TEST_CHAOS", time.ParseDuration, 10*time.Second)
@@ -88,6 +89,7 @@ func TestReplicasChaos(t *testing.T) {
 	w := newWriters(8, rng)
 	var count tally
 	var wg sync.WaitGroup
+	var pause sync.RWMutex // held by who writes, and by who wants that nobody does
 	stop := make(chan struct{})
 	for _, l := range w {
 		k := &keyedWriter{
@@ -102,15 +104,18 @@ func TestReplicasChaos(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := l.step(k.send); err != nil {
+				pause.RLock()
+				_, err := l.step(k.send)
+				pause.RUnlock()
+				if err != nil {
 					t.Error(err)
 					return
 				}
 			}
 		})
 	}
-	var restarts, kills, terms int
-	for end := time.Now().Add(duration); time.Now().Before(end) && !t.Failed(); {
+	var restarts, kills, terms, restores int
+	fault := func() {
 		moment(rng, time.Second)
 		i := rng.IntN(len(rs.start))
 		switch rng.IntN(4) {
@@ -134,6 +139,44 @@ func TestReplicasChaos(t *testing.T) {
 			rs.again(i)
 		}
 	}
+	run := func(script string) {
+		if out, err := db.Run(script); err != nil {
+			t.Fatalf("%s: %v\n%s", script, err, out)
+		}
+	}
+	// What is written after the backup, under faults too, is lost. A replica starts while
+	// it is put back.
+	backup, restore, release := documentedBackup(t, "postgres")
+	restored := func() {
+		restores++
+		pause.Lock()
+		run(backup)
+		kept := w.clone()
+		pause.Unlock()
+		for range rng.IntN(3) {
+			fault()
+		}
+		moment(rng, 300*time.Millisecond)
+		i := rng.IntN(len(rs.start))
+		pause.Lock()
+		rs.at(i).kill()
+		starting := launch(t, rs.start[i]...)
+		moment(rng, 300*time.Millisecond)
+		run(restore)
+		w.goBack(kept)
+		pause.Unlock()
+		moment(rng, 300*time.Millisecond)
+		run(release)
+		starting.awaitReady()
+		rs.replace(i, starting)
+	}
+	for end := time.Now().Add(duration); time.Now().Before(end) && !t.Failed(); {
+		if rng.IntN(8) == 0 || restores == 0 {
+			restored()
+		} else {
+			fault()
+		}
+	}
 	close(stop)
 	wg.Wait()
 
@@ -144,8 +187,8 @@ func TestReplicasChaos(t *testing.T) {
 	}
 	rs.verify(c, 0, 1, 2)
 	writes, unknown := w.acknowledged()
-	t.Logf("%d restarts of PostgreSQL, %d kills and %d stops of replicas; %d items written; %d requests sent again, %d of them replayed; %d refused as behind or closed; %d loads of unknown outcome",
-		restarts, kills, terms, writes, count.again.Load(), count.replayed.Load(), count.behind.Load(), unknown)
+	t.Logf("%d restarts of PostgreSQL, %d restores of a backup, %d kills and %d stops of replicas; %d items written; %d requests sent again, %d of them replayed; %d refused as behind or closed; %d loads of unknown outcome",
+		restarts, restores, kills, terms, writes, count.again.Load(), count.replayed.Load(), count.behind.Load(), unknown)
 	if writes == 0 {
 		t.Error("nothing was written")
 	}

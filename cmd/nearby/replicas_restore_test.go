@@ -16,18 +16,19 @@ import (
 	"nearby/store/postgres/pgtest"
 )
 
-// documentedBackup returns the commands of operations.md that make a backup of the
-// database places and restore it.
-func documentedBackup(t *testing.T) (backup, restore string) {
+// documentedBackup returns the commands of operations.md that make a backup of a database,
+// restore it, and release it.
+func documentedBackup(t *testing.T, database string) (backup, restore, release string) {
 	t.Helper()
 	_, section, _ := strings.Cut(pages(t)["docs/operations.md"], "\n## Backup and restore\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	inside, _ := fences(section)
-	commands := inside["sh"]
-	if len(commands) != 2 || !strings.HasPrefix(commands[0], "pg_dump ") || !strings.HasPrefix(commands[1], "pg_restore ") {
+	all := strings.ReplaceAll(strings.Join(inside["sh"], "&&\n"), " places", " "+database)
+	commands := strings.Split(all, "&&\n")
+	if len(commands) != 3 || !strings.HasPrefix(commands[0], "pg_dump ") || !strings.HasPrefix(commands[1], "pg_restore ") || !strings.HasPrefix(commands[2], "psql ") {
 		t.Fatalf("the commands of a backup and of its restoring are %q", commands)
 	}
-	return commands[0], commands[1]
+	return commands[0], commands[1], commands[2]
 }
 
 const release = "psql --dbname places --quiet --command 'SELECT nearby.release()'"
@@ -83,7 +84,7 @@ func startRestoring(t *testing.T) *restoring {
 	r.rs = startReplicas(t, repeat(strings.Replace(db.URL(), "/postgres?", "/places?", 1), 2))
 	createCollection(t, r.rs.at(0), "fleet", `{"queryables":["v"]}`)
 	r.load(backedUp)
-	backup, _ := documentedBackup(t)
+	backup, _, _ := documentedBackup(t, "places")
 	r.run(backup)
 	r.load(overwritten)
 	for i := range r.rs.start {
@@ -308,8 +309,9 @@ func TestReplicasRestore(t *testing.T) {
 	}
 	ways := map[string]func(*restoring){
 		"as documented": func(r *restoring) {
-			_, restore := documentedBackup(r.t)
+			_, restore, release := documentedBackup(r.t, "places")
 			r.run(restore)
+			r.run(release)
 		},
 		"slowly, head first":         slowly("head", "writers", "migrations", "items"),
 		"slowly, head and items":     slowly("items", "head"),
@@ -370,12 +372,11 @@ func TestReplicasRestore(t *testing.T) {
 			if got := exchange(r.c, http.MethodGet, "http://"+address+"/readyz", "", ""); got.status != http.StatusServiceUnavailable || !strings.Contains(string(got.body), "is not released") {
 				r.t.Errorf("it is ready: %d %v %s", got.status, got.err, got.body)
 			}
-			_, restore := documentedBackup(r.t)
+			_, restore, release := documentedBackup(r.t, "places")
 			r.run(restore)
+			r.run(release)
 			again.awaitReady()
-			r.rs.mu.Lock()
-			r.rs.list[0] = again
-			r.rs.mu.Unlock()
+			r.rs.replace(0, again)
 		},
 	}
 	for name, restore := range ways {

@@ -76,6 +76,11 @@ func (rs *replicas) again(i int) {
 	rs.t.Helper()
 	s := launch(rs.t, rs.start[i]...)
 	s.awaitReady()
+	rs.replace(i, s)
+}
+
+// replace puts a replica in the place of one that has ended.
+func (rs *replicas) replace(i int, s *server) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.list[i] = s

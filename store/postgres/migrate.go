@@ -58,8 +58,12 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'nearby')`).Scan(&exists); err != nil {
 		return readError(err)
 	}
-	if err := checkWhole(ctx, conn); err != nil {
+	is, known, err := checkWhole(ctx, conn)
+	if err != nil {
 		return err
+	}
+	if is == known {
+		return nil
 	}
 	if !exists {
 		if _, err := conn.Exec(ctx, `CREATE SCHEMA nearby`); err != nil {
@@ -82,31 +86,32 @@ SELECT to_regclass('nearby.migrations') IS NOT NULL,
        EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore')`
 
 // checkWhole sees to it that tables which are being restored are neither made nor changed
-// meanwhile.
-func checkWhole(ctx context.Context, conn *pgx.Conn) error {
+// meanwhile. It returns the version that the tables have and the one that is known.
+func checkWhole(ctx context.Context, conn *pgx.Conn) (is, known int64, err error) {
 	var versioned, tables, keyless, restorer bool
 	if err := conn.QueryRow(ctx, halfSQL).Scan(&versioned, &tables, &keyless, &restorer); err != nil {
-		return readError(err)
+		return 0, 0, readError(err)
 	}
-	var version int64
 	if versioned {
-		if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM nearby.migrations WHERE is_applied`).Scan(&version); err != nil {
-			return readError(err)
+		if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM nearby.migrations WHERE is_applied`).Scan(&is); err != nil {
+			return 0, 0, readError(err)
 		}
 	}
-	known, err := newestVersion()
-	if err != nil {
-		return err
+	if known, err = newestVersion(); err != nil {
+		return 0, 0, err
 	}
-	if tables && version == 0 || keyless || restorer && version < known {
-		return store.ErrRestored
+	if tables && is == 0 || keyless || restorer && is < known {
+		return 0, 0, store.ErrRestored
 	}
-	if version < 6 {
-		return nil
+	if is < signedVersion {
+		return is, known, nil
 	}
 	_, err = readPosition(ctx, conn)
-	return err
+	return is, known, err
 }
+
+// signedVersion is the first in which the head tells whether it was restored.
+const signedVersion = 6
 
 // checkVersion holds tables that may not be changed from here to the version that this
 // program knows. Older ones are waited for: somebody else will bring them up to date.
