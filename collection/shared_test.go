@@ -773,7 +773,9 @@ func freshness(t *testing.T, open opener) {
 // however much it is, and in all copies; what it empties is empty.
 func TestOthersWriteWholeTransactions(t *testing.T) {
 	ctx := context.Background()
-	c := openOnPostgres(t, 2, collection.Options{})
+	// A strong read waits until the 40,000 rows of a transaction are taken in, which takes
+	// the race detector seconds, and more where it is not alone.
+	c := openOnPostgres(t, 2, collection.Options{MaxWait: patience})
 	c.make(collection.Definition{Name: "a"})
 	c.make(collection.Definition{Name: "b"})
 	db, err := pgx.Connect(ctx, c.url)

@@ -44,7 +44,7 @@ func TestHeadThatWasPutBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := context.Background()
-			url := pgtest.Database(t) + "&connect_timeout=30"
+			url := pgtest.Database(t)
 			s := openStore(t, url, postgres.Options{AwayTimeout: patience})
 			commit(t, s, define("c"), put("c", "a", 1))
 			commit(t, s, put("c", "b", 2))
@@ -131,7 +131,7 @@ func TestHeadThatWasPutBack(t *testing.T) {
 func TestHeadThatStays(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	url := pgtest.Database(t) + "&connect_timeout=30"
+	url := pgtest.Database(t)
 	s := openStore(t, url, postgres.Options{})
 	commit(t, s, define("c"), put("c", "a", 1))
 	conn := connect(t, url)
@@ -167,7 +167,7 @@ func TestHeadThatStays(t *testing.T) {
 func TestReleaseOfWhatIsNotWhole(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	url := pgtest.Database(t) + "&connect_timeout=30"
+	url := pgtest.Database(t)
 	openStore(t, url, postgres.Options{})
 	conn := connect(t, url)
 	rows, err := conn.Query(ctx, `
