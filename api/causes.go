@@ -112,7 +112,7 @@ var causes = [numCauses]causeRow{
 		"Nothing of the body came for a minute, so the server gave up.",
 		"Send the request again; send the body without pauses."},
 	itemExists: {"item-exists", 409, "The id exists already", notMade, false,
-		"A POST of one Feature inserts, and an item with its id exists.",
+		"A POST of one Feature inserts, and so does a load with `onExisting=fail`; an item with the id exists.",
 		"PUT the item to replace it, PATCH it to change it, or choose another id."},
 	keyInUse: {"key-in-use", 409, "A request with this key is under way", mayHaveBeenMade, true,
 		"Another request with the same `Idempotency-Key` has not ended yet. It may be the same write, sent before.",
