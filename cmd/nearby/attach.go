@@ -34,6 +34,8 @@ type attachCmd struct {
 	Interval time.Duration  `default:"10s" help:"poll: how often the table is asked for changes."`
 	Overlap  time.Duration  `default:"30s" help:"poll: how long a transaction may take for its changes to be found by their time."`
 	Sweep    *time.Duration `help:"How often all rows are compared, which finds everything; 0 is never. Without it 10m for poll, never for trigger." placeholder:"DURATION"`
+
+	TrustOwner string `help:"Role that owns the table or view and may run code with the rights of the role in --store; needed where that is a superuser." placeholder:"ROLE"`
 }
 
 // Help is shown below the flags.
@@ -47,6 +49,11 @@ It is for tables whose id has a unique index, and needs the privilege to make tr
 With --follow poll the servers ask for rows with a new time of change, and now and then
 compare all. It is for views, too. What readers may rely on is printed, and shown with
 the collection.
+
+Who owns the table or view can run code with the rights of the role that nearby runs
+as: by a function that a view calls, or a cast of a column's type. Attach what belongs
+to roles that you trust with nearby's data. If nearby runs as a superuser, which it
+need not, --trust-owner has to name the owner.
 
 Rows that are no items, such as those without a position, are left out and named.
 Interrupted, the command can be repeated; repeated without need, it compares all rows.
@@ -111,7 +118,7 @@ func checkDatabase(address string) error {
 func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 	a = postgres.Attachment{
 		Collection: c.Collection, Table: c.Table, ID: c.ID, Lon: c.Lon, Lat: c.Lat, Geom: c.Geom, Properties: c.Properties,
-		Follow: c.Follow,
+		Follow: c.Follow, TrustOwner: c.TrustOwner,
 	}
 	for _, flag := range []struct{ name, value string }{{"table", c.Table}, {"id", c.ID}, {"follow", c.Follow}} {
 		if flag.value == "" {
@@ -160,6 +167,9 @@ func (c *attachCmd) report(w io.Writer, a *postgres.Attachment, done *postgres.A
 	}
 	fmt.Fprintf(w, "items:     %s\n", thousands(done.Rows-done.Bad))
 	fmt.Fprintf(w, "guarantee: %s\n", done.Guarantee)
+	if done.Owner != "" {
+		fmt.Fprintf(w, "trusted:   the role %s, which owns %s, and through it can run code with the rights of %s\n", done.Owner, done.Table, done.Role)
+	}
 	if done.Bad > 0 {
 		fmt.Fprintf(w, "%s rows are no items and are left out until they are corrected:\n", thousands(done.Bad))
 		for _, row := range done.BadRows {

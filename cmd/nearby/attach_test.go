@@ -105,6 +105,22 @@ guarantee: Every change that is committed to the table appears, deletions includ
 		t.Errorf("writing what was kept: %d %s", status, answer)
 	}
 
+	// What belongs to others is attached by a superuser only if that is said.
+	do(`DROP ROLE IF EXISTS vendor_of_test_attach`)
+	do(`CREATE ROLE vendor_of_test_attach`)
+	do(`CREATE TABLE stalls (id int PRIMARY KEY, lng float8, lat float8); ALTER TABLE stalls OWNER TO vendor_of_test_attach`)
+	t.Cleanup(func() { do(`DROP TABLE stalls`); do(`DROP ROLE vendor_of_test_attach`) })
+	stalls := []string{"attach", "--store", database, "--table", "stalls", "--id", "id", "--lon", "lng", "--lat", "lat", "--follow", "trigger"}
+	if r := runCLI(t, "", stalls...); r.code != exitFailed || !strings.Contains(r.stderr, "--trust-owner vendor_of_test_attach") {
+		t.Errorf("attaching another role's table: exit code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := runCLI(t, "", append(stalls, "--trust-owner", "vendor_of_test_attach")...); r.code != exitOK || !strings.Contains(r.stdout, "trusted:   the role vendor_of_test_attach, which owns public.stalls,") {
+		t.Errorf("attaching with trust: exit code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := runCLI(t, "", "detach", "--store", database, "-c", "stalls"); r.code != exitOK {
+		t.Errorf("detach: exit code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+
 	// Polled, under another name, and gone in the end.
 	r = runCLI(t, "", "attach", "--store", database, "--table", "shops", "--id", "id", "--lon", "lng", "--lat", "lat", "-c", "polled",
 		"--follow", "poll", "--column", "updated_at", "--interval", "200ms", "--sweep", "1s")

@@ -40,6 +40,10 @@ type Attachment struct {
 
 	// Definition is the collection's, a JSON object, without its source.
 	Definition []byte
+
+	// TrustOwner names the role that owns the table, where a superuser attaches what
+	// is another role's.
+	TrustOwner string
 }
 
 // Guarantee says what readers of the collection may rely on.
@@ -74,6 +78,8 @@ type Attached struct {
 	Bad       int64 // rows that are no items and are not served
 	BadRows   []BadRow
 	Unnamed   int64 // rows that are left out: their id is NULL, or longer than 1024 bytes
+	// Owner is the role that owns the table, if it is not Role, which attached it.
+	Owner, Role string
 }
 
 // BadRow is a row that is no item.
@@ -116,14 +122,27 @@ var copying = role{
 // triggerSettings are the same for a trigger, which runs in anybody's session.
 const triggerSettings = `SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET jit = off`
 
+const schemasKey = "nearby.schemas"
+
 // connectCopying opens a connection whose statements are not prepared, for they are
 // about tables that come and go.
 func (s *Store) connectCopying(ctx context.Context) (*pgx.Conn, error) {
-	config := s.with(copying)
+	config := s.withOwnPath(copying)
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, joined(store.ErrUnavailable, err)
+	}
+	// Tables are looked for where other programs of the role find theirs.
+	var schemas []string
+	if err := conn.QueryRow(ctx, `SELECT ARRAY (SELECT quote_ident(s) FROM pg_catalog.unnest(current_schemas(true)) WITH ORDINALITY s (s, n) WHERE s <> 'nearby' ORDER BY n)`).Scan(&schemas); err != nil {
+		hangUp(conn)
+		return nil, readError(err)
+	}
+	conn.PgConn().CustomData()[schemasKey] = schemas
+	if _, err := conn.Exec(ctx, `SELECT pg_catalog.set_config('search_path', $1::text, false)`, everyRole["search_path"]); err != nil {
+		hangUp(conn)
+		return nil, readError(err)
 	}
 	return conn, nil
 }
@@ -159,7 +178,13 @@ func Attach(ctx context.Context, url string, a Attachment, progress func(done, t
 		if err != nil {
 			return err
 		}
+		if err := t.checkTrust(a.TrustOwner); err != nil {
+			return err
+		}
 		done.Table, done.Guarantee = t.name, a.Guarantee()
+		if t.owner != t.role {
+			done.Owner, done.Role = t.owner, t.role
+		}
 		number, again, err := install(ctx, conn, &a, t)
 		if err != nil {
 			return err
@@ -246,6 +271,7 @@ func scanAttachment(row pgx.Row, a *Attachment, more ...any) error {
 func (a *Attachment) same(b *Attachment) bool {
 	x, y := *a, *b
 	x.Properties, y.Properties, x.Definition, y.Definition = nil, nil, nil, nil
+	x.TrustOwner, y.TrustOwner = "", ""
 	return fmt.Sprint(x) == fmt.Sprint(y) && slices.Equal(a.Properties, b.Properties)
 }
 

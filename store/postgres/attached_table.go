@@ -23,7 +23,23 @@ type attachedTable struct {
 	point   string // the function that reads the geometry column; "": there is none
 
 	role       string // who asks
+	superuser  bool   // the role is one
+	owner      string // the role that owns the table
 	mayTrigger bool   // the role may make triggers
+}
+
+// checkTrust refuses a superuser the tables of other roles, but for those of the role
+// that it says it trusts: a function that a view calls, or a cast of a type, runs with
+// the rights of who reads the table.
+func (t *attachedTable) checkTrust(trusted string) error {
+	if t.owner == t.role || !t.superuser && trusted == "" || t.owner == trusted {
+		return nil
+	}
+	if trusted != "" {
+		return fmt.Errorf("%s belongs to the role %s, not to %s", t.name, t.owner, trusted)
+	}
+	return fmt.Errorf("%s belongs to the role %[2]s, who could run code as %[3]s through it, and %[3]s is a superuser: "+
+		"run nearby as a role that is none, or trust the owner with --trust-owner %[2]s", t.name, t.owner, t.role)
 }
 
 // maxAttachedID is how many bytes an id may have to be stored even as a bad row.
@@ -52,9 +68,10 @@ type tableColumn struct {
 const tableSQL = `
 SELECT c.oid, format('%I.%I', n.nspname, c.relname), n.nspname, c.relkind::text, c.relpersistence::text,
        EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid OR h.inhparent = c.oid),
-       has_table_privilege(c.oid, 'TRIGGER'), has_table_privilege(c.oid, 'UPDATE'), row_security_active(c.oid), current_user::text
+       has_table_privilege(c.oid, 'TRIGGER'), has_table_privilege(c.oid, 'UPDATE'), row_security_active(c.oid),
+       current_user::text, pg_get_userbyid(c.relowner)::text, EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_user AND r.rolsuper)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.oid = to_regclass($1)`
+ WHERE c.oid = (SELECT to_regclass(w.name) FROM unnest($1::text[]) WITH ORDINALITY w (name, n) WHERE to_regclass(w.name) IS NOT NULL ORDER BY w.n LIMIT 1)`
 
 const columnsSQL = `
 WITH RECURSIVE types AS (
@@ -73,17 +90,32 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, 
 // errNoTable says that a table is not there, or not to be seen.
 var errNoTable = errors.New("there is no such table or view, or the role may not use its schema")
 
+// spellings are what a table's name may stand for, in groups of which the first that is
+// there counts: the name as it stands, then as SQL would read it, each in the schemas of
+// the role's path, and last what has got into nearby's own schema.
+func spellings(conn *pgx.Conn, name string) [][]string {
+	schemas, _ := conn.PgConn().CustomData()[schemasKey].([]string)
+	var asIs, asSQL []string
+	for _, schema := range schemas {
+		asIs = append(asIs, schema+"."+quoted(name))
+		asSQL = append(asSQL, schema+"."+name)
+	}
+	if strings.Contains(name, ".") {
+		asSQL = []string{name}
+	}
+	return [][]string{asIs, asSQL, {"nearby." + quoted(name)}}
+}
+
 // findTable looks up what an attachment names, and completes it: the table's name
 // with its schema, the columns as they are spelled, all others as properties if
 // none were named.
 func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTable, error) {
 	var oid uint32
-	var name, schema, kind, persistence, role string
-	var inherits, mayTrigger, mayLock, rowSecurity bool
+	var name, schema, kind, persistence, role, owner string
+	var inherits, mayTrigger, mayLock, rowSecurity, superuser bool
 	err := pgx.ErrNoRows
-	// A name is taken as it stands first, then as SQL would read it.
-	for _, written := range []string{pgx.Identifier{a.Table}.Sanitize(), a.Table} {
-		err = conn.QueryRow(ctx, tableSQL, written).Scan(&oid, &name, &schema, &kind, &persistence, &inherits, &mayTrigger, &mayLock, &rowSecurity, &role)
+	for _, written := range spellings(conn, a.Table) {
+		err = conn.QueryRow(ctx, tableSQL, written).Scan(&oid, &name, &schema, &kind, &persistence, &inherits, &mayTrigger, &mayLock, &rowSecurity, &role, &owner, &superuser)
 		if err == nil {
 			break
 		}
@@ -93,8 +125,10 @@ func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTab
 		return nil, fmt.Errorf("%s: %w", a.Table, errNoTable)
 	case err != nil:
 		return nil, readError(err)
-	case schema == "nearby":
+	case schema == "nearby" && ownTable(strings.TrimPrefix(name, "nearby.")):
 		return nil, fmt.Errorf("%s is a table of nearby's own", name)
+	case schema == "nearby":
+		return nil, fmt.Errorf("%s is in the schema of nearby's own tables: move it, as by ALTER TABLE %[1]s SET SCHEMA public. %s", name, pathAdvice)
 	case persistence == "t":
 		return nil, fmt.Errorf("%s is a temporary table, which only its session sees", name)
 	case !slices.Contains([]string{"r", "p", "v", "m", "f"}, kind):
@@ -106,7 +140,7 @@ func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTab
 	if err != nil {
 		return nil, readError(err)
 	}
-	t := &attachedTable{name: name, role: role, mayTrigger: mayTrigger}
+	t := &attachedTable{name: name, role: role, superuser: superuser, owner: owner, mayTrigger: mayTrigger}
 	a.Table = name
 	if a.Follow == FollowTrigger {
 		if err := canTrigger(name, kind, role, inherits, mayLock); err != nil {

@@ -39,6 +39,8 @@ var everyRole = role{
 	"tcp_keepalives_interval":     "2",
 	"tcp_keepalives_count":        "3",
 	"lock_timeout":                millis(2 * time.Second),
+	// Nobody's function or operator is taken for one of PostgreSQL's own.
+	"search_path": "pg_catalog, pg_temp",
 }
 
 var (
@@ -102,6 +104,17 @@ func (s *Store) with(r role) *pgx.ConnConfig {
 	}
 	if !s.opt.ReadOnly && config.ValidateConnect == nil {
 		config.ValidateConnect = isPrimary
+	}
+	return config
+}
+
+// withOwnPath is with for a connection that has the search_path of the role that logs in.
+func (s *Store) withOwnPath(r role) *pgx.ConnConfig {
+	config := s.with(r)
+	if path, ok := s.config.RuntimeParams["search_path"]; ok {
+		config.RuntimeParams["search_path"] = path
+	} else {
+		delete(config.RuntimeParams, "search_path")
 	}
 	return config
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,7 +25,7 @@ const migrationLock = 0x6e6561726279
 
 // prepare looks what kind of server it is and brings the tables up to date.
 func (s *Store) prepare(ctx context.Context) error {
-	config := s.with(writing)
+	config := s.withOwnPath(writing)
 	if s.config.ValidateConnect == nil && oneServer(config) {
 		config.ValidateConnect = nil // it may be a standby
 	}
@@ -70,7 +72,53 @@ func (s *Store) prepare(ctx context.Context) error {
 			return fmt.Errorf("making the schema nearby: %w", err)
 		}
 	}
-	return s.migrate(ctx)
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	return s.checkSchema(ctx, conn)
+}
+
+// pathAdvice is for a role that is named like the schema of nearby's tables.
+const pathAdvice = `PostgreSQL's search_path, "$user", public, begins with the schema nearby for a role of that name: ` +
+	`let programs log in as another role, or ALTER ROLE nearby SET search_path = public`
+
+// checkSchema warns of what is in the schema nearby, or will be, without being nearby's.
+func (s *Store) checkSchema(ctx context.Context, conn *pgx.Conn) error {
+	var here *string
+	var tables []string
+	var superuser bool
+	if err := conn.QueryRow(ctx, `SELECT current_schema(),
+       ARRAY (SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'nearby'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1),
+       EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_user AND r.rolsuper)`).Scan(&here, &tables, &superuser); err != nil {
+		return readError(err)
+	}
+	tables = slices.DeleteFunc(tables, ownTable)
+	if here != nil && *here == "nearby" || len(tables) > 0 {
+		s.opt.Log.Warn("tables of other programs get into the schema nearby", "tables", tables, "advice", pathAdvice)
+	}
+	if superuser {
+		s.opt.Log.Warn("nearby runs as a superuser of the database, and needs not: who owns an attached table or view could run code as one")
+	}
+	return nil
+}
+
+var createTable = regexp.MustCompile(`CREATE (?:UNLOGGED )?TABLE nearby\.(\w+)`)
+
+// ownTable reports whether a table of the schema nearby is one that the migrations make.
+func ownTable(name string) bool {
+	if name == "migrations" {
+		return true
+	}
+	files, _ := fs.Glob(migrations, "migrations/*.sql")
+	for _, file := range files {
+		text, _ := fs.ReadFile(migrations, file) // it is a part of the program
+		for _, m := range createTable.FindAllSubmatch(text, -1) {
+			if string(m[1]) == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // halfSQL looks for what a database has only while it is being restored: tables without

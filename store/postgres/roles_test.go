@@ -1,8 +1,10 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/url"
 	"regexp"
@@ -354,5 +356,142 @@ func TestNumberedEarly(t *testing.T) {
 	}
 	if err := psql.Ping(context.Background()); err == nil {
 		t.Error("the idle program still has its connection")
+	}
+}
+
+// Whose code would run as a superuser is asked for before any of it runs; where nearby is
+// none, the owner is named.
+func TestAttachNamesWhomItTrusts(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := pgtest.Start(t, pgtest.NoFsync())
+	c.Resume()
+	for _, statement := range []string{`CREATE ROLE server LOGIN`, `CREATE ROLE vendor LOGIN`, `CREATE DATABASE places OWNER server`} {
+		c.Exec(statement)
+	}
+	at := func(role string) string {
+		return (&url.URL{Scheme: "postgres", User: url.User(role), Host: c.Address(), Path: "places", RawQuery: "sslmode=disable"}).String()
+	}
+	run(t, connect(t, at("postgres")), `CREATE SCHEMA vendor AUTHORIZATION vendor`, `CREATE TABLE public.mine (id text PRIMARY KEY, lng float8, lat float8, at timestamptz)`,
+		`ALTER TABLE public.mine OWNER TO server`)
+	run(t, connect(t, at("vendor")),
+		`CREATE TABLE vendor.ran (who text)`, `GRANT ALL ON vendor.ran TO PUBLIC`, `GRANT USAGE ON SCHEMA vendor TO PUBLIC`,
+		`CREATE FUNCTION vendor.spy(v float8) RETURNS float8 LANGUAGE plpgsql AS 'BEGIN INSERT INTO vendor.ran VALUES (current_user); RETURN v; END'`,
+		`CREATE VIEW vendor.places AS SELECT 'a' AS id, vendor.spy(1) AS lng, 2::float8 AS lat, now() AS at`, `GRANT SELECT ON vendor.places TO PUBLIC`)
+	for _, step := range []struct{ role, table, trust, fails, owner string }{
+		{"postgres", "vendor.places", "", "vendor.places belongs to the role vendor, who could run code as postgres", ""},
+		{"postgres", "vendor.places", "server", "belongs to the role vendor, not to server", ""},
+		{"server", "vendor.places", "postgres", "belongs to the role vendor, not to postgres", ""},
+		{"server", "mine", "", "", ""},
+		{"server", "vendor.places", "", "", "vendor"},
+	} {
+		done, err := postgres.Attach(ctx, at(step.role), postgres.Attachment{
+			Collection: strings.ReplaceAll(step.table, ".", "-"), Table: step.table, ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowPoll, Column: "at",
+			Interval: time.Hour, Definition: []byte(`{}`), TrustOwner: step.trust,
+		}, func(int64, int64) {})
+		if (err == nil) != (step.fails == "") || err != nil && !strings.Contains(err.Error(), step.fails) || done.Owner != step.owner {
+			t.Errorf("%+v: %+v, %v", step, done, err)
+		}
+		if got := number1(t, at("postgres"), `SELECT count(*) FROM vendor.ran WHERE who <> 'server'`); got != 0 {
+			t.Errorf("%+v: the view's function ran as a superuser", step)
+		}
+		if step.fails != "" && step.role == "postgres" { // it was the first to make the tables
+			run(t, connect(t, at("postgres")), `DROP SCHEMA nearby CASCADE`)
+		}
+	}
+}
+
+// What another role makes under the names of PostgreSQL's own functions is not called, in
+// a schema that is in everybody's path.
+func TestNobodysFunctionIsCalled(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	database := pgtest.Database(t)
+	u := newUser(t, database)
+	u.do(`CREATE TABLE ran (what text); CREATE TABLE "Shops" (id text PRIMARY KEY, lng float8, lat float8, at timestamptz DEFAULT now()); INSERT INTO "Shops" VALUES ('a', 1, 2)`)
+	u.do(`CREATE FUNCTION public.unnest(a text[]) RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''unnest''); RETURN QUERY SELECT pg_catalog.unnest(a); END'`)
+	u.do(`CREATE FUNCTION public.to_jsonb(a text) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''to_jsonb''); RETURN pg_catalog.to_jsonb(a); END'`)
+	u.do(`CREATE FUNCTION public.cardinality(a text[]) RETURNS int LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''cardinality''); RETURN pg_catalog.cardinality(a); END'`)
+	u.do(`CREATE FUNCTION public.above(a float8, b int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''>=''); RETURN a OPERATOR(pg_catalog.>=) b; END'`)
+	u.do(`CREATE OPERATOR public.>= (LEFTARG = float8, RIGHTARG = int, FUNCTION = public.above)`)
+	s := openStore(t, database, postgres.Options{})
+	commit(t, s, define("c"), put("c", "a", 1), put("c", "b", 1))
+	commit(t, s, del("c", "a"))
+	u.do(`INSERT INTO nearby.items (collection, id, lon, lat) VALUES ('c', 'others', 1, 1); UPDATE nearby.items SET id = 'x' WHERE id = 'others'`)
+	for i, a := range []postgres.Attachment{{Follow: postgres.FollowTrigger}, {Follow: postgres.FollowPoll, Column: "at", Interval: 100 * time.Millisecond, Sweep: time.Second}} {
+		a.Collection, a.Table, a.ID, a.Lon, a.Lat, a.Definition = fmt.Sprint("shops", i), "Shops", "id", "lng", "lat", []byte(`{}`)
+		if _, err := postgres.Attach(ctx, database, a, func(int64, int64) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.do(`INSERT INTO "Shops" VALUES ('b', 1, 2); UPDATE "Shops" SET lat = 3, at = now()`)
+	await(t, "the table is polled", func() bool {
+		return u.value(`SELECT count(*) FROM nearby.items WHERE collection LIKE 'shops_' AND lat = 3`) == 4
+	})
+	if err := s.Tend(ctx); err != nil {
+		t.Error(err)
+	}
+	newCopy(t, s)
+	rows, err := u.Query(ctx, `SELECT DISTINCT what FROM ran`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if called, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(called) > 0 {
+		t.Errorf("called was %q, %v", called, err)
+	}
+}
+
+// A role that is named like the schema has its own tables put into it by PostgreSQL. That
+// is said, with what to do, and doing it is enough.
+func TestRoleNamedLikeTheSchema(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := pgtest.Start(t, pgtest.NoFsync())
+	c.Resume()
+	c.Exec(`CREATE ROLE nearby LOGIN`)
+	c.Exec(`CREATE DATABASE places OWNER nearby`)
+	at := (&url.URL{Scheme: "postgres", User: url.User("nearby"), Host: c.Address(), Path: "places", RawQuery: "sslmode=disable"}).String()
+	started := func() string {
+		t.Helper()
+		var log bytes.Buffer
+		s := openStore(t, at, postgres.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return log.String()
+	}
+	attach := func() (postgres.Attached, error) {
+		return postgres.Attach(ctx, at, postgres.Attachment{
+			Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+		}, func(int64, int64) {})
+	}
+	started()
+	run(t, connect(t, at), `CREATE TABLE shops (id text PRIMARY KEY, lng float8, lat float8)`)
+	if log := started(); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "tables=[shops]") || !strings.Contains(log, "ALTER ROLE nearby SET search_path = public") {
+		t.Errorf("a start says %q", log)
+	}
+	_, err := attach()
+	if err == nil {
+		t.Fatal("a table in nearby's schema was attached")
+	}
+	advice := regexp.MustCompile(`ALTER (TABLE nearby\.shops SET SCHEMA public|ROLE nearby SET search_path = public)`).FindAllString(err.Error(), -1)
+	if len(advice) != 2 {
+		t.Fatalf("attaching says %v", err)
+	}
+	for _, statement := range advice {
+		run(t, connect(t, c.URL()[:strings.LastIndex(c.URL(), "/")]+"/places?sslmode=disable"), `GRANT CREATE ON SCHEMA public TO nearby`)
+		run(t, connect(t, at), statement)
+	}
+	if log := started(); strings.Contains(log, "level=WARN") {
+		t.Errorf("after the advice was taken a start says %q", log)
+	}
+	run(t, connect(t, at), `CREATE TABLE nearby.shops (n int)`) // the one in the schema is not what a bare name means
+	if done, err := attach(); err != nil || done.Table != "public.shops" {
+		t.Errorf("after the advice was taken: %+v, %v", done, err)
+	}
+	if _, err := postgres.Attach(ctx, at, postgres.Attachment{
+		Collection: "items", Table: "nearby.items", ID: "id", Lon: "lon", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+	}, func(int64, int64) {}); err == nil || !strings.Contains(err.Error(), "a table of nearby's own") {
+		t.Errorf("attaching nearby's own table: %v", err)
 	}
 }
