@@ -60,10 +60,10 @@ Interrupted, the command can be repeated; repeated without need, it compares all
 
 Examples:
 
-    nearby attach --store postgres://nearby@db/places --table shops --id id --lon lng --lat lat --follow trigger
-    nearby attach --store postgres://nearby@db/places --table gis.stops --id code --geom position --properties name,line --queryables line --follow trigger
-    nearby attach --store postgres://nearby@db/places --table open_shops --id id --lon lng --lat lat --follow poll --column updated_at --interval 5s
-    nearby attach --store postgres://nearby@db/places --list`
+    nearby attach --store postgres://nearby_server@db/places --table shops --id id --lon lng --lat lat --follow trigger
+    nearby attach --store postgres://nearby_server@db/places --table gis.stops --id code --geom position --properties name,line --queryables line --follow trigger
+    nearby attach --store postgres://nearby_server@db/places --table open_shops --id id --lon lng --lat lat --follow poll --column updated_at --interval 5s
+    nearby attach --store postgres://nearby_server@db/places --list`
 }
 
 // Least intervals, so that a slip of the unit does not keep the database busy.
@@ -230,8 +230,8 @@ collection is deleted, or kept as it is now.
 
 Examples:
 
-    nearby detach --store postgres://nearby@db/places --collection shops
-    nearby detach --store postgres://nearby@db/places --collection shops --keep`
+    nearby detach --store postgres://nearby_server@db/places --collection shops
+    nearby detach --store postgres://nearby_server@db/places --collection shops --keep`
 }
 
 func (c *detachCmd) Run(env *environ) error {

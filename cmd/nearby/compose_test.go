@@ -2,8 +2,12 @@ package main
 
 import (
 	"maps"
+	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +17,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"nearby/store/postgres/pgtest"
 )
 
 // composeFile is what the tests look at of compose.yaml.
@@ -33,7 +39,7 @@ type composeService struct {
 	Grace       time.Duration `yaml:"stop_grace_period"`
 	Networks    []string
 	Volumes     []string
-	Configs     []struct{ Source string }
+	Configs     []struct{ Source, Target string }
 	Ports       []string
 	Deploy      struct {
 		Resources struct{ Limits struct{ Memory string } }
@@ -160,6 +166,54 @@ func TestCompose(t *testing.T) {
 
 func has[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok }
 
+// nearby's role in compose.yaml is no superuser: the script that makes it runs as it
+// stands, and a server works with what it has made.
+func TestComposeRole(t *testing.T) {
+	t.Parallel()
+	psql, err := exec.LookPath("psql")
+	if err != nil {
+		t.Skip("psql is not installed")
+	}
+	c := readCompose(t)
+	db := c.Services["postgres"]
+	if len(db.Configs) != 1 || !strings.HasPrefix(db.Configs[0].Target, "/docker-entrypoint-initdb.d/") {
+		t.Fatalf("the database is prepared by %+v", db.Configs)
+	}
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	cluster.Resume() // it is a cluster of our own, or the test is skipped: roles are to be made
+	host, port, err := net.SplitHostPort(cluster.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const password = `it's "$HOME" \ :x`
+	cmd := exec.Command("bash", "-Eeuo", "pipefail", "-c", strings.ReplaceAll(c.Configs[db.Configs[0].Source].Content, "$$", "$"))
+	cmd.Env = []string{"PATH=" + filepath.Dir(psql), "PGHOST=" + host, "PGPORT=" + port, "POSTGRES_USER=" + db.Environment["POSTGRES_USER"], "SERVER_PASSWORD=" + password}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, name := range c.replicas() {
+		u, err := url.Parse(c.Services[name].Environment["NEARBY_STORE"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		role := u.User.Username()
+		if got := cluster.Value(`SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication FROM pg_roles WHERE rolname = $1`, role); got != "false" {
+			t.Errorf("%s runs as %s, which is superuser, or may make roles or databases: %q", name, role, got)
+		}
+		if got := cluster.Value(`SELECT rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname = $1`, role); got != "true" {
+			t.Errorf("%s has no password", role)
+		}
+		if role == "nearby" || role == db.Environment["POSTGRES_USER"] {
+			t.Errorf("%s runs as %s", name, role)
+		}
+		u.Host = cluster.Address()
+		s := startServer(t, t.TempDir(), "--store", u.String())
+		if status, answer := call(newClient(t), http.MethodPut, s.base+"/v1/collections/"+name, "application/json", `{}`); status != http.StatusCreated {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
+	}
+}
+
 // Where Compose is installed it reads the file, and asks for the password.
 func TestComposeConfig(t *testing.T) {
 	t.Parallel()
@@ -168,7 +222,7 @@ func TestComposeConfig(t *testing.T) {
 	}
 	for password, want := range map[string]bool{"": false, "secret": true} {
 		cmd := exec.Command("docker", "compose", "--file", "../../compose.yaml", "--env-file", os.DevNull, "config", "--quiet")
-		cmd.Env = append(os.Environ(), "POSTGRES_PASSWORD="+password)
+		cmd.Env = append(os.Environ(), "POSTGRES_PASSWORD="+password, "SERVER_PASSWORD="+password)
 		if out, err := cmd.CombinedOutput(); (err == nil) != want {
 			t.Errorf("with the password %q: %v: %s", password, err, out)
 		}

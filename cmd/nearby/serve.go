@@ -45,7 +45,7 @@ Examples:
 
     nearby serve --demo
     nearby serve --addr 0.0.0.0:8080 --data /var/lib/nearby --public-url https://geo.example.org
-    nearby serve --store postgres://nearby@db.example.org/places --write-policy through
+    nearby serve --store postgres://nearby_server@db.example.org/places --write-policy through
     nearby serve --cors-origin https://maps.example.org --cors-origin http://localhost:5173
     NEARBY_MAX_K=5000 nearby serve --log-format text`
 }

@@ -90,7 +90,7 @@ func TestDocumentedSQL(t *testing.T) {
 			run("postgres", "postgres", statement)
 			continue
 		case strings.Contains(statement, "ALL TABLES") && !made: // they have to be there
-			s := open("nearby", false)
+			s := open("nearby_server", false)
 			if _, err := s.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: "fleet", Definition: []byte(`{}`)}}); err != nil {
 				t.Fatal(err)
 			}
