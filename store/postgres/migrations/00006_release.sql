@@ -10,7 +10,8 @@ COMMENT ON COLUMN nearby.head.written_by IS 'the transaction that wrote this row
 COMMENT ON COLUMN nearby.head.objects IS 'how many indexes and triggers the tables have, at least';
 
 -- +goose StatementBegin
-CREATE FUNCTION nearby.sign_head() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION nearby.sign_head() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NEW.written_by IS NOT DISTINCT FROM OLD.written_by THEN
         IF OLD.written_by IS DISTINCT FROM OLD.xmin THEN
