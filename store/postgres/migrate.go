@@ -65,7 +65,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	if is == known {
-		return nil
+		return s.checkSchema(ctx, conn)
 	}
 	if !exists {
 		if _, err := conn.Exec(ctx, `CREATE SCHEMA nearby`); err != nil {
