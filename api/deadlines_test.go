@@ -118,6 +118,7 @@ func TestSlowReader(t *testing.T) {
 		return resp, conn
 	}
 	resp, _ := ask()
+	defer func() { _ = resp.Body.Close() }()
 	var got int64
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) { // the pace of a slow client is what is tested
 		n, err := io.CopyN(io.Discard, resp.Body, 400<<10)
@@ -139,8 +140,9 @@ func TestSlowReader(t *testing.T) {
 	if strings.Contains(h.log.String(), `"cut"`) {
 		t.Errorf("an answer that was sent whole is logged as cut:\n%s", h.log)
 	}
-	resp, conn := ask()
-	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+	again, conn := ask()
+	defer func() { _ = again.Body.Close() }()
+	if _, err := io.CopyN(io.Discard, again.Body, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
