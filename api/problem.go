@@ -141,7 +141,7 @@ func asProblem(err error) *problem {
 // are for callers.
 func details(c cause, err error) string {
 	switch c {
-	case serverReadOnly, collectionReadOnly, starting, stopping, storeUnavailable, databaseRestored, diskFull, outcomeUnknown, requestTimeout, notCompared:
+	case serverReadOnly, starting, stopping, storeUnavailable, databaseRestored, diskFull, outcomeUnknown, requestTimeout, notCompared:
 		return ""
 	}
 	return inWords(err)

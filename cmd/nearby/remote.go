@@ -102,7 +102,10 @@ func (e *brokenError) Unwrap() error { return e.err }
 // it refused, or the connection broke.
 func mayPass(err error) bool {
 	var p *problem
-	return errors.As(err, &p) && p.passes || errors.As(err, new(*brokenError))
+	if errors.As(err, &p) {
+		return p.passes
+	}
+	return errors.As(err, new(*brokenError))
 }
 
 // newProblem makes one sentence of a problem document.
