@@ -405,7 +405,9 @@ func (p *part) begin(ctx context.Context, c *collection.Collection) error {
 
 // finish waits for what begin began and adds what became of it to the report.
 func (p *part) finish(ctx context.Context, report *loadReport) error {
-	results, err := p.wait(ctx)
+	// What was begun is counted also when the end of the body, which may be its
+	// interruption, has ended the request. A commit has an end of its own.
+	results, err := p.wait(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
 	}
