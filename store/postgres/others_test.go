@@ -22,9 +22,8 @@ import (
 	"nearby/store/storetest"
 )
 
-// patience bounds the waiting for what must come.
 // patience is how long a test waits for what has to come, on a machine that is busy.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // openStore opens a store that is closed when the test ends.
 func openStore(t testing.TB, url string, opt postgres.Options) *postgres.Store {

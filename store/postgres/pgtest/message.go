@@ -19,6 +19,8 @@ type Message struct {
 	// SQL is what the server runs because of this message: the text of a Query, that
 	// of an Execute, and for a Sync those of every Execute since the Sync before it.
 	SQL []string
+
+	cancels bool // it asks for the end of what another connection runs
 }
 
 // Runs is the condition that a Query, or a Sync after Executes, has made the server
@@ -83,7 +85,9 @@ func (m *messages) next() (Message, []byte, error) {
 			return Message{}, nil, fmt.Errorf("a startup packet of %d bytes", size)
 		}
 		switch binary.BigEndian.Uint32(msg.Body) {
-		case sslRequest, gssRequest, cancelRequest: // the startup packet follows, or nothing
+		case cancelRequest:
+			msg.cancels = true
+		case sslRequest, gssRequest: // the startup packet follows
 		default:
 			m.started = true
 		}

@@ -22,6 +22,7 @@ type Proxy struct {
 	links    map[*link]struct{}
 	closed   bool
 	accepted int
+	cuts     int // under way
 	faults   faults
 	changed  chan struct{} // closed when faults has changed
 }
@@ -305,6 +306,12 @@ func (l *link) readClient(queue chan<- chunk) {
 			l.put(queue, chunk{end: err})
 			return
 		}
+		if msg.cancels && l.p.cutting() {
+			// pgx asks for it when a connection breaks. A network that is cut does not
+			// carry that: the server goes on with what it has got.
+			l.put(queue, chunk{end: io.EOF})
+			return
+		}
 		cut := l.p.setOff(msg)
 		if cut == nil {
 			together = append(together, raw...)
@@ -331,7 +338,15 @@ func (p *Proxy) setOff(m Message) *cutoff {
 		return nil
 	}
 	p.faults.cut = nil
+	p.cuts++
 	return c
+}
+
+// cutting reports whether a cut is under way.
+func (p *Proxy) cutting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts > 0
 }
 
 func (l *link) readServer(queue chan<- chunk) {
@@ -445,8 +460,13 @@ const finish = 10 * time.Second
 // cut cuts the link before, while or after the server does what the message in c
 // asks for.
 func (l *link) cut(c chunk, serverEnded <-chan struct{}) {
-	defer close(c.cut.done)
-	defer l.reset()
+	defer func() {
+		l.reset()
+		l.p.mu.Lock()
+		l.p.cuts--
+		l.p.mu.Unlock()
+		close(c.cut.done)
+	}()
 	if c.cut.moment == Before {
 		return
 	}
