@@ -129,7 +129,7 @@ func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := verification{Equal: v.Mismatches() == 0, Milliseconds: roundUp(v.Took), Collections: make([]verified, len(v.Collections))}
 	for i, c := range v.Collections {
-		out.Collections[i] = verified{c.Name, c.Items, c.Cells, c.Differing, c.Missing, c.Extra, c.Different, c.Missing + c.Extra + c.Different, c.Pending}
+		out.Collections[i] = verified{c.Name, c.Items, c.Cells, c.Differing, c.Missing, c.Extra, c.Different, c.Missing + c.Extra + c.Different - c.Unserved, c.Pending}
 	}
 	s.tell(w, v.At)
 	return writeJSON(w, http.StatusOK, out)

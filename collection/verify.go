@@ -29,13 +29,15 @@ type Verification struct {
 	Collections []Verified
 }
 
-// Verified is what was found in one collection. What differed was repaired.
+// Verified is what was found in one collection. What differed was repaired, but for what
+// is Unserved.
 type Verified struct {
 	Name      string
 	Items     int // compared
 	Cells     int // of geohash prefixes, compared
 	Differing int // cells
 	Missing   int // items that the store has and memory had not
+	Unserved  int // of these, rows of the store that are no items, and are not repaired
 	Extra     int // the other way round
 	Different int // items whose versions were not the same
 	Pending   int // items that are not durable yet, and were left out
@@ -272,7 +274,9 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 	var ids []string
 	seen := map[string]bool{}
 	differing := map[uint16]bool{}
+	items := map[uint16]int{}
 	err = view.Cells(ctx, s.def.Name, cells, func(it *item.Item) error {
+		items[store.Cell(it.Lon, it.Lat)]++
 		want, grown := store.Hash(it, buf)
 		buf = grown
 		ref, here := s.ids.find(&s.records, it.ID)
@@ -292,6 +296,12 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 	})
 	if err != nil {
 		return v, nil, err
+	}
+	for _, cell := range cells { // rows that are no items, and cannot be repaired
+		if n := theirs[cell].Items - items[cell]; n > 0 {
+			v.Missing, v.Unserved = v.Missing+n, v.Unserved+n
+			differing[cell] = true
+		}
 	}
 	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
 		it := s.records.item(ref)

@@ -54,6 +54,13 @@ func TestVerify(t *testing.T) {
 	if status, answer := call(c, http.MethodPost, at[0].base+"/v1/verify", "", ""); status != http.StatusOK {
 		t.Errorf("comparing answers %d %s", status, answer)
 	}
+	// Nor is one that is no position: that is a difference, which memory cannot make good.
+	cluster.Exec(`SET session_replication_role = replica; INSERT INTO nearby.items (collection, id, lon, lat, created, updated, seq) SELECT 'c', 'far', 1e300, 'Infinity', now(), now(), seq FROM nearby.head`)
+	verify(exitFailed, at[0].base+": different", at[1].base+": different", header+"c 0 1 1 0 0 0")
+	cluster.Exec(`UPDATE nearby.items SET lon = 1, lat = 1 WHERE id = 'far'`)
+	if status, answer := call(c, http.MethodGet, at[1].base+"/v1/collections/c/items/far?consistency=strong", "", ""); status != http.StatusOK {
+		t.Errorf("the corrected row is not served: %d %s", status, answer)
+	}
 	cluster.Kill()
 	timeout = "3s"
 	verify(exitFailed, at[0].base+": not compared", at[1].base+": not compared")

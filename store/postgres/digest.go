@@ -13,10 +13,11 @@ import (
 
 var _ store.Digester = (*view)(nil)
 
-// The sides of store.Cell's cells, in the same arithmetic: a column and a row of 32.
+// The sides of store.Cell's cells, in the same arithmetic: a column and a row of 32. A
+// number that is no degree counts in the nearest cell, and differs there.
 const (
-	cellColumn = `least(floor((lon + 180) / 360 * 32)::int, 31)`
-	cellRow    = `least(floor((lat + 90) / 180 * 32)::int, 31)`
+	cellColumn = `greatest(least(floor((lon + 180) / 360 * 32), 31), 0)::int`
+	cellRow    = `greatest(least(floor((lat + 90) / 180 * 32), 31), 0)::int`
 )
 
 // hashColumn is store.Hash.
@@ -75,8 +76,7 @@ func (v *view) Cells(ctx context.Context, collection string, cells []uint16, yie
 		}
 		numbers[i] = fmt.Sprint(x<<5 | y)
 	}
-	// What is in a bad row may be no place at all.
-	where := " AND CASE WHEN bad IS NULL THEN " + cellColumn + " * 32 + " + cellRow + " END IN (" + strings.Join(numbers, ",") + ")"
+	where := " AND " + cellColumn + " * 32 + " + cellRow + " IN (" + strings.Join(numbers, ",") + ")"
 	return v.share(ctx, snapshot, func(conn *pgx.Conn) error {
 		return v.copyItems(ctx, conn, collection, since, where, yield)
 	})

@@ -242,6 +242,27 @@ func TestRoles(t *testing.T) {
 		t.Errorf("the items are %s, and were %s", got, before)
 	}
 
+	// Nobody's types and operators are taken for PostgreSQL's own.
+	run(t, d.connect("postgres"), `CREATE SCHEMA others AUTHORIZATION other`)
+	for i, script := range impostors {
+		conn := connect(t, d.url("other"))
+		run(t, conn, "BEGIN")
+		if _, err := conn.Exec(ctx, script, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", script, err)
+		}
+		id := fmt.Sprint("named", i)
+		_, err := conn.Exec(ctx, strings.ReplaceAll(`INSERT INTO nearby.items (collection, id, lon, lat, properties) VALUES ('fleet', 'ID', '1e300', 1, '{"a":1,"a":2}')`, "ID", id), pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			t.Errorf("%s: %v", script, err)
+		}
+		_, _ = conn.Exec(ctx, "COMMIT")
+		_ = conn.Close(ctx)
+		if got := number1(t, d.url("postgres"), `SELECT count(*) FROM nearby.items WHERE id = '`+id+`' AND bad LIKE 'lon must be a number%' AND properties::text = '{"a": 2}'`); got != 1 {
+			t.Errorf("%s: the row is not marked as a bad one", script)
+		}
+	}
+	run(t, d.connect("postgres"), `DROP SCHEMA others CASCADE`, `DELETE FROM nearby.items WHERE id LIKE 'named%'`)
+
 	// What a role may write is noticed, or refused.
 	n := 0
 	for _, role := range []string{"other", "app", d.owner, "postgres"} {
@@ -306,7 +327,7 @@ func TestSchemaIsClosed(t *testing.T) {
 		"PUBLIC may use":             `SELECT 'the schema' FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'nearby' AND a.grantee = 0`,
 		"the path is the caller's in": `SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'nearby'::regnamespace
 			AND NOT coalesce(p.proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
-			AND NOT (p.proname IN ('take_row', 'sign_head') AND NOT p.prosecdef)`, // they run for each row, and name what no other schema can hide
+			AND NOT (p.proname = 'take_row' AND NOT p.prosecdef)`, // it runs for each row, and names all schemas
 	} {
 		rows, err := u.Query(context.Background(), sql)
 		if err != nil {
@@ -327,6 +348,26 @@ var settings = []string{
 	"", "SET nearby.writer = 'on';", "SET nearby.attaching = 'on';", "SET nearby.writer = 'on'; SET nearby.attaching = 'on';",
 	"SET nearby.mark = 'on';", "SET nearby.mark = '1';", "SET nearby.mark = '1/attach';", "SET nearby.mark = 'numbering';",
 	"SET search_path = pg_temp, public; SET nearby.writer = 'on';",
+}
+
+// impostors are what a role may make under the names of PostgreSQL's own types and
+// operators, for its own session to find before them.
+var impostors = []string{
+	`CREATE TYPE pg_temp.float8 AS ENUM ('0', '-180', '180', '-90', '90');
+	 CREATE FUNCTION pg_temp.wide(v pg_temp.float8) RETURNS pg_catalog.float8 LANGUAGE sql IMMUTABLE AS $$ SELECT CASE v::text WHEN '0' THEN 0 ELSE (sign(v::text::numeric) || 'e308')::pg_catalog.float8 END $$;
+	 CREATE CAST (pg_temp.float8 AS pg_catalog.float8) WITH FUNCTION pg_temp.wide AS IMPLICIT`,
+	`CREATE DOMAIN pg_temp.jsonb AS pg_catalog.json`,
+	`CREATE DOMAIN pg_temp.json AS pg_catalog.json CHECK (value IS NULL); CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (length(value) < 2)`,
+	`CREATE FUNCTION others.yes(a float8, b float8) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true';
+	 CREATE OPERATOR others.<= (LEFTARG = float8, RIGHTARG = float8, FUNCTION = others.yes);
+	 CREATE OPERATOR others.>= (LEFTARG = float8, RIGHTARG = float8, FUNCTION = others.yes);
+	 SET search_path = others, pg_catalog`,
+	`CREATE FUNCTION others.nothing(a float8, b float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 0::float8';
+	 CREATE OPERATOR others.+ (LEFTARG = float8, RIGHTARG = float8, FUNCTION = others.nothing);
+	 SET search_path = others, pg_catalog`,
+	`CREATE FUNCTION others.same(a text, b text) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true';
+	 CREATE OPERATOR others.= (LEFTARG = text, RIGHTARG = text, FUNCTION = others.same);
+	 SET search_path = others, pg_catalog`,
 }
 
 // dropByCommit calls nearby.commit as a server does, for a writer that it registers.

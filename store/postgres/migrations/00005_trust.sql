@@ -177,34 +177,37 @@ BEGIN
     PERFORM set_config('nearby.mark', '', true);
 END $$;
 
--- It runs for each row, and a path of its own would cost an eighth of a load: what it
--- names is PostgreSQL's own for exactly these types, which no other schema can hide.
+-- It runs for each row, and a path of its own would cost an eighth of a load. So it names
+-- the schema of each function, operator and type: whoever writes may have made others of
+-- the same names, and types of pg_temp are found before PostgreSQL's own.
 CREATE OR REPLACE FUNCTION nearby.take_row() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.seq := NULL;
-    IF TG_OP = 'INSERT' THEN
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
         NEW.created := coalesce(NEW.created, pg_catalog.now());
         NEW.updated := coalesce(NEW.updated, pg_catalog.now());
     ELSE
         NEW.created := coalesce(NEW.created, OLD.created);
-        IF NEW.updated IS NULL OR NEW.updated = OLD.updated THEN
+        IF NEW.updated IS NULL OR NEW.updated OPERATOR(pg_catalog.=) OLD.updated THEN
             NEW.updated := pg_catalog.now();
         END IF;
     END IF;
-    NEW.lon := NEW.lon + '0'::float8; -- -0 becomes 0
-    NEW.lat := NEW.lat + '0'::float8;
-    NEW.properties := NEW.properties::jsonb::text::json;
-    IF NEW.properties::text IN ('{}', 'null') THEN
+    NEW.lon := NEW.lon OPERATOR(pg_catalog.+) '0'::pg_catalog.float8; -- -0 becomes 0
+    NEW.lat := NEW.lat OPERATOR(pg_catalog.+) '0'::pg_catalog.float8;
+    NEW.properties := NEW.properties::pg_catalog.jsonb::pg_catalog.text::pg_catalog.json;
+    IF NEW.properties::pg_catalog.text OPERATOR(pg_catalog.=) '{}' OR NEW.properties::pg_catalog.text OPERATOR(pg_catalog.=) 'null' THEN
         NEW.properties := NULL;
     END IF;
     NEW.bad := CASE
-        WHEN NEW.lon IS NULL OR NOT (NEW.lon >= '-180'::float8 AND NEW.lon <= '180'::float8) THEN 'lon must be a number from -180 to 180'
-        WHEN NEW.lat IS NULL OR NOT (NEW.lat >= '-90'::float8 AND NEW.lat <= '90'::float8) THEN 'lat must be a number from -90 to 90'
-        WHEN NEW.id = '' OR pg_catalog.octet_length(NEW.id) > 256 THEN 'id must have 1 to 256 bytes'
-        WHEN NEW.id IN ('.', '..') THEN 'id must not be "." or ".."'
-        WHEN NEW.id ~ '[\x01-\x1f\x7f]' THEN 'id must not contain control characters'
-        WHEN pg_catalog.json_typeof(NEW.properties) <> 'object' THEN 'properties must be a JSON object'
-        WHEN pg_catalog.octet_length(NEW.properties::text) > 65536 THEN 'properties must have at most 65536 bytes'
+        WHEN NEW.lon IS NULL OR NOT (NEW.lon OPERATOR(pg_catalog.>=) '-180'::pg_catalog.float8 AND NEW.lon OPERATOR(pg_catalog.<=) '180'::pg_catalog.float8)
+            THEN 'lon must be a number from -180 to 180'
+        WHEN NEW.lat IS NULL OR NOT (NEW.lat OPERATOR(pg_catalog.>=) '-90'::pg_catalog.float8 AND NEW.lat OPERATOR(pg_catalog.<=) '90'::pg_catalog.float8)
+            THEN 'lat must be a number from -90 to 90'
+        WHEN NEW.id OPERATOR(pg_catalog.=) '' OR pg_catalog.octet_length(NEW.id) OPERATOR(pg_catalog.>) 256 THEN 'id must have 1 to 256 bytes'
+        WHEN NEW.id OPERATOR(pg_catalog.=) '.' OR NEW.id OPERATOR(pg_catalog.=) '..' THEN 'id must not be "." or ".."'
+        WHEN NEW.id OPERATOR(pg_catalog.~) '[\x01-\x1f\x7f]' THEN 'id must not contain control characters'
+        WHEN pg_catalog.json_typeof(NEW.properties) OPERATOR(pg_catalog.<>) 'object' THEN 'properties must be a JSON object'
+        WHEN pg_catalog.octet_length(NEW.properties::pg_catalog.text) OPERATOR(pg_catalog.>) 65536 THEN 'properties must have at most 65536 bytes'
     END;
     RETURN NEW;
 END $$;
