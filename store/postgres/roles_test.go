@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 
 	"nearby/store"
 	"nearby/store/postgres"
@@ -150,7 +153,14 @@ func TestRoles(t *testing.T) {
 		t.Fatalf("the document has the roles %q, and the test cases for %q", d.all, want)
 	}
 	run(t, d.connect("postgres"), `CREATE TABLE public.shops (id text PRIMARY KEY, lng float8, lat float8); INSERT INTO shops VALUES ('s', 1, 2);
-		GRANT ALL ON public.shops TO other; GRANT SELECT, UPDATE, TRIGGER ON public.shops TO `+d.owner)
+		GRANT ALL ON public.shops TO other; GRANT SELECT, UPDATE, TRIGGER ON public.shops TO `+d.owner+`;
+		CREATE TABLE public.kiosks (id text PRIMARY KEY, lng float8, lat float8, at timestamptz); GRANT SELECT ON public.kiosks TO app, `+d.owner)
+	if _, err := postgres.Attach(ctx, d.url(d.owner), postgres.Attachment{
+		Collection: "kiosks", Table: "kiosks", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowPoll, Column: "at",
+		Interval: 100 * time.Millisecond, Overlap: time.Second, Sweep: time.Second, Definition: []byte(`{}`),
+	}, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := postgres.Attach(ctx, d.url(d.owner), postgres.Attachment{
 		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
 	}, func(int64, int64) {}); err != nil {
@@ -219,6 +229,28 @@ func TestRoles(t *testing.T) {
 				refused(role, set+script)
 			}
 		}
+	}
+	// A server's role takes part in polling. Which table is polled, by whomever, and which
+	// version the tables have, it does not say, nor what is in a table that is yet to come.
+	run(t, d.connect(d.owner), `CREATE TABLE nearby.future (n int)`)
+	for _, script := range []string{
+		`INSERT INTO nearby.attachments (collection, relation, id_column, lon_column, lat_column, properties, follow, change_column, every, overlap, copied, next_poll)
+			VALUES ('fleet', 'public.secret', 'id', 'lng', 'lat', '{note}', 'poll', 'at', '1s', '1s', true, now())`,
+		`UPDATE nearby.attachments SET relation = 'public.secret'`, `UPDATE nearby.attachments SET properties = '{note}'`, `UPDATE nearby.attachments SET lon_column = 'note'`,
+		`UPDATE nearby.attachments SET change_column = 'note'`, `UPDATE nearby.attachments SET copied = true`, `UPDATE nearby.attachments SET every = '1ms'`,
+		`DELETE FROM nearby.attachments`, `INSERT INTO nearby.migrations (version_id, is_applied) VALUES (999, true)`, `UPDATE nearby.migrations SET version_id = 999`,
+		`DELETE FROM nearby.migrations`, `INSERT INTO nearby.head DEFAULT VALUES`, `DELETE FROM nearby.head`, `INSERT INTO nearby.pending DEFAULT VALUES`,
+		`UPDATE nearby.receipts SET seq = 0`, `INSERT INTO nearby.future VALUES (1)`, `SELECT nextval('nearby.marks')`,
+	} {
+		refused("app", script)
+	}
+	run(t, d.connect(d.owner), `DROP TABLE nearby.future`)
+	run(t, d.connect("postgres"), `INSERT INTO public.kiosks VALUES ('k', 1, 2, now())`)
+	await(t, "the table is polled", func() bool {
+		return number1(t, d.url("postgres"), `SELECT count(*) FROM nearby.items i, nearby.attachments a WHERE i.collection = 'kiosks' AND i.id = 'k' AND a.collection = 'kiosks' AND a.error IS NULL AND a.last IS NOT NULL`) == 1
+	})
+	if err := s.Tend(ctx); err != nil {
+		t.Errorf("tending: %v", err)
 	}
 	for _, set := range settings {
 		// A server's role may commit, and not take the attached collection from its table.
@@ -305,6 +337,48 @@ func TestRoles(t *testing.T) {
 	await(t, "the attached table is as its collection", func() bool {
 		return number1(t, d.url("postgres"), `SELECT count(*) FROM public.shops s JOIN nearby.items i ON i.collection = 'shops' AND i.id = s.id AND i.lon = s.lng`) == 1
 	})
+}
+
+// Who was given all tables of version 4 keeps what a server needs, and no more of those
+// that say what servers do.
+func TestOldGrants(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := pgtest.Start(t, pgtest.NoFsync())
+	c.Resume()
+	c.Exec(`CREATE ROLE app LOGIN`)
+	c.Exec(`CREATE SCHEMA nearby`)
+	config, err := pgx.ParseConfig(c.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := stdlib.OpenDB(*config)
+	defer db.Close()
+	old, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"), goose.WithTableName("nearby.migrations"), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.UpTo(ctx, 4); err != nil {
+		t.Fatal(err)
+	}
+	c.Exec(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA nearby TO app`)
+	openStore(t, c.URL(), postgres.Options{})
+	for sql, want := range map[string]bool{
+		`has_any_column_privilege('app', 'nearby.attachments', 'INSERT')`:            false,
+		`has_table_privilege('app', 'nearby.attachments', 'UPDATE, DELETE')`:         false,
+		`has_column_privilege('app', 'nearby.attachments', 'relation', 'UPDATE')`:    false,
+		`has_column_privilege('app', 'nearby.attachments', 'next_poll', 'UPDATE')`:   true,
+		`has_table_privilege('app', 'nearby.attachments', 'SELECT')`:                 true,
+		`has_table_privilege('app', 'nearby.migrations', 'INSERT, UPDATE, DELETE')`:  false,
+		`has_table_privilege('app', 'nearby.migrations', 'SELECT')`:                  true,
+		`has_table_privilege('app', 'nearby.items', 'INSERT')`:                       true,
+		`has_function_privilege('app', to_regproc('nearby.sweep')::oid, 'EXECUTE')`:  true,
+		`has_function_privilege('app', to_regproc('nearby.define')::oid, 'EXECUTE')`: false,
+	} {
+		if got := number1(t, c.URL(), `SELECT (`+sql+`)::int`) == 1; got != want {
+			t.Errorf("%s is %v, want %v", sql, got, want)
+		}
+	}
 }
 
 // Whatever migrations and attachments add to the schema, PUBLIC has nothing in it, and

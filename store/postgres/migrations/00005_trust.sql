@@ -369,6 +369,25 @@ END $$;
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA nearby FROM PUBLIC;
 
+-- Servers do what nearby.attachments says with the rights of whoever they run as. So only
+-- the owner says which table is attached; other servers write how far they are.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    server record;
+BEGIN
+    FOR server IN SELECT DISTINCT c.oid::regclass AS of, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
+                    FROM pg_class c, aclexplode(c.relacl) a
+                   WHERE c.oid IN ('nearby.attachments'::regclass, 'nearby.migrations'::regclass)
+                     AND a.privilege_type <> 'SELECT' AND a.grantee <> c.relowner LOOP
+        EXECUTE format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON %s FROM %s', server.of, server.role);
+        IF server.of = 'nearby.attachments'::regclass AND server.role <> 'PUBLIC' THEN
+            EXECUTE format('GRANT UPDATE (last, error, next_poll, next_sweep) ON %s TO %s', server.of, server.role);
+        END IF;
+    END LOOP;
+END $$;
+-- +goose StatementEnd
+
 -- +goose StatementBegin
 DO $$
 DECLARE
