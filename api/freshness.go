@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -140,7 +141,8 @@ type target struct {
 
 // target returns the collection that the path names. What the write is to come
 // after is visible, and so is the version that it names by If-Match: that was read
-// somewhere, perhaps where more is known.
+// somewhere, perhaps where more is known. So it is with a collection that is not here: it
+// may have been made elsewhere.
 func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error) {
 	name, f, err := named(r)
 	if err != nil {
@@ -151,7 +153,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 		return nil, err
 	}
 	c, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
-	if err == nil && given.match.unseen(reading.At) {
+	if err == nil && given.match.unseen(reading.At) || errors.Is(err, collection.ErrNotFound) {
 		f.Strong = true
 		c, reading, err = s.opt.Catalog.Read(r.Context(), name, f)
 	}

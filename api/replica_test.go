@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -250,4 +251,32 @@ func TestReadOnly(t *testing.T) {
 	}
 	only.do("PUT", "/v1/collections/e", "application/json", "{}").want(t, 403)
 	only.do("DELETE", "/v1/collections/d", "", "").want(t, 403)
+}
+
+// TestWriteToNewCollection: a write is not refused for a collection that another replica
+// has just made. That there is none is said of the newest state of all.
+func TestWriteToNewCollection(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	a, b := replica(t, address, collection.Options{}), replica(t, address, collection.Options{})
+	for i := range 60 {
+		c := fmt.Sprintf("/v1/collections/c%d", i)
+		a.do("PUT", c, "application/json", `{}`).want(t, 201)
+		switch i % 6 {
+		case 0:
+			b.do("PUT", c+"/items/a", geoJSON, feature("a", 1, 1, "")).want(t, 201)
+		case 1:
+			b.do("POST", c+"/items", geoJSON, feature("a", 1, 1, "")).want(t, 201)
+		case 2:
+			b.do("POST", c+"/items", "text/csv", places).want(t, 200)
+		case 3:
+			b.do("PATCH", c, mergePatch, `{"title":"t"}`).want(t, 200)
+		case 4:
+			b.do("PUT", c, "application/json", `{}`, "If-None-Match", "*").want(t, 412)
+		case 5:
+			b.do("DELETE", c, "", "").want(t, 204)
+			a.do("PUT", c+"/items/a", geoJSON, feature("a", 1, 1, "")).want(t, 404)
+			a.do("POST", c+"/items", "text/csv", places).want(t, 404)
+		}
+	}
 }
