@@ -174,6 +174,9 @@ func withDatabase(ctx context.Context, url string, do func(*pgx.Conn) error) err
 func Attach(ctx context.Context, url string, a Attachment, progress func(done, total int64)) (Attached, error) {
 	var done Attached
 	err := withDatabase(ctx, url, func(conn *pgx.Conn) error {
+		if err := checkOwner(ctx, conn, "a table is attached"); err != nil {
+			return err
+		}
 		t, err := findTable(ctx, conn, &a)
 		if err != nil {
 			return err
@@ -450,6 +453,9 @@ func (done *Attached) count(ctx context.Context, conn *pgx.Conn, a *Attachment, 
 // or, with keep, stays as one that can be written.
 func Detach(ctx context.Context, url, collection string, keep bool) error {
 	return withDatabase(ctx, url, func(conn *pgx.Conn) error {
+		if err := checkOwner(ctx, conn, "a table is detached"); err != nil {
+			return err
+		}
 		var number int32
 		err := conn.QueryRow(ctx, `SELECT number FROM nearby.attachments WHERE collection = $1`, collection).Scan(&number)
 		if errors.Is(err, pgx.ErrNoRows) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -20,8 +21,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrationLock is the advisory lock of who makes or changes the tables.
-const migrationLock = 0x6e6561726279
+const (
+	// migrationLock is the advisory lock of who makes the first of the tables.
+	migrationLock = 0x6e6561726279
+	// migrationWait is how long another server is waited for that makes or changes them.
+	migrationWait = 50 * time.Second
+)
 
 // prepare looks what kind of server it is and brings the tables up to date.
 func (s *Store) prepare(ctx context.Context) error {
@@ -48,34 +53,115 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.opt.ReadOnly {
 		return checkVersion(ctx, conn)
 	}
-	// One at a time, whoever starts beside: the schema has to be there before the
-	// table of versions, whose lock would do else.
-	if _, err := conn.Exec(ctx, `SELECT set_config('lock_timeout', '60s', false), set_config('statement_timeout', '60s', false)`); err != nil {
+	is, known, err := checkWhole(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case is > known:
+		return tooNew(is, known)
+	case is < known:
+		if err := s.update(ctx, conn); err != nil {
+			return err
+		}
+	}
+	return s.checkSchema(ctx, conn)
+}
+
+// update brings the tables up to date, one server at a time, whoever starts beside. The
+// lock is one that only the owner of the tables can take. Before there are any, it is one
+// that everybody can.
+func (s *Store) update(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, `SELECT set_config('statement_timeout', '60s', false), set_config('idle_in_transaction_session_timeout', '0', false), set_config('lock_timeout', $1::text, false)`,
+		millis(s.opt.migrationWait)); err != nil {
 		return readError(err)
 	}
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
-		return fmt.Errorf("waiting for another replica to make the tables: %w", readError(err))
+	var made bool
+	if err := conn.QueryRow(ctx, `SELECT to_regclass('nearby.migrations') IS NOT NULL`).Scan(&made); err != nil {
+		return readError(err)
 	}
+	if !made {
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+			return s.makingBeside(ctx, "advisory", err)
+		}
+		if err := s.makeVersions(ctx, conn); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(migrationLock)); err != nil {
+			return readError(err)
+		}
+	}
+	if err := checkOwner(ctx, conn, "bringing the tables up to date: start one server of this version"); err != nil {
+		return err
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return readError(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	// It lets others read the table, and rows be added by what follows.
+	if _, err := tx.Exec(ctx, `LOCK TABLE nearby.migrations IN SHARE UPDATE EXCLUSIVE MODE`); err != nil {
+		return s.makingBeside(ctx, "relation", err)
+	}
+	is, known, err := checkWhole(ctx, conn)
+	if err != nil || is == known {
+		return err
+	}
+	return s.migrate(ctx)
+}
+
+// makeVersions makes the schema and the table of versions.
+func (s *Store) makeVersions(ctx context.Context, conn *pgx.Conn) error {
 	var exists bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'nearby')`).Scan(&exists); err != nil {
 		return readError(err)
-	}
-	is, known, err := checkWhole(ctx, conn)
-	if err != nil {
-		return err
-	}
-	if is == known {
-		return s.checkSchema(ctx, conn)
 	}
 	if !exists {
 		if _, err := conn.Exec(ctx, `CREATE SCHEMA nearby`); err != nil {
 			return fmt.Errorf("making the schema nearby: %w", err)
 		}
 	}
-	if err := s.migrate(ctx); err != nil {
+	return s.withMigrations(func(_ *sql.DB, provider *goose.Provider) error {
+		_, _, err := provider.GetVersions(ctx)
 		return err
+	})
+}
+
+// makingBeside says who holds the lock that was waited for, where that was too long.
+func (s *Store) makingBeside(ctx context.Context, kind string, err error) error {
+	if !isCode(err, "55P03", "57014") {
+		return readError(err)
 	}
-	return s.checkSchema(ctx, conn)
+	other, connectErr := s.connect(ctx, listening) // the one is perhaps in a failed transaction
+	if connectErr != nil {
+		return readError(err)
+	}
+	defer hangUp(other)
+	var pid int32
+	var role string
+	found := other.QueryRow(ctx, `SELECT l.pid, coalesce(a.usename::text, '?') FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype = $2::text
+   AND (l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint << 32 | l.objid::bigint = $1
+     OR l.locktype = 'relation' AND l.relation = to_regclass('nearby.migrations') AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+ ORDER BY 1 LIMIT 1`, int64(migrationLock), kind).Scan(&pid, &role)
+	if found != nil {
+		return readError(err)
+	}
+	return joined(store.ErrUnavailable, fmt.Errorf("waiting for who makes or changes the tables: process %[1]d, of the role %[2]s, holds their lock; "+
+		"if that is no server of nearby that has just started, end it with SELECT pg_terminate_backend(%[1]d): %[3]w", pid, role, err))
+}
+
+// checkOwner refuses to do what only the owner of nearby's tables can, and names it.
+func checkOwner(ctx context.Context, conn *pgx.Conn, what string) error {
+	var owner, role string
+	var is bool
+	if err := conn.QueryRow(ctx, `SELECT pg_get_userbyid(c.relowner)::text, current_user::text, pg_has_role(c.relowner, 'USAGE') FROM pg_class c
+ WHERE c.oid = to_regclass('nearby.migrations')`).Scan(&owner, &role, &is); err != nil {
+		return readError(err)
+	}
+	if !is {
+		return fmt.Errorf("%s as %s, the owner of nearby's tables: the role %s may not change them", what, owner, role)
+	}
+	return nil
 }
 
 // pathAdvice is for a role that is named like the schema of nearby's tables.
@@ -199,7 +285,8 @@ func newestVersion() (int64, error) {
 	return goose.NumericComponent(files[len(files)-1])
 }
 
-func (s *Store) migrate(ctx context.Context) (err error) {
+// withMigrations lets do use what knows the migrations.
+func (s *Store) withMigrations(do func(*sql.DB, *goose.Provider) error) (err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -215,13 +302,14 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	is, known, err := provider.GetVersions(ctx)
-	if err != nil {
-		return joined(store.ErrUnavailable, fmt.Errorf("reading the version of the tables: %w", err))
-	}
-	if is > known {
-		return tooNew(is, known)
-	}
+	return do(db, provider)
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	return s.withMigrations(func(db *sql.DB, provider *goose.Provider) error { return s.migrateBy(ctx, db, provider) })
+}
+
+func (s *Store) migrateBy(ctx context.Context, db *sql.DB, provider *goose.Provider) error {
 	made, err := provider.Up(ctx)
 	if err != nil {
 		return fmt.Errorf("bringing the tables up to date: %w", err)

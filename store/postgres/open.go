@@ -68,6 +68,7 @@ type Options struct {
 	Readers int
 
 	tombstonesFor time.Duration // tests purge sooner
+	migrationWait time.Duration // and wait less
 }
 
 func (o Options) withDefaults() Options {
@@ -95,6 +96,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.tombstonesFor == 0 {
 		o.tombstonesFor = 24 * time.Hour
+	}
+	if o.migrationWait == 0 {
+		o.migrationWait = migrationWait
 	}
 	return o
 }

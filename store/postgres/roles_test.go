@@ -339,28 +339,105 @@ func TestRoles(t *testing.T) {
 	})
 }
 
-// Who was given all tables of version 4 keeps what a server needs, and no more of those
-// that say what servers do.
-func TestOldGrants(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	c := pgtest.Start(t, pgtest.NoFsync())
-	c.Resume()
-	c.Exec(`CREATE ROLE app LOGIN`)
-	c.Exec(`CREATE SCHEMA nearby`)
-	config, err := pgx.ParseConfig(c.URL())
+// makeOld makes the tables of version 4.
+func makeOld(t *testing.T, url string) {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	db := stdlib.OpenDB(*config)
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	old, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"), goose.WithTableName("nearby.migrations"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := old.UpTo(ctx, 4); err != nil {
+	if _, err := old.UpTo(context.Background(), 4); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Nobody without a privilege keeps a server from starting; who does is named.
+func TestNobodyHoldsUpAStart(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := pgtest.Start(t, pgtest.NoFsync())
+	c.Resume()
+	for _, statement := range []string{`CREATE ROLE owner LOGIN`, `CREATE ROLE stranger LOGIN`, `CREATE ROLE app LOGIN`, `CREATE DATABASE old OWNER owner`, `CREATE DATABASE places OWNER owner`} {
+		c.Exec(statement)
+	}
+	at := func(role, database string) string {
+		return (&url.URL{Scheme: "postgres", User: url.User(role), Host: c.Address(), Path: database, RawQuery: "sslmode=disable"}).String()
+	}
+	run(t, connect(t, at("owner", "old")), `CREATE SCHEMA nearby`)
+	makeOld(t, at("owner", "old"))
+	run(t, connect(t, at("owner", "old")), `GRANT USAGE ON SCHEMA nearby TO app`, `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA nearby TO app`)
+	var brief postgres.Options
+	brief.MigrationWait(200 * time.Millisecond)
+	fails := func(role, database string, says ...string) {
+		t.Helper()
+		s, err := postgres.Open(ctx, at(role, database), brief)
+		if err == nil {
+			_ = s.Close()
+			t.Fatalf("%s opened %s", role, database)
+		}
+		for _, text := range says {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("%s on %s: %q does not say %q", role, database, err, text)
+			}
+		}
+	}
+	open := func(role, database string) {
+		t.Helper()
+		s, err := postgres.Open(ctx, at(role, database), brief)
+		if err != nil {
+			t.Fatalf("%s on %s: %v", role, database, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	const lock = `SELECT pg_advisory_lock(x'6e6561726279'::bigint)`
+	stranger, otherStranger := connect(t, at("stranger", "old")), connect(t, at("stranger", "places"))
+	run(t, stranger, lock)
+	run(t, otherStranger, lock)
+	// Before there are tables there is no better lock.
+	fails("owner", "places", fmt.Sprintf("process %d, of the role stranger", otherStranger.PgConn().PID()), "pg_terminate_backend")
+	run(t, otherStranger, `SELECT pg_advisory_unlock_all()`)
+	open("owner", "places")
+	run(t, otherStranger, lock)
+	open("owner", "places")
+	// Old tables are changed by their owner, and by nobody else.
+	fails("app", "old", "start one server of this version as owner,", "the role app may not")
+	if _, err := stranger.Exec(ctx, `LOCK TABLE nearby.migrations`); err == nil {
+		t.Error("a stranger may lock a table")
+	}
+	owner := connect(t, at("owner", "old"))
+	run(t, owner, `BEGIN`, `LOCK TABLE nearby.migrations IN SHARE UPDATE EXCLUSIVE MODE`)
+	fails("owner", "old", fmt.Sprintf("process %d, of the role owner", owner.PgConn().PID()))
+	run(t, owner, `ROLLBACK`)
+	open("owner", "old")
+	open("app", "old")
+
+	_, err := postgres.Attach(ctx, at("app", "old"), postgres.Attachment{
+		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+	}, func(int64, int64) {})
+	for what, err := range map[string]error{"attached": err, "detached": postgres.Detach(ctx, at("app", "old"), "shops", false)} {
+		if err == nil || !strings.Contains(err.Error(), "a table is "+what+" as owner, the owner of nearby's tables") {
+			t.Errorf("%s as app: %v", what, err)
+		}
+	}
+}
+
+// Who was given all tables of version 4 keeps what a server needs, and no more of those
+// that say what servers do.
+func TestOldGrants(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, pgtest.NoFsync())
+	c.Resume()
+	c.Exec(`CREATE ROLE app LOGIN`)
+	c.Exec(`CREATE SCHEMA nearby`)
+	makeOld(t, c.URL())
 	c.Exec(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA nearby TO app`)
 	openStore(t, c.URL(), postgres.Options{})
 	for sql, want := range map[string]bool{
