@@ -317,12 +317,17 @@ func (l *loader) reject(f fault) {
 
 // send hands a batch to the server while the next one is read. It waits for
 // those on their way when they are too many, or name an id of this one: the
-// last row with an id must win.
+// last row with an id must win. Where a bad row is to end the load, and only the
+// server knows which is bad, no other batch is on its way.
 func (l *loader) send(ctx context.Context, file string, b *batch) {
 	if len(b.lines) == 0 {
 		return
 	}
-	for len(l.out) > 0 && (len(l.out) >= maxInFlight || sharesAny(b, l.out)) {
+	abort, most := l.cmd.OnError == "abort", maxInFlight
+	if abort {
+		most = 1
+	}
+	for len(l.out) > 0 && (len(l.out) >= most || sharesAny(b, l.out)) {
 		<-l.out[0].done
 		l.out = l.out[1:]
 	}
@@ -333,7 +338,7 @@ func (l *loader) send(ctx context.Context, file string, b *batch) {
 	l.wg.Go(func() {
 		defer close(b.done)
 		// Not ctx: what is on its way when a row ends the load arrives.
-		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, client.PostItemsParamsOnExisting(l.cmd.OnExisting), b.body)
+		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, client.PostItemsParamsOnExisting(l.cmd.OnExisting), abort, b.body)
 		if err != nil {
 			l.abort(err)
 		}

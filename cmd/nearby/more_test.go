@@ -273,7 +273,20 @@ func TestLoadOnExisting(t *testing.T) {
 	if !strings.Contains(out, "standard input:1: id: is missing") || !strings.Contains(out, "standard input:2: id nobody: geometry: is missing") {
 		t.Errorf("rows that name nothing: %s", out)
 	}
+	// No row after the first bad one is written, also where only the server can know it.
+	many := strings.Builder{}
+	for i := range 3000 {
+		fmt.Fprintf(&many, "r%d,1,1\n", i)
+	}
+	out = load("id,lat,lon\na,5,5\n"+many.String(), "0 created, 0 updated, 1 rejected", "--on-existing=fail", "--on-error=abort")
+	if !strings.Contains(out, "standard input:2: id a: ") {
+		t.Errorf("the row that ended the load is not named: %s", out)
+	}
+	load("id,lat,lon\nmissing,,\nafter,2,2\n", "0 created, 0 updated, 1 rejected", "--on-existing=merge", "--on-error=abort")
 	got := s.content(newClient(t), "c")
+	if len(got) != 5 {
+		t.Errorf("there are %d items, want 5", len(got))
+	}
 	for id, want := range map[string]string{
 		"a": `{4 3 {"status":"resting","n":1}}`, "b": `{2 1 {"n":1,"note":"new"}}`, "c": `{6 5 {"n":1}}`, "d": `{7 7 {"status":"new"}}`, "e": `{8 8 {"status":"free"}}`,
 	} {

@@ -76,6 +76,7 @@ type problem struct {
 	passes     bool                  // the same request may succeed later
 	retryAfter time.Duration
 	loaded     client.LoadReport // of a load that ended midway
+	faults     []client.Fault
 }
 
 func (p *problem) Error() string {
@@ -130,8 +131,9 @@ func newProblem(resp *http.Response, body []byte) error {
 	if doc.Errors == nil {
 		return p
 	}
+	p.faults = *doc.Errors
 	var parts []string
-	for _, e := range *doc.Errors {
+	for _, e := range p.faults {
 		f := fault{Field: cmp.Or(deref(e.Parameter), deref(e.Field)), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
 		parts = append(parts, f.what())
 	}
@@ -182,7 +184,7 @@ func (r *remote) explain(err error) error {
 		return context.Canceled
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no server answers at %s: start one with \"nearby serve\", or name another with --server", r.base)
+		return &brokenError{r.base, errors.New("no server answers there: start one with \"nearby serve\", or name another with --server")}
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -260,13 +262,18 @@ func (r *remote) patch(ctx context.Context, name string, patch client.Definition
 // load sends a batch. It waits and tries again while the server says that it may
 // succeed later: each row has an id, so a row that arrives twice is the same item. Where
 // a row that arrives twice is refused, it tries again only if nothing was written. With
-// an error, the answer is what the server had loaded by then, as far as it says.
-func (r *remote) load(ctx context.Context, name string, existing client.PostItemsParamsOnExisting, body []byte) (answer client.LoadReport, err error) {
+// an error, the answer is what the server had loaded by then, as far as it says. If
+// abort is set, the first bad row ends the batch; it is in the answer.
+func (r *remote) load(ctx context.Context, name string, existing client.PostItemsParamsOnExisting, abort bool, body []byte) (answer client.LoadReport, err error) {
 	const tries = 8
 	wait := 100 * time.Millisecond
 	params := &client.PostItemsParams{}
 	if existing != client.PostItemsParamsOnExistingReplace { // the default, which every server knows
 		params.OnExisting = &existing
+	}
+	if abort {
+		end := client.PostItemsParamsOnErrorAbort
+		params.OnError = &end
 	}
 	for try := 1; ; try++ {
 		data, err := r.read(r.v1.PostItemsWithBody(ctx, name, params, "application/x-ndjson", bytes.NewReader(body)))
@@ -279,6 +286,10 @@ func (r *remote) load(ctx context.Context, name string, existing client.PostItem
 		var p *problem
 		if !errors.As(err, &p) {
 			return answer, err
+		}
+		if abort && p.status == http.StatusBadRequest && p.loaded.Rejected > 0 {
+			p.loaded.Errors = p.faults
+			return p.loaded, nil
 		}
 		once := existing == client.PostItemsParamsOnExistingFail && p.outcome != client.NotMade
 		if !p.passes || once || try == tries {
