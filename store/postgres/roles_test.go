@@ -551,6 +551,46 @@ func TestNumberedEarly(t *testing.T) {
 	}
 }
 
+// A program that does not let itself be ended is named, with its role.
+func TestWhoHoldsTheHead(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	lines := make(chan string, 1000)
+	s := openStore(t, url, postgres.Options{CommitTimeout: patience, Log: slog.New(slog.NewTextHandler(lineWriter(lines), nil))})
+	commit(t, s, define("c"), put("c", "a", 1))
+	psql := connect(t, url)
+	run(t, psql, `BEGIN`, `UPDATE nearby.items SET lon = 2 WHERE id = 'a'`, `SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL idle_in_transaction_session_timeout = 0`)
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(context.Background(), []store.Change{put("c", "b", 1)})
+		done <- err
+	}()
+	want := fmt.Sprintf(`msg="a transaction of another program holds up all writes" process=%d role=%s`, psql.PgConn().PID(), psql.Config().User)
+	for named := false; !named; {
+		select {
+		case line := <-lines:
+			named = strings.Contains(line, want)
+		case err := <-done:
+			t.Fatalf("the commit ended (%v), and the log has not said %q", err, want)
+		}
+	}
+	run(t, psql, `ROLLBACK`)
+	if err := <-done; err != nil {
+		t.Errorf("a commit, when nobody holds it up any more: %v", err)
+	}
+}
+
+// lineWriter passes on what is written, as far as there is room.
+type lineWriter chan string
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	select {
+	case w <- string(b):
+	default:
+	}
+	return len(b), nil
+}
+
 // Whose code would run as a superuser is asked for before any of it runs; where nearby is
 // none, the owner is named.
 func TestAttachNamesWhomItTrusts(t *testing.T) {

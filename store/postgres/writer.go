@@ -275,11 +275,37 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 		if !again {
 			return 0, err
 		}
+		if isCode(err, "55P03") {
+			err = w.whoHolds(err)
+		}
 		if time.Now().After(deadline) {
 			return 0, joined(store.ErrUnavailable, err)
 		}
 		w.s.stats.retries.Add(1)
 	}
+}
+
+// holderSQL finds who has changed the head in a transaction that is open, and does not
+// wait for others.
+const holderSQL = `
+SELECT l.pid, coalesce(a.usename::text, '?') FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'relation' AND l.relation = 'nearby.head'::regclass AND l.granted AND l.pid <> pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.mode IN ('RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+   AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = l.pid AND NOT w.granted)
+ ORDER BY a.xact_start, l.pid LIMIT 1`
+
+// whoHolds names the process that no commit gets past, and says so in the log.
+func (w *writer) whoHolds(err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), w.s.opt.AwayTimeout)
+	defer cancel()
+	var pid int32
+	var role string
+	if w.conn.QueryRow(ctx, holderSQL).Scan(&pid, &role) != nil {
+		return err // it has just ended, or the database has
+	}
+	w.s.opt.Log.Warn("a transaction of another program holds up all writes", "process", pid, "role", role)
+	return fmt.Errorf("process %[1]d, of the role %[2]s, has an open transaction that holds up all writes; SELECT pg_terminate_backend(%[1]d) ends it: %[3]w", pid, role, err)
 }
 
 // foreign says that a group belongs to another history than the database's: what its
