@@ -213,6 +213,9 @@ func TestRestoreInPlace(t *testing.T) {
 		if i == 1 {
 			dir = root // a folder that cannot be renamed
 		}
+		if err := os.MkdirAll(dir, folderMode); err != nil { // as a package has made it
+			t.Fatal(err)
+		}
 		if _, err := restore(dir, false); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -105,8 +106,8 @@ func lookAtTarget(dir string) (target, error) {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == "lost+found", name == "restoring" && t.mount, strings.HasPrefix(name, "replaced-"):
-		case unfinished && ours(name): // of a restoring that did not end
+		case t.mount && (name == "lost+found" || name == "restoring" || strings.HasPrefix(name, "replaced-")):
+		case t.mount && unfinished && ours(name): // of a restoring that did not end
 		default:
 			t.used = true
 		}
@@ -212,7 +213,11 @@ func (t *target) install() (replaced string, err error) {
 		return t.moveIn()
 	}
 	if !t.used {
-		return "", errors.Join(os.Rename(t.beside, t.dir), syncDir(vfs.Default, filepath.Dir(t.dir)))
+		// os.Rename would refuse an empty folder, in whose place rename(2) puts another.
+		if err := syscall.Rename(t.beside, t.dir); err != nil {
+			return "", fmt.Errorf("putting what was restored in the place of %s: %w", t.dir, err)
+		}
+		return "", syncDir(vfs.Default, filepath.Dir(t.dir))
 	}
 	// The two change places in one step, so that there is a whole store at every moment.
 	replaced = t.dir + ".replaced-" + time.Now().UTC().Format("20060102T150405.000Z")
@@ -240,6 +245,13 @@ func exchangeInSteps(a, b string) error {
 // moveIn moves the files into a folder that cannot be renamed, file by file. Meanwhile
 // the folder says that it is not finished.
 func (t *target) moveIn() (replaced string, err error) {
+	if t.used {
+		// Before the marker: as long as nothing is moved the store there is whole.
+		replaced = filepath.Join(t.dir, "replaced-"+time.Now().UTC().Format("20060102T150405.000Z"))
+		if err := os.Mkdir(replaced, folderMode); err != nil {
+			return "", err
+		}
+	}
 	marker := filepath.Join(t.dir, unfinishedFile)
 	f, err := os.OpenFile(marker, os.O_CREATE|os.O_WRONLY, fileMode)
 	if err != nil {
@@ -247,12 +259,6 @@ func (t *target) moveIn() (replaced string, err error) {
 	}
 	if err := errors.Join(f.Close(), syncDir(vfs.Default, t.dir)); err != nil {
 		return "", err
-	}
-	if t.used {
-		replaced = filepath.Join(t.dir, "replaced-"+time.Now().UTC().Format("20060102T150405Z"))
-		if err := os.Mkdir(replaced, folderMode); err != nil {
-			return "", err
-		}
 	}
 	move := func(from, to string, which func(name string) bool) error {
 		entries, err := os.ReadDir(from)
