@@ -147,7 +147,7 @@ func TestBackupRefusals(t *testing.T) {
 		{"folder of a store", exitUsage, []string{"backup", "--to", filepath.Join(link, "b.nearby"), "--server", s.base}},
 		{"exists already", exitFailed, []string{"backup", "--to", good, "--server", s.base}},
 		{"no such file", exitFailed, []string{"backup", "--to", filepath.Join(root, "none", "b.nearby"), "--server", s.base}},
-		{"no server answers", exitLater, []string{"backup", "--to", filepath.Join(root, "b.nearby"), "--server", "http://127.0.0.1:1"}},
+		{"no server answers", exitFailed, []string{"backup", "--to", filepath.Join(root, "b.nearby"), "--server", "http://127.0.0.1:1"}},
 		{"no such file", exitFailed, []string{"backup", "--to", filepath.Join(root, "b.nearby"), "--data", filepath.Join(root, "none")}},
 		{"not empty", exitFailed, []string{"restore", good, "--data", data}},
 		{"in use", exitFailed, []string{"restore", good, "--data", data, "--replace"}},

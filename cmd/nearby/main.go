@@ -30,7 +30,7 @@ const (
 	exitFailed   = 1 // the command could not do its work
 	exitUsage    = 2 // the command line is wrong
 	exitRejected = 3 // load: everything good was loaded, but rows were rejected
-	exitLater    = 4 // the server cannot do it now, is away, or broke off: the same command may succeed later
+	exitLater    = 4 // the server cannot do it now, or broke off: the same command may succeed later
 )
 
 type cli struct {

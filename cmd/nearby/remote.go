@@ -184,7 +184,7 @@ func (r *remote) explain(err error) error {
 		return context.Canceled
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return &brokenError{r.base, errors.New("no server answers there: start one with \"nearby serve\", or name another with --server")}
+		return fmt.Errorf("no server answers at %s: start one with \"nearby serve\", or name another with --server", r.base)
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
