@@ -286,7 +286,10 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 		case full <- p:
 		case <-ctx.Done(): // why, is known but for the end of what is read
 		}
-		if errors.Is(end, io.EOF) || end == nil && ctx.Err() != nil {
+		if end == nil && ctx.Err() != nil {
+			end = io.EOF
+		}
+		if errors.Is(end, io.EOF) {
 			return nil
 		}
 		if end != nil {

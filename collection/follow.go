@@ -215,7 +215,7 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 		f.touch(col)
 		return await([]*delivery{col.send(&delivery{define: define, defined: ch.Item.Seq, seq: uint64(step.Seq)})})
 	}
-	if err != nil {
+	if define == nil {
 		return nil
 	}
 	tip, err := emptySnapshot(f.catalog.opt.Kinds, def, ch.Item.Seq)

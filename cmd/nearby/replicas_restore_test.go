@@ -46,7 +46,7 @@ func generation(r reply) (int, error) {
 		} `json:"features"`
 	}
 	if err := json.Unmarshal(r.body, &all); r.status != http.StatusOK || err != nil {
-		return 0, fmt.Errorf("%d %w %v %.300s", r.status, r.err, err, r.body)
+		return 0, fmt.Errorf("%d %w %w %.300s", r.status, r.err, err, r.body)
 	}
 	if len(all.Features) != restoredItems {
 		return 0, fmt.Errorf("%d of %d items", len(all.Features), restoredItems)
