@@ -64,6 +64,11 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for name, d := range map[string]demand{headerMatch: t.given.match, headerNoneMatch: t.given.none} {
+		if d.given {
+			return badParameter(name, r.Header.Get(name), "is not taken by a POST of items", "PUT each item with its condition; ?onExisting=skip or fail leaves items alone that exist")
+		}
+	}
 	kind, err := featureType(r, geoJSON, "text/csv", "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err

@@ -247,6 +247,9 @@ func (s *Server) change(r *http.Request) (c change, err error) {
 	if c.name, err = pathParam(r, "collectionId"); err != nil {
 		return c, err
 	}
+	if r.Header[headerKey] != nil {
+		return c, badParameter(headerKey, r.Header.Get(headerKey), "is for items, and not taken by a change of a collection", "send If-Match with the collection's ETag, so that a repeated change is refused")
+	}
 	if c.given, err = preconditionsOf(r); err != nil {
 		return c, err
 	}
