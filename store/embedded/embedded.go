@@ -470,14 +470,15 @@ func (s *Store) tend() {
 // comes, and writes the head mark.
 func (s *Store) look() {
 	err := s.disk.look()
+	var full error
 	if err == nil {
+		full = s.room.look() // it may write, so only into the folder that was opened
 		if d := s.recent.durableSeq(); d != s.marked {
 			if err = s.mark(); err != nil {
 				err = fmt.Errorf("the head mark, which vouches for what is acknowledged, cannot be written: %w", err)
 			}
 		}
 	}
-	full := s.room.look()
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		err = fmt.Errorf("%w: %w", errFull, err)

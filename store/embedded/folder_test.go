@@ -367,6 +367,11 @@ func TestFolderTakenAway(t *testing.T) {
 				}
 			}
 			eventually(t, "that the store says it", func() bool { return s.Fault() != nil })
+			if c.name == "removed and made again" {
+				if put, err := os.ReadDir(dir); err != nil || len(put) > 0 {
+					t.Errorf("into the folder that has the place of the store was put %v, %v", put, err)
+				}
+			}
 			if _, err := put(s, "lost", 1); !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("a commit: %v", err)
 			}
