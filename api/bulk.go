@@ -64,11 +64,6 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for name, d := range map[string]demand{headerMatch: t.given.match, headerNoneMatch: t.given.none} {
-		if d.given {
-			return badParameter(name, r.Header.Get(name), "is not taken by a POST of items", "PUT each item with its condition; ?onExisting=skip or fail leaves items alone that exist")
-		}
-	}
 	kind, err := featureType(r, geoJSON, "text/csv", "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err
@@ -96,6 +91,11 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	if r.Header[headerKey] != nil {
 		return badParameter(headerKey, r.Header.Get(headerKey), "is not taken by a load", "a load whose rows have ids can be sent again as it is, unless it is to fail where they exist")
+	}
+	for name, d := range map[string]demand{headerMatch: t.given.match, headerNoneMatch: t.given.none} {
+		if d.given {
+			return badParameter(name, r.Header.Get(name), "is not taken by a load", "PUT each item with its condition; ?onExisting=skip or fail leaves items alone that exist")
+		}
 	}
 	report, err := s.load(r, t.Collection, in, bulkFormats[kind], onExisting[q.values.Get("onExisting")], q.values.Get("onError") == "abort")
 	if report.seq > 0 {

@@ -18,7 +18,7 @@ func TestConditionsThatAreNotTaken(t *testing.T) {
 		for kind, body := range map[string]string{
 			"application/x-ndjson": `{"id":"1","lat":1,"lon":1}`,
 			"text/csv":             "id,lat,lon\n1,1,1\n",
-			"application/geo+json": `{"type":"Feature","id":"1","geometry":{"type":"Point","coordinates":[1,1]},"properties":{}}`,
+			"application/geo+json": `{"type":"FeatureCollection","features":[{"type":"Feature","id":"1","geometry":{"type":"Point","coordinates":[1,1]},"properties":{}}]}`,
 		} {
 			if a := h.do("POST", items, kind, body, header...); a.status != 400 {
 				t.Errorf("%s with %s: %d %s", kind, header, a.status, a.body)
