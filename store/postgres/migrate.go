@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -120,7 +119,7 @@ func (s *Store) makeVersions(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("making the schema nearby: %w", err)
 		}
 	}
-	return s.withMigrations(func(_ *sql.DB, provider *goose.Provider) error {
+	return s.withMigrations(func(provider *goose.Provider) error {
 		_, _, err := provider.GetVersions(ctx)
 		return err
 	})
@@ -286,7 +285,7 @@ func newestVersion() (int64, error) {
 }
 
 // withMigrations lets do use what knows the migrations.
-func (s *Store) withMigrations(do func(*sql.DB, *goose.Provider) error) (err error) {
+func (s *Store) withMigrations(do func(*goose.Provider) error) (err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -302,25 +301,18 @@ func (s *Store) withMigrations(do func(*sql.DB, *goose.Provider) error) (err err
 	if err != nil {
 		return err
 	}
-	return do(db, provider)
+	return do(provider)
 }
 
 func (s *Store) migrate(ctx context.Context) error {
-	return s.withMigrations(func(db *sql.DB, provider *goose.Provider) error { return s.migrateBy(ctx, db, provider) })
-}
-
-func (s *Store) migrateBy(ctx context.Context, db *sql.DB, provider *goose.Provider) error {
-	made, err := provider.Up(ctx)
-	if err != nil {
-		return fmt.Errorf("bringing the tables up to date: %w", err)
-	}
-	if len(made) > 0 {
-		if _, err := db.ExecContext(ctx, `UPDATE nearby.head SET objects = nearby.objects()`); err != nil {
-			return joined(store.ErrUnavailable, fmt.Errorf("counting the indexes and triggers: %w", err))
+	return s.withMigrations(func(provider *goose.Provider) error {
+		made, err := provider.Up(ctx)
+		if err != nil {
+			return fmt.Errorf("bringing the tables up to date: %w", err)
 		}
-	}
-	for _, m := range made {
-		s.opt.Log.Info("the tables were brought up to date", "version", m.Source.Version, "took", m.Duration)
-	}
-	return nil
+		for _, m := range made {
+			s.opt.Log.Info("the tables were brought up to date", "version", m.Source.Version, "took", m.Duration)
+		}
+		return nil
+	})
 }

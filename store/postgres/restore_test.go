@@ -207,6 +207,40 @@ SELECT format('DROP TRIGGER %I ON nearby.%I', t.tgname, c.relname) FROM pg_trigg
 	run(t, conn, `SELECT nearby.release()`)
 }
 
+// What other programs have in the schema, or had, does not matter for the release, and
+// stands in for nothing of nearby's own.
+func TestReleaseBesideOthers(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.Database(t)
+	s := openStore(t, url, postgres.Options{})
+	commit(t, s, define("c"), put("c", "a", 1))
+	conn := connect(t, url)
+	run(t, conn, `CREATE TABLE nearby.keyless (a int)`, `CREATE TABLE nearby.theirs (a int PRIMARY KEY)`,
+		`CREATE INDEX their_index ON nearby.items (lon)`,
+		`CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
+		`CREATE TRIGGER their_trigger AFTER INSERT ON nearby.items FOR EACH ROW EXECUTE FUNCTION public.theirs()`,
+		`SELECT nearby.release()`)
+	// A server that starts makes note of nothing that is theirs.
+	again := openStore(t, url, postgres.Options{})
+	_ = again.Close()
+	for _, sql := range []string{
+		`DROP INDEX nearby.items_seq`, `DROP TRIGGER rows_updated ON nearby.items`, `ALTER TABLE nearby.items DROP CONSTRAINT items_pkey`,
+		`ALTER INDEX nearby.items_seq RENAME TO another; CREATE INDEX items_seq ON nearby.theirs (a)`,
+	} {
+		run(t, conn, `BEGIN`, sql)
+		if _, err := conn.Exec(ctx, `SELECT nearby.release()`); !isState(err, "NB006") {
+			t.Errorf("after %s: %v", sql, err)
+		}
+		run(t, conn, `ROLLBACK`)
+	}
+	run(t, conn, `DROP INDEX nearby.their_index`, `SELECT nearby.release()`, `DROP TRIGGER their_trigger ON nearby.items`, `SELECT nearby.release()`,
+		`DROP TABLE nearby.theirs`, `SELECT nearby.release()`, `ALTER TABLE nearby.keyless ADD PRIMARY KEY (a)`, `SELECT nearby.release()`)
+	if _, err := s.Head(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 // isState reports whether an error is one of the database's with a code.
 func isState(err error, code string) bool {
 	var pe *pgconn.PgError

@@ -5,9 +5,8 @@
 -- was written by another. Such a database may be half restored. It is neither read nor
 -- written until someone says by nearby.release that everything is back.
 
-ALTER TABLE nearby.head ADD COLUMN written_by xid, ADD COLUMN objects int;
+ALTER TABLE nearby.head ADD COLUMN written_by xid;
 COMMENT ON COLUMN nearby.head.written_by IS 'the transaction that wrote this row: its xmin. Where it is not, the row comes from a backup, and the database is not used until SELECT nearby.release()';
-COMMENT ON COLUMN nearby.head.objects IS 'how many indexes and triggers the tables have, at least';
 
 -- +goose StatementBegin
 CREATE FUNCTION nearby.sign_head() RETURNS trigger
@@ -37,13 +36,30 @@ BEGIN
     RAISE EXCEPTION 'nearby.head has one row, which stays' USING ERRCODE = 'NB006', HINT = 'A backup is restored by pg_restore --clean.';
 END $$;
 
--- objects counts the indexes and the active triggers of the tables. pg_restore makes
--- them after it has filled the tables.
-CREATE FUNCTION nearby.objects() RETURNS int
+-- lost names an index or an active trigger that a table of nearby's own does not have,
+-- NULL if it has all. pg_restore makes them after it has filled the tables. A migration
+-- that makes one, or removes one, replaces this function.
+CREATE FUNCTION nearby.lost() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT (SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'nearby'::regnamespace)::int
-         + (SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-             WHERE c.relnamespace = 'nearby'::regnamespace AND NOT t.tgisinternal AND t.tgenabled <> 'D')::int;
+    WITH own (relation, indexes, triggers) AS (VALUES
+        ('attached_later', '{attached_later_pkey}'::text[], '{}'::text[]),
+        ('attachments', '{attachments_pkey, attachments_number_key}', '{}'),
+        ('collections', '{collections_pkey}', '{refuse_collection, keep_source}'),
+        ('head', '{head_pkey}', '{sign_head, correct_head, keep_head}'),
+        ('items', '{items_pkey, items_seq, items_unnumbered}', '{take_row, rows_inserted, rows_updated, rows_deleted, rows_emptied}'),
+        ('migrations', '{migrations_pkey}', '{}'),
+        ('pending', '{pending_xid}', '{number_rows}'),
+        ('receipts', '{receipts_pkey, receipts_at}', '{}'),
+        ('replicas', '{replicas_pkey}', '{}'),
+        ('tombstones', '{tombstones_pkey, tombstones_seq, tombstones_unnumbered}', '{}'),
+        ('writers', '{writers_pkey}', '{}'))
+    SELECT format('nearby.%s has no index %s', o.relation, name) FROM own o, unnest(o.indexes) name
+     WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass('nearby.' || o.relation) AND i.indisvalid
+                          AND (i.indexrelid = to_regclass('nearby.' || name) OR i.indisprimary AND name LIKE '%pkey'))
+    UNION ALL
+    SELECT format('nearby.%s has no active trigger %s', o.relation, name) FROM own o, unnest(o.triggers) name
+     WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass('nearby.' || o.relation) AND t.tgname = name AND t.tgenabled <> 'D')
+    LIMIT 1;
 $$;
 
 -- release begins another history, since a backup has the name of the one that it was
@@ -51,28 +67,21 @@ $$;
 CREATE FUNCTION nearby.release() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    wanted int;
-    lost text;
+    lost text := nearby.lost();
 BEGIN
-    SELECT h.objects INTO wanted FROM nearby.head h FOR UPDATE;
+    PERFORM FROM nearby.head FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'the database is not restored: nearby.head has no row' USING ERRCODE = 'NB006', HINT = 'Restore it anew.';
+        lost := 'nearby.head has no row';
     END IF;
-    SELECT c.relname INTO lost FROM pg_class c
-     WHERE c.relnamespace = 'nearby'::regnamespace AND c.relkind = 'r' AND c.relname <> 'pending'
-       AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) ORDER BY c.relname LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the database is not restored: nearby.% has no primary key', lost USING ERRCODE = 'NB006', HINT = 'Restore it anew.';
-    END IF;
-    IF nearby.objects() < wanted THEN
-        RAISE EXCEPTION 'the database is not restored: % of % indexes and triggers are there', nearby.objects(), wanted USING ERRCODE = 'NB006', HINT = 'Restore it anew.';
+    IF lost IS NOT NULL THEN
+        RAISE EXCEPTION 'the database is not restored: %', lost USING ERRCODE = 'NB006', HINT = 'Restore it anew.';
     END IF;
     UPDATE nearby.head SET epoch = (random() * 1e15)::bigint, written_by = pg_current_xact_id()::xid;
     UPDATE nearby.writers SET fence = fence + 1; -- no writer goes on without having heard of it
     PERFORM pg_notify('nearby', '');
 END $$;
 -- +goose StatementEnd
-REVOKE ALL ON FUNCTION nearby.sign_head(), nearby.correct_head(), nearby.keep_head(), nearby.objects(), nearby.release() FROM PUBLIC;
+REVOKE ALL ON FUNCTION nearby.sign_head(), nearby.correct_head(), nearby.keep_head(), nearby.lost(), nearby.release() FROM PUBLIC;
 COMMENT ON FUNCTION nearby.release IS 'Says that a restored database is complete: replicas read it anew, as another history. To be called after each restore, whichever way it was done.';
 
 CREATE TRIGGER sign_head BEFORE UPDATE ON nearby.head FOR EACH ROW EXECUTE FUNCTION nearby.sign_head();
@@ -81,4 +90,4 @@ CREATE TRIGGER correct_head AFTER UPDATE ON nearby.head FOR EACH ROW
 CREATE TRIGGER keep_head BEFORE INSERT OR DELETE OR TRUNCATE ON nearby.head FOR EACH STATEMENT
     EXECUTE FUNCTION nearby.keep_head();
 
-UPDATE nearby.head SET written_by = pg_current_xact_id()::xid, objects = nearby.objects();
+UPDATE nearby.head SET written_by = pg_current_xact_id()::xid;
