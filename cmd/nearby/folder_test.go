@@ -1,7 +1,10 @@
 package main
 
 import (
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -180,6 +183,70 @@ func TestServerOnAFullDisk(t *testing.T) {
 	s.becomes(c, "/readyz", `"ready"`)
 	if status, _ := putItem(s, c, "c", "more"); status != http.StatusCreated {
 		t.Errorf("PUT with space again: %d", status)
+	}
+}
+
+// A start on a disk so full that what the log has cannot be written as a table ends with
+// advice, and at once at SIGTERM. To be read the folder needs no space.
+func TestStartOnAFullDisk(t *testing.T) {
+	c := newClient(t)
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=512m"); err != nil {
+		t.Skip("needs the right to mount")
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(mount, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	data := filepath.Join(mount, "data")
+	s := startServer(t, data)
+	createCollection(t, s, "c", `{}`)
+	var csv strings.Builder
+	csv.WriteString("id,lon,lat,text\n")
+	for i := range 2000 { // more than what is left in the last page of a file
+		fmt.Fprintf(&csv, "%d,1,2,%x\n", i, sha256.Sum256([]byte(fmt.Sprint(i))))
+	}
+	if status, answer := call(c, http.MethodPost, s.base+"/v1/collections/c/items", "text/csv", csv.String()); status != http.StatusOK {
+		t.Fatalf("%d %s", status, answer)
+	}
+	s.kill()
+	if err := os.Remove(filepath.Join(data, "NEARBY-BALLAST")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(mount, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 4<<10))
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = launch(t, "--data", data)
+	for end := time.Now().Add(time.Minute); !strings.Contains(s.log.String(), "no space left"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the log says nothing of it:\n%s", s.log)
+		}
+	}
+	if code := s.stop(); code != 0 {
+		t.Errorf("after SIGTERM the exit code is %d\n%s", code, s.log)
+	}
+	s = launch(t, "--data", data)
+	select {
+	case <-s.rest:
+	case <-time.After(patience):
+		t.Fatalf("the start does not end\n%s", s.log)
+	}
+	_ = s.cmd.Wait()
+	if code := s.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(s.log.String(), "make room, or start with --read-only") {
+		t.Errorf("the exit code is %d\n%s", code, s.log)
+	}
+	s = startServer(t, data, "--read-only")
+	if got := s.content(c, "c"); len(got) != 2000 {
+		t.Errorf("there are %d items", len(got))
 	}
 }
 

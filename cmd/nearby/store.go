@@ -68,14 +68,7 @@ func (c *storage) check() error {
 // open opens the store. A database that cannot be reached is waited for; waits is told why.
 func (c *storage) open(ctx context.Context, log *slog.Logger, waits func(error)) (store.Store, error) {
 	if c.Store == "" {
-		st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, ReadOnly: c.ReadOnly, Log: log})
-		if errors.Is(err, store.ErrLoss) {
-			return nil, fmt.Errorf("%w; restore a backup of %s, or go on with what is left by --accept-loss", err, c.Data)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("opening the store in %s: %w", c.Data, err)
-		}
-		return st, nil
+		return c.openFolder(ctx, log)
 	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		st, err := postgres.Open(ctx, c.Store, postgres.Options{
@@ -94,6 +87,34 @@ func (c *storage) open(ctx context.Context, log *slog.Logger, waits func(error))
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// openFolder opens the store in the folder. What it has done when ctx ends is no more than
+// what a kill would leave, so nothing waits for it.
+func (c *storage) openFolder(ctx context.Context, log *slog.Logger) (store.Store, error) {
+	type outcome struct {
+		st  *embedded.Store
+		err error
+	}
+	opened := make(chan outcome, 1)
+	go func() {
+		st, err := embedded.Open(c.Data, embedded.Options{AcceptLoss: c.AcceptLoss, ReadOnly: c.ReadOnly, Log: log})
+		opened <- outcome{st, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case o := <-opened:
+		switch {
+		case errors.Is(o.err, store.ErrLoss):
+			return nil, fmt.Errorf("%w; restore a backup of %s, or go on with what is left by --accept-loss", o.err, c.Data)
+		case errors.Is(o.err, store.ErrNoSpace):
+			return nil, fmt.Errorf("%w: make room, or start with --read-only", o.err)
+		case o.err != nil:
+			return nil, fmt.Errorf("opening the store in %s: %w", c.Data, o.err)
+		}
+		return o.st, nil
 	}
 }
 

@@ -25,7 +25,7 @@ type disk struct {
 	vfs.FS
 	pause time.Duration
 	stop  func(error)
-	armed atomic.Bool // false while opening and closing, where errors are returned
+	armed atomic.Bool // false while opening and closing, where those of the log are returned
 
 	readOnly bool
 	opened   os.FileInfo // the folder, when it was entered; nil: in memory
@@ -128,11 +128,11 @@ func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 // failed deals with an error of an operation; vital are those on the log.
 func (d *disk) failed(err error, vital bool, doing, name string) {
 	switch {
-	case err == nil || !d.armed.Load():
-	case vital:
-		d.stop(fmt.Errorf("%s %s: %w", doing, name, err))
-	default:
+	case err == nil:
+	case !vital:
 		time.Sleep(d.pause)
+	case d.armed.Load():
+		d.stop(fmt.Errorf("%s %s: %w", doing, name, err))
 	}
 }
 
@@ -397,6 +397,13 @@ func (s *setback) note(err error) {
 	case s.happened <- struct{}{}:
 	default:
 	}
+}
+
+// last is the error of the last failure, however long ago.
+func (s *setback) last() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 func (s *setback) now() error {

@@ -186,13 +186,13 @@ func Open(dir string, opt Options) (*Store, error) {
 	s.recent.init(opt.FollowBytes)
 	cache := pebble.NewCache(opt.CacheBytes)
 	defer cache.Unref()
-	db, err := pebble.Open(dir, s.pebbleOptions(cache))
+	db, err := s.openDatabase(cache)
 	if err != nil {
 		return nil, errors.Join(openError(dir, err), s.leaveFolder())
 	}
 	s.db = db
 	if err := s.recover(&m, whole); err != nil {
-		return nil, errors.Join(err, db.Close(), s.leaveFolder())
+		return nil, errors.Join(outOfSpace(err), db.Close(), s.leaveFolder())
 	}
 	s.disk.armed.Store(true)
 	if opt.ReadOnly {
@@ -275,6 +275,46 @@ func (s *sometimes) now() bool {
 	return true
 }
 
+// openTries is how often Pebble may fail in the background before Open gives up: with the
+// pause after each failure that is ten seconds.
+const openTries = 100
+
+// openDatabase is pebble.Open with an end: Pebble writes what its log has as tables before
+// it opens, and where that fails it tries for ever.
+func (s *Store) openDatabase(cache *pebble.Cache) (*pebble.DB, error) {
+	type outcome struct {
+		db  *pebble.DB
+		err error
+	}
+	opened := make(chan outcome, 1)
+	go func() {
+		db, err := pebble.Open(s.dir, s.pebbleOptions(cache))
+		opened <- outcome{db, err}
+	}()
+	for range openTries {
+		select {
+		case o := <-opened:
+			return o.db, o.err
+		case <-s.setback.happened:
+		}
+	}
+	// It cannot be made to stop. Until the process ends, or it succeeds, it has the lock.
+	go func() {
+		if o := <-opened; o.err == nil {
+			_ = o.db.Close()
+		}
+	}()
+	return nil, fmt.Errorf("what the log has could not be written as a table: %w", s.setback.last())
+}
+
+// outOfSpace makes an error that comes of a full disk or a quota a store.ErrNoSpace.
+func outOfSpace(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &refused{store.ErrNoSpace, err}
+	}
+	return err
+}
+
 func openError(dir string, err error) error {
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: opening %s: %w", store.ErrCorrupt, dir, err)
@@ -282,7 +322,7 @@ func openError(dir string, err error) error {
 	if errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held") {
 		return fmt.Errorf("opening the store in %s: %w: %w", dir, ErrInUse, err)
 	}
-	return fmt.Errorf("opening the store in %s: %w", dir, err)
+	return fmt.Errorf("opening the store in %s: %w", dir, outOfSpace(err))
 }
 
 // recover reads the head and the collections, and compares with the mark.

@@ -7,11 +7,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"nearby/item"
 	"nearby/store"
@@ -192,4 +195,67 @@ func (h *hoard) check() {
 	}
 	got, _ := storetest.Read(h.t, h.s, 2)
 	storetest.Equal(h.t, got, want)
+}
+
+// noTables is a disk on which no table can be written while it is full.
+type noTables struct{ full atomic.Bool }
+
+func (n *noTables) String() string { return "no tables" }
+
+func (n *noTables) MaybeError(op errorfs.Op) error {
+	if n.full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && filepath.Ext(op.Path) == ".sst" {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+// Where what the log has does not fit on the disk as a table a start ends and says so. It
+// has changed nothing: with space everything is there, and to be read it needs none.
+func TestStartOnAFullDisk(t *testing.T) {
+	ctx := context.Background()
+	crashable := vfs.NewCrashableMem()
+	s, err := Open("db", Options{fs: crashable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: "c"}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if _, err := put(s, fmt.Sprint(i), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, _ := storetest.Read(t, s, 1)
+	disk, same := crashable.CrashClone(vfs.CrashCloneCfg{}), crashable.CrashClone(vfs.CrashCloneCfg{})
+	closed(t, s)
+
+	faults := &noTables{}
+	faults.full.Store(true)
+	fs := errorfs.Wrap(disk, faults)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Open("db", Options{fs: fs, pause: time.Millisecond})
+		ended <- err
+	}()
+	select {
+	case err = <-ended:
+	case <-time.After(patience):
+		t.Fatal("the start does not end")
+	}
+	if !errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("the start ends with: %v", err)
+	}
+	if s, err = Open("db", Options{fs: errorfs.Wrap(same, faults), ReadOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := storetest.Read(t, s, 1)
+	storetest.Equal(t, got, want)
+	closed(t, s)
+
+	faults.full.Store(false)
+	eventually(t, "that it opens", func() bool { s, err = Open("db", Options{fs: fs}); return err == nil })
+	got, _ = storetest.Read(t, s, 1)
+	storetest.Equal(t, got, want)
+	closed(t, s)
 }
