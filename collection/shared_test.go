@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -219,6 +220,9 @@ func openCopies(t *testing.T, n int, opt collection.Options) *copies {
 func (c *copies) open(opt collection.Options) *collection.Catalog {
 	c.Helper()
 	opt.Kinds = kinds
+	if opt.MaxWait == 0 {
+		opt.MaxWait = patience
+	}
 	if c.url != "" {
 		opt.Store = c.connect()
 	} else {
@@ -511,6 +515,20 @@ func definitionsAcrossCopies(t *testing.T, open opener) {
 
 func (c *copies) get1(i int, name string) (*collection.Collection, error) { return c.all[i].Get(name) }
 
+// flushed waits until nothing is pending.
+func (c *copies) flushed() {
+	c.Helper()
+	for i, deadline := 0, time.Now().Add(patience); i < len(c.all); time.Sleep(5 * time.Millisecond) {
+		n := c.all[i].Status().Pending
+		if n > 0 && time.Now().After(deadline) {
+			c.Fatalf("copy %d: %d writes are still not durable", i, n)
+		}
+		if n == 0 {
+			i++
+		}
+	}
+}
+
 // With write-back a write is visible at once and durable within the window, of many
 // versions the newest; closing loses nothing.
 func TestWriteBack(t *testing.T) { onEach(t, writeBack) }
@@ -558,13 +576,7 @@ func writeBack(t *testing.T, open opener) {
 	if pending.Load() < 800 {
 		t.Errorf("only %d writes were acknowledged before they were durable", pending.Load())
 	}
-	deadline := time.Now().Add(patience)
-	for c.all[0].Status().Pending+c.all[1].Status().Pending > 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not durable: %d, %d", c.all[0].Status().Pending, c.all[1].Status().Pending)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	c.flushed()
 	c.agree()
 	write(t, col, upsert("last", 7, 7, "{}"))
 	c.all[0].Close()
@@ -578,39 +590,40 @@ func writeBack(t *testing.T, open opener) {
 // When the store is away for longer than the window, no more is acknowledged; all that
 // was is durable in the end.
 func TestWriteBackIsBounded(t *testing.T) {
-	c := openCopies(t, 1, collection.Options{WriteBackDelay: 20 * time.Millisecond, WritePolicy: collection.WriteBack})
-	c.make(collection.Definition{Name: "c"})
-	col := c.get(0, "c")
-	c.stores[0].failing.Store(true)
-	acked := 0
-	for deadline := time.Now().Add(patience); ; acked++ {
-		_, err := col.Write(context.Background(), []collection.Write{upsert(fmt.Sprint(acked), 1, 1, "{}")})
-		if errors.Is(err, store.ErrUnavailable) {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		c := openCopies(t, 1, collection.Options{WriteBackDelay: 20 * time.Millisecond, WritePolicy: collection.WriteBack})
+		c.make(collection.Definition{Name: "c"})
+		col := c.get(0, "c")
+		c.stores[0].failing.Store(true)
+		acked := 0
+		for away := time.Now(); ; acked++ {
+			_, err := col.Write(context.Background(), []collection.Write{upsert(fmt.Sprint(acked), 1, 1, "{}")})
+			took := time.Since(away)
+			if errors.Is(err, store.ErrUnavailable) && took > col.LossWindow() {
+				break
+			}
+			if err != nil || took > col.LossWindow() {
+				t.Fatalf("after %v and %d writes, with a window of %v: %v", took, acked, col.LossWindow(), err)
+			}
+			time.Sleep(time.Millisecond)
 		}
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("after %d writes: %v", acked, err)
+		c.stores[0].failing.Store(false)
+		for deadline := time.Now().Add(patience); ; {
+			res, err := col.Write(context.Background(), []collection.Write{upsert("after", 1, 1, "{}")})
+			if err == nil && res[0].Err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	c.stores[0].failing.Store(false)
-	for deadline := time.Now().Add(patience); ; {
-		res, err := col.Write(context.Background(), []collection.Write{upsert("after", 1, 1, "{}")})
-		if err == nil && res[0].Err == nil {
-			break
+		c.flushed()
+		c.agree()
+		if n := col.Snapshot().Len(); n != acked+1 {
+			t.Errorf("%d items, %d were acknowledged", n, acked+1)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	for c.all[0].Status().Pending > 0 {
-		time.Sleep(5 * time.Millisecond)
-	}
-	c.agree()
-	if n := col.Snapshot().Len(); n != acked+1 {
-		t.Errorf("%d items, %d were acknowledged", n, acked+1)
-	}
+	})
 }
 
 // A copy that has missed something finds out by comparing, says so and mends it.
@@ -725,12 +738,20 @@ func TestReadAnew(t *testing.T) {
 	t.Logf("%d writes", n)
 }
 
-// Who demands what does not come waits no longer than it may; what is malformed by
-// another history is asked of the store.
-func TestFreshness(t *testing.T) { onEach(t, freshness) }
+// Who demands what does not come waits as long as it may and no longer; what is
+// malformed by another history is asked of the store.
+func TestFreshness(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { freshness(t, openCopies, 0) })
+	})
+	// The clock goes on while a database is asked: what is known of a wait is that it ends.
+	t.Run("postgres", func(t *testing.T) { freshness(t, openOnPostgres, patience) })
+}
 
-func freshness(t *testing.T, open opener) {
-	c := open(t, 2, collection.Options{MaxWait: 200 * time.Millisecond})
+// freshness takes how late an answer may come.
+func freshness(t *testing.T, open opener, late time.Duration) {
+	const most, less = 200 * time.Millisecond, 100 * time.Millisecond
+	c := open(t, 2, collection.Options{MaxWait: most})
 	c.make(collection.Definition{Name: "c"})
 	ctx := context.Background()
 	// On a busy machine a copy may need longer than it is given here.
@@ -748,12 +769,17 @@ func freshness(t *testing.T, open opener) {
 	}
 	r := read(0, collection.Freshness{Strong: true})
 	future := store.Position{Epoch: r.At.Epoch, Seq: r.At.Seq + 1000}
-	begun := time.Now()
-	if _, _, err := c.all[1].Read(ctx, "c", collection.Freshness{After: future}); !errors.Is(err, collection.ErrBehind) {
-		t.Errorf("the future: %v", err)
-	}
-	if took := time.Since(begun); took < 150*time.Millisecond {
-		t.Errorf("it waited only %v", took)
+	for asked, wait := range map[time.Duration]time.Duration{0: most, less: less, most: most, 10 * patience: most} {
+		limited, cancel := context.WithTimeout(ctx, wait+late+time.Second)
+		begun := time.Now()
+		if _, _, err := c.all[1].Read(limited, "c", collection.Freshness{After: future, Wait: asked}); !errors.Is(err, collection.ErrBehind) {
+			t.Errorf("the future: %v", err)
+		}
+		took := time.Since(begun)
+		cancel()
+		if took < wait || took > wait+late {
+			t.Errorf("asked to wait %v it waited %v, not %v", asked, took, wait)
+		}
 	}
 	if got := read(1, collection.Freshness{After: store.Position{Epoch: "another", Seq: 1 << 40}}); got.At.Epoch != r.At.Epoch {
 		t.Errorf("another history: %+v", got.At)
@@ -891,12 +917,14 @@ func TestLockedRowHindersNoOther(t *testing.T) {
 // Write-back that never pauses is acknowledged for as long as each flush is made in
 // time, and an item that is also written with conditions, in several copies, is so
 // without being refused for what is pending.
-func TestWriteBackGoesOn(t *testing.T) {
+func TestWriteBackGoesOn(t *testing.T) { synctest.Test(t, writeBackGoesOn) }
+
+func writeBackGoesOn(t *testing.T) {
 	c := openCopies(t, 2, collection.Options{WriteBackDelay: time.Second})
 	c.make(collection.Definition{Name: "c", WritePolicy: collection.WriteBack})
 	c.stores[0].slow.Store(int64(20 * time.Millisecond)) // so the other is the quicker one
 	write(t, c.get(0, "c"), upsert("0", 0, 0, "{}"))
-	stop := time.Now().Add(c.get(0, "c").LossWindow() + 500*time.Millisecond)
+	stop := time.Now().Add(2 * c.get(0, "c").LossWindow())
 	var wg sync.WaitGroup
 	var pending, through atomic.Int64
 	wg.Go(func() { // one that does not wait for answers
@@ -915,6 +943,10 @@ func TestWriteBackGoesOn(t *testing.T) {
 		}
 	})
 	for w := range 8 {
+		pause := time.Millisecond + time.Duration(w)*37*time.Microsecond // so that each is once before each other
+		if w == 1 {
+			pause = 40 * time.Millisecond // or the first would never have its turn
+		}
 		wg.Go(func() {
 			col := c.get(w%2, "c")
 			for n := 0; time.Now().Before(stop); n++ {
@@ -922,9 +954,7 @@ func TestWriteBackGoesOn(t *testing.T) {
 				if w < 2 {
 					wr.Item.ID, wr.IfExists = "0", true
 				}
-				if w == 1 {
-					time.Sleep(40 * time.Millisecond) // or the first would never have its turn
-				}
+				time.Sleep(pause)
 				res, err := col.Write(context.Background(), []collection.Write{wr})
 				switch {
 				case err != nil:
@@ -947,29 +977,28 @@ func TestWriteBackGoesOn(t *testing.T) {
 	if pending.Load() == 0 || through.Load() == 0 {
 		t.Error("one of the two kinds was never made")
 	}
-	for deadline := time.Now().Add(patience); c.all[0].Status().Pending+c.all[1].Status().Pending > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("still not durable")
-		}
-	}
+	c.flushed()
 	c.agree()
 }
 
 // Of write-back alone, without pause.
 func TestWriteBackNeverPauses(t *testing.T) {
-	c := openCopies(t, 1, collection.Options{WriteBackDelay: 20 * time.Millisecond})
-	c.make(collection.Definition{Name: "c", WritePolicy: collection.WriteBack})
-	c.stores[0].slow.Store(int64(20 * time.Millisecond))
-	col := c.get(0, "c")
-	n := 0
-	for stop := time.Now().Add(col.LossWindow() + 500*time.Millisecond); time.Now().Before(stop); n++ {
-		if res := write(t, col, upsert(fmt.Sprint(n%20), float64(n%180), 0, "{}")); res[0].Err != nil || !res[0].Pending {
-			t.Fatalf("after %d writes: %+v", n, res)
+	synctest.Test(t, func(t *testing.T) {
+		c := openCopies(t, 1, collection.Options{WriteBackDelay: 20 * time.Millisecond})
+		c.make(collection.Definition{Name: "c", WritePolicy: collection.WriteBack})
+		c.stores[0].slow.Store(int64(20 * time.Millisecond))
+		col := c.get(0, "c")
+		n := 0
+		for stop := time.Now().Add(5 * col.LossWindow()); time.Now().Before(stop); n++ {
+			if res := write(t, col, upsert(fmt.Sprint(n%20), float64(n%180), 0, "{}")); res[0].Err != nil || !res[0].Pending {
+				t.Fatalf("after %d writes: %+v", n, res)
+			}
+			time.Sleep(time.Millisecond)
 		}
-	}
-	c.all[0].Close()
-	content, _ := storetest.Read(t, c.store, 1)
-	if len(content["c"]) != min(n, 20) {
-		t.Errorf("%d items are durable after %d writes", len(content["c"]), n)
-	}
+		c.all[0].Close()
+		content, _ := storetest.Read(t, c.store, 1)
+		if len(content["c"]) != min(n, 20) {
+			t.Errorf("%d items are durable after %d writes", len(content["c"]), n)
+		}
+	})
 }
