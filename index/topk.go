@@ -414,7 +414,7 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 	}
 	t.settle()
 	radius := sphere.HalfCircumference
-	if unentered < 4 {
+	if !math.IsInf(unentered, 1) { // near the antipode a bound may be 4 and a little, by rounding
 		radius = sphere.LowerDistance(unentered)
 	}
 	from := len(dst)

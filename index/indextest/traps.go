@@ -288,6 +288,21 @@ func trapHugeRadius(t *testing.T, builder index.Builder) {
 			wantDistance(t, hits, 5, 20015114.442036, 1e-6)
 		}
 	})
+
+	// The squared chords are 4 or more by rounding, and the items up to 6 mm short of the
+	// antipode. A search that is cut short proves nothing about them.
+	for _, c := range [][2]index.Position{
+		{at(24.96976750668844, 27.097207585885542), at(-155.03023247279882, -27.09720760690589)},
+		{at(-12.194210692171623, 89.99999999998762), at(167.80578931411122, -89.99999995807104)},
+		{at(-4.273260641487241, 30.210571740931982), at(175.72673937375527, -30.21057169854103)},
+		{at(137.0967207697418, 44.060965448884474), at(-42.90327923656716, -44.060965392762235)},
+	} {
+		both(t, builder, []index.Position{c[1]}, func(t *testing.T, v version) {
+			for budget := range 8 {
+				v.ask(t, index.Query{Lon: c[0].Lon, Lat: c[0].Lat, K: 2, MaxDistance: index.Everywhere, Budget: budget + 1})
+			}
+		})
+	}
 }
 
 func trapOblique(t *testing.T, builder index.Builder) {
