@@ -1,3 +1,5 @@
+//go:build !purego
+
 #include "textflag.h"
 
 // The first elements of Y4 to Y7 are the sixteen squared chords in order, of Y8 to
@@ -116,7 +118,7 @@ next:
 	JHI  skip
 	ADDQ CX, R13
 	ADDQ R11, R13
-	MOVQ R13, X14
+	VMOVQ R13, X14
 	VPBROADCASTQ X14, Y14
 	VEXTRACTF128 $1, Y7, X0
 	VUNPCKHPD X0, X0, X0 // the last of all, which leaves
