@@ -42,6 +42,8 @@ test: $(GOTESTSUM) ## all tests with the race detector, in random order; a line 
 	@CGO_ENABLED=1 go build -v -race ./...
 	@echo "testing; a package is named when it ends, the slowest take some minutes"
 	@$(PROVISION); $(GOTESTSUM) --format standard-quiet -- $(TESTS)
+	@echo "testing the indexes once more, without assembly"
+	@$(GOTESTSUM) --format standard-quiet -- -tags purego -shuffle=on ./index/... ./geohash ./quadtree
 
 test-busy: ## the tests RUNS times (default 10) beside two processes that only compute; a line for each run
 	@.ci/busy $${RUNS:-10}
@@ -59,8 +61,9 @@ cover: ## coverage by package, without the race detector
 	go tool cover -func=cover.out | tail -1
 
 # With the flags of "build", so that what that has compiled serves here too.
-vet:
+vet: ## go vet, also of what is compiled for another processor
 	CGO_ENABLED=0 go vet -trimpath ./...
+	CGO_ENABLED=0 GOARCH=arm64 go vet -trimpath ./...
 
 lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the OpenAPI document, gofmt
 	CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath" $(GOLANGCI) run ./...

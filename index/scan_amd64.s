@@ -1,3 +1,5 @@
+//go:build !purego
+
 #include "textflag.h"
 
 // func scanAVX(x *uint64, stride, n int, centre *sphere.Vec, limit float64, out *float64) (near uint64)

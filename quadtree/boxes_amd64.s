@@ -1,3 +1,5 @@
+//go:build !purego
+
 #include "textflag.h"
 
 // func chord2AVX(b *boxes, v *sphere.Vec, bounds *[4]float64)
