@@ -169,7 +169,7 @@ var causes = [numCauses]causeRow{
 		"This server has not yet seen what `Nearby-After` or `consistency=strong` demands, and did not see it in the time that the request may wait. Another one may have.",
 		"Ask another server, or this one again; `Nearby-Wait` lets it wait longer."},
 	storeUnavailable: {"store-unavailable", 503, "The store is not available", notMade, true,
-		"The database is away, or the data folder was removed, or its disk fails: the server takes no writes, and cannot know what is newest for `consistency=strong`. `/readyz` has the reason. Other reads are answered.",
+		"The database is away, a transaction of another program holds up its writes, or the data folder was removed, or its disk fails: the server takes no writes, or not this one, and may not know what is newest for `consistency=strong`. `detail` has the reason, and so has `/readyz`. Other reads are answered.",
 		"Wait as `Retry-After` says, and send it again."},
 	databaseRestored: {"database-restored", 503, "The database is being restored", notMade, true,
 		"A backup is being put back into the database, or was, and nobody has said yet that it is complete: the server takes no writes, and answers other reads from the state before, as old as `Nearby-Staleness-Ms` says.",
@@ -187,7 +187,7 @@ var causes = [numCauses]causeRow{
 		"The collection has as many items, or the server as many collections, as it may hold.",
 		"Delete some, or use another collection."},
 	diskFull: {"disk-full", 507, "The server's disk is full", notMade, true,
-		"The disk of the server's data folder has too little space for the write. Reads are answered, and deletions are made as long as a reserve lasts. `/readyz` says how much is free.",
+		"The disk of the server's data folder has too little space for the write. Reads are answered, and deletions are made as long as a reserve lasts. `detail` and `/readyz` say how much is free.",
 		"Delete what is not needed, or make room on the disk; the server then takes writes again by itself."},
 }
 

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,16 @@ func (f *faulty) failing(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail = err
+}
+
+// Fault is part of store.Watched.
+func (f *faulty) Fault() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if errors.Is(f.fail, store.ErrUnavailable) {
+		return f.fail
+	}
+	return nil
 }
 
 // startFaulty opens a house on such a store, with the collection c and what else was
@@ -422,6 +433,40 @@ func TestErrorsHaveCauses(t *testing.T) {
 		for _, err := range []error{c.err, wrap(c.err), errors.Join(c.err)} {
 			if got := api.CauseOf(err); got != c.want {
 				t.Errorf("%v: %s, want %s", err, got, c.want)
+			}
+		}
+	}
+}
+
+// TestWhyUnavailable: who writes and who operates learn why the store takes no writes, in
+// the same words, and nothing that is for the log.
+func TestWhyUnavailable(t *testing.T) {
+	const why, secret = "the store is on holiday; call it back", "/srv/secret on db7.internal"
+	for _, c := range []struct {
+		err       error
+		why, kind string
+	}{
+		{&store.UnavailableError{Reason: why, Err: errors.New(secret)}, why, "store-unavailable"},
+		{&store.UnavailableError{Reason: why, Kind: store.ErrNoSpace, Err: errors.New(secret)}, why, "disk-full"},
+		{fmt.Errorf("%w: %s", store.ErrRestored, secret), store.Reason(store.ErrRestored), "database-restored"},
+		{fmt.Errorf("%w: %s", store.ErrLocked, secret), store.Reason(store.ErrLocked), "store-unavailable"},
+		{fmt.Errorf("%s: %w", secret, store.ErrNoSpace), store.Reason(store.ErrNoSpace), "disk-full"},
+	} {
+		h, f := startFaulty(t, collection.Options{}, api.Options{})
+		f.failing(fmt.Errorf("%s: %w", secret, c.err))
+		ready := h.do("GET", "/readyz", "", "").want(t, 200)
+		if got := decode[struct{ Reason string }](t, ready).Reason; got != c.why {
+			t.Errorf("%v: /readyz says %q, want %q", c.err, got, c.why)
+		}
+		for name, a := range map[string]*answer{
+			"an item":      h.do("PUT", "/v1/collections/c/items/x", geoJSON, `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,1]},"properties":{}}`),
+			"a deletion":   h.do("DELETE", "/v1/collections/c/items/a", "", ""),
+			"a load":       h.do("POST", "/v1/collections/c/items", "text/csv", "id,lat,lon\n1,2,3\n"),
+			"a collection": h.do("PUT", "/v1/collections/d", "application/json", "{}"),
+		} {
+			got := decode[struct{ Type, Detail string }](t, a)
+			if got.Detail != c.why || !strings.HasSuffix(got.Type, c.kind) || bytes.Contains(a.body, []byte("secret")) {
+				t.Errorf("%v: %s is refused with %s, want %q", c.err, name, a.body, c.why)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -62,7 +63,7 @@ func (s *Server) state() health {
 	}
 	ms := roundUp(st.Staleness)
 	if st.Degraded != nil {
-		return health{stateDegraded, st.Degraded.Error(), &ms}
+		return health{stateDegraded, cmp.Or(store.Reason(st.Degraded), "the server's log says why"), &ms}
 	}
 	return health{Status: stateReady, Staleness: &ms}
 }
@@ -72,7 +73,7 @@ func (s *Server) state() health {
 func Starting(w http.ResponseWriter, r *http.Request, why error) {
 	h, c := health{Status: stateStarting, Reason: "the store is being opened"}, starting
 	if errors.Is(why, store.ErrRestored) {
-		h.Reason, c = "the database is being restored, or was restored and is not released", databaseRestored
+		h.Reason, c = store.Reason(store.ErrRestored), databaseRestored
 	}
 	switch r.URL.Path {
 	case "/healthz":

@@ -141,7 +141,9 @@ func asProblem(err error) *problem {
 // are for callers.
 func details(c cause, err error) string {
 	switch c {
-	case serverReadOnly, starting, stopping, storeUnavailable, databaseRestored, diskFull, outcomeUnknown, requestTimeout, notCompared:
+	case storeUnavailable, databaseRestored, diskFull, notCompared:
+		return store.Reason(err)
+	case serverReadOnly, starting, stopping, outcomeUnknown, requestTimeout:
 		return ""
 	}
 	return inWords(err)

@@ -2,7 +2,6 @@ package collection
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +101,7 @@ func (c *Catalog) finish(col *Collection) {
 			if n := col.unflushed.Load(); n > 0 {
 				c.opt.Log.Error("acknowledged writes are lost: the store did not take them in time", "collection", col.name, "writes", n)
 			}
-			col.end(ending{err: fmt.Errorf("%w: shutting down", store.ErrUnavailable)})
+			col.end(ending{err: &store.UnavailableError{Reason: "the server is stopping, and the store did not take the write in time"}})
 		})
 		defer giveUp.Stop()
 	}

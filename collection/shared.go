@@ -183,7 +183,7 @@ func (c *Collection) newest() (uint64, error) {
 	defer cancel()
 	head, err := c.opt.Store.(store.Shared).Head(ctx)
 	if err == nil && head.Epoch != c.world.epoch {
-		err = fmt.Errorf("%w: the collections are about to be read anew", store.ErrUnavailable)
+		err = errAnew
 	}
 	return uint64(head.Seq), err
 }
@@ -339,6 +339,9 @@ func (c *Collection) abandon(why *ending) {
 	}
 }
 
+// errAnew: what a write rests on is from another history, or too old.
+var errAnew error = &store.UnavailableError{Reason: "the collections are being read anew from the database; writes are taken again in a moment"}
+
 // of is the error of a write that was not made, or of one of which that is not known.
 func (e *ending) of(err error) error {
 	var stale *store.StaleError
@@ -348,7 +351,7 @@ func (e *ending) of(err error) error {
 	case e.err != nil:
 		return e.err
 	case err == nil || errors.As(err, &stale):
-		return fmt.Errorf("%w: the collections are being read anew", store.ErrUnavailable)
+		return errAnew
 	}
 	return err
 }

@@ -53,7 +53,7 @@ func (c *Catalog) Status() Status {
 		st.Restored = errors.Is(st.Degraded, store.ErrRestored)
 	}
 	if st.Degraded == nil && st.Staleness > degradedAfter {
-		st.Degraded = fmt.Errorf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))
+		st.Degraded = &store.UnavailableError{Reason: fmt.Sprintf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))}
 	}
 	for _, col := range *w.byName.Load() {
 		st.Pending += int(col.unflushed.Load())

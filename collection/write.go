@@ -305,6 +305,9 @@ func (c *Collection) without(g *group, taken *store.RepeatedError) *group {
 	return rest
 }
 
+// restart is what an operator can do about a collection that takes no writes.
+const restart = "the collection takes no more until the server is started anew"
+
 // commit makes a group durable.
 func (c *Collection) commit(g *group) error {
 	if len(g.changes) == 0 {
@@ -329,7 +332,7 @@ func (c *Collection) commit(g *group) error {
 	if err != nil {
 		if errors.Is(err, store.ErrUncertain) && !c.shared {
 			// What is in memory may no longer be what is stored.
-			c.failed = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+			c.failed = &store.UnavailableError{Reason: "it is not known whether a write before this one was made; " + restart, Err: err}
 		}
 		if c.complaints.now() {
 			c.log.Error("commit failed", "collection", c.name, "changes", len(g.changes), "error", err)
@@ -392,7 +395,7 @@ func (c *Collection) finish(l *landing) {
 		// The store has it, memory refused it: only a defect can do that.
 		c.log.Error("a durable commit could not be applied; the collection takes no writes until restart",
 			"collection", c.name, "seq", l.seq, "error", err)
-		c.failed = fmt.Errorf("%w: a durable commit could not be applied", store.ErrUnavailable)
+		c.failed = &store.UnavailableError{Reason: "a write that was made could not be shown; " + restart}
 		l.answer(uncertain(c.failed))
 		return
 	}

@@ -109,7 +109,7 @@ func (c *Collection) onItsWay(req *request) bool {
 // late says that nothing more can be taken: what was taken is not durable in time.
 func (p *backlog) late(now time.Time, c *Collection) error {
 	if !p.since.IsZero() && now.Sub(p.since) > c.opt.WriteBackDelay+flushGrace {
-		return fmt.Errorf("%w: writes that were acknowledged are not durable in time", store.ErrUnavailable)
+		return &store.UnavailableError{Reason: "writes that were acknowledged are not durable in time; writes are taken again when they are"}
 	}
 	return nil
 }

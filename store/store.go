@@ -64,13 +64,13 @@ var (
 	ErrUnavailable = errors.New("store: unavailable")
 	// ErrLocked: an item that a change is about is held by another program's
 	// transaction. It is an ErrUnavailable.
-	ErrLocked = fmt.Errorf("%w: an item is held by another program", ErrUnavailable)
+	ErrLocked error = &UnavailableError{Reason: "an item of the write is held by an open transaction of another program; the write can be made when that has ended"}
 	// ErrNoSpace: the disk is full. It is an ErrUnavailable; a commit that only
 	// removes may still be made.
-	ErrNoSpace = fmt.Errorf("%w: no space", ErrUnavailable)
+	ErrNoSpace error = &UnavailableError{Reason: "there is too little space left; writes are taken again when there is more"}
 	// ErrRestored: the store is being restored from a backup, or was restored and
 	// nobody has said yet that everything is back. It is an ErrUnavailable.
-	ErrRestored = fmt.Errorf("%w: it is being restored, or was restored and is not released", ErrUnavailable)
+	ErrRestored error = &UnavailableError{Reason: "the database is being restored, or was restored and is not released; whoever restores it releases it when everything is back"}
 	// ErrUncertain: whether the commit was applied is not known.
 	ErrUncertain = errors.New("store: outcome of the commit unknown")
 	// ErrLoss: the store opened with less than it had acknowledged.
@@ -85,6 +85,45 @@ var (
 	// only there. It is an ErrReadOnly.
 	ErrAttached = fmt.Errorf("%w: the items come from a table", ErrReadOnly)
 )
+
+// UnavailableError is an ErrUnavailable that says why in words for everybody: callers
+// find them in the answer to their write, and operators in what the server says of
+// itself.
+type UnavailableError struct {
+	// Reason is what is wrong, and what the operator can do. It has no path, no
+	// address, no name of a role and nothing else that is not for callers.
+	Reason string
+	// Kind is one of the errors above that is an ErrUnavailable, or nil for no other.
+	Kind error
+	// Err is what happened, for the log; or nil.
+	Err error
+}
+
+func (e *UnavailableError) Error() string {
+	s := ErrUnavailable.Error() + ": " + e.Reason
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *UnavailableError) Unwrap() []error {
+	all := []error{ErrUnavailable}
+	for _, err := range []error{e.Kind, e.Err} {
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
+// Reason is that of the *UnavailableError that an error is, or "".
+func Reason(err error) string {
+	if e := (*UnavailableError)(nil); errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
+}
 
 // StaleError says that a change rests on a version which is not the newest (S7).
 // Nothing of the commit was applied.
@@ -222,7 +261,8 @@ type Step struct {
 type Watched interface {
 	Store
 
-	// Fault says why commits would be refused now, or is nil. It is cheap.
+	// Fault says why commits would be refused now, or is nil. It is cheap. It is an
+	// *UnavailableError, the one that a refused commit fails with.
 	Fault() error
 }
 

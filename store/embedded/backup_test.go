@@ -293,7 +293,7 @@ func TestRestoreOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Restore(context.Background(), &file, v.dir, RestoreOptions{Store: Options{MemTableBytes: 1 << 20, pause: time.Millisecond, fatal: func(m string) { t.Errorf("the process would have ended: %s", m) }}})
-	if !errors.Is(err, errFull) && !errors.Is(err, syscall.ENOSPC) {
+	if !errors.Is(err, store.ErrNoSpace) && !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("restoring on a full disk: %v", err)
 	}
 	if entries, err := os.ReadDir(filepath.Dir(v.dir)); err != nil || len(entries) > 0 {

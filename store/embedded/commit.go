@@ -70,7 +70,7 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 		return nil, 0, store.ErrReadOnly
 	}
 	if err := s.degradation(); err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		return nil, 0, refusal(err)
 	}
 	seq := s.head + 1
 	size, rests, frees := 128, false, true
@@ -141,7 +141,7 @@ func (s *Store) obstacle(size int, frees bool) error {
 	if err := s.setback.now(); err != nil {
 		return refusal(err)
 	}
-	if fault := s.fault.Load(); fault != nil && *fault != nil && !errors.Is(*fault, errFull) {
+	if fault := s.fault.Load(); fault != nil && *fault != nil && !errors.Is(*fault, store.ErrNoSpace) {
 		return refusal(*fault)
 	}
 	return nil

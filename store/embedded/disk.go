@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"nearby/store"
 )
 
 // disk is the file system as Pebble sees it. Pebble cannot go on once its log
@@ -74,13 +76,19 @@ func (d *disk) releaseSpare() bool {
 	return err == nil
 }
 
+// What an operator can do.
+const (
+	startAnew = "stop the server, put back what was removed, and start it"
+	seeDisk   = "see its permissions, and whether its disk is well"
+)
+
 // linked fails if the log was removed, so that what is written to it is lost. It costs
 // a microsecond.
 func (d *disk) linked() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.current != nil && unlinked(d.current) {
-		return fmt.Errorf("the store's log in %s was removed while the store was open", d.path)
+		return &store.UnavailableError{Reason: "the store's log was removed from the data folder; " + startAnew, Err: fmt.Errorf("in %s", d.path)}
 	}
 	return nil
 }
@@ -92,10 +100,10 @@ func (d *disk) present() error {
 	}
 	now, err := os.Stat(d.path)
 	if err != nil {
-		return fmt.Errorf("the data folder is not there any more: %w", err)
+		return &store.UnavailableError{Reason: "the data folder is not there any more; put it back, and writes are taken again", Err: err}
 	}
 	if !os.SameFile(now, d.opened) {
-		return fmt.Errorf("the data folder %s was replaced by another while the store was open", d.path)
+		return &store.UnavailableError{Reason: "the data folder was replaced by another; put the first one back, and writes are taken again", Err: fmt.Errorf("at %s", d.path)}
 	}
 	return d.linked()
 }
@@ -109,14 +117,14 @@ func (d *disk) look() error {
 		return err
 	}
 	if err := writable(d.path); err != nil {
-		return fmt.Errorf("the data folder cannot be written: %w", err)
+		return &store.UnavailableError{Reason: "the data folder cannot be written; " + seeDisk, Err: err}
 	}
 	if err := d.takeSpare(); err != nil {
-		return fmt.Errorf("the data folder cannot be opened: %w", err)
+		return &store.UnavailableError{Reason: "the data folder cannot be opened; " + seeDisk, Err: err}
 	}
 	probe, err := os.Open(d.path)
 	if err != nil {
-		return fmt.Errorf("the data folder cannot be opened: %w", err)
+		return &store.UnavailableError{Reason: "the data folder cannot be opened; " + seeDisk, Err: err}
 	}
 	return probe.Close()
 }
@@ -272,9 +280,6 @@ func (f *diskFile) Close() error {
 	return err
 }
 
-// errFull: there is not enough space on the disk.
-var errFull = errors.New("the disk is full")
-
 // room refuses writes while the disk is so full that what is in memory might
 // not get its tables written. Nothing is lost by it, and writes go on by
 // themselves when there is space again. Not all file systems tell.
@@ -337,7 +342,8 @@ func (r *room) check(size int, frees bool) error {
 }
 
 func (r *room) full(usage vfs.DiskUsage) error {
-	return fmt.Errorf("%w: %d bytes are free where %s is, %d are kept to write out what is in memory", errFull, usage.AvailBytes, r.dir, r.kept(usage.TotalBytes))
+	return &store.UnavailableError{Kind: store.ErrNoSpace, Err: fmt.Errorf("where %s is", r.dir),
+		Reason: fmt.Sprintf("the disk is full: %d bytes are free where the data folder is, and %d are kept to write out what is in memory; make room there, or delete what is not needed", usage.AvailBytes, r.kept(usage.TotalBytes))}
 }
 
 // look says whether the disk is full, and puts the ballast back when there is space.

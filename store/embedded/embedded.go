@@ -521,7 +521,7 @@ func (s *Store) look() {
 	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		err = fmt.Errorf("%w: %w", errFull, err)
+		err = fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 	case err == nil:
 		err = full
 	}
@@ -560,18 +560,12 @@ func (s *Store) Stats() Stats {
 	return Stats{Writable: !s.opt.ReadOnly && s.Fault() == nil, FreeBytes: usage.AvailBytes}
 }
 
-// refused is the error of a commit that was not made because of a fault, which is for
-// operators: its text goes to /readyz.
-type refused struct{ kind, fault error }
-
-func (r *refused) Error() string   { return r.fault.Error() }
-func (r *refused) Unwrap() []error { return []error{r.kind, r.fault} }
-
+// refusal is the error of a commit that was not made because of a fault.
 func refusal(fault error) error {
-	if errors.Is(fault, errFull) {
-		return &refused{store.ErrNoSpace, fault}
+	if store.Reason(fault) != "" {
+		return fault
 	}
-	return &refused{store.ErrUnavailable, fault}
+	return &store.UnavailableError{Reason: "the data folder takes no writes; the server's log says why", Err: fault}
 }
 
 // mark is called by one goroutine at a time.

@@ -60,20 +60,10 @@ func (s *Store) Inspect() { signal(s.inspect) }
 // read, and is no fault yet.
 func (s *Store) Fault() error {
 	if s.restored.Load() {
-		return errRestored
+		return store.ErrRestored
 	}
 	return nil
 }
-
-// errRestored is store.ErrRestored in words for whoever asks how a server is.
-var errRestored error = restoredError{}
-
-type restoredError struct{}
-
-func (restoredError) Error() string {
-	return "the database is being restored, or was restored and is not released"
-}
-func (restoredError) Unwrap() error { return store.ErrRestored }
 
 // follower is one Follow.
 type follower struct {
