@@ -310,7 +310,7 @@ func (s *Store) openDatabase(cache *pebble.Cache) (*pebble.DB, error) {
 // outOfSpace makes an error that comes of a full disk or a quota a store.ErrNoSpace.
 func outOfSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return &refused{store.ErrNoSpace, err}
+		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 	}
 	return err
 }
