@@ -154,13 +154,13 @@ func (c *Catalog) create(ctx context.Context, name string, edit Edit) (*Collecti
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opt.CommitTimeout)
 	defer cancel()
 	seq, err := c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.PutCollection, Collection: name, Definition: data, Rests: true}})
-	if err != nil {
+	if !stands(seq, err) {
 		return nil, err
 	}
 	tip.seq, tip.defined = uint64(seq), uint64(seq)
 	col := newCollection(c.opt, w, tip, arena{}, refPool{})
 	w.set(func(m map[string]*Collection) { m[name] = col })
-	return col, nil
+	return col, err
 }
 
 // room fails if there are as many collections as there may be.
@@ -184,16 +184,16 @@ func (c *Collection) define(ctx context.Context, edit Edit) error {
 		}
 		commitCtx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 		defer cancel()
-		seq, err := c.store.Commit(commitCtx, []store.Change{{
+		seq, doubt := c.store.Commit(commitCtx, []store.Change{{
 			Op: store.PutCollection, Collection: c.name, Definition: data, Rests: true, Base: store.Seq(c.tip.defined),
 		}})
-		if err != nil {
-			return err
+		if !stands(seq, doubt) {
+			return doubt
 		}
 		if building, err = c.redefine(uint64(seq), uint64(seq), def); err != nil {
 			return uncertain(err)
 		}
-		return nil
+		return doubt
 	})
 	if err == nil {
 		c.awaitBuilding(ctx, building)
@@ -302,6 +302,7 @@ func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) e
 	if err != nil {
 		return notThere(w.undefined(name), allow)
 	}
+	var doubt error
 	err = col.inWriter(ctx, func() error {
 		if allow != nil {
 			if err := allow(col.tip.definedIn(w)); err != nil {
@@ -310,8 +311,9 @@ func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) e
 		}
 		commitCtx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 		defer cancel()
-		if _, err := c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.DropCollection, Collection: name}}); err != nil {
-			return err
+		var seq store.Seq
+		if seq, doubt = c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.DropCollection, Collection: name}}); !stands(seq, doubt) {
+			return doubt
 		}
 		col.failed = fmt.Errorf("%w: collection %q was deleted", ErrClosed, name)
 		return nil
@@ -324,7 +326,7 @@ func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) e
 	}
 	w.set(func(m map[string]*Collection) { delete(m, name) })
 	col.close()
-	return nil
+	return doubt
 }
 
 // notThere is why a collection that does not exist is not dropped.

@@ -31,6 +31,7 @@ type group struct {
 	places   places // of ids in touched
 	items    int    // by how many the collection grows
 	seq      uint64 // of the commit
+	doubt    error  // the commit was made, and the next start may not find it
 	receipts []store.Receipt
 	keyed    []*request // of the receipts
 	repeats  bool       // an id was changed more than once

@@ -3,6 +3,8 @@ package collection_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,4 +165,62 @@ func TestOutcomeAtTheEnd(t *testing.T) {
 	h.release <- store.ErrUncertain
 	uncertain(t, <-failed)
 	<-closed
+}
+
+// doubtful makes commits and says, while it is asked to, that the next start may not find
+// them.
+type doubtful struct {
+	store.Store
+	doubts atomic.Bool
+}
+
+func (d *doubtful) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
+	seq, err := d.Store.Commit(ctx, changes, receipts...)
+	if err == nil && d.doubts.Load() {
+		err = fmt.Errorf("%w: the folder is elsewhere", store.ErrUncertain)
+	}
+	return seq, err
+}
+
+// A commit that the store has, though the next start may not find it, is uncertain for its
+// caller and shown, and everything goes on from it.
+func TestGoesOnAfterADoubt(t *testing.T) {
+	ctx := context.Background()
+	d := &doubtful{}
+	dir := t.TempDir()
+	h := openOn(t, dir, func(s store.Store) store.Store { d.Store = s; return d })
+	in := func(change func() error) {
+		t.Helper()
+		d.doubts.Store(true)
+		defer d.doubts.Store(false)
+		uncertain(t, change())
+	}
+	named := func(title string) error {
+		_, _, err := h.Put(ctx, collection.Definition{Name: "c", Title: title})
+		return err
+	}
+	in(func() error { return named("doubted") })
+	c, err := h.Get("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in(func() error { _, err := c.Write(ctx, []collection.Write{upsert("a", 1, 1, `{}`)}); return err })
+	write(t, c, upsert("b", 1, 1, `{}`), upsert("a", 2, 2, `{}`))
+	in(func() error { return named("once more") })
+	if err := named("certain"); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Snapshot(); s.Len() != 2 || s.Definition().Title != "certain" {
+		t.Errorf("there are %d items, and the title is %q", s.Len(), s.Definition().Title)
+	}
+	in(func() error { return h.Drop(ctx, "c") })
+	if _, err := h.Get("c"); !errors.Is(err, collection.ErrNotFound) {
+		t.Errorf("the collection that was dropped: %v", err)
+	}
+	write(t, h.make(collection.Definition{Name: "c"}), upsert("z", 1, 1, `{}`))
+	h.shut()
+	h = open(t, dir)
+	if c, err = h.Get("c"); err != nil || c.Snapshot().Len() != 1 {
+		t.Errorf("the next start: %v", err)
+	}
 }

@@ -330,17 +330,25 @@ func (c *Collection) commit(g *group) error {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
 	if err != nil {
-		if errors.Is(err, store.ErrUncertain) && !c.shared {
+		if errors.Is(err, store.ErrUncertain) && !c.shared && !stands(seq, err) {
 			// What is in memory may no longer be what is stored.
 			c.failed = &store.UnavailableError{Reason: "it is not known whether a write before this one was made; " + restart, Err: err}
 		}
 		if c.complaints.now() {
 			c.log.Error("commit failed", "collection", c.name, "changes", len(g.changes), "error", err)
 		}
-		return err
+		if !stands(seq, err) {
+			return err
+		}
 	}
-	g.seq = uint64(seq)
+	g.seq, g.doubt = uint64(seq), err
 	return nil
+}
+
+// stands reports whether the store has a commit of which it returned the number and an
+// error: memory follows the store then, and the caller gets the error, if there is one.
+func stands(seq store.Seq, err error) bool {
+	return err == nil || seq != 0 && errors.Is(err, store.ErrUncertain)
 }
 
 // answer gives a group's requests their results.
@@ -400,7 +408,7 @@ func (c *Collection) finish(l *landing) {
 		return
 	}
 	c.reconsider()
-	l.answer(nil)
+	l.answer(l.doubt)
 }
 
 // land waits for the index and publishes the next snapshot.

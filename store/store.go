@@ -215,7 +215,9 @@ type Store interface {
 	// sequence number. The caller may reuse changes and everything they point
 	// to once it returns. An empty batch returns the current head. It fails with
 	// *StaleError or *RepeatedError if S7 or S8 demand it; with the latter if both
-	// do, so that who makes a commit again learns that it was made.
+	// do, so that who makes a commit again learns that it was made. ErrUncertain with a
+	// sequence number says that this store has the commit, and later ones rest on it, but
+	// that the next start may not find what this store has.
 	Commit(ctx context.Context, changes []Change, receipts ...Receipt) (Seq, error)
 
 	// Receipt returns the receipt that a collection has under a key, or false.

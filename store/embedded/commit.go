@@ -49,10 +49,21 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 		// What was synced is in a file that nobody will find again.
 		s.degrade(err)
 		s.recent.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
-		return 0, errors.Join(fmt.Errorf("%w: %w", store.ErrUncertain, err), batch.Close())
+		return 0, errors.Join(uncertain(err), batch.Close())
 	}
 	s.recent.made(seq)
+	if err := s.disk.inPlace(); err != nil {
+		// It is durable in a folder which the next start finds only if it comes back.
+		s.notice(err)
+		return seq, errors.Join(uncertain(err), batch.Close())
+	}
 	return seq, batch.Close()
+}
+
+// uncertain is the error of a commit that may have been made. A fault is a
+// store.ErrUnavailable, which says that nothing was.
+func uncertain(fault error) error {
+	return fmt.Errorf("%w: %v", store.ErrUncertain, fault) //nolint:errorlint // see above
 }
 
 // enter gives the changes a number and puts them into Pebble's memory, in
@@ -132,10 +143,14 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 // obstacle says why a commit of a size cannot be made now, before anything of it is
 // done. One that only removes makes room, so it needs less. Called with mu held.
 func (s *Store) obstacle(size int, frees bool) error {
-	if err := s.disk.linked(); err != nil {
+	if err := s.disk.present(); err != nil {
+		s.notice(err)
 		return refusal(err)
 	}
 	if err := s.room.check(size, frees); err != nil {
+		if full := s.room.look(); full != nil { // else for this commit alone
+			s.notice(full)
+		}
 		return refusal(err)
 	}
 	if err := s.setback.now(); err != nil {

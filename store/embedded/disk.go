@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,8 +83,7 @@ const (
 	seeDisk   = "see its permissions, and whether its disk is well"
 )
 
-// linked fails if the log was removed, so that what is written to it is lost. It costs
-// a microsecond.
+// linked fails if the log was removed, so that what is written to it is lost.
 func (d *disk) linked() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -93,8 +93,17 @@ func (d *disk) linked() error {
 	return nil
 }
 
-// present fails if the folder is not the one that was opened.
+// present fails if the folder is not the one that was opened, or its log was removed. It
+// costs a few microseconds.
 func (d *disk) present() error {
+	if err := d.inPlace(); err != nil {
+		return err
+	}
+	return d.linked()
+}
+
+// inPlace fails if the folder that was opened is not at its path.
+func (d *disk) inPlace() error {
 	if d.opened == nil {
 		return nil
 	}
@@ -105,7 +114,7 @@ func (d *disk) present() error {
 	if !os.SameFile(now, d.opened) {
 		return &store.UnavailableError{Reason: "the data folder was replaced by another; put the first one back, and writes are taken again", Err: fmt.Errorf("at %s", d.path)}
 	}
-	return d.linked()
+	return nil
 }
 
 // look is present, and whether files can be made in the folder and opened at all.
@@ -335,15 +344,25 @@ func (r *room) check(size int, frees bool) error {
 	}
 	if short {
 		r.looked = time.Time{} // look again the next time
-		return r.full(usage)
+		return r.full(usage, size)
 	}
 	r.looked, r.written = now, 0
 	return nil
 }
 
-func (r *room) full(usage vfs.DiskUsage) error {
-	return &store.UnavailableError{Kind: store.ErrNoSpace, Err: fmt.Errorf("where %s is", r.dir),
-		Reason: fmt.Sprintf("the disk is full: %d bytes are free where the data folder is, and %d are kept to write out what is in memory; make room there, or delete what is not needed", usage.AvailBytes, r.kept(usage.TotalBytes))}
+// full is the error of a write of size bytes for which there is too little space, 0: of
+// any. What is free is rounded down and what is needed up, so that the one is less.
+func (r *room) full(usage vfs.DiskUsage, size int) error {
+	const tenth = (1 << 20) / 10.0
+	mib := func(tenths float64) string { return fmt.Sprintf("%.1f MiB", tenths/10) }
+	kept := r.kept(usage.TotalBytes)
+	free, needed := mib(math.Floor(float64(usage.AvailBytes)/tenth)), mib(math.Ceil(float64(kept)/tenth))
+	reason := fmt.Sprintf("the disk is full: it has %s free, and writes need at least %s; make room there, or delete what is not needed", free, needed)
+	if usage.AvailBytes >= kept {
+		all := mib(math.Ceil(float64(kept+uint64(size)) / tenth))
+		reason = fmt.Sprintf("the disk is full for this write: it has %s free, and the write needs %s; make room there, or send less at once: small writes need %s", free, all, needed)
+	}
+	return &store.UnavailableError{Kind: store.ErrNoSpace, Reason: reason, Err: fmt.Errorf("where %s is", r.dir)}
 }
 
 // look says whether the disk is full, and puts the ballast back when there is space.
@@ -354,7 +373,7 @@ func (r *room) look() error {
 	}
 	kept := r.kept(usage.TotalBytes)
 	if usage.AvailBytes < kept {
-		return r.full(usage)
+		return r.full(usage, 0)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -418,5 +437,5 @@ func (s *setback) now() error {
 	if s.err == nil || time.Since(s.at) > s.lasts {
 		return nil
 	}
-	return fmt.Errorf("a table could not be written: %w", s.err)
+	return outOfSpace(fmt.Errorf("a table could not be written: %w", s.err))
 }

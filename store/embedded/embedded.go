@@ -310,7 +310,7 @@ func (s *Store) openDatabase(cache *pebble.Cache) (*pebble.DB, error) {
 // outOfSpace makes an error that comes of a full disk or a quota a store.ErrNoSpace.
 func outOfSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+		return &store.UnavailableError{Kind: store.ErrNoSpace, Reason: "the disk is full, or a quota is used up; make room there", Err: err}
 	}
 	return err
 }
@@ -509,6 +509,7 @@ func (s *Store) tend() {
 // look finds out whether the folder can take writes, so that this is known before one
 // comes, and writes the head mark.
 func (s *Store) look() {
+	was := s.fault.Load()
 	err := s.disk.look()
 	var full error
 	if err == nil {
@@ -519,19 +520,31 @@ func (s *Store) look() {
 			}
 		}
 	}
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		err = fmt.Errorf("%w: %w", store.ErrNoSpace, err)
-	case err == nil:
+	if err = outOfSpace(err); err == nil {
 		err = full
 	}
-	was := s.fault.Swap(&err)
+	s.becomes(was, err)
+}
+
+// notice takes down what a commit met, so that it is known before the next look.
+func (s *Store) notice(err error) {
+	for !s.becomes(s.fault.Load(), err) {
+	}
+}
+
+// becomes takes down how the folder is, unless something was noticed since it was as it
+// was: then that may be newer.
+func (s *Store) becomes(was *error, err error) bool {
+	if !s.fault.CompareAndSwap(was, &err) {
+		return false
+	}
 	switch {
 	case err != nil && (was == nil || *was == nil):
 		s.opt.Log.Error("the store takes no writes until this is mended", "error", err)
 	case err == nil && was != nil && *was != nil:
 		s.opt.Log.Warn("the store takes writes again")
 	}
+	return true
 }
 
 // Fault is part of store.Watched.

@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"nearby/item"
 	"nearby/store"
@@ -394,6 +396,133 @@ func TestFolderTakenAway(t *testing.T) {
 	}
 }
 
+// A folder that is moved away is noticed by the next commit, which is refused, or by the
+// one that is on its way to the disk, whose outcome is uncertain: the store has it, and
+// goes on with it when the folder comes back. Fault says it at once.
+func TestFolderMovedAtACommit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	away := func() {
+		if err := os.Rename(dir, dir+"-away"); err != nil {
+			t.Error(err)
+		}
+	}
+	atSync := &beforeSync{}
+	s := opened(t, dir, Options{fs: errorfs.Wrap(vfs.Default, atSync), MarkInterval: time.Hour})
+	back := func() {
+		t.Helper()
+		if err := os.Rename(dir+"-away", dir); err != nil {
+			t.Fatal(err)
+		}
+		if s.look(); s.Fault() != nil {
+			t.Fatalf("the folder is back, and the fault is %v", s.Fault())
+		}
+	}
+	away()
+	if _, err := put(s, "refused", 1); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUncertain) {
+		t.Errorf("a commit after the folder was moved: %v", err)
+	}
+	if s.Fault() == nil {
+		t.Error("a commit was refused, and there is no fault")
+	}
+	back()
+
+	atSync.once.Store(&away)
+	seq, err := put(s, "uncertain", 1)
+	if !errors.Is(err, store.ErrUncertain) || errors.Is(err, store.ErrUnavailable) || seq == 0 {
+		t.Errorf("a commit while the folder was moved: %d, %v", seq, err)
+	}
+	if s.Fault() == nil {
+		t.Error("a commit is uncertain, and there is no fault")
+	}
+	if _, err := put(s, "refused", 1); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a commit after the folder was moved: %v", err)
+	}
+	back()
+	if _, err := put(s, "made", 1); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		content, _ := storetest.Read(t, s, 1)
+		if c := content["c"]; len(c) != 2 || c["uncertain"].Seq != uint64(seq) || c["made"].Seq != uint64(seq)+1 {
+			t.Errorf("the items are %v", c)
+		}
+		closed(t, s)
+		s = opened(t, dir, Options{})
+	}
+}
+
+// What is synced to a log that was removed meanwhile may not be there at the next start.
+func TestLogRemovedAtACommit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	atSync := &beforeSync{}
+	s := opened(t, dir, Options{fs: errorfs.Wrap(vfs.Default, atSync), MarkInterval: time.Hour})
+	remove := func() {
+		if err := exec.Command("find", dir, "-type", "f", "-delete").Run(); err != nil {
+			t.Error(err)
+		}
+	}
+	atSync.once.Store(&remove)
+	if seq, err := put(s, "uncertain", 1); !errors.Is(err, store.ErrUncertain) || errors.Is(err, store.ErrUnavailable) || seq != 0 {
+		t.Errorf("a commit while the log was removed: %d, %v", seq, err)
+	}
+	if s.Fault() == nil {
+		t.Error("a commit is uncertain, and there is no fault")
+	}
+	if _, err := put(s, "refused", 1); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a commit after the log was removed: %v", err)
+	}
+}
+
+// beforeSync calls a function when a log is about to be synced.
+type beforeSync struct{ once atomic.Pointer[func()] }
+
+func (*beforeSync) String() string { return "before a sync" }
+
+func (b *beforeSync) MaybeError(op errorfs.Op) error {
+	if isLog(op.Path) && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo) {
+		if f := b.once.Swap(nil); f != nil {
+			(*f)()
+		}
+	}
+	return nil
+}
+
+// A write that is refused for want of space says how much there is and how much it needs,
+// and the one is less than the other. If only this one is too large, that is no fault.
+func TestWordsOfAFullDisk(t *testing.T) {
+	const mib = 1 << 20
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 41})
+	s, err := Open("db", Options{fs: fs, MarkInterval: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for _, c := range []struct {
+		free  uint64
+		size  int
+		words string
+		fault bool
+	}{
+		{128*mib - 1, 100, "the disk is full: it has 127.9 MiB free, and writes need at least 128.0 MiB; make room there, or delete what is not needed", true},
+		{100, 100, "the disk is full: it has 0.0 MiB free, and writes need at least 128.0 MiB; make room there, or delete what is not needed", true},
+		{130 * mib, 3 * mib, "the disk is full for this write: it has 130.0 MiB free, and the write needs 131.1 MiB; make room there, or send less at once: small writes need 128.0 MiB", false},
+	} {
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: c.free, TotalBytes: 1 << 41})
+		s.room.looked = time.Time{}
+		s.look()
+		none := error(nil)
+		s.fault.Store(&none)
+		_, err := s.Commit(context.Background(), []store.Change{{Op: store.PutCollection, Collection: "c", Definition: make([]byte, c.size)}})
+		if !errors.Is(err, store.ErrNoSpace) || store.Reason(err) != c.words {
+			t.Errorf("with %d bytes free a write of %d is refused with\n%v, want\n%s", c.free, c.size, err, c.words)
+		}
+		if fault := s.Fault(); (fault != nil) != c.fault {
+			t.Errorf("with %d bytes free and a write of %d the fault is %v", c.free, c.size, fault)
+		}
+	}
+}
+
 // A store that was opened to be read writes nothing, needs no right to write, and takes
 // no commits. Several may share a folder.
 func TestReadOnly(t *testing.T) {
@@ -565,7 +694,7 @@ func TestDeleteOnAFullDisk(t *testing.T) {
 	}
 }
 
-// BenchmarkGuard is what a commit pays for knowing that its log is still there.
+// BenchmarkGuard is what a commit pays for knowing, twice, that its folder and log are still there.
 func BenchmarkGuard(b *testing.B) {
 	s, err := Open(b.TempDir(), Options{})
 	if err != nil {
@@ -574,7 +703,7 @@ func BenchmarkGuard(b *testing.B) {
 	defer s.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := s.disk.linked(); err != nil {
+		if err := s.disk.present(); err != nil {
 			b.Fatal(err)
 		}
 	}
