@@ -3,7 +3,6 @@ package item
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -51,6 +50,10 @@ func appendMerged(dst, target, patch []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	at := make(map[string]int, len(changes)) // a search for each member would be quadratic
+	for i := range changes {
+		at[changes[i].name] = i
+	}
 	begin := len(dst)
 	dst = append(dst, '{')
 	add := func(quoted, was, change []byte) (err error) {
@@ -58,28 +61,27 @@ func appendMerged(dst, target, patch []byte) ([]byte, error) {
 			dst = append(dst, ',')
 		}
 		dst = append(append(dst, quoted...), ':')
+		if change == nil {
+			dst = append(dst, was...)
+			return nil
+		}
 		dst, err = appendMerged(dst, was, change)
 		return err
 	}
 	for i := range old {
 		m := &old[i]
-		at := slices.IndexFunc(changes, func(c member) bool { return c.name == m.name })
-		switch {
-		case at < 0:
-			if len(dst) > begin+1 {
-				dst = append(dst, ',')
-			}
-			dst = append(append(append(dst, m.quoted...), ':'), m.value...)
-			continue
-		case changes[at].value[0] != 'n':
-			if err := add(m.quoted, m.value, changes[at].value); err != nil {
+		var change []byte // nil: it stays
+		if i, touched := at[m.name]; touched {
+			change, changes[i].made = changes[i].value, true
+		}
+		if !isNull(change) {
+			if err := add(m.quoted, m.value, change); err != nil {
 				return nil, err
 			}
 		}
-		changes[at].made = true
 	}
 	for i := range changes {
-		if c := &changes[i]; !c.made && c.value[0] != 'n' {
+		if c := &changes[i]; !c.made && !isNull(c.value) {
 			if err := add(c.quoted, nil, c.value); err != nil {
 				return nil, err
 			}
@@ -87,6 +89,9 @@ func appendMerged(dst, target, patch []byte) ([]byte, error) {
 	}
 	return append(dst, '}'), nil
 }
+
+// isNull reports whether a JSON value is null.
+func isNull(value []byte) bool { return len(value) > 0 && value[0] == 'n' }
 
 // member is one of a JSON object.
 type member struct {
