@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"nearby/api"
 )
@@ -45,7 +46,8 @@ func TestWhoGetsABackup(t *testing.T) {
 		h.do("POST", "/v1/backup?to=x", "", "").want(t, 400)
 	}
 	fails = true
-	h := start(t, api.Options{Backup: whole})
+	logged := make(chan api.Answered, 1)
+	h := start(t, api.Options{Backup: whole, LogRequest: func(a *api.Answered) { logged <- *a }})
 	resp, err := http.Post(h.url+"/v1/backup", "", nil)
 	if err == nil {
 		defer resp.Body.Close()
@@ -53,5 +55,13 @@ func TestWhoGetsABackup(t *testing.T) {
 	}
 	if err == nil {
 		t.Error("a backup that failed ended as if it were whole")
+	}
+	select {
+	case a := <-logged:
+		if a.Route != "/v1/backup" || a.Cut != api.CutFailed {
+			t.Errorf("it was logged as %+v", a)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it was not logged")
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -229,20 +230,21 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 		}
 		defer func() {
-			if cause := recover(); cause != nil {
-				if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-					panic(cause)
-				}
+			cause := recover()
+			if err, ok := cause.(error); cause != nil && !(ok && errors.Is(err, http.ErrAbortHandler)) {
 				s.opt.Log.ErrorContext(e, "panic", "id", e.id[0], "route", e.routing.RoutePattern(), "cause", fmt.Sprint(cause))
 				if e.status == 0 {
 					s.fail(e, r, newProblem(internalError, ""))
-				} else {
-					e.cut = CutFailed
-					s.logRequest(e, r.Method)
-					panic(http.ErrAbortHandler) // the answer is half written: cut it
+					cause = nil
 				}
 			}
+			if cause != nil {
+				e.cut = cmp.Or(e.cut, CutFailed)
+			}
 			s.logRequest(e, r.Method)
+			if cause != nil {
+				panic(http.ErrAbortHandler) // the answer is half written: cut it
+			}
 		}()
 		next.ServeHTTP(e, r)
 	})
