@@ -500,6 +500,9 @@ func TestDrop(t *testing.T) {
 	c = h.make(collection.Definition{Name: "c", Title: "again"})
 	write(t, c, upsert("new", 2, 2, `{}`))
 	h.shut()
+	if err := h.Drop(context.Background(), "c"); !errors.Is(err, collection.ErrClosed) {
+		t.Errorf("dropping when all is closed: %v", err)
+	}
 	h = open(t, dir)
 	c, err := h.Get("c")
 	if err != nil {

@@ -294,6 +294,9 @@ func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) e
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
 	w := c.world.Load()
 	if w == nil {
 		return ErrNotReady
