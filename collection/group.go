@@ -188,19 +188,17 @@ func (g *group) seal() error {
 // refuses what rests on this one, and the patch is merged anew.
 func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error {
 	var old []byte
-	switch {
-	case !p.exists:
-	case p.change >= 0:
-		last := &g.changes[p.change].Item
-		old = last.Properties
-		if w.NoPosition {
-			it.Lon, it.Lat = last.Lon, last.Lat
+	if p.exists {
+		var lon, lat float64
+		if p.change >= 0 {
+			last := &g.changes[p.change].Item
+			lon, lat, old = last.Lon, last.Lat, last.Properties
+		} else {
+			last := c.tip.records.item(p.ref)
+			lon, lat, old = last.Lon, last.Lat, last.Properties
 		}
-	default:
-		last := c.tip.records.item(p.ref)
-		old = last.Properties
 		if w.NoPosition {
-			it.Lon, it.Lat = last.Lon, last.Lat
+			it.Lon, it.Lat = lon, lat
 		}
 	}
 	if it.Properties = old; len(w.Item.Properties) == 0 {
