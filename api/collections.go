@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/collection"
 	"nearby/item"
@@ -212,14 +211,11 @@ func (in *definitionIn) definition(name string) collection.Definition {
 	return def
 }
 
-// patchDefinition applies a JSON merge patch to a definition as PUT would have it.
+// patchDefinition applies a JSON merge patch, an object, to a definition as PUT would
+// have it.
 func patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
 	target, err := json.Marshal(&definitionIn{&def.Title, &def.Description, &def.Index, &def.Queryables, &def.WritePolicy})
 	if err != nil {
-		return def, err
-	}
-	var object map[string]jsontext.Value // it must be one
-	if err := decodeJSON(patch, &object); err != nil {
 		return def, err
 	}
 	merged, err := item.Merge(target, patch)
