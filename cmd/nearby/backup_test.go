@@ -251,3 +251,44 @@ func TestKilledBackups(t *testing.T) {
 		t.Errorf("it left %v, %v", entries, err)
 	}
 }
+
+// A client that takes a backup slowly does not keep a server from ending.
+func TestStoppedBackup(t *testing.T) {
+	t.Parallel()
+	rng := seeded(t)
+	s := startServer(t, t.TempDir(), "--shutdown-timeout", "1s", "--load-timeout", "1h")
+	createCollection(t, s, "c", `{}`)
+	text := make([]byte, 30<<10)
+	for n := range 20 { // more than what sockets hold
+		var rows strings.Builder
+		for i := range 50 {
+			for j := range text {
+				text[j] = byte(rng.Uint64())
+			}
+			fmt.Fprintf(&rows, `{"id":"%d-%d","lat":1,"lon":1,"text":"%x"}`+"\n", n, i, text)
+		}
+		if status, answer := call(newClient(t), http.MethodPost, s.base+"/v1/collections/c/items", "application/x-ndjson", rows.String()); status != http.StatusOK {
+			t.Fatalf("%d %.200s", status, answer)
+		}
+	}
+	resp, err := http.Post(s.base+"/v1/backup", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	ended := make(chan int, 1)
+	go func() { ended <- s.stop() }()
+	select {
+	case code := <-ended:
+		if code != exitOK {
+			t.Errorf("exit code %d", code)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the server has not ended")
+		_ = s.cmd.Process.Kill()
+		<-ended
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Error("the backup ended as if it were whole")
+	}
+}

@@ -140,6 +140,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	handler.Stop()
 	if err := server.Shutdown(ctx); err != nil {
 		log.Warn("requests were cut off", "error", err)
+		_ = server.Close() // or the store would wait for the end of a backup, however slow its client is
 	}
 	return nil
 }
