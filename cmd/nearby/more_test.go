@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -257,6 +258,9 @@ func TestLoadOnExisting(t *testing.T) {
 		r := runCLI(t, rows, append([]string{"load", "-", "-c", "c", "--server", s.base}, flags...)...)
 		if !strings.Contains(r.stdout, counts) {
 			t.Fatalf("%v: %+v, want %s", flags, r, counts)
+		}
+		if slices.Contains(flags, "--on-error=abort") && !strings.Contains(r.stderr, "as --on-error abort asks") {
+			t.Errorf("%v: %s", flags, r.stderr)
 		}
 		return r.stdout
 	}

@@ -287,7 +287,7 @@ func (r *remote) load(ctx context.Context, name string, existing client.PostItem
 		if !errors.As(err, &p) {
 			return answer, err
 		}
-		if abort && p.status == http.StatusBadRequest && p.loaded.Rejected > 0 {
+		if abort && p.loaded.Rejected > 0 {
 			p.loaded.Errors = p.faults
 			return p.loaded, nil
 		}
