@@ -52,9 +52,9 @@ Examples:
 func (c *backupCmd) Run(env *environ) error {
 	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
 	defer cancel()
-	into, final := filepath.Dir(c.To), c.To
+	into, name, final := filepath.Dir(c.To), filepath.Base(c.To), c.To
 	if info, err := os.Stat(c.To); err == nil && info.IsDir() {
-		into, final = c.To, ""
+		into, name, final = c.To, "nearby", ""
 	} else if err == nil {
 		return fmt.Errorf("%s exists already: name another file, or a folder", c.To)
 	}
@@ -65,7 +65,7 @@ func (c *backupCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(into, "."+cmp.Or(filepath.Base(final), "nearby")+"-*"+partialSuffix) // for its owner alone
+	f, err := os.CreateTemp(into, "."+name+"-*"+partialSuffix) // for its owner alone
 	if err != nil {
 		return fmt.Errorf("making the backup: %w", err)
 	}
