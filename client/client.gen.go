@@ -1958,8 +1958,8 @@ type ClientInterface interface {
 	// Members left out stay as they are, `null` puts one back to its default. As
 	// `application/merge-patch+json` that holds inside `index`, too; as
 	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-	// until it is replaced.
+	// patch is made of the newest definition: of several made at once none is lost. A
+	// new `index` is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1971,8 +1971,8 @@ type ClientInterface interface {
 	// Members left out stay as they are, `null` puts one back to its default. As
 	// `application/merge-patch+json` that holds inside `index`, too; as
 	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-	// until it is replaced.
+	// patch is made of the newest definition: of several made at once none is lost. A
+	// new `index` is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1984,8 +1984,8 @@ type ClientInterface interface {
 	// Members left out stay as they are, `null` puts one back to its default. As
 	// `application/merge-patch+json` that holds inside `index`, too; as
 	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-	// until it is replaced.
+	// patch is made of the newest definition: of several made at once none is lost. A
+	// new `index` is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/merge-patch+json` content type.
 	//
@@ -2301,8 +2301,8 @@ func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, p
 // Members left out stay as they are, `null` puts one back to its default. As
 // `application/merge-patch+json` that holds inside `index`, too; as
 // `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-// until it is replaced.
+// patch is made of the newest definition: of several made at once none is lost. A
+// new `index` is built beside the one in use, which answers until it is replaced.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2324,8 +2324,8 @@ func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId Colle
 // Members left out stay as they are, `null` puts one back to its default. As
 // `application/merge-patch+json` that holds inside `index`, too; as
 // `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-// until it is replaced.
+// patch is made of the newest definition: of several made at once none is lost. A
+// new `index` is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2347,8 +2347,8 @@ func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId,
 // Members left out stay as they are, `null` puts one back to its default. As
 // `application/merge-patch+json` that holds inside `index`, too; as
 // `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-// until it is replaced.
+// patch is made of the newest definition: of several made at once none is lost. A
+// new `index` is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/merge-patch+json` content type.
 //
@@ -4790,8 +4790,8 @@ type ClientWithResponsesInterface interface {
 	// Members left out stay as they are, `null` puts one back to its default. As
 	// `application/merge-patch+json` that holds inside `index`, too; as
 	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-	// until it is replaced.
+	// patch is made of the newest definition: of several made at once none is lost. A
+	// new `index` is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4803,8 +4803,8 @@ type ClientWithResponsesInterface interface {
 	// Members left out stay as they are, `null` puts one back to its default. As
 	// `application/merge-patch+json` that holds inside `index`, too; as
 	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-	// until it is replaced.
+	// patch is made of the newest definition: of several made at once none is lost. A
+	// new `index` is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4816,8 +4816,8 @@ type ClientWithResponsesInterface interface {
 	// Members left out stay as they are, `null` puts one back to its default. As
 	// `application/merge-patch+json` that holds inside `index`, too; as
 	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-	// until it is replaced.
+	// patch is made of the newest definition: of several made at once none is lost. A
+	// new `index` is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6630,8 +6630,8 @@ func (c *ClientWithResponses) GetCollectionWithResponse(ctx context.Context, col
 // Members left out stay as they are, `null` puts one back to its default. As
 // `application/merge-patch+json` that holds inside `index`, too; as
 // `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-// until it is replaced.
+// patch is made of the newest definition: of several made at once none is lost. A
+// new `index` is built beside the one in use, which answers until it is replaced.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6649,8 +6649,8 @@ func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Co
 // Members left out stay as they are, `null` puts one back to its default. As
 // `application/merge-patch+json` that holds inside `index`, too; as
 // `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-// until it is replaced.
+// patch is made of the newest definition: of several made at once none is lost. A
+// new `index` is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6668,8 +6668,8 @@ func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, c
 // Members left out stay as they are, `null` puts one back to its default. As
 // `application/merge-patch+json` that holds inside `index`, too; as
 // `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A new `index` is built beside the one in use, which answers
-// until it is replaced.
+// patch is made of the newest definition: of several made at once none is lost. A
+// new `index` is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -70,7 +70,7 @@ time.
 
 Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 wrong
 usage; 3 all good rows were loaded, others were rejected; 4 the server is busy,
-away or broke off, and the same command may load the rest later.
+or broke off, and the same command may load the rest later.
 
 Examples:
 
