@@ -149,12 +149,42 @@ func (s *Store) connectCopying(ctx context.Context) (*pgx.Conn, error) {
 
 // withDatabase lets do use a database that has nearby's tables.
 func withDatabase(ctx context.Context, url string, do func(*pgx.Conn) error) error {
+	return withTables(ctx, url, (*Store).prepare, do)
+}
+
+// prepareWhole is prepare that takes a restored database, too, if all is there but the
+// release.
+func (s *Store) prepareWhole(ctx context.Context) error {
+	unreleased := s.prepare(ctx)
+	if !errors.Is(unreleased, store.ErrRestored) {
+		return unreleased
+	}
+	conn, err := s.connect(ctx, writing)
+	if err != nil {
+		return err
+	}
+	defer hangUp(conn)
+	if err := checkVersion(ctx, conn); err != nil {
+		return err
+	}
+	var lost *string
+	if err := conn.QueryRow(ctx, `SELECT nearby.lost() FROM nearby.head`).Scan(&lost); err != nil {
+		return headError(err)
+	}
+	if lost != nil {
+		return fmt.Errorf("%w: %s", unreleased, *lost)
+	}
+	return nil
+}
+
+// withTables lets do use a database that prepare has found to be in order.
+func withTables(ctx context.Context, url string, prepare func(*Store, context.Context) error, do func(*pgx.Conn) error) error {
 	config, err := parse(url)
 	if err != nil {
 		return err
 	}
 	s := &Store{opt: Options{}.withDefaults(), config: config}
-	if err := s.prepare(ctx); err != nil {
+	if err := prepare(s, ctx); err != nil {
 		return err
 	}
 	if s.opt.ReadOnly {
@@ -452,7 +482,7 @@ func (done *Attached) count(ctx context.Context, conn *pgx.Conn, a *Attachment, 
 // Detach ends an attachment: the table is as it was before. The collection is dropped
 // or, with keep, stays as one that can be written.
 func Detach(ctx context.Context, url, collection string, keep bool) error {
-	return withDatabase(ctx, url, func(conn *pgx.Conn) error {
+	return withTables(ctx, url, (*Store).prepareWhole, func(conn *pgx.Conn) error {
 		if err := checkOwner(ctx, conn, "a table is detached"); err != nil {
 			return err
 		}

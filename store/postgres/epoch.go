@@ -19,8 +19,11 @@ import (
 
 // released is true of the row of nearby.head that was written here. A row that a backup
 // brought was written by another transaction than the one that it names: until
-// nearby.release was called the rest of the backup may be missing.
-const released = `coalesce(written_by = xmin, false)`
+// nearby.release was called the rest of the backup may be missing. Nor is it true where a
+// table is not the one that the row names: it was put back alone (nearby.tables).
+const released = `coalesce(written_by = xmin AND tables = ARRAY['nearby.attached_later'::regclass, 'nearby.attachments'::regclass,
+ 'nearby.collections'::regclass, 'nearby.head'::regclass, 'nearby.items'::regclass, 'nearby.migrations'::regclass, 'nearby.pending'::regclass,
+ 'nearby.receipts'::regclass, 'nearby.replicas'::regclass, 'nearby.tombstones'::regclass, 'nearby.writers'::regclass]::oid[], false)`
 
 // headError is the error of reading the head. Where it has no row, it is about to be
 // restored.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"nearby/store"
@@ -127,6 +128,63 @@ func TestHeadThatWasPutBack(t *testing.T) {
 				t.Errorf("it holds %v", content["c"])
 			}
 		})
+	}
+}
+
+// A table that was put back alone, whichever, with the rows that it had, is noticed as
+// the head is.
+func TestTableThatWasPutBack(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.Database(t)
+	s := openStore(t, url, postgres.Options{})
+	commit(t, s, define("c"), put("c", "a", 1))
+	conn := connect(t, url)
+	rows, err := conn.Query(ctx, `SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'nearby'::regnamespace AND c.relkind = 'r' ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(tables) < 11 {
+		t.Fatalf("%q, %v", tables, err)
+	}
+	for _, table := range tables {
+		run(t, conn, `BEGIN`, `ALTER TABLE nearby.`+table+` RENAME TO aside`, `CREATE TABLE nearby.`+table+` (LIKE nearby.aside INCLUDING ALL)`,
+			`INSERT INTO nearby.`+table+` OVERRIDING SYSTEM VALUE TABLE nearby.aside`, `COMMIT`)
+		if pos, err := s.Head(ctx); !errors.Is(err, store.ErrRestored) {
+			t.Errorf("%s: the head is %v, %v", table, pos, err)
+		}
+		if v, err := s.View(ctx); !errors.Is(err, store.ErrRestored) {
+			t.Errorf("%s: a view: %v", table, err)
+			_ = v.Close()
+		}
+		if seq, err := s.Commit(ctx, []store.Change{put("c", "b", 1)}); !errors.Is(err, store.ErrRestored) {
+			t.Errorf("%s: a commit: %d, %v", table, seq, err)
+		}
+		if _, err := postgres.Open(ctx, url, postgres.Options{}); !errors.Is(err, store.ErrRestored) {
+			t.Errorf("%s: opening it: %v", table, err)
+		}
+		if table != "items" { // it has no triggers now
+			if _, err := conn.Exec(ctx, `UPDATE nearby.items SET lon = 9`); !isState(err, "NB006") {
+				t.Errorf("%s: another program's update: %v", table, err)
+			}
+		}
+		run(t, conn, `BEGIN`, `DROP TABLE nearby.`+table, `ALTER TABLE nearby.aside RENAME TO `+table, `COMMIT`)
+		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := s.Commit(ctx, []store.Change{put("c", "a", 1)}); err == nil {
+				break
+			} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(end) {
+				t.Fatalf("%s is as it was: %v", table, err)
+			}
+		}
+	}
+	run(t, conn, `TRUNCATE nearby.receipts`, `VACUUM FULL nearby.items`, `CLUSTER nearby.tombstones USING tombstones_pkey`, `REINDEX SCHEMA nearby`)
+	if _, err := s.Head(ctx); err != nil {
+		t.Errorf("none was put back: %v", err)
+	}
+	run(t, conn, `ALTER TABLE nearby.replicas RENAME TO aside`, `CREATE TABLE nearby.replicas (LIKE nearby.aside INCLUDING ALL)`, `SELECT nearby.release()`)
+	if _, err := s.Head(ctx); err != nil {
+		t.Errorf("it is released: %v", err)
 	}
 }
 
