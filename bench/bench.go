@@ -56,6 +56,8 @@ type Options struct {
 	// RowTime bounds the measuring of a row; 0: 300 ms, or 60 ms with Quick.
 	// A row always has at least minOperations queries or minBatches batches.
 	RowTime time.Duration
+
+	peerTime time.Duration // bounds the building of a peer; tests give more
 }
 
 // Sizes and limits.
@@ -105,6 +107,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.RowTime < 0 {
 		return o, fmt.Errorf("bench: row time is %v, must not be negative", o.RowTime)
+	}
+	if o.peerTime == 0 {
+		o.peerTime = o.RowTime * peerBuildTime
 	}
 	return o, o.checkServers()
 }

@@ -36,12 +36,12 @@ func measurePeers(ctx context.Context, s dataset.Set, o Options, qs *questions, 
 			return nil, err
 		}
 		x := IndexResult{Kind: p.Name, Setting: "(peer)", Peer: true, Reason: p.Note}
-		ix, err := buildPeer(ctx, p, s, o.RowTime*peerBuildTime, &x)
+		ix, err := buildPeer(ctx, p, s, o.peerTime, &x)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded):
-			x.Reason = fmt.Sprintf("not built within %v", o.RowTime*peerBuildTime)
+			x.Reason = fmt.Sprintf("not built within %v", o.peerTime)
 		case err != nil:
 			return nil, fmt.Errorf("bench: set %s: build %s: %w", s.Name, p.Name, err)
 		}

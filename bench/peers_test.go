@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"nearby/bench/peer"
 )
@@ -13,7 +14,7 @@ import (
 // the planar ones are wrong somewhere, and that fails nothing.
 func TestPeersAreMeasured(t *testing.T) {
 	o := small()
-	o.Peers, o.Points, o.Sets = true, 500, []string{"uniform", "duplicates"}
+	o.Peers, o.Points, o.Sets, o.peerTime = true, 500, []string{"uniform", "duplicates"}, 2*time.Minute
 	var last Progress
 	r, err := Run(context.Background(), o, func(p Progress) { last = p })
 	if err != nil {
