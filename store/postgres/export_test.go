@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// LockedTries is how often a commit is tried again that meets a row which is held.
+const LockedTries = lockedTries
+
 // TombstonesFor sets how long tombstones are kept.
 func (o *Options) TombstonesFor(d time.Duration) { o.tombstonesFor = d }
 

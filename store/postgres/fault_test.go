@@ -112,33 +112,63 @@ func TestCutWhileCommitting(t *testing.T) {
 // A database that is away: commits say so soon, reading and following go on when it
 // is back, and nothing that was acknowledged is lost.
 func TestAway(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.NoFsync())
 	proxy := pgtest.StartProxy(t, cluster.Address())
-	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{CommitTimeout: 4 * time.Second})
+	opened := func(timeout time.Duration) *postgres.Store {
+		return openStore(t, proxy.URL(cluster.URL()), postgres.Options{CommitTimeout: timeout})
+	}
+	s, longer, unused := opened(4*time.Second), opened(8*time.Second), opened(time.Hour)
 	commit(t, s, define("c"), put("c", "a", 0))
+	commit(t, unused, put("c", "a", 0))
 	c := newCopy(t, s)
 	ended := c.follow(t, s)
 	for name, fault := range map[string]func(){
 		"cut":       proxy.Cut,
 		"half-open": proxy.HalfOpen,
 	} {
+		time.Sleep(time.Second) // a connection that was not used for longer is tried before a commit is sent over it
+		commit(t, s, put("c", "a", 0))
+		commit(t, longer, put("c", "a", 0))
 		fault()
-		began := time.Now()
+		// What became of a commit that was sent is asked for as long as the store was told,
+		// by one that began later and ends earlier, too.
+		later := make(chan error, 1)
+		go func() {
+			_, err := longer.Commit(context.Background(), []store.Change{put("c", "longer", 1)})
+			later <- err
+		}()
+		time.Sleep(200 * time.Millisecond)
 		_, err := s.Commit(context.Background(), []store.Change{put("c", "b", 1)})
 		// Where nothing says that it is away, the first commit may be on its way.
 		if errors.Is(err, store.ErrUncertain) == errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: the first commit: %v", name, err)
 		}
-		if took := time.Since(began); took > patience {
-			t.Errorf("%s: the first commit took %v", name, took)
-		}
-		for range 3 {
-			began := time.Now()
-			if _, err := s.Commit(context.Background(), []store.Change{put("c", "b", 1)}); !errors.Is(err, store.ErrUnavailable) {
-				t.Errorf("%s: a commit: %v", name, err)
+		select {
+		case err := <-later:
+			if errors.Is(err, store.ErrUncertain) {
+				t.Errorf("%s: a commit that may take 4 s ended after one that may take 8 s", name)
 			}
-			if took := time.Since(began); took > patience {
-				t.Errorf("%s: a commit took %v", name, took)
+		default:
+			<-later
+		}
+		// One that was not sent is refused long before.
+		for _, s := range []*postgres.Store{s, unused} {
+			for range 3 {
+				refused := make(chan error, 1)
+				go func() {
+					_, err := s.Commit(context.Background(), []store.Change{put("c", "b", 1)})
+					refused <- err
+				}()
+				select {
+				case err := <-refused:
+					if !errors.Is(err, store.ErrUnavailable) {
+						t.Errorf("%s: a commit: %v", name, err)
+					}
+				case <-time.After(patience):
+					proxy.Heal() // or closing waits for it
+					t.Fatalf("%s: a commit is not refused after %v", name, patience)
+				}
 			}
 		}
 		if _, err := s.Head(context.Background()); !errors.Is(err, store.ErrUnavailable) {
@@ -152,14 +182,14 @@ func TestAway(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		proxy.Heal()
-		deadline = time.Now().Add(patience)
-		for {
-			if _, err := s.Commit(context.Background(), []store.Change{put("c", name, 2)}); err == nil {
-				break
-			} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(deadline) {
-				t.Fatalf("%s, healed: %v", name, err)
+		for _, s := range []*postgres.Store{s, longer, unused} {
+			for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+				if _, err := s.Commit(context.Background(), []store.Change{put("c", name, 2)}); err == nil {
+					break
+				} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(deadline) {
+					t.Fatalf("%s, healed: %v", name, err)
+				}
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		c.until(t, name+": following goes on", func() bool { return c.content["c"][name].Lon == 2 })
 		select {
@@ -413,7 +443,8 @@ func TestStandbyAddresses(t *testing.T) {
 	commit(t, openStore(t, "postgres://postgres@"+at+"/postgres", postgres.Options{}), put("c", "b", 1))
 }
 
-// A process that is stopped in the midst of its commits holds nobody up for long.
+// A process that is stopped in the midst of its commits holds nobody up: no transaction
+// of its waits for it with the lock that every commit needs.
 func TestStoppedProcess(t *testing.T) {
 	address := pgtest.Database(t)
 	s := openStore(t, address, postgres.Options{})
@@ -433,6 +464,7 @@ func TestStoppedProcess(t *testing.T) {
 	}()
 	c := newCopy(t, s)
 	c.follow(t, s)
+	watching := connect(t, address)
 	rng := rand.New(rand.NewPCG(storetest.Seed(t), 1))
 	for i := range 10 {
 		n := 0
@@ -446,16 +478,43 @@ func TestStoppedProcess(t *testing.T) {
 		if err := child.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		began := time.Now()
-		commit(t, s, put("c", "process", 1), put("c", fmt.Sprint(i), 1))
-		if took := time.Since(began); took > patience {
-			t.Errorf("beside a stopped process a commit took %v", took)
+		made := make(chan error, 1)
+		go func() {
+			_, err := s.Commit(context.Background(), []store.Change{put("c", "process", 1), put("c", fmt.Sprint(i), 1)})
+			made <- err
+		}()
+		for last, waits := int32(0), true; waits; {
+			var pid int32
+			if err := watching.QueryRow(context.Background(), holdsSQL).Scan(&pid); err != nil {
+				t.Fatal(err)
+			}
+			// The locks may have been read before the last commit ended, and the activity
+			// after it, but not twice.
+			if pid != 0 && pid == last {
+				t.Fatalf("the process %d of the database holds the lock and waits for its client", pid)
+			}
+			last = pid
+			select {
+			case err := <-made:
+				if err != nil {
+					t.Fatal(err)
+				}
+				waits = false
+			default:
+			}
 		}
 		if err := child.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
+
+// holdsSQL finds a connection that has written the head and waits for its client.
+const holdsSQL = `
+SELECT coalesce(min(pid), 0) FROM pg_locks
+ WHERE relation = 'nearby.head'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND granted AND mode = 'RowExclusiveLock'
+   AND pid IN (SELECT pid FROM pg_stat_activity WHERE wait_event = 'ClientRead')`
 
 // TestProcess is the process of TestStoppedProcess.
 func TestProcess(t *testing.T) {
