@@ -263,11 +263,16 @@ func TestRestoreInPlace(t *testing.T) {
 					t.Errorf("a folder of which only a part is there was opened: %v", err)
 				}
 			}
-			if _, err := restore(dir, false); err != nil {
+			r, err := restore(dir, false)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if n := items(dir); n != 30 {
 				t.Errorf("%s: %d items", dir, n)
+			}
+			// Perhaps it was killed before the first: then what is there is the store from before.
+			if r.Replaced == "" || items(r.Replaced) != 30 {
+				t.Errorf("%s: what was there is not kept: %q", dir, r.Replaced)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -245,7 +246,13 @@ func exchangeInSteps(a, b string) error {
 // moveIn moves the files into a folder that cannot be renamed, file by file. Meanwhile
 // the folder says that it is not finished.
 func (t *target) moveIn() (replaced string, err error) {
-	if t.used {
+	store := func(name string) bool { return ours(name) && name != unfinishedFile }
+	entries, err := os.ReadDir(t.dir)
+	if err != nil {
+		return "", err
+	}
+	// Also what a restoring that did not end has left: it may be of the store from before.
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return store(e.Name()) }) {
 		// Before the marker: as long as nothing is moved the store there is whole.
 		replaced = filepath.Join(t.dir, "replaced-"+time.Now().UTC().Format("20060102T150405.000Z"))
 		if err := os.Mkdir(replaced, folderMode); err != nil {
@@ -269,16 +276,9 @@ func (t *target) moveIn() (replaced string, err error) {
 		}
 		return err
 	}
-	store := func(name string) bool { return ours(name) && name != unfinishedFile }
 	if replaced != "" {
 		if err := move(t.dir, replaced, store); err != nil {
 			return replaced, err
-		}
-	} else if entries, err := os.ReadDir(t.dir); err == nil { // of a restoring that did not end
-		for _, e := range entries {
-			if store(e.Name()) {
-				_ = os.Remove(filepath.Join(t.dir, e.Name()))
-			}
 		}
 	}
 	if err := move(t.beside, t.dir, store); err != nil {
