@@ -156,8 +156,8 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, limit int64, v
 }
 
 func decodeJSON(data []byte, v any) error {
-	if jsontext.Value(data).Kind() == 'n' { // it would leave v as it is
-		return newProblem(malformedBody, "the body must be an object")
+	if value := jsontext.Value(data); value.Kind() != '{' && value.IsValid() {
+		return newProblem(malformedBody, "the body must be a JSON object")
 	}
 	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
 	if err == nil {

@@ -339,7 +339,8 @@ func loadProblem(err error, report *loadReport) error {
 func readError(err error) error {
 	var header *ingest.HeaderError
 	var syntax *ingest.SyntaxError
-	if errors.As(err, &header) || errors.As(err, &syntax) {
+	var field *item.FieldError
+	if errors.As(err, &header) || errors.As(err, &syntax) || errors.As(err, &field) {
 		return err
 	}
 	return bodyError(err)

@@ -48,7 +48,11 @@ func TestOneAnswerToOneMistake(t *testing.T) {
 		return []try{{"PUT", "/v1/collections/d", js, body}, {"PUT", c, js, body}, {"PATCH", c, js, body}, {"PATCH", c, patch, body}}
 	}
 	long := strings.Repeat("i", 300)
-	big := strings.Repeat("x", 6000)
+	big, blank := strings.Repeat("x", 6000), strings.Repeat(" ", 5000)
+	// everywhere sends a body to all that take one; a load of CSV is the first.
+	everywhere := func(body string) []try {
+		return append([]try{{"POST", items, csv, body}, {"POST", near, js, body}, {"PATCH", a, patch, body}}, append(row(body), definition(body)...)...)
+	}
 	for _, m := range []struct {
 		name   string
 		status int
@@ -112,10 +116,25 @@ func TestOneAnswerToOneMistake(t *testing.T) {
 		{"no JSON", 400, "malformed-body", append(append([]try{
 			{"POST", near, js, `{"queries":`}, {"PATCH", a, patch, `{"properties":`},
 			{"POST", items, nd, `{"type":"Feature"` + "\n"},
-		}, row(`{"type":"Feature","geometry":x}`)[:5]...), definition(`{"title":`)...)},
+		}, row(`{"type":"Feature","geometry":x}`)...), definition(`{"title":`)...)},
 		{"nothing", 400, "malformed-body", append([]try{
 			{"POST", near, js, ``}, {"PATCH", a, patch, ``}, {"PUT", a, geoJSON, ``}, {"POST", items, geoJSON, ``},
+			{"POST", items, csv, ``}, {"POST", items, nd, ``}, {"POST", items, seq, ``},
+			{"POST", items, csv, "\n"}, {"POST", items, nd, " \n"}, {"POST", items, seq, "\n"}, {"POST", items, geoJSON, "\n"},
+			{"POST", items, geoJSON, blank},
 		}, definition(``)...)},
+		{"an array", 400, "malformed-body", everywhere(`[]`)},
+		{"an array of what is expected", 400, "malformed-body", everywhere(`[` + feature("b", 1, 1, "") + `]`)},
+		{"null", 400, "malformed-body", everywhere(`null`)[1:]}, // as CSV it is a column of that name
+		{"a number", 400, "malformed-body", everywhere(`1`)[1:]},
+		{"another format", 400, "malformed-body", append([]try{
+			{"POST", items, geoJSON, places}, {"POST", abort, nd, places}, {"POST", abort, seq, places}, {"PUT", a, geoJSON, places},
+			{"PATCH", a, patch, places}, {"POST", near, js, places},
+			{"POST", items, geoJSON, feature("b", 1, 1, "") + "\n" + feature("b", 1, 1, "")},
+			{"POST", items, csv, `{"type":"FeatureCollection","features":[]}`}, {"POST", items, csv, "{\n  \"type\": \"FeatureCollection\"\n}"},
+			{"POST", items, csv, `{"id":"b","lat":1,"lon":1}` + "\n"}, {"POST", items, csv, "\x1e" + feature("b", 1, 1, "") + "\n"},
+		}, append(everywhere("PK\x03\x04 is how a zip archive begins"), everywhere("\x1f\x8b is how gzip begins, once more")...)...)},
+		{"GeoJSON of another type", 400, "invalid-request", append(row(`{"type":"Topology"}`), try{"POST", items, geoJSON, `{"type":"Topology"}` + blank[19:]})},
 		{"another content type", 415, "unsupported-content-type", []try{
 			{"POST", near, "text/html", `{}`}, {"PATCH", a, "text/html", `{}`}, {"PUT", a, "text/html", `{}`}, {"POST", items, "text/html", `{}`},
 			{"PUT", c, "text/html", `{}`}, {"PATCH", c, "text/html", `{}`},

@@ -118,6 +118,8 @@ func asProblem(err error) *problem {
 		return newProblem(bodyTooLarge, ratio.Error())
 	case errors.As(err, &field):
 		return badField(field.Field, field.Got, field.Reason, field.Hint)
+	case errors.As(err, &header) && header.Unreadable:
+		return newProblem(malformedBody, header.Error(), fault{Reason: header.Reason, Hint: header.Hint})
 	case errors.As(err, &header):
 		return newProblem(unsuitableFile, header.Error(), fault{Field: "header", Reason: header.Reason, Hint: header.Hint})
 	case errors.As(err, &syntax):

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"nearby/item"
 )
 
 // collectionReader reads the Features of a FeatureCollection one by one. It
@@ -35,7 +37,7 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 		return nil, err
 	}
 	if b != '{' {
-		return nil, &HeaderError{Reason: "the file is not a GeoJSON object"}
+		return nil, &HeaderError{Reason: "the file is not a GeoJSON object", Unreadable: true}
 	}
 	switch kind := topLevel(src.window()); kind {
 	case typeCollection, "":
@@ -43,7 +45,7 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	case typeFeature:
 		c.single = true
 	default:
-		return nil, &HeaderError{Reason: "the file is of type " + quote(kind) + ", not a FeatureCollection or a Feature"}
+		return nil, &item.FieldError{Field: "type", Got: item.Shorten(kind), Reason: "must be \"FeatureCollection\" or \"Feature\""}
 	}
 	return c, nil
 }

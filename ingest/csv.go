@@ -63,7 +63,7 @@ func fillLine(src *source) error {
 			continue
 		}
 		if src.full() {
-			return &HeaderError{Reason: fmt.Sprintf("the header is longer than the limit of %d bytes", src.limit)}
+			return &HeaderError{Reason: fmt.Sprintf("the header is longer than the limit of %d bytes", src.limit), Unreadable: true}
 		}
 		return src.failure()
 	}
@@ -97,6 +97,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		}
 		return nil, errEmpty()
 	}
+	json := isJSON(src.window())
 	c := &csvReader{rec: records{src: src, delim: s.delim, quotes: quotes}, latin1: opt.Encoding == encLatin1}
 	header := opt.Columns
 	if header == nil {
@@ -105,11 +106,14 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		}
 		header = decodeAll(texts(c.rec.cells), opt.Encoding)
 		if !validHeader(header) {
-			return nil, &HeaderError{Reason: "the header is not valid UTF-8", Hint: latin1Hint}
+			return nil, &HeaderError{Reason: "the header is not valid UTF-8", Hint: latin1Hint, Unreadable: true}
 		}
 	}
 	names, notes := uniqueNames(header)
 	at, err := resolve(names, &opt)
+	if err != nil && json {
+		return nil, &HeaderError{Reason: "the file is JSON, not CSV", Unreadable: true}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +151,12 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	return c, nil
 }
 
+// isJSON reports whether a file that is no CSV looks like JSON.
+func isJSON(window []byte) bool {
+	window = bytes.TrimLeft(window, jsonBlanks)
+	return len(window) > 0 && (window[0] == '{' || window[0] == '[' || window[0] == recordSeparator)
+}
+
 // headerFailed makes the errors of a header out of those of a record.
 func headerFailed(err error) error {
 	var r *RowError
@@ -154,7 +164,7 @@ func headerFailed(err error) error {
 	case errors.Is(err, io.EOF):
 		return errEmpty()
 	case errors.As(err, &r):
-		return &HeaderError{Reason: "the header cannot be read: " + r.Reason, Hint: r.Hint}
+		return &HeaderError{Reason: "the header cannot be read: " + r.Reason, Hint: r.Hint, Unreadable: true}
 	}
 	return err
 }

@@ -36,6 +36,9 @@ type HeaderError struct {
 	LookedFor []string // names that would have done
 	Flags     []string // flags of the command line that decide, without dashes
 	Hint      string   // optional: what may have been meant
+
+	// Unreadable: the file is empty, or not of the format that it is read as.
+	Unreadable bool
 }
 
 func (e *HeaderError) Error() string {

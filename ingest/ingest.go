@@ -132,7 +132,8 @@ type Info struct {
 // Open starts to read r. To know the format, the delimiter and the columns it
 // waits for the first 64 KiB or the end of the stream; NDJSON and GeoJSON text
 // sequences whose Format is given are read as they come. Its errors are
-// *HeaderError if the file cannot be used, or those of r.
+// *HeaderError if the file cannot be used, *item.FieldError if it is a GeoJSON object
+// of another type, or those of r.
 func Open(r io.Reader, opt Options) (Reader, error) {
 	if opt.MaxLineBytes <= 0 {
 		opt.MaxLineBytes = DefaultMaxLineBytes

@@ -36,7 +36,7 @@ func refuseBinary(src *source) error {
 	}
 	for _, m := range magics {
 		if bytes.HasPrefix(src.window(), []byte(m.magic)) {
-			return &HeaderError{Reason: "the file is " + m.what + ", which cannot be read", Hint: m.hint}
+			return &HeaderError{Reason: "the file is " + m.what + ", which cannot be read", Hint: m.hint, Unreadable: true}
 		}
 	}
 	return nil
@@ -59,7 +59,7 @@ func sniffFormat(src *source) (Format, error) {
 	case recordSeparator:
 		return GeoJSONSeq, nil
 	case '[':
-		return "", &HeaderError{Reason: "the file is a JSON array", Hint: "write one object a line, or a FeatureCollection"}
+		return "", &HeaderError{Reason: "the file is a JSON array", Hint: "write one object a line, or a FeatureCollection", Unreadable: true}
 	case '{':
 		fill(src)
 		return sniffJSON(src.window()), nil
@@ -67,7 +67,7 @@ func sniffFormat(src *source) (Format, error) {
 	return CSV, nil
 }
 
-func errEmpty() error { return &HeaderError{Reason: "the file is empty"} }
+func errEmpty() error { return &HeaderError{Reason: "the file is empty", Unreadable: true} }
 
 // fill reads the first window full, so that there is something to look at.
 func fill(src *source) {
