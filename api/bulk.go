@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -420,19 +421,17 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 	if err != nil {
 		return err
 	}
-	if !p.strict { // else it is the last row, and one before it may be refused
-		p.addRejected(report)
-	}
+	var refused loadReport
 	for i := range results {
 		if errors.Is(results[i].Err, collection.ErrNotTried) {
-			return nil
+			break
 		}
 		if res := &results[i]; res.Err == nil && !res.Skipped {
 			report.seq, report.pending = max(report.seq, res.Seq), report.pending || res.Pending
 		}
 		switch res := &results[i]; {
 		case res.Err != nil:
-			report.reject(refusedFault(p.lines[i], res.ID, res.Err))
+			refused.reject(refusedFault(p.lines[i], p.writes[i].Item.ID, res.Err)) // not an id that was made up
 		case res.Skipped:
 			report.Skipped++
 		case res.Created:
@@ -441,14 +440,18 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 			report.Updated++
 		}
 	}
-	if p.strict && report.Rejected == 0 {
-		p.addRejected(report)
+	report.add(&refused)
+	if !p.strict || refused.Rejected == 0 { // else a row before the one that could not be read ended the load
+		report.add(&p.rejected)
+		// Those of the parts before this one are on earlier lines.
+		slices.SortStableFunc(report.Errors, func(a, b fault) int { return cmp.Compare(a.Line, b.Line) })
 	}
+	report.Errors = report.Errors[:min(len(report.Errors), maxRowErrors)]
 	return nil
 }
 
-// addRejected adds the rows that could not be read.
-func (p *part) addRejected(report *loadReport) {
-	report.Rejected += p.rejected.Rejected
-	report.Errors = append(report.Errors, p.rejected.Errors[:min(len(p.rejected.Errors), maxRowErrors-len(report.Errors))]...)
+// add adds the rejected rows of another report.
+func (r *loadReport) add(other *loadReport) {
+	r.Rejected += other.Rejected
+	r.Errors = append(r.Errors, other.Errors...)
 }
