@@ -183,11 +183,44 @@ func (s *Server) reach(r *http.Request, name string) (store.Position, error) {
 
 // definitionIn is the body of PUT and PATCH; what is left out is nil.
 type definitionIn struct {
+	shown
 	Title       *string               `json:"title"`
 	Description *string               `json:"description"`
 	Index       *collection.IndexSpec `json:"index"`
 	Queryables  *[]string             `json:"queryables"`
 	WritePolicy *string               `json:"writePolicy"`
+}
+
+// shown are the members of a collection that are no part of its definition. They are
+// passed over, so that what was read can be sent back.
+type shown struct {
+	ID         jsontext.Value `json:"id,omitzero"`
+	ItemType   jsontext.Value `json:"itemType,omitzero"`
+	ItemCount  jsontext.Value `json:"itemCount,omitzero"`
+	CRS        jsontext.Value `json:"crs,omitzero"`
+	Extent     jsontext.Value `json:"extent,omitzero"`
+	Source     jsontext.Value `json:"source,omitzero"`
+	Created    jsontext.Value `json:"created,omitzero"`
+	Updated    jsontext.Value `json:"updated,omitzero"`
+	Statistics jsontext.Value `json:"statistics,omitzero"`
+	Links      jsontext.Value `json:"links,omitzero"`
+}
+
+// check refuses the body of another collection, and one that is to take such a member
+// away.
+func (s *shown) check(name string) error {
+	if id, err := jsontext.AppendUnquote(nil, s.ID); s.ID != nil && (err != nil || string(id) != name) {
+		return badField("id", item.Shorten(string(s.ID)), "must be that of the path, "+strconv.Quote(item.Shorten(name))+", or left out", "")
+	}
+	for member, value := range map[string]jsontext.Value{
+		"itemType": s.ItemType, "itemCount": s.ItemCount, "crs": s.CRS, "extent": s.Extent, "source": s.Source,
+		"created": s.Created, "updated": s.Updated, "statistics": s.Statistics, "links": s.Links,
+	} {
+		if value.Kind() == 'n' {
+			return badField(member, "null", "is the server's, and cannot be taken away", "")
+		}
+	}
+	return nil
 }
 
 // definition returns what a body asks for; what is left out gets its default.
@@ -214,7 +247,7 @@ func (in *definitionIn) definition(name string) collection.Definition {
 // patchDefinition applies a JSON merge patch, an object, to a definition as PUT would
 // have it.
 func patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
-	target, err := json.Marshal(&definitionIn{&def.Title, &def.Description, &def.Index, &def.Queryables, &def.WritePolicy})
+	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, WritePolicy: &def.WritePolicy})
 	if err != nil {
 		return def, err
 	}
@@ -286,6 +319,9 @@ func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON); err != nil {
 		return err
 	}
+	if err := in.check(c.name); err != nil {
+		return err
+	}
 	def := in.definition(c.name)
 	return s.define(w, r, &c, func(collection.Defined) (collection.Definition, error) { return def, nil })
 }
@@ -306,6 +342,9 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 	// Also what is to be removed has to be a member that is known.
 	var in definitionIn
 	if err := decodeJSON(patch, &in); err != nil {
+		return err
+	}
+	if err := in.check(c.name); err != nil {
 		return err
 	}
 	whole := kind == appJSON && in.Index != nil

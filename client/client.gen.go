@@ -756,10 +756,39 @@ type CollectionItemType string
 
 // Definition defines model for Definition.
 type Definition struct {
-	Description *string    `json:"description,omitempty"`
-	Index       *IndexSpec `json:"index,omitempty"`
-	Queryables  *[]string  `json:"queryables,omitempty"`
-	Title       *string    `json:"title,omitempty"`
+	// Created A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Created *Shown `json:"created,omitempty"`
+
+	// Crs A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Crs         *Shown  `json:"crs,omitempty"`
+	Description *string `json:"description,omitempty"`
+
+	// Extent A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Extent *Shown `json:"extent,omitempty"`
+
+	// Id If it is there, that of the path.
+	Id    *string    `json:"id,omitempty"`
+	Index *IndexSpec `json:"index,omitempty"`
+
+	// ItemCount A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	ItemCount *Shown `json:"itemCount,omitempty"`
+
+	// ItemType A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	ItemType *Shown `json:"itemType,omitempty"`
+
+	// Links A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Links      *Shown    `json:"links,omitempty"`
+	Queryables *[]string `json:"queryables,omitempty"`
+
+	// Source A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Source *Shown `json:"source,omitempty"`
+
+	// Statistics A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Statistics *Shown  `json:"statistics,omitempty"`
+	Title      *string `json:"title,omitempty"`
+
+	// Updated A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Updated *Shown `json:"updated,omitempty"`
 
 	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
 	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
@@ -769,10 +798,39 @@ type Definition struct {
 
 // DefinitionPatch defines model for DefinitionPatch.
 type DefinitionPatch struct {
-	Description *string                     `json:"description,omitempty"`
-	Index       *IndexPatch                 `json:"index,omitempty"`
-	Queryables  *[]string                   `json:"queryables,omitempty"`
-	Title       *string                     `json:"title,omitempty"`
+	// Created A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Created *Shown `json:"created,omitempty"`
+
+	// Crs A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Crs         *Shown  `json:"crs,omitempty"`
+	Description *string `json:"description,omitempty"`
+
+	// Extent A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Extent *Shown `json:"extent,omitempty"`
+
+	// Id If it is there, that of the path.
+	Id    *string     `json:"id,omitempty"`
+	Index *IndexPatch `json:"index,omitempty"`
+
+	// ItemCount A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	ItemCount *Shown `json:"itemCount,omitempty"`
+
+	// ItemType A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	ItemType *Shown `json:"itemType,omitempty"`
+
+	// Links A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Links      *Shown    `json:"links,omitempty"`
+	Queryables *[]string `json:"queryables,omitempty"`
+
+	// Source A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Source *Shown `json:"source,omitempty"`
+
+	// Statistics A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Statistics *Shown  `json:"statistics,omitempty"`
+	Title      *string `json:"title,omitempty"`
+
+	// Updated A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	Updated     *Shown                      `json:"updated,omitempty"`
 	WritePolicy *DefinitionPatchWritePolicy `json:"writePolicy,omitempty"`
 }
 
@@ -848,7 +906,9 @@ type FeatureCollectionIn struct {
 // FeatureCollectionInType defines model for FeatureCollectionIn.Type.
 type FeatureCollectionInType string
 
-// FeatureIn defines model for FeatureIn.
+// FeatureIn What a GET has given can be changed and sent back: beside the members below
+// `links`, `created`, `updated`, `distance` and `bbox` are passed over. Any other
+// member is an error.
 type FeatureIn struct {
 	Geometry Point `json:"geometry"`
 
@@ -925,7 +985,7 @@ type Links = []Link
 type LoadReport struct {
 	Created int `json:"created"`
 
-	// Errors The first 100 rejected rows.
+	// Errors The first 100 rejected rows, in the order of their lines.
 	Errors   []Fault `json:"errors"`
 	Rejected int     `json:"rejected"`
 
@@ -1021,6 +1081,9 @@ type Readiness struct {
 
 // ReadinessStatus degraded: answers may be old, or writes fail. `reason` says why.
 type ReadinessStatus string
+
+// Shown A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+type Shown = interface{}
 
 // Source The table of the database that the items come from. They cannot be written here.
 type Source struct {
@@ -1422,9 +1485,9 @@ type PostItemsParams struct {
 	// what the row says, and no more. `merge`: the row is a JSON merge patch (RFC
 	// 7396) of the item's properties, as they are when the row is written: members
 	// that it does not name stay, null removes one. A row with a position moves the
-	// item; a row without (no geometry, no coordinates, or both cells empty) leaves
+	// item; a row without, which only `merge` takes, (no geometry, no coordinates, or both cells empty) leaves
 	// it where it is, and is rejected if there is no such item. An empty cell of a
-	// CSV file names nothing, and so does `"properties":null` of a row. `skip`: the
+	// CSV file names nothing, and so does `"properties":null` of a Feature. `skip`: the
 	// item stays as it is, and the row counts as skipped. `fail`: the row is rejected.
 	// Refused with one Feature.
 	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
@@ -1994,7 +2057,8 @@ type ClientInterface interface {
 
 	// PutCollectionWithBody Create a collection or replace its definition
 	//
-	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// Members left out get their defaults. What a GET has given can be changed and
+	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes any type of body and a specified content type.
@@ -2004,7 +2068,8 @@ type ClientInterface interface {
 
 	// PutCollection Create a collection or replace its definition
 	//
-	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// Members left out get their defaults. What a GET has given can be changed and
+	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes a body of the `application/json` content type.
@@ -2032,7 +2097,8 @@ type ClientInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. Rows that name one id are applied in their order.
+	// reported and harms no other. What the server writes beside the properties of a
+	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2052,7 +2118,8 @@ type ClientInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. Rows that name one id are applied in their order.
+	// reported and harms no other. What the server writes beside the properties of a
+	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2367,7 +2434,8 @@ func (c *Client) PatchCollectionWithApplicationMergePatchPlusJSONBody(ctx contex
 
 // PutCollectionWithBody Create a collection or replace its definition
 //
-// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// Members left out get their defaults. What a GET has given can be changed and
+// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 // with `If-Match` it only replaces that version of the definition.
 //
 // Takes any type of body and a specified content type.
@@ -2387,7 +2455,8 @@ func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId Collect
 
 // PutCollection Create a collection or replace its definition
 //
-// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// Members left out get their defaults. What a GET has given can be changed and
+// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 // with `If-Match` it only replaces that version of the definition.
 //
 // Takes a body of the `application/json` content type.
@@ -2435,7 +2504,8 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. Rows that name one id are applied in their order.
+// reported and harms no other. What the server writes beside the properties of a
+// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -2465,7 +2535,8 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. Rows that name one id are applied in their order.
+// reported and harms no other. What the server writes beside the properties of a
+// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -4826,7 +4897,8 @@ type ClientWithResponsesInterface interface {
 
 	// PutCollectionWithBodyWithResponse Create a collection or replace its definition
 	//
-	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// Members left out get their defaults. What a GET has given can be changed and
+	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4836,7 +4908,8 @@ type ClientWithResponsesInterface interface {
 
 	// PutCollectionWithResponse Create a collection or replace its definition
 	//
-	// Members left out get their defaults. With `If-None-Match: *` it only creates,
+	// Members left out get their defaults. What a GET has given can be changed and
+	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 	// with `If-Match` it only replaces that version of the definition.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -4866,7 +4939,8 @@ type ClientWithResponsesInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. Rows that name one id are applied in their order.
+	// reported and harms no other. What the server writes beside the properties of a
+	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -4886,7 +4960,8 @@ type ClientWithResponsesInterface interface {
 	// One Feature is inserted: 201, or 409 if its id exists. A
 	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. Rows that name one id are applied in their order.
+	// reported and harms no other. What the server writes beside the properties of a
+	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -6684,7 +6759,8 @@ func (c *ClientWithResponses) PatchCollectionWithApplicationMergePatchPlusJSONBo
 
 // PutCollectionWithBodyWithResponse Create a collection or replace its definition
 //
-// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// Members left out get their defaults. What a GET has given can be changed and
+// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 // with `If-Match` it only replaces that version of the definition.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6700,7 +6776,8 @@ func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Cont
 
 // PutCollectionWithResponse Create a collection or replace its definition
 //
-// Members left out get their defaults. With `If-None-Match: *` it only creates,
+// Members left out get their defaults. What a GET has given can be changed and
+// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
 // with `If-Match` it only replaces that version of the definition.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -6742,7 +6819,8 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. Rows that name one id are applied in their order.
+// reported and harms no other. What the server writes beside the properties of a
+// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -6768,7 +6846,8 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // One Feature is inserted: 201, or 409 if its id exists. A
 // FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. Rows that name one id are applied in their order.
+// reported and harms no other. What the server writes beside the properties of a
+// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //

@@ -14,9 +14,10 @@ import (
 )
 
 // DecodeFeature reads one GeoJSON Feature (RFC 7946) whose geometry is a
-// Point. It is strict: every member must be known (type, id, geometry,
-// properties, bbox, links), none may come twice, the coordinates must be two
-// or three numbers in range. Dropped are the height, bbox and links. A numeric
+// Point. It is strict: every member must be known, none may come twice, the
+// coordinates must be two or three numbers in range. Dropped are the height, bbox,
+// and what the server writes beside the properties: links, created, updated and
+// distance. So what was read can be sent back. A numeric
 // id becomes its text; a Feature without id gives an item with an empty ID;
 // properties may be missing or null. Its errors are *item.FieldError; the item
 // then has its ID, if that was readable.
@@ -106,7 +107,7 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 			} else if it.Properties, err = item.CompactProperties(v); err != nil {
 				keep(err)
 			}
-		case "bbox", "links":
+		case "bbox", "links", "created", "updated", "distance":
 			return o.dec.SkipValue()
 		default:
 			field := item.Shorten(name)
