@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"nearby/store"
 	"nearby/store/embedded"
 )
@@ -24,7 +26,7 @@ const (
 )
 
 type backupCmd struct {
-	To      string        `required:"" type:"path" help:"File to make, or a folder in which to make one that is named by the time and the commit." placeholder:"FILE"`
+	To      string        `required:"" help:"File to make, or a folder that is there, in which to make one that is named by the time and the commit." placeholder:"FILE"`
 	Server  string        `default:"http://127.0.0.1:8080" help:"URL of the server whose folder is backed up." placeholder:"URL"`
 	Data    string        `type:"path" help:"Folder of the store. If no server has it open it is read directly; if one has, that at --server is asked." placeholder:"DIR"`
 	Timeout time.Duration `default:"24h" help:"How long it may take."`
@@ -52,11 +54,15 @@ Examples:
 func (c *backupCmd) Run(env *environ) error {
 	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
 	defer cancel()
-	into, name, final := filepath.Dir(c.To), filepath.Base(c.To), c.To
-	if info, err := os.Stat(c.To); err == nil && info.IsDir() {
-		into, name, final = c.To, "nearby", ""
-	} else if err == nil {
-		return fmt.Errorf("%s exists already: name another file, or a folder", c.To)
+	to := kong.ExpandPath(c.To)
+	into, name, final := filepath.Dir(to), filepath.Base(to), to
+	switch info, err := os.Stat(to); {
+	case err == nil && info.IsDir():
+		into, name, final = to, "nearby", ""
+	case strings.HasSuffix(c.To, "/"): // which may be where no disk is mounted
+		return fmt.Errorf("there is no folder %s: make it, or name a file, without the slash", c.To)
+	case err == nil:
+		return fmt.Errorf("%s exists already: name another file, or a folder", to)
 	}
 	if err := outsideStores(into); err != nil {
 		return err

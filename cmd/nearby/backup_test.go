@@ -145,6 +145,8 @@ func TestBackupRefusals(t *testing.T) {
 		{"folder of a store", exitUsage, []string{"backup", "--to", data, "--server", s.base}},
 		{"folder of a store", exitUsage, []string{"backup", "--to", filepath.Join(data, "sub", "b.nearby"), "--server", s.base}},
 		{"folder of a store", exitUsage, []string{"backup", "--to", filepath.Join(link, "b.nearby"), "--server", s.base}},
+		{"no folder", exitFailed, []string{"backup", "--to", filepath.Join(root, "none") + "/", "--server", s.base}},
+		{"no folder", exitFailed, []string{"backup", "--to", good + "/", "--server", s.base}},
 		{"exists already", exitFailed, []string{"backup", "--to", good, "--server", s.base}},
 		{"no such file", exitFailed, []string{"backup", "--to", filepath.Join(root, "none", "b.nearby"), "--server", s.base}},
 		{"no server answers", exitFailed, []string{"backup", "--to", filepath.Join(root, "b.nearby"), "--server", "http://127.0.0.1:1"}},
