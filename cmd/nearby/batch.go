@@ -24,6 +24,7 @@ const (
 type batch struct {
 	body  []byte
 	lines []int               // lines[i] is the line of the file that row i came from
+	made  []bool              // made[i]: the id of row i is not of the file
 	ids   map[uint64]struct{} // hashes of the ids
 	area  area                // of the rows
 	done  chan struct{}       // closed when the server has answered
@@ -36,7 +37,7 @@ func newBatch() *batch {
 // next returns an empty batch with room for as much as is in b.
 func (b *batch) next() *batch {
 	n := newBatch()
-	n.body, n.lines = make([]byte, 0, cap(b.body)), make([]int, 0, cap(b.lines))
+	n.body, n.lines, n.made = make([]byte, 0, cap(b.body)), make([]int, 0, cap(b.lines)), make([]bool, 0, cap(b.made))
 	n.ids = make(map[uint64]struct{}, len(b.ids))
 	return n
 }
@@ -45,8 +46,8 @@ func (b *batch) full() bool { return len(b.lines) >= batchRows || len(b.body) >=
 
 var idSeed = maphash.MakeSeed()
 
-// add appends one row. Its properties are copied.
-func (b *batch) add(row *ingest.Row) error {
+// add appends one row, whose id may have been made up. Its properties are copied.
+func (b *batch) add(row *ingest.Row, made bool) error {
 	var err error
 	it := &row.Item
 	b.body = append(b.body, `{"type":"Feature","id":`...)
@@ -69,7 +70,7 @@ func (b *batch) add(row *ingest.Row) error {
 		b.body = append(b.body, it.Properties...)
 	}
 	b.body = append(b.body, "}\n"...)
-	b.lines = append(b.lines, row.Line)
+	b.lines, b.made = append(b.lines, row.Line), append(b.made, made)
 	b.ids[maphash.String(idSeed, it.ID)] = struct{}{}
 	return nil
 }

@@ -18,7 +18,7 @@ func TestBatchRoundTrip(t *testing.T) {
 	}
 	b := newBatch()
 	for i := range in {
-		if err := b.add(&ingest.Row{Line: i + 1, Item: in[i]}); err != nil {
+		if err := b.add(&ingest.Row{Line: i + 1, Item: in[i]}, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestBatchShares(t *testing.T) {
 	make := func(ids ...string) *batch {
 		b := newBatch()
 		for i, id := range ids {
-			if err := b.add(&ingest.Row{Line: i, Item: item.Item{ID: id}}); err != nil {
+			if err := b.add(&ingest.Row{Line: i, Item: item.Item{ID: id}}, false); err != nil {
 				t.Fatal(err)
 			}
 		}

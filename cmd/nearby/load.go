@@ -20,7 +20,7 @@ type loadCmd struct {
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 
 	Create    bool     `default:"true" negatable:"" help:"Create the collection if it is missing."`
-	Index     string   `default:"" enum:",auto,geohash,quadtree" help:"Index of the collection: auto, geohash or quadtree. One that is created has auto if nothing is said." placeholder:"KIND"`
+	Index     *string  `enum:"auto,geohash,quadtree" help:"Index of the collection: auto, geohash or quadtree. One that is created has auto if nothing is said." placeholder:"KIND"`
 	Queryable []string `help:"Property that can be filtered on. May be repeated." placeholder:"NAME"`
 
 	UpdateDefinition bool `help:"If the collection exists and is not as --index and --queryable say, change it: queryables are added. Without this flag nothing is loaded then."`
@@ -130,7 +130,8 @@ func (c *loadCmd) Run(env *environ) error {
 	l.bar = startProgress(env.cursor, "", files.total)
 	var failures []error
 	var notes []string
-	for _, f := range files.list {
+	for i, f := range files.list {
+		f.place = i
 		n, err := l.file(ctx, f)
 		notes = append(notes, n...)
 		if err != nil && ctx.Err() == nil {
@@ -198,8 +199,9 @@ type inputs struct {
 }
 
 type input struct {
-	name string
-	r    io.ReadCloser
+	name  string
+	r     io.ReadCloser
+	place int // among the files
 }
 
 func (in *inputs) close() {
@@ -213,7 +215,7 @@ func (c *loadCmd) open(env *environ) (*inputs, error) {
 	sized := true
 	for _, name := range c.Files {
 		if name == "-" {
-			in.list = append(in.list, input{"standard input", aside(env.ctx, func() (io.ReadCloser, error) { return io.NopCloser(env.stdin), nil })})
+			in.list = append(in.list, input{name: "standard input", r: aside(env.ctx, func() (io.ReadCloser, error) { return io.NopCloser(env.stdin), nil })})
 			sized = false
 			continue
 		}
@@ -222,7 +224,7 @@ func (c *loadCmd) open(env *environ) (*inputs, error) {
 			in.close()
 			return nil, err
 		}
-		in.list = append(in.list, input{name, f})
+		in.list = append(in.list, input{name: name, r: f})
 		if info.IsDir() {
 			in.close()
 			return nil, fmt.Errorf("%s is a folder", name)
@@ -269,38 +271,39 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 		var bad *ingest.RowError
 		switch {
 		case errors.As(err, &bad):
-			l.reject(fault{f.name, bad.Line, bad.ID, bad.Field, bad.Got, bad.Reason, bad.Hint})
+			l.reject(fault{f.name, f.place, bad.Line, bad.ID, bad.Field, bad.Got, bad.Reason, bad.Hint})
 			l.report.row()
 			l.bar.rows.Add(1)
 			if l.cmd.OnError == "abort" {
-				l.send(context.WithoutCancel(ctx), f.name, b) // the rows before it
+				l.send(context.WithoutCancel(ctx), &f, b) // the rows before it
 				return notes, nil
 			}
 			continue
 		case errors.Is(err, io.EOF):
-			l.send(ctx, f.name, b)
+			l.send(ctx, &f, b)
 			if l.report.rows() == before {
 				notes = append(notes, f.name+": has no rows")
 			}
 			return notes, nil
 		case err != nil:
-			l.send(ctx, f.name, b)
+			l.send(ctx, &f, b)
 			return notes, err
 		}
 		l.report.row()
 		l.bar.rows.Add(1)
-		if row.Item.ID == "" {
+		unnamed := row.Item.ID == ""
+		if unnamed {
 			row.Item.ID = ids.next(&row.Item)
 			if !made {
 				made = true
 				notes = append(notes, f.name+": rows without an id get one made from their position and properties, the same whenever the file is loaded")
 			}
 		}
-		if err := b.add(&row); err != nil {
+		if err := b.add(&row, unnamed); err != nil {
 			return notes, fmt.Errorf("line %d: %w", row.Line, err)
 		}
 		if b.full() {
-			l.send(ctx, f.name, b)
+			l.send(ctx, &f, b)
 			b = b.next()
 		}
 	}
@@ -319,7 +322,7 @@ func (l *loader) reject(f fault) {
 // those on their way when they are too many, or name an id of this one: the
 // last row with an id must win. Where a bad row is to end the load, and only the
 // server knows which is bad, no other batch is on its way.
-func (l *loader) send(ctx context.Context, file string, b *batch) {
+func (l *loader) send(ctx context.Context, file *input, b *batch) {
 	if len(b.lines) == 0 {
 		return
 	}
@@ -344,9 +347,11 @@ func (l *loader) send(ctx context.Context, file string, b *batch) {
 		}
 		l.report.answered(answer.Created, answer.Updated, answer.Skipped, b.area)
 		for _, e := range answer.Errors {
-			f := fault{File: file, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
+			f := fault{File: file.name, Place: file.place, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
 			if line := deref(e.Line); line >= 1 && line <= len(b.lines) {
-				f.Line = b.lines[line-1]
+				if f.Line = b.lines[line-1]; b.made[line-1] {
+					f.ID = ""
+				}
 			}
 			l.reject(f)
 		}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ var errRejected = errors.New("rows were rejected")
 // fault is one row that was not loaded.
 type fault struct {
 	File   string
+	Place  int // of the file among those that are loaded
 	Line   int // physical line of the file, from 1; 0: not known
 	ID     string
 	Field  string
@@ -122,8 +125,13 @@ func (r *report) reject(f fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rejected++
-	if len(r.faults) < r.maxFaults {
-		r.faults = append(r.faults, f)
+	// Those that the server finds come later than those that are found here.
+	at, _ := slices.BinarySearchFunc(r.faults, f, func(have, f fault) int {
+		return cmp.Or(cmp.Compare(have.Place, f.Place), cmp.Compare(have.Line, f.Line), -1)
+	})
+	if at < r.maxFaults {
+		r.faults = slices.Insert(r.faults, at, f)
+		r.faults = r.faults[:min(len(r.faults), r.maxFaults)]
 	}
 }
 

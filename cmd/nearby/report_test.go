@@ -1,6 +1,10 @@
 package main
 
 import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -23,5 +27,66 @@ func TestLoadReportsExtent(t *testing.T) {
 	}
 	if got := load("id,lat,lon\nbad,91,0\n"); strings.Contains(got, "extent") {
 		t.Errorf("nothing was loaded, but the report is\n%s", got)
+	}
+}
+
+// The rejected rows that are shown are the first ones, by file and line, whoever found
+// them first, and have no id that the file has not.
+func TestLoadReportsInOrder(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	if r := runCLI(t, `{"id":"a","lat":1,"lon":1}`, "load", "-", "-c", "o", "--server", s.base); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	dir := t.TempDir()
+	file := func(name, rows string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(rows), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	one := file("z.csv", "id,lat,lon\na,1,1\nb,91,1\na,1,1\nb,91,1\n")
+	two := file("a.csv", "id,lat,lon\nb,91,1\na,1,1\n")
+	r := runCLI(t, "", "load", one, two, "-c", "o", "--server", s.base, "--on-existing", "fail", "--max-errors", "5")
+	at := 0
+	for _, place := range []string{one + ":2:", one + ":3:", one + ":4:", one + ":5:", two + ":2:", "and 1 more"} {
+		i := strings.Index(r.stdout[at:], place)
+		if i < 0 {
+			t.Fatalf("%q is not where it should be in\n%s", place, r.stdout)
+		}
+		at += i
+	}
+	r = runCLI(t, "lat,lon\n1,2\n", "load", "-", "-c", "o", "--server", s.base)
+	again := runCLI(t, "lat,lon\n\n1,2\n", "load", "-", "-c", "o", "--server", s.base, "--on-existing", "fail")
+	if r.code != exitOK || again.code != exitRejected || !strings.Contains(again.stdout, "standard input:3: row") {
+		t.Errorf("%+v, again %+v", r, again)
+	}
+}
+
+// What a server has given is a file to load: pages, neighbours and single items. What
+// the server says beside the properties becomes none of them.
+func TestLoadWhatWasRead(t *testing.T) {
+	t.Parallel()
+	s, c := startServer(t, t.TempDir()), newClient(t)
+	if r := runCLI(t, "id,lat,lon,n,s\na,1,2,1,x\nb,1,3,2.50,\n7,-90,180,,\"y\"\"\n\"\n", "load", "-", "-c", "w", "--server", s.base); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	read := func(collection, path string) string {
+		_, body := call(c, http.MethodGet, s.base+"/v1/collections/"+collection+path, "", "")
+		return string(body)
+	}
+	items := regexp.MustCompile(`"features":\[.*?\],"numberReturned"`)
+	want := items.FindString(read("w", "/items"))
+	for _, path := range []string{"/items", "/nearby?lat=0&lon=0&k=3&explain=true", "/items/a"} {
+		for _, into := range []string{"w", "new"} {
+			r := runCLI(t, read("w", path), "load", "-", "-c", into, "--server", s.base, "--on-existing", "replace")
+			if r.code != exitOK || r.stderr != "" {
+				t.Errorf("%s: %+v", path, r)
+			}
+			if got := items.FindString(read(into, "/items")); got != want || want == "" {
+				t.Errorf("%s loaded into %s: there is %s, want %s", path, into, got, want)
+			}
+		}
 	}
 }
