@@ -29,7 +29,7 @@ type attachCmd struct {
 	Queryables []string `help:"Properties that can be filtered on." placeholder:"NAME"`
 	Index      string   `default:"auto" enum:"auto,geohash,quadtree" help:"Index of the collection: ${enum}."`
 
-	Follow   string         `enum:",trigger,poll" default:"" help:"How changes are noticed: trigger, or poll." placeholder:"HOW"`
+	Follow   *string        `enum:"trigger,poll" help:"How changes are noticed: trigger, or poll." placeholder:"HOW"`
 	Column   string         `help:"poll: column with the time of a row's last change, timestamptz or timestamp. An index on it makes polling cheap." placeholder:"COLUMN"`
 	Interval time.Duration  `default:"10s" help:"poll: how often the table is asked for changes."`
 	Overlap  time.Duration  `default:"30s" help:"poll: how long a transaction may take for its changes to be found by their time."`
@@ -116,11 +116,12 @@ func checkDatabase(address string) error {
 
 // attachment turns the flags into an attachment.
 func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
+	follow := deref(c.Follow)
 	a = postgres.Attachment{
 		Collection: c.Collection, Table: c.Table, ID: c.ID, Lon: c.Lon, Lat: c.Lat, Geom: c.Geom, Properties: c.Properties,
-		Follow: c.Follow, TrustOwner: c.TrustOwner,
+		Follow: follow, TrustOwner: c.TrustOwner,
 	}
-	for _, flag := range []struct{ name, value string }{{"table", c.Table}, {"id", c.ID}, {"follow", c.Follow}} {
+	for _, flag := range []struct{ name, value string }{{"table", c.Table}, {"id", c.ID}, {"follow", follow}} {
 		if flag.value == "" {
 			return a, usagef("--%s is missing", flag.name)
 		}
@@ -130,9 +131,9 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 		return a, usagef("where the points are is missing: give --lon and --lat, or --geom")
 	case c.Geom != "" && (c.Lon != "" || c.Lat != ""):
 		return a, usagef("--geom stands in place of --lon and --lat")
-	case c.Follow == postgres.FollowTrigger && c.Column != "":
+	case follow == postgres.FollowTrigger && c.Column != "":
 		return a, usagef("--column is for --follow poll")
-	case c.Follow == postgres.FollowPoll && c.Column == "":
+	case follow == postgres.FollowPoll && c.Column == "":
 		return a, usagef("--follow poll needs --column, the time of a row's last change")
 	case c.Interval < minInterval:
 		return a, usagef("--interval: must be at least %s", minInterval)
@@ -141,7 +142,7 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 	case c.Sweep != nil && *c.Sweep != 0 && *c.Sweep < minSweep:
 		return a, usagef("--sweep: must be 0 or at least %s", minSweep)
 	}
-	if c.Follow == postgres.FollowPoll {
+	if follow == postgres.FollowPoll {
 		a.Column, a.Interval, a.Overlap, a.Sweep = c.Column, c.Interval, c.Overlap, defaultSweep
 	}
 	if c.Sweep != nil {

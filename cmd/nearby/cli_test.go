@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"os"
 	"path/filepath"
@@ -137,8 +138,37 @@ func TestFailures(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if r := runCLI(t, "", "version"); r.code != exitOK || !strings.HasPrefix(r.stdout, "nearby ") {
+	t.Setenv("NEARBY_VERSION", "true") // is no flag's
+	for _, args := range []string{"version", "--version", "load --version"} {
+		if r := runCLI(t, "", strings.Fields(args)...); r.code != exitOK || r.stderr != "" || r.stdout != "nearby "+programVersion()+"\n" {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+	if r := runCLI(t, "", "query", "1", "2"); r.code != exitUsage {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Messages have no empty option, no blank too many, and the words of this program.
+func TestMessages(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                                "",
+		"--fly":                           "nearby: unknown flag --fly\nTry: nearby --help\n",
+		"load a.csv -c a --index foo":     "nearby: --index must be one of \"auto\",\"geohash\",\"quadtree\" but got \"foo\"\nTry: nearby load --help\n",
+		"load a.csv -c a --index=":        "nearby: --index must be one of \"auto\",\"geohash\",\"quadtree\" but got \"\"\nTry: nearby load --help\n",
+		"attach --store x --follow sight": "nearby: --follow must be one of \"trigger\",\"poll\" but got \"sight\"\nTry: nearby attach --help\n",
+	} {
+		if r := runCLI(t, "", strings.Fields(args)...); r.stderr != want {
+			t.Errorf("%s: %q, want %q", args, r.stderr, want)
+		}
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, args := range []string{"query 1 2 -c a", "verify", "health", "load - -c a", "backup --to " + filepath.Join(t.TempDir(), "b")} {
+		var stdout, stderr strings.Builder
+		if code := run(ended, strings.Fields(args), strings.NewReader(""), &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "interrupted") || strings.Contains(stderr.String(), "context") {
+			t.Errorf("%s, interrupted: %d, %q", args, code, &stderr)
+		}
 	}
 }
 

@@ -35,8 +35,8 @@ func (c *loadCmd) lacks(f *found) (faults []string) {
 		}
 		faults = append(faults, fmt.Sprintf("%s, not --queryable %s", has, strings.Join(missing, ",")))
 	}
-	if kind := string(f.def.Index.Kind); c.Index != "" && c.Index != kind {
-		faults = append(faults, fmt.Sprintf("has the index %s, not --index %s", kind, c.Index))
+	if kind := string(f.def.Index.Kind); c.Index != nil && *c.Index != kind {
+		faults = append(faults, fmt.Sprintf("has the index %s, not --index %s", kind, *c.Index))
 	}
 	return faults
 }
@@ -71,8 +71,8 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) error {
 		switch {
 		case !f.exists:
 			def := client.Definition{}
-			if c.Index != "" {
-				def.Index = &client.IndexSpec{Kind: client.IndexSpecKind(c.Index)}
+			if c.Index != nil {
+				def.Index = &client.IndexSpec{Kind: client.IndexSpecKind(*c.Index)}
 			}
 			if len(c.Queryable) > 0 {
 				def.Queryables = &c.Queryable
@@ -86,8 +86,8 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) error {
 				all := slices.Concat(f.def.Queryables, missing)
 				patch.Queryables = &all
 			}
-			if c.Index != "" && c.Index != string(f.def.Index.Kind) {
-				patch.Index = &client.IndexPatch{Kind: (*client.IndexPatchKind)(&c.Index)}
+			if c.Index != nil && *c.Index != string(f.def.Index.Kind) {
+				patch.Index = &client.IndexPatch{Kind: (*client.IndexPatchKind)(c.Index)}
 			}
 			if err = r.patch(ctx, c.Collection, patch, f.tag); err != nil {
 				err = fmt.Errorf("changing the definition of collection %q: %w", c.Collection, err)

@@ -46,6 +46,8 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Compare servers with the database that they share."`
 	Health  healthCmd  `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	ShowVersion versionFlag `name:"version" env:"-" help:"Print the version."`
 }
 
 // environ is what a command is given of the process.
@@ -98,7 +100,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, out, cursor io.Wri
 	command, err := parser.Parse(markNegatives(args))
 	if err != nil {
 		complain(stderr, err)
-		fmt.Fprintln(stderr, "Try: nearby", parsedCommand(err), "--help")
+		fmt.Fprintln(stderr, "Try: nearby "+parsedCommand(err)+"--help")
 		return exitUsage
 	}
 	switch err := command.Run(); {
@@ -118,12 +120,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, out, cursor io.Wri
 	}
 }
 
-// parsedCommand names the command that a command line was for, as far as kong
-// got.
+// parsedCommand names the command that a command line was for, with a blank after it,
+// as far as kong got.
 func parsedCommand(err error) string {
 	var e *kong.ParseError
 	if errors.As(err, &e) && e.Context.Selected() != nil {
-		return e.Context.Selected().Name
+		return e.Context.Selected().Name + " "
 	}
 	return ""
 }
@@ -159,6 +161,16 @@ type versionCmd struct{}
 func (versionCmd) Run(env *environ) error {
 	fmt.Fprintln(env.stdout, "nearby", programVersion())
 	return nil
+}
+
+// versionFlag is the command as a flag, which no other argument need be beside.
+type versionFlag bool
+
+// BeforeReset is called by kong when the flag is given.
+func (versionFlag) BeforeReset(app *kong.Kong, env *environ) error {
+	err := versionCmd{}.Run(env)
+	app.Exit(exitOK)
+	return err
 }
 
 // programVersion is the stamped version, or what the Go toolchain recorded.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -87,5 +88,10 @@ func complain(w io.Writer, err error) {
 			return
 		}
 	}
-	fmt.Fprintln(w, "nearby:", oneLine(err.Error()))
+	fmt.Fprintln(w, "nearby:", oneLine(plainWords.Replace(err.Error())))
 }
+
+// plainWords says in words of this program what ended it from outside.
+var plainWords = strings.NewReplacer(
+	context.Canceled.Error(), "interrupted",
+	context.DeadlineExceeded.Error(), "it took too long")
