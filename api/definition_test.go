@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"nearby/api"
 	"nearby/collection"
+	"nearby/geohash"
 	"nearby/store/postgres/pgtest"
 )
 
@@ -360,4 +362,29 @@ func TestKeysOfCollections(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestIndexParameters: what the document and the README say a parameter of an index may be
+// at most is taken, and one more is refused.
+func TestIndexParameters(t *testing.T) {
+	h := start(t, api.Options{})
+	spec, patch := document(t).Components.Schemas["IndexSpec"].Value, document(t).Components.Schemas["IndexPatch"].Value
+	for name, kind := range map[string]string{"bits": "geohash", "maxPointsPerNode": "quadtree", "maxDepth": "quadtree"} {
+		most := spec.Properties[name].Value.Max
+		if most == nil || patch.Properties[name].Value.Max == nil || *most != *patch.Properties[name].Value.Max {
+			t.Errorf("the document does not bound %s, or not alike", name)
+			continue
+		}
+		for over, status := range []int{201, 400} {
+			n := int(*most) + over
+			h.do("PUT", fmt.Sprintf("/v1/collections/%s-%d", name, n), "application/json", fmt.Sprintf(`{"index":{"kind":%q,%q:%d}}`, kind, name, n)).want(t, status)
+		}
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("`bits` of a cell, 1 to %d;", geohash.MaxBits); !strings.Contains(string(readme), want) {
+		t.Errorf("the README does not say %s", want)
+	}
 }

@@ -33,7 +33,7 @@ const (
 // IndexSpec chooses an index and its parameters; zero means chosen for you.
 type IndexSpec struct {
 	Kind             string `json:"kind"`                      // auto, geohash or quadtree
-	Bits             int    `json:"bits,omitzero"`             // geohash: bits of a cell, 1 to 60
+	Bits             int    `json:"bits,omitzero"`             // geohash: bits of a cell, 1 to 64
 	MaxPointsPerNode int    `json:"maxPointsPerNode,omitzero"` // quadtree: 1 to 4096
 	MaxDepth         int    `json:"maxDepth,omitzero"`         // quadtree: 1 to 32
 }
