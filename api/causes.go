@@ -40,6 +40,7 @@ const (
 	answerTooLarge
 	unsupportedContentType
 	unsupportedEncoding
+	foreignHost
 	keyReused
 	contended
 	tooManyWrites
@@ -125,7 +126,7 @@ var causes = [numCauses]causeRow{
 		"Use `pg_dump -n nearby`, or the backups of the database; docs/operations.md has both."},
 	preconditionFailed: {"precondition-failed", 412, "The condition does not hold", notMade, false,
 		"`If-Match` or `If-None-Match` demands a state that the item, or the definition of the collection, is not in: it is in another version, is missing, or exists.",
-		"Read it, decide anew, and write with its present `ETag`."},
+		"Read it without a condition, decide anew, and write with its present `ETag`."},
 	bodyTooLarge: {"body-too-large", 413, "The body is too large", notMade, false,
 		"The body has more bytes, as sent or unpacked, than the server takes, or it unpacks to more than 16 MiB and to more than 200 times what was sent. `detail` has the limit.",
 		"Send less at once, and unpacked if it is the unpacking; `nearby load` sends a file in parts."},
@@ -144,6 +145,9 @@ var causes = [numCauses]causeRow{
 	unsupportedEncoding: {"unsupported-encoding", 415, "The content encoding is not taken", notMade, false,
 		"`Content-Encoding` is another than gzip, or gzip more than once.",
 		"Send the body as it is, or packed with gzip."},
+	foreignHost: {"foreign-host", 421, "The request is for another host", notMade, false,
+		"The `Host` of the request is none of the server's: not of loopback, not that of `--public-url`, and not named by `--allowed-host`. It may be a page in a browser whose name was made to resolve to the server.",
+		"Use the server's address, or start it with `--allowed-host` and the name."},
 	keyReused: {"key-reused", 422, "The key belongs to another request", notMade, false,
 		"The `Idempotency-Key` was used within the last day for a request that differs from this one.",
 		"Make a new key for each new request; to send one again, leave it unchanged."},

@@ -240,6 +240,14 @@ func TestCausesAreProvoked(t *testing.T) {
 			go func() { _, _ = io.WriteString(sent, "id,lat,lon\nx,1,1\n") }() // and no more
 			return h.stream("POST", items, "text/csv", body)
 		},
+		"foreign-host": func(t *testing.T) *answer {
+			hosts, err := api.NewHosts(false, "", []string{"geo.example.org"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := start(t, api.Options{Hosts: hosts})
+			return h.do("PUT", strings.Replace(h.url, "127.0.0.1", "0.0.0.0", 1)+items+"/p", geoJSON, feature("p", 1, 1, ""))
+		},
 		"key-reused": func(t *testing.T) *answer {
 			h := start(t, api.Options{})
 			h.load("c", places)

@@ -43,6 +43,8 @@ type Options struct {
 	// empty: the scheme and host of the request.
 	PublicURL string
 	Limits    Limits
+	// Hosts are those that requests may be for; nil: any.
+	Hosts *Hosts
 	// CORSOrigins are the origins whose pages may use the interface from a
 	// browser, or "*"; empty: none.
 	CORSOrigins []string
@@ -114,7 +116,7 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(cross(guarded))
+	s.Handler = s.observe(s.refuseHosts(cross(guarded)))
 	return s, nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -73,13 +74,24 @@ func databaseNumbers(s postgres.Stats) []metrics.Number {
 }
 
 // serveMetrics answers /metrics at an address of its own until stop is called.
-func serveMetrics(addr string, m *metrics.Metrics) (stop func(), err error) {
+func serveMetrics(addr string, m *metrics.Metrics, of func(net.Listener) (*api.Hosts, error)) (stop func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for --metrics-addr: %w", err)
 	}
+	hosts, err := of(listener)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	shown := m.Handler()
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", m.Handler())
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if !hosts.Allow(r) {
+			http.Error(w, "this host is not allowed: see --allowed-host", http.StatusMisdirectedRequest)
+			return
+		}
+		shown.ServeHTTP(w, r)
+	})
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, WriteTimeout: 30 * time.Second,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,

@@ -19,6 +19,7 @@ import (
 type serveCmd struct {
 	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
 	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
+	AllowedHost []string `name:"allowed-host" help:"Host that requests may be for, such as geo.example.org, or * for any, beside loopback and that of --public-url; a request for another one is refused. May be repeated. Unless told otherwise, none if the server listens on loopback, and else any." placeholder:"HOST"`
 	CORSOrigin  []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
 	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on, in place of --addr." placeholder:"ADDR"`
 	BackupFrom  string   `default:"local" enum:"local,any,none" help:"Who may have a backup of the data folder over HTTP: local, programs on this machine, any, whoever may use the interface, or none."`
@@ -69,6 +70,10 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		return fmt.Errorf("cannot listen: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
+	hosts, err := c.hosts(listener)
+	if err != nil {
+		return err
+	}
 	var front front
 	server := &http.Server{
 		Handler:           &front,
@@ -97,7 +102,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	watched.Catalog(catalog)
 	shown := watched.Handler()
 	if c.MetricsAddr != "" {
-		stop, err := serveMetrics(c.MetricsAddr, watched)
+		stop, err := serveMetrics(c.MetricsAddr, watched, c.hosts)
 		if err != nil {
 			return err
 		}
@@ -106,7 +111,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	}
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
-		Catalog: catalog, Log: log, PublicURL: c.PublicURL, CORSOrigins: c.CORSOrigin,
+		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining, Backup: backupOf(st), BackupFrom: c.BackupFrom,
 		Measure: func(method, route string) api.Meter { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: shown,
@@ -143,6 +148,12 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		_ = server.Close() // or the store would wait for the end of a backup, however slow its client is
 	}
 	return nil
+}
+
+// hosts are those that requests to a listener may be for.
+func (c *serveCmd) hosts(l net.Listener) (*api.Hosts, error) {
+	addr, ok := l.Addr().(*net.TCPAddr)
+	return api.NewHosts(ok && addr.IP.IsLoopback(), c.PublicURL, c.AllowedHost)
 }
 
 func (c *serveCmd) logger(out *logBuffer) *slog.Logger {

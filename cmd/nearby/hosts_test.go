@@ -1,0 +1,61 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestHosts: a server that listens on loopback serves no host that it does not know, nor
+// its metrics; one that listens everywhere serves all, unless it was told its hosts.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	ask := func(url, host string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	metrics := freeAddress(t)
+	for _, s := range []struct {
+		args                []string
+		evil, public, other int
+	}{
+		{[]string{"--metrics-addr", metrics}, 421, 421, 421},
+		{[]string{"--metrics-addr", metrics, "--public-url", "https://geo.example.org", "--allowed-host", "other.example,third.example"}, 421, 200, 200},
+		{[]string{"--metrics-addr", metrics, "--allowed-host", "*"}, 200, 200, 200},
+		{[]string{"--addr", "0.0.0.0:0", "--public-url", "https://geo.example.org"}, 200, 200, 200},
+		{[]string{"--addr", "0.0.0.0:0", "--allowed-host", "third.example", "--allowed-host", "other.example"}, 421, 421, 200},
+	} {
+		server := startServer(t, t.TempDir(), s.args...)
+		urls := []string{server.base + "/v1/collections", server.base + "/readyz", server.base + "/metrics"}
+		if s.args[0] == "--metrics-addr" {
+			urls[2] = "http://" + metrics + "/metrics"
+		}
+		for _, url := range urls {
+			for host, want := range map[string]int{"evil.example:8080": s.evil, "geo.example.org": s.public, "other.example": s.other, "localhost:8080": 200, "127.0.0.1": 200} {
+				if status, body := ask(url, host); status != want {
+					t.Errorf("%v: %s for %s is answered %d: %s", s.args, url, host, status, body)
+				}
+			}
+		}
+		server.kill()
+	}
+	if r := runCLI(t, "", "serve", "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--allowed-host", "http://geo.example.org"); r.code != exitFailed || !strings.Contains(r.stderr, "without a port") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+}
