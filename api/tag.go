@@ -115,52 +115,85 @@ func tagLen(text string) int {
 	return len(text) - len(opaque) + end + 1
 }
 
-// check holds the conditions to the version that there is; Seq 0: there is none.
-func (c *preconditions) check(v store.Position) error {
-	exists := v.Seq != 0
+// failing returns the condition that does not hold, in the order of RFC 9110 §13.2.2, or
+// "". v is the version that there is: none, or one that has no tag yet, if its Seq is 0.
+func (c *preconditions) failing(exists bool, v store.Position) string {
 	var text string
-	if exists && (c.match.given || c.none.given) {
+	if v.Seq != 0 && (c.match.given || c.none.given) {
 		text = makeTag(v)
 	}
-	if c.match.given && (!exists || !c.match.any && !slices.Contains(c.match.tags, text)) {
-		return newProblem(preconditionFailed, headerMatch+" names none of the versions that there are")
+	switch {
+	case c.match.given && !(exists && c.match.names(text, false)):
+		return headerMatch
+	case c.none.given && exists && c.none.names(text, true):
+		return headerNoneMatch
 	}
-	if c.none.given && exists && c.none.names(text) {
+	return ""
+}
+
+// names reports whether a tag is one of the list. To If-None-Match one that is weak is as
+// good as a strong one.
+func (d *demand) names(text string, weak bool) bool {
+	return d.any || text != "" && slices.ContainsFunc(d.tags, func(t string) bool {
+		return t == text || weak && strings.TrimPrefix(t, "W/") == text
+	})
+}
+
+// check holds the conditions of a write to the version that there is; Seq 0: there is none.
+func (c *preconditions) check(v store.Position) error {
+	switch c.failing(v.Seq != 0, v) {
+	case headerMatch:
+		return newProblem(preconditionFailed, headerMatch+" names none of the versions that there are")
+	case headerNoneMatch:
 		return newProblem(preconditionFailed, headerNoneMatch+" names the version that there is")
 	}
 	return nil
 }
 
-// names compares as If-None-Match does: a tag that is weak is as good as a strong one.
-func (d *demand) names(text string) bool {
-	return d.any || slices.ContainsFunc(d.tags, func(t string) bool { return strings.TrimPrefix(t, "W/") == text })
-}
-
-// unchanged reports whether a GET may be answered by 304: the caller has the version.
+// unchanged holds the conditions of a GET to the version that it shows. It reports
+// whether the answer is 304: the caller has the version.
 func unchanged(r *http.Request, v store.Position) (bool, error) {
-	if r.Header[headerNoneMatch] == nil {
+	if r.Header[headerMatch] == nil && r.Header[headerNoneMatch] == nil {
 		return false, nil
 	}
-	d, err := demandOf(r, headerNoneMatch)
-	return err == nil && d.names(makeTag(v)), err
+	c, err := preconditionsOf(r)
+	if err != nil {
+		return false, err
+	}
+	switch c.failing(true, v) {
+	case headerMatch:
+		return false, newProblem(preconditionFailed, headerMatch+" names another version than the one that is shown")
+	case headerNoneMatch:
+		return true, nil
+	}
+	return false, nil
 }
 
-// into makes the conditions those of a write, whose version is checked where it is made.
-// Versions of another epoch are none of this history.
-func (c *preconditions) into(w *collection.Write, epoch store.Epoch) error {
-	if c.none.given && !c.none.any {
-		return badParameter(headerNoneMatch, strings.Join(c.none.tags, ", "), "must be * for a write", "")
-	}
+// into makes the conditions those of a write, which is held to them in the same order where
+// it is made.
+func (c *preconditions) into(w *collection.Write, epoch store.Epoch) {
 	w.IfExists, w.IfAbsent = c.match.any, c.none.any
 	if c.match.given && !c.match.any {
-		w.IfSeq = []uint64{}
-		for _, text := range c.match.tags {
-			if v, ok := parseTag(text); ok && v.Epoch == epoch {
-				w.IfSeq = append(w.IfSeq, uint64(v.Seq))
-			}
+		w.IfSeq = seqs(c.match.tags, epoch)
+	}
+	if c.none.given && !c.none.any {
+		tags := make([]string, len(c.none.tags))
+		for i, text := range c.none.tags {
+			tags[i] = strings.TrimPrefix(text, "W/")
+		}
+		w.IfNotSeq = seqs(tags, epoch)
+	}
+}
+
+// seqs are the versions that tags name. Those of another epoch are none of this history.
+func seqs(tags []string, epoch store.Epoch) []uint64 {
+	all := []uint64{}
+	for _, text := range tags {
+		if v, ok := parseTag(text); ok && v.Epoch == epoch {
+			all = append(all, uint64(v.Seq))
 		}
 	}
-	return nil
+	return all
 }
 
 // unseen reports whether If-Match names a version that is not from before a position:

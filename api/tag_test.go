@@ -206,7 +206,6 @@ func TestConditions(t *testing.T) {
 			t.Errorf("If-Match of %q: the tag was %s, is %s", given, before, now)
 		}
 	}
-	h.do("PUT", a, geoJSON, feature("a", 1, 1, ""), "If-None-Match", `"x"`).want(t, 400)
 	h.do("PUT", a, geoJSON, feature("a", 1, 1, ""), "If-None-Match", "*").want(t, 412)
 	h.do("PATCH", a, mergePatch, `{}`, "If-None-Match", "*").want(t, 412)
 	// A time of whole seconds does not tell versions from each other.
@@ -257,5 +256,73 @@ func FuzzTags(f *testing.F) {
 		if matches != (any || slices.Contains(tags, `"e.z"`)) {
 			t.Errorf("%q matches: %v", text, matches)
 		}
+	})
+}
+
+// TestPreconditions: an item and a collection are held to both conditions, by every method,
+// in the order of RFC 9110, section 13.2.2.
+func TestPreconditions(t *testing.T) {
+	onBoth(t, func(t *testing.T, servers [3]*house) {
+		h := servers[0]
+		h.load("c", places)
+		for _, path := range []string{"/v1/collections/c", "/v1/collections/c/items/a"} {
+			requests := map[string][2]string{"GET": {}, "HEAD": {}, "PUT": {"application/json", `{"title":"T"}`}, "PATCH": {mergePatch, `{}`}, "DELETE": {}}
+			if strings.HasSuffix(path, "a") {
+				requests["PUT"] = [2]string{geoJSON, feature("a", 1, 1, "")}
+			}
+			for _, c := range []struct {
+				match, none  string // is: the tag
+				read, change int    // statuses; 0: success
+			}{
+				{"", "", 0, 0},
+				{"is", "", 0, 0},
+				{"*", "", 0, 0},
+				{`"x"`, "", 412, 412},
+				{"W/is", "", 412, 412},
+				{"", `"x"`, 0, 0},
+				{"", `W/"x", "y"`, 0, 0},
+				{"", "is", 304, 412},
+				{"", `"x", W/is`, 304, 412},
+				{"", "*", 304, 412},
+				{"is", `"x"`, 0, 0},
+				{"is", "is", 304, 412},
+				{`"x"`, "is", 412, 412}, // If-Match comes first
+				{`"x"`, `"x"`, 412, 412},
+				{"is", "x", 400, 400},
+				{"x", "is", 400, 400},
+			} {
+				for method, r := range requests {
+					now := h.do("GET", path+"?consistency=strong", "", "")
+					if now.status == 404 { // deleted by the one before
+						if !strings.HasSuffix(path, "a") {
+							h.load("c", places)
+						} else {
+							h.do("PUT", path, geoJSON, feature("a", 1, 1, "")).want(t, 201)
+						}
+						now = h.do("GET", path+"?consistency=strong", "", "").want(t, 200)
+					}
+					headers := []string{"Nearby-After", now.header.Get("Nearby-Token")}
+					for name, value := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
+						if value != "" {
+							headers = append(headers, name, strings.ReplaceAll(value, "is", now.header.Get("Etag")))
+						}
+					}
+					want := c.change
+					if method == "GET" || method == "HEAD" {
+						want = c.read
+					}
+					got := h.do(method, path, r[0], r[1], headers...)
+					if got.status != want && (want != 0 || got.status > 299) {
+						t.Errorf("%s %s with If-Match %s and If-None-Match %s: %d, want %d: %s", method, path, c.match, c.none, got.status, want, got.body)
+					}
+				}
+			}
+		}
+		// Where there is nothing, no tag is its tag.
+		none := "/v1/collections/c/items/none"
+		h.do("PUT", none, geoJSON, feature("none", 1, 1, ""), "If-None-Match", `"x"`).want(t, 201)
+		h.do("DELETE", none, "", "").want(t, 204)
+		h.do("PUT", none, geoJSON, feature("none", 1, 1, ""), "If-None-Match", `"x"`, "If-Match", `"x"`).want(t, 412)
+		h.do("GET", none, "", "", "If-Match", `"x"`).want(t, 404) // as without the condition
 	})
 }

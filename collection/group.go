@@ -106,12 +106,14 @@ func (c *Collection) admit(g *group, req *request) {
 		switch {
 		case w.Op == Insert && p.exists:
 			res.Err = fmt.Errorf("%w: %q", ErrExists, it.ID)
-		case w.IfAbsent && p.exists:
-			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
 		case (w.IfExists || w.IfSeq != nil) && !p.exists:
 			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
 		case w.IfSeq != nil && (p.seq == 0 || !slices.Contains(w.IfSeq, p.seq)):
 			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
+		case w.IfAbsent && p.exists:
+			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
+		case p.exists && p.seq != 0 && slices.Contains(w.IfNotSeq, p.seq):
+			res.Err = fmt.Errorf("%w: the item %q is in that version", ErrPrecondition, it.ID)
 		case (w.Op == Delete || w.Op == Patch) && !p.exists:
 			res.Err = fmt.Errorf("%w: item %q", ErrNotFound, it.ID)
 		case w.NoPosition && !p.exists:

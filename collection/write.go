@@ -39,6 +39,9 @@ type Write struct {
 	// IfSeq, when not nil, demands that the item exists in one of these versions;
 	// ErrPrecondition otherwise.
 	IfSeq []uint64
+	// IfNotSeq demands that the item is in none of these versions, or does not exist;
+	// ErrPrecondition otherwise.
+	IfNotSeq []uint64
 	// IfExists demands that the item exists; ErrPrecondition otherwise.
 	IfExists bool
 	// IfAbsent demands that it does not; ErrPrecondition otherwise.
