@@ -210,7 +210,7 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	res, _, err := s.apply(w, r, t, wr, key)
-	if errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckID(id) != nil {
+	if errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckStoredID(id) != nil {
 		return noItem(t.Collection, id) // and none can have an id that is refused
 	} else if err != nil {
 		return err

@@ -41,7 +41,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	}
 	res, repeated, err := s.apply(w, r, t, wr, key)
 	switch {
-	case errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckID(id) != nil:
+	case errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckStoredID(id) != nil:
 		return noItem(t.Collection, id) // and none can have an id that is refused
 	case err != nil:
 		return err

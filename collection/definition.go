@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 
 	"nearby/index"
+	"nearby/item"
 )
 
 // Kinds of index a definition can name. Auto measures the collection's density
@@ -82,7 +85,7 @@ func (e *DefinitionError) Error() string {
 	if e.Got == "" {
 		return e.Field + ": " + e.Reason
 	}
-	return fmt.Sprintf("%s %q: %s", e.Field, e.Got, e.Reason)
+	return fmt.Sprintf("%s %q: %s", e.Field, item.Shorten(e.Got), e.Reason)
 }
 
 // Kinds makes index builders by kind. It is given by whoever wires the program,
@@ -168,11 +171,34 @@ func (d *Definition) normalise(kinds Kinds) error {
 	return errors.Join(errs...)
 }
 
+// check is normalise for a definition that is given now, whose texts can be read. Those that
+// the store has may be from before that was demanded.
+func (d *Definition) check(kinds Kinds) error {
+	errs := []error{d.normalise(kinds)}
+	text := func(field, got string, lines bool) {
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool {
+			return unicode.IsControl(r) && !(lines && (r == '\n' || r == '\r' || r == '\t'))
+		}) {
+			reason := "must be UTF-8 without control characters"
+			if lines {
+				reason += " other than tabs and line ends"
+			}
+			errs = append(errs, &DefinitionError{field, got, reason})
+		}
+	}
+	text("title", d.Title, false)
+	text("description", d.Description, true)
+	for i, q := range d.Queryables {
+		text(fmt.Sprintf("queryables[%d]", i), q, false)
+	}
+	return errors.Join(errs...)
+}
+
 // Encode checks the definition of a collection that is made now, and returns it as
 // the store keeps it: for who writes to the store without a catalog. The faults are
 // *DefinitionErrors, joined.
 func (d Definition) Encode(kinds Kinds) ([]byte, error) {
-	if err := d.normalise(kinds); err != nil {
+	if err := d.check(kinds); err != nil {
 		return nil, err
 	}
 	d.Created = time.Now().UnixMilli()

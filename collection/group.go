@@ -224,11 +224,11 @@ func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error 
 
 // check validates one write by itself.
 func (c *Collection) check(w *Write, it *item.Item) error {
+	if w.Op == Delete {
+		return item.CheckStoredID(it.ID)
+	}
 	if err := item.CheckID(it.ID); err != nil {
 		return err
-	}
-	if w.Op == Delete {
-		return nil
 	}
 	if w.NoPosition {
 		if !w.Op.merges() {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -61,8 +62,22 @@ const SwappedHint = "lat and lon may be swapped"
 
 // CheckID reports whether id can name an item: 1 to MaxIDBytes bytes of valid
 // UTF-8 without control characters, and neither "." nor "..", which no URL
-// can carry.
+// can carry. nearby.take_row, in PostgreSQL, decides alike.
 func CheckID(id string) error {
+	if err := CheckStoredID(id); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(id, unicode.IsControl) {
+		return &FieldError{Field: "id", Got: Shorten(id), Reason: noControls}
+	}
+	return nil
+}
+
+const noControls = "must not contain control characters"
+
+// CheckStoredID is CheckID for an item that may be there already: ids were once taken
+// with the control characters U+0080 to U+009F, and such items are served and deleted.
+func CheckStoredID(id string) error {
 	switch {
 	case id == "":
 		return &FieldError{Field: "id", Reason: "must not be empty"}
@@ -75,7 +90,7 @@ func CheckID(id string) error {
 	}
 	for _, r := range id {
 		if r < 0x20 || r == 0x7f {
-			return &FieldError{Field: "id", Got: Shorten(id), Reason: "must not contain control characters"}
+			return &FieldError{Field: "id", Got: Shorten(id), Reason: noControls}
 		}
 	}
 	return nil

@@ -29,12 +29,12 @@ func field(t *testing.T, err error) string {
 }
 
 func TestCheckID(t *testing.T) {
-	for _, id := range []string{"a", "...", "a/b c", "é", strings.Repeat("x", item.MaxIDBytes)} {
+	for _, id := range []string{"a", "...", "a/b c", "é", "\u00a0", strings.Repeat("x", item.MaxIDBytes)} {
 		if err := item.CheckID(id); err != nil {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
-	for _, id := range []string{"", ".", "..", "a\x00", "a\nb", "\x7f", "\xff", strings.Repeat("x", item.MaxIDBytes+1), strings.Repeat("é", item.MaxIDBytes)} {
+	for _, id := range []string{"", ".", "..", "a\x00", "a\nb", "\x7f", "\u0080", "a\u0085", "\u009f", "\xff", strings.Repeat("x", item.MaxIDBytes+1), strings.Repeat("é", item.MaxIDBytes)} {
 		if field(t, item.CheckID(id)) != "id" {
 			t.Errorf("%q was accepted", id)
 		}

@@ -89,7 +89,7 @@ func (r *request) check() error {
 				return fmt.Errorf("store: %w", err)
 			}
 		case store.DeleteItem:
-			if err := item.CheckID(ch.Item.ID); err != nil {
+			if err := item.CheckStoredID(ch.Item.ID); err != nil {
 				return fmt.Errorf("store: %w", err)
 			}
 		case store.PutCollection, store.DropCollection:

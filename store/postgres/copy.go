@@ -185,7 +185,7 @@ func checkItem(it *item.Item) error {
 	if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
 		return err
 	}
-	return item.CheckID(it.ID)
+	return item.CheckStoredID(it.ID)
 }
 
 // skip counts a row that is no item, and names it in the log.

@@ -292,7 +292,7 @@ func (d *feed) change(raw [][]byte) (ch store.Change, ok bool, err error) {
 		d.f.s.skip(ch.Collection, it, bad)
 		ch.Op = store.DeleteItem
 		*it = item.Item{ID: strings.Clone(it.ID), Seq: it.Seq}
-		return ch, item.CheckID(it.ID) == nil, nil
+		return ch, item.CheckStoredID(it.ID) == nil, nil
 	}
 	n := len(d.memory)
 	d.memory = append(append(d.memory, it.ID...), it.Properties...)

@@ -356,7 +356,7 @@ func TestBadRows(t *testing.T) {
 	bad := []string{
 		`lon = NULL`, `lat = NULL`, `lon = 'NaN'`, `lat = 'NaN'`, `lon = 'Infinity'`, `lat = '-Infinity'`, `lon = 180.0000001`, `lat = -90.0000001`,
 		`properties = '[1]'`, `properties = '"text"'`, `properties = json_build_object('x', repeat('x', 65536))`,
-		`id = ''`, `id = '.'`, `id = '..'`, `id = E'a\nb'`, `id = E'\x7f'`, `id = repeat('x', 257)`, `id = repeat('é', 129)`,
+		`id = ''`, `id = '.'`, `id = '..'`, `id = E'a\nb'`, `id = E'\x7f'`, `id = U&'\0085'`, `id = U&'a\009f'`, `id = repeat('x', 257)`, `id = repeat('é', 129)`,
 	}
 	changes := []store.Change{define("c")}
 	for i := range bad {

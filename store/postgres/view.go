@@ -143,7 +143,7 @@ func born(ctx context.Context, conn *pgx.Conn, name string) (int64, error) {
 
 // Get is part of store.View.
 func (v *view) Get(ctx context.Context, collection, id string) (it item.Item, found bool, err error) {
-	if strings.IndexByte(collection, 0) >= 0 || item.CheckID(id) != nil {
+	if strings.IndexByte(collection, 0) >= 0 || item.CheckStoredID(id) != nil {
 		return it, false, nil
 	}
 	conn, err := v.enter()

@@ -205,7 +205,7 @@ BEGIN
             THEN 'lat must be a number from -90 to 90'
         WHEN NEW.id OPERATOR(pg_catalog.=) '' OR pg_catalog.octet_length(NEW.id) OPERATOR(pg_catalog.>) 256 THEN 'id must have 1 to 256 bytes'
         WHEN NEW.id OPERATOR(pg_catalog.=) '.' OR NEW.id OPERATOR(pg_catalog.=) '..' THEN 'id must not be "." or ".."'
-        WHEN NEW.id OPERATOR(pg_catalog.~) '[\x01-\x1f\x7f]' THEN 'id must not contain control characters'
+        WHEN NEW.id OPERATOR(pg_catalog.~) '[\u0001-\u001f\u007f-\u009f]' THEN 'id must not contain control characters'
         WHEN pg_catalog.json_typeof(NEW.properties) OPERATOR(pg_catalog.<>) 'object' THEN 'properties must be a JSON object'
         WHEN pg_catalog.octet_length(NEW.properties::pg_catalog.text) OPERATOR(pg_catalog.>) 65536 THEN 'properties must have at most 65536 bytes'
     END;
@@ -213,7 +213,26 @@ BEGIN
 END $$;
 
 ALTER FUNCTION nearby.sound(json) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION nearby.keep_source() SET search_path = pg_catalog, pg_temp;
+
+-- Most definitions have no source, and one from before may have a NUL in its texts, which
+-- PostgreSQL does not look past.
+CREATE OR REPLACE FUNCTION nearby.keep_source() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    shown text;
+BEGIN
+    IF NEW.dropped AND NOT OLD.dropped THEN
+        SELECT a.relation INTO shown FROM nearby.attachments a WHERE a.collection = NEW.name;
+        IF FOUND THEN
+            RAISE EXCEPTION 'collection % shows the table %, and is deleted by "nearby detach"', NEW.name, shown USING ERRCODE = 'NB005';
+        END IF;
+    ELSIF NOT NEW.dropped AND NOT OLD.dropped AND strpos(NEW.definition::text || OLD.definition::text, '"source"') > 0 THEN
+        IF (NEW.definition -> 'source')::text IS DISTINCT FROM (OLD.definition -> 'source')::text THEN
+            NEW.definition := jsonb_strip_nulls(NEW.definition::jsonb - 'source' || jsonb_build_object('source', OLD.definition -> 'source'))::text::json;
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
 
 -- foreign_rows reports whether a trigger of nearby.items sees rows of another program,
 -- and not those that nearby.number_rows writes in the same transaction.
