@@ -310,7 +310,9 @@ func rowFault(e *ingest.RowError) fault {
 	if e.Field == "row" || e.Field == "feature" { // all of it
 		c = malformedBody
 	}
-	return fault{Type: c.typ(), Line: e.Line, ID: e.ID, Field: e.Field, Got: e.Got, Reason: e.Reason, Hint: e.Hint, cause: c}
+	f := fault{Type: c.typ(), Line: e.Line, ID: e.ID, Field: e.Field, Got: e.Got, Reason: e.Reason, Hint: e.Hint, cause: c}
+	f.bound()
+	return f
 }
 
 // refusedFault is a row that could be read and was refused.

@@ -129,7 +129,7 @@ func (q *query) take(raw string, a argument, allowed, queryables []string) error
 			reason = "is not known here; no parameters are allowed"
 		}
 		if len(queryables) > 0 {
-			reason += ", and the queryable properties " + strings.Join(queryables, ", ")
+			reason += ", and the queryable properties " + item.List(queryables)
 		}
 		return badParameter(item.Shorten(a.name), a.value, reason, "")
 	}

@@ -48,11 +48,25 @@ type fault struct {
 	cause cause // of a row
 }
 
+// maxDetailBytes bounds what a problem says in words, which may quote the caller.
+const maxDetailBytes = 1000
+
+// bound cuts what may be quoted from the caller.
+func (f *fault) bound() {
+	for _, quoted := range [...]*string{&f.Parameter, &f.ID, &f.Field, &f.Got} {
+		*quoted = item.Shorten(*quoted)
+	}
+	f.Reason, f.Hint = item.Cut(f.Reason, maxDetailBytes), item.Cut(f.Hint, maxDetailBytes)
+}
+
 func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
 
 func newProblem(c cause, detail string, faults ...fault) *problem {
 	row := &causes[c]
-	return &problem{Type: c.typ(), Title: row.title, Status: row.status, Detail: detail, Errors: faults, cause: c}
+	for i := range faults {
+		faults[i].bound()
+	}
+	return &problem{Type: c.typ(), Title: row.title, Status: row.status, Detail: item.Cut(detail, maxDetailBytes), Errors: faults, cause: c}
 }
 
 // badParameter refuses one query parameter, header or part of the path.

@@ -46,7 +46,7 @@ func (e *HeaderError) Error() string {
 	b.WriteString(e.Reason)
 	list := func(label string, names []string) {
 		if len(names) > 0 {
-			fmt.Fprintf(&b, "; %s: %s", label, strings.Join(firstOf(names, 64), ", "))
+			fmt.Fprintf(&b, "; %s: %s", label, item.List(names))
 		}
 	}
 	list("columns found", e.Columns)
@@ -97,11 +97,3 @@ func rowError(line int, id string, err error) *RowError {
 func farOut(lon, lat float64) bool { return math.Abs(lon) > 360 && math.Abs(lat) > 180 }
 
 func quote(s string) string { return strconv.Quote(item.Shorten(s)) }
-
-// firstOf keeps a list in a message readable.
-func firstOf(names []string, n int) []string {
-	if len(names) <= n {
-		return names
-	}
-	return append(names[:n:n], fmt.Sprintf("and %d more", len(names)-n))
-}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"nearby/item"
 )
 
 // columns are the offsets of the columns that are not properties; -1: none.
@@ -189,7 +191,7 @@ func ambiguous(names []string, at []int, what, flag string) error {
 	for i, a := range at {
 		fit[i] = names[a]
 	}
-	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, strings.Join(firstOf(fit, 16), ", ")), Columns: names, Flags: []string{flag}}
+	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(fit)), Columns: names, Flags: []string{flag}}
 }
 
 // splitWords cuts a column's name into lower-case words: pickup_lat and

@@ -118,17 +118,38 @@ func CheckPosition(lon, lat float64) error {
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // Shorten cuts s to at most 80 bytes for use in a message, on a rune boundary.
-func Shorten(s string) string {
-	const limit = 80
+func Shorten(s string) string { return Cut(s, 80) }
+
+// Cut cuts s to at most limit bytes for use in a message, on a rune boundary, and puts
+// an ellipsis for what is left out. What is no UTF-8 becomes U+FFFD.
+func Cut(s string, limit int) string {
 	if len(s) <= limit {
 		return strings.ToValidUTF8(s, "\uFFFD")
 	}
-	s = s[:limit]
-	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-		s = s[:len(s)-1]
+	n := limit
+	for n > max(limit-utf8.UTFMax, 0) && !utf8.RuneStart(s[n]) {
+		n--
 	}
-	if len(s) > 0 && s[len(s)-1] >= utf8.RuneSelf {
-		s = s[:len(s)-1]
+	return strings.ToValidUTF8(s[:n], "\uFFFD") + "…"
+}
+
+// maxListBytes bounds a list in a message.
+const maxListBytes = 600
+
+// List puts names into a message: those that there is room for, each shortened, and how
+// many more there are.
+func List(names []string) string {
+	var b strings.Builder
+	for i, name := range names {
+		name = Shorten(name)
+		if i > 0 && b.Len()+len(name) > maxListBytes {
+			fmt.Fprintf(&b, ", and %d more", len(names)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name)
 	}
-	return strings.ToValidUTF8(s, "\uFFFD") + "…"
+	return b.String()
 }

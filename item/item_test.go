@@ -3,6 +3,8 @@ package item_test
 import (
 	"errors"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -99,6 +101,21 @@ func TestShorten(t *testing.T) {
 		}
 		if utf8.ValidString(s) && !strings.HasPrefix(s, strings.TrimSuffix(got, "…")) {
 			t.Errorf("%q is not the beginning of %q", got, s)
+		}
+	}
+}
+
+// TestList: a list in a message has a bounded length, and says how many it leaves out.
+func TestList(t *testing.T) {
+	if got := item.List([]string{"a", "b"}); got != "a, b" || item.List(nil) != "" {
+		t.Errorf("a list of two is %q", got)
+	}
+	for _, name := range []string{"n", strings.Repeat("x", 80), strings.Repeat("€", 5000), strings.Repeat("\xff", 5000)} {
+		got := item.List(slices.Repeat([]string{name}, 20_000))
+		shown, more, ok := strings.Cut(got, ", and ")
+		left, err := strconv.Atoi(strings.TrimSuffix(more, " more"))
+		if n := strings.Count(shown, ", ") + 1; !ok || err != nil || n+left != 20_000 || len(got) > 1000 || !utf8.ValidString(got) {
+			t.Errorf("20 000 times %.10q gives %.2000q", name, got)
 		}
 	}
 }
