@@ -131,7 +131,7 @@ func (s *Store) connectCopying(ctx context.Context) (*pgx.Conn, error) {
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, joined(store.ErrUnavailable, err)
+		return nil, unavailable(err)
 	}
 	// Tables are looked for where other programs of the role find theirs.
 	var schemas []string

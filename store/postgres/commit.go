@@ -63,17 +63,26 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	select {
 	case s.writer.queue <- req:
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, s.waited(ctx)
 	}
 	select {
 	case <-req.done:
 	case <-ctx.Done():
 		if req.state.CompareAndSwap(queued, givenUp) {
-			return 0, ctx.Err()
+			return 0, s.waited(ctx)
 		}
 		<-req.done // within CommitTimeout
 	}
 	return req.seq, req.err
+}
+
+// waited is the error of a commit that was not begun in its time: it has waited for those
+// before it.
+func (s *Store) waited(ctx context.Context) error {
+	if fault := s.fault.Load(); fault != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return *fault
+	}
+	return ctx.Err()
 }
 
 // check refuses what no database has to be asked about.

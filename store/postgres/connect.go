@@ -137,9 +137,52 @@ func oneServer(config *pgx.ConnConfig) bool {
 func (s *Store) connect(ctx context.Context, r role) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, s.with(r))
 	if err != nil {
-		return nil, joined(store.ErrUnavailable, err)
+		return nil, unavailable(err)
 	}
 	return conn, nil
+}
+
+// Why commits are refused, for everybody.
+const (
+	whyNoAnswer = "the database does not answer; see whether it runs, and whether the server can reach it"
+	whyHeldUp   = "an open transaction of another program holds up all writes to the database; the operator can end it, and the server's log names it"
+	whyOther    = "the database belongs to another history than the collections, which are read anew; writes are taken again in a moment"
+)
+
+// unavailable is store.ErrUnavailable with what an error of the database, or on the way to
+// it, means.
+func unavailable(err error) error {
+	if store.Reason(err) != "" {
+		return err
+	}
+	return &store.UnavailableError{Reason: meaning(err), Err: err}
+}
+
+func meaning(err error) string {
+	var pe *pgconn.PgError
+	switch {
+	case hopeless(err):
+		return "the database refuses the server; see its role, password and privileges"
+	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
+		return whyNoAnswer
+	case !errors.As(err, &pe):
+		return "the database, or its primary, cannot be reached; see whether it runs, and whether the server can reach it"
+	}
+	switch code := pe.Code; {
+	case code == "25006":
+		return "the database has become a standby, which takes no writes; they are taken again by its primary"
+	case code == "53100":
+		return "the disk of the database is full; make room on it"
+	case code == "53300":
+		return "the database has no connection left; end those that are not needed, or let it have more"
+	case strings.HasPrefix(code, "53"):
+		return "the database lacks memory or another resource; see its log"
+	case code == "57014":
+		return "the database took too long; see what it is busy with"
+	case strings.HasPrefix(code, "57P"):
+		return "the database is stopping or starting, or has ended the server's connection; see whether it runs"
+	}
+	return "the database fails; see its log, and the server's"
 }
 
 // hopeless reports whether the database, which can be reached, refuses who asks, so that
@@ -202,7 +245,7 @@ func (s *Store) onConnection(ctx context.Context, limit time.Duration, f func(co
 // end of the caller's context.
 func overdue(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return joined(store.ErrUnavailable, err)
+		return unavailable(err)
 	}
 	return err
 }
@@ -243,6 +286,6 @@ func readError(err error) error {
 	case errors.As(err, &pe) && strings.HasPrefix(pe.Code, "XX"):
 		return joined(store.ErrCorrupt, err)
 	default:
-		return joined(store.ErrUnavailable, err)
+		return unavailable(err)
 	}
 }

@@ -109,6 +109,62 @@ func TestCutWhileCommitting(t *testing.T) {
 	}
 }
 
+// A database that cannot be had: who writes and who operates learn why in the same words,
+// without address, role or SQL, also where nobody writes.
+func TestAwayInWords(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	proxy := pgtest.StartProxy(t, cluster.Address())
+	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{CommitTimeout: 2 * time.Second, AwayTimeout: 500 * time.Millisecond})
+	commit(t, s, define("c"))
+	newCopy(t, s).follow(t, s)
+	admin := connect(t, cluster.URL())
+	var role, database string
+	if err := admin.QueryRow(context.Background(), `SELECT current_user, current_database()`).Scan(&role, &database); err != nil {
+		t.Fatal(err)
+	}
+	inWords := func(when string, err error) string {
+		t.Helper()
+		why := store.Reason(err)
+		if why == "" {
+			t.Errorf("%s: no reason in %v", when, err)
+		}
+		for _, secret := range []string{role, database, "127.0.0.1", "localhost", cluster.Address(), "SQLSTATE", "SELECT", "dial", "store", "postgres", "/"} {
+			if strings.Contains(why, secret) {
+				t.Errorf("%s: %q is in %q", when, secret, why)
+			}
+		}
+		return why
+	}
+	for name, fault := range map[string]func(){"cut": proxy.Cut, "half-open": proxy.HalfOpen} {
+		fault()
+		for end := time.Now().Add(patience); s.Fault() == nil; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: the store is without fault", name)
+			}
+		}
+		inWords(name+", nobody writes", s.Fault())
+		for i := range 3 {
+			_, err := s.Commit(context.Background(), []store.Change{put("c", "b", 1)})
+			if errors.Is(err, store.ErrUncertain) { // it was on its way
+				continue
+			}
+			if why, fault := inWords(name, err), s.Fault(); store.Reason(fault) != why {
+				t.Errorf("%s: commit %d fails with %q, the store says %v", name, i, why, fault)
+			}
+		}
+		if _, err := s.Head(context.Background()); err != nil {
+			inWords(name+", asked for what is newest", err)
+		}
+		proxy.Heal()
+		for end := time.Now().Add(patience); s.Fault() != nil; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: the database is back, and the store says %v", name, s.Fault())
+			}
+		}
+		commit(t, s, put("c", "a", 2))
+	}
+}
+
 // A database that is away: commits say so soon, reading and following go on when it
 // is back, and nothing that was acknowledged is lost.
 func TestAway(t *testing.T) {

@@ -42,6 +42,7 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	<-stopped
 	f.hangUp()
 	s.applied.Store(0) // nobody follows
+	s.lost.Store(nil)
 	s.recent.leave(f.own)
 	s.inFlight.Done()
 	return err
@@ -56,13 +57,25 @@ func (s *Store) follows(e store.Epoch) bool {
 // Inspect is part of store.Shared.
 func (s *Store) Inspect() { signal(s.inspect) }
 
-// Fault is part of store.Watched. That the database is away shows by the age of what was
-// read, and is no fault yet.
+// Fault is part of store.Watched. A database that is away for no longer than a commit
+// would wait is no fault yet.
 func (s *Store) Fault() error {
 	if s.restored.Load() {
 		return store.ErrRestored
 	}
+	if fault := s.fault.Load(); fault != nil {
+		return *fault
+	}
+	if lost := s.lost.Load(); lost != nil && time.Since(lost.since) > s.opt.AwayTimeout {
+		return lost.why
+	}
 	return nil
+}
+
+// loss is that the database cannot be followed.
+type loss struct {
+	since time.Time
+	why   error
 }
 
 // follower is one Follow.
@@ -139,6 +152,11 @@ func (f *follower) lost(err error) time.Duration {
 	if f.s.restored.Swap(restored) != restored || !f.away || f.wait == 0 {
 		f.s.opt.Log.Warn("the database cannot be read; what is served is from before", "error", err)
 	}
+	now := &loss{time.Now(), unavailable(err)}
+	if before := f.s.lost.Load(); before != nil {
+		now.since = before.since
+	}
+	f.s.lost.Store(now)
 	f.away = true
 	f.s.stats.connected.Store(false)
 	f.wait = min(max(2*f.wait, retryPause), time.Second)
@@ -151,6 +169,7 @@ func (f *follower) back() {
 	}
 	f.away, f.wait = false, 0
 	f.s.restored.Store(false)
+	f.s.lost.Store(nil)
 	f.s.stats.connected.Store(true)
 }
 

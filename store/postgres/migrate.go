@@ -35,7 +35,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return joined(store.ErrUnavailable, err)
+		return unavailable(err)
 	}
 	defer hangUp(conn)
 	id, err := identify(ctx, conn)
@@ -145,7 +145,7 @@ func (s *Store) makingBeside(ctx context.Context, kind string, err error) error 
 	if found != nil {
 		return readError(err)
 	}
-	return joined(store.ErrUnavailable, fmt.Errorf("waiting for who makes or changes the tables: process %[1]d, of the role %[2]s, holds their lock; "+
+	return unavailable(fmt.Errorf("waiting for who makes or changes the tables: process %[1]d, of the role %[2]s, holds their lock; "+
 		"if that is no server of nearby that has just started, end it with SELECT pg_terminate_backend(%[1]d): %[3]w", pid, role, err))
 }
 

@@ -59,7 +59,8 @@ type Options struct {
 	// default the host's name and the process id.
 	ReplicaName string
 	// CommitTimeout is how long a commit may take to be made, or found out about
-	// when the connection was lost on the way; default 10 s.
+	// when the connection was lost on the way; default 10 s. Finding out may take
+	// AwayTimeout more.
 	CommitTimeout time.Duration
 	// AwayTimeout is how long a commit waits for a database that cannot be
 	// reached; default 2 s.
@@ -124,6 +125,8 @@ type Store struct {
 	applied        atomic.Uint64               // what Follow has delivered
 	history        atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
 	restored       atomic.Bool                 // the last attempt to read it found it unreleased
+	fault          atomic.Pointer[error]       // why commits are refused, as the writer knows; nil: they are not
+	lost           atomic.Pointer[loss]        // since when, and why, the database cannot be followed; nil: it can
 	stats          counters
 	badRows        naming
 	attachedErrors sometimes // and attached tables that cannot be asked

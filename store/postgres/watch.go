@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +16,7 @@ type watch struct {
 	cancel context.CancelCauseFunc
 }
 
-var errStalled = fmt.Errorf("%w: the database sends nothing more", store.ErrUnavailable)
+var errStalled error = &store.UnavailableError{Reason: whyNoAnswer}
 
 // newWatch returns a context that ends with errStalled.
 func newWatch(ctx context.Context, limit time.Duration) (*watch, context.Context) {

@@ -37,6 +37,8 @@ const (
 	// retryPause is between attempts to reach a database that is away, and how long
 	// commits are refused at once when the last attempt has failed.
 	retryPause = 100 * time.Millisecond
+	// probePause is between looks whether commits can be made again.
+	probePause = time.Second
 )
 
 // writer makes all commits of a store, one transaction at a time.
@@ -82,11 +84,17 @@ func (w *writer) gather(ctx context.Context) []*request {
 	first := w.held
 	w.held = nil
 	for first == nil {
+		var again <-chan time.Time
+		if w.s.fault.Load() != nil {
+			again = time.After(probePause)
+		}
 		select {
 		case first = <-w.queue:
 			if !first.state.CompareAndSwap(queued, taken) {
 				first = nil
 			}
+		case <-again:
+			w.probe()
 		case <-ctx.Done():
 			return nil
 		}
@@ -178,6 +186,7 @@ func (w *writer) make(group []*request) {
 		last, err = w.commit(b, group)
 	}
 	var locked *lockedError
+	w.note(err)
 	switch {
 	case err == nil:
 		for i, req := range group {
@@ -206,6 +215,34 @@ func (w *writer) make(group []*request) {
 	}
 }
 
+// note keeps why commits are refused, for Fault.
+func (w *writer) note(err error) {
+	switch {
+	case errors.Is(err, store.ErrUncertain): // what is known of it was noted
+	case errors.Is(err, store.ErrUnavailable):
+		w.s.fault.Store(&err)
+	default:
+		w.s.fault.Store(nil)
+	}
+}
+
+// probe looks whether commits, which were refused, can be made again.
+func (w *writer) probe() {
+	limit := time.Now().Add(w.s.opt.AwayTimeout)
+	if w.conn == nil {
+		if _, err := w.reconnect(limit, false); err != nil {
+			return
+		}
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), limit)
+	defer cancel()
+	if _, err := w.conn.Exec(ctx, `SELECT FROM nearby.head FOR NO KEY UPDATE NOWAIT`); err == nil {
+		w.s.fault.Store(nil)
+	} else if w.conn.IsClosed() {
+		w.hangUp()
+	}
+}
+
 // lockedError says that a row is held by another transaction.
 type lockedError struct{ err error }
 
@@ -220,14 +257,18 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 	deadline := started.Add(w.s.opt.CommitTimeout)
 	w.number++
 	number := w.number
-	sent := false  // over a former connection; what became of it is not known
-	fresh := false // the connection was made for this
+	sent := false                                  // over a former connection; what became of it is not known
+	fresh := false                                 // the connection was made for this
+	var lost error                                 // over which it was sent
+	held := store.Reason(w.s.Fault()) == whyHeldUp // as was found out before; it is looked once
 	w.test(started)
 	for {
 		if w.conn == nil {
 			limit := deadline
 			if !sent {
 				limit = started.Add(w.s.opt.AwayTimeout)
+			} else if least := time.Now().Add(w.s.opt.AwayTimeout); limit.Before(least) {
+				limit = least // a database that is there tells what became of it
 			}
 			seq, err := w.reconnect(limit, sent)
 			fresh = true
@@ -249,10 +290,13 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 					return seq, w.landed(b, group, seq, started, 0, false)
 				}
 				sent = false
+				if time.Now().After(deadline) {
+					return 0, w.heldUp(lost)
+				}
 			}
 		}
 		if foreign := w.foreign(group); foreign != nil && fresh {
-			return 0, fmt.Errorf("%w: %w", store.ErrUnavailable, foreign)
+			return 0, &store.UnavailableError{Reason: whyOther, Err: foreign}
 		} else if foreign != nil { // or it is the connection that is from before
 			w.hangUp()
 			continue
@@ -267,7 +311,7 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 		if !errors.As(err, &pe) || pe.SeverityUnlocalized != "ERROR" || w.conn.IsClosed() {
 			w.s.opt.Log.Warn("the writer's connection was lost during a commit", "error", err)
 			w.hangUp()
-			sent = true
+			sent, lost = true, err
 			w.s.stats.retries.Add(1)
 			continue
 		}
@@ -275,11 +319,13 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 		if !again {
 			return 0, err
 		}
+		least := time.Duration(0)
 		if isCode(err, "55P03") {
-			err = w.whoHolds(err)
+			err, least = w.heldUp(err), lockTimeout(w.s.opt.CommitTimeout)
+			w.note(err)
 		}
-		if time.Now().After(deadline) {
-			return 0, joined(store.ErrUnavailable, err)
+		if held || time.Until(deadline) < least || time.Now().After(deadline) {
+			return 0, unavailable(err)
 		}
 		w.s.stats.retries.Add(1)
 	}
@@ -295,17 +341,27 @@ SELECT l.pid, coalesce(a.usename::text, '?') FROM pg_locks l LEFT JOIN pg_stat_a
    AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = l.pid AND NOT w.granted)
  ORDER BY a.xact_start, l.pid LIMIT 1`
 
-// whoHolds names the process that no commit gets past, and says so in the log.
-func (w *writer) whoHolds(err error) error {
+// lockTimeout is how long a commit of a time waits for the head at once.
+func lockTimeout(commit time.Duration) time.Duration { return min(2*time.Second, commit/2) }
+
+// heldUp names the process that no commit gets past, and says so in the log.
+func (w *writer) heldUp(err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), w.s.opt.AwayTimeout)
 	defer cancel()
 	var pid int32
 	var role string
 	if w.conn.QueryRow(ctx, holderSQL).Scan(&pid, &role) != nil {
-		return err // it has just ended, or the database has
+		if w.conn.IsClosed() {
+			w.hangUp()
+		}
+		if isCode(err, "55P03") {
+			return &store.UnavailableError{Reason: whyHeldUp, Err: err} // it has just ended, or the database has
+		}
+		return unavailable(err)
 	}
 	w.s.opt.Log.Warn("a transaction of another program holds up all writes", "process", pid, "role", role)
-	return fmt.Errorf("process %[1]d, of the role %[2]s, has an open transaction that holds up all writes; SELECT pg_terminate_backend(%[1]d) ends it: %[3]w", pid, role, err)
+	return &store.UnavailableError{Reason: whyHeldUp,
+		Err: fmt.Errorf("process %[1]d, of the role %[2]s, has it open; SELECT pg_terminate_backend(%[1]d) ends it: %[3]w", pid, role, err)}
 }
 
 // foreign says that a group belongs to another history than the database's: what its
@@ -381,11 +437,11 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 		return false, &lockedError{pe}
 	case pe.Code == "25006": // it has become a standby
 		w.hangUp()
-		return false, joined(store.ErrUnavailable, pe)
+		return false, unavailable(pe)
 	case pe.Code == "XX001", pe.Code == "XX002":
 		return false, joined(store.ErrCorrupt, pe)
 	case strings.HasPrefix(pe.Code, "53"), strings.HasPrefix(pe.Code, "57"), strings.HasPrefix(pe.Code, "58"):
-		return false, joined(store.ErrUnavailable, pe)
+		return false, unavailable(pe)
 	default:
 		return false, fmt.Errorf("store: the database refuses the commit: %w", pe)
 	}
@@ -428,7 +484,8 @@ func (w *writer) reconnect(limit time.Time, insist bool) (store.Seq, error) {
 			return seq, nil
 		}
 		if known || time.Until(limit) < retryPause || errors.Is(err, store.ErrRestored) && !insist {
-			w.away = joined(store.ErrUnavailable, err)
+			w.away = unavailable(err)
+			w.note(w.away)
 			w.refuse = time.Now().Add(retryPause)
 			return 0, w.away
 		}
@@ -451,6 +508,7 @@ func (w *writer) register(limit time.Time) (store.Seq, error) {
 	defer cancel()
 	r := maps.Clone(writing)
 	r["statement_timeout"] = millis(w.s.opt.CommitTimeout)
+	r["lock_timeout"] = millis(lockTimeout(w.s.opt.CommitTimeout))
 	conn, err := w.s.connect(ctx, r)
 	if err != nil {
 		return 0, err
