@@ -626,6 +626,36 @@ func TestWriteBackIsBounded(t *testing.T) {
 	})
 }
 
+// Rows that are no items differ from what is served each time; nothing is wrong with memory.
+func TestVerifyRowsThatAreNoItems(t *testing.T) {
+	c := openOnPostgres(t, 1, collection.Options{})
+	c.make(collection.Definition{Name: "c"})
+	write(t, c.get(0, "c"), upsert("a", 1, 1, "{}"))
+	psql, err := pgx.Connect(context.Background(), c.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = psql.Close(context.Background()) }()
+	if _, err := psql.Exec(context.Background(), `SET session_replication_role = replica;
+INSERT INTO nearby.items (collection, id, lon, lat, properties, created, updated, seq)
+SELECT 'c', b.*, now(), now(), h.seq FROM nearby.head h, (VALUES ('east of all', 200::float8, 0::float8, NULL::json), ('nowhere', 'NaN', 0, NULL)) b`); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		v, err := c.all[0].Verify(context.Background())
+		if err != nil || v.Mismatches() != 2 || v.Collections[0].Unserved != 2 {
+			t.Errorf("found %+v, %v", v, err)
+		}
+	}
+	collection.Plant(t, c.get(0, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: "a"}})
+	if v, err := c.all[0].Verify(context.Background()); err != nil || v.Mismatches() != 3 {
+		t.Errorf("found %+v, %v", v, err)
+	}
+	if n := c.all[0].Status().Mismatches; n != 1 {
+		t.Errorf("%d mismatches were counted, one item was missing", n)
+	}
+}
+
 // A copy that has missed something finds out by comparing, says so and mends it.
 func TestVerifyMends(t *testing.T) { onEach(t, verifyMends) }
 

@@ -24,7 +24,7 @@ type Status struct {
 
 	Verified   time.Time // when the last comparison with the store ended; zero: never
 	VerifyErr  error     // why it failed
-	Mismatches int       // items that differed, in all comparisons: 0 for ever, or something is wrong
+	Mismatches int       // items that memory had not as the store, in all comparisons: 0 for ever, or something is wrong
 }
 
 // Queued is how many requests wait for the collection's writer.

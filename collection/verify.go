@@ -44,10 +44,22 @@ type Verified struct {
 }
 
 // Mismatches is the number of items that differed.
-func (v *Verification) Mismatches() int {
+func (v *Verification) Mismatches() int { return v.mistakes() + v.unserved() }
+
+// mistakes is the number of items that memory had not as the store.
+func (v *Verification) mistakes() int {
 	n := 0
 	for i := range v.Collections {
 		n += v.Collections[i].Missing + v.Collections[i].Extra + v.Collections[i].Different
+	}
+	return n - v.unserved()
+}
+
+// unserved is the number of rows of the store that are no items.
+func (v *Verification) unserved() int {
+	n := 0
+	for i := range v.Collections {
+		n += v.Collections[i].Unserved
 	}
 	return n
 }
@@ -135,7 +147,7 @@ func (c *Catalog) Verify(ctx context.Context) (*Verification, error) {
 		err = fmt.Errorf("%w: %w", ErrNotCompared, err)
 		c.opt.Log.Error("the collections were not compared with the store", "error", err)
 	} else {
-		n := v.Mismatches()
+		n := v.mistakes()
 		c.verification.mistakes.Add(int64(n))
 		if n > 0 {
 			c.opt.Log.Error("the collections differed from the store", "items", n, "found", v.Collections)
