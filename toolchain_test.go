@@ -1,6 +1,7 @@
 package nearby_test
 
 import (
+	"go/version"
 	"os"
 	"os/exec"
 	"regexp"
@@ -24,7 +25,7 @@ func TestGoVersion(t *testing.T) {
 		return string(m[1])
 	}
 	want := find("go.mod", `^go (1\.\d+\.\d+)$`)
-	if want < "1.26.9" {
+	if version.Compare("go"+want, "go1.26.9") < 0 {
 		t.Errorf("go.mod demands Go %q, which is older than 1.26.9", want)
 	}
 	if wish := find("go.mod", `^(toolchain .*)$`); wish != "" {
