@@ -162,7 +162,7 @@ func TestReplicasChaos(t *testing.T) {
 		rs.at(i).kill()
 		starting := launch(t, rs.start[i]...)
 		moment(rng, 300*time.Millisecond)
-		run(restore)
+		restoreAll(t, db, restore)
 		w.goBack(kept)
 		pause.Unlock()
 		moment(rng, 300*time.Millisecond)
