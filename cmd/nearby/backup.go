@@ -22,7 +22,7 @@ import (
 // What the names of backups end in, while they are written and then.
 const (
 	backupSuffix  = ".nearby"
-	partialSuffix = ".partial"
+	partialSuffix = backupSuffix + ".partial"
 )
 
 type backupCmd struct {
@@ -35,8 +35,9 @@ type backupCmd struct {
 // Help is shown below the flags.
 func (backupCmd) Help() string {
 	return `A backup has everything that the store has at one commit. The server goes on meanwhile. The
-file gets its name when it is complete and on the disk; until then it ends in .partial. A file
-that is there is not written over. Only its owner may read it.
+file gets its name when it is complete and on the disk; until then it ends in .nearby.partial. What a killed backup
+leaves of that the next one into the same folder removes. A file that is there is not written
+over. Only its owner may read it.
 
 It is made by the server on this machine; a server elsewhere gives one if it was started with
 --backup-from any. A database is backed up with its own tools, such as pg_dump.
@@ -55,10 +56,10 @@ func (c *backupCmd) Run(env *environ) error {
 	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
 	defer cancel()
 	to := kong.ExpandPath(c.To)
-	into, name, final := filepath.Dir(to), filepath.Base(to), to
+	into, final := filepath.Dir(to), to
 	switch info, err := os.Stat(to); {
 	case err == nil && info.IsDir():
-		into, name, final = to, "nearby", ""
+		into, final = to, ""
 	case strings.HasSuffix(c.To, "/"): // which may be where no disk is mounted
 		return fmt.Errorf("there is no folder %s: make it, or name a file, without the slash", c.To)
 	case err == nil:
@@ -71,16 +72,22 @@ func (c *backupCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(into, "."+name+"-*"+partialSuffix) // for its owner alone
+	f, err := createPartial(into)
 	if err != nil {
 		return fmt.Errorf("making the backup: %w", err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // it has another name by then
-	b, err := c.write(ctx, env, f, source)
+	defer func() { // it has another name by then; as long as it is open it is not taken for left
+		_ = os.Remove(f.Name())
+		_ = f.Close()
+	}()
+	b, err := c.write(ctx, env, f, source.write)
+	if err == nil && source.epoch != "" && b.Epoch != source.epoch {
+		err = fmt.Errorf("%s is open in another process, and the server at %s has another folder or a copy: its history is %s, that of %s is %s: give --server the address of the server on %s", c.Data, c.Server, b.Epoch, c.Data, source.epoch, c.Data)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("making the backup: %w", err)
 	}
 	if final == "" {
@@ -100,24 +107,78 @@ func (c *backupCmd) Run(env *environ) error {
 	return nil
 }
 
-// source returns what writes the backup: a folder that no server has open, or a server.
-func (c *backupCmd) source() (func(context.Context, io.Writer) error, error) {
+// createPartial makes the file in which a backup is written, for its owner alone, and
+// removes those that nobody writes any more.
+func createPartial(dir string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(dir, ".*"+partialSuffix)
+		if err != nil {
+			return nil, err
+		}
+		if embedded.Hold(f) == nil {
+			mine, err := f.Stat()
+			if now, gone := os.Lstat(f.Name()); err == nil && gone == nil && os.SameFile(mine, now) {
+				removePartials(dir, filepath.Base(f.Name()))
+				return f, nil
+			}
+		}
+		_ = f.Close() // another that removes what is left was quicker
+	}
+}
+
+// removePartials removes what killed backups have left, and not mine. What it cannot
+// remove harms nothing.
+func removePartials(dir, mine string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		name := e.Name()
+		if name == mine || !e.Type().IsRegular() || !strings.HasPrefix(name, ".") || !strings.HasSuffix(name, partialSuffix) {
+			continue
+		}
+		if f, err := os.Open(filepath.Join(dir, name)); err == nil {
+			if embedded.Hold(f) == nil {
+				_ = os.Remove(f.Name())
+			}
+			_ = f.Close()
+		}
+	}
+}
+
+// source is what a backup comes from.
+type source struct {
+	write func(context.Context, io.Writer) error
+	epoch store.Epoch // that it must have; "": any
+}
+
+// source returns a folder that no server has open, or a server.
+func (c *backupCmd) source() (source, error) {
+	var epoch store.Epoch
 	if c.Data != "" {
-		switch s, err := embedded.Open(c.Data, embedded.Options{ReadOnly: true}); {
-		case err == nil:
-			return func(ctx context.Context, w io.Writer) error {
+		s, err := embedded.Open(c.Data, embedded.Options{ReadOnly: true})
+		if err == nil {
+			return source{write: func(ctx context.Context, w io.Writer) error {
 				_, err := s.Backup(ctx, w)
 				return errors.Join(err, s.Close())
-			}, nil
-		case !errors.Is(err, embedded.ErrInUse):
-			return nil, err
+			}}, nil
+		}
+		if !errors.Is(err, embedded.ErrInUse) {
+			return source{}, err
+		}
+		if epoch, err = embedded.EpochOf(c.Data); err != nil {
+			return source{}, err
 		}
 	}
 	r, err := newRemote(c.Server)
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
-	return r.backup, nil
+	return source{epoch: epoch, write: func(ctx context.Context, w io.Writer) error {
+		err := r.backup(ctx, w)
+		if err != nil && epoch != "" {
+			return fmt.Errorf("%s is open in another process, so the server at %s was asked; if it is another that has the folder open, name that with --server: %w", c.Data, c.Server, err)
+		}
+		return err
+	}}, nil
 }
 
 // write writes a backup to a file, and checks what is written as a restoring would.

@@ -163,6 +163,17 @@ func TestBackupRefusals(t *testing.T) {
 			t.Errorf("%v: %+v, want code %d and %q", c.args, r, c.code, c.says)
 		}
 	}
+	// A folder that is open is backed up by the server that has it, not by another.
+	elsewhere := startServer(t, t.TempDir())
+	asked := filepath.Join(root, "another.nearby")
+	for _, c := range []struct{ server, says string }{
+		{elsewhere.base, "another folder"},
+		{"http://127.0.0.1:1", "is open in another process"},
+	} {
+		if r := runCLI(t, "", "backup", "--to", asked, "--data", data, "--server", c.server); r.code != exitFailed || !strings.Contains(r.stderr, c.says) || !strings.Contains(r.stderr, "--server") {
+			t.Errorf("a backup of a folder of which %s is not the server: %+v", c.server, r)
+		}
+	}
 	after, err := os.ReadDir(root)
 	if err != nil || len(after) != len(before) {
 		t.Errorf("from %v came %v, %v", before, after, err)
@@ -240,6 +251,22 @@ func TestKilledBackups(t *testing.T) {
 	if r := runCLI(t, "", "restore", good, "--data", filepath.Join(root, "restored"), "--replace"); r.code != exitOK {
 		t.Errorf("after all that: %+v", r)
 	}
+
+	// What the killed ones have left goes with the next backup; what is being written stays.
+	writing, err := createPartial(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, ".1"+partialSuffix), []byte("nearby"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := runCLI(t, "", "backup", "--to", filepath.Join(root, "last.nearby"), "--server", s.base); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	if left, err := filepath.Glob(filepath.Join(root, ".*partial")); err != nil || len(left) != 1 || left[0] != writing.Name() {
+		t.Errorf("%v is left, want %s, %v", left, writing.Name(), err)
+	}
+	_ = writing.Close()
 
 	mount := t.TempDir()
 	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=256k"); err != nil {

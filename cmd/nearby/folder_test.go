@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 const featureBody = `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"n":1}}`
@@ -122,6 +124,55 @@ func TestServerWithoutFolder(t *testing.T) {
 	}
 	if !strings.Contains(s.log.String(), "takes no writes") {
 		t.Errorf("the log says nothing of it:\n%s", s.log)
+	}
+}
+
+// A write to a folder that was moved away, or has another in its place, is refused at once,
+// /readyz says why in the next moment, both in the same words and without a path, and when
+// the folder is back all is well.
+func TestServerFolderMoved(t *testing.T) {
+	c := newClient(t)
+	data := filepath.Join(t.TempDir(), "data")
+	s := startServer(t, data)
+	createCollection(t, s, "c", `{}`)
+	for i, reason := range []string{"the data folder is not there any more", "the data folder was replaced by another"} {
+		if err := os.Rename(data, data+"-away"); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			if err := os.Mkdir(data, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var refused struct{ Type, Detail string }
+		var ready struct{ Status, Reason string }
+		status, answer := call(c, http.MethodPut, s.base+"/v1/collections/c/items/refused", "application/geo+json", featureBody)
+		_, health := call(c, http.MethodGet, s.base+"/readyz", "", "")
+		if err := errors.Join(json.Unmarshal(answer, &refused, json.MatchCaseInsensitiveNames(true)), json.Unmarshal(health, &ready, json.MatchCaseInsensitiveNames(true))); err != nil {
+			t.Fatal(err)
+		}
+		if status != http.StatusServiceUnavailable || refused.Type != "/v1/errors/store-unavailable" || !strings.HasPrefix(refused.Detail, reason) || strings.Contains(refused.Detail, data) {
+			t.Errorf("a write is answered %d %s", status, answer)
+		}
+		if ready.Status != "degraded" || ready.Reason != refused.Detail {
+			t.Errorf("after %s\n/readyz says %s", answer, health)
+		}
+		if i == 1 {
+			if err := os.Remove(data); err != nil { // it is empty still
+				t.Error(err)
+			}
+		}
+		if err := os.Rename(data+"-away", data); err != nil {
+			t.Fatal(err)
+		}
+		s.becomes(c, "/readyz", `"ready"`)
+		if status, _ := putItem(s, c, "c", fmt.Sprint("made", i)); status != http.StatusCreated {
+			t.Errorf("a write after the folder is back: %d", status)
+		}
+	}
+	s.kill()
+	if got := startServer(t, data).content(c, "c"); len(got) != 2 {
+		t.Errorf("the items are %v", got)
 	}
 }
 

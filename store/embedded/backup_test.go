@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -273,6 +274,58 @@ func TestRestoreInPlace(t *testing.T) {
 			// Perhaps it was killed before the first: then what is there is the store from before.
 			if r.Replaced == "" || items(r.Replaced) != 30 {
 				t.Errorf("%s: what was there is not kept: %q", dir, r.Replaced)
+			}
+		}
+	}
+}
+
+// Of several restorings into one folder at once one wins, and the others are told why they
+// cannot; with Replace as many as follow one another. Nothing is left beside.
+func TestRestoringsAtOnce(t *testing.T) {
+	ctx := context.Background()
+	whole := small(t)
+	roots := []string{t.TempDir()}
+	if v, mounted := tmpfs(t); mounted {
+		roots = append(roots, filepath.Dir(v.dir))
+	}
+	for i, root := range roots {
+		for round := range 20 {
+			dir := root // a folder that cannot be renamed
+			if i == 0 {
+				dir = filepath.Join(root, fmt.Sprint(round), "data")
+			} else {
+				copyWith(t, "find", dir, "-mindepth", "1", "-delete")
+			}
+			replace := round%2 == 1
+			errs := make(chan error)
+			const n = 3
+			for range n {
+				go func() {
+					_, err := Restore(ctx, bytes.NewReader(whole), dir, RestoreOptions{Replace: replace})
+					errs <- err
+				}()
+			}
+			won := 0
+			for range n {
+				switch err := <-errs; {
+				case err == nil:
+					won++
+				case !errors.Is(err, ErrInUse) && !errors.Is(err, ErrNotEmpty):
+					t.Errorf("%s, round %d: one fails with %v", dir, round, err)
+				}
+			}
+			if won == 0 || won > 1 && !replace {
+				t.Errorf("%s, round %d: %d of %d were restored", dir, round, won, n)
+			}
+			s := opened(t, dir, Options{})
+			if content, _ := storetest.Read(t, s, 1); len(content["c"]) != 30 {
+				t.Errorf("%s, round %d: there are %d items", dir, round, len(content["c"]))
+			}
+			closed(t, s)
+			for _, left := range []string{dir + ".restoring", filepath.Join(dir, "restoring"), filepath.Join(dir, unfinishedFile)} {
+				if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s is left", left)
+				}
 			}
 		}
 	}

@@ -110,6 +110,22 @@ func (o Options) withDefaults() Options {
 // ErrInUse: the folder is open elsewhere.
 var ErrInUse = errors.New("it is in use, by another process perhaps")
 
+// Hold makes an open file or folder the process's own, among those that ask so, until it
+// is closed. It fails with ErrInUse if another has it. Not on Linux, and on file systems
+// that cannot, it always succeeds.
+func Hold(f *os.File) error {
+	if err := hold(f); err != nil {
+		return fmt.Errorf("%w: %w", ErrInUse, err)
+	}
+	return nil
+}
+
+// EpochOf returns the history of the store in a folder, which may be open elsewhere.
+func EpochOf(dir string) (store.Epoch, error) {
+	m := readMark(vfs.Default, dir)
+	return store.Epoch(m.epoch), m.err
+}
+
 // IsStore reports whether a folder is that of a store.
 func IsStore(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, markFile))

@@ -93,6 +93,14 @@ func share(path string) (io.Closer, error) {
 	return f, nil
 }
 
+// hold locks an open file or folder against others that hold it, where the file system can.
+func hold(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
+		return err
+	}
+	return nil
+}
+
 // mountPoint reports whether a file system is mounted at a folder.
 func mountPoint(dir string) bool {
 	var st unix.Statx_t

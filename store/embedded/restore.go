@@ -51,23 +51,29 @@ func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	t, err := lookAtTarget(dir)
+	t, err := lookAtTarget(dir, opt.Replace)
 	if err != nil {
 		return Restored{}, err
 	}
-	if t.used && !opt.Replace {
-		return Restored{}, fmt.Errorf("%w: %s: name another", ErrNotEmpty, dir)
-	}
-	if err := clearLeftover(t.beside); err != nil {
+	held, err := claim(t.beside)
+	if err != nil {
 		return Restored{}, err
+	}
+	defer func() { _ = held.Close() }()
+	// Another may have been restored meanwhile.
+	if t, err = lookAtTarget(dir, opt.Replace); err != nil {
+		return Restored{}, errors.Join(err, os.RemoveAll(held.Name()))
 	}
 	out := Restored{}
 	out.Backup, err = build(ctx, r, t.beside, opt.Store)
+	if err == nil { // and a server may have been started on the folder
+		t, err = lookAtTarget(dir, opt.Replace)
+	}
 	if err == nil {
 		out.Replaced, err = t.install()
 	}
 	if err != nil {
-		return out, errors.Join(err, os.RemoveAll(t.beside))
+		return out, errors.Join(err, os.RemoveAll(held.Name()))
 	}
 	return out, nil
 }
@@ -81,7 +87,8 @@ type target struct {
 	mount  bool // it cannot be renamed
 }
 
-func lookAtTarget(dir string) (target, error) {
+// lookAtTarget fails with ErrNotEmpty if something is in the folder that may not be replaced.
+func lookAtTarget(dir string, replace bool) (target, error) {
 	t := target{dir: dir, beside: dir + ".restoring"}
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,22 +120,45 @@ func lookAtTarget(dir string) (target, error) {
 			t.used = true
 		}
 	}
+	if t.used && !replace {
+		return t, fmt.Errorf("%w: %s: name another", ErrNotEmpty, dir)
+	}
 	return t, nil
 }
 
-// clearLeftover removes what a restoring that did not end has left.
-func clearLeftover(dir string) error {
-	lock := filepath.Join(dir, "LOCK")
-	if _, err := os.Stat(lock); err == nil {
-		held, err := vfs.Default.Lock(lock)
+// claim makes the folder in which a store is built, or empties the one that a restoring
+// which did not end has left. It is the caller's until what is returned is closed.
+func claim(dir string) (*os.File, error) {
+	for {
+		if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		held, err := os.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another had it, and has put it in its place
+		}
 		if err != nil {
-			return fmt.Errorf("another backup is being restored in %s: %w", dir, err)
+			return nil, err
 		}
-		if err := held.Close(); err != nil {
-			return err
+		if err := Hold(held); err != nil {
+			return nil, errors.Join(fmt.Errorf("another backup is being restored in %s: %w", dir, err), held.Close())
 		}
+		mine, err := held.Stat()
+		now, gone := os.Stat(dir)
+		if err == nil && (gone != nil || !os.SameFile(mine, now)) {
+			_ = held.Close()
+			continue
+		}
+		entries, there := held.ReadDir(-1)
+		err = errors.Join(err, there)
+		for _, e := range entries {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+		if err != nil {
+			return nil, errors.Join(err, held.Close())
+		}
+		return held, nil
 	}
-	return os.RemoveAll(dir)
 }
 
 // restoreBatch is how many bytes are written at once.
@@ -284,7 +314,8 @@ func (t *target) moveIn() (replaced string, err error) {
 	if err := move(t.beside, t.dir, store); err != nil {
 		return replaced, err
 	}
-	if err := errors.Join(syncDir(vfs.Default, t.dir), os.RemoveAll(t.beside), os.Remove(marker), syncDir(vfs.Default, t.dir)); err != nil {
+	// The folder beside goes last: until then nobody else restores.
+	if err := errors.Join(syncDir(vfs.Default, t.dir), os.Remove(marker), syncDir(vfs.Default, t.dir), os.RemoveAll(t.beside)); err != nil {
 		return replaced, err
 	}
 	return replaced, nil
