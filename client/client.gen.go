@@ -1329,12 +1329,12 @@ type ListCollectionsParamsF string
 // DeleteCollectionParams defines parameters for DeleteCollection.
 type DeleteCollectionParams struct {
 	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
-	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
@@ -1368,8 +1368,8 @@ type GetCollectionParams struct {
 	// `consistency` demand. More than the server's maximum counts as that.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
-	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1382,12 +1382,12 @@ type GetCollectionParamsF string
 // PatchCollectionParams defines parameters for PatchCollection.
 type PatchCollectionParams struct {
 	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
-	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
@@ -1404,12 +1404,12 @@ type PatchCollectionParams struct {
 // PutCollectionParams defines parameters for PutCollection.
 type PutCollectionParams struct {
 	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
-	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
@@ -1524,7 +1524,7 @@ type PostItemsParamsOnExisting string
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
 	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
@@ -1568,8 +1568,8 @@ type GetItemParams struct {
 	// `consistency` demand. More than the server's maximum counts as that.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
-	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1585,7 +1585,7 @@ type PatchItemApplicationMergePatchPlusJSONBody = map[string]interface{}
 // PatchItemParams defines parameters for PatchItem.
 type PatchItemParams struct {
 	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
@@ -1615,12 +1615,12 @@ type PatchItemParams struct {
 // PutItemParams defines parameters for PutItem.
 type PutItemParams struct {
 	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`). 412 if not. ETags are compared as text; a weak one
+	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch GET: answer 304 if the version is one of these, ETags separated by commas.
-	// Writes: do it only if there is nothing yet (`*`); 412 if there is.
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
