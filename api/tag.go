@@ -24,13 +24,9 @@ const (
 // maxTagBytes is the length of the longest tag.
 const maxTagBytes = 1 + maxEpochBytes + 1 + 13 + 1
 
-func appendTag(b []byte, v store.Position) []byte {
-	b = append(append(append(b, '"'), v.Epoch...), '.')
-	return append(strconv.AppendUint(b, uint64(v.Seq), 36), '"')
-}
-
 func makeTag(v store.Position) string {
-	return string(appendTag(make([]byte, 0, maxTagBytes), v))
+	b := append(append(append(make([]byte, 0, maxTagBytes), '"'), v.Epoch...), '.')
+	return string(append(strconv.AppendUint(b, uint64(v.Seq), 36), '"'))
 }
 
 // tag gives an answer the validator of a version.
@@ -83,23 +79,18 @@ func demandOf(r *http.Request, name string) (d demand, err error) {
 		d.any = true
 		return d, nil
 	}
-	for _, rest := range values {
-		for rest = strings.TrimLeft(rest, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
-			n := tagLen(rest)
-			after := strings.TrimLeft(rest[n:], " \t")
-			if n == 0 || after != "" && after[0] != ',' {
-				d.tags = nil
-				break
-			}
-			d.tags, rest = append(d.tags, rest[:n]), after
-		}
-		if rest != "" {
+	list := strings.Join(values, ", ")
+	for rest := strings.TrimLeft(list, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+		n := tagLen(rest)
+		after := strings.TrimLeft(rest[n:], " \t")
+		if n == 0 || after != "" && after[0] != ',' {
 			d.tags = nil
 			break
 		}
+		d.tags, rest = append(d.tags, rest[:n]), after
 	}
 	if d.tags == nil {
-		return d, badParameter(name, strings.Join(values, ", "), "must be one or more entity tags, each in quotes, or *", "send an ETag as it came")
+		return d, badParameter(name, list, "must be one or more entity tags, each in quotes, or *", "send an ETag as it came")
 	}
 	return d, nil
 }
