@@ -114,7 +114,7 @@ func (c *preconditions) failing(exists bool, v store.Position) string {
 		text = makeTag(v)
 	}
 	switch {
-	case c.match.given && !(exists && c.match.names(text, false)):
+	case c.match.given && (!exists || !c.match.names(text, false)):
 		return headerMatch
 	case c.none.given && exists && c.none.names(text, true):
 		return headerNoneMatch

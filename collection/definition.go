@@ -177,7 +177,7 @@ func (d *Definition) check(kinds Kinds) error {
 	errs := []error{d.normalise(kinds)}
 	text := func(field, got string, lines bool) {
 		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool {
-			return unicode.IsControl(r) && !(lines && (r == '\n' || r == '\r' || r == '\t'))
+			return unicode.IsControl(r) && (!lines || !strings.ContainsRune("\n\r\t", r))
 		}) {
 			reason := "must be UTF-8 without control characters"
 			if lines {
