@@ -279,6 +279,41 @@ func TestRestoreInPlace(t *testing.T) {
 	}
 }
 
+// Where a restoring ends between two files, its error says where the store from before is.
+func TestRestoreThatEndsBetweenFiles(t *testing.T) {
+	v, mounted := tmpfs(t)
+	if !mounted {
+		t.Skip("no file system can be mounted here")
+	}
+	dir := filepath.Dir(v.dir)
+	restore := func() (Restored, error) {
+		return Restore(context.Background(), bytes.NewReader(small(t)), dir, RestoreOptions{Replace: true})
+	}
+	if _, err := restore(); err != nil {
+		t.Fatal(err)
+	}
+	held, err := filepath.Glob(filepath.Join(dir, "OPTIONS-*"))
+	if err != nil || len(held) != 1 {
+		t.Fatalf("%q, %v", held, err)
+	}
+	if err := syscall.Mount(held[0], held[0], "", syscall.MS_BIND, ""); err != nil { // which keeps it from being moved
+		t.Fatal(err)
+	}
+	r, err := restore()
+	if unmounted := syscall.Unmount(held[0], syscall.MNT_DETACH); unmounted != nil {
+		t.Fatal(unmounted)
+	}
+	if err == nil || r.Replaced == "" || !strings.Contains(err.Error(), "what was in "+dir+" before was moved to "+r.Replaced) {
+		t.Errorf("restored to %q: %v", r.Replaced, err)
+	}
+	if _, err := os.Stat(filepath.Join(r.Replaced, "NEARBY-HEAD")); err != nil {
+		t.Error(err)
+	}
+	if _, err := restore(); err != nil {
+		t.Errorf("restoring it again: %v", err)
+	}
+}
+
 // Of several restorings into one folder at once one wins, and the others are told why they
 // cannot; with Replace as many as follow one another. Nothing is left beside.
 func TestRestoringsAtOnce(t *testing.T) {

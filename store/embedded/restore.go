@@ -70,7 +70,9 @@ func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (
 		t, err = lookAtTarget(dir, opt.Replace)
 	}
 	if err == nil {
-		out.Replaced, err = t.install()
+		if out.Replaced, err = t.install(); err != nil && out.Replaced != "" {
+			err = fmt.Errorf("%w; what was in %s before was moved to %s", err, dir, out.Replaced)
+		}
 	}
 	if err != nil {
 		return out, errors.Join(err, os.RemoveAll(held.Name()))
