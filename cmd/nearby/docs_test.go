@@ -185,32 +185,47 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
-// The messages that operations.md says to watch for are those that are logged.
+// The messages that operations.md and folder.md say to watch for are those that are
+// logged, and none is left out.
 func TestDocumentedLogMessages(t *testing.T) {
 	t.Parallel()
-	var source strings.Builder
+	logged := map[string]string{} // the level of each
+	call := regexp.MustCompile(`\b[lL]og\.(Error|ErrorContext|Warn)\((?:[^"\n]*, )?"([^"]+)"`)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
 		b, err := os.ReadFile(path)
-		source.Write(b)
+		for _, m := range call.FindAllStringSubmatch(string(b), -1) {
+			logged[m[2]] = strings.ToLower(strings.TrimSuffix(m[1], "Context"))
+		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(pages(t)["docs/operations.md"], "\n## Log messages\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (error|warn) ").FindAllStringSubmatch(section, -1)
-	if len(rows) < 10 {
-		t.Fatalf("only %d messages were found", len(rows))
+	documented := map[string]string{}
+	for _, section := range [][2]string{{"docs/operations.md", "\n## Log messages\n"}, {"docs/folder.md", "\n### Log messages of the folder\n"}} {
+		_, text, found := strings.Cut(pages(t)[section[0]], section[1])
+		if !found {
+			t.Fatalf("%s has no section %q", section[0], section[1])
+		}
+		text, _, _ = strings.Cut(text, "\n## ")
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (error|warn) ").FindAllStringSubmatch(text, -1) {
+			documented[row[1]] = row[2]
+		}
 	}
-	for _, row := range rows {
-		level := map[string]string{"error": "(?:Error|ErrorContext)", "warn": "Warn"}[row[2]]
-		logged := regexp.MustCompile(`\.` + level + `\((?:[^"\n]*, )?` + regexp.QuoteMeta(`"`+row[1]+`"`))
-		if !logged.MatchString(source.String()) {
-			t.Errorf("nothing logs %q as %s", row[1], row[2])
+	if len(logged) < 30 {
+		t.Fatalf("only %d messages were found", len(logged))
+	}
+	for message, level := range documented {
+		if logged[message] != level {
+			t.Errorf("nothing logs %q as %s", message, level)
+		}
+	}
+	for message, level := range logged {
+		if documented[message] == "" {
+			t.Errorf("%q is logged as %s, and is in no table", message, level)
 		}
 	}
 }
