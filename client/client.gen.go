@@ -2099,6 +2099,8 @@ type ClientInterface interface {
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
 	// reported and harms no other. What the server writes beside the properties of a
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+	// the longitude comes first whatever it is called. Another one is refused.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2120,6 +2122,8 @@ type ClientInterface interface {
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
 	// reported and harms no other. What the server writes beside the properties of a
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+	// the longitude comes first whatever it is called. Another one is refused.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2506,6 +2510,8 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
 // reported and harms no other. What the server writes beside the properties of a
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+// the longitude comes first whatever it is called. Another one is refused.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -2537,6 +2543,8 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
 // reported and harms no other. What the server writes beside the properties of a
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+// the longitude comes first whatever it is called. Another one is refused.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -4941,6 +4949,8 @@ type ClientWithResponsesInterface interface {
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
 	// reported and harms no other. What the server writes beside the properties of a
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+	// the longitude comes first whatever it is called. Another one is refused.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -4962,6 +4972,8 @@ type ClientWithResponsesInterface interface {
 	// inserted, or does to the item with its id what `onExisting` says; a bad row is
 	// reported and harms no other. What the server writes beside the properties of a
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+	// the longitude comes first whatever it is called. Another one is refused.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -6821,6 +6833,8 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
 // reported and harms no other. What the server writes beside the properties of a
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+// the longitude comes first whatever it is called. Another one is refused.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -6848,6 +6862,8 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // inserted, or does to the item with its id what `onExisting` says; a bad row is
 // reported and harms no other. What the server writes beside the properties of a
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+// the longitude comes first whatever it is called. Another one is refused.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //

@@ -39,13 +39,19 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	if b != '{' {
 		return nil, &HeaderError{Reason: "the file is not a GeoJSON object", Unreadable: true}
 	}
-	switch kind := topLevel(src.window()); kind {
+	switch o := look(src.window()); o.Type {
 	case typeCollection, "":
+		// A crs that comes after more Features than are in the window is found later.
+		if o.crs != nil {
+			if err := checkCRS(o.crs); err != nil {
+				return nil, err
+			}
+		}
 		src.skip(1)
 	case typeFeature:
 		c.single = true
 	default:
-		return nil, &item.FieldError{Field: "type", Got: item.Shorten(kind), Reason: "must be \"FeatureCollection\" or \"Feature\""}
+		return nil, &item.FieldError{Field: "type", Got: item.Shorten(o.Type), Reason: "must be \"FeatureCollection\" or \"Feature\""}
 	}
 	return c, nil
 }
@@ -122,7 +128,7 @@ func (c *collectionReader) feature(row *Row) error {
 	return nil
 }
 
-// member reads one member of the collection: all but "type" and "features",
+// member reads one member of the collection: all but "type", "crs" and "features",
 // at whose first Feature it stops, are passed over. It answers io.EOF after
 // the collection.
 func (c *collectionReader) member() error {
@@ -154,7 +160,7 @@ func (c *collectionReader) member() error {
 	if err != nil {
 		return c.tooLong(err)
 	}
-	name := string(raw)
+	name := unquoted(raw)
 	if b, err = c.must(); err != nil {
 		return err
 	}
@@ -169,18 +175,26 @@ func (c *collectionReader) member() error {
 		return c.fault("the value of a member is missing")
 	}
 	switch name {
-	case `"features"`:
+	case "features":
 		if b != '[' || c.features {
 			return c.fault("features must come once and be an array")
 		}
 		c.src.skip(1)
 		c.features, c.inside, c.started = true, true, false
-	case `"type"`:
+	case "crs":
 		raw, _, err := c.src.value()
 		if err != nil {
 			return c.tooLong(err)
 		}
-		if c.typed || string(raw) != `"FeatureCollection"` {
+		if bad := checkCRS(raw); bad != nil {
+			return c.fault(bad.Error() + "; the Features before it were read as if they were in degrees")
+		}
+	case "type":
+		raw, _, err := c.src.value()
+		if err != nil {
+			return c.tooLong(err)
+		}
+		if c.typed || unquoted(raw) != typeCollection {
 			return c.fault("type must come once and be \"FeatureCollection\"")
 		}
 		c.typed = true

@@ -15,8 +15,8 @@ import (
 
 // DecodeFeature reads one GeoJSON Feature (RFC 7946) whose geometry is a
 // Point. It is strict: every member must be known, none may come twice, the
-// coordinates must be two or three numbers in range. Dropped are the height, bbox,
-// and what the server writes beside the properties: links, created, updated and
+// coordinates must be two or three numbers in range, a crs must be WGS 84. Dropped are
+// the height, bbox, and what the server writes beside the properties: links, created, updated and
 // distance. So what was read can be sent back. A numeric
 // id becomes its text; a Feature without id gives an item with an empty ID;
 // properties may be missing or null. Its errors are *item.FieldError; the item
@@ -106,6 +106,14 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 				it.Properties = []byte("null")
 			} else if it.Properties, err = item.CompactProperties(v); err != nil {
 				keep(err)
+			}
+		case "crs":
+			v, err := o.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			if bad := checkCRS(v); bad != nil {
+				keep(bad)
 			}
 		case "bbox", "links", "created", "updated", "distance":
 			return o.dec.SkipValue()
@@ -250,6 +258,15 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 		case "bbox", "geometries":
 			if err := o.dec.SkipValue(); err != nil {
 				return nil, err
+			}
+		case "crs":
+			v, err := o.dec.ReadValue()
+			if err != nil {
+				return nil, err
+			}
+			if bad := checkCRS(v); bad != nil {
+				bad.Field = "geometry"
+				fault = bad
 			}
 		default:
 			fault = &item.FieldError{Field: "geometry", Got: item.Shorten(name), Reason: "has a member that is not one of a Point"}

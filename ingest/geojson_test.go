@@ -86,7 +86,7 @@ func TestJSONStreams(t *testing.T) {
 		fatal      string
 	}{
 		{name: "collection", format: ingest.GeoJSON, ids: "1 2",
-			text: "{\"type\":\"FeatureCollection\",\n\"crs\":{\"a\":[1]},\"features\":[\n" + feature(1) + ",\n\n{\"type\":\"Feature\",\"id\":\"x\",\"geometry\":null},\n{bad},\n" + feature(2) + "],\"n\":1}\n",
+			text: "{\"type\":\"FeatureCollection\",\n\"extra\":{\"a\":[1]},\"features\":[\n" + feature(1) + ",\n\n{\"type\":\"Feature\",\"id\":\"x\",\"geometry\":null},\n{bad},\n" + feature(2) + "],\"n\":1}\n",
 			bad:  []string{"5 geometry: must be a Point", "6 feature: valid JSON"}},
 		{name: "collection, type last", format: ingest.GeoJSON, ids: "1", text: `{"features":[` + feature(1) + `],"type":"FeatureCollection"}`},
 		{name: "collection of none", format: ingest.GeoJSON, text: `{"type":"FeatureCollection","features":[]}`},

@@ -17,7 +17,7 @@ func (o *objectDecoder) featureOrPlain(data []byte, row *Row) error {
 		return nil
 	}
 	// The cheap look spares plain objects the full one.
-	if bytes.Contains(data, []byte(`"Feature`)) && strings.HasPrefix(topLevel(data), typeFeature) {
+	if (bytes.Contains(data, []byte(`"Feature`)) || bytes.Contains(data, []byte(`\u00`))) && strings.HasPrefix(look(data).Type, typeFeature) {
 		return o.feature(data, row)
 	}
 	return o.plain(data, row)

@@ -78,7 +78,7 @@ func fill(src *source) {
 // sniffJSON tells a FeatureCollection, or one Feature written over several
 // lines, from a stream of objects, which has a whole value on its first line.
 func sniffJSON(sample []byte) Format {
-	if topLevel(sample) == typeCollection {
+	if look(sample).Type == typeCollection {
 		return GeoJSON
 	}
 	line, _, cut := bytes.Cut(bytes.TrimSpace(sample), []byte{'\n'})
@@ -94,39 +94,66 @@ const (
 	typeCollection = "FeatureCollection"
 )
 
-// topLevel gives the type of the JSON object that sample begins with, as far
-// as sample goes. A member "features" makes it a collection.
-func topLevel(sample []byte) string {
-	d := jsontext.NewDecoder(bytes.NewReader(sample))
-	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '{' {
-		return ""
+// outline is what the members of a JSON object say of it.
+type outline struct {
+	Type string // its type, or that of a collection if it has features and no type
+	crs  []byte // its crs, raw
+}
+
+// look reads the outline of the JSON object that sample begins with, as far as sample
+// goes. It follows brackets and strings as the reader of collections does, so that a
+// fault within a Feature hides nothing of what comes after it.
+func look(sample []byte) (o outline) {
+	src := source{buf: sample, end: len(sample), line: 1, limit: len(sample), err: io.EOF}
+	features := false
+	defer func() {
+		if o.Type == "" && features {
+			o.Type = typeCollection
+		}
+	}()
+	if b, err := src.peek(jsonBlanks); err != nil || b != '{' {
+		return o
 	}
-	kind := ""
+	src.skip(1)
 	for {
-		name, err := d.ReadToken()
-		if err != nil || name.Kind() != '"' {
-			return kind
+		b, _ := src.peek(jsonBlanks + ",")
+		if b != '"' {
+			return o
 		}
-		switch name.String() {
-		case "features":
-			return typeCollection
-		case "type":
-			v, err := d.ReadValue()
-			if err != nil {
-				return kind
-			}
-			if b, err := jsontext.AppendUnquote(nil, v); err == nil {
-				kind = string(b)
-			}
-			if kind == typeCollection {
-				return kind
-			}
-		default:
-			if d.SkipValue() != nil {
-				return kind
-			}
+		name, _, err := src.value()
+		if err != nil {
+			return o
+		}
+		if b, _ := src.peek(jsonBlanks); b != ':' {
+			return o
+		}
+		src.skip(1)
+		b, _ = src.peek(jsonBlanks)
+		member := unquoted(name)
+		features = features || member == "features" && b == '['
+		value, _, err := src.value()
+		if err != nil {
+			return o
+		}
+		switch {
+		case member == "type" && o.Type == "" && b == '"':
+			o.Type = unquoted(value)
+		case member == "crs":
+			o.crs = value
 		}
 	}
+}
+
+// unquoted is the text of a JSON string, or what came if it is none.
+func unquoted(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 && len(raw) > 1 {
+		return string(raw[1 : len(raw)-1])
+	}
+	text, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return string(raw)
+	}
+	return string(text)
 }
 
 // looksLikeGeoNames reports whether the first line is one of a GeoNames dump:
