@@ -93,8 +93,8 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if r.Header[headerKey] != nil {
 		return badParameter(headerKey, r.Header.Get(headerKey), "is not taken by a load", "a load whose rows have ids can be sent again as it is, unless it is to fail where they exist")
 	}
-	for name, d := range map[string]demand{headerMatch: t.given.match, headerNoneMatch: t.given.none} {
-		if d.given {
+	for _, name := range []string{headerMatch, headerNoneMatch, headerUnmodified} {
+		if r.Header[name] != nil {
 			return badParameter(name, r.Header.Get(name), "is not taken by a load", "PUT each item with its condition; ?onExisting=skip or fail leaves items alone that exist")
 		}
 	}

@@ -125,7 +125,7 @@ var causes = [numCauses]causeRow{
 		"The server keeps its points in a PostgreSQL database, which has its own ways.",
 		"Use `pg_dump -n nearby`, or the backups of the database; docs/operations.md has both."},
 	preconditionFailed: {"precondition-failed", 412, "The condition does not hold", notMade, false,
-		"`If-Match` or `If-None-Match` demands a state that the item, or the definition of the collection, is not in: it is in another version, is missing, or exists.",
+		"`If-Match`, `If-Unmodified-Since` or `If-None-Match` demands a state that the item, or the definition of the collection, is not in: it is in another version, was written later, is missing, or exists.",
 		"Read it without a condition, decide anew, and write with its present `ETag`."},
 	bodyTooLarge: {"body-too-large", 413, "The body is too large", notMade, false,
 		"The body has more bytes, as sent or unpacked, than the server takes, or it unpacks to more than 16 MiB and to more than 200 times what was sent. `detail` has the limit.",

@@ -153,7 +153,7 @@ func (s *Server) getCollection(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := c.At(snap.Defined())
-	known, err := unchanged(r, v)
+	known, err := unchanged(r, v, 0) // of the representation there is no date
 	if err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (s *Server) change(r *http.Request) (c change, err error) {
 // the request demands.
 func (s *Server) define(w http.ResponseWriter, r *http.Request, c *change, edit collection.Edit) error {
 	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old collection.Defined) (collection.Definition, error) {
-		if err := c.given.check(old.Version); err != nil {
+		if err := c.given.check(old); err != nil {
 			return collection.Definition{}, err
 		}
 		return edit(old)
@@ -371,8 +371,8 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	var allow func(collection.Defined) error
-	if c.given.match.given || c.given.none.given {
-		allow = func(old collection.Defined) error { return c.given.check(old.Version) }
+	if c.given.any() {
+		allow = func(old collection.Defined) error { return c.given.check(old) }
 	}
 	if err := s.opt.Catalog.DropIf(r.Context(), c.name, allow); err != nil {
 		return err

@@ -5,15 +5,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
 )
-
-// lastModified is a time of an item, in Unix milliseconds, as its header has it.
-func lastModified(ms int64) string { return time.UnixMilli(ms).UTC().Format(http.TimeFormat) }
 
 // appendItemURL appends where an item is.
 func (s *Server) appendItemURL(b []byte, r *http.Request, c *collection.Collection, id string) []byte {
@@ -33,7 +29,7 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 	if v := it.Version(); v != 0 {
 		tag(w, c.At(v))
 	}
-	w.Header().Set("Last-Modified", lastModified(it.Updated))
+	lastModified(w, it.Updated)
 	if status == http.StatusCreated {
 		w.Header().Set("Location", string(s.appendItemURL(nil, r, c, it.ID())))
 	}
@@ -57,7 +53,7 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 		return noItem(c, id)
 	}
 	v := c.At(it.Version())
-	known, err := unchanged(r, v)
+	known, err := unchanged(r, v, it.Updated)
 	if err != nil {
 		return err
 	}

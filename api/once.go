@@ -74,6 +74,9 @@ func fingerprint(r *http.Request, body []byte) []byte {
 		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write([]byte(part))
 	}
+	for _, date := range r.Header[headerUnmodified] {
+		h.Write([]byte(date))
+	}
 	h.Write(body)
 	return h.Sum(nil)
 }

@@ -67,7 +67,7 @@ func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, 
 	if !res.Replaced {
 		tag(w, made)
 	}
-	w.Header().Set("Last-Modified", lastModified(res.Times.Updated))
+	lastModified(w, res.Times.Updated)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -189,6 +189,9 @@ func definitionFaults(err error) []fault {
 	return nil
 }
 
+// reads reports whether a request is to change nothing and has no body.
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
 // writes reports whether a request is to change items or collections.
 func writes(r *http.Request) bool {
 	switch r.Method {

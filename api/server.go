@@ -330,9 +330,8 @@ func (s *Server) admit(next http.Handler) http.Handler {
 			s.fail(w, r, newProblem(overloaded, ""))
 			return
 		}
-		read := r.Method == http.MethodGet || r.Method == http.MethodHead
 		long := r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/items") || r.URL.Path == "/v1/verify" || r.URL.Path == "/v1/backup")
-		if !read && !long {
+		if !reads(r) && !long {
 			ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
 			defer cancel()
 			r = r.WithContext(ctx)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"nearby/collection"
 	"nearby/store"
@@ -18,6 +19,7 @@ const (
 	headerMatch      = "If-Match"
 	headerNoneMatch  = "If-None-Match"
 	headerUnmodified = "If-Unmodified-Since"
+	headerModified   = "If-Modified-Since"
 	headerTag        = "Etag" // as http.Header has it
 )
 
@@ -47,7 +49,17 @@ func parseTag(text string) (v store.Position, ok bool) {
 }
 
 // preconditions are what a request demands of the version that there is (RFC 9110 §13.1).
-type preconditions struct{ match, none demand }
+type preconditions struct {
+	match, none demand
+	// Dates; zero: not given, or overruled by a list of tags, or none that is valid, which
+	// the standard wants passed over.
+	unmodified, modified time.Time
+}
+
+// any reports whether there are some.
+func (c *preconditions) any() bool {
+	return c.match.given || c.none.given || !c.unmodified.IsZero() || !c.modified.IsZero()
+}
 
 // demand is a list of tags. The zero value demands nothing.
 type demand struct {
@@ -61,11 +73,24 @@ func preconditionsOf(r *http.Request) (c preconditions, err error) {
 	if c.match, err = demandOf(r, headerMatch); err != nil {
 		return c, err
 	}
-	if r.Header[headerUnmodified] != nil && !c.match.given && r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return c, badParameter(headerUnmodified, r.Header.Get(headerUnmodified), "is not taken: several versions may be of one second", "send the ETag of the version as "+headerMatch)
+	if c.none, err = demandOf(r, headerNoneMatch); err != nil {
+		return c, err
 	}
-	c.none, err = demandOf(r, headerNoneMatch)
-	return c, err
+	if !c.match.given {
+		c.unmodified = dateOf(r, headerUnmodified)
+	}
+	if !c.none.given && reads(r) {
+		c.modified = dateOf(r, headerModified)
+	}
+	return c, nil
+}
+
+// dateOf reads a header that is one date.
+func dateOf(r *http.Request, name string) (t time.Time) {
+	if values := r.Header[name]; len(values) == 1 {
+		t, _ = parseDate(values[0], time.Now())
+	}
+	return t
 }
 
 // demandOf reads a header that is a list of tags, or *.
@@ -108,7 +133,8 @@ func tagLen(text string) int {
 
 // failing returns the condition that does not hold, in the order of RFC 9110 §13.2.2, or
 // "". v is the version that there is: none, or one that has no tag yet, if its Seq is 0.
-func (c *preconditions) failing(exists bool, v store.Position) string {
+// updated is when it was made, in Unix milliseconds; 0: that is not known.
+func (c *preconditions) failing(exists bool, v store.Position, updated int64) string {
 	var text string
 	if v.Seq != 0 && (c.match.given || c.none.given) {
 		text = makeTag(v)
@@ -116,8 +142,12 @@ func (c *preconditions) failing(exists bool, v store.Position) string {
 	switch {
 	case c.match.given && (!exists || !c.match.names(text, false)):
 		return headerMatch
+	case !c.unmodified.IsZero() && exists && updated != 0 && !collection.Unmodified(updated, c.unmodified, time.Now()):
+		return headerUnmodified
 	case c.none.given && exists && c.none.names(text, true):
 		return headerNoneMatch
+	case !c.modified.IsZero() && exists && updated != 0 && collection.Unmodified(updated, c.modified, time.Now()):
+		return headerModified
 	}
 	return ""
 }
@@ -130,11 +160,14 @@ func (d *demand) names(text string, weak bool) bool {
 	})
 }
 
-// check holds the conditions of a write to the version that there is; Seq 0: there is none.
-func (c *preconditions) check(v store.Position) error {
-	switch c.failing(v.Seq != 0, v) {
+// check holds the conditions of a write to the definition that there is; Seq 0: there is
+// none.
+func (c *preconditions) check(old collection.Defined) error {
+	switch c.failing(old.Version.Seq != 0, old.Version, old.Updated) {
 	case headerMatch:
 		return newProblem(preconditionFailed, headerMatch+" names none of the versions that there are")
+	case headerUnmodified:
+		return newProblem(preconditionFailed, "the definition was changed after the time of "+headerUnmodified)
 	case headerNoneMatch:
 		return newProblem(preconditionFailed, headerNoneMatch+" names the version that there is")
 	}
@@ -143,18 +176,17 @@ func (c *preconditions) check(v store.Position) error {
 
 // unchanged holds the conditions of a GET to the version that it shows. It reports
 // whether the answer is 304: the caller has the version.
-func unchanged(r *http.Request, v store.Position) (bool, error) {
-	if r.Header[headerMatch] == nil && r.Header[headerNoneMatch] == nil {
-		return false, nil
-	}
+func unchanged(r *http.Request, v store.Position, updated int64) (bool, error) {
 	c, err := preconditionsOf(r)
-	if err != nil {
+	if err != nil || !c.any() {
 		return false, err
 	}
-	switch c.failing(true, v) {
+	switch c.failing(true, v, updated) {
 	case headerMatch:
 		return false, newProblem(preconditionFailed, headerMatch+" names another version than the one that is shown")
-	case headerNoneMatch:
+	case headerUnmodified:
+		return false, newProblem(preconditionFailed, "it was changed after the time of "+headerUnmodified)
+	case headerNoneMatch, headerModified:
 		return true, nil
 	}
 	return false, nil
@@ -163,7 +195,7 @@ func unchanged(r *http.Request, v store.Position) (bool, error) {
 // into makes the conditions those of a write, which is held to them in the same order where
 // it is made.
 func (c *preconditions) into(w *collection.Write, epoch store.Epoch) {
-	w.IfExists, w.IfAbsent = c.match.any, c.none.any
+	w.IfExists, w.IfAbsent, w.IfUnmodified = c.match.any, c.none.any, c.unmodified
 	if c.match.given && !c.match.any {
 		w.IfSeq = seqs(c.match.tags, epoch)
 	}

@@ -1234,8 +1234,14 @@ type IdempotencyKey = string
 // IfMatch defines model for ifMatch.
 type IfMatch = string
 
+// IfModifiedSince defines model for ifModifiedSince.
+type IfModifiedSince = string
+
 // IfNoneMatch defines model for ifNoneMatch.
 type IfNoneMatch = string
+
+// IfUnmodifiedSince defines model for ifUnmodifiedSince.
+type IfUnmodifiedSince = string
 
 // ItemId defines model for itemId.
 type ItemId = string
@@ -1333,6 +1339,12 @@ type DeleteCollectionParams struct {
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
+	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
+	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
+	// time: `If-Match` tells them apart, and where that is given this is not looked at,
+	// as the standard demands. Neither is what is no HTTP-date.
+	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
+
 	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
 	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
@@ -1386,6 +1398,12 @@ type PatchCollectionParams struct {
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
+	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
+	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
+	// time: `If-Match` tells them apart, and where that is given this is not looked at,
+	// as the standard demands. Neither is what is no HTTP-date.
+	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
+
 	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
 	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
@@ -1407,6 +1425,12 @@ type PutCollectionParams struct {
 	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
+	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
+	// time: `If-Match` tells them apart, and where that is given this is not looked at,
+	// as the standard demands. Neither is what is no HTTP-date.
+	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
 	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
 	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
@@ -1528,6 +1552,12 @@ type DeleteItemParams struct {
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
+	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
+	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
+	// time: `If-Match` tells them apart, and where that is given this is not looked at,
+	// as the standard demands. Neither is what is no HTTP-date.
+	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
+
 	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
 	// once, however often it is sent within a day: 1 to 255 printable ASCII
 	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
@@ -1571,6 +1601,10 @@ type GetItemParams struct {
 	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
 	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// IfModifiedSince Show the item only if it was written after this time; 304 if not. It is not looked
+	// at where If-None-Match is given.
+	IfModifiedSince *IfModifiedSince `json:"If-Modified-Since,omitempty"`
 }
 
 // GetItemParamsConsistency defines parameters for GetItem.
@@ -1588,6 +1622,12 @@ type PatchItemParams struct {
 	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
+	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
+	// time: `If-Match` tells them apart, and where that is given this is not looked at,
+	// as the standard demands. Neither is what is no HTTP-date.
+	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
@@ -1618,6 +1658,12 @@ type PutItemParams struct {
 	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
 	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
+	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
+	// time: `If-Match` tells them apart, and where that is given this is not looked at,
+	// as the standard demands. Neither is what is no HTTP-date.
+	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
 	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
 	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
@@ -3136,37 +3182,48 @@ func NewDeleteCollectionRequest(server string, collectionId CollectionId, params
 			req.Header.Set("If-Match", headerParam0)
 		}
 
-		if params.IfNoneMatch != nil {
+		if params.IfUnmodifiedSince != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Unmodified-Since", *params.IfUnmodifiedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam1)
+			req.Header.Set("If-Unmodified-Since", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 		if params.NearbyAfter != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam2)
+			req.Header.Set("Nearby-After", headerParam3)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam3 string
+			var headerParam4 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam3)
+			req.Header.Set("Nearby-Wait", headerParam4)
 		}
 
 	}
@@ -3352,37 +3409,48 @@ func NewPatchCollectionRequestWithBody(server string, collectionId CollectionId,
 			req.Header.Set("If-Match", headerParam0)
 		}
 
-		if params.IfNoneMatch != nil {
+		if params.IfUnmodifiedSince != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Unmodified-Since", *params.IfUnmodifiedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam1)
+			req.Header.Set("If-Unmodified-Since", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 		if params.NearbyAfter != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam2)
+			req.Header.Set("Nearby-After", headerParam3)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam3 string
+			var headerParam4 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam3)
+			req.Header.Set("Nearby-Wait", headerParam4)
 		}
 
 	}
@@ -3447,37 +3515,48 @@ func NewPutCollectionRequestWithBody(server string, collectionId CollectionId, p
 			req.Header.Set("If-Match", headerParam0)
 		}
 
-		if params.IfNoneMatch != nil {
+		if params.IfUnmodifiedSince != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Unmodified-Since", *params.IfUnmodifiedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam1)
+			req.Header.Set("If-Unmodified-Since", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 		if params.NearbyAfter != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam2)
+			req.Header.Set("Nearby-After", headerParam3)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam3 string
+			var headerParam4 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam3)
+			req.Header.Set("Nearby-Wait", headerParam4)
 		}
 
 	}
@@ -3841,37 +3920,48 @@ func NewDeleteItemRequest(server string, collectionId CollectionId, itemId ItemI
 			req.Header.Set("If-Match", headerParam0)
 		}
 
-		if params.IdempotencyKey != nil {
+		if params.IfUnmodifiedSince != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Unmodified-Since", *params.IfUnmodifiedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Idempotency-Key", headerParam1)
+			req.Header.Set("If-Unmodified-Since", headerParam1)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam2)
 		}
 
 		if params.NearbyAfter != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam2)
+			req.Header.Set("Nearby-After", headerParam3)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam3 string
+			var headerParam4 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam3)
+			req.Header.Set("Nearby-Wait", headerParam4)
 		}
 
 	}
@@ -3991,6 +4081,17 @@ func NewGetItemRequest(server string, collectionId CollectionId, itemId ItemId, 
 			req.Header.Set("If-None-Match", headerParam2)
 		}
 
+		if params.IfModifiedSince != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "If-Modified-Since", *params.IfModifiedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Modified-Since", headerParam3)
+		}
+
 	}
 
 	return req, nil
@@ -4060,48 +4161,59 @@ func NewPatchItemRequestWithBody(server string, collectionId CollectionId, itemI
 			req.Header.Set("If-Match", headerParam0)
 		}
 
-		if params.ContentCrs != nil {
+		if params.IfUnmodifiedSince != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Unmodified-Since", *params.IfUnmodifiedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Content-Crs", headerParam1)
+			req.Header.Set("If-Unmodified-Since", headerParam1)
+		}
+
+		if params.ContentCrs != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Content-Crs", headerParam2)
 		}
 
 		if params.IdempotencyKey != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Idempotency-Key", headerParam2)
+			req.Header.Set("Idempotency-Key", headerParam3)
 		}
 
 		if params.NearbyAfter != nil {
-			var headerParam3 string
+			var headerParam4 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam3)
+			req.Header.Set("Nearby-After", headerParam4)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam4 string
+			var headerParam5 string
 
-			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam4)
+			req.Header.Set("Nearby-Wait", headerParam5)
 		}
 
 	}
@@ -4184,59 +4296,70 @@ func NewPutItemRequestWithBody(server string, collectionId CollectionId, itemId 
 			req.Header.Set("If-Match", headerParam0)
 		}
 
-		if params.IfNoneMatch != nil {
+		if params.IfUnmodifiedSince != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Unmodified-Since", *params.IfUnmodifiedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam1)
+			req.Header.Set("If-Unmodified-Since", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 		if params.ContentCrs != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Content-Crs", *params.ContentCrs, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Content-Crs", headerParam2)
+			req.Header.Set("Content-Crs", headerParam3)
 		}
 
 		if params.IdempotencyKey != nil {
-			var headerParam3 string
+			var headerParam4 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Idempotency-Key", headerParam3)
+			req.Header.Set("Idempotency-Key", headerParam4)
 		}
 
 		if params.NearbyAfter != nil {
-			var headerParam4 string
+			var headerParam5 string
 
-			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-After", headerParam4)
+			req.Header.Set("Nearby-After", headerParam5)
 		}
 
 		if params.NearbyWait != nil {
-			var headerParam5 string
+			var headerParam6 string
 
-			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			headerParam6, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Nearby-Wait", headerParam5)
+			req.Header.Set("Nearby-Wait", headerParam6)
 		}
 
 	}
@@ -5861,6 +5984,7 @@ func (r DeleteItemResponse) ContentType() string {
 type GetItemResponse200Headers struct {
 	ETag               *string
 	IdempotentReplayed *string
+	LastModified       *string
 	NearbyDurability   *string
 	NearbyStalenessMs  *int
 	NearbyToken        *string
@@ -5937,6 +6061,7 @@ func (r GetItemResponse) ContentType() string {
 type PatchItemResponse200Headers struct {
 	ETag               *string
 	IdempotentReplayed *string
+	LastModified       *string
 	NearbyDurability   *string
 	NearbyStalenessMs  *int
 	NearbyToken        *string
@@ -6013,6 +6138,7 @@ func (r PatchItemResponse) ContentType() string {
 type PutItemResponse200Headers struct {
 	ETag               *string
 	IdempotentReplayed *string
+	LastModified       *string
 	NearbyDurability   *string
 	NearbyStalenessMs  *int
 	NearbyToken        *string
@@ -8048,6 +8174,13 @@ func ParseGetItemResponse(rsp *http.Response) (*GetItemResponse, error) {
 			}
 			headers.IdempotentReplayed = &value
 		}
+		if values := rsp.Header.Values("Last-Modified"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Last-Modified", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LastModified = &value
+		}
 		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -8165,6 +8298,13 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 				return nil, err
 			}
 			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Last-Modified"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Last-Modified", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LastModified = &value
 		}
 		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
 			var value string
@@ -8287,6 +8427,13 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 				return nil, err
 			}
 			headers.IdempotentReplayed = &value
+		}
+		if values := rsp.Header.Values("Last-Modified"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Last-Modified", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LastModified = &value
 		}
 		if values := rsp.Header.Values("Nearby-Durability"); len(values) > 0 {
 			var value string

@@ -110,7 +110,7 @@ func (o *Options) edited(old Defined, edit Edit) (def Definition, data []byte, e
 		return def, nil, &DefinitionError{"writePolicy", def.WritePolicy, "needs a store that is shared; with this one every write is durable before it is acknowledged"}
 	}
 	def.Source = old.Source // a table is attached in the database
-	def.Created, def.Updated = old.Created, time.Now().UnixMilli()
+	def.Created, def.Updated = old.Created, max(time.Now().UnixMilli(), old.Created, old.Updated)
 	if old.Version.Seq == 0 {
 		def.Created = def.Updated
 	}

@@ -20,6 +20,7 @@ type pending struct {
 	change  int32  // its latest place in the group's changes; -1: none
 	seq     uint64 // 0: written by this group
 	created int64
+	updated int64
 }
 
 // group is what the writer commits at once.
@@ -56,7 +57,7 @@ func (g *group) touch(tip *Snapshot, hash uint32, id string) int32 {
 	p := pending{id: id, change: -1, hash: hash}
 	if p.ref, p.stored = tip.ids.lookup(&tip.records, p.hash, id); p.stored {
 		old := tip.records.item(p.ref)
-		p.exists, p.seq, p.created = true, old.Seq, old.Created
+		p.exists, p.seq, p.created, p.updated = true, old.Seq, old.Created, old.Updated
 	}
 	at := int32(len(g.touched))
 	g.touched = append(g.touched, p)
@@ -110,6 +111,8 @@ func (c *Collection) admit(g *group, req *request) {
 			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
 		case w.IfSeq != nil && (p.seq == 0 || !slices.Contains(w.IfSeq, p.seq)):
 			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
+		case !w.IfUnmodified.IsZero() && p.exists && !Unmodified(p.updated, w.IfUnmodified, time.Now()):
+			res.Err = fmt.Errorf("%w: the item %q was written after that time", ErrPrecondition, it.ID)
 		case w.IfAbsent && p.exists:
 			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
 		case p.exists && p.seq != 0 && slices.Contains(w.IfNotSeq, p.seq):
@@ -141,7 +144,8 @@ func (c *Collection) admit(g *group, req *request) {
 				res.Created = true
 			}
 			p.exists = true
-			ch.Item.Created, ch.Item.Updated = p.created, max(now, p.created)
+			p.updated = max(now, p.created, p.updated) // also after the clock was set back
+			ch.Item.Created, ch.Item.Updated = p.created, p.updated
 			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
 		}
 		if c.shared && p.change < 0 { // what this rests on, others may have changed

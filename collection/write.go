@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
 	"nearby/index"
 	"nearby/item"
@@ -46,6 +47,22 @@ type Write struct {
 	IfExists bool
 	// IfAbsent demands that it does not; ErrPrecondition otherwise.
 	IfAbsent bool
+	// IfUnmodified, when not zero, demands that the item, if it exists, was not written
+	// after this time of whole seconds; ErrPrecondition otherwise.
+	IfUnmodified time.Time
+}
+
+// conditional reports whether a write depends on what there is.
+func (w *Write) conditional() bool {
+	return w.IfSeq != nil || w.IfNotSeq != nil || w.IfExists || w.IfAbsent || !w.IfUnmodified.IsZero()
+}
+
+// Unmodified reports whether what was last written at updated, in Unix milliseconds, was
+// not written after since, a time of whole seconds. A time ahead of the clock is from
+// before that was set back: other versions may be of the same second, and count as later.
+func Unmodified(updated int64, since, now time.Time) bool {
+	second := time.UnixMilli(updated).Unix()
+	return second < since.Unix() || second == since.Unix() && updated <= now.UnixMilli()
 }
 
 // Result is the outcome of one Write.

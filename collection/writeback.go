@@ -85,7 +85,7 @@ func (c *Collection) mayWriteBack(req *request) bool {
 // unconditional reports whether a request may be acknowledged before it is durable.
 func (r *request) unconditional() bool {
 	for i := range r.writes {
-		if w := &r.writes[i]; w.Op != Upsert || w.IfSeq != nil || w.IfNotSeq != nil || w.IfExists || w.IfAbsent {
+		if w := &r.writes[i]; w.Op != Upsert || w.conditional() {
 			return false
 		}
 	}
