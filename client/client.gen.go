@@ -933,7 +933,7 @@ type FeatureIn_Id struct {
 type FeatureInType string
 
 // Filter For each of some queryable properties the value, or the values, that it may
-// have. They mean what they mean in a URL: 5 and "5" are the same.
+// have. They mean what they mean in a URL: see the parameter `queryables`.
 type Filter = map[string]any
 
 // IndexPatch defines model for IndexPatch.
@@ -1475,7 +1475,11 @@ type ListItemsParams struct {
 	F *ListItemsParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// Queryables `{property}=value` for each property that the collection names as
-	// queryable; repeated, it means "or".
+	// queryable; repeated, it means "or". A value finds what an answer shows as it:
+	// strings that have its bytes, so that accents composed and decomposed are two, and
+	// numbers that have its decimal value. 5 and "5" are both found by 5, and 1, 1.0 and
+	// 1e0 are one number; 01234 is none, and finds that string alone. Integers are
+	// compared digit by digit, of any length. Null, arrays and objects match nothing.
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
@@ -1728,7 +1732,11 @@ type GetNearbyParams struct {
 	F *GetNearbyParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// Queryables `{property}=value` for each property that the collection names as
-	// queryable; repeated, it means "or".
+	// queryable; repeated, it means "or". A value finds what an answer shows as it:
+	// strings that have its bytes, so that accents composed and decomposed are two, and
+	// numbers that have its decimal value. 5 and "5" are both found by 5, and 1, 1.0 and
+	// 1e0 are one number; 01234 is none, and finds that string alone. Integers are
+	// compared digit by digit, of any length. Null, arrays and objects match nothing.
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
@@ -1754,7 +1762,7 @@ type PostNearbyJSONBody struct {
 	Properties *[]string `json:"properties,omitempty"`
 	Queries    []struct {
 		// Filter For each of some queryable properties the value, or the values, that it may
-		// have. They mean what they mean in a URL: 5 and "5" are the same.
+		// have. They mean what they mean in a URL: see the parameter `queryables`.
 		Filter *Filter `json:"filter,omitempty"`
 		K      *int    `json:"k,omitempty"`
 		Lat    float64 `json:"lat"`

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/index"
-	"nearby/item"
 )
 
 // A column keeps the queryable property of the same place in the definition, of
@@ -204,13 +202,6 @@ func (d *dictionary) double(e edit) {
 	}
 }
 
-// The key of a value is its kind and its canonical text.
-func appendString(dst []byte, s string) []byte { return append(append(dst, 's'), s...) }
-
-func appendNumber(dst []byte, v float64) []byte {
-	return strconv.AppendFloat(append(dst, 'n'), v, 'g', -1, 64)
-}
-
 // extract calls yield with the key of each queryable member of an item's
 // properties. Only the top level counts. That they are a JSON object was checked
 // when they came in, so that it suffices to see where members begin and end.
@@ -246,25 +237,16 @@ func extract(properties []byte, names []string, yield func(i int, key []byte)) e
 			return errProperties
 		}
 		var err error
-		if text, err = unquoted(text, name); err != nil {
+		if text, err = appendUnquoted(text[:0], name); err != nil {
 			return err
 		}
-		at := slices.IndexFunc(names, func(n string) bool { return n == string(text) })
-		if at >= 0 {
-			switch value[0] {
-			case '"':
-				if text, err = unquoted(text, value); err != nil {
-					return err
-				}
-				yield(at, append(append(key[:0], 's'), text...))
-			case 't', 'f':
-				yield(at, value)
-			case 'n', '{', '[':
-			default:
-				if v, ok := item.ParseNumber(string(value)); ok {
-					key = appendNumber(key[:0], v)
-					yield(at, key)
-				}
+		if at := slices.IndexFunc(names, func(n string) bool { return n == string(text) }); at >= 0 {
+			var ok bool
+			if key, ok, err = appendKey(key[:0], value); err != nil {
+				return err
+			}
+			if ok {
+				yield(at, key)
 			}
 		}
 		if b[i] == '}' {
@@ -327,16 +309,16 @@ func valueEnd(b []byte, i int) int {
 	return -1
 }
 
-// unquoted gives the text of a string; dst is room for one with escapes.
-func unquoted(dst, quoted []byte) ([]byte, error) {
+// appendUnquoted appends the text of a string.
+func appendUnquoted(dst, quoted []byte) ([]byte, error) {
 	if bytes.IndexByte(quoted, '\\') < 0 {
-		return append(dst[:0], quoted[1:len(quoted)-1]...), nil
+		return append(dst, quoted[1:len(quoted)-1]...), nil
 	}
-	return jsontext.AppendUnquote(dst[:0], quoted)
+	return jsontext.AppendUnquote(dst, quoted)
 }
 
 // Filter is a condition on queryable properties: for each property, one of the
-// values. Property names and values are as in a URL.
+// values. Property names and values are as in a URL; see keys.
 type Filter map[string][]string
 
 // match compiles the filter for one snapshot. A nil function keeps everything.
@@ -357,20 +339,11 @@ func (s *Snapshot) match(f Filter) (func(index.Ref) bool, error) {
 		c := condition{column: &s.columns[i].values}
 		dict := &s.columns[i].dict
 		for _, v := range values {
-			// "5" may be meant as a string or as a number: both match.
-			if n, ok := dict.lookup(appendString(nil, v)); ok {
-				c.any = append(c.any, n)
-			}
-			if x, ok := item.ParseNumber(v); ok {
-				if n, ok := dict.lookup(appendNumber(nil, x)); ok {
+			keys(v, func(key []byte) {
+				if n, ok := dict.lookup(key); ok {
 					c.any = append(c.any, n)
 				}
-			}
-			if v == "true" || v == "false" {
-				if n, ok := dict.lookup([]byte(v)); ok {
-					c.any = append(c.any, n)
-				}
-			}
+			})
 		}
 		conditions = append(conditions, c)
 	}
