@@ -13,6 +13,9 @@ import (
 	"nearby/api"
 	"nearby/collection"
 	"nearby/geohash"
+	"nearby/item"
+	"nearby/store"
+	"nearby/store/embedded"
 	"nearby/store/postgres/pgtest"
 )
 
@@ -384,4 +387,67 @@ func TestIndexParameters(t *testing.T) {
 	if want := fmt.Sprintf("`bits` of a cell, 1 to %d;", geohash.MaxBits); !strings.Contains(string(readme), want) {
 		t.Errorf("the README does not say %s", want)
 	}
+}
+
+// TestReservedNames: no queryable may newly have the name of a parameter that a request
+// which filters takes, or that is kept for one; the document has the list. A definition
+// from before keeps its name, and can be changed otherwise.
+func TestReservedNames(t *testing.T) {
+	h := start(t, api.Options{})
+	reserved := collection.Reserved()
+	for _, name := range api.TakesFilter() {
+		if !slices.Contains(reserved, name) {
+			t.Errorf("%s is a parameter, and not reserved", name)
+		}
+	}
+	for _, name := range []string{"filter", "filter-lang", "filter-crs", "sortby", "crs", "bbox-crs", "q", "ids", "offset", "format"} {
+		if !slices.Contains(reserved, name) {
+			t.Errorf("%s is not reserved", name)
+		}
+	}
+	if slices.Contains(reserved, "budget") {
+		t.Error("budget is reserved for nothing")
+	}
+	listed := document(t).Components.Schemas["Definition"].Value.Properties["queryables"].Value.Description
+	_, listed, _ = strings.Cut(strings.TrimSuffix(strings.Join(strings.Fields(listed), " "), "."), "cannot be queryables: ")
+	documented := strings.Split(listed, ", ")
+	slices.Sort(documented)
+	slices.Sort(reserved)
+	if !slices.Equal(documented, reserved) {
+		t.Errorf("reserved are %q, the document says %q", reserved, documented)
+	}
+	for _, name := range reserved {
+		body, _ := json.Marshal(map[string]any{"queryables": []string{"kind", name}})
+		p := decode[struct{ Errors []struct{ Field, Got string } }](t, h.do("PUT", "/v1/collections/c", "application/json", string(body)).want(t, 400))
+		if len(p.Errors) != 1 || p.Errors[0].Field != "queryables[1]" || p.Errors[0].Got != name {
+			t.Errorf("%s: %+v", name, p.Errors)
+		}
+	}
+	h.do("PUT", "/v1/collections/c", "application/json", `{"queryables":["budget"]}`).want(t, 201)
+
+	folder := t.TempDir()
+	db, err := embedded.Open(folder, embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Commit(t.Context(), []store.Change{
+		{Op: store.PutCollection, Collection: "old", Definition: []byte(`{"index":{"kind":"auto"},"queryables":["format"],"created":1,"updated":1}`)},
+		{Op: store.PutItem, Collection: "old", Item: item.Item{ID: "a", Properties: []byte(`{"format":"x"}`)}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	catalog := collection.New(collection.Options{Store: db, Kinds: kinds})
+	defer catalog.Close()
+	if err := catalog.Load(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	h = open(t, catalog, api.Options{})
+	if got := decode[features](t, h.do("GET", "/v1/collections/old/items?format=x", "", "").want(t, 200)).ids(); len(got) != 1 {
+		t.Errorf("a queryable from before finds %v", got)
+	}
+	h.do("PATCH", "/v1/collections/old", "application/merge-patch+json", `{"title":"T"}`).want(t, 200)
+	h.do("PATCH", "/v1/collections/old", "application/merge-patch+json", `{"queryables":["format","q"]}`).want(t, 400)
+	h.do("PATCH", "/v1/collections/old", "application/merge-patch+json", `{"queryables":["kind"]}`).want(t, 200)
+	h.do("PATCH", "/v1/collections/old", "application/merge-patch+json", `{"queryables":["format"]}`).want(t, 400)
 }

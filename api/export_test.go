@@ -44,6 +44,9 @@ func Parameters() []ParameterRow {
 // IsPlain reports whether a JSON string may hold these bytes as they are.
 func IsPlain(s []byte) bool { return isPlain(s) }
 
+// TakesFilter are the parameters of the operations that filter.
+func TakesFilter() []string { return slices.Concat(takesItems, takesNearby) }
+
 // ParseQuery reads a query string. problem is the answer that it is refused with.
 func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter collection.Filter, problem string) {
 	q, err := parseQuery(raw, allowed, queryables)

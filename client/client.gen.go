@@ -777,7 +777,14 @@ type Definition struct {
 	ItemType *Shown `json:"itemType,omitempty"`
 
 	// Links A member of an answer that is no part of the definition. It may be sent back, and is passed over.
-	Links      *Shown    `json:"links,omitempty"`
+	Links *Shown `json:"links,omitempty"`
+
+	// Queryables The top-level properties that can be filtered on. Names of parameters, and
+	// names that may become some, cannot be queryables: bbox, bbox-crs, consistency, crs,
+	// cursor, datetime, distance_property, exclude-properties, explain, externalIds, f,
+	// filter, filter-crs, filter-lang, format, geometry, id_property, ids, k, lat, limit,
+	// lon, offset, onError, onExisting, polygon, profile, properties, q, radius,
+	// resultType, skipGeometry, sortby.
 	Queryables *[]string `json:"queryables,omitempty"`
 
 	// Source A member of an answer that is no part of the definition. It may be sent back, and is passed over.

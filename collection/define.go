@@ -103,7 +103,7 @@ func (o *Options) edited(old Defined, edit Edit) (def Definition, data []byte, e
 		return def, nil, err
 	}
 	def.Name = old.Name
-	if err := def.check(o.Kinds); err != nil {
+	if err := def.check(o.Kinds, &old.Definition); err != nil {
 		return def, nil, err
 	}
 	if _, shared := o.Store.(store.Shared); def.WritePolicy == WriteBack && !shared {

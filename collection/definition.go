@@ -94,13 +94,6 @@ type Kinds map[string]func(IndexSpec) (index.Builder, error)
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
-// reservedQueryables are the names of parameters that a request uses for
-// something else.
-var reservedQueryables = []string{
-	"bbox", "cursor", "limit", "properties", "datetime", "f",
-	"consistency", "lat", "lon", "k", "radius", "distance_property", "explain", "budget", "onError",
-}
-
 // CheckName reports whether name can name a collection.
 func CheckName(name string) error {
 	if len(name) > MaxNameBytes || !validName.MatchString(name) {
@@ -162,8 +155,6 @@ func (d *Definition) normalise(kinds Kinds) error {
 		switch {
 		case q == "" || len(q) > MaxQueryableBytes:
 			fault(field, q, fmt.Sprintf("must have 1 to %d bytes", MaxQueryableBytes))
-		case slices.Contains(reservedQueryables, q):
-			fault(field, q, "is the name of a parameter of its own: "+strings.Join(reservedQueryables, ", "))
 		case slices.Index(d.Queryables, q) < i:
 			fault(field, q, "is named twice")
 		}
@@ -171,9 +162,10 @@ func (d *Definition) normalise(kinds Kinds) error {
 	return errors.Join(errs...)
 }
 
-// check is normalise for a definition that is given now, whose texts can be read. Those that
-// the store has may be from before that was demanded.
-func (d *Definition) check(kinds Kinds) error {
+// check is normalise for a definition that is given now, in place of old, whose texts can be
+// read and whose names are free. Those that the store has may be from before that was
+// demanded.
+func (d *Definition) check(kinds Kinds, old *Definition) error {
 	errs := []error{d.normalise(kinds)}
 	text := func(field, got string, lines bool) {
 		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool {
@@ -189,7 +181,11 @@ func (d *Definition) check(kinds Kinds) error {
 	text("title", d.Title, false)
 	text("description", d.Description, true)
 	for i, q := range d.Queryables {
-		text(fmt.Sprintf("queryables[%d]", i), q, false)
+		field := fmt.Sprintf("queryables[%d]", i)
+		text(field, q, false)
+		if slices.Contains(reserved[:], q) && !slices.Contains(old.Queryables, q) {
+			errs = append(errs, &DefinitionError{field, q, "is the name of a parameter, or kept for one: " + strings.Join(reserved[:], ", ")})
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -198,7 +194,7 @@ func (d *Definition) check(kinds Kinds) error {
 // the store keeps it: for who writes to the store without a catalog. The faults are
 // *DefinitionErrors, joined.
 func (d Definition) Encode(kinds Kinds) ([]byte, error) {
-	if err := d.check(kinds); err != nil {
+	if err := d.check(kinds, new(Definition)); err != nil {
 		return nil, err
 	}
 	d.Created = time.Now().UnixMilli()
