@@ -116,6 +116,14 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 	return out
 }
 
+// digest is that of what does not differ between servers.
+func (o collectionOut) digest(d digest) (digest, error) {
+	o.Links = nil
+	o.Statistics = statisticsOut{Kind: o.Statistics.Kind, Reason: o.Statistics.Reason, Rebuilding: o.Statistics.Rebuilding}
+	text, err := json.Marshal(&o, json.Deterministic(true))
+	return d.of(string(text)), err
+}
+
 func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesView, nil); err != nil {
 		return err
@@ -138,8 +146,15 @@ func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
 		Links       []link          `json:"links"`
 		Collections []collectionOut `json:"collections"`
 	}{[]link{{Href: s.self(r), Rel: "self", Type: appJSON}}, make([]collectionOut, len(all))}
+	d := noDigest
 	for i, c := range all {
 		out.Collections[i] = s.show(r, c.Snapshot())
+		if d, err = out.Collections[i].digest(d); err != nil {
+			return err
+		}
+	}
+	if known, err := unchanged(w, r, d.tag(), 0); known || err != nil {
+		return err
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
@@ -152,19 +167,16 @@ func (s *Server) getCollection(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := c.At(snap.Defined())
-	known, err := unchanged(r, v, 0) // of the representation there is no date
+	out := s.show(r, snap)
+	text, err := collectionTag(c.At(snap.Defined()), &out)
 	if err != nil {
 		return err
 	}
-	tag(w, v)
-	// The tag is that of the definition: a copy would go on showing old counts.
-	w.Header().Set("Cache-Control", "no-store")
-	if known {
-		w.WriteHeader(http.StatusNotModified)
-		return nil
+	// The date of the definition is not that of the counts.
+	if known, err := unchanged(w, r, text, 0); known || err != nil {
+		return err
 	}
-	return writeJSON(w, http.StatusOK, s.show(r, snap))
+	return writeJSON(w, http.StatusOK, out)
 }
 
 // reach waits for what a request demands to come after, where there need be no
@@ -302,13 +314,18 @@ func (s *Server) define(w http.ResponseWriter, r *http.Request, c *change, edit 
 	at := made.Version
 	at.Seq = max(at.Seq, store.Seq(made.Snapshot.Seq()))
 	s.wroteAt(w, c.after, at)
-	tag(w, made.Version)
+	out := s.show(r, made.Snapshot)
+	text, err := collectionTag(made.Version, &out)
+	if err != nil {
+		return err
+	}
+	setTag(w, text)
 	status := http.StatusOK
 	if made.Created {
 		status = http.StatusCreated
 		w.Header().Set("Location", s.collectionURL(r, c.name))
 	}
-	return writeJSON(w, status, s.show(r, made.Snapshot))
+	return writeJSON(w, status, out)
 }
 
 func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {

@@ -22,6 +22,7 @@ type exchange struct {
 	http.ResponseWriter
 	id      [1]string // as a header has it
 	length  [1]string // of the answer
+	tag     [1]string // likewise
 	routing chi.Context
 	dates   *dates
 	meter   Meter         // of the route; nil: none

@@ -139,7 +139,7 @@ func IfMatch(value string, v store.Position) (tags []string, any, matches bool, 
 	if err != nil {
 		return nil, false, false, err
 	}
-	return c.match.tags, c.match.any, c.check(collection.Defined{Version: v}) == nil, nil
+	return c.match.tags, c.match.any, c.failing(true, makeTag(v), 0) == "", nil
 }
 
 // ParseDate reads an HTTP-date.

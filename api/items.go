@@ -26,9 +26,7 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 	b = append(b, ","+beginLink...)
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	buf.b = append(b, `]}`...)
-	if v := it.Version(); v != 0 {
-		tag(w, c.At(v))
-	}
+	tag(w, c.At(it.Version()))
 	lastModified(w, it.Updated)
 	if status == http.StatusCreated {
 		w.Header().Set("Location", string(s.appendItemURL(nil, r, c, it.ID())))
@@ -52,17 +50,12 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return noItem(c, id)
 	}
-	v := c.At(it.Version())
-	known, err := unchanged(r, v, it.Updated)
-	if err != nil {
-		return err
+	text := ""
+	if v := c.At(it.Version()); v.Seq != 0 {
+		text = makeTag(v)
 	}
-	if known {
-		if v.Seq != 0 {
-			tag(w, v)
-		}
-		w.WriteHeader(http.StatusNotModified)
-		return nil
+	if known, err := unchanged(w, r, text, it.Updated); known || err != nil {
+		return err
 	}
 	return s.answerItem(w, r, c, &it, http.StatusOK)
 }

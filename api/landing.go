@@ -21,12 +21,21 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return write(w, appJSON, status, body)
 }
 
+// writeTaggedJSON is writeJSON for what has no version.
+func writeTaggedJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	body, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	return writeTagged(w, r, appJSON, body)
+}
+
 func (s *Server) getLanding(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesFormat, nil); err != nil {
 		return err
 	}
 	base := s.base(r) + "/v1"
-	return writeJSON(w, http.StatusOK, struct {
+	return writeTaggedJSON(w, r, struct {
 		Title       string `json:"title"`
 		Description string `json:"description"`
 		Links       []link `json:"links"`
@@ -51,7 +60,7 @@ func (s *Server) getConformance(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesFormat, nil); err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, struct {
+	return writeTaggedJSON(w, r, struct {
 		ConformsTo []string `json:"conformsTo"`
 	}{conformance})
 }
@@ -62,7 +71,7 @@ func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Add("Vary", "Accept")
 	if strings.Contains(r.Header.Get("Accept"), "yaml") {
-		return write(w, "application/yaml", http.StatusOK, s.apiYAML)
+		return writeTagged(w, r, "application/yaml", s.apiYAML)
 	}
-	return write(w, openAPIJSON, http.StatusOK, s.apiJSON)
+	return writeTagged(w, r, openAPIJSON, s.apiJSON)
 }

@@ -35,6 +35,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &q), 0); known || err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
 	defer cancel()
 	buf := s.buffer()

@@ -13,7 +13,7 @@ import (
 const maxTraceSteps = 10_000
 
 func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
-	_, snap, err := s.read(w, r)
+	c, snap, err := s.read(w, r)
 	if err != nil {
 		return err
 	}
@@ -54,8 +54,14 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if explain {
+	text := ""
+	if explain { // steps are those of an index, which may be built anew
 		iq.Trace = &index.Trace{Most: maxTraceSteps}
+	} else {
+		text = s.queryTag(c, snap, r, &q)
+	}
+	if known, err := unchanged(w, r, text, 0); known || err != nil {
+		return err
 	}
 	more, err := s.appendNearby(buf, snap, iq, q.filter, &sh)
 	if err != nil {

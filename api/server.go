@@ -69,6 +69,7 @@ type Meter func(status int, took time.Duration)
 // Server answers requests. It is an http.Handler.
 type Server struct {
 	opt      Options
+	settings digest // of what answers depend on
 	router   *chi.Mux
 	underWay atomic.Int64 // requests
 	buffers  sync.Pool
@@ -97,7 +98,7 @@ func New(opt Options) (*Server, error) {
 		}
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
-	s := &Server{opt: opt}
+	s := &Server{opt: opt, settings: noDigest.of(fmt.Sprintf("%+v", opt.Limits)).of(opt.PublicURL)}
 	s.buffers.New = func() any { return new(buffer) }
 	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
@@ -215,12 +216,13 @@ func (s *Server) handle(meter Meter, f handler) http.HandlerFunc {
 // observe gives each request an id, logs one line about it, and turns a panic
 // into a 500 that tells the caller nothing of it.
 func (s *Server) observe(next http.Handler) http.Handler {
-	nosniff, closing := []string{"nosniff"}, []string{"close"} // of many answers; full, so that an append copies them
+	nosniff, closing, check := []string{"nosniff"}, []string{"close"}, []string{"no-cache"} // of many answers; full, so that an append copies them
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e, r := s.exchange(w, r)
 		h := w.Header()
 		h["X-Request-Id"] = e.id[:]
 		h["X-Content-Type-Options"] = nosniff
+		h["Cache-Control"] = check // or a browser shows for a while what it has (RFC 9111 §4.2.2)
 		if r.Body != nil && r.Body != http.NoBody {
 			body := s.newMovingBody(w, r.Body)
 			defer s.bodies.remove(body)
@@ -296,23 +298,23 @@ func (s *Server) logRequest(e *exchange, method string) {
 // compress packs answers for those who take them so. It is left out for the
 // others, but for the header that tells caches of the difference.
 func compress(next http.Handler) (http.Handler, error) {
-	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.CompressionLevel(3))
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.CompressionLevel(3), gzhttp.SuffixETag("-gzip"))
 	if err != nil {
 		return nil, err
 	}
 	packed := wrap(next)
-	vary := []string{"Accept-Encoding"}
+	vary, both := []string{headerAfter}, []string{"Accept-Encoding, " + headerAfter}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, wrapped := both, next
 		if r.Header["Accept-Encoding"] != nil {
-			packed.ServeHTTP(w, r)
-			return
+			given, wrapped = vary, packed // which adds the other
 		}
 		if h := w.Header(); h["Vary"] == nil {
-			h["Vary"] = vary
+			h["Vary"] = given[:1:1]
 		} else {
-			h.Add("Vary", vary[0])
+			h.Add("Vary", given[0])
 		}
-		next.ServeHTTP(w, r)
+		wrapped.ServeHTTP(w, r)
 	}), nil
 }
 

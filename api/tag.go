@@ -11,9 +11,16 @@ import (
 	"nearby/store"
 )
 
-// A tag is the strong validator of a version (RFC 9110 §8.8): the epoch and the number
-// of the commit that wrote it, in quotes. Numbers are given out again after a restore;
-// epochs are not. To callers a tag is opaque, and it is compared as text.
+// A tag is the validator of an answer (RFC 9110 §8.8). To callers it is opaque, and it is
+// compared as text.
+//
+//	"<epoch>.<seq>"            an item: the commit that wrote this version
+//	"<epoch>.<seq>.<digest>"   a collection: the same of its definition, and what is shown beside it
+//	W/"<epoch>.<seq>.<digest>" items that were searched for: the last commit of the collection, and the query
+//	"<digest>"                 anything else: what is shown
+//
+// Numbers are given out again after a restore; epochs are not. A packed answer is another
+// representation (§8.8.3.3): its tag ends in -gzip. Whoever has one has the other, too.
 
 const (
 	headerMatch      = "If-Match"
@@ -26,13 +33,41 @@ const (
 // maxTagBytes is the length of the longest tag.
 const maxTagBytes = 1 + maxEpochBytes + 1 + 13 + 1
 
-func makeTag(v store.Position) string {
-	b := append(append(append(make([]byte, 0, maxTagBytes), '"'), v.Epoch...), '.')
-	return string(append(strconv.AppendUint(b, uint64(v.Seq), 36), '"'))
+func makeTag(v store.Position) string { return string(appendTag(make([]byte, 0, maxTagBytes), v)) }
+
+func appendTag(b []byte, v store.Position) []byte {
+	b = append(append(append(b, '"'), v.Epoch...), '.')
+	return append(strconv.AppendUint(b, uint64(v.Seq), 36), '"')
 }
 
-// tag gives an answer the validator of a version.
-func tag(w http.ResponseWriter, v store.Position) { w.Header()[headerTag] = []string{makeTag(v)} }
+// tag gives an answer the validator of a version; Seq 0: it has none yet.
+func tag(w http.ResponseWriter, v store.Position) {
+	if v.Seq != 0 {
+		setTag(w, makeTag(v))
+	}
+}
+
+func setTag(w http.ResponseWriter, text string) {
+	e, ok := w.(*exchange)
+	switch {
+	case text == "":
+	case ok:
+		e.tag[0] = text
+		w.Header()[headerTag] = e.tag[:]
+	default:
+		w.Header()[headerTag] = []string{text}
+	}
+}
+
+const packedTag = `-gzip"` // ends the tag of a packed answer
+
+// plainTag is the tag of an answer that is not packed.
+func plainTag(text string) string {
+	if plain, packed := strings.CutSuffix(text, packedTag); packed {
+		return plain + `"`
+	}
+	return text
+}
 
 // parseTag reads what makeTag wrote, letter by letter. false: it is no tag of ours.
 func parseTag(text string) (v store.Position, ok bool) {
@@ -132,13 +167,9 @@ func tagLen(text string) int {
 }
 
 // failing returns the condition that does not hold, in the order of RFC 9110 §13.2.2, or
-// "". v is the version that there is: none, or one that has no tag yet, if its Seq is 0.
-// updated is when it was made, in Unix milliseconds; 0: that is not known.
-func (c *preconditions) failing(exists bool, v store.Position, updated int64) string {
-	var text string
-	if v.Seq != 0 && (c.match.given || c.none.given) {
-		text = makeTag(v)
-	}
+// "". text is the tag of what there is; "": it has none. updated is when that was made, in
+// Unix milliseconds; 0: that is not known.
+func (c *preconditions) failing(exists bool, text string, updated int64) string {
 	switch {
 	case c.match.given && (!exists || !c.match.names(text, false)):
 		return headerMatch
@@ -155,15 +186,46 @@ func (c *preconditions) failing(exists bool, v store.Position, updated int64) st
 // names reports whether a tag is one of the list. To If-None-Match one that is weak is as
 // good as a strong one.
 func (d *demand) names(text string, weak bool) bool {
-	return d.any || text != "" && slices.ContainsFunc(d.tags, func(t string) bool {
-		return t == text || weak && strings.TrimPrefix(t, "W/") == text
-	})
+	_, found := d.find(text, weak)
+	return d.any || found
+}
+
+// find returns a tag as the list has it.
+func (d *demand) find(text string, weak bool) (given string, found bool) {
+	if text == "" || !weak && strings.HasPrefix(text, "W/") {
+		return "", false
+	}
+	opaque := strings.TrimPrefix(text, "W/")
+	for _, t := range d.tags {
+		if p := plainTag(t); p == text || weak && strings.TrimPrefix(p, "W/") == opaque {
+			return t, true
+		}
+	}
+	return "", false
+}
+
+// definitions are the tags of a list as far as they name definitions of a collection.
+func (d demand) definitions() demand {
+	d.tags = slices.Clone(d.tags)
+	for i, text := range d.tags {
+		text = plainTag(text)
+		d.tags[i] = "-"
+		if end := len(text) - 1 - digestBytes - 1; end > 0 && text[end] == '.' && !strings.ContainsFunc(text[end+1:len(text)-1], notHex) {
+			d.tags[i] = text[:end] + `"`
+		}
+	}
+	return d
 }
 
 // check holds the conditions of a write to the definition that there is; Seq 0: there is
 // none.
 func (c *preconditions) check(old collection.Defined) error {
-	switch c.failing(old.Version.Seq != 0, old.Version, old.Updated) {
+	text := ""
+	if old.Version.Seq != 0 {
+		text = makeTag(old.Version)
+	}
+	given := preconditions{c.match.definitions(), c.none.definitions(), c.unmodified, c.modified}
+	switch given.failing(text != "", text, old.Updated) {
 	case headerMatch:
 		return newProblem(preconditionFailed, headerMatch+" names none of the versions that there are")
 	case headerUnmodified:
@@ -174,19 +236,27 @@ func (c *preconditions) check(old collection.Defined) error {
 	return nil
 }
 
-// unchanged holds the conditions of a GET to the version that it shows. It reports
-// whether the answer is 304: the caller has the version.
-func unchanged(r *http.Request, v store.Position, updated int64) (bool, error) {
+// unchanged gives the answer to a GET its tag, "": it has none, and holds the conditions
+// to that. It reports whether the request is answered, by 304: the caller has what there
+// is. updated is when that was made, in Unix milliseconds; 0: that is not known.
+func unchanged(w http.ResponseWriter, r *http.Request, text string, updated int64) (bool, error) {
+	setTag(w, text)
 	c, err := preconditionsOf(r)
 	if err != nil || !c.any() {
 		return false, err
 	}
-	switch c.failing(true, v, updated) {
+	switch c.failing(true, text, updated) {
 	case headerMatch:
 		return false, newProblem(preconditionFailed, headerMatch+" names another version than the one that is shown")
 	case headerUnmodified:
 		return false, newProblem(preconditionFailed, "it was changed after the time of "+headerUnmodified)
-	case headerNoneMatch, headerModified:
+	case headerNoneMatch:
+		if given, found := c.none.find(text, true); found && strings.HasSuffix(given, packedTag) {
+			setTag(w, text[:len(text)-1]+packedTag) // of the answer that the caller has
+		}
+		fallthrough
+	case headerModified:
+		w.WriteHeader(http.StatusNotModified)
 		return true, nil
 	}
 	return false, nil
@@ -212,7 +282,7 @@ func (c *preconditions) into(w *collection.Write, epoch store.Epoch) {
 func seqs(tags []string, epoch store.Epoch) []uint64 {
 	all := []uint64{}
 	for _, text := range tags {
-		if v, ok := parseTag(text); ok && v.Epoch == epoch {
+		if v, ok := parseTag(plainTag(text)); ok && v.Epoch == epoch {
 			all = append(all, uint64(v.Seq))
 		}
 	}
@@ -223,7 +293,7 @@ func seqs(tags []string, epoch store.Epoch) []uint64 {
 // it was read somewhere, perhaps where more is known.
 func (d *demand) unseen(at store.Position) bool {
 	return slices.ContainsFunc(d.tags, func(text string) bool {
-		v, ok := parseTag(text)
+		v, ok := parseTag(plainTag(text))
 		return ok && (v.Epoch != at.Epoch || v.Seq > at.Seq)
 	})
 }

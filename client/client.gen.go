@@ -1298,6 +1298,10 @@ type Item = Feature
 type GetLandingPageParams struct {
 	// F The format; JSON is the only one.
 	F *GetLandingPageParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetLandingPageParamsF defines parameters for GetLandingPage.
@@ -1307,6 +1311,10 @@ type GetLandingPageParamsF string
 type GetAPIParams struct {
 	// F The format; JSON is the only one.
 	F *GetAPIParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetAPIParamsF defines parameters for GetAPI.
@@ -1331,6 +1339,10 @@ type ListCollectionsParams struct {
 	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
 	// `consistency` demand. More than the server's maximum counts as that.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListCollectionsParamsConsistency defines parameters for ListCollections.
@@ -1498,6 +1510,10 @@ type ListItemsParams struct {
 	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
 	// `consistency` demand. More than the server's maximum counts as that.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListItemsParamsConsistency defines parameters for ListItems.
@@ -1755,6 +1771,10 @@ type GetNearbyParams struct {
 	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
 	// `consistency` demand. More than the server's maximum counts as that.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetNearbyParamsConsistency defines parameters for GetNearby.
@@ -1805,6 +1825,10 @@ type PostNearbyParamsConsistency string
 type GetConformanceParams struct {
 	// F The format; JSON is the only one.
 	F *GetConformanceParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetConformanceParamsF defines parameters for GetConformance.
@@ -2070,9 +2094,10 @@ type ClientInterface interface {
 
 	// GetCollection One collection, with its extent and statistics
 	//
-	// The `ETag` is that of the definition: title, description, index, queryables and
-	// write policy. What follows from the items, as `itemCount`, `extent` and
-	// `statistics`, changes without it.
+	// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
+	// change of the collection that names it by `If-Match` is held to the definition
+	// alone: title, description, index, queryables and write policy. Items may come and
+	// go meanwhile.
 	//
 	// Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 	GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2411,9 +2436,10 @@ func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId
 
 // GetCollection One collection, with its extent and statistics
 //
-// The `ETag` is that of the definition: title, description, index, queryables and
-// write policy. What follows from the items, as `itemCount`, `extent` and
-// `statistics`, changes without it.
+// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
+// change of the collection that names it by `If-Match` is held to the definition
+// alone: title, description, index, queryables and write policy. Items may come and
+// go meanwhile.
 //
 // Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2977,6 +3003,21 @@ func NewGetLandingPageRequest(server string, params *GetLandingPageParams) (*htt
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -3029,6 +3070,21 @@ func NewGetAPIRequest(server string, params *GetAPIParams) (*http.Request, error
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3146,6 +3202,17 @@ func NewListCollectionsRequest(server string, params *ListCollectionsParams) (*h
 			}
 
 			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 	}
@@ -3743,6 +3810,17 @@ func NewListItemsRequest(server string, collectionId CollectionId, params *ListI
 			}
 
 			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
 		}
 
 	}
@@ -4576,6 +4654,17 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 			req.Header.Set("Nearby-Wait", headerParam1)
 		}
 
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -4730,6 +4819,21 @@ func NewGetConformanceRequest(server string, params *GetConformanceParams) (*htt
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4993,9 +5097,10 @@ type ClientWithResponsesInterface interface {
 
 	// GetCollectionWithResponse One collection, with its extent and statistics
 	//
-	// The `ETag` is that of the definition: title, description, index, queryables and
-	// write policy. What follows from the items, as `itemCount`, `extent` and
-	// `statistics`, changes without it.
+	// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
+	// change of the collection that names it by `If-Match` is held to the definition
+	// alone: title, description, index, queryables and write policy. Items may come and
+	// go meanwhile.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5273,6 +5378,20 @@ type ClientWithResponsesInterface interface {
 	VerifyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyResponse, error)
 }
 
+// GetLandingPageResponse200Headers the declared response headers of an HTTP 200 response for GetLandingPage
+type GetLandingPageResponse200Headers struct {
+	CacheControl *string
+	ETag         *string
+}
+
+// GetLandingPageResponse304Headers the declared response headers of an HTTP 304 response for GetLandingPage
+type GetLandingPageResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // GetLandingPageResponseDefaultHeaders the declared response headers of an HTTP default response for GetLandingPage
 type GetLandingPageResponseDefaultHeaders struct {
 	NearbyToken *string
@@ -5286,6 +5405,10 @@ type GetLandingPageResponse struct {
 	JSON200 *LandingPage
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetLandingPageResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetLandingPageResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetLandingPageResponseDefaultHeaders
 }
@@ -5329,6 +5452,20 @@ func (r GetLandingPageResponse) ContentType() string {
 	return ""
 }
 
+// GetAPIResponse200Headers the declared response headers of an HTTP 200 response for GetAPI
+type GetAPIResponse200Headers struct {
+	CacheControl *string
+	ETag         *string
+}
+
+// GetAPIResponse304Headers the declared response headers of an HTTP 304 response for GetAPI
+type GetAPIResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // GetAPIResponseDefaultHeaders the declared response headers of an HTTP default response for GetAPI
 type GetAPIResponseDefaultHeaders struct {
 	NearbyToken *string
@@ -5344,6 +5481,10 @@ type GetAPIResponse struct {
 	YAML200 *string
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAPIResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetAPIResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetAPIResponseDefaultHeaders
 }
@@ -5443,6 +5584,16 @@ func (r BackupResponse) ContentType() string {
 
 // ListCollectionsResponse200Headers the declared response headers of an HTTP 200 response for ListCollections
 type ListCollectionsResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
+// ListCollectionsResponse304Headers the declared response headers of an HTTP 304 response for ListCollections
+type ListCollectionsResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
 	NearbyStalenessMs *int
 	NearbyToken       *string
 }
@@ -5465,6 +5616,8 @@ type ListCollectionsResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListCollectionsResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListCollectionsResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ListCollectionsResponseDefaultHeaders
 }
@@ -5793,6 +5946,16 @@ func (r PutCollectionResponse) ContentType() string {
 
 // ListItemsResponse200Headers the declared response headers of an HTTP 200 response for ListItems
 type ListItemsResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
+// ListItemsResponse304Headers the declared response headers of an HTTP 304 response for ListItems
+type ListItemsResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
 	NearbyStalenessMs *int
 	NearbyToken       *string
 }
@@ -5812,6 +5975,8 @@ type ListItemsResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListItemsResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListItemsResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ListItemsResponseDefaultHeaders
 }
@@ -5997,6 +6162,7 @@ func (r DeleteItemResponse) ContentType() string {
 
 // GetItemResponse200Headers the declared response headers of an HTTP 200 response for GetItem
 type GetItemResponse200Headers struct {
+	CacheControl       *string
 	ETag               *string
 	IdempotentReplayed *string
 	LastModified       *string
@@ -6007,6 +6173,7 @@ type GetItemResponse200Headers struct {
 
 // GetItemResponse304Headers the declared response headers of an HTTP 304 response for GetItem
 type GetItemResponse304Headers struct {
+	CacheControl      *string
 	ETag              *string
 	NearbyStalenessMs *int
 	NearbyToken       *string
@@ -6074,6 +6241,7 @@ func (r GetItemResponse) ContentType() string {
 
 // PatchItemResponse200Headers the declared response headers of an HTTP 200 response for PatchItem
 type PatchItemResponse200Headers struct {
+	CacheControl       *string
 	ETag               *string
 	IdempotentReplayed *string
 	LastModified       *string
@@ -6151,6 +6319,7 @@ func (r PatchItemResponse) ContentType() string {
 
 // PutItemResponse200Headers the declared response headers of an HTTP 200 response for PutItem
 type PutItemResponse200Headers struct {
+	CacheControl       *string
 	ETag               *string
 	IdempotentReplayed *string
 	LastModified       *string
@@ -6237,6 +6406,16 @@ func (r PutItemResponse) ContentType() string {
 
 // GetNearbyResponse200Headers the declared response headers of an HTTP 200 response for GetNearby
 type GetNearbyResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
+// GetNearbyResponse304Headers the declared response headers of an HTTP 304 response for GetNearby
+type GetNearbyResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
 	NearbyStalenessMs *int
 	NearbyToken       *string
 }
@@ -6256,6 +6435,8 @@ type GetNearbyResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetNearbyResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetNearbyResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetNearbyResponseDefaultHeaders
 }
@@ -6367,6 +6548,20 @@ func (r PostNearbyResponse) ContentType() string {
 	return ""
 }
 
+// GetConformanceResponse200Headers the declared response headers of an HTTP 200 response for GetConformance
+type GetConformanceResponse200Headers struct {
+	CacheControl *string
+	ETag         *string
+}
+
+// GetConformanceResponse304Headers the declared response headers of an HTTP 304 response for GetConformance
+type GetConformanceResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
 // GetConformanceResponseDefaultHeaders the declared response headers of an HTTP default response for GetConformance
 type GetConformanceResponseDefaultHeaders struct {
 	NearbyToken *string
@@ -6382,6 +6577,10 @@ type GetConformanceResponse struct {
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetConformanceResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetConformanceResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetConformanceResponseDefaultHeaders
 }
@@ -6838,9 +7037,10 @@ func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, 
 
 // GetCollectionWithResponse One collection, with its extent and statistics
 //
-// The `ETag` is that of the definition: title, description, index, queryables and
-// write policy. What follows from the items, as `itemCount`, `extent` and
-// `statistics`, changes without it.
+// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
+// change of the collection that names it by `If-Match` is held to the definition
+// alone: title, description, index, queryables and write policy. Items may come and
+// go meanwhile.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7294,6 +7494,9 @@ func ParseGetLandingPageResponse(rsp *http.Response) (*GetLandingPageResponse, e
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7304,6 +7507,54 @@ func ParseGetLandingPageResponse(rsp *http.Response) (*GetLandingPageResponse, e
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetLandingPageResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetLandingPageResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetLandingPageResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
@@ -7354,6 +7605,9 @@ func ParseGetAPIResponse(rsp *http.Response) (*GetAPIResponse, error) {
 		}
 		response.YAML200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7364,6 +7618,54 @@ func ParseGetAPIResponse(rsp *http.Response) (*GetAPIResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAPIResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetAPIResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetAPIResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
@@ -7456,6 +7758,9 @@ func ParseListCollectionsResponse(rsp *http.Response) (*ListCollectionsResponse,
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7468,6 +7773,20 @@ func ParseListCollectionsResponse(rsp *http.Response) (*ListCollectionsResponse,
 	switch {
 	case rsp.StatusCode == 200:
 		var headers ListCollectionsResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -7483,6 +7802,37 @@ func ParseListCollectionsResponse(rsp *http.Response) (*ListCollectionsResponse,
 			headers.NearbyToken = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListCollectionsResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers ListCollectionsResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
@@ -7902,6 +8252,9 @@ func ParseListItemsResponse(rsp *http.Response) (*ListItemsResponse, error) {
 		}
 		response.ApplicationgeoJSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7914,6 +8267,20 @@ func ParseListItemsResponse(rsp *http.Response) (*ListItemsResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers ListItemsResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -7929,6 +8296,37 @@ func ParseListItemsResponse(rsp *http.Response) (*ListItemsResponse, error) {
 			headers.NearbyToken = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListItemsResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers ListItemsResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
@@ -8175,6 +8573,13 @@ func ParseGetItemResponse(rsp *http.Response) (*GetItemResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetItemResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -8220,6 +8625,13 @@ func ParseGetItemResponse(rsp *http.Response) (*GetItemResponse, error) {
 		response.Headers200 = &headers
 	case rsp.StatusCode == 304:
 		var headers GetItemResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -8300,6 +8712,13 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers PatchItemResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -8429,6 +8848,13 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers PutItemResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -8553,6 +8979,9 @@ func ParseGetNearbyResponse(rsp *http.Response) (*GetNearbyResponse, error) {
 		}
 		response.ApplicationgeoJSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8565,6 +8994,20 @@ func ParseGetNearbyResponse(rsp *http.Response) (*GetNearbyResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetNearbyResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8580,6 +9023,37 @@ func ParseGetNearbyResponse(rsp *http.Response) (*GetNearbyResponse, error) {
 			headers.NearbyToken = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetNearbyResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetNearbyResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
@@ -8697,6 +9171,9 @@ func ParseGetConformanceResponse(rsp *http.Response) (*GetConformanceResponse, e
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8707,6 +9184,54 @@ func ParseGetConformanceResponse(rsp *http.Response) (*GetConformanceResponse, e
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetConformanceResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetConformanceResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetConformanceResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {

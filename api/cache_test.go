@@ -1,0 +1,136 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"nearby/api"
+	"nearby/collection"
+	"nearby/store/postgres/pgtest"
+)
+
+// TestNothingIsGuessedFresh: no cache may show an answer again without asking (RFC 9111,
+// section 4.2.2, lets it where nothing is said), and what changes the answer is named.
+func TestNothingIsGuessedFresh(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	const c = "/v1/collections/c"
+	for _, path := range []string{"/v1/", "/v1/api", "/v1/conformance", "/v1/errors", "/v1/collections", c, c + "/items", c + "/items?bbox=0,0,1,1", c + "/items/a", c + "/nearby?lat=0&lon=0",
+		"/v1/collections/none", c + "/items/none", "/none", "/healthz", "/readyz"} {
+		for _, method := range []string{"GET", "HEAD"} {
+			for _, encoding := range []string{"identity", "gzip"} {
+				if method == "GET" {
+					encoding = "identity" // the document says nothing of packed bodies
+				}
+				a := h.do(method, path, "", "", "Accept-Encoding", encoding)
+				if got := a.header.Get("Cache-Control"); got != "no-cache" && got != "no-store" {
+					t.Errorf("%s %s: Cache-Control is %q", method, path, got)
+				}
+				if !varies(a.header, "Accept-Encoding") || !varies(a.header, "Nearby-After") {
+					t.Errorf("%s %s: Vary is %q", method, path, a.header.Values("Vary"))
+				}
+			}
+		}
+	}
+	if a := h.do("POST", c+"/nearby", "application/json", `{"queries":[{"lat":0,"lon":0}]}`).want(t, 200); a.header.Get("Cache-Control") != "no-cache" {
+		t.Errorf("%v", a.header)
+	}
+}
+
+// TestEncodingsHaveTags: an answer that is packed has another strong tag (RFC 9110
+// §8.8.3.3), and whoever has one of both is served as with the other.
+func TestEncodingsHaveTags(t *testing.T) {
+	h := start(t, api.Options{})
+	h.do("PUT", "/v1/collections/c", "application/json", `{}`).want(t, 201)
+	const a = "/v1/collections/c/items/a"
+	h.do("PUT", a, geoJSON, feature("a", 1, 1, `{"text":"`+strings.Repeat("x", 3000)+`"}`)).want(t, 201)
+	for _, path := range []string{a, "/v1/collections/c", "/v1/collections", "/v1/api", "/v1/collections/c/items", "/v1/collections/c/nearby?lat=1&lon=1"} {
+		plain := h.do("GET", path, "", "", "Accept-Encoding", "identity").want(t, 200).header.Get("Etag")
+		resp := h.do("HEAD", path, "", "", "Accept-Encoding", "gzip").want(t, 200)
+		packed := resp.header.Get("Etag")
+		if plain == "" || packed == "" || resp.header.Get("Content-Encoding") == "gzip" && plain == packed {
+			t.Errorf("%s: the tags are %s and, packed, %s", path, plain, packed)
+		}
+		for _, tag := range []string{plain, packed, "W/" + strings.TrimPrefix(packed, "W/"), `"x", ` + packed} {
+			for _, encoding := range []string{"identity", "gzip"} {
+				got := h.do("GET", path, "", "", "If-None-Match", tag, "Accept-Encoding", encoding).want(t, 304)
+				if is := strings.TrimPrefix(got.header.Get("Etag"), "W/"); !strings.Contains(tag, is) || got.header.Get("Cache-Control") != "no-cache" || !varies(got.header, "Accept-Encoding") {
+					t.Errorf("%s: 304 to %s has %v", path, tag, got.header)
+				}
+			}
+		}
+		for _, tag := range []string{strings.ToUpper(plain), strings.Replace(plain, `"`, `"0`, 1), strings.TrimSuffix(plain, `"`) + `-br"`, strings.TrimSuffix(plain, `"`) + `-gzip-gzip"`} {
+			h.do("GET", path, "", "", "If-None-Match", tag).want(t, 200)
+		}
+	}
+	for _, r := range [][3]string{{a, geoJSON, feature("a", 2, 2, `{"text":"`+strings.Repeat("y", 3000)+`"}`)}, {"/v1/collections/c", "application/json", `{"title":"T"}`}} {
+		packed := h.do("HEAD", r[0], "", "", "Accept-Encoding", "gzip").want(t, 200).header.Get("Etag")
+		h.do("PUT", r[0], r[1], r[2], "If-None-Match", packed).want(t, 412)
+		h.do("PUT", r[0], r[1], r[2], "If-Match", "W/"+packed).want(t, 412)
+		h.do("PUT", r[0], r[1], r[2], "If-Match", packed).want(t, 200)
+		h.do("PUT", r[0], r[1], r[2], "If-Match", packed).want(t, 412)
+	}
+}
+
+// TestAnswersHaveTags: who has the answer to a query is told so, until the collection
+// changes, and by every server of one store.
+func TestAnswersHaveTags(t *testing.T) {
+	onBoth(t, func(t *testing.T, servers [3]*house) {
+		h := servers[0]
+		h.load("c", places)
+		h.load("other", places)
+		const c = "/v1/collections/c"
+		tags := map[string]string{}
+		seen := map[string]string{}
+		paths := []string{"/v1/collections", c, c + "/items", c + "/items?limit=2", c + "/items?limit=2&bbox=-2,-1,2,1", c + "/items?bbox=-2,-1,2,1", c + "/items?category=sea", c + "/items?category=land",
+			c + "/items?category=sea&category=land", c + "/nearby?lat=0&lon=0", c + "/nearby?lat=0&lon=1", c + "/nearby?lat=1&lon=0", c + "/nearby?lat=0&lon=0&k=1", c + "/nearby?lat=0&lon=0&category=ice"}
+		for _, path := range paths {
+			tag := h.do("GET", path, "", "").want(t, 200).header.Get("Etag")
+			if first, twice := seen[tag]; twice || tag == "" {
+				t.Errorf("%s and %s have the tag %s", first, path, tag)
+			}
+			seen[tag], tags[path] = path, tag
+			h.do("GET", path, "", "", "If-None-Match", tag).want(t, 304)
+			h.do("GET", path, "", "", "If-None-Match", `"x"`).want(t, 200)
+			h.do("GET", path, "", "", "If-Match", `"x"`).want(t, 412)
+		}
+		again := map[string]string{
+			c + "/items?bbox=-2,-1,2,1&limit=2":          c + "/items?limit=2&bbox=-2,-1,2,1",
+			c + "/items?category=land&category=sea":      c + "/items?category=sea&category=land",
+			c + "/nearby?lon=%30&lat=0&k=1":              c + "/nearby?lat=0&lon=0&k=1",
+			c + "/items?limit=2&&bbox=%2D2%2C-1%2C2%2C1": c + "/items?limit=2&bbox=-2,-1,2,1",
+		}
+		for path, same := range again {
+			h.do("GET", path, "", "", "If-None-Match", tags[same]).want(t, 304)
+		}
+		h.do("GET", c+"/nearby?lat=0&lon=0&explain=true", "", "").want(t, 200)
+		h.do("GET", c+"/nearby?lat=0&lon=200000", "", "", "If-None-Match", "*").want(t, 400) // what is refused is refused
+		// Another collection changes nothing here.
+		put := h.do("PUT", "/v1/collections/other/items/a", geoJSON, feature("a", 9, 9, "")).want(t, 200)
+		for _, path := range paths[1:] {
+			h.do("GET", path, "", "", "If-None-Match", tags[path]).want(t, 304)
+		}
+		put = h.do("DELETE", c+"/items/f", "", "", "Nearby-After", put.header.Get("Nearby-Token")).want(t, 204)
+		for _, s := range servers {
+			for _, path := range paths {
+				got := s.do("GET", path, "", "", "If-None-Match", tags[path], "Nearby-After", put.header.Get("Nearby-Token"), "Nearby-Wait", "60000").want(t, 200)
+				s.do("GET", path, "", "", "If-None-Match", got.header.Get("Etag")).want(t, 304)
+			}
+		}
+	})
+}
+
+// TestPendingHasNoTag: what is shown before it is committed has no number, and so no tag.
+func TestPendingHasNoTag(t *testing.T) {
+	t.Parallel()
+	h := replica(t, pgtest.Database(t), collection.Options{WritePolicy: collection.WriteBack})
+	h.load("c", places)
+	for i := range 5 {
+		h.do("PUT", "/v1/collections/c/items/a", geoJSON, feature("a", float64(i), 0, "")).want(t, 200)
+		for _, path := range []string{"/items", "/nearby?lat=0&lon=0"} {
+			if a := h.do("GET", "/v1/collections/c"+path, "", "", "If-None-Match", `W/"x"`).want(t, 200); a.header.Get("Etag") != "" {
+				t.Errorf("%s has the tag %s", path, a.header.Get("Etag"))
+			}
+		}
+	}
+}
