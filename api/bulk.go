@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,10 +50,56 @@ var onExisting = map[string]collection.Op{
 }
 
 var bulkFormats = map[string]ingest.Format{
-	"text/csv":                 ingest.CSV,
+	textCSV:                    ingest.CSV,
+	textTSV:                    ingest.CSV,
 	"application/x-ndjson":     ingest.NDJSON,
 	"application/geo+json-seq": ingest.GeoJSONSeq,
 	geoJSON:                    ingest.GeoJSON,
+}
+
+const (
+	textCSV = "text/csv"
+	textTSV = "text/tab-separated-values"
+)
+
+// reading returns how the rows of a load are to be read.
+func (q *query) reading(kind string, op collection.Op) (opt ingest.Options, err error) {
+	opt = ingest.Options{Format: bulkFormats[kind], Unpacked: true, Partial: op == collection.Merge, Name: argumentName}
+	for name, to := range map[string]*string{"id": &opt.ID, "lat": &opt.Lat, "lon": &opt.Lon, "wkt": &opt.WKT} {
+		if *to, err = q.text(name, item.MaxPropertiesBytes); err != nil {
+			return opt, err
+		}
+	}
+	if opt.DecimalComma, err = q.boolean("decimalComma"); err != nil {
+		return opt, err
+	}
+	opt.Encoding = q.values.Get("encoding")
+	if opt.Quotes = q.values.Get("quotes"); opt.Quotes == "auto" {
+		opt.Quotes = ""
+	}
+	if v, ok := q.values.lookup("columns"); ok {
+		opt.Columns = strings.Split(v, ",")
+	}
+	switch d, ok := q.values.lookup("delimiter"); {
+	case d == "tab" || !ok && kind == textTSV:
+		opt.Delimiter = '\t'
+	case len(d) == 1:
+		opt.Delimiter = rune(d[0])
+	case ok:
+		return opt, badParameter("delimiter", d, "must be one character of ASCII, or tab", "")
+	}
+	return opt, nil
+}
+
+// argumentName writes an option of package ingest as the parameter of a load.
+func argumentName(option, value string) string {
+	if option == "decimal-comma" {
+		option, value = "decimalComma", "true"
+	}
+	if value == "" {
+		return "the parameter " + option
+	}
+	return "the parameter " + option + "=" + value
 }
 
 // postItems inserts one Feature or loads many items.
@@ -65,7 +112,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	kind, err := featureType(r, geoJSON, "text/csv", "application/x-ndjson", "application/geo+json-seq")
+	kind, err := featureType(r, geoJSON, textCSV, textTSV, "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err
 	}
@@ -83,8 +130,10 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 			return bodyError(err)
 		}
 		if int64(len(head)) < s.opt.Limits.MaxBodyBytes && typeOf(head) != "FeatureCollection" {
-			if v, given := q.values.lookup("onExisting"); given {
-				return badParameter("onExisting", v, "is for a load, not for one Feature", "PUT replaces an item, PATCH merges into one; a FeatureCollection of one Feature is a load")
+			for _, name := range takesLoad {
+				if v, given := q.values.lookup(name); given && name != "onError" {
+					return badParameter(name, v, "is for a load, not for one Feature", "PUT replaces an item, PATCH merges into one; a FeatureCollection of one Feature is a load")
+				}
 			}
 			return s.insertOne(w, r, t, head)
 		}
@@ -98,7 +147,12 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 			return badParameter(name, r.Header.Get(name), "is not taken by a load", "PUT each item with its condition; ?onExisting=skip or fail leaves items alone that exist")
 		}
 	}
-	report, err := s.load(r, t.Collection, in, bulkFormats[kind], onExisting[q.values.Get("onExisting")], q.values.Get("onError") == "abort")
+	op := onExisting[q.values.Get("onExisting")]
+	opt, err := q.reading(kind, op)
+	if err != nil {
+		return err
+	}
+	report, err := s.load(r, t.Collection, in, opt, op, q.values.Get("onError") == "abort")
 	if report.seq > 0 {
 		s.wrote(w, t.Collection, t.at, report.seq)
 	}
@@ -150,10 +204,10 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 // load reads rows and writes them in parts as they come: while one part is
 // written the next is read. A rejected row is counted and, as far as there is
 // room, reported.
-func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, format ingest.Format, op collection.Op, abort bool) (*loadReport, error) {
+func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, opt ingest.Options, op collection.Op, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []fault{}}
 	source := &noted{Reader: body}
-	rows, err := ingest.Open(source, ingest.Options{Format: format, Unpacked: true, Partial: op == collection.Merge})
+	rows, err := ingest.Open(source, opt)
 	if err != nil {
 		return report, readError(err)
 	}

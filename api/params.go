@@ -53,6 +53,13 @@ var parameters = [...]parameter{
 	{name: "explain", kind: boolean, def: "false"},
 	{name: "onError", kind: text, values: []string{"continue", "abort"}, def: "continue"},
 	{name: "onExisting", kind: text, values: []string{"replace", "merge", "skip", "fail"}, def: "replace"},
+	{name: "id", kind: text},
+	{name: "wkt", kind: text},
+	{name: "columns", kind: list},
+	{name: "delimiter", kind: text},
+	{name: "quotes", kind: text, values: []string{"auto", "on", "off"}, def: "auto"},
+	{name: "decimalComma", kind: boolean, def: "false"},
+	{name: "encoding", kind: text, values: []string{"utf-8", "latin1"}, def: "utf-8"},
 	{name: "consistency", kind: text, values: []string{"eventual", "strong"}, def: "eventual"},
 	{name: "f", kind: text, values: []string{"json", "geojson"}},
 }
@@ -64,7 +71,9 @@ var (
 	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "consistency", "f"}
 	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "distance_property", "explain", "consistency", "f"}
 	takesBatch  = []string{"consistency"}
-	takesLoad   = []string{"onError", "onExisting"}
+	takesLoad   = append([]string{"onError", "onExisting"}, takesFile...)
+	// takesFile says how the rows of a load are read. Its lat and lon are names.
+	takesFile = []string{"id", "lat", "lon", "wkt", "columns", "delimiter", "quotes", "decimalComma", "encoding"}
 )
 
 // query is a request's parameters, checked by the table.

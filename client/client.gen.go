@@ -337,6 +337,24 @@ func (e Consistency) Valid() bool {
 	}
 }
 
+// Defines values for Encoding.
+const (
+	EncodingLatin1 Encoding = "latin1"
+	EncodingUtf8   Encoding = "utf-8"
+)
+
+// Valid indicates whether the value is a known member of the Encoding enum.
+func (e Encoding) Valid() bool {
+	switch e {
+	case EncodingLatin1:
+		return true
+	case EncodingUtf8:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for F.
 const (
 	FGeojson F = "geojson"
@@ -391,6 +409,27 @@ func (e OnExisting) Valid() bool {
 	case OnExistingReplace:
 		return true
 	case OnExistingSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Quotes.
+const (
+	QuotesAuto Quotes = "auto"
+	QuotesOff  Quotes = "off"
+	QuotesOn   Quotes = "on"
+)
+
+// Valid indicates whether the value is a known member of the Quotes enum.
+func (e Quotes) Valid() bool {
+	switch e {
+	case QuotesAuto:
+		return true
+	case QuotesOff:
+		return true
+	case QuotesOn:
 		return true
 	default:
 		return false
@@ -592,6 +631,45 @@ func (e PostItemsParamsOnExisting) Valid() bool {
 	case PostItemsParamsOnExistingReplace:
 		return true
 	case PostItemsParamsOnExistingSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PostItemsParamsQuotes.
+const (
+	PostItemsParamsQuotesAuto PostItemsParamsQuotes = "auto"
+	PostItemsParamsQuotesOff  PostItemsParamsQuotes = "off"
+	PostItemsParamsQuotesOn   PostItemsParamsQuotes = "on"
+)
+
+// Valid indicates whether the value is a known member of the PostItemsParamsQuotes enum.
+func (e PostItemsParamsQuotes) Valid() bool {
+	switch e {
+	case PostItemsParamsQuotesAuto:
+		return true
+	case PostItemsParamsQuotesOff:
+		return true
+	case PostItemsParamsQuotesOn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PostItemsParamsEncoding.
+const (
+	PostItemsParamsEncodingLatin1 PostItemsParamsEncoding = "latin1"
+	PostItemsParamsEncodingUtf8   PostItemsParamsEncoding = "utf-8"
+)
+
+// Valid indicates whether the value is a known member of the PostItemsParamsEncoding enum.
+func (e PostItemsParamsEncoding) Valid() bool {
+	switch e {
+	case PostItemsParamsEncodingLatin1:
+		return true
+	case PostItemsParamsEncodingUtf8:
 		return true
 	default:
 		return false
@@ -1214,6 +1292,9 @@ type Bbox = []float64
 // CollectionId defines model for collectionId.
 type CollectionId = string
 
+// Columns defines model for columns.
+type Columns = []string
+
 // Consistency defines model for consistency.
 type Consistency string
 
@@ -1226,14 +1307,26 @@ type Cursor = string
 // Datetime defines model for datetime.
 type Datetime = string
 
+// DecimalComma defines model for decimalComma.
+type DecimalComma = bool
+
+// Delimiter defines model for delimiter.
+type Delimiter = string
+
 // DistanceProperty defines model for distanceProperty.
 type DistanceProperty = string
+
+// Encoding defines model for encoding.
+type Encoding string
 
 // Explain defines model for explain.
 type Explain = bool
 
 // F defines model for f.
 type F string
+
+// Id defines model for id.
+type Id = string
 
 // IdempotencyKey defines model for idempotencyKey.
 type IdempotencyKey = string
@@ -1277,11 +1370,17 @@ type Properties = []string
 // Queryables defines model for queryables.
 type Queryables map[string]string
 
+// Quotes defines model for quotes.
+type Quotes string
+
 // Radius defines model for radius.
 type Radius = float64
 
 // Wait defines model for wait.
 type Wait = int
+
+// Wkt defines model for wkt.
+type Wkt = string
 
 // Health defines model for Health.
 type Health struct {
@@ -1543,6 +1642,36 @@ type PostItemsParams struct {
 	// Refused with one Feature.
 	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
 
+	// Id Of a load: the column of the id, or the member of plain objects, or the property
+	// of Features. Without it a column or member called id, geonameid or uuid is taken,
+	// and the id of a Feature.
+	Id *Id `form:"id,omitempty" json:"id,omitempty"`
+
+	// Lat Of a load: the column of the latitude, or the member of plain objects.
+	Lat *string `form:"lat,omitempty" json:"lat,omitempty"`
+
+	// Lon Of a load: the column of the longitude, or the member of plain objects.
+	Lon *string `form:"lon,omitempty" json:"lon,omitempty"`
+
+	// Wkt Of a load of CSV: the column of points in well-known text.
+	Wkt *Wkt `form:"wkt,omitempty" json:"wkt,omitempty"`
+
+	// Columns Of a load of CSV without a header line: the names of its columns, separated by commas.
+	Columns *Columns `form:"columns,omitempty" json:"columns,omitempty"`
+
+	// Delimiter Of a load of CSV: the character between the cells, or tab. Without it, it is found.
+	Delimiter *Delimiter `form:"delimiter,omitempty" json:"delimiter,omitempty"`
+
+	// Quotes Of a load of CSV: whether a quote mark at the beginning of a cell encloses the
+	// cell. `auto`: it does, but between tabs, where it is a character like any other.
+	Quotes *PostItemsParamsQuotes `form:"quotes,omitempty" json:"quotes,omitempty"`
+
+	// DecimalComma Of a load of CSV: coordinates are written 50,9375. It is found where it is certain.
+	DecimalComma *DecimalComma `form:"decimalComma,omitempty" json:"decimalComma,omitempty"`
+
+	// Encoding Of a load of CSV: its encoding.
+	Encoding *PostItemsParamsEncoding `form:"encoding,omitempty" json:"encoding,omitempty"`
+
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
@@ -1571,6 +1700,12 @@ type PostItemsParamsOnError string
 
 // PostItemsParamsOnExisting defines parameters for PostItems.
 type PostItemsParamsOnExisting string
+
+// PostItemsParamsQuotes defines parameters for PostItems.
+type PostItemsParamsQuotes string
+
+// PostItemsParamsEncoding defines parameters for PostItems.
+type PostItemsParamsEncoding string
 
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
@@ -3889,6 +4024,114 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 		if params.OnExisting != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "onExisting", *params.OnExisting, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Id != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.Id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Lat != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lat", *params.Lat, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Lon != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lon", *params.Lon, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Wkt != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wkt", *params.Wkt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Columns != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "columns", *params.Columns, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Delimiter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "delimiter", *params.Delimiter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Quotes != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "quotes", *params.Quotes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DecimalComma != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "decimalComma", *params.DecimalComma, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Encoding != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "encoding", *params.Encoding, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

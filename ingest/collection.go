@@ -28,7 +28,7 @@ type collectionReader struct {
 func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	fill(src)
 	c := &collectionReader{src: src, info: info}
-	c.dec.partial = opt.Partial
+	c.dec.opt = opt
 	b, err := c.peek()
 	if errors.Is(err, io.EOF) {
 		return nil, errEmpty()

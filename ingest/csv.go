@@ -17,6 +17,7 @@ import (
 // csvReader reads rows of CSV and of GeoNames dumps.
 type csvReader struct {
 	rec     records
+	opt     Options
 	info    Info
 	at      columns
 	props   []property
@@ -24,7 +25,8 @@ type csvReader struct {
 	comma   bool // decimal commas
 	partial bool // rows may be without a position
 	buf     []byte
-	cell    []byte // a cell in UTF-8, when the file is not
+	cell    []byte   // a cell in UTF-8, when the file is not
+	alone   [][]byte // cells of a line that isRow looks at
 }
 
 // property is a column that goes into the properties.
@@ -43,11 +45,11 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	}
 	var s sample
 	if opt.Delimiter != 0 {
-		s = takeSample(src, byte(opt.Delimiter), true, opt.Columns)
+		s = takeSample(src, byte(opt.Delimiter), opt.quoted(byte(opt.Delimiter)), opt.Columns)
 	} else {
 		s = sniffDelimiter(src, &opt)
 	}
-	return newTableReader(src, opt, info, s, true)
+	return newTableReader(src, opt, info, s, opt.quoted(s.delim))
 }
 
 // fillLine reads until the window begins with a line to take for a header.
@@ -57,7 +59,7 @@ func fillLine(src *source) error {
 	} else if err != nil {
 		return err
 	}
-	for seen := 0; bytes.IndexByte(src.window()[seen:], '\n') < 0; {
+	for seen := 0; bytes.IndexByte(src.window()[seen:], src.eol) < 0; {
 		seen = len(src.window())
 		if src.more() {
 			continue
@@ -98,7 +100,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		return nil, errEmpty()
 	}
 	json := isJSON(src.window())
-	c := &csvReader{rec: records{src: src, delim: s.delim, quotes: quotes}, latin1: opt.Encoding == encLatin1}
+	c := &csvReader{opt: opt, rec: records{src: src, delim: s.delim, quotes: quotes}, latin1: opt.Encoding == encLatin1}
 	header := opt.Columns
 	if header == nil {
 		if err := c.rec.next(); err != nil {
@@ -106,7 +108,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		}
 		header = decodeAll(texts(c.rec.cells), opt.Encoding)
 		if !validHeader(header) {
-			return nil, &HeaderError{Reason: "the header is not valid UTF-8", Hint: latin1Hint, Unreadable: true}
+			return nil, &HeaderError{Reason: "the header is not valid UTF-8", Hint: opt.latin1Hint(), Unreadable: true}
 		}
 	}
 	names, notes := uniqueNames(header)
@@ -136,8 +138,11 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 			}
 		}
 	}
+	if opt.Quotes == "" && !quotes && s.enclosed() {
+		notes = append(notes, "quote marks are kept, as between tabs they mean nothing; if they enclose cells, say "+opt.name("quotes", "on"))
+	}
 	if at.id < 0 {
-		notes = append(notes, "no id column: every row gets a new id, so loading the file again adds every row again; name one with --id")
+		notes = append(notes, "no id column: every row gets a new id, so loading the file again adds every row again; name one with "+opt.name("id", "NAME"))
 	}
 	info.Delimiter, info.DecimalComma, info.Columns, info.Notes = rune(s.delim), c.comma, names, notes
 	name := func(i int) string {
@@ -148,7 +153,19 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	}
 	info.Lon, info.Lat, info.WKT, info.ID = name(at.lon), name(at.lat), name(at.wkt), name(at.id)
 	c.info = info
+	c.rec.isRow = c.isRow
 	return c, nil
+}
+
+// isRow reports whether a line, cut without regard to quotes, is as long as the header
+// and has a position.
+func (c *csvReader) isRow(line []byte) bool {
+	c.alone = cut(c.alone[:0], bytes.TrimRight(line, "\r"), c.rec.delim)
+	if len(c.alone) != len(c.info.Columns) || c.at.placeless() {
+		return false
+	}
+	_, _, err := c.position(c.alone)
+	return err == nil
 }
 
 // isJSON reports whether a file that is no CSV looks like JSON.
@@ -176,14 +193,14 @@ func properties(names []string, at columns, opt *Options) ([]property, error) {
 		wanted[i] = len(opt.Include) == 0 && i != at.lon && i != at.lat && i != at.wkt && i != at.id
 	}
 	for _, n := range opt.Include {
-		i, err := named(names, n, "include")
+		i, err := named(names, n, "include", opt)
 		if err != nil {
 			return nil, err
 		}
 		wanted[i] = true
 	}
 	for _, n := range opt.Exclude {
-		i, err := named(names, n, "exclude")
+		i, err := named(names, n, "exclude", opt)
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +233,7 @@ func (c *csvReader) Next(row *Row) error {
 	if !c.latin1 {
 		for i, cell := range cells {
 			if !utf8.Valid(cell) {
-				return &RowError{Line: row.Line, ID: c.idText(cells), Field: c.info.Columns[i], Got: item.Shorten(string(cell)), Reason: "must be valid UTF-8", Hint: latin1Hint}
+				return &RowError{Line: row.Line, ID: c.idText(cells), Field: c.info.Columns[i], Got: item.Shorten(string(cell)), Reason: "must be valid UTF-8", Hint: c.opt.latin1Hint()}
 			}
 		}
 	}
@@ -331,7 +348,7 @@ func (c *csvReader) badPosition(cells [][]byte, err error) error {
 		case farOut(lon, lat):
 			e.Hint = projectedHint
 		case isPair && !c.comma && plainNumber([]byte(before+".0")) && digits([]byte(after)) == len(after):
-			e.Hint = decimalCommaHint
+			e.Hint = "a decimal comma? read it with " + c.opt.name("decimal-comma", "")
 		}
 	}
 	return e

@@ -34,7 +34,7 @@ type HeaderError struct {
 	Reason    string   // a sentence without a full stop
 	Columns   []string // columns found, if the file has columns
 	LookedFor []string // names that would have done
-	Flags     []string // flags of the command line that decide, without dashes
+	Decide    []string // options that decide, as Options.Name writes them
 	Hint      string   // optional: what may have been meant
 
 	// Unreadable: the file is empty, or not of the format that it is read as.
@@ -51,11 +51,8 @@ func (e *HeaderError) Error() string {
 	}
 	list("columns found", e.Columns)
 	list("looked for", e.LookedFor)
-	if len(e.Flags) > 0 {
-		b.WriteString("; decide with")
-		for _, f := range e.Flags {
-			b.WriteString(" --" + f + " NAME")
-		}
+	if len(e.Decide) > 0 {
+		b.WriteString("; decide with " + strings.Join(e.Decide, " "))
 	}
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")
@@ -73,9 +70,7 @@ type SyntaxError struct {
 func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
 const (
-	projectedHint    = "projected coordinates? they must be degrees of longitude and latitude, WGS 84"
-	latin1Hint       = "a Latin-1 file? read it with --encoding latin1"
-	decimalCommaHint = "a decimal comma? read it with --decimal-comma"
+	projectedHint = "projected coordinates? they must be degrees of longitude and latitude, WGS 84"
 )
 
 // rowError puts a line and an id to err, which comes from a check of package

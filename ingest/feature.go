@@ -47,10 +47,8 @@ type objectDecoder struct {
 	coords   []byte // coordinates of a geometry, raw
 	geomType string
 	props    []byte
-	lon, lat string // names of the members of plain objects; empty: by convention
-	id       string
-	partial  bool // rows may be without a position
-	patch    bool // it is merge patches of Features that are decoded
+	opt      Options // Lon, Lat and ID name members; Partial lets rows be without a position
+	patch    bool    // it is merge patches of Features that are decoded
 }
 
 // feature decodes a Feature. The first fault that leaves the JSON readable is
@@ -87,7 +85,7 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 			}
 			it.ID = id
 		case "geometry":
-			if o.partial && o.dec.PeekKind() == 'n' {
+			if o.opt.Partial && o.dec.PeekKind() == 'n' {
 				return o.dec.SkipValue()
 			}
 			fault, err := o.point(row)
@@ -137,7 +135,7 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 		return first
 	case !hasType && !o.patch:
 		return &item.FieldError{Field: "type", Reason: "is missing, must be \"Feature\""}
-	case row.NoPosition && !o.partial && !o.patch:
+	case row.NoPosition && !o.opt.Partial && !o.patch:
 		return &item.FieldError{Field: "geometry", Reason: "is missing, must be a Point"}
 	}
 	return nil

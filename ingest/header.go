@@ -67,31 +67,31 @@ func lookedFor() []string {
 func resolve(names []string, opt *Options) (columns, error) {
 	c := columns{lon: -1, lat: -1, wkt: -1, id: -1}
 	var err error
-	if c.id, err = resolveID(names, opt.ID); err != nil {
+	if c.id, err = resolveID(names, opt); err != nil {
 		return c, err
 	}
 	if opt.WKT != "" {
-		c.wkt, err = named(names, opt.WKT, "wkt")
+		c.wkt, err = named(names, opt.WKT, "wkt", opt)
 		return c, err
 	}
 	if opt.Lon != "" {
-		if c.lon, err = named(names, opt.Lon, "lon"); err != nil {
+		if c.lon, err = named(names, opt.Lon, "lon", opt); err != nil {
 			return c, err
 		}
 	}
 	if opt.Lat != "" {
-		if c.lat, err = named(names, opt.Lat, "lat"); err != nil {
+		if c.lat, err = named(names, opt.Lat, "lat", opt); err != nil {
 			return c, err
 		}
 	}
 	if c.lon >= 0 && c.lat >= 0 {
 		if c.lon == c.lat {
-			return c, &HeaderError{Reason: "longitude and latitude cannot be the same column " + quote(names[c.lon]), Columns: names, Flags: []string{"lat", "lon"}}
+			return c, &HeaderError{Reason: "longitude and latitude cannot be the same column " + quote(names[c.lon]), Columns: names, Decide: opt.decide("lat", "lon")}
 		}
 		return c, nil
 	}
 	plane, words := ladder()
-	if found, err := climb(names, plane, &c); found || err != nil {
+	if found, err := climb(names, plane, &c, opt); found || err != nil {
 		return c, err
 	}
 	if opt.Lon == "" && opt.Lat == "" {
@@ -101,16 +101,16 @@ func resolve(names []string, opt *Options) (columns, error) {
 			c.wkt = geoms[0]
 			return c, nil
 		default:
-			return c, ambiguous(names, geoms, "the geometry", "wkt")
+			return c, ambiguous(names, geoms, "the geometry", "wkt", opt)
 		}
 	}
-	if found, err := climb(names, words, &c); found || err != nil {
+	if found, err := climb(names, words, &c, opt); found || err != nil {
 		return c, err
 	}
 	if opt.Partial && c.placeless() && c.id >= 0 && !slices.ContainsFunc(names, looksLikeAxis) {
 		return c, nil
 	}
-	return c, &HeaderError{Reason: "no columns with coordinates", Columns: names, LookedFor: lookedFor(), Flags: []string{"lat", "lon"}, Hint: noHeaderHint(names)}
+	return c, &HeaderError{Reason: "no columns with coordinates", Columns: names, LookedFor: lookedFor(), Decide: opt.decide("lat", "lon"), Hint: noHeaderHint(names, opt)}
 }
 
 // looksLikeAxis reports whether a column without a partner is for a coordinate.
@@ -120,7 +120,7 @@ func looksLikeAxis(name string) bool {
 }
 
 // climb looks for the axes that c lacks, rung by rung.
-func climb(names []string, rungs []rung, c *columns) (found bool, err error) {
+func climb(names []string, rungs []rung, c *columns, opt *Options) (found bool, err error) {
 	for _, r := range rungs {
 		lons, lats := []int{c.lon}, []int{c.lat}
 		if c.lon < 0 {
@@ -133,10 +133,10 @@ func climb(names []string, rungs []rung, c *columns) (found bool, err error) {
 			continue
 		}
 		if len(lats) > 1 {
-			return false, ambiguous(names, lats, "the latitude", "lat")
+			return false, ambiguous(names, lats, "the latitude", "lat", opt)
 		}
 		if len(lons) > 1 {
-			return false, ambiguous(names, lons, "the longitude", "lon")
+			return false, ambiguous(names, lons, "the longitude", "lon", opt)
 		}
 		c.lon, c.lat = lons[0], lats[0]
 		return true, nil
@@ -144,9 +144,9 @@ func climb(names []string, rungs []rung, c *columns) (found bool, err error) {
 	return false, nil
 }
 
-func resolveID(names []string, override string) (int, error) {
-	if override != "" {
-		return named(names, override, "id")
+func resolveID(names []string, opt *Options) (int, error) {
+	if opt.ID != "" {
+		return named(names, opt.ID, "id", opt)
 	}
 	for _, want := range idNames {
 		switch ids := matching(names, func(n string) bool { return strings.EqualFold(n, want) }); len(ids) {
@@ -154,7 +154,7 @@ func resolveID(names []string, override string) (int, error) {
 		case 1:
 			return ids[0], nil
 		default:
-			return -1, ambiguous(names, ids, "the id", "id")
+			return -1, ambiguous(names, ids, "the id", "id", opt)
 		}
 	}
 	return -1, nil
@@ -162,7 +162,7 @@ func resolveID(names []string, override string) (int, error) {
 
 // named finds the column that the user named: as spelt, else without regard to
 // case.
-func named(names []string, name, flag string) (int, error) {
+func named(names []string, name, option string, opt *Options) (int, error) {
 	if i := slices.Index(names, name); i >= 0 {
 		return i, nil
 	}
@@ -171,9 +171,9 @@ func named(names []string, name, flag string) (int, error) {
 	case 1:
 		return folded[0], nil
 	case 0:
-		return -1, &HeaderError{Reason: fmt.Sprintf("no column %s, asked for by --%s", quote(name), flag), Columns: names, Flags: []string{flag}}
+		return -1, &HeaderError{Reason: fmt.Sprintf("no column %s, asked for by %s", quote(name), opt.name(option, "")), Columns: names, Decide: opt.decide(option)}
 	}
-	return -1, ambiguous(names, folded, "the column "+quote(name), flag)
+	return -1, ambiguous(names, folded, "the column "+quote(name), option, opt)
 }
 
 func matching(names []string, fits func(string) bool) []int {
@@ -186,12 +186,12 @@ func matching(names []string, fits func(string) bool) []int {
 	return at
 }
 
-func ambiguous(names []string, at []int, what, flag string) error {
+func ambiguous(names []string, at []int, what, option string, opt *Options) error {
 	fit := make([]string, len(at))
 	for i, a := range at {
 		fit[i] = names[a]
 	}
-	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(fit)), Columns: names, Flags: []string{flag}}
+	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(fit)), Columns: names, Decide: opt.decide(option)}
 }
 
 // splitWords cuts a column's name into lower-case words: pickup_lat and
@@ -220,10 +220,19 @@ func splitWords(name string) []string {
 	return words
 }
 
-func noHeaderHint(names []string) string {
+// decide are options that name columns.
+func (o *Options) decide(options ...string) []string {
+	named := make([]string, len(options))
+	for i, option := range options {
+		named[i] = o.name(option, "NAME")
+	}
+	return named
+}
+
+func noHeaderHint(names []string, opt *Options) string {
 	for _, n := range names {
 		if n != "" && strings.Trim(n, "+-0123456789.") == "" {
-			return "no header line? name the columns with --columns"
+			return "no header line? name the columns with " + opt.name("columns", "NAME,NAME,…")
 		}
 	}
 	return ""

@@ -69,6 +69,11 @@ type Options struct {
 	Delimiter    rune // between CSV cells; 0: found
 	DecimalComma bool // coordinates of a CSV file are written 50,9375; found too where it is certain
 
+	// Quotes says whether a quote at the beginning of a CSV cell encloses it: "on", or
+	// "off", where it is a character like any other. "": on, but between tabs, where
+	// text/tab-separated-values has none.
+	Quotes string
+
 	// Encoding is "utf-8" (the default) or "latin1", which is read as
 	// Windows-1252, its superset, as browsers do. It applies to CSV.
 	Encoding string
@@ -84,6 +89,10 @@ type Options struct {
 	// MaxLineBytes bounds a row: a CSV record with all its lines, a Feature,
 	// a line of NDJSON. A longer row is rejected. 0: DefaultMaxLineBytes.
 	MaxLineBytes int
+
+	// Name says how an option is written by who gives it, for errors that advise one:
+	// "id" or "decimal-comma", with a value if it takes one. Nil: as a flag, --id NAME.
+	Name func(option, value string) string
 
 	// Unpacked says that what is read has been unpacked as far as it may be. Then
 	// a stream that starts like gzip is refused; else it is unpacked, once.
@@ -184,6 +193,11 @@ func (o *Options) check() error {
 	default:
 		return &HeaderError{Reason: "unknown encoding " + quote(o.Encoding), Hint: "one of utf-8, latin1"}
 	}
+	switch o.Quotes {
+	case "", "on", "off":
+	default:
+		return &HeaderError{Reason: "quotes are on or off, not " + quote(o.Quotes)}
+	}
 	if d := o.Delimiter; d != 0 && (d >= 0x80 || d == '"' || d == '\n' || d == '\r') {
 		return &HeaderError{Reason: "the delimiter must be one ASCII character other than a quote or a line end, not " + quote(string(d))}
 	}
@@ -198,6 +212,26 @@ func (o *Options) check() error {
 		return &HeaderError{Reason: "the coordinates are either in one WKT column or in a longitude and a latitude column, not in both"}
 	}
 	return nil
+}
+
+// name is Name, or what stands for it.
+func (o *Options) name(option, value string) string {
+	switch {
+	case o.Name != nil:
+		return o.Name(option, value)
+	case value == "":
+		return "--" + option
+	}
+	return "--" + option + " " + value
+}
+
+func (o *Options) latin1Hint() string {
+	return "a Latin-1 file? read it with " + o.name("encoding", "latin1")
+}
+
+// quoted reports whether quotes mean anything between cells that are cut by delim.
+func (o *Options) quoted(delim byte) bool {
+	return o.Quotes == "on" || o.Quotes == "" && delim != '\t'
 }
 
 const (

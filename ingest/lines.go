@@ -37,7 +37,7 @@ func newLinesReader(src *source, opt Options, info Info) (Reader, error) {
 		l.delim = recordSeparator
 		l.info.Format = GeoJSONSeq
 	}
-	l.dec.lon, l.dec.lat, l.dec.id, l.dec.partial = opt.Lon, opt.Lat, opt.ID, opt.Partial
+	l.dec.opt = opt
 	return l, nil
 }
 

@@ -38,13 +38,13 @@ func (o *objectDecoder) plain(data []byte, row *Row) error {
 	var seen [3]bool // id, lon, lat
 	once := func(which int, field, name string) {
 		if seen[which] {
-			keep(&item.FieldError{Field: field, Got: item.Shorten(name), Reason: "more than one member may be the " + field, Hint: "name it with --" + field})
+			keep(&item.FieldError{Field: field, Got: item.Shorten(name), Reason: "more than one member may be the " + field, Hint: "name it with " + o.opt.name(field, "NAME")})
 		}
 		seen[which] = true
 	}
 	o.props = append(o.props[:0], '{')
 	err := o.object(data, "row", func(name string) error {
-		isID, isLon, isLat := fits(name, o.id, "id"), fits(name, o.lon, lonNames...), fits(name, o.lat, latNames...)
+		isID, isLon, isLat := fits(name, o.opt.ID, "id"), fits(name, o.opt.Lon, lonNames...), fits(name, o.opt.Lat, latNames...)
 		if isID {
 			once(0, "id", name)
 		} else if isLon {
@@ -88,7 +88,7 @@ func (o *objectDecoder) plain(data []byte, row *Row) error {
 	if first != nil {
 		return first
 	}
-	if row.NoPosition = o.partial && !seen[1] && !seen[2]; !row.NoPosition {
+	if row.NoPosition = o.opt.Partial && !seen[1] && !seen[2]; !row.NoPosition {
 		if !seen[1] || !seen[2] {
 			return o.noPosition(seen[2])
 		}
@@ -104,9 +104,9 @@ func (o *objectDecoder) plain(data []byte, row *Row) error {
 }
 
 func (o *objectDecoder) noPosition(hasLat bool) error {
-	field, names, override := "lat", latNames, o.lat
+	field, names, override := "lat", latNames, o.opt.Lat
 	if hasLat {
-		field, names, override = "lon", lonNames, o.lon
+		field, names, override = "lon", lonNames, o.opt.Lon
 	}
 	if override != "" {
 		names = []string{override}

@@ -14,21 +14,22 @@ import (
 // one row needs both decided here:
 //
 //   - A quote means something only as the first byte of a cell; elsewhere it
-//     is text. After the closing quote the cell must end, else the record is
-//     rejected and the next line starts a new one.
-//   - A quote not closed within the limit is a stray one: its record is
-//     rejected, and reading goes on with the line after the quote.
-//   - A quote not closed when the file ends is a file cut short: the record
-//     is rejected with everything after its quote, since nobody can tell
-//     whether that is text or rows.
+//     is text. After the closing quote the cell must end.
+//   - A quote that is not closed so is a stray one, and so is one that is not
+//     closed within the limit, or before the file ends, or before a line that is
+//     a row by itself. Its record is rejected, and reading goes on with the line
+//     after the quote: what it seemed to enclose are rows.
 //   - A record longer than the limit is skipped without being kept.
 //   - Lines without any content are no records.
 type records struct {
 	src    *source
 	delim  byte
-	quotes bool     // whether quotes mean anything
-	cells  [][]byte // cells of the last record, valid until next
-	line   int      // where the last record starts
+	quotes bool // whether quotes mean anything
+	// isRow reports whether a line, its quotes read as text, is a row by itself. Nil:
+	// nobody knows.
+	isRow func(line []byte) bool
+	cells [][]byte // cells of the last record, valid until next
+	line  int      // where the last record starts
 }
 
 // next reads one record. Its errors are as those of Reader.Next.
@@ -39,23 +40,26 @@ func (t *records) next() error {
 		quoted  bool // the record has a quote
 		open    bool // the window up to seen ends inside quotes
 		openAt  int  // offset of the quote last opened
-		badAt   = -1
-		lines   int // line ends inside quotes so far
-		scanned int // bytes that went through scanQuotes
+		lines   int  // line ends inside quotes so far
+		scanned int  // bytes that went through scanQuotes, up to the start of a line
 	)
 	t.line = s.line
 	for {
 		w := s.window()
 		var end, size int // of the record as far as this line, without and with its line end
-		if i := bytes.IndexByte(w[seen:], '\n'); i >= 0 {
+		if i := bytes.IndexByte(w[seen:], s.eol); i >= 0 {
 			end, size = seen+i, seen+i+1
 		} else {
 			seen = len(w)
 			if s.more() {
 				continue
 			}
+			if s.full() && open {
+				return t.stray(openAt, fmt.Sprintf("is not closed within %d bytes", s.limit))
+			}
 			if s.full() {
-				return t.tooLong(open, openAt)
+				s.skipPast(s.eol)
+				return t.longRow()
 			}
 			if err := s.failure(); err != nil {
 				return err
@@ -65,22 +69,25 @@ func (t *records) next() error {
 			}
 			end, size = len(w), len(w)
 		}
-		if t.quotes && badAt < 0 && (open || bytes.IndexByte(w[scanned:end], '"') >= 0) {
+		if t.quotes && (open || bytes.IndexByte(w[scanned:end], '"') >= 0) {
 			quoted = true
+			inside, from, badAt := open, openAt, 0
 			open, openAt, badAt = t.scanQuotes(w[:end], scanned, open, openAt)
-		}
-		if badAt >= 0 {
-			s.skip(size)
-			return &RowError{Line: t.line, Field: "row", Got: around(w[:end], badAt),
-				Reason: "a closing quote must be followed by the delimiter or the end of the line", Hint: "a quote inside quotes is written twice"}
+			if inside && t.isRow != nil && t.isRow(w[scanned:end]) && (open && openAt == from || t.isRow(s.lineAt(from))) {
+				return t.stray(from, "is never closed")
+			}
+			if badAt >= 0 && bytes.IndexByte(w[openAt:badAt], s.eol) >= 0 {
+				return t.stray(openAt, "is not closed at the end of a cell")
+			}
+			if badAt >= 0 {
+				s.skip(size)
+				return &RowError{Line: t.line, Field: "row", Got: around(w[:end], badAt),
+					Reason: "a closing quote must be followed by the delimiter or the end of the line", Hint: "a quote inside quotes is written twice"}
+			}
 		}
 		if open {
 			if end == size { // the stream ended
-				line := s.line + bytes.Count(w[:openAt], []byte{'\n'})
-				got := around(w, openAt)
-				s.skip(size)
-				return &RowError{Line: line, Field: "row", Got: got,
-					Reason: fmt.Sprintf("the quote opened on line %d is never closed", line)}
+				return t.stray(openAt, "is never closed")
 			}
 			lines++
 			seen, scanned = size, size
@@ -91,8 +98,8 @@ func (t *records) next() error {
 			return t.longRow()
 		}
 		rec := w[:end]
-		if end > 0 && rec[end-1] == '\r' {
-			rec = rec[:end-1]
+		for len(rec) > 0 && rec[len(rec)-1] == '\r' {
+			rec = rec[:len(rec)-1]
 		}
 		s.start += size
 		s.line += lines
@@ -107,6 +114,18 @@ func (t *records) next() error {
 		t.split(rec, quoted)
 		return nil
 	}
+}
+
+// stray rejects the record whose quote at an offset of the window is one too many or one
+// too few, and goes on after the line of that quote.
+func (t *records) stray(at int, why string) error {
+	s := t.src
+	line := s.line + bytes.Count(s.window()[:at], []byte{s.eol})
+	got := around(s.lineAt(at), at-s.lineStart(at))
+	s.skip(at)
+	s.skipPast(s.eol)
+	return &RowError{Line: line, Field: "row", Got: got,
+		Reason: fmt.Sprintf("the quote opened on line %d %s", line, why), Hint: "a quote inside quotes is written twice"}
 }
 
 // scanQuotes follows the quotes of w from offset from, which is where a line
@@ -125,7 +144,7 @@ func (t *records) scanQuotes(w []byte, from int, open bool, openAt int) (stillOp
 			switch rest := w[i+1:]; {
 			case len(rest) > 0 && rest[0] == '"':
 				i++ // a doubled quote
-			case len(rest) == 0 || rest[0] == t.delim || string(rest) == "\r":
+			case len(rest) == 0 || rest[0] == t.delim || len(bytes.TrimLeft(rest, "\r")) == 0:
 				open = false
 			default:
 				return false, openAt, i
@@ -141,18 +160,11 @@ func (t *records) scanQuotes(w []byte, from int, open bool, openAt int) (stillOp
 
 // split cuts rec into t.cells; quoted cells are unquoted in place.
 func (t *records) split(rec []byte, quoted bool) {
-	t.cells = t.cells[:0]
 	if !quoted {
-		from := 0
-		for i, c := range rec {
-			if c == t.delim {
-				t.cells = append(t.cells, rec[from:i])
-				from = i + 1
-			}
-		}
-		t.cells = append(t.cells, rec[from:])
+		t.cells = cut(t.cells[:0], rec, t.delim)
 		return
 	}
+	t.cells = t.cells[:0]
 	for {
 		if len(rec) == 0 || rec[0] != '"' {
 			i := bytes.IndexByte(rec, t.delim)
@@ -183,18 +195,16 @@ func (t *records) split(rec []byte, quoted bool) {
 	}
 }
 
-// tooLong skips a record that fills the window.
-func (t *records) tooLong(open bool, openAt int) error {
-	s := t.src
-	if !open {
-		s.skipPast('\n')
-		return t.longRow()
+// cut appends the cells of rec, in which quotes are text.
+func cut(cells [][]byte, rec []byte, delim byte) [][]byte {
+	from := 0
+	for i, c := range rec {
+		if c == delim {
+			cells = append(cells, rec[from:i])
+			from = i + 1
+		}
 	}
-	line := s.line + bytes.Count(s.window()[:openAt], []byte{'\n'})
-	s.skip(openAt)
-	s.skipPast('\n')
-	return &RowError{Line: line, Field: "row",
-		Reason: fmt.Sprintf("the quote opened on line %d is not closed within %d bytes", line, s.limit)}
+	return append(cells, rec[from:])
 }
 
 func (t *records) longRow() error {

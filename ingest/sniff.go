@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -104,7 +105,7 @@ type outline struct {
 // goes. It follows brackets and strings as the reader of collections does, so that a
 // fault within a Feature hides nothing of what comes after it.
 func look(sample []byte) (o outline) {
-	src := source{buf: sample, end: len(sample), line: 1, limit: len(sample), err: io.EOF}
+	src := source{buf: sample, end: len(sample), eol: '\n', line: 1, limit: len(sample), err: io.EOF}
 	features := false
 	defer func() {
 		if o.Type == "" && features {
@@ -182,9 +183,10 @@ type sample struct {
 func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	text := src.window()
 	if src.err == nil { // the last line may be cut off
-		text = text[:bytes.LastIndexByte(text, '\n')+1]
+		text = text[:bytes.LastIndexByte(text, src.eol)+1]
 	}
 	t := records{src: newSource(bytes.NewReader(text), src.limit), delim: delim, quotes: quotes}
+	t.src.eol = src.eol
 	s := sample{delim: delim, header: columns}
 	if columns == nil {
 		if t.next() != nil {
@@ -211,6 +213,13 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	return s
 }
 
+// enclosed reports whether a cell of the sample begins and ends with a quote mark.
+func (s *sample) enclosed() bool {
+	return slices.ContainsFunc(s.rows, func(row []string) bool {
+		return slices.ContainsFunc(row, func(cell string) bool { return len(cell) > 1 && cell[0] == '"' && cell[len(cell)-1] == '"' })
+	})
+}
+
 func texts(cells [][]byte) []string {
 	out := make([]string, len(cells))
 	for i, c := range cells {
@@ -226,7 +235,7 @@ func sniffDelimiter(src *source, opt *Options) sample {
 	var best sample
 	bestScore := [3]int{-1}
 	for _, delim := range []byte{',', ';', '\t', '|'} {
-		s := takeSample(src, delim, true, opt.Columns)
+		s := takeSample(src, delim, opt.quoted(delim), opt.Columns)
 		if s.bad {
 			if best.delim == 0 {
 				best = s

@@ -15,6 +15,7 @@ type source struct {
 	buf   []byte
 	start int
 	end   int
+	eol   byte  // what ends a line
 	line  int   // physical line of buf[start], from 1
 	limit int   // a row may have this many bytes
 	err   error // what ended the stream: io.EOF, or a failure
@@ -30,7 +31,7 @@ const (
 var errTooLong = errors.New("row too long")
 
 func newSource(r io.Reader, limit int) *source {
-	return &source{r: r, buf: make([]byte, min(firstWindow, limit+rowSlack)), line: 1, limit: limit}
+	return &source{r: r, buf: make([]byte, min(firstWindow, limit+rowSlack)), eol: '\n', line: 1, limit: limit}
 }
 
 // openSource makes the source of r, unpacked if it starts like gzip and may be.
@@ -102,8 +103,17 @@ func (s *source) failure() error {
 
 // skip drops n bytes of the window and counts their lines.
 func (s *source) skip(n int) {
-	s.line += bytes.Count(s.buf[s.start:s.start+n], []byte{'\n'})
+	s.line += bytes.Count(s.buf[s.start:s.start+n], []byte{s.eol})
 	s.start += n
+}
+
+// lineStart is the offset in the window at which the line begins that offset at is on.
+func (s *source) lineStart(at int) int { return bytes.LastIndexByte(s.window()[:at], s.eol) + 1 }
+
+// lineAt is the line of the window that offset at is on.
+func (s *source) lineAt(at int) []byte {
+	line, _, _ := bytes.Cut(s.window()[s.lineStart(at):], []byte{s.eol})
+	return line
 }
 
 // skipPast drops everything up to and including the next delim, however far

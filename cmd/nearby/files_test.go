@@ -79,7 +79,7 @@ func deliver(t *testing.T, files []upload) {
 				t.Errorf("the answer lacks %q: %s", f.posted, answer)
 			}
 
-			r := runCLI(t, f.text, append(strings.Fields(f.args), "load", "-", "-c", loaded, "--server", s.base)...)
+			r := runCLI(t, f.text, append([]string{"load", "-", "-c", loaded, "--server", s.base}, strings.Fields(f.args)...)...)
 			code, want := exitOK, f.want
 			switch {
 			case f.refused != 0:
@@ -143,5 +143,40 @@ func TestForeignCRS(t *testing.T) {
 		{name: "in a geometry", mediaType: "application/geo+json", text: `{"type":"FeatureCollection","features":[{"type":"Feature","id":"far","geometry":{"type":"Point","coordinates":[100,50],"crs":` + named("EPSG:3857") + `}},` + buoy + `]}`,
 			want: "buoy 100,50", rejected: 1, posted: "EPSG:3857", printed: "EPSG:3857"},
 		{name: "WGS 84 in a Feature", mediaType: "application/x-ndjson", text: `{"type":"Feature","id":"buoy","crs":` + named("EPSG:4326") + `,` + point + `}` + "\n", want: "buoy 100,50"},
+	})
+}
+
+// A quote that is never closed, or not where a cell ends, is a fault of its own row: the
+// rows after it are read, and each row is loaded or rejected. What follows it, up to the
+// next quote, is read as rows again.
+func TestStrayQuotes(t *testing.T) {
+	const head = "id,name,lat,lon\n"
+	deliver(t, []upload{
+		{name: "closed by a mark of inches", text: head + "1,\"Lower Weir,1,1\n2,Mill,2,2\n3,Quay,3,3\n4,12\" main,4,4\n5,Lock,5,5\n",
+			want: "2 2,2; 3 3,3; 4 4,4; 5 5,5", rejected: 1, posted: `"line":2`, printed: "input:2:"},
+		{name: "never closed", text: head + "1,Weir,1,1\n2,\"Mill,2,2\n3,Quay,3,3\n4,Lock,4,4\n", want: "1 1,1; 3 3,3; 4 4,4", rejected: 1, posted: `"line":3`, printed: "input:3:"},
+		{name: "closed by chance", text: head + "1,\"Weir,1,1\n2,Mill,2,2\n3,12\",3,3\n4,Lock,4,4\n", want: "2 2,2; 3 3,3; 4 4,4", rejected: 1, posted: `"line":2`, printed: "input:2:"},
+		{name: "closed by chance in the next row", text: head + "1,\"Weir,1,1\n2,12\",2,2\n3,Lock,3,3\n", want: "2 2,2; 3 3,3", rejected: 1},
+		{name: "several", text: "id;name;lat;lon\n1;\"a;1;1\n2;b;2;2\n3;\"c;3;3\n4;\"d\";4;4\n5;\"e\"f;5;5\n6;\"\"g;6;6\n7;h;7;7\n",
+			want: "2 2,2; 4 4,4; 7 7,7", rejected: 4},
+		{name: "at the end of the last row", text: "id,lat,lon,name\n1,1,1,\"Weir\n2,2,2,\"Mill\n3,3,3,Quay\n4,4,4,\"Lock", want: "3 3,3", rejected: 3},
+		{name: "in a row with another fault", text: head + "1,\"Weir,95,1\n2,Mill,2,2\n3,\"Quay\",3,3\n", want: "2 2,2; 3 3,3", rejected: 1},
+		{name: "good quotes over lines", text: "name,lat,lon,id,note\n\"Old\nMill, by the Weir\",1,2,a,\"1,2,3\n4,5,6\n\"\"x\"\"\"\nQuay,3,4,b,\"\"\n",
+			want: "a 2,1; b 4,3"},
+		{name: "a name of two lines before the position", text: "name,lat,lon,id\n\"Mill, Old, big, wide\nhouse\",1,2,a\n\"a, b, c, d\ne\",95,2,b\n", want: "a 2,1", rejected: 1},
+	})
+}
+
+// Between tabs a quote mark is a character like any other (text/tab-separated-values):
+// tables from registers have them at the beginning of a cell, too.
+func TestUnquotedTabs(t *testing.T) {
+	const table = "id\tname\tplace\tlat\tlon\n1\tmoss\t\"Old\" quarry\t10\t20\n2\tfern\t\"by the gate\t11\t21\n3\tsedge\tmeadow\t12\t22\n4\trush\t6\" pipe\t13\t23\n5\treed\t\"pond\"\t14\t24\n"
+	const all = "1 20,10; 2 21,11; 3 22,12; 4 23,13; 5 24,14"
+	const pond = "\"Old\nquarry\""
+	deliver(t, []upload{
+		{name: "as a register gives it", text: table, want: all},
+		{name: "its registered type", mediaType: "text/tab-separated-values", text: table, want: all},
+		{name: "no quotes between commas", query: "?quotes=off", args: "--quotes off", text: strings.ReplaceAll(table, "\t", ","), want: all},
+		{name: "quotes asked for", query: "?quotes=on", args: "--quotes on", text: "id\tplace\tlat\tlon\n1\t" + pond + "\t10\t20\n2\t\"by the gate\t11\t21\n3\tx\t12\t22\n", want: "1 20,10; 3 22,12", rejected: 1},
 	})
 }

@@ -25,14 +25,16 @@ type loadCmd struct {
 
 	UpdateDefinition bool `help:"If the collection exists and is not as --index and --queryable say, change it: queryables are added. Without this flag nothing is loaded then."`
 
-	Format       string `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
-	Lat          string `help:"Column of the latitude." placeholder:"NAME"`
-	Lon          string `help:"Column of the longitude." placeholder:"NAME"`
-	ID           string `name:"id" help:"Column of the id." placeholder:"NAME"`
-	WKT          string `name:"wkt" help:"Column of points in well-known text." placeholder:"NAME"`
-	Delimiter    string `help:"Character between the cells of a CSV file; \"tab\" is a tab." placeholder:"CHAR"`
-	DecimalComma bool   `help:"Coordinates are written 50,9375."`
-	Encoding     string `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
+	Format       string   `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
+	Lat          string   `help:"Column of the latitude." placeholder:"NAME"`
+	Lon          string   `help:"Column of the longitude." placeholder:"NAME"`
+	ID           string   `name:"id" help:"Column of the id." placeholder:"NAME"`
+	WKT          string   `name:"wkt" help:"Column of points in well-known text." placeholder:"NAME"`
+	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" is a tab." placeholder:"CHAR"`
+	Columns      []string `help:"Names of the columns of a CSV file without a header line." placeholder:"NAME"`
+	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. Without a word it does, but between tabs."`
+	DecimalComma bool     `help:"Coordinates are written 50,9375."`
+	Encoding     string   `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
 
 	OnExisting string `default:"replace" enum:"replace,merge,skip,fail" help:"What a row does to an item that has its id: ${enum}."`
 	OnError    string `default:"continue" enum:"continue,abort" help:"After a rejected row: ${enum}."`
@@ -185,6 +187,12 @@ func (c *loadCmd) options() (ingest.Options, error) {
 			return opt, usagef("--delimiter %q: must be one character, or \"tab\"", c.Delimiter)
 		}
 		opt.Delimiter = d
+	}
+	if len(c.Columns) > 0 {
+		opt.Columns = c.Columns
+	}
+	if c.Quotes != "auto" {
+		opt.Quotes = c.Quotes
 	}
 	if c.MaxErrors < 0 {
 		return opt, usagef("--max-errors %d: must not be negative", c.MaxErrors)
