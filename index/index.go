@@ -96,6 +96,11 @@ type Index interface {
 	// Nearest appends to dst the items that q asks for, in order (I2).
 	Nearest(dst []Hit, q *Query, items Items) ([]Hit, Proof, error)
 
+	// Count returns how many items match q, whatever its K and After. Where
+	// that is everything in a part of the index, it does not look into the part.
+	// The Proof's Radius is not set; when it is not Exact, there may be more.
+	Count(q *Query, items Items) (int, Proof, error)
+
 	// Range appends to dst the items inside an area, in order (I6). The
 	// Proof's Radius is not set.
 	Range(dst []Ref, q *RangeQuery, items Items) ([]Ref, Proof, error)

@@ -101,6 +101,16 @@ func narrow(c2 float64) float64 {
 	return c2 - farMargin
 }
 
+// within returns the squared chord above which no point is within a distance, and
+// the one from which on that takes comparing distances.
+func within(maxDistance float64) (limit, doubtful float64) {
+	if maxDistance >= sphere.HalfCircumference {
+		return math.Inf(1), math.Inf(1)
+	}
+	c2 := sphere.Chord2Of(maxDistance)
+	return widen(c2) + 1e-30, narrow(c2) - 1e-30
+}
+
 // spare is how many more candidates than twice k are kept at most.
 const spare = 64
 
@@ -110,11 +120,7 @@ func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
 	t.k, t.items, t.filter, t.after = q.K, items, q.Filter, q.After
 	t.kept, t.ruled, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
 	t.maxDistance = q.MaxDistance
-	t.Limit, t.doubtful = math.Inf(1), math.Inf(1)
-	if q.MaxDistance < sphere.HalfCircumference {
-		c2 := sphere.Chord2Of(q.MaxDistance)
-		t.Limit, t.doubtful = widen(c2)+1e-30, narrow(c2)-1e-30
-	}
+	t.Limit, t.doubtful = within(q.MaxDistance)
 	t.Least = -1
 	if q.After != nil {
 		c2 := sphere.Chord2Of(q.After.Distance)

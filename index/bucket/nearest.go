@@ -41,6 +41,21 @@ func (b *Bucket) Nearest(s *Search) bool {
 	return true
 }
 
+// Count counts the points that match. It reports false if the budget does not last.
+func (b *Bucket) Count(c *index.Counter) bool {
+	for _, ch := range b.chunks {
+		switch c.Cover(&ch.box) {
+		case index.CoverAll:
+			c.N += ch.len()
+		case index.CoverPart:
+			if !c.Scan(ch.run, 0, ch.len()) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // nearestSame is Nearest of a bucket whose points are all at one place.
 func (b *Bucket) nearestSame(s *Search) bool {
 	from := 0

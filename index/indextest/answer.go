@@ -67,7 +67,34 @@ func (v version) nearest(q index.Query) ([]index.Hit, error) {
 	if err := checkTrace(traced.Trace, proof); err != nil {
 		return nil, fmt.Errorf("%s: %w", describe(&q), err)
 	}
+	if err := v.count(q); err != nil {
+		return nil, fmt.Errorf("%s: %w", describe(&q), err)
+	}
 	return got, nil
+}
+
+// count asks the index how many items there are, whatever the query's K and After,
+// and compares that with the Oracle's answer.
+func (v version) count(q index.Query) error {
+	whole := q
+	whole.K, whole.After, whole.Budget, whole.Trace = v.items.Len()+1, nil, 0, nil
+	all, _, err := v.oracle.Nearest(nil, &whole, v.items)
+	if err != nil {
+		return fmt.Errorf("oracle: %w", err)
+	}
+	got, proof, err := v.index.Count(&q, v.items)
+	if err != nil {
+		return fmt.Errorf("count: %w", err)
+	}
+	switch {
+	case proof.Exact && got != len(all) || got > len(all):
+		return fmt.Errorf("counted %d (exact: %v), want %d", got, proof.Exact, len(all))
+	case !proof.Exact && q.Budget == 0:
+		return fmt.Errorf("counted %d of %d although the budget is unbounded", got, len(all))
+	case q.Budget > 0 && proof.Entered+proof.Compared > q.Budget:
+		return fmt.Errorf("counting entered %d and compared %d, over the budget of %d", proof.Entered, proof.Compared, q.Budget)
+	}
+	return nil
 }
 
 // checkHits compares an answer with all matching items in order.

@@ -15,6 +15,15 @@ type liar struct {
 	index.Index
 	nearest func([]index.Hit, *index.Proof)
 	area    func([]index.Ref) []index.Ref
+	count   func(*int, *index.Proof)
+}
+
+func (l liar) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
+	n, proof, err := l.Index.Count(q, items)
+	if l.count != nil {
+		l.count(&n, &proof)
+	}
+	return n, proof, err
 }
 
 func (l liar) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]index.Hit, index.Proof, error) {
@@ -52,6 +61,9 @@ func TestChecksFindLies(t *testing.T) {
 		"falsely inexact":   {nearest: func(_ []index.Hit, p *index.Proof) { p.Exact = false }},
 		"count of compared": {nearest: func(_ []index.Hit, p *index.Proof) { p.Compared++ }},
 		"count of entered":  {nearest: func(_ []index.Hit, p *index.Proof) { p.Entered++ }},
+		"one too many":      {count: func(n *int, _ *index.Proof) { *n++ }},
+		"one too few":       {count: func(n *int, _ *index.Proof) { *n-- }},
+		"count unsure":      {count: func(_ *int, p *index.Proof) { p.Exact = false }},
 		"item left out":     {area: func(r []index.Ref) []index.Ref { return r[:len(r)-1] }},
 		"item twice":        {area: func(r []index.Ref) []index.Ref { return append(r, r[len(r)-1]) }},
 	} {

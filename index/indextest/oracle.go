@@ -117,6 +117,15 @@ func (o *Oracle) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]
 	return append(dst, hits...), proof, nil
 }
 
+// Count implements index.Index: what Nearest finds.
+func (o *Oracle) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
+	all := *q
+	all.K, all.After, all.Trace = len(o.points)+1, nil, nil
+	hits, proof, err := o.Nearest(nil, &all, items)
+	proof.Radius = 0
+	return len(hits), proof, err
+}
+
 // over reports whether a scan costs more than the budget. There is no part of
 // a scan that would prove anything.
 func (o *Oracle) over(budget int) bool { return budget > 0 && 1+len(o.points) > budget }
