@@ -316,6 +316,7 @@ type features struct {
 	}
 	NumberReturned int
 	NumberMatched  *int
+	Complete       *bool
 	Proof          struct {
 		Exact  bool
 		Radius float64

@@ -84,16 +84,13 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 // appendNearby searches and writes the answer but for its links and closing
 // brace. more reports whether items may follow the last of buf.hits.
 func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter collection.Filter, sh *shape) (more bool, err error) {
-	q.Budget = s.opt.Limits.MaxCompared
-	var proof index.Proof
-	buf.hits, proof, err = snap.Nearest(buf.hits[:0], q, filter)
+	f, err := s.search(buf, snap, q, filter)
 	if err != nil {
 		return false, err
 	}
-	more = len(buf.hits) > 0 && len(buf.hits) == q.K
 	reason := ""
-	if !proof.Exact {
-		reason = fmt.Sprintf("cut short after %d points and cells; all within the radius is here. Narrow the search, or page through the items of a bbox", q.Budget)
+	if !f.proof.Exact {
+		reason = fmt.Sprintf("cut short after %d points and cells; all within the radius is here. Narrow the search, or page through the items of a bbox", s.opt.Limits.MaxCompared)
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
 	buf.refs = buf.refs[:0]
@@ -102,19 +99,25 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 	}
 	if n := s.appendFeatures(buf, snap, sh); n < len(buf.hits) {
 		buf.hits = buf.hits[:n]
-		more, proof.Exact, proof.Radius = true, false, buf.hits[n-1].Distance
+		f.more, f.complete, f.proof.Exact, f.proof.Radius = true, false, false, buf.hits[n-1].Distance
 		reason = fmt.Sprintf("ended at %d bytes; the next link goes on", s.opt.Limits.MaxAnswerBytes)
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.hits)), 10)
+	if f.matched >= 0 {
+		b = append(b, `,"numberMatched":`...)
+		b = strconv.AppendInt(b, int64(f.matched), 10)
+	}
+	b = append(b, `,"complete":`...)
+	b = strconv.AppendBool(b, f.complete)
 	b = append(b, `,"proof":{"exact":`...)
-	b = strconv.AppendBool(b, proof.Exact)
+	b = strconv.AppendBool(b, f.proof.Exact)
 	b = append(b, `,"radius":`...)
-	b = appendNumber(b, proof.Radius)
+	b = appendNumber(b, f.proof.Radius)
 	b = append(b, `,"entered":`...)
-	b = strconv.AppendInt(b, int64(proof.Entered), 10)
+	b = strconv.AppendInt(b, int64(f.proof.Entered), 10)
 	b = append(b, `,"compared":`...)
-	b = strconv.AppendInt(b, int64(proof.Compared), 10)
+	b = strconv.AppendInt(b, int64(f.proof.Compared), 10)
 	if reason != "" {
 		b = append(b, `,"reason":`...)
 		b = appendQuoted(b, []byte(reason))
@@ -124,7 +127,60 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 		b = appendTrace(b, q.Trace)
 	}
 	buf.b = b
-	return more, nil
+	return f.more, nil
+}
+
+// maxCounted bounds the work of counting what matches, in points and cells: the
+// answer itself has a thousand items at most and must not wait for it.
+const maxCounted = 100_000
+
+// found is what a search says beside its hits.
+type found struct {
+	proof    index.Proof
+	more     bool // items may follow the last hit
+	complete bool // nothing that was asked for does
+	matched  int  // items within the radius in all; -1: not known, or there is none
+}
+
+// search finds the items that a query asks for, in buf.hits. Within a radius it asks
+// for one more than k, so that an answer that happens to have k is known to be whole.
+func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter collection.Filter) (f found, err error) {
+	k, bounded := q.K, q.MaxDistance < index.Everywhere
+	if bounded {
+		q.K++
+	}
+	q.Budget = s.opt.Limits.MaxCompared
+	buf.hits, f.proof, err = snap.Nearest(buf.hits[:0], q, filter)
+	q.K = k
+	if err != nil {
+		return f, err
+	}
+	n := len(buf.hits)
+	f.matched = -1
+	switch {
+	case !bounded:
+		f.more, f.complete = n == k, f.proof.Exact
+		return f, nil
+	case n >= k && (n > k || !f.proof.Exact): // the k nearest, whatever follows
+		buf.hits = buf.hits[:k]
+		f.more, f.proof.Exact, f.proof.Radius = true, true, buf.hits[k-1].Distance
+	default:
+		f.complete = f.proof.Exact
+	}
+	switch {
+	case f.complete && q.After == nil:
+		f.matched = n
+	case f.complete || n > k:
+		q.Budget = min(s.opt.Limits.MaxCompared, maxCounted)
+		count, proof, err := snap.Count(q, filter)
+		if err != nil {
+			return f, err
+		}
+		if proof.Exact {
+			f.matched = count
+		}
+	}
+	return f, nil
 }
 
 func appendTrace(b []byte, t *index.Trace) []byte {

@@ -1081,9 +1081,19 @@ type LoadReport struct {
 
 // NearbyCollection defines model for NearbyCollection.
 type NearbyCollection struct {
-	Features       []Feature `json:"features"`
-	Links          *Links    `json:"links,omitempty"`
-	NumberReturned int       `json:"numberReturned"`
+	// Complete All that was asked for is in this answer: with `radius` every matching item
+	// within it, with `cursor` every one that follows, else the `k` nearest. False:
+	// there is more, which the link with `rel` `next` gives, or a limit of the
+	// server ended the search, which `proof` says.
+	Complete bool      `json:"complete"`
+	Features []Feature `json:"features"`
+	Links    *Links    `json:"links,omitempty"`
+
+	// NumberMatched Of a query with `radius`: how many items match within it in all, those on
+	// other pages included. It is left out where counting them takes more than
+	// 100,000 comparisons.
+	NumberMatched  *int `json:"numberMatched,omitempty"`
+	NumberReturned int  `json:"numberReturned"`
 
 	// Proof How much the answer covers, and what it cost.
 	Proof Proof `json:"proof"`
@@ -1142,7 +1152,7 @@ type Proof struct {
 	// Entered Cells or nodes entered.
 	Entered int `json:"entered"`
 
-	// Exact The answer is complete for the query.
+	// Exact The items here are the nearest that match, and no limit of the server cut them short. Whether that is all is said by `complete`.
 	Exact bool `json:"exact"`
 
 	// Radius Every matching item nearer than this many metres is in the answer.
@@ -2407,18 +2417,27 @@ type ClientInterface interface {
 	// GetNearby The nearest items
 	//
 	// The `k` nearest items, those within `radius`, or the `k` nearest of those
-	// within it, in order of (distance, id). The `next` link goes on outward
-	// where the answer stopped. It is there while there may be more: when the
-	// answer has `k` items, or was ended by the server's limit on its bytes.
-	// A search that was cut short by the limit on points compared has none; its
-	// `proof` is not exact and says what is complete.
+	// within it, in order of (distance, id).
+	//
+	// `complete` says whether all that was asked for is here: with a `radius` every
+	// matching item within it, whatever `k`, else the `k` nearest. If not,
+	// `numberMatched` says how many match within the radius in all, and the link with
+	// `rel` `next` goes on outward where the answer stopped. There is such a link
+	// after the `k` nearest, too, which have others behind them. A search that was cut
+	// short by the limit on points compared has none; its `proof` is not exact and says
+	// what is complete.
+	//
+	// `proof` is about the items that are here: `exact` says that they are the nearest,
+	// and `radius` within how many metres there are no others.
 	//
 	// Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 	GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostNearbyWithBody Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET. 413 if
+	// All are answered from one version of the collection, as by GET, but without
+	// links: what an answer that is not `complete` leaves out comes by GET, page by
+	// page, or by a greater `k`. 413 if
 	// there are more than 1000, if they ask for more than 100,000 items in all (a
 	// `radius` without `k` counts as the maximum of `k`), or if the answers have
 	// more than 64 MiB; these are limits of the server.
@@ -2430,7 +2449,9 @@ type ClientInterface interface {
 
 	// PostNearby Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET. 413 if
+	// All are answered from one version of the collection, as by GET, but without
+	// links: what an answer that is not `complete` leaves out comes by GET, page by
+	// page, or by a greater `k`. 413 if
 	// there are more than 1000, if they ask for more than 100,000 items in all (a
 	// `radius` without `k` counts as the maximum of `k`), or if the answers have
 	// more than 64 MiB; these are limits of the server.
@@ -2909,11 +2930,18 @@ func (c *Client) PutItem(ctx context.Context, collectionId CollectionId, itemId 
 // GetNearby The nearest items
 //
 // The `k` nearest items, those within `radius`, or the `k` nearest of those
-// within it, in order of (distance, id). The `next` link goes on outward
-// where the answer stopped. It is there while there may be more: when the
-// answer has `k` items, or was ended by the server's limit on its bytes.
-// A search that was cut short by the limit on points compared has none; its
-// `proof` is not exact and says what is complete.
+// within it, in order of (distance, id).
+//
+// `complete` says whether all that was asked for is here: with a `radius` every
+// matching item within it, whatever `k`, else the `k` nearest. If not,
+// `numberMatched` says how many match within the radius in all, and the link with
+// `rel` `next` goes on outward where the answer stopped. There is such a link
+// after the `k` nearest, too, which have others behind them. A search that was cut
+// short by the limit on points compared has none; its `proof` is not exact and says
+// what is complete.
+//
+// `proof` is about the items that are here: `exact` says that they are the nearest,
+// and `radius` within how many metres there are no others.
 //
 // Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2930,7 +2958,9 @@ func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, param
 
 // PostNearbyWithBody Many queries at once
 //
-// All are answered from one version of the collection, as by GET. 413 if
+// All are answered from one version of the collection, as by GET, but without
+// links: what an answer that is not `complete` leaves out comes by GET, page by
+// page, or by a greater `k`. 413 if
 // there are more than 1000, if they ask for more than 100,000 items in all (a
 // `radius` without `k` counts as the maximum of `k`), or if the answers have
 // more than 64 MiB; these are limits of the server.
@@ -2952,7 +2982,9 @@ func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId Collection
 
 // PostNearby Many queries at once
 //
-// All are answered from one version of the collection, as by GET. 413 if
+// All are answered from one version of the collection, as by GET, but without
+// links: what an answer that is not `complete` leaves out comes by GET, page by
+// page, or by a greater `k`. 413 if
 // there are more than 1000, if they ask for more than 100,000 items in all (a
 // `radius` without `k` counts as the maximum of `k`), or if the answers have
 // more than 64 MiB; these are limits of the server.
@@ -5526,11 +5558,18 @@ type ClientWithResponsesInterface interface {
 	// GetNearbyWithResponse The nearest items
 	//
 	// The `k` nearest items, those within `radius`, or the `k` nearest of those
-	// within it, in order of (distance, id). The `next` link goes on outward
-	// where the answer stopped. It is there while there may be more: when the
-	// answer has `k` items, or was ended by the server's limit on its bytes.
-	// A search that was cut short by the limit on points compared has none; its
-	// `proof` is not exact and says what is complete.
+	// within it, in order of (distance, id).
+	//
+	// `complete` says whether all that was asked for is here: with a `radius` every
+	// matching item within it, whatever `k`, else the `k` nearest. If not,
+	// `numberMatched` says how many match within the radius in all, and the link with
+	// `rel` `next` goes on outward where the answer stopped. There is such a link
+	// after the `k` nearest, too, which have others behind them. A search that was cut
+	// short by the limit on points compared has none; its `proof` is not exact and says
+	// what is complete.
+	//
+	// `proof` is about the items that are here: `exact` says that they are the nearest,
+	// and `radius` within how many metres there are no others.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5539,7 +5578,9 @@ type ClientWithResponsesInterface interface {
 
 	// PostNearbyWithBodyWithResponse Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET. 413 if
+	// All are answered from one version of the collection, as by GET, but without
+	// links: what an answer that is not `complete` leaves out comes by GET, page by
+	// page, or by a greater `k`. 413 if
 	// there are more than 1000, if they ask for more than 100,000 items in all (a
 	// `radius` without `k` counts as the maximum of `k`), or if the answers have
 	// more than 64 MiB; these are limits of the server.
@@ -5551,7 +5592,9 @@ type ClientWithResponsesInterface interface {
 
 	// PostNearbyWithResponse Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET. 413 if
+	// All are answered from one version of the collection, as by GET, but without
+	// links: what an answer that is not `complete` leaves out comes by GET, page by
+	// page, or by a greater `k`. 413 if
 	// there are more than 1000, if they ask for more than 100,000 items in all (a
 	// `radius` without `k` counts as the maximum of `k`), or if the answers have
 	// more than 64 MiB; these are limits of the server.
@@ -7562,11 +7605,18 @@ func (c *ClientWithResponses) PutItemWithResponse(ctx context.Context, collectio
 // GetNearbyWithResponse The nearest items
 //
 // The `k` nearest items, those within `radius`, or the `k` nearest of those
-// within it, in order of (distance, id). The `next` link goes on outward
-// where the answer stopped. It is there while there may be more: when the
-// answer has `k` items, or was ended by the server's limit on its bytes.
-// A search that was cut short by the limit on points compared has none; its
-// `proof` is not exact and says what is complete.
+// within it, in order of (distance, id).
+//
+// `complete` says whether all that was asked for is here: with a `radius` every
+// matching item within it, whatever `k`, else the `k` nearest. If not,
+// `numberMatched` says how many match within the radius in all, and the link with
+// `rel` `next` goes on outward where the answer stopped. There is such a link
+// after the `k` nearest, too, which have others behind them. A search that was cut
+// short by the limit on points compared has none; its `proof` is not exact and says
+// what is complete.
+//
+// `proof` is about the items that are here: `exact` says that they are the nearest,
+// and `radius` within how many metres there are no others.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7581,7 +7631,9 @@ func (c *ClientWithResponses) GetNearbyWithResponse(ctx context.Context, collect
 
 // PostNearbyWithBodyWithResponse Many queries at once
 //
-// All are answered from one version of the collection, as by GET. 413 if
+// All are answered from one version of the collection, as by GET, but without
+// links: what an answer that is not `complete` leaves out comes by GET, page by
+// page, or by a greater `k`. 413 if
 // there are more than 1000, if they ask for more than 100,000 items in all (a
 // `radius` without `k` counts as the maximum of `k`), or if the answers have
 // more than 64 MiB; these are limits of the server.
@@ -7599,7 +7651,9 @@ func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context
 
 // PostNearbyWithResponse Many queries at once
 //
-// All are answered from one version of the collection, as by GET. 413 if
+// All are answered from one version of the collection, as by GET, but without
+// links: what an answer that is not `complete` leaves out comes by GET, page by
+// page, or by a greater `k`. 413 if
 // there are more than 1000, if they ask for more than 100,000 items in all (a
 // `radius` without `k` counts as the maximum of `k`), or if the answers have
 // more than 64 MiB; these are limits of the server.

@@ -84,6 +84,18 @@ func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter Filter) ([]in
 	return s.index.Nearest(dst, q, &s.records)
 }
 
+// Count returns how many items match; see index.Index. filter is as for Nearest.
+func (s *Snapshot) Count(q *index.Query, filter Filter) (int, index.Proof, error) {
+	match, err := s.match(filter)
+	if err != nil {
+		return 0, index.Proof{}, err
+	}
+	if match != nil {
+		q.Filter = match
+	}
+	return s.index.Count(q, &s.records)
+}
+
 // Range appends the items in an area to dst; see index.RangeQuery.
 func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter Filter) ([]index.Ref, index.Proof, error) {
 	match, err := s.match(filter)
