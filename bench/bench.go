@@ -8,6 +8,10 @@
 // place, as the distance of the tenth neighbour, and the report draws time and
 // work against it.
 //
+// Times are noisy, so the two standard indexes take turns, round after round, and
+// what is said of their ratio is told with its range over the rounds; one is
+// called the quicker one only if it is so in all of them.
+//
 // Everything random comes from Options.Seed. Each row has a time limit, so that
 // a badly chosen setting shows as a slow row and not as an endless run.
 package bench
@@ -68,7 +72,7 @@ const (
 
 	maxQueries    = 20_000 // distinct queries of a row
 	minOperations = 16     // queries of a row, whatever its time limit
-	minBatches    = 2      // batches of a row, likewise
+	minBatches    = 14     // batches of a row of changes alone, likewise
 	sampleSize    = 16     // answers of a row compared with brute force
 	batchSize     = 500    // changes in a batch
 )
@@ -163,7 +167,8 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 	}
 	variants := o.variants()
 	sets := len(o.Sets) + len(o.Own)
-	steps := 2 + len(variants)*(1+len(workloads()))
+	// Of each kind one is measured in rounds.
+	steps := 2 + len(variants) + (rounds+len(variants)-2)*len(workloads())
 	if o.Peers {
 		steps += len(peer.All()) * (1 + len(peerWorkloads()))
 	}

@@ -47,6 +47,12 @@ func TestRunMeasuresEverything(t *testing.T) {
 		if len(s.Indexes) != 4 {
 			t.Fatalf("%s: %d indexes, want 4", s.Name, len(s.Indexes))
 		}
+		if len(s.Rounds) != rounds || len(s.Ratios) != len(workloads()) || s.All == nil {
+			t.Errorf("%s: %d rounds, %d ratios, all in all %v", s.Name, len(s.Rounds), len(s.Ratios), s.All)
+		}
+		if s.Auto.Kind == "" || !strings.Contains(s.Verdict, "auto would choose "+s.Auto.Kind) || !strings.Contains(s.Verdict, s.Auto.Reason) {
+			t.Errorf("%s: auto chooses %+v, the verdict says: %s", s.Name, s.Auto, s.Verdict)
+		}
 		for _, x := range s.Indexes {
 			if x.BuildRate <= 0 || x.BytesPerPoint < 24 || x.Cells == 0 {
 				t.Errorf("%s, %s: %+v", s.Name, x.name(), x)
@@ -117,7 +123,7 @@ func checkHTML(t *testing.T, r *Report) {
 			t.Errorf("drawing %d has places that are no numbers", i)
 		}
 	}
-	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness", "leaves", "points compared", "Moves a second", "Inserts a second", "the darker the denser", "By density, told by", "keeps one in 10 000"} {
+	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness", "leaves", "points compared", "Moves a second", "Inserts a second", "the darker the denser", "keeps one in 10 000"} {
 		if !strings.Contains(page, label) {
 			t.Errorf("nothing on the page says %q", label)
 		}
@@ -140,6 +146,9 @@ func checkTables(t *testing.T, r *Report) {
 		for _, out := range []string{text.String(), markdown.String()} {
 			if !strings.Contains(out, s.Verdict) || !strings.Contains(out, r.Verdict) {
 				t.Errorf("%s: a verdict is missing", s.Name)
+			}
+			if !strings.Contains(out, "grid / quadtree") || !strings.Contains(out, noiseCaption()) {
+				t.Errorf("%s: the table of ratios is missing, or what its columns are", s.Name)
 			}
 		}
 	}

@@ -46,21 +46,10 @@ const (
 
 // drawCells maps the standard indexes of a set over the window of all points or,
 // where that has too many cells, over the densest part that has few enough.
-func drawCells(s dataset.Set, items *places, variants []variant) (*CellMap, error) {
+func drawCells(s dataset.Set, items *places, pair []*side) (*CellMap, error) {
 	m := &CellMap{Whole: true}
-	var indexes []index.Index
-	for _, kind := range []string{kindGeohash, kindQuadtree} {
-		for _, v := range variants {
-			if v.kind == kind {
-				ix, err := v.build(items.points(), items)
-				if err != nil {
-					return nil, fmt.Errorf("bench: set %s: map %s: %w", s.Name, v.name(), err)
-				}
-				indexes = append(indexes, ix)
-				m.Sides = append(m.Sides, CellSide{Kind: kind})
-				break
-			}
-		}
+	for _, x := range pair {
+		m.Sides = append(m.Sides, CellSide{Kind: x.kind})
 	}
 	inside := s.Positions
 	m.Window = windowOf(inside)
@@ -71,8 +60,8 @@ func drawCells(s dataset.Set, items *places, variants []variant) (*CellMap, erro
 			next.Window, inside = densestHalf(m.Window, inside)
 		}
 		all, left := true, 1.0
-		for j, ix := range indexes {
-			cells, whole, err := cellsIn(ix, next.Window, items)
+		for j, x := range pair {
+			cells, whole, err := cellsIn(x.ix, next.Window, items)
 			if err != nil {
 				return nil, fmt.Errorf("bench: set %s: map: %w", s.Name, err)
 			}

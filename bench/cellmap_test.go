@@ -32,7 +32,16 @@ func TestCellsOfAMap(t *testing.T) {
 	}
 	windows := 0
 	for _, s := range sets {
-		m, err := drawCells(s, &places{s.Positions}, o.variants())
+		items := &places{s.Positions}
+		var pair []*side
+		for _, v := range o.variants() {
+			ix, err := v.build(items.points(), items)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pair = append(pair, &side{variant: v, ix: ix})
+		}
+		m, err := drawCells(s, items, pair)
 		if err != nil {
 			t.Fatal(err)
 		}

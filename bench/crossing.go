@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -23,52 +24,49 @@ func binOf(tenth float64) int {
 // binStart is the distance at which a bin begins.
 func binStart(bin int) float64 { return math.Pow(10, float64(bin)/binsPerDecade) }
 
-// Stretch is a range of densities in which one index is the quicker one, or the
-// two are level.
+// Stretch is a range of densities that were asked for in every round, without a
+// hole, in which one index is the quicker one or the rounds do not tell.
 type Stretch struct {
-	From    float64 `json:"from"` // distance of the tenth neighbour, metres
-	To      float64 `json:"to"`
-	Quicker string  `json:"quicker"` // "geohash", "quadtree" or "" if level
-	Times   float64 `json:"times"`   // as quick, by the geometric mean of the medians' ratios
+	From float64 `json:"from"` // distance of the tenth neighbour, metres
+	To   float64 `json:"to"`
+	Ratio
+	bins   int       // that it joins
+	values []float64 // of each round
 }
 
 // stretches tells which index is the quicker one at which density, from the
-// queries for ten of the two with their standard settings.
+// rounds of the two with their standard settings. Of several sets each counts alike.
 func stretches(sets []SetResult) []Stretch {
-	times := map[string]map[int][]float64{kindGeohash: {}, kindQuadtree: {}}
-	for kind, bins := range times {
-		for i := range sets {
-			x := sets[i].standard(kind)
-			if x == nil {
-				continue
-			}
-			for _, row := range x.Rows {
-				for _, s := range row.Samples {
-					b := binOf(s.Tenth)
-					bins[b] = append(bins[b], s.Ns)
-				}
+	ratios := map[int][][]float64{}
+	for i := range sets {
+		rounds := sets[i].Rounds
+		if len(rounds) == 0 {
+			continue
+		}
+		for bin := range rounds[0].Density {
+			if values := ofRounds(rounds, func(r Round) (float64, bool) { v, ok := r.Density[bin]; return v, ok }); values != nil {
+				ratios[bin] = append(ratios[bin], values)
 			}
 		}
 	}
-	var bins []int
-	for b, g := range times[kindGeohash] {
-		if len(g) >= leastInBin && len(times[kindQuadtree][b]) >= leastInBin {
-			bins = append(bins, b)
-		}
-	}
-	slices.Sort(bins)
 	var list []Stretch
-	var logs []float64
-	for _, b := range bins {
-		c := contest{median(times[kindGeohash][b]), median(times[kindQuadtree][b])}
-		kind, _ := c.winner()
-		if n := len(list); n == 0 || list[n-1].Quicker != kind {
-			list = append(list, Stretch{From: binStart(b), Quicker: kind})
-			logs = logs[:0]
+	for _, bin := range slices.Sorted(maps.Keys(ratios)) {
+		values := together(ratios[bin], nil)
+		list = append(list, Stretch{binStart(bin), min(binStart(bin+1), sphere.HalfCircumference), ratioOf("", values), 1, values})
+	}
+	// Two that touch and say the same are one, which has less noise than either
+	// and may say more: so until none are left.
+	for i := 0; i+1 < len(list); {
+		a, b := list[i], list[i+1]
+		if a.To < b.From*(1-1e-9) || a.Quicker != b.Quicker {
+			i++
+			continue
 		}
-		last := &list[len(list)-1]
-		logs = append(logs, math.Log(c.geohash/c.quadtree))
-		last.To, last.Times = min(binStart(b+1), sphere.HalfCircumference), math.Exp(math.Abs(mean(logs)))
+		n := min(len(a.values), len(b.values))
+		values := together([][]float64{a.values[:n], b.values[:n]}, []float64{float64(a.bins), float64(b.bins)})
+		list[i] = Stretch{a.From, b.To, ratioOf("", values), a.bins + b.bins, values}
+		list = slices.Delete(list, i+1, i+2)
+		i = max(i-1, 0)
 	}
 	return list
 }
@@ -94,14 +92,16 @@ func densityWords(list []Stretch) string {
 	if len(list) == 0 {
 		return ""
 	}
-	name := map[string]string{kindGeohash: "the geohash grid", kindQuadtree: "the quadtree"}
 	var parts []string
 	for _, s := range list {
-		who := "the two are level"
-		if s.Quicker != "" {
-			who = fmt.Sprintf("%s is %s × as fast", name[s.Quicker], factor(s.Times))
+		who := "the rounds do not tell which is quicker"
+		if s.level() {
+			who = "the two are level"
 		}
-		parts = append(parts, fmt.Sprintf("from %s to %s %s", metres(s.From), metres(s.To), who))
+		if median, _, _ := s.times(); s.Quicker != "" {
+			who = fmt.Sprintf("%s is %s × as fast", called(s.Quicker), factor(median))
+		}
+		parts = append(parts, fmt.Sprintf("from %s to %s %s (%s)", metres(s.From), metres(s.To), who, s.interval()))
 	}
 	text := "By density, told by the distance of the tenth neighbour: " + strings.Join(parts, ", ") + "."
 	at := crossings(list)
@@ -116,4 +116,22 @@ func densityWords(list []Stretch) string {
 		return text + " The crossing is at " + where[0] + "."
 	}
 	return text + " Crossings are at " + and(where) + "."
+}
+
+// against says where the densities speak against a choice, and why it stands.
+func against(choose string, list []Stretch) string {
+	var parts []string
+	for _, s := range list {
+		if s.Quicker != "" && s.Quicker != choose {
+			parts = append(parts, fmt.Sprintf("from %s to %s", metres(s.From), metres(s.To)))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	var weights []string
+	for _, j := range judged() {
+		weights = append(weights, fmt.Sprintf("%s with %g", j.where, j.weight))
+	}
+	return fmt.Sprintf(" The choice, %s, is another than %s, since it weighs what is asked %s.", choose, and(parts), and(weights))
 }

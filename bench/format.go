@@ -30,12 +30,17 @@ func metres(m float64) string {
 	return digits(m/1e3) + " km"
 }
 
-// factor writes a ratio with two significant digits, more above a hundred.
+// factor writes a ratio with two significant digits, more below 2, where
+// hundredths matter, and above a hundred.
 func factor(x float64) string {
-	if x < 9.95 {
+	switch {
+	case x < 1.995:
+		return strconv.FormatFloat(x, 'f', 2, 64)
+	case x < 9.95:
 		return strconv.FormatFloat(x, 'f', 1, 64)
+	default:
+		return strconv.FormatFloat(x, 'f', 0, 64)
 	}
-	return strconv.FormatFloat(x, 'f', 0, 64)
 }
 
 // digits writes three significant digits, without an exponent.

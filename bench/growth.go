@@ -164,10 +164,12 @@ func (g *Growth) measure(ctx context.Context, o Options, n int) ([]GrowthRow, er
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			row, err := measureReads(ix, items, qs, workload{where: whereNear, k: 10}, truth, o.RowTime)
-			if err != nil {
+			var sum tally
+			w := workload{where: whereNear, k: 10}
+			if _, err := measureReads(ix, items, qs, w, truth, o.RowTime, whole, &sum); err != nil {
 				return nil, fmt.Errorf("bench: set %s: %s: %w", g.Set, rows[i].Kind, err)
 			}
+			row := sum.row(w)
 			rows[i].Recall = min(rows[i].Recall, row.Recall)
 			if row.P50 < rows[i].P50 {
 				rows[i].P50, rows[i].Entered, rows[i].Compared = row.P50, row.Entered, row.Compared

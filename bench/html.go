@@ -46,7 +46,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	data := pageData{Title: "Which index where", Verdict: r.Verdict, Caption: r.caption(), Figures: figures}
+	data := pageData{Title: "Which index where", Verdict: r.Verdict, Caption: r.caption() + " " + noiseCaption(), Figures: figures}
 	if r.Servers != nil {
 		sec := &serverSection{Verdict: r.ServersVerdict, Caption: r.serversCaption()}
 		if sec.Figures, err = r.serversFigures(); err != nil {

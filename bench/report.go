@@ -31,20 +31,33 @@ type Report struct {
 
 // SetResult is what was found on one data set.
 type SetResult struct {
-	Name    string        `json:"name"`
-	Points  int           `json:"points"`
-	Radius  float64       `json:"radius"` // of the radius workload
-	Verdict string        `json:"verdict"`
-	Choose  string        `json:"choose"` // "geohash", "quadtree" or "either"
+	Name    string  `json:"name"`
+	Points  int     `json:"points"`
+	Radius  float64 `json:"radius"` // of the radius workload
+	Verdict string  `json:"verdict"`
+	Choose  string  `json:"choose"` // "geohash", "quadtree" or "either"
+	// Ratios compare the two standard indexes on each workload, and All as the
+	// verdict weighs them.
+	Ratios  []Ratio       `json:"ratios,omitempty"`
+	All     *Ratio        `json:"all,omitempty"`
 	Density []Stretch     `json:"density,omitempty"`
+	Rounds  []Round       `json:"rounds,omitempty"` // what the ratios are made of
 	Indexes []IndexResult `json:"indexes"`
 
+	// Auto is what a collection of these points would choose by itself.
+	Auto Auto `json:"auto"`
 	// Map shows the indexes' cells. It is for the page; as figures it would be
 	// most of the report.
 	Map *CellMap `json:"-"`
 	// Peers are what others have built, if they were measured.
 	Peers        []IndexResult `json:"peers,omitempty"`
 	PeersVerdict string        `json:"peersVerdict,omitempty"`
+}
+
+// Auto is the index that auto chooses, by how the points lie, and why.
+type Auto struct {
+	Kind   string `json:"kind"`
+	Reason string `json:"reason"`
 }
 
 // IndexResult is one index with one setting on one data set.
@@ -60,6 +73,9 @@ type IndexResult struct {
 	Nodes         int            `json:"nodes"`
 	MaxOccupancy  int            `json:"maxOccupancy"`
 	Rows          []Row          `json:"rows"`
+	// Rounds are, near the points, the ratios of this setting's time to that of
+	// the standard one of its kind, with which it took turns.
+	Rounds []float64 `json:"rounds,omitempty"`
 }
 
 // name is how the index is called in tables.
@@ -140,4 +156,10 @@ func (r *Report) caption() string {
 		s += " A quick run: a look, not figures to quote."
 	}
 	return s
+}
+
+// noiseCaption says what a ratio and the range beside it are.
+func noiseCaption() string {
+	return fmt.Sprintf("Grid and quadtree, with their standard settings, took turns in %d rounds at the same questions and changes. A ratio is the median of the rounds' ratios; beside it stand the least and the greatest, which have the true median between them with a confidence of %.1f %%. One is called the quicker one if it is so in every round, by more than %.0f %%; both are called level if no round differs by more than %.0f %%.",
+		rounds, confidence(rounds), 100*(level-1), 100*(alike-1))
 }

@@ -66,13 +66,25 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "%s\n\n%s\n\n", r.ServersVerdict, r.serversCaption())
 	}
 	if len(r.Sets) > 0 {
-		fmt.Fprintf(&b, "%s\n\n%s\n", r.Verdict, r.caption())
+		fmt.Fprintf(&b, "%s\n\n%s %s\n", r.Verdict, r.caption(), noiseCaption())
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-// tables gives out the two tables of a set.
+// ratioCells are those of the table of ratios.
+func (r Ratio) ratioCells(name string) []string {
+	who := "not told"
+	switch {
+	case r.Quicker != "":
+		who = r.Quicker
+	case r.level():
+		who = "level"
+	}
+	return []string{name, who, factor(r.Median), factor(r.Least), factor(r.Greatest)}
+}
+
+// tables gives out the tables of a set: the ratios, the builds, the rows.
 func (r *Report) tables(s *SetResult, table func(header []string, rows [][]string)) {
 	var builds, rows [][]string
 	all := slices.Concat(s.Indexes, s.Peers)
@@ -86,6 +98,13 @@ func (r *Report) tables(s *SetResult, table func(header []string, rows [][]strin
 				rows = append(rows, row.cells(&all[i]))
 			}
 		}
+	}
+	if s.All != nil {
+		ratios := [][]string{s.All.ratioCells("all in all")}
+		for _, one := range s.Ratios {
+			ratios = append(ratios, one.ratioCells(one.Workload))
+		}
+		table([]string{"workload", "quicker", "grid / quadtree", "least", "greatest"}, ratios)
 	}
 	table(buildColumns(), builds)
 	table(columns(), rows)
@@ -120,7 +139,7 @@ func align(b *bytes.Buffer, header []string, rows [][]string) {
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b bytes.Buffer
 	if len(r.Sets) > 0 {
-		fmt.Fprintf(&b, "# Which index where\n\n%s\n\n%s\n", r.Verdict, r.caption())
+		fmt.Fprintf(&b, "# Which index where\n\n%s\n\n%s %s\n", r.Verdict, r.caption(), noiseCaption())
 	}
 	if r.Servers != nil {
 		fmt.Fprintf(&b, "\n## Beside other servers\n\n%s\n\n%s\n", r.ServersVerdict, r.serversCaption())

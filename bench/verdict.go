@@ -2,57 +2,42 @@ package bench
 
 import (
 	"fmt"
-	"math"
 	"strings"
 )
-
-// level is the ratio up to which two times count as equal: less than what they
-// differ by from run to run.
-const level = 1.1
 
 // contest is the comparison of the two indexes, each with its standard
 // settings, on one workload.
 type contest struct {
-	geohash, quadtree float64 // median nanoseconds
-}
-
-// winner returns the quicker index and how many times as quick it is, or "" if
-// the two are level.
-func (c contest) winner() (kind string, times float64) {
-	switch ratio := c.geohash / c.quadtree; {
-	case ratio > level:
-		return kindQuadtree, ratio
-	case ratio < 1/level:
-		return kindGeohash, 1 / ratio
-	default:
-		return "", 1
-	}
+	Ratio
+	geohash, quadtree float64 // median nanoseconds over all rounds
 }
 
 // words tells the contest, e.g. "the quadtree is 9.1 × as fast near the points
-// (p50 1.2 µs against 10.9 µs)".
+// (8.8 to 9.5; p50 1.20 µs against 10.9 µs)".
 func (c contest) words(where string) string {
-	switch kind, times := c.winner(); kind {
+	text := c.Ratio.words(where)
+	switch c.Quicker {
 	case kindQuadtree:
-		return fmt.Sprintf("the quadtree is %s × as fast %s (p50 %s against %s)", factor(times), where, duration(c.quadtree), duration(c.geohash))
+		return fmt.Sprintf("%s; p50 %s against %s)", text, duration(c.quadtree), duration(c.geohash))
 	case kindGeohash:
-		return fmt.Sprintf("the geohash grid is %s × as fast %s (p50 %s against %s)", factor(times), where, duration(c.geohash), duration(c.quadtree))
+		return fmt.Sprintf("%s; p50 %s against %s)", text, duration(c.geohash), duration(c.quadtree))
 	default:
-		return fmt.Sprintf("both are level %s (p50 %s and %s for grid and quadtree)", where, duration(c.geohash), duration(c.quadtree))
+		return fmt.Sprintf("%s; p50 %s and %s)", text, duration(c.geohash), duration(c.quadtree))
 	}
 }
 
 // contest returns the comparison on a workload, and whether both ran it.
 func (s *SetResult) contest(workload string) (contest, bool) {
 	g, q := s.standard(kindGeohash), s.standard(kindQuadtree)
-	if g == nil || q == nil {
+	values := s.onWorkload(workload)
+	if g == nil || q == nil || len(values) == 0 {
 		return contest{}, false
 	}
 	rg, rq := g.row(workload), q.row(workload)
-	if rg == nil || rq == nil || rg.P50 <= 0 || rq.P50 <= 0 {
+	if rg == nil || rq == nil {
 		return contest{}, false
 	}
-	return contest{rg.P50, rq.P50}, true
+	return contest{ratioOf(workload, values), rg.P50, rq.P50}, true
 }
 
 // judged are the workloads that the choice rests on, each with its weight: most
@@ -82,38 +67,57 @@ func (r *Report) judge() {
 }
 
 // judge compares the two on one set. It chooses by the weighted geometric mean
-// of the ratios of their medians.
+// of the ratios of their medians, and only if all rounds choose alike.
 func (s *SetResult) judge() {
+	s.Ratios, s.All = nil, nil
+	for _, w := range workloads() {
+		if c, ok := s.contest(w.name); ok {
+			s.Ratios = append(s.Ratios, c.Ratio)
+		}
+	}
 	var clauses []string
-	score, weights := 0.0, 0.0
+	var ratios [][]float64
+	var weights []float64
 	for _, j := range judged() {
 		if c, ok := s.contest(j.workload); ok {
 			clauses = append(clauses, c.words(j.where))
-			score += j.weight * math.Log(c.geohash/c.quadtree)
-			weights += j.weight
+			ratios, weights = append(ratios, s.onWorkload(j.workload)), append(weights, j.weight)
 		}
 	}
-	if weights == 0 {
-		s.Verdict, s.Choose = "Nothing to compare.", "either"
+	s.Choose = "either"
+	s.Density = stretches([]SetResult{*s})
+	s.PeersVerdict = s.comparePeers()
+	if len(ratios) == 0 {
+		s.Verdict = "Nothing to compare."
 		return
 	}
-	score = math.Exp(score / weights)
-	text := fmt.Sprintf("In %s, at k = 10, %s; the grid takes %.0f bytes a point and the quadtree %.0f. ",
+	all := ratioOf("", together(ratios, weights))
+	s.All = &all
+	s.Verdict = fmt.Sprintf("In %s, at k = 10, %s; the grid takes %.0f bytes a point and the quadtree %.0f. ",
 		s.Name, strings.Join(clauses, "; "), s.standard(kindGeohash).BytesPerPoint, s.standard(kindQuadtree).BytesPerPoint)
-	switch kind, times := (contest{score, 1}).winner(); kind {
-	case "":
-		s.Choose = "either"
-		text += "All in all they are level: choose either."
-	default:
-		s.Choose = kind
-		text += fmt.Sprintf("All in all the %s is %s × as fast: choose %s.", kind, factor(times), kind)
+	s.Verdict += "All in all " + all.words("") + "): choose "
+	if all.Quicker != "" {
+		s.Choose = all.Quicker
 	}
-	s.Density = stretches([]SetResult{*s})
-	s.Verdict = text + s.filtered() + s.tuning()
+	s.Verdict += s.Choose + "." + s.automatic() + s.filtered() + s.tuning()
 	if words := densityWords(s.Density); words != "" {
-		s.Verdict += " " + words
+		s.Verdict += " " + words + against(s.Choose, s.Density)
 	}
-	s.PeersVerdict = s.comparePeers()
+}
+
+// automatic says what auto chooses and why, and where these figures say other.
+func (s *SetResult) automatic() string {
+	if s.Auto.Kind == "" {
+		return ""
+	}
+	text := " auto would choose " + s.Auto.Kind
+	if s.Choose != "either" && s.Choose != s.Auto.Kind {
+		text += ", against these figures: it goes by how the points lie and not by times"
+	}
+	if s.Choose == s.Auto.Kind {
+		text += " too"
+	}
+	return fmt.Sprintf("%s (%s).", text, s.Auto.Reason)
 }
 
 // filtered compares the two where a filter keeps few points.
@@ -134,33 +138,32 @@ func (s *SetResult) filtered() string {
 }
 
 // tuning says what a setting chosen by hand brings or costs near the points,
-// or returns "" if no other was measured.
+// or returns "" if no other was measured, or none made a difference.
 func (s *SetResult) tuning() string {
 	var b strings.Builder
 	for _, kind := range []string{kindGeohash, kindQuadtree} {
 		standard := s.standard(kind)
-		if standard.row(nearTen) == nil {
-			continue
-		}
-		base := standard.row(nearTen).P50
-		best, worst := standard, standard
+		var best, worst *IndexResult
+		var quicker, slower Ratio // the setting's time / the standard one's
 		for i := range s.Indexes {
 			x := &s.Indexes[i]
-			if x.Kind != kind || x.row(nearTen) == nil {
+			if x.Kind != kind || len(x.Rounds) == 0 {
 				continue
 			}
-			if x.row(nearTen).P50 < best.row(nearTen).P50 {
-				best = x
+			r := ratioOf(nearTen, x.Rounds)
+			if r.Greatest < 1/level && (best == nil || r.Median < quicker.Median) {
+				best, quicker = x, r
 			}
-			if x.row(nearTen).P50 > worst.row(nearTen).P50 {
-				worst = x
+			if r.Least > level && (worst == nil || r.Median > slower.Median) {
+				worst, slower = x, r
 			}
 		}
-		if t := base / best.row(nearTen).P50; t > level {
-			fmt.Fprintf(&b, " With %s the %s would be %s × as fast near the points as with %s.", best.Setting, kind, factor(t), standard.Setting)
+		if best != nil {
+			fmt.Fprintf(&b, " With %s the %s would be %s × as fast near the points as with %s (%s).",
+				best.Setting, kind, factor(1/quicker.Median), standard.Setting, factor(1/quicker.Greatest)+" to "+factor(1/quicker.Least))
 		}
-		if t := worst.row(nearTen).P50 / base; t > level {
-			fmt.Fprintf(&b, " With %s the %s is %s × as slow.", worst.Setting, kind, factor(t))
+		if worst != nil {
+			fmt.Fprintf(&b, " With %s the %s is %s × as slow (%s).", worst.Setting, kind, factor(slower.Median), slower.interval())
 		}
 	}
 	return b.String()
@@ -185,26 +188,25 @@ func (r *Report) overall() string {
 		return "No set was measured."
 	}
 	text := "Overall: " + strings.Join(parts, "; ") + "."
+	if len(r.Sets) == 1 && r.Sets[0].All != nil {
+		text += " All in all " + r.Sets[0].All.words("") + ")."
+	}
 	for _, j := range judged()[:3] {
-		sum, n := 0.0, 0
+		var ratios [][]float64
 		for i := range r.Sets {
-			if c, ok := r.Sets[i].contest(j.workload); ok {
-				sum += math.Log(c.geohash / c.quadtree)
-				n++
+			if values := r.Sets[i].onWorkload(j.workload); len(values) > 0 {
+				ratios = append(ratios, values)
 			}
 		}
-		if n < 2 {
-			continue
-		}
-		switch kind, times := (contest{math.Exp(sum / float64(n)), 1}).winner(); kind {
-		case "":
-			text += fmt.Sprintf(" Over the %d sets both are level %s.", n, j.where)
-		default:
-			text += fmt.Sprintf(" Over the %d sets the %s is %s × as fast %s (geometric mean).", n, kind, factor(times), j.where)
+		if len(ratios) > 1 {
+			text += fmt.Sprintf(" Over the %d sets %s; geometric mean).", len(ratios), ratioOf("", together(ratios, nil)).words(j.where))
 		}
 	}
 	if len(r.Sets) > 1 {
 		text += " " + densityWords(r.Density)
+		if len(by) == 1 {
+			text += against(r.Sets[0].Choose, r.Density)
+		}
 	}
 	return strings.TrimRight(text, " ")
 }

@@ -78,6 +78,13 @@ func choose(spec IndexSpec, points []index.Point) choice {
 	return choice{IndexSpec{Kind: KindGeohash}, say + ": even density along lines suits the geohash grid", len(points)}
 }
 
+// Auto returns the kind of index that a collection of these points chooses when
+// its definition leaves that to it, and why.
+func Auto(points []index.Point) (kind, reason string) {
+	c := choose(IndexSpec{Kind: KindAuto}, points)
+	return c.spec.Kind, c.reason
+}
+
 // occupied counts the cells of so many bits that sorted keys lie in. skew is the
 // mean number of points in a point's cell, divided by that in a cell.
 func occupied(keys []uint64, n int) (cells int, skew float64) {

@@ -48,8 +48,9 @@ type benchCmd struct {
 func (benchCmd) Help() string {
 	return `Builds both indexes with several settings over sets of different density,
 measures queries and writes, compares a sample of the answers with brute force,
-and says which index wins where. A table goes to stdout; beside it stand the HTML
-report with plots, and the figures as JSON and Markdown.
+and says which index wins where, within which noise, and which one auto would
+choose. A table goes to stdout; beside it stand the HTML report with plots, and
+the figures as JSON and Markdown.
 
 With --peer a section compares nearby over HTTP with servers that you run: it
 starts a nearby on a temporary folder, loads all with the same points, asks them
