@@ -29,6 +29,8 @@ type nearbyIn struct {
 	K      *int                      `json:"k"`
 	Radius *float64                  `json:"radius"`
 	Filter map[string]jsontext.Value `json:"filter"`
+	// Datetime is when the items must be.
+	Datetime *string `json:"datetime"`
 }
 
 // batchQuery is a query that may be asked.
@@ -59,15 +61,22 @@ func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, 
 	if in.K != nil {
 		q.K = *in.K
 	}
+	if in.Datetime != nil {
+		period, err := collection.ParsePeriod(*in.Datetime)
+		if err != nil {
+			return q, badField(path(".datetime"), item.Shorten(*in.Datetime), err.Error(), "")
+		}
+		q.filter.During = &period
+	}
 	if len(in.Filter) > 0 {
-		q.filter, err = conditions(path(".filter"), in.Filter, queryables)
+		q.filter.Equal, err = conditions(path(".filter"), in.Filter, queryables)
 	}
 	return q, err
 }
 
 // conditions reads a filter of a body. A value means what it means in a URL.
-func conditions(path string, in map[string]jsontext.Value, queryables []string) (collection.Filter, error) {
-	filter := make(collection.Filter, len(in))
+func conditions(path string, in map[string]jsontext.Value, queryables []string) (map[string][]string, error) {
+	filter := make(map[string][]string, len(in))
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		field := path + "." + item.Shorten(name)
 		if !slices.Contains(queryables, name) {
@@ -171,7 +180,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		if i > 0 {
 			buf.b = append(buf.b, ',')
 		}
-		more, err := s.appendNearby(buf, snap, &queries[i].Query, queries[i].filter, &sh)
+		more, err := s.appendNearby(buf, snap, &queries[i].Query, &queries[i].filter, &sh)
 		if err != nil {
 			return err
 		}

@@ -33,6 +33,7 @@ type collectionOut struct {
 	Extent      extentOut            `json:"extent"`
 	Index       collection.IndexSpec `json:"index"`
 	Queryables  []string             `json:"queryables"`
+	Time        string               `json:"time,omitzero"`
 	WritePolicy string               `json:"writePolicy,omitzero"`
 	Source      *collection.Source   `json:"source,omitzero"`
 	Created     time.Time            `json:"created"`
@@ -42,8 +43,17 @@ type collectionOut struct {
 }
 
 type extentOut struct {
-	Spatial *spatialOut `json:"spatial,omitzero"`
+	Spatial  *spatialOut  `json:"spatial,omitzero"`
+	Temporal *temporalOut `json:"temporal,omitzero"` // nil: the items have no time
 }
+
+type temporalOut struct {
+	Interval [][2]*string `json:"interval"` // nil: not known
+	TRS      string       `json:"trs"`
+}
+
+// gregorian is the calendar of times.
+const gregorian = "http://www.opengis.net/def/uom/ISO-8601/0/Gregorian"
 
 type spatialOut struct {
 	BBox [][4]float64 `json:"bbox"`
@@ -72,7 +82,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 	out := collectionOut{
 		ID: def.Name, Title: def.Title, Description: def.Description,
 		ItemType: "feature", ItemCount: snap.Len(), CRS: []string{crs84},
-		Index: def.Index, Queryables: def.Queryables, WritePolicy: def.WritePolicy, Source: def.Source,
+		Index: def.Index, Queryables: def.Queryables, Time: def.Time, WritePolicy: def.WritePolicy, Source: def.Source,
 		Created: time.UnixMilli(def.Created).UTC(), Updated: time.UnixMilli(def.Updated).UTC(),
 		Statistics: statisticsOut{
 			Kind: st.Kind, Reason: st.Reason, Rebuilding: st.Rebuilding, Parameters: maps.Clone(st.Index.Parameters),
@@ -112,6 +122,12 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 	}
 	if b, ok := snap.Extent(); ok {
 		out.Extent.Spatial = &spatialOut{[][4]float64{{b.Min[0], b.Min[1], b.Max[0], b.Max[1]}}, crs84}
+	}
+	if def.Time != "" {
+		out.Extent.Temporal = &temporalOut{make([][2]*string, 1), gregorian}
+		if first, last, ok := snap.Times(); ok {
+			out.Extent.Temporal.Interval[0] = [2]*string{&first, &last}
+		}
 	}
 	return out
 }
@@ -201,6 +217,7 @@ type definitionIn struct {
 	Description *string               `json:"description"`
 	Index       *collection.IndexSpec `json:"index"`
 	Queryables  *[]string             `json:"queryables"`
+	Time        *string               `json:"time"`
 	WritePolicy *string               `json:"writePolicy"`
 }
 
@@ -251,6 +268,9 @@ func (in *definitionIn) definition(name string) collection.Definition {
 	if in.Queryables != nil {
 		def.Queryables = *in.Queryables
 	}
+	if in.Time != nil {
+		def.Time = *in.Time
+	}
 	if in.WritePolicy != nil {
 		def.WritePolicy = *in.WritePolicy
 	}
@@ -260,7 +280,7 @@ func (in *definitionIn) definition(name string) collection.Definition {
 // patchDefinition applies a JSON merge patch, an object, to a definition as PUT would
 // have it.
 func patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
-	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, WritePolicy: &def.WritePolicy})
+	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, Time: &def.Time, WritePolicy: &def.WritePolicy})
 	if err != nil {
 		return def, err
 	}

@@ -57,7 +57,7 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 	for _, a := range q.values.given[:q.values.n] {
 		d += noDigest.of(a.name).of(a.value).spread()
 	}
-	for name, values := range q.filter {
+	for name, values := range q.filter.Equal {
 		for _, v := range values {
 			d += noDigest.of("=").of(name).of(v).spread()
 		}

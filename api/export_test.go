@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"nearby/collection"
 	"nearby/store"
 )
 
@@ -48,7 +47,7 @@ func IsPlain(s []byte) bool { return isPlain(s) }
 func TakesFilter() []string { return slices.Concat(takesItems, takesNearby) }
 
 // ParseQuery reads a query string. problem is the answer that it is refused with.
-func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter collection.Filter, problem string) {
+func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter map[string][]string, problem string) {
 	q, err := parseQuery(raw, allowed, queryables)
 	if err != nil {
 		return nil, nil, describe(err)
@@ -57,7 +56,7 @@ func ParseQuery(raw string, allowed, queryables []string) (values map[string]str
 	for _, a := range q.values.given[:q.values.n] {
 		values[a.name] = a.value
 	}
-	return values, q.filter, ""
+	return values, q.filter.Equal, ""
 }
 
 // Refusals are all answers, of which one is due, to a query string that is refused.

@@ -48,13 +48,13 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		if rq.After.ZKey, rq.After.ID, _, err = q.cursor(cursorBox); err != nil {
 			return err
 		}
-		next, err = s.walkBox(ctx, buf, snap, &rq, q.filter)
+		next, err = s.walkBox(ctx, buf, snap, &rq, &q.filter)
 	} else {
 		var after string
 		if _, after, _, err = q.cursor(cursorList); err != nil {
 			return err
 		}
-		next, err = s.walkList(ctx, buf, snap, after, limit, q.filter)
+		next, err = s.walkList(ctx, buf, snap, after, limit, &q.filter)
 	}
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
-	if !boxed && len(q.filter) == 0 {
+	if !boxed && !snap.Filters(&q.filter) {
 		b = append(b, `,"numberMatched":`...)
 		b = strconv.AppendInt(b, int64(snap.Len()), 10)
 	}
@@ -97,7 +97,7 @@ func pageCursor(snap *collection.Snapshot, boxed bool, last index.Ref) string {
 // walkBox finds the items of a page in an area, and the cursor to go on from.
 // It compares MaxCompared points, and goes on as often as nothing was found:
 // some clients take an empty page for the last one.
-func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter collection.Filter) (next string, err error) {
+func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter *collection.Filter) (next string, err error) {
 	limit := q.Limit
 	q.Limit++ // one more, to know whether there is one
 	q.Budget = s.opt.Limits.MaxCompared
@@ -124,7 +124,7 @@ func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snap
 }
 
 // walkList is walkBox in the order of the list.
-func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter collection.Filter) (next string, err error) {
+func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter *collection.Filter) (next string, err error) {
 	for {
 		buf.refs, after, err = snap.List(buf.refs, after, limit, s.opt.Limits.MaxCompared, filter)
 		switch {

@@ -50,6 +50,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if sh.distanceProperty, err = q.text("distance_property", 128); err != nil {
 		return err
 	}
+	if err := q.datetime(); err != nil {
+		return err
+	}
 	explain, err := q.boolean("explain")
 	if err != nil {
 		return err
@@ -63,7 +66,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
 		return err
 	}
-	more, err := s.appendNearby(buf, snap, iq, q.filter, &sh)
+	more, err := s.appendNearby(buf, snap, iq, &q.filter, &sh)
 	if err != nil {
 		return err
 	}
@@ -83,7 +86,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 
 // appendNearby searches and writes the answer but for its links and closing
 // brace. more reports whether items may follow the last of buf.hits.
-func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter collection.Filter, sh *shape) (more bool, err error) {
+func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *collection.Filter, sh *shape) (more bool, err error) {
 	f, err := s.search(buf, snap, q, filter)
 	if err != nil {
 		return false, err
@@ -144,7 +147,7 @@ type found struct {
 
 // search finds the items that a query asks for, in buf.hits. Within a radius it asks
 // for one more than k, so that an answer that happens to have k is known to be whole.
-func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter collection.Filter) (f found, err error) {
+func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *collection.Filter) (f found, err error) {
 	k, bounded := q.K, q.MaxDistance < index.Everywhere
 	if bounded {
 		q.K++

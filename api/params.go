@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/paulmach/orb"
 
@@ -69,7 +68,7 @@ var (
 	takesFormat = []string{"f"}
 	takesView   = []string{"consistency", "f"}
 	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "consistency", "f"}
-	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "distance_property", "explain", "consistency", "f"}
+	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "datetime", "distance_property", "explain", "consistency", "f"}
 	takesBatch  = []string{"consistency"}
 	takesLoad   = append([]string{"onError", "onExisting"}, takesFile...)
 	// takesFile says how the rows of a load are read. Its lat and lon are names.
@@ -128,10 +127,10 @@ func (q *query) take(raw string, a argument, allowed, queryables []string) error
 		q.values.given[q.values.n] = a
 		q.values.n++
 	case slices.Contains(queryables, a.name):
-		if q.filter == nil {
-			q.filter = collection.Filter{}
+		if q.filter.Equal == nil {
+			q.filter.Equal = map[string][]string{}
 		}
-		q.filter[a.name] = append(q.filter[a.name], a.value)
+		q.filter.Equal[a.name] = append(q.filter.Equal[a.name], a.value)
 	default:
 		reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
 		if len(allowed) == 0 {
@@ -251,35 +250,22 @@ func (q *query) names() ([]string, error) {
 	return names, nil
 }
 
-// datetime checks a point in time or an interval, as the standard writes them.
-// Items have no time of their own, so all match whatever it says.
+// datetime reads a point in time or an interval into the filter.
 func (q *query) datetime() error {
 	v, ok := q.values.lookup("datetime")
 	if !ok {
 		return nil
 	}
-	from, to, interval := strings.Cut(v, "/")
-	begin, okBegin := instant(from, interval)
-	end, okEnd := begin, true
-	if interval {
-		end, okEnd = instant(to, true)
+	period, err := collection.ParsePeriod(v)
+	if err != nil {
+		hint := ""
+		if strings.Contains(v, " ") {
+			hint = "in a URL a plus sign is written %2B"
+		}
+		return badParameter("datetime", v, err.Error(), hint)
 	}
-	switch {
-	case !okBegin || !okEnd || begin.IsZero() && end.IsZero():
-		return badParameter("datetime", v, "must be a time such as 2018-02-12T23:20:50Z, or two with / between, of which one may be .. or empty", "")
-	case !begin.IsZero() && !end.IsZero() && end.Before(begin):
-		return badParameter("datetime", v, "must not end before it begins", "")
-	}
+	q.filter.During = &period
 	return nil
-}
-
-// instant reads a date-time of RFC 3339, or an open end as the zero time.
-func instant(s string, mayBeOpen bool) (time.Time, bool) {
-	if mayBeOpen && (s == "" || s == "..") {
-		return time.Time{}, true
-	}
-	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
-	return t, err == nil && !t.IsZero()
 }
 
 // bbox reads west, south, east, north.

@@ -809,6 +809,13 @@ type Collection struct {
 			Bbox [][]float64 `json:"bbox"`
 			Crs  string      `json:"crs"`
 		} `json:"spatial,omitempty"`
+
+		// Temporal If the definition names a `time`.
+		Temporal *struct {
+			// Interval The first and the last time of the items; null if none has one.
+			Interval [][]*time.Time `json:"interval"`
+			Trs      string         `json:"trs"`
+		} `json:"temporal,omitempty"`
 	} `json:"extent"`
 	Id         string             `json:"id"`
 	Index      IndexSpec          `json:"index"`
@@ -820,8 +827,11 @@ type Collection struct {
 	// Source The table of the database that the items come from. They cannot be written here.
 	Source     *Source    `json:"source,omitempty"`
 	Statistics Statistics `json:"statistics"`
-	Title      string     `json:"title"`
-	Updated    time.Time  `json:"updated"`
+
+	// Time The property that says when an item is.
+	Time    *string   `json:"time,omitempty"`
+	Title   string    `json:"title"`
+	Updated time.Time `json:"updated"`
 
 	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
 	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
@@ -869,8 +879,12 @@ type Definition struct {
 	Source *Shown `json:"source,omitempty"`
 
 	// Statistics A member of an answer that is no part of the definition. It may be sent back, and is passed over.
-	Statistics *Shown  `json:"statistics,omitempty"`
-	Title      *string `json:"title,omitempty"`
+	Statistics *Shown `json:"statistics,omitempty"`
+
+	// Time The top-level property that says when an item is, as an RFC 3339 date-time or
+	// date; `datetime` filters by it. Left out or empty: items have no time.
+	Time  *string `json:"time,omitempty"`
+	Title *string `json:"title,omitempty"`
 
 	// Updated A member of an answer that is no part of the definition. It may be sent back, and is passed over.
 	Updated *Shown `json:"updated,omitempty"`
@@ -912,6 +926,7 @@ type DefinitionPatch struct {
 
 	// Statistics A member of an answer that is no part of the definition. It may be sent back, and is passed over.
 	Statistics *Shown  `json:"statistics,omitempty"`
+	Time       *string `json:"time,omitempty"`
 	Title      *string `json:"title,omitempty"`
 
 	// Updated A member of an answer that is no part of the definition. It may be sent back, and is passed over.
@@ -1589,9 +1604,12 @@ type ListItemsParams struct {
 	// Properties Names of the properties to return, separated by commas; all if left out, none if empty.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
-	// Datetime A time such as 2018-02-12T23:20:50Z, or two with / between, of which one may
-	// be .. or empty. Accepted as the standard demands: items have no time of their
-	// own, so all match.
+	// Datetime A time such as 2018-02-12T23:20:50Z, a date, which is the whole day in UTC, or two
+	// of them with / between, of which one may be .. or empty: both ends are included.
+	// It matches the items whose property `time` of the definition lies within, as an
+	// RFC 3339 date-time or date, to the nanosecond, and leap seconds (23:59:60Z) apart.
+	// As the standard demands it matches items without such a value, too, and all items
+	// where the definition names no `time`; that collection has no temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
 	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
@@ -1885,6 +1903,14 @@ type GetNearbyParams struct {
 	// Properties Names of the properties to return, separated by commas; all if left out, none if empty.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
+	// Datetime A time such as 2018-02-12T23:20:50Z, a date, which is the whole day in UTC, or two
+	// of them with / between, of which one may be .. or empty: both ends are included.
+	// It matches the items whose property `time` of the definition lies within, as an
+	// RFC 3339 date-time or date, to the nanosecond, and leap seconds (23:59:60Z) apart.
+	// As the standard demands it matches items without such a value, too, and all items
+	// where the definition names no `time`; that collection has no temporal extent.
+	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
+
 	// DistanceProperty Also write the distance into the properties, under this name.
 	DistanceProperty *DistanceProperty `form:"distance_property,omitempty" json:"distance_property,omitempty"`
 
@@ -1933,6 +1959,9 @@ type PostNearbyJSONBody struct {
 	// Properties Names of the properties to return; all if left out.
 	Properties *[]string `json:"properties,omitempty"`
 	Queries    []struct {
+		// Datetime As the parameter `datetime` of GET.
+		Datetime *string `json:"datetime,omitempty"`
+
 		// Filter For each of some queryable properties the value, or the values, that it may
 		// have. They mean what they mean in a URL: see the parameter `queryables`.
 		Filter *Filter `json:"filter,omitempty"`
@@ -2241,7 +2270,7 @@ type ClientInterface interface {
 	//
 	// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
 	// change of the collection that names it by `If-Match` is held to the definition
-	// alone: title, description, index, queryables and write policy. Items may come and
+	// alone: title, description, index, queryables, time and write policy. Items may come and
 	// go meanwhile.
 	//
 	// Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
@@ -2594,7 +2623,7 @@ func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId
 //
 // The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
 // change of the collection that names it by `If-Match` is held to the definition
-// alone: title, description, index, queryables and write policy. Items may come and
+// alone: title, description, index, queryables, time and write policy. Items may come and
 // go meanwhile.
 //
 // Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
@@ -4834,6 +4863,18 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 
 		}
 
+		if params.Datetime != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "datetime", *params.Datetime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.DistanceProperty != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "distance_property", *params.DistanceProperty, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -5374,7 +5415,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
 	// change of the collection that names it by `If-Match` is held to the definition
-	// alone: title, description, index, queryables and write policy. Items may come and
+	// alone: title, description, index, queryables, time and write policy. Items may come and
 	// go meanwhile.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -7325,7 +7366,7 @@ func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, 
 //
 // The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
 // change of the collection that names it by `If-Match` is held to the definition
-// alone: title, description, index, queryables and write policy. Items may come and
+// alone: title, description, index, queryables, time and write policy. Items may come and
 // go meanwhile.
 //
 // Returns a wrapper object for the known response body format(s).

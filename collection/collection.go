@@ -189,7 +189,7 @@ func (c *Collection) ended() error {
 func (s *Snapshot) next(seq uint64) *Snapshot {
 	n := &Snapshot{
 		def: s.def, defined: s.defined, seq: max(seq, s.seq), records: s.records, ids: s.ids, index: s.index,
-		choice: s.choice, extent: s.extent, rebuilding: s.rebuilding,
+		choice: s.choice, extent: s.extent, times: s.times, rebuilding: s.rebuilding,
 		columns: make([]column, len(s.columns)),
 	}
 	copy(n.columns, s.columns)

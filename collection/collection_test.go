@@ -208,7 +208,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 	verify(t, c.Snapshot(), want)
 
 	// Filters keep exactly the items with one of the values.
-	for _, f := range []collection.Filter{{"kind": {"a"}}, {"kind": {"a", "c"}}, {"kind": {"nothing"}}} {
+	for _, f := range []map[string][]string{{"kind": {"a"}}, {"kind": {"a", "c"}}, {"kind": {"nothing"}}} {
 		n := 0
 		for _, it := range want {
 			for _, v := range f["kind"] {
@@ -217,12 +217,12 @@ func TestCollectionEqualsMap(t *testing.T) {
 				}
 			}
 		}
-		hits, _, err := c.Snapshot().Nearest(nil, &index.Query{K: 1000, MaxDistance: index.Everywhere}, f)
+		hits, _, err := c.Snapshot().Nearest(nil, &index.Query{K: 1000, MaxDistance: index.Everywhere}, &collection.Filter{Equal: f})
 		if err != nil || len(hits) != n {
 			t.Errorf("filter %v: %d hits, %v; want %d", f, len(hits), err, n)
 		}
 	}
-	if _, _, err := c.Snapshot().List(nil, "", 10, 0, collection.Filter{"knd": {"a"}}); !errors.Is(err, collection.ErrUnknownQueryable) {
+	if _, _, err := c.Snapshot().List(nil, "", 10, 0, &collection.Filter{Equal: map[string][]string{"knd": {"a"}}}); !errors.Is(err, collection.ErrUnknownQueryable) {
 		t.Errorf("a misspelt property gave %v", err)
 	}
 
@@ -645,8 +645,8 @@ func TestListInSteps(t *testing.T) {
 	}
 	write(t, c, batch...)
 	s := c.Snapshot()
-	for _, f := range []collection.Filter{nil, {"kind": {"7"}}, {"kind": {"7", "8", "9"}}, {"kind": {"none"}}} {
-		want, reached, err := s.List(nil, "", 1000, 0, f)
+	for _, f := range []map[string][]string{nil, {"kind": {"7"}}, {"kind": {"7", "8", "9"}}, {"kind": {"none"}}} {
+		want, reached, err := s.List(nil, "", 1000, 0, &collection.Filter{Equal: f})
 		if err != nil || reached != "" {
 			t.Fatalf("at once: reached %q, %v", reached, err)
 		}
@@ -656,7 +656,7 @@ func TestListInSteps(t *testing.T) {
 				after, steps := "", 0
 				for {
 					n := len(got)
-					got, after, err = s.List(got, after, limit, budget, f)
+					got, after, err = s.List(got, after, limit, budget, &collection.Filter{Equal: f})
 					if err != nil || len(got)-n > min(limit, budget) {
 						t.Fatalf("limit %d, budget %d: %d items, %v", limit, budget, len(got)-n, err)
 					}

@@ -49,6 +49,9 @@ type Definition struct {
 	Index       IndexSpec `json:"index"`
 	// Queryables are the top-level properties that can be filtered on.
 	Queryables []string `json:"queryables,omitempty"`
+	// Time is the top-level property that says when an item is: a date-time or a
+	// full-date of RFC 3339. Empty: items have no time.
+	Time string `json:"time,omitzero"`
 	// WritePolicy says when a write is acknowledged: through, when it is durable,
 	// or back, when it is visible; "" leaves it to the server. Back needs a shared
 	// store.
@@ -150,6 +153,9 @@ func (d *Definition) normalise(kinds Kinds) error {
 	if len(d.Queryables) > MaxQueryables {
 		fault("queryables", "", fmt.Sprintf("must be at most %d names, are %d", MaxQueryables, len(d.Queryables)))
 	}
+	if len(d.Time) > MaxQueryableBytes {
+		fault("time", d.Time, fmt.Sprintf("must have at most %d bytes", MaxQueryableBytes))
+	}
 	for i, q := range d.Queryables {
 		field := fmt.Sprintf("queryables[%d]", i)
 		switch {
@@ -180,6 +186,7 @@ func (d *Definition) check(kinds Kinds, old *Definition) error {
 	}
 	text("title", d.Title, false)
 	text("description", d.Description, true)
+	text("time", d.Time, false)
 	for i, q := range d.Queryables {
 		field := fmt.Sprintf("queryables[%d]", i)
 		text(field, q, false)

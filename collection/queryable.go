@@ -202,11 +202,12 @@ func (d *dictionary) double(e edit) {
 	}
 }
 
-// extract calls yield with the key of each queryable member of an item's
-// properties. Only the top level counts. That they are a JSON object was checked
-// when they came in, so that it suffices to see where members begin and end.
-func extract(properties []byte, names []string, yield func(i int, key []byte)) error {
-	if len(properties) == 0 || len(names) == 0 {
+// members calls yield with the name and the value of each member of an item's
+// properties, in their order. Only the top level counts. That they are a JSON object was
+// checked when they came in, so that it suffices to see where members begin and end. The
+// name is valid until yield returns.
+func members(properties []byte, yield func(name, value []byte) error) error {
+	if len(properties) == 0 {
 		return nil
 	}
 	b := properties
@@ -214,7 +215,7 @@ func extract(properties []byte, names []string, yield func(i int, key []byte)) e
 	if i == len(b) || b[i] != '{' {
 		return errProperties
 	}
-	var text, key []byte
+	var text []byte
 	for {
 		// Here is the { or a comma.
 		if i = blanks(b, i+1); i < len(b) && b[i] == '}' {
@@ -240,14 +241,8 @@ func extract(properties []byte, names []string, yield func(i int, key []byte)) e
 		if text, err = appendUnquoted(text[:0], name); err != nil {
 			return err
 		}
-		if at := slices.IndexFunc(names, func(n string) bool { return n == string(text) }); at >= 0 {
-			var ok bool
-			if key, ok, err = appendKey(key[:0], value); err != nil {
-				return err
-			}
-			if ok {
-				yield(at, key)
-			}
+		if err = yield(text, value); err != nil {
+			return err
 		}
 		if b[i] == '}' {
 			return nil
@@ -317,13 +312,24 @@ func appendUnquoted(dst, quoted []byte) ([]byte, error) {
 	return jsontext.AppendUnquote(dst, quoted)
 }
 
-// Filter is a condition on queryable properties: for each property, one of the
-// values. Property names and values are as in a URL; see keys.
-type Filter map[string][]string
+// Filter is a condition on items. A nil Filter has none.
+type Filter struct {
+	// Equal has, for each of some queryable properties, the values that it may have.
+	// Property names and values are as in a URL; see keys.
+	Equal map[string][]string
+	// During, when not nil, is when the time of an item must lie. It keeps everything
+	// where the definition names no time property.
+	During *Period
+}
+
+// Filters reports whether a filter may keep less than everything.
+func (s *Snapshot) Filters(f *Filter) bool {
+	return f != nil && (len(f.Equal) > 0 || f.During != nil && s.def.Time != "")
+}
 
 // match compiles the filter for one snapshot. A nil function keeps everything.
-func (s *Snapshot) match(f Filter) (func(index.Ref) bool, error) {
-	if len(f) == 0 {
+func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
+	if !s.Filters(f) {
 		return nil, nil
 	}
 	type condition struct {
@@ -331,7 +337,7 @@ func (s *Snapshot) match(f Filter) (func(index.Ref) bool, error) {
 		any    []uint32
 	}
 	var conditions []condition
-	for name, values := range f {
+	for name, values := range f.Equal {
 		i := slices.Index(s.def.Queryables, name)
 		if i < 0 {
 			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.def.Queryables, ", "))
@@ -347,12 +353,17 @@ func (s *Snapshot) match(f Filter) (func(index.Ref) bool, error) {
 		}
 		conditions = append(conditions, c)
 	}
-	return func(ref index.Ref) bool {
+	equal := func(ref index.Ref) bool {
 		for _, c := range conditions {
 			if !slices.Contains(c.any, c.column.at(uint32(ref))) {
 				return false
 			}
 		}
 		return true
-	}, nil
+	}
+	if f.During == nil || s.def.Time == "" {
+		return equal, nil
+	}
+	period, times := *f.During, &s.times.values
+	return func(ref index.Ref) bool { return period.holds(times.at(uint32(ref))) && equal(ref) }, nil
 }

@@ -42,7 +42,7 @@ func (c *Collection) redefine(seq, defined uint64, def Definition) (building cha
 	old := c.tip.def
 	next := c.tip.next(seq)
 	next.def, next.defined = def, defined
-	if !slices.Equal(old.Queryables, def.Queryables) {
+	if !slices.Equal(old.Queryables, def.Queryables) || old.Time != def.Time {
 		if err := next.fillColumns(); err != nil {
 			return nil, err
 		}
@@ -54,13 +54,14 @@ func (c *Collection) redefine(seq, defined uint64, def Definition) (building cha
 	return building, nil
 }
 
-// fillColumns makes the columns of the definition's queryables from the items.
+// fillColumns makes the columns of the definition's queryables, and the timeline, from the
+// items.
 func (s *Snapshot) fillColumns() error {
-	s.columns = make([]column, len(s.def.Queryables))
+	s.columns, s.times = make([]column, len(s.def.Queryables)), timeline{}
 	for i := range s.columns {
 		s.columns[i] = newColumn()
 	}
-	if len(s.columns) == 0 {
+	if len(s.columns) == 0 && s.def.Time == "" {
 		return nil
 	}
 	e := newEdit()

@@ -17,6 +17,7 @@ type Snapshot struct {
 	records    records
 	ids        idMap
 	columns    []column
+	times      timeline
 	index      index.Index
 	choice     choice
 	extent     orb.Bound
@@ -55,6 +56,15 @@ func (s *Snapshot) Extent() (orb.Bound, bool) {
 	return s.extent, s.ids.n > 0 && s.extent.Min[0] <= s.extent.Max[0]
 }
 
+// Times returns the first and the last time of the items, as date-times of RFC 3339, and
+// false if none has one. The span shrinks only when it is made anew.
+func (s *Snapshot) Times() (first, last string, ok bool) {
+	if !s.times.any || s.ids.n == 0 {
+		return "", "", false
+	}
+	return s.times.first.text(), s.times.last.text(), true
+}
+
 // Get returns the item with this id.
 func (s *Snapshot) Get(id string) (Item, bool) {
 	ref, ok := s.ids.find(&s.records, id)
@@ -73,7 +83,7 @@ func (s *Snapshot) Items(dst []Item, refs []index.Ref) { s.records.items(dst, re
 
 // Nearest appends the nearest items to dst; see index.Query. filter, when not
 // empty, takes the place of q.Filter.
-func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter Filter) ([]index.Hit, index.Proof, error) {
+func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]index.Hit, index.Proof, error) {
 	match, err := s.match(filter)
 	if err != nil {
 		return dst, index.Proof{}, err
@@ -85,7 +95,7 @@ func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter Filter) ([]in
 }
 
 // Count returns how many items match; see index.Index. filter is as for Nearest.
-func (s *Snapshot) Count(q *index.Query, filter Filter) (int, index.Proof, error) {
+func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, error) {
 	match, err := s.match(filter)
 	if err != nil {
 		return 0, index.Proof{}, err
@@ -97,7 +107,7 @@ func (s *Snapshot) Count(q *index.Query, filter Filter) (int, index.Proof, error
 }
 
 // Range appends the items in an area to dst; see index.RangeQuery.
-func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter Filter) ([]index.Ref, index.Proof, error) {
+func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) ([]index.Ref, index.Proof, error) {
 	match, err := s.match(filter)
 	if err != nil {
 		return dst, index.Proof{}, err
@@ -121,7 +131,7 @@ func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
 //
 // It looks at no more than budget items, if that is not 0. reached is the id of
 // the last one looked at, after which to go on, or "" at the end.
-func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter Filter) (refs []index.Ref, reached string, err error) {
+func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter *Filter) (refs []index.Ref, reached string, err error) {
 	match, err := s.match(filter)
 	if err != nil {
 		return dst, "", err
@@ -148,7 +158,7 @@ func (s *Snapshot) Stats() Stats {
 		st := Stats{
 			Items: s.ids.n, Index: s.index.Stats(), Kind: s.choice.spec.Kind, Reason: s.choice.reason,
 			Rebuilding: s.rebuilding,
-			TableBytes: s.ids.bytes() + s.records.where.bytes(5),
+			TableBytes: s.ids.bytes() + s.records.where.bytes(5) + s.times.values.bytes(16),
 		}
 		for _, c := range s.records.chunks {
 			st.RecordBytes += int64(len(c))

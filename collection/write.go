@@ -511,14 +511,37 @@ func (c *Collection) applyTables(l *landing) error {
 	return nil
 }
 
-// setColumns puts an item's queryable values into the columns.
+// setColumns puts an item's queryable values into the columns, and its time into the
+// timeline.
 func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
+	if len(s.columns) == 0 && s.def.Time == "" {
+		return nil
+	}
 	var numbers [MaxQueryables]uint32
-	err := extract(properties, s.def.Queryables, func(i int, key []byte) {
-		numbers[i] = s.columns[i].number(e, key)
+	var at when
+	var key []byte
+	err := members(properties, func(name, value []byte) (err error) {
+		if i := slices.IndexFunc(s.def.Queryables, func(q string) bool { return q == string(name) }); i >= 0 {
+			var ok bool
+			if key, ok, err = appendKey(key[:0], value); err != nil {
+				return err
+			}
+			if ok {
+				numbers[i] = s.columns[i].number(e, key)
+			}
+		}
+		if s.def.Time == string(name) && s.def.Time != "" && value[0] == '"' {
+			if key, err = appendUnquoted(key[:0], value); err == nil {
+				at = parseTime(viewString(key))
+			}
+		}
+		return err
 	})
 	for i := range s.columns {
 		s.columns[i].put(e, ref, numbers[i])
+	}
+	if s.def.Time != "" {
+		s.times.put(e, uint32(ref), at)
 	}
 	return err
 }
