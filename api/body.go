@@ -24,6 +24,9 @@ import (
 // number), unpacked if Content-Encoding says that it is gzipped. Reading it ends
 // with the request and with the server, however much is still to be unpacked.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.Reader, error) {
+	if limit > 0 && r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
 	in := s.bounded(w, r, r.Body, limit)
 	switch enc := strings.ToLower(strings.Join(r.Header["Content-Encoding"], ", ")); enc {
 	case "", "identity":

@@ -226,6 +226,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		if r.Body != nil && r.Body != http.NoBody {
 			body := s.newMovingBody(w, r.Body)
 			defer s.bodies.remove(body)
+			// In a copy: net/http looks at the body that it made to tell whether the client
+			// waits for the answer before it sends one.
+			r = r.WithContext(r.Context())
 			r.Body = body
 			if len(r.TransferEncoding) > 0 {
 				// It may have had a length, too, of which net/http does not tell: then
