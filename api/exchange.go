@@ -32,6 +32,7 @@ type exchange struct {
 	moved   time.Time // when the write deadline was
 	status  int       // 0: not yet known
 	bytes   int
+	seen    seen
 	cut     Cut // where the answer was not sent whole
 }
 
@@ -62,6 +63,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	e.ResponseWriter, e.id[0], e.status, e.bytes, e.cut = w, newRequestID(), 0, 0, ""
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
 	e.dates, e.meter = &s.dates, s.unrouted
+	e.seen = seen{}
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making
 	e.moveDeadline(e.begun)

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -70,8 +72,43 @@ func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Add("Vary", "Accept")
-	if strings.Contains(r.Header.Get("Accept"), "yaml") {
-		return writeTagged(w, r, "application/yaml", s.apiYAML)
+	prefix := seenOf(r).prefix
+	if s.opt.PublicURL != "" {
+		prefix = ""
 	}
-	return writeTagged(w, r, openAPIJSON, s.apiJSON)
+	if prefersYAML(r.Header["Accept"]) {
+		return writeTagged(w, r, "application/yaml", under(prefix, s.apiYAML, "- url: /v1\n", "{url: /}"))
+	}
+	return writeTagged(w, r, openAPIJSON, under(prefix, s.apiJSON, `{"url":"/v1"}`, `{"url":"/"}`))
+}
+
+// under puts the document's servers, which are paths, below a prefix.
+func under(prefix string, doc []byte, servers ...string) []byte {
+	if prefix == "" {
+		return doc
+	}
+	for _, server := range servers {
+		doc = bytes.ReplaceAll(doc, []byte(server), []byte(strings.Replace(server, "/", prefix+"/", 1)))
+	}
+	return doc
+}
+
+// prefersYAML reports whether a request is answered with YAML, by what it accepts (RFC
+// 9110 §12.5.1): where it wants both alike, it has the one that it names first.
+func prefersYAML(accept []string) bool {
+	best, yaml := 0.0, false
+	for _, element := range elementsOf(accept) {
+		kind, parameters, _ := strings.Cut(element, ";")
+		q := 1.0
+		for p := range strings.SplitSeq(parameters, ";") {
+			if name, value, _ := strings.Cut(strings.TrimSpace(p), "="); strings.EqualFold(name, "q") {
+				q, _ = strconv.ParseFloat(value, 64)
+			}
+		}
+		kind = strings.ToLower(kind)
+		if isYAML := strings.Contains(kind, "yaml"); q > best && (isYAML || strings.Contains(kind, "json") || strings.Contains(kind, "*")) {
+			best, yaml = q, isYAML
+		}
+	}
+	return yaml
 }

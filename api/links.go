@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,17 +17,27 @@ type link struct {
 }
 
 // appendBase appends what every link begins with: the configured public URL, or
-// what the request was sent to.
+// what the request was sent to, as far as a proxy that is believed tells.
 func (s *Server) appendBase(b []byte, r *http.Request) []byte {
-	switch {
-	case s.opt.PublicURL != "":
+	if s.opt.PublicURL != "" {
 		return append(b, s.opt.PublicURL...)
-	case r.TLS != nil:
-		b = append(b, "https://"...)
-	default:
-		b = append(b, "http://"...)
 	}
-	return append(b, r.Host...)
+	at := seenOf(r)
+	switch {
+	case at.scheme != "":
+		b = append(b, at.scheme...)
+	case r.TLS != nil:
+		b = append(b, "https"...)
+	default:
+		b = append(b, "http"...)
+	}
+	b = append(b, "://"...)
+	if r.Host == "" { // a program of HTTP/1.0 need not say; but every link has one (RFC 9110 §4.2.1)
+		if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+			b = append(b, local.String()...)
+		}
+	}
+	return append(append(b, r.Host...), at.prefix...)
 }
 
 func (s *Server) base(r *http.Request) string { return string(s.appendBase(nil, r)) }

@@ -42,7 +42,10 @@ type Options struct {
 	// PublicURL begins the links in answers, e.g. https://example.org/places;
 	// empty: the scheme and host of the request.
 	PublicURL string
-	Limits    Limits
+	// TrustProxy are addresses, and blocks of them, of proxies that are believed what
+	// they tell of a request by Forwarded or X-Forwarded-Proto, -Host and -Prefix.
+	TrustProxy []string
+	Limits     Limits
 	// Hosts are those that requests may be for; nil: any.
 	Hosts *Hosts
 	// CORSOrigins are the origins whose pages may use the interface from a
@@ -70,6 +73,7 @@ type Meter func(status int, took time.Duration)
 type Server struct {
 	opt      Options
 	settings digest // of what answers depend on
+	proxies  proxies
 	router   *chi.Mux
 	underWay atomic.Int64 // requests
 	buffers  sync.Pool
@@ -99,6 +103,10 @@ func New(opt Options) (*Server, error) {
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
 	s := &Server{opt: opt, settings: noDigest.of(fmt.Sprintf("%+v", opt.Limits)).of(opt.PublicURL)}
+	var err error
+	if s.proxies, err = newProxies(opt.TrustProxy); err != nil {
+		return nil, err
+	}
 	s.buffers.New = func() any { return new(buffer) }
 	if err := s.readDocument(); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
@@ -117,7 +125,7 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(s.refuseHosts(cross(guarded)))
+	s.Handler = s.observe(s.refuseHosts(s.believe(cross(guarded))))
 	return s, nil
 }
 

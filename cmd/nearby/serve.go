@@ -20,6 +20,7 @@ type serveCmd struct {
 	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
 	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
 	AllowedHost []string `name:"allowed-host" help:"Host that requests may be for, such as geo.example.org, or * for any, beside loopback and that of --public-url; a request for another one is refused. May be repeated. Unless told otherwise, none if the server listens on loopback, and else any." placeholder:"HOST"`
+	TrustProxy  []string `name:"trust-proxy" help:"Address, or block of addresses such as 10.0.0.0/8, of a proxy that is believed what it tells of requests by Forwarded, or by X-Forwarded-Proto, -Host and -Prefix; links in answers begin with that. May be repeated. None, unless told otherwise." placeholder:"CIDR"`
 	CORSOrigin  []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
 	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on, in place of --addr." placeholder:"ADDR"`
 	BackupFrom  string   `default:"local" enum:"local,any,none" help:"Who may have a backup of the data folder over HTTP: local, programs on this machine, any, whoever may use the interface, or none."`
@@ -111,7 +112,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	}
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
-		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, CORSOrigins: c.CORSOrigin,
+		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, TrustProxy: c.TrustProxy, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining, Backup: backupOf(st), BackupFrom: c.BackupFrom,
 		Measure: func(method, route string) api.Meter { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: shown,

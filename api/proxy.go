@@ -1,0 +1,177 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// Headers by which a proxy tells what a request was sent to, as http.Header has them.
+const (
+	headerForwarded       = "Forwarded" // RFC 7239
+	headerForwardedFor    = "X-Forwarded-For"
+	headerForwardedHost   = "X-Forwarded-Host"
+	headerForwardedProto  = "X-Forwarded-Proto"
+	headerForwardedPrefix = "X-Forwarded-Prefix"
+)
+
+var variesByProxy = strings.Join([]string{headerForwarded, headerForwardedHost, headerForwardedPrefix, headerForwardedProto}, ", ")
+
+// proxies are the addresses of proxies that are believed.
+type proxies []netip.Prefix
+
+// newProxies reads addresses and blocks of them.
+func newProxies(texts []string) (proxies, error) {
+	var all proxies
+	for _, text := range texts {
+		block, err := netip.ParsePrefix(text)
+		if addr, single := netip.ParseAddr(text); err != nil && single == nil && addr.Zone() == "" {
+			block, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("trusted proxy %q: must be an address or a block of addresses, such as 10.0.0.0/8", text)
+		}
+		all = append(all, block.Masked())
+	}
+	return all, nil
+}
+
+// trust reports whether an address, with or without a port, is that of a proxy.
+func (p proxies) trust(address string) bool {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	addr, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	if err != nil {
+		return false
+	}
+	for _, block := range p {
+		if block.Contains(addr.Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
+
+// seen is what a request was sent to, as a proxy tells. What it does not tell is empty.
+type seen struct{ scheme, host, prefix string }
+
+// of reads what the proxies of a request tell. Each one adds to what it was told, and
+// anybody may have told the first one anything: what counts is what the outermost proxy
+// that is believed has added.
+func (p proxies) of(r *http.Request) (s seen) {
+	if !p.trust(r.RemoteAddr) {
+		return s
+	}
+	if lines := r.Header[headerForwarded]; lines != nil {
+		elements := elementsOf(lines)
+		for i := len(elements) - 1; i >= 0; i-- {
+			given := pairsOf(elements[i])
+			s.scheme, s.host = cmp.Or(given["proto"], s.scheme), cmp.Or(given["host"], s.host)
+			if !p.trust(given["for"]) {
+				break
+			}
+		}
+	} else {
+		// The one before the last is believed where the last says that it came from a proxy.
+		behind := 1
+		hops := elementsOf(r.Header[headerForwardedFor])
+		for behind <= len(hops) && p.trust(hops[len(hops)-behind]) {
+			behind++
+		}
+		s.scheme, s.host = added(r, headerForwardedProto, behind), added(r, headerForwardedHost, behind)
+	}
+	s.prefix = strings.TrimRight(added(r, headerForwardedPrefix, 1), "/")
+	s.scheme = strings.ToLower(s.scheme)
+	if s.scheme != "http" && s.scheme != "https" {
+		s.scheme = ""
+	}
+	if !validHost.MatchString(s.host) {
+		s.host = ""
+	}
+	if !validPrefix.MatchString(s.prefix) {
+		s.prefix = ""
+	}
+	return s
+}
+
+// What is taken from a proxy into links.
+var (
+	validHost   = regexp.MustCompile(`^([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+	validPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+)
+
+// added is what the proxy that is so many places from the last has added to a list. One
+// that a proxy replaces as a whole is shorter.
+func added(r *http.Request, name string, behind int) string {
+	list := elementsOf(r.Header[name])
+	if len(list) == 0 {
+		return ""
+	}
+	return list[max(0, len(list)-behind)]
+}
+
+// elementsOf are those of a header that is a list. Commas may stand in quotes.
+func elementsOf(lines []string) []string { return cutOutside(strings.Join(lines, ","), ',') }
+
+// pairsOf are the parameters of an element of Forwarded, without quotes.
+func pairsOf(element string) map[string]string {
+	pairs := map[string]string{}
+	for _, pair := range cutOutside(element, ';') {
+		name, value, _ := strings.Cut(pair, "=")
+		if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+			value = strings.ReplaceAll(value[1:len(value)-1], `\`, "")
+		}
+		pairs[strings.ToLower(name)] = value
+	}
+	return pairs
+}
+
+// cutOutside cuts a text at each mark that is not in quotes, and leaves out what is empty.
+func cutOutside(text string, mark byte) (parts []string) {
+	quoted, begun := false, 0
+	for i := 0; i <= len(text); i++ {
+		switch {
+		case i == len(text) || text[i] == mark && !quoted:
+			if part := strings.TrimSpace(text[begun:i]); part != "" {
+				parts = append(parts, part)
+			}
+			begun = i + 1
+		case text[i] == '"':
+			quoted = !quoted
+		case text[i] == '\\' && quoted:
+			i++
+		}
+	}
+	return parts
+}
+
+// believe makes a request, for the links in its answer, one to what its proxy was asked for.
+func (s *Server) believe(next http.Handler) http.Handler {
+	if len(s.proxies) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", variesByProxy)
+		at := s.proxies.of(r)
+		if at.host != "" {
+			r.Host = at.host
+		}
+		if e, ok := r.Context().Value(exchangeKey).(*exchange); ok {
+			e.seen = at
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// seenOf is what is known of how a request was sent.
+func seenOf(r *http.Request) seen {
+	if e, ok := r.Context().Value(exchangeKey).(*exchange); ok {
+		return e.seen
+	}
+	return seen{}
+}
