@@ -40,16 +40,14 @@ type batch struct {
 	receiptNth     []int32
 }
 
-// commitSQL gives a fence that was never raised if the head is another table than it was:
-// a restored one, on which the former triggers are not yet.
-const commitSQL = `SELECT last, epoch FROM nearby.commit($1, CASE WHEN to_regclass('nearby.head') = $26::oid THEN $2 ELSE -1 END, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
- $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`
+const commitSQL = `SELECT last, epoch FROM nearby.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+  $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`
 
-func (b *batch) arguments(writer uuid.UUID, fence int64, table uint32, number int64) []any {
+func (b *batch) arguments(writer uuid.UUID, fence, number int64) []any {
 	return []any{writer, fence, number, b.commits, b.need, b.defName, b.defJSON, b.defFresh,
 		b.putCollection, b.putID, b.putLon, b.putLat, b.putProperties, b.putCreated, b.putUpdated, b.putNth,
 		b.delCollection, b.delID, b.delNth, b.restCollection, b.restID, b.restBase,
-		b.receiptName, b.receiptOutcome, b.receiptNth, table}
+		b.receiptName, b.receiptOutcome, b.receiptNth}
 }
 
 // touch is a change of an item: the order-th change of the group.

@@ -244,7 +244,7 @@ func checkWhole(ctx context.Context, conn *pgx.Conn) (is, known int64, err error
 }
 
 // signedVersion is the first in which the head tells whether it was restored.
-const signedVersion = 6
+const signedVersion = 5
 
 // checkVersion holds tables that may not be changed from here to the version that this
 // program knows. Older ones are waited for: somebody else will bring them up to date.

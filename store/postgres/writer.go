@@ -53,7 +53,6 @@ type writer struct {
 	server  identity
 	epoch   store.Epoch // when the connection was made; the fence tells of another
 	fence   int64       // of this connection
-	table   uint32      // the oid of nearby.head when it was made: a table that was restored has another
 	number  int64       // of the last batch
 	made    int64       // the last batch that is known to be made
 	counter int64       // of the history in which it was
@@ -392,7 +391,7 @@ func (w *writer) call(b *batch, number int64, deadline time.Time) (last store.Se
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(time.Second))
 	defer cancel()
 	var seq int64
-	err = w.conn.QueryRow(ctx, commitSQL, b.arguments(w.id, w.fence, w.table, number)...).Scan(&seq, &counter)
+	err = w.conn.QueryRow(ctx, commitSQL, b.arguments(w.id, w.fence, number)...).Scan(&seq, &counter)
 	return store.Seq(seq), counter, err
 }
 
@@ -499,7 +498,7 @@ INSERT INTO nearby.writers AS w (writer, fence, batch, seq) VALUES ($1, 1, 0, 0)
 RETURNING fence, batch, seq, (SELECT epoch FROM nearby.head)`
 
 const rememberedSQL = `
-SELECT h.epoch, h.seq, h.tableoid, ` + released + `, coalesce((SELECT w.batch FROM nearby.writers w WHERE w.writer = $1), 0) FROM nearby.head h`
+SELECT h.epoch, h.seq, ` + released + `, coalesce((SELECT w.batch FROM nearby.writers w WHERE w.writer = $1), 0) FROM nearby.head h`
 
 // register makes a connection and raises the fence, which waits for a transaction
 // of a former connection that is about to commit.
@@ -534,7 +533,7 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 	}
 	var counter, head, number int64
 	var usable bool
-	if err := conn.QueryRow(ctx, rememberedSQL, w.id).Scan(&counter, &head, &w.table, &usable, &number); err != nil {
+	if err := conn.QueryRow(ctx, rememberedSQL, w.id).Scan(&counter, &head, &usable, &number); err != nil {
 		return 0, headError(err)
 	}
 	if !usable {

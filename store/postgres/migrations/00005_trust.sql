@@ -16,7 +16,35 @@ ALTER TABLE nearby.pending ADD numbering boolean NOT NULL DEFAULT false, ADD xid
 CREATE INDEX pending_xid ON nearby.pending (xid);
 COMMENT ON COLUMN nearby.pending.numbering IS 'the rows of the transaction are being given their number';
 
+-- A backup that is put back brings rows, and cannot bring the transactions that wrote
+-- them: the row of nearby.head names its own, and a copy of it, however it came here,
+-- was written by another. Such a database may be half restored. It is neither read nor
+-- written until someone says by nearby.release that everything is back.
+
+ALTER TABLE nearby.head ADD COLUMN written_by xid, ADD COLUMN tables oid[];
+COMMENT ON COLUMN nearby.head.written_by IS 'the transaction that wrote this row: its xmin. Where it is not, the row comes from a backup, and the database is not used until SELECT nearby.release()';
+
+COMMENT ON COLUMN nearby.head.tables IS 'the oids of nearby''s tables: where a table has another, a backup has brought it alone, and the database is not used either';
+
+-- A receipt goes with its collection, whose name begins its key, and a change of a
+-- collection may rest on a version of the definition.
+COMMENT ON COLUMN nearby.receipts.key IS 'name of the collection, a slash, and the key of the request';
+COMMENT ON COLUMN nearby.receipts.seq IS 'of the commit; a receipt from before its collection was created does not count';
+COMMENT ON COLUMN nearby.collections.seq IS 'seq of the commit that last changed this row: the version of the definition';
+
 -- +goose StatementBegin
+-- tables are the oids of nearby's own tables, which VACUUM FULL, CLUSTER and TRUNCATE
+-- leave as they are. What is called often has its own list of the same ones, for a call
+-- would take longer than the rest of the question: nearby.commit, nearby.number_rows, and
+-- the store (released in epoch.go).
+CREATE FUNCTION nearby.tables() RETURNS oid[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ARRAY['nearby.attached_later'::regclass, 'nearby.attachments'::regclass, 'nearby.collections'::regclass, 'nearby.head'::regclass,
+        'nearby.items'::regclass, 'nearby.migrations'::regclass, 'nearby.pending'::regclass, 'nearby.receipts'::regclass,
+        'nearby.replicas'::regclass, 'nearby.tombstones'::regclass, 'nearby.writers'::regclass]::oid[];
+END $$;
+
 CREATE OR REPLACE FUNCTION nearby.commit(
     writer uuid, fence bigint, batch bigint, commits int,
     need text[],
@@ -36,7 +64,15 @@ DECLARE
     gone record;
 BEGIN
     -- From here to the end of the transaction nobody else commits.
-    UPDATE nearby.head h SET seq = h.seq + commits RETURNING h.seq, h.epoch INTO commit.last, commit.epoch;
+    UPDATE nearby.head h SET seq = h.seq + commits, written_by = pg_current_xact_id()::xid
+     WHERE h.written_by = h.xmin AND h.tables = ARRAY['nearby.attached_later'::regclass, 'nearby.attachments'::regclass, 'nearby.collections'::regclass,
+       'nearby.head'::regclass, 'nearby.items'::regclass, 'nearby.migrations'::regclass, 'nearby.pending'::regclass, 'nearby.receipts'::regclass,
+       'nearby.replicas'::regclass, 'nearby.tombstones'::regclass, 'nearby.writers'::regclass]::oid[]
+    RETURNING h.seq, h.epoch INTO commit.last, commit.epoch;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the database is being restored, or was restored and is not released'
+            USING ERRCODE = 'NB006', HINT = 'When everything is restored: SELECT nearby.release()';
+    END IF;
     before := commit.last - commits;
     UPDATE nearby.writers w SET batch = commit.batch, seq = commit.last, at = now()
      WHERE w.writer = commit.writer AND w.fence = commit.fence;
@@ -45,17 +81,6 @@ BEGIN
     END IF;
     -- A row that another program's open transaction holds must not hold all others.
     PERFORM set_config('lock_timeout', '100ms', true), set_config('nearby.mark', nextval('nearby.marks')::text, true);
-
-    -- First, for what is repeated rests on versions that its first time has replaced.
-    IF cardinality(receipt_key) > 0 THEN
-        INSERT INTO nearby.receipts (key, outcome, seq)
-        SELECT r.key, r.outcome, before + r.nth FROM unnest(receipt_key, receipt_outcome, receipt_nth) r (key, outcome, nth)
-            ON CONFLICT DO NOTHING;
-        GET DIAGNOSTICS n = ROW_COUNT;
-        IF n < cardinality(receipt_key) THEN
-            RAISE EXCEPTION 'a receipt has a key that is taken' USING ERRCODE = 'NB004';
-        END IF;
-    END IF;
 
     IF cardinality(need) > 0 THEN
         SELECT name INTO missing FROM unnest(need) name
@@ -66,12 +91,29 @@ BEGIN
         END IF;
     END IF;
 
+    -- Before the versions, for what is repeated rests on some that its first time has
+    -- replaced. A receipt of a collection before this one of the same name gives way;
+    -- one that does not exist yet is made by this commit.
+    IF cardinality(receipt_key) > 0 THEN
+        INSERT INTO nearby.receipts AS k (key, outcome, seq)
+        SELECT r.key, r.outcome, before + r.nth FROM unnest(receipt_key, receipt_outcome, receipt_nth) r (key, outcome, nth)
+            ON CONFLICT (key) DO UPDATE SET outcome = excluded.outcome, seq = excluded.seq, at = excluded.at
+             WHERE k.seq < coalesce((SELECT c.born FROM nearby.collections c WHERE c.name = split_part(k.key, '/', 1) AND NOT c.dropped), commit.last);
+        GET DIAGNOSTICS n = ROW_COUNT;
+        IF n < cardinality(receipt_key) THEN
+            RAISE EXCEPTION 'a receipt has a key that is taken' USING ERRCODE = 'NB004';
+        END IF;
+    END IF;
+
     IF cardinality(rest_id) > 0 THEN
-        -- Row by row by the key, whatever the planner believes of the table.
+        -- Row by row by the key, whatever the planner believes of the table. Without an
+        -- id it is the version of the collection's definition.
         PERFORM FROM unnest(rest_collection, rest_id, rest_base) r (collection, id, base)
-         WHERE r.base <> coalesce((
-            SELECT CASE WHEN i.seq >= (SELECT c.born FROM nearby.collections c WHERE c.name = r.collection AND NOT c.dropped) THEN i.seq END
-              FROM nearby.items i WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL), 0);
+         WHERE r.base <> coalesce(CASE WHEN r.id = '' THEN (
+            SELECT c.seq FROM nearby.collections c WHERE c.name = r.collection AND NOT c.dropped)
+         ELSE (
+            SELECT CASE WHEN i.seq <= before AND i.seq >= (SELECT c.born FROM nearby.collections c WHERE c.name = r.collection AND NOT c.dropped) THEN i.seq END
+              FROM nearby.items i WHERE i.collection = r.collection AND i.id = r.id AND i.bad IS NULL) END, 0);
         IF FOUND THEN
             RAISE EXCEPTION 'a change rests on a version that was replaced' USING ERRCODE = 'NB003', DETAIL = before;
         END IF;
@@ -117,13 +159,18 @@ BEGIN
 END $$;
 
 -- define gives a collection a definition, or drops it for NULL, as a commit of its own
--- number. It locks the head: nothing slow may follow it.
+-- number. It locks the head: nothing slow may follow it. Before the release there is no
+-- number, and none is needed: all is read anew after it.
 CREATE OR REPLACE FUNCTION nearby.define(collection text, definition jsonb) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     number bigint;
 BEGIN
-    UPDATE nearby.head SET seq = seq + 1 RETURNING seq INTO number;
+    IF nearby.released() THEN
+        UPDATE nearby.head SET seq = seq + 1 RETURNING seq INTO number;
+    ELSE
+        SELECT h.seq INTO number FROM nearby.head h FOR UPDATE;
+    END IF;
     PERFORM set_config('nearby.mark', nextval('nearby.marks') || '/attach', true);
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
@@ -247,12 +294,20 @@ BEGIN
 END $$;
 
 -- enlist makes the transaction one that gets a number: at once, if its constraints are
--- immediate. Its caller has done all else.
-CREATE OR REPLACE FUNCTION nearby.enlist() RETURNS void
+-- immediate. Its caller has done all else. What could get none when the transaction
+-- commits is refused here, where the trigger of an attached table can still note it.
+DROP FUNCTION nearby.enlist();
+CREATE FUNCTION nearby.enlist(emptied boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 BEGIN
-    INSERT INTO nearby.pending (emptied)
-    SELECT false WHERE NOT EXISTS (SELECT FROM nearby.pending p WHERE p.xid = pg_current_xact_id() AND NOT p.emptied);
+    IF EXISTS (SELECT FROM nearby.pending p WHERE p.xid = pg_current_xact_id() AND p.emptied = enlist.emptied) THEN
+        RETURN;
+    END IF;
+    IF NOT nearby.released() THEN
+        RAISE EXCEPTION 'the database is being restored, or was restored and is not released'
+            USING ERRCODE = 'NB006', HINT = 'When everything is restored: SELECT nearby.release()';
+    END IF;
+    INSERT INTO nearby.pending (emptied) VALUES (enlist.emptied);
 END $$;
 
 CREATE OR REPLACE FUNCTION nearby.rows_inserted() RETURNS trigger
@@ -315,7 +370,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Tombstones for all would take as long as a deletion: all collections begin anew.
     IF nearby.foreign_rows(TG_RELID) THEN
-        INSERT INTO nearby.pending (emptied) VALUES (true);
+        PERFORM nearby.enlist(true);
     END IF;
     RETURN NULL;
 END $$;
@@ -339,7 +394,15 @@ BEGIN
     IF emptied IS NULL THEN
         RETURN NULL; -- done for an earlier statement
     END IF;
-    UPDATE nearby.head SET seq = seq + 1 RETURNING seq INTO number;
+    UPDATE nearby.head h SET seq = h.seq + 1, written_by = pg_current_xact_id()::xid
+     WHERE h.written_by = h.xmin AND h.tables = ARRAY['nearby.attached_later'::regclass, 'nearby.attachments'::regclass, 'nearby.collections'::regclass,
+       'nearby.head'::regclass, 'nearby.items'::regclass, 'nearby.migrations'::regclass, 'nearby.pending'::regclass, 'nearby.receipts'::regclass,
+       'nearby.replicas'::regclass, 'nearby.tombstones'::regclass, 'nearby.writers'::regclass]::oid[]
+    RETURNING h.seq INTO number;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the database is being restored, or was restored and is not released'
+            USING ERRCODE = 'NB006', HINT = 'When everything is restored: SELECT nearby.release()';
+    END IF;
     -- A program that asked for its number before its transaction ends holds up all who
     -- write: it must not be idle.
     IF extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval) NOT BETWEEN 0.001 AND 2 THEN
@@ -369,6 +432,85 @@ BEGIN
     RAISE insufficient_privilege USING MESSAGE = 'collections are made, changed and dropped over HTTP only';
 END $$;
 
+-- sign_head signs a row that was written here, with its xmin, which in a subtransaction
+-- only the row tells. nearby.commit and nearby.number_rows have done so themselves, as far
+-- as they can, after the same checks: they are what is called often.
+CREATE FUNCTION nearby.sign_head() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_RELID <> 'nearby.head'::regclass THEN
+        RAISE insufficient_privilege USING MESSAGE = format('the table %s has a trigger that is for nearby.head', TG_RELID::regclass);
+    END IF;
+    -- A release leaves it to this to name the transaction.
+    IF NEW.written_by IS NOT NULL AND (OLD.written_by IS DISTINCT FROM OLD.xmin OR OLD.tables IS DISTINCT FROM nearby.tables()) THEN
+        RAISE EXCEPTION 'the database is being restored, or was restored and is not released'
+            USING ERRCODE = 'NB006', HINT = 'When everything is restored: SELECT nearby.release()';
+    END IF;
+    IF NEW.written_by IS DISTINCT FROM NEW.xmin THEN
+        UPDATE nearby.head SET written_by = NEW.xmin;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION nearby.keep_head() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'nearby.head has one row, which stays' USING ERRCODE = 'NB006', HINT = 'A backup is restored by pg_restore --clean.';
+END $$;
+
+-- lost names an index or an active trigger that a table of nearby's own does not have,
+-- NULL if it has all. pg_restore makes them after it has filled the tables. A migration
+-- that makes one, or removes one, replaces this function.
+CREATE FUNCTION nearby.lost() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH own (relation, indexes, triggers) AS (VALUES
+        ('attached_later', '{attached_later_pkey}'::text[], '{}'::text[]),
+        ('attachments', '{attachments_pkey, attachments_number_key}', '{}'),
+        ('collections', '{collections_pkey}', '{refuse_collection, keep_source}'),
+        ('head', '{head_pkey}', '{sign_head, keep_head}'),
+        ('items', '{items_pkey, items_seq, items_unnumbered}', '{take_row, rows_inserted, rows_updated, rows_deleted, rows_emptied}'),
+        ('migrations', '{migrations_pkey}', '{}'),
+        ('pending', '{pending_xid}', '{number_rows}'),
+        ('receipts', '{receipts_pkey, receipts_at}', '{}'),
+        ('replicas', '{replicas_pkey}', '{}'),
+        ('tombstones', '{tombstones_pkey, tombstones_seq, tombstones_unnumbered}', '{}'),
+        ('writers', '{writers_pkey}', '{}'))
+    SELECT format('nearby.%s has no index %s', o.relation, name) FROM own o, unnest(o.indexes) name
+     WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass('nearby.' || o.relation) AND i.indisvalid
+                          AND (i.indexrelid = to_regclass('nearby.' || name) OR i.indisprimary AND name LIKE '%pkey'))
+    UNION ALL
+    SELECT format('nearby.%s has no active trigger %s', o.relation, name) FROM own o, unnest(o.triggers) name
+     WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass('nearby.' || o.relation) AND t.tgname = name AND t.tgenabled <> 'D')
+    LIMIT 1;
+$$;
+
+-- release begins another history, since a backup has the name of the one that it was
+-- made in, and lets the database be used.
+CREATE FUNCTION nearby.release() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    lost text := nearby.lost();
+BEGIN
+    PERFORM FROM nearby.head FOR UPDATE;
+    IF NOT FOUND THEN
+        lost := 'nearby.head has no row';
+    END IF;
+    IF lost IS NOT NULL THEN
+        RAISE EXCEPTION 'the database is not restored: %', lost USING ERRCODE = 'NB006', HINT = 'Restore it anew.';
+    END IF;
+    UPDATE nearby.head SET epoch = (random() * 1e15)::bigint, written_by = NULL, tables = nearby.tables();
+    UPDATE nearby.writers SET fence = fence + 1; -- no writer goes on without having heard of it
+    -- What was written to attached tables meanwhile was perhaps not noted.
+    INSERT INTO nearby.attached_later (collection, id) SELECT a.collection, NULL FROM nearby.attachments a WHERE a.copied;
+    PERFORM pg_notify('nearby', '');
+END $$;
+
+CREATE FUNCTION nearby.released() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM nearby.head h WHERE h.written_by = h.xmin AND h.tables = nearby.tables());
+END $$;
+
 -- for_servers takes a function from all and gives it to the roles that nearby's servers
 -- run as: those that may change nearby.head. Migrations call it for each function that
 -- servers call.
@@ -385,6 +527,8 @@ BEGIN
 END $$;
 
 -- +goose StatementEnd
+
+COMMENT ON FUNCTION nearby.release IS 'Says that a restored database is complete: replicas read it anew, as another history. To be called after each restore, whichever way it was done.';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA nearby FROM PUBLIC;
 
@@ -451,3 +595,11 @@ CREATE TRIGGER refuse_collection BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE O
 CREATE TRIGGER keep_source BEFORE UPDATE ON nearby.collections FOR EACH ROW
     WHEN (current_setting('nearby.mark', true) NOT LIKE '%/attach')
     EXECUTE FUNCTION nearby.keep_source();
+
+CREATE TRIGGER sign_head AFTER UPDATE ON nearby.head FOR EACH ROW
+    WHEN (NEW.written_by IS DISTINCT FROM NEW.xmin OR NEW.written_by IS NOT DISTINCT FROM OLD.written_by)
+    EXECUTE FUNCTION nearby.sign_head();
+CREATE TRIGGER keep_head BEFORE INSERT OR DELETE OR TRUNCATE ON nearby.head FOR EACH STATEMENT
+    EXECUTE FUNCTION nearby.keep_head();
+
+UPDATE nearby.head SET written_by = NULL, tables = nearby.tables();
