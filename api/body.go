@@ -130,8 +130,11 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([
 	if _, err := data.ReadFrom(b); err != nil {
 		return nil, bodyError(err)
 	}
-	return data.Bytes(), nil
+	return bytes.TrimPrefix(data.Bytes(), byteOrderMark), nil
 }
+
+// byteOrderMark may stand before JSON, and is passed over (RFC 8259, section 8.1).
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // bodyError is the caller's if the body broke off or is too large.
 func bodyError(err error) error {

@@ -5,14 +5,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/collection"
 	"nearby/ingest"
@@ -21,18 +20,21 @@ import (
 
 // loadReport is what became of a load.
 type loadReport struct {
-	Created  int     `json:"created"`
-	Updated  int     `json:"updated"`
-	Skipped  int     `json:"skipped"`
-	Rejected int     `json:"rejected"`
-	Errors   []fault `json:"errors"` // of rows
+	Created  int      `json:"created"`
+	Updated  int      `json:"updated"`
+	Skipped  int      `json:"skipped"`
+	Rejected int      `json:"rejected"`
+	Errors   []fault  `json:"errors"`          // of rows
+	Notes    []string `json:"notes,omitempty"` // what else there is to know
 
+	unnamed int    // rows without an id
 	seq     uint64 // of the last commit
 	pending bool   // it is visible and not yet durable
 }
 
 const (
 	maxRowErrors  = 100
+	maxSkipped    = 10000   // lines before a header
 	partRows      = 8000    // rows of a load that are written at once at first
 	longPartRows  = 32000   // and in the end, if it is long: an index takes in many for less each
 	maxLongLoads  = 4       // loads at once whose parts grow
@@ -70,6 +72,9 @@ func (q *query) reading(kind string, op collection.Op) (opt ingest.Options, err 
 			return opt, err
 		}
 	}
+	if opt.SkipLines, err = q.integer("skipLines", 0, maxSkipped, false); err != nil {
+		return opt, err
+	}
 	if opt.DecimalComma, err = q.boolean("decimalComma"); err != nil {
 		return opt, err
 	}
@@ -93,8 +98,11 @@ func (q *query) reading(kind string, op collection.Op) (opt ingest.Options, err 
 
 // argumentName writes an option of package ingest as the parameter of a load.
 func argumentName(option, value string) string {
-	if option == "decimal-comma" {
+	switch option {
+	case "decimal-comma":
 		option, value = "decimalComma", "true"
+	case "skip-lines":
+		option = "skipLines"
 	}
 	if value == "" {
 		return "the parameter " + option
@@ -129,13 +137,24 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return bodyError(err)
 		}
-		if int64(len(head)) < s.opt.Limits.MaxBodyBytes && typeOf(head) != "FeatureCollection" {
+		head = bytes.TrimPrefix(head, byteOrderMark)
+		one := false
+		if int64(len(head)) < s.opt.Limits.MaxBodyBytes {
+			if one, err = ingest.CheckType(head); err != nil {
+				return err
+			}
+		}
+		if one {
 			for _, name := range takesLoad {
-				if v, given := q.values.lookup(name); given && name != "onError" {
+				if v, given := q.values.lookup(name); given && name != "onError" && name != "id" {
 					return badParameter(name, v, "is for a load, not for one Feature", "PUT replaces an item, PATCH merges into one; a FeatureCollection of one Feature is a load")
 				}
 			}
-			return s.insertOne(w, r, t, head)
+			id, err := q.text("id", item.MaxPropertiesBytes)
+			if err != nil {
+				return err
+			}
+			return s.insertOne(w, r, t, head, id)
 		}
 		in = io.MultiReader(bytes.NewReader(head), body)
 	}
@@ -165,32 +184,8 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, report)
 }
 
-// typeOf returns the type member of a JSON object, or "".
-func typeOf(data []byte) string {
-	d := jsontext.NewDecoder(bytes.NewReader(data))
-	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '{' {
-		return ""
-	}
-	for d.PeekKind() == '"' {
-		tok, err := d.ReadToken()
-		if err != nil {
-			return ""
-		}
-		if tok.String() == "type" {
-			if tok, err = d.ReadToken(); err != nil || tok.Kind() != '"' {
-				return ""
-			}
-			return tok.String()
-		}
-		if d.SkipValue() != nil {
-			return ""
-		}
-	}
-	return ""
-}
-
-func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, data []byte) error {
-	it, err := ingest.DecodeFeature(data)
+func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, data []byte, id string) error {
+	it, err := ingest.DecodeFeatureBy(data, id)
 	if err != nil {
 		return decodeError(err)
 	}
@@ -211,6 +206,7 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 	if err != nil {
 		return report, readError(err)
 	}
+	report.Notes = rows.Info().Notes
 	ctx, stop := context.WithCancelCause(r.Context())
 	defer stop(nil)
 	full, empty := make(chan *part), make(chan *part, partsInFlight)
@@ -252,6 +248,12 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 		return report, &p
 	case cause != nil:
 		return report, cause
+	}
+	if report.unnamed > 0 && opt.Format != ingest.CSV { // whose reader says it
+		report.Notes = append(report.Notes, fmt.Sprintf("%d rows had no id and got a new one, so loading them again adds them again; name the property that has it with the parameter id=NAME", report.unnamed))
+	}
+	if report.rows() == 0 {
+		report.Notes = append(report.Notes, "there are no rows")
 	}
 	return report, nil
 }
@@ -384,7 +386,7 @@ func refusedFault(line int, id string, err error) fault {
 // by then stays.
 func loadProblem(err error, report *loadReport) error {
 	p := *asProblem(err)
-	if report.Created+report.Updated+report.Skipped+report.Rejected > 0 {
+	if report.rows() > 0 {
 		p.Loaded = report
 	}
 	if report.Created+report.Updated > 0 {
@@ -409,6 +411,9 @@ func aborted(report *loadReport) error {
 	e.Type = ""
 	return newProblem(e.cause, "the load was ended at the first bad row; the rows before it are loaded", e)
 }
+
+// rows is how many rows were read.
+func (r *loadReport) rows() int { return r.Created + r.Updated + r.Skipped + r.Rejected }
 
 func (r *loadReport) reject(e fault) {
 	r.Rejected++
@@ -444,6 +449,9 @@ func (p *part) add(row *ingest.Row) {
 		// If text grows, what points into its former memory stays there.
 		p.text = append(p.text, it.Properties...)
 		it.Properties = p.text[len(p.text)-n : len(p.text) : len(p.text)]
+	}
+	if it.ID == "" {
+		p.rejected.unnamed++
 	}
 	p.writes = append(p.writes, collection.Write{Op: p.op, Item: it, NoPosition: row.NoPosition})
 	p.lines = append(p.lines, row.Line)
@@ -496,6 +504,7 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 			report.Updated++
 		}
 	}
+	report.unnamed += p.rejected.unnamed
 	report.add(&refused)
 	if !p.strict || refused.Rejected == 0 { // else a row before the one that could not be read ended the load
 		report.add(&p.rejected)

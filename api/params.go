@@ -55,6 +55,7 @@ var parameters = [...]parameter{
 	{name: "id", kind: text},
 	{name: "wkt", kind: text},
 	{name: "columns", kind: list},
+	{name: "skipLines", kind: integer, max: maxSkipped, def: "0"},
 	{name: "delimiter", kind: text},
 	{name: "quotes", kind: text, values: []string{"auto", "on", "off"}, def: "auto"},
 	{name: "decimalComma", kind: boolean, def: "false"},
@@ -72,7 +73,7 @@ var (
 	takesBatch  = []string{"consistency"}
 	takesLoad   = append([]string{"onError", "onExisting"}, takesFile...)
 	// takesFile says how the rows of a load are read. Its lat and lon are names.
-	takesFile = []string{"id", "lat", "lon", "wkt", "columns", "delimiter", "quotes", "decimalComma", "encoding"}
+	takesFile = []string{"id", "lat", "lon", "wkt", "columns", "skipLines", "delimiter", "quotes", "decimalComma", "encoding"}
 )
 
 // query is a request's parameters, checked by the table.

@@ -1086,8 +1086,11 @@ type LoadReport struct {
 	Created int `json:"created"`
 
 	// Errors The first 100 rejected rows, in the order of their lines.
-	Errors   []Fault `json:"errors"`
-	Rejected int     `json:"rejected"`
+	Errors []Fault `json:"errors"`
+
+	// Notes What else there is to know, in sentences, such as that the rows had no ids, or that there were none.
+	Notes    *[]string `json:"notes,omitempty"`
+	Rejected int       `json:"rejected"`
 
 	// Skipped Rows whose items existed and stay as they are: `onExisting=skip`.
 	Skipped int `json:"skipped"`
@@ -1401,6 +1404,9 @@ type Quotes string
 // Radius defines model for radius.
 type Radius = float64
 
+// SkipLines defines model for skipLines.
+type SkipLines = int
+
 // Wait defines model for wait.
 type Wait = int
 
@@ -1670,9 +1676,10 @@ type PostItemsParams struct {
 	// Refused with one Feature.
 	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
 
-	// Id Of a load: the column of the id, or the member of plain objects, or the property
-	// of Features. Without it a column or member called id, geonameid or uuid is taken,
-	// and the id of a Feature.
+	// Id The column of the id, or the member of plain objects, or the property of Features,
+	// which then counts before the id of the Feature and is no property of the item.
+	// Without it a column called id, geonameid, uuid or gbifID is taken, stop_id
+	// beside stop_lat, a member called id, or the id of a Feature.
 	Id *Id `form:"id,omitempty" json:"id,omitempty"`
 
 	// Lat Of a load: the column of the latitude, or the member of plain objects.
@@ -1686,6 +1693,9 @@ type PostItemsParams struct {
 
 	// Columns Of a load of CSV without a header line: the names of its columns, separated by commas.
 	Columns *Columns `form:"columns,omitempty" json:"columns,omitempty"`
+
+	// SkipLines Of a load of CSV: lines at the beginning to pass over.
+	SkipLines *SkipLines `form:"skipLines,omitempty" json:"skipLines,omitempty"`
 
 	// Delimiter Of a load of CSV: the character between the cells, or tab. Without it, it is found.
 	Delimiter *Delimiter `form:"delimiter,omitempty" json:"delimiter,omitempty"`
@@ -2361,6 +2371,10 @@ type ClientInterface interface {
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 	// the longitude comes first whatever it is called. Another one is refused.
+	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+	// id get a new one each time that they are loaded, which the answer says in `notes`;
+	// the parameter `id` names the column, or the property, that has it.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2384,6 +2398,10 @@ type ClientInterface interface {
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 	// the longitude comes first whatever it is called. Another one is refused.
+	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+	// id get a new one each time that they are loaded, which the answer says in `notes`;
+	// the parameter `id` names the column, or the property, that has it.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2784,6 +2802,10 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 // the longitude comes first whatever it is called. Another one is refused.
+// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+// id get a new one each time that they are loaded, which the answer says in `notes`;
+// the parameter `id` names the column, or the property, that has it.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -2817,6 +2839,10 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 // the longitude comes first whatever it is called. Another one is refused.
+// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+// id get a new one each time that they are loaded, which the answer says in `notes`;
+// the parameter `id` names the column, or the property, that has it.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -4145,6 +4171,18 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 		if params.Columns != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "columns", *params.Columns, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SkipLines != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skipLines", *params.SkipLines, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -5510,6 +5548,10 @@ type ClientWithResponsesInterface interface {
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 	// the longitude comes first whatever it is called. Another one is refused.
+	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+	// id get a new one each time that they are loaded, which the answer says in `notes`;
+	// the parameter `id` names the column, or the property, that has it.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -5533,6 +5575,10 @@ type ClientWithResponsesInterface interface {
 	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 	// the longitude comes first whatever it is called. Another one is refused.
+	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+	// id get a new one each time that they are loaded, which the answer says in `notes`;
+	// the parameter `id` names the column, or the property, that has it.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -7503,6 +7549,10 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 // the longitude comes first whatever it is called. Another one is refused.
+// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+// id get a new one each time that they are loaded, which the answer says in `notes`;
+// the parameter `id` names the column, or the property, that has it.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -7532,6 +7582,10 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
 // Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
 // the longitude comes first whatever it is called. Another one is refused.
+// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+// id get a new one each time that they are loaded, which the answer says in `notes`;
+// the parameter `id` names the column, or the property, that has it.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"nearby/item"
 )
 
@@ -47,13 +49,42 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 				return nil, err
 			}
 		}
+		if o.Type == "" && src.err != nil {
+			return nil, errNotGeoJSON()
+		}
 		src.skip(1)
 	case typeFeature:
 		c.single = true
 	default:
-		return nil, &item.FieldError{Field: "type", Got: item.Shorten(o.Type), Reason: "must be \"FeatureCollection\" or \"Feature\""}
+		return nil, errType(o.Type)
 	}
 	return c, nil
+}
+
+// errNotGeoJSON is of an object that is neither a Feature nor a FeatureCollection.
+func errNotGeoJSON() error {
+	return &HeaderError{Reason: "this is JSON, but not GeoJSON: it has neither a type nor features", Hint: "objects with lat and lon are read one a line, as NDJSON", Unreadable: true}
+}
+
+// CheckType reports whether data, a whole JSON object, is one Feature. It may say so and
+// not be one. Its errors are those of what is neither that nor a FeatureCollection.
+func CheckType(data []byte) (feature bool, err error) {
+	switch o := look(data); {
+	case o.Type == typeCollection:
+		return false, nil
+	case jsontext.Value(data).Kind() != '{': // whatever it is, who opens it says it
+		return false, nil
+	case o.Type == typeFeature, !jsontext.Value(data).IsValid():
+		return true, nil
+	case o.Type == "":
+		return false, errNotGeoJSON()
+	default:
+		return false, errType(o.Type)
+	}
+}
+
+func errType(kind string) error {
+	return &item.FieldError{Field: "type", Got: item.Shorten(kind), Reason: "must be \"FeatureCollection\" or \"Feature\""}
 }
 
 func (c *collectionReader) Info() Info { return c.info }
@@ -139,7 +170,7 @@ func (c *collectionReader) member() error {
 	if b == '}' {
 		c.src.skip(1)
 		if !c.typed || !c.features {
-			return c.fault("a FeatureCollection must have the members type and features")
+			return c.fault("this is not GeoJSON: a FeatureCollection has the members type and features")
 		}
 		return c.end()
 	}

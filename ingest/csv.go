@@ -24,6 +24,7 @@ type csvReader struct {
 	latin1  bool
 	comma   bool // decimal commas
 	partial bool // rows may be without a position
+	any     bool // there was a row
 	buf     []byte
 	cell    []byte   // a cell in UTF-8, when the file is not
 	alone   [][]byte // cells of a line that isRow looks at
@@ -38,9 +39,24 @@ type property struct {
 func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	info.Format = CSV
 	fill(src)
+	src.eol = lineEnd(src, '"')
+	for range opt.SkipLines {
+		src.skipPast(src.eol)
+	}
 	if opt.Columns == nil {
 		if err := fillLine(src); err != nil {
 			return nil, err
+		}
+		if d := namedDelimiter(src.lineAt(0)); d != 0 {
+			if src.skipPast(src.eol); opt.Delimiter == 0 {
+				opt.Delimiter = rune(d)
+			}
+			if err := fillLine(src); err != nil {
+				return nil, err
+			}
+		}
+		if n := beforeHeader(src, &opt); n > 0 {
+			info.Notes = append(info.Notes, fmt.Sprintf("%d lines before the header are passed over", n))
 		}
 	}
 	var s sample
@@ -111,12 +127,19 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 			return nil, &HeaderError{Reason: "the header is not valid UTF-8", Hint: opt.latin1Hint(), Unreadable: true}
 		}
 	}
+	if first := strings.TrimLeft(header[0], "# \t"); opt.Columns == nil && first != "" {
+		header[0] = first // a header in a comment
+	}
 	names, notes := uniqueNames(header)
+	notes = append(info.Notes, notes...)
 	at, err := resolve(names, &opt)
 	if err != nil && json {
 		return nil, &HeaderError{Reason: "the file is JSON, not CSV", Unreadable: true}
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := at.once(header, names, &opt); err != nil {
 		return nil, err
 	}
 	c.at = at
@@ -157,14 +180,18 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	return c, nil
 }
 
-// isRow reports whether a line, cut without regard to quotes, is as long as the header
-// and has a position.
+// isRow reports whether a line, cut without regard to quotes, is as long as the header and has a
+// position.
 func (c *csvReader) isRow(line []byte) bool {
 	c.alone = cut(c.alone[:0], bytes.TrimRight(line, "\r"), c.rec.delim)
-	if len(c.alone) != len(c.info.Columns) || c.at.placeless() {
+	cells := c.alone
+	if len(cells) != len(c.info.Columns) {
+		cells = c.fit(cells)
+	}
+	if cells == nil || c.at.placeless() {
 		return false
 	}
-	_, _, err := c.position(c.alone)
+	_, _, err := c.position(cells)
 	return err == nil
 }
 
@@ -222,13 +249,23 @@ func (c *csvReader) Info() Info { return c.info }
 
 // Next implements Reader.
 func (c *csvReader) Next(row *Row) error {
-	if err := c.rec.next(); err != nil {
+	err := c.rec.next()
+	for err == nil && empty(c.rec.cells) {
+		err = c.rec.next() // each step of the loop consumes input
+	}
+	if errors.Is(err, io.EOF) && !c.any {
+		return &HeaderError{Reason: "the file has a header line and no rows", Columns: c.info.Columns, Hint: "were its line ends lost? curl -d removes them, --data-binary does not"}
+	}
+	if c.any = true; err != nil {
 		return err
 	}
 	*row = Row{Line: c.rec.line}
 	cells := c.rec.cells
 	if len(cells) != len(c.info.Columns) {
-		return c.ragged(cells)
+		if c.rec.cells = c.fit(cells); c.rec.cells == nil {
+			return c.ragged(cells)
+		}
+		cells = c.rec.cells
 	}
 	if !c.latin1 {
 		for i, cell := range cells {
@@ -251,6 +288,36 @@ func (c *csvReader) Next(row *Row) error {
 		}
 	}
 	return c.appendProperties(row, cells)
+}
+
+// empty reports whether cells say nothing.
+func empty(cells [][]byte) bool {
+	for _, cell := range cells {
+		if len(bytes.Trim(cell, " \t")) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// fit makes cells as many as there are columns, if those that are too many say nothing,
+// or those that are missing are at the end and no part of the position or the id. Else
+// it returns nil.
+func (c *csvReader) fit(cells [][]byte) [][]byte {
+	width := len(c.info.Columns)
+	if len(cells) > width {
+		if !empty(cells[width:]) {
+			return nil
+		}
+		return cells[:width]
+	}
+	if len(cells) <= max(c.at.lon, c.at.lat, c.at.wkt, c.at.id, 0) {
+		return nil
+	}
+	for len(cells) < width {
+		cells = append(cells, nil)
+	}
+	return cells
 }
 
 func (c *csvReader) ragged(cells [][]byte) error {
@@ -294,7 +361,10 @@ func (c *csvReader) nowhere(cells [][]byte) bool {
 }
 
 func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {
-	if c.at.wkt >= 0 {
+	switch {
+	case c.at.pair != noPair:
+		return parsePair(string(cells[c.at.wkt]), c.at.pair == lonLat)
+	case c.at.wkt >= 0:
 		return parseWKT(string(cells[c.at.wkt]))
 	}
 	lonCell, latCell := cells[c.at.lon], cells[c.at.lat]

@@ -39,6 +39,8 @@ type HeaderError struct {
 
 	// Unreadable: the file is empty, or not of the format that it is read as.
 	Unreadable bool
+
+	several bool // there are several candidates for a column
 }
 
 func (e *HeaderError) Error() string {
@@ -52,7 +54,7 @@ func (e *HeaderError) Error() string {
 	list("columns found", e.Columns)
 	list("looked for", e.LookedFor)
 	if len(e.Decide) > 0 {
-		b.WriteString("; decide with " + strings.Join(e.Decide, " "))
+		b.WriteString("; decide with " + strings.Join(e.Decide, " and "))
 	}
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")

@@ -28,6 +28,15 @@ func DecodeFeature(data []byte) (item.Item, error) {
 	return row.Item, err
 }
 
+// DecodeFeatureBy is DecodeFeature, where the property that is named, if the Feature has
+// it, is the id.
+func DecodeFeatureBy(data []byte, property string) (item.Item, error) {
+	var row Row
+	d := objectDecoder{opt: Options{ID: property}}
+	err := d.feature(data, &row)
+	return row.Item, err
+}
+
 // DecodePatch reads a JSON merge patch (RFC 7396) of a Feature. What it says of the
 // position stands by itself: there is a new one, or the row has NoPosition. The
 // properties are a patch of an item's properties; null, as a value, clears them. The
@@ -128,6 +137,9 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 		}
 		return nil
 	})
+	if err == nil && first == nil && o.opt.ID != "" {
+		first = o.takeID(it)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -137,6 +149,51 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 		return &item.FieldError{Field: "type", Reason: "is missing, must be \"Feature\""}
 	case row.NoPosition && !o.opt.Partial && !o.patch:
 		return &item.FieldError{Field: "geometry", Reason: "is missing, must be a Point"}
+	}
+	return nil
+}
+
+// takeID makes the property that Options.ID names the id of an item. Null is none.
+func (o *objectDecoder) takeID(it *item.Item) error {
+	if len(it.Properties) == 0 {
+		return nil
+	}
+	o.dec.Reset(bytes.NewBuffer(it.Properties))
+	if _, err := o.dec.ReadToken(); err != nil {
+		return err
+	}
+	found := false
+	rest := append(make([]byte, 0, len(it.Properties)), '{')
+	for o.dec.PeekKind() == '"' {
+		token, err := o.dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		v, err := o.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		if name == o.opt.ID && v.Kind() != 'n' {
+			if it.ID, err = o.identifier(v); err != nil {
+				return err
+			}
+			found = true
+			continue
+		}
+		if len(rest) > 1 {
+			rest = append(rest, ',')
+		}
+		if rest, err = jsontext.AppendQuote(rest, name); err != nil {
+			return err
+		}
+		rest = append(append(rest, ':'), v...)
+	}
+	if !found {
+		return nil
+	}
+	if it.Properties = append(rest, '}'); len(rest) == 1 {
+		it.Properties = nil
 	}
 	return nil
 }
@@ -279,12 +336,27 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 		return nil, nil
 	case o.geomType == "" && (!o.patch || len(o.coords) == 0):
 		return &item.FieldError{Field: "geometry", Reason: "has no type, must be a Point"}, nil
+	case o.geomType == "MultiPoint" && fault == nil && o.single():
 	case o.geomType != "" && o.geomType != "Point":
 		return &item.FieldError{Field: "geometry", Got: item.Shorten(o.geomType), Reason: "must be a Point"}, nil
 	case fault != nil:
 		return fault, nil
 	}
 	return o.coordinates(&row.Item), nil
+}
+
+// single makes the coordinates of a MultiPoint those of its point, if there is but one.
+func (o *objectDecoder) single() bool {
+	c := o.coords
+	if len(c) < 2 || c[0] != '[' {
+		return false
+	}
+	c = bytes.TrimSpace(c[1 : len(c)-1])
+	if len(c) == 0 || c[0] != '[' || bytes.IndexByte(c, ']') != len(c)-1 {
+		return false
+	}
+	o.coords = append(o.coords[:0], c...)
+	return true
 }
 
 // coordinates reads the position [lon, lat] or [lon, lat, height]. The text is

@@ -10,7 +10,33 @@ import (
 )
 
 // columns are the offsets of the columns that are not properties; -1: none.
-type columns struct{ lon, lat, wkt, id int }
+type columns struct {
+	lon, lat, wkt, id int
+	pair              pairOrder // wkt is a column of two numbers
+}
+
+// pairOrder is the order of the numbers of a position in one cell.
+type pairOrder int
+
+const (
+	noPair pairOrder = iota
+	latLon
+	lonLat
+)
+
+// pairOf tells a column whose name is that of both axes, such as "lat, lng".
+func pairOf(name string) pairOrder {
+	words := splitWords(name)
+	switch {
+	case len(words) != 2:
+		return noPair
+	case slices.Contains(latNames, words[0]) && slices.Contains(lonNames, words[1]):
+		return latLon
+	case slices.Contains(lonNames, words[0]) && slices.Contains(latNames, words[1]):
+		return lonLat
+	}
+	return noPair
+}
 
 // placeless reports whether no column is for the position.
 func (c columns) placeless() bool { return c.lon < 0 && c.lat < 0 && c.wkt < 0 }
@@ -27,9 +53,9 @@ type rung struct {
 var (
 	lonNames = []string{"lon", "lng", "long", "longitude"}
 	latNames = []string{"lat", "latitude"}
-	wktNames = []string{"wkt", "geom", "geometry", "the_geom"}
+	wktNames = []string{"wkt", "geom", "geometry", "the_geom", "wkt_geom", "geojson", "_geojson"}
 	// idNames is a ladder too: the first name that a column has is the id.
-	idNames = []string{"id", "geonameid", "uuid"}
+	idNames = []string{"id", "geonameid", "uuid", "gbifid"}
 )
 
 // ladder returns the rungs. WKT columns have their place between plane and
@@ -47,14 +73,21 @@ func ladder() (plane, words []rung) {
 			return len(w) > 0 && slices.Contains(names, w[len(w)-1])
 		}
 	}
+	within := func(names ...string) func(string) bool {
+		return func(name string) bool {
+			return slices.ContainsFunc(splitWords(name), func(w string) bool { return slices.Contains(names, w) })
+		}
+	}
 	plane = []rung{
 		{exact(lonNames...), exact(latNames...)},
 		{exact("decimallongitude", "decimal_longitude"), exact("decimallatitude", "decimal_latitude")}, // Darwin Core
 		{exact("x"), exact("y")},
+		{exact("point_x"), exact("point_y")}, // of the geometry calculators of GIS
 	}
 	words = []rung{
-		{first(lonNames), first(latNames)}, // longitude_deg
-		{last(lonNames), last(latNames)},   // pickup_lon, pickupLongitude
+		{first(lonNames), first(latNames)},                       // longitude_deg
+		{last(lonNames), last(latNames)},                         // pickup_lon, pickupLongitude
+		{within("lon", "lng", "longitude"), within(latNames...)}, // north_lon_deg
 	}
 	return plane, words
 }
@@ -71,7 +104,9 @@ func resolve(names []string, opt *Options) (columns, error) {
 		return c, err
 	}
 	if opt.WKT != "" {
-		c.wkt, err = named(names, opt.WKT, "wkt", opt)
+		if c.wkt, err = named(names, opt.WKT, "wkt", opt); err == nil {
+			c.pair = pairOf(names[c.wkt])
+		}
 		return c, err
 	}
 	if opt.Lon != "" {
@@ -104,6 +139,16 @@ func resolve(names []string, opt *Options) (columns, error) {
 			return c, ambiguous(names, geoms, "the geometry", "wkt", opt)
 		}
 	}
+	if opt.Lon == "" && opt.Lat == "" && len(names) > 1 { // one alone is a header cut wrongly
+		switch pairs := matching(names, func(n string) bool { return pairOf(n) != noPair }); len(pairs) {
+		case 0:
+		case 1:
+			c.wkt, c.pair = pairs[0], pairOf(names[pairs[0]])
+			return c, nil
+		default:
+			return c, ambiguous(names, pairs, "the position", "wkt", opt)
+		}
+	}
 	if found, err := climb(names, words, &c, opt); found || err != nil {
 		return c, err
 	}
@@ -117,6 +162,26 @@ func resolve(names []string, opt *Options) (columns, error) {
 func looksLikeAxis(name string) bool {
 	plane, _ := ladder()
 	return slices.ContainsFunc(plane, func(r rung) bool { return r.lon(name) || r.lat(name) })
+}
+
+// once refuses a column that was found by its name where another one has the same name.
+func (c columns) once(header, names []string, opt *Options) error {
+	for _, found := range []struct {
+		at                  int
+		given, what, option string
+	}{
+		{c.lat, opt.Lat, "the latitude", "lat"}, {c.lon, opt.Lon, "the longitude", "lon"},
+		{c.wkt, opt.WKT, "the geometry", "wkt"}, {c.id, opt.ID, "the id", "id"},
+	} {
+		if found.at < 0 || found.given != "" {
+			continue
+		}
+		same := matching(header, func(n string) bool { return strings.EqualFold(strings.Trim(n, " \t"), names[found.at]) })
+		if len(same) > 1 {
+			return ambiguous(names, same, found.what, found.option, opt)
+		}
+	}
+	return nil
 }
 
 // climb looks for the axes that c lacks, rung by rung.
@@ -138,6 +203,9 @@ func climb(names []string, rungs []rung, c *columns, opt *Options) (found bool, 
 		if len(lons) > 1 {
 			return false, ambiguous(names, lons, "the longitude", "lon", opt)
 		}
+		if lons[0] == lats[0] {
+			continue
+		}
 		c.lon, c.lat = lons[0], lats[0]
 		return true, nil
 	}
@@ -156,6 +224,10 @@ func resolveID(names []string, opt *Options) (int, error) {
 		default:
 			return -1, ambiguous(names, ids, "the id", "id", opt)
 		}
+	}
+	stop := func(n string) bool { return strings.EqualFold(n, "stop_id") } // GTFS
+	if i := slices.IndexFunc(names, stop); i >= 0 && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, "stop_lat") }) {
+		return i, nil
 	}
 	return -1, nil
 }
@@ -191,7 +263,7 @@ func ambiguous(names []string, at []int, what, option string, opt *Options) erro
 	for i, a := range at {
 		fit[i] = names[a]
 	}
-	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(fit)), Columns: names, Decide: opt.decide(option)}
+	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(fit)), Columns: names, Decide: opt.decide(option), several: true}
 }
 
 // splitWords cuts a column's name into lower-case words: pickup_lat and

@@ -66,6 +66,7 @@ type Options struct {
 	// Columns names the columns of a CSV file that has no header line.
 	Columns []string
 
+	SkipLines    int  // lines at the beginning of a CSV file to pass over
 	Delimiter    rune // between CSV cells; 0: found
 	DecimalComma bool // coordinates of a CSV file are written 50,9375; found too where it is certain
 
@@ -165,6 +166,9 @@ func Open(r io.Reader, opt Options) (Reader, error) {
 			opt.Format = GeoNames
 		}
 	}
+	if err := opt.checkJSON(); err != nil {
+		return nil, err
+	}
 	info := Info{Format: opt.Format, Gzip: zipped, Encoding: opt.Encoding}
 	switch opt.Format {
 	case GeoNames:
@@ -201,13 +205,6 @@ func (o *Options) check() error {
 	if d := o.Delimiter; d != 0 && (d >= 0x80 || d == '"' || d == '\n' || d == '\r') {
 		return &HeaderError{Reason: "the delimiter must be one ASCII character other than a quote or a line end, not " + quote(string(d))}
 	}
-	json := o.Format == GeoJSON || o.Format == GeoJSONSeq || o.Format == NDJSON
-	if json && (len(o.Include) > 0 || len(o.Exclude) > 0) {
-		return &HeaderError{Reason: "columns can be included and excluded for CSV only"}
-	}
-	if json && o.WKT != "" {
-		return &HeaderError{Reason: "a WKT column can be named for CSV only"}
-	}
 	if o.WKT != "" && (o.Lon != "" || o.Lat != "") {
 		return &HeaderError{Reason: "the coordinates are either in one WKT column or in a longitude and a latitude column, not in both"}
 	}
@@ -232,6 +229,23 @@ func (o *Options) latin1Hint() string {
 // quoted reports whether quotes mean anything between cells that are cut by delim.
 func (o *Options) quoted(delim byte) bool {
 	return o.Quotes == "on" || o.Quotes == "" && delim != '\t'
+}
+
+// checkJSON refuses options that say nothing of a JSON file, once its format is known.
+func (o *Options) checkJSON() error {
+	if o.Format != GeoJSON && o.Format != GeoJSONSeq && o.Format != NDJSON {
+		return nil
+	}
+	for option, given := range map[string]bool{
+		"columns": o.Columns != nil, "include": len(o.Include) > 0, "exclude": len(o.Exclude) > 0, "wkt": o.WKT != "",
+		"delimiter": o.Delimiter != 0, "quotes": o.Quotes != "", "decimal-comma": o.DecimalComma, "skip-lines": o.SkipLines > 0,
+		"encoding": o.Encoding != encUTF8, "lat": o.Lat != "" && o.Format == GeoJSON, "lon": o.Lon != "" && o.Format == GeoJSON,
+	} {
+		if given {
+			return &HeaderError{Reason: o.name(option, "") + " is for tables, and the file is JSON"}
+		}
+	}
+	return nil
 }
 
 const (

@@ -32,7 +32,10 @@ func newLinesReader(src *source, opt Options, info Info) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &linesReader{src: src, info: info, delim: '\n'}
+	if i := bytes.IndexByte(src.window(), '\n'); i < 0 {
+		src.eol = lineEnd(src, 0) // white space in JSON, which line ends are to be
+	}
+	l := &linesReader{src: src, info: info, delim: src.eol}
 	if first == recordSeparator {
 		l.delim = recordSeparator
 		l.info.Format = GeoJSONSeq

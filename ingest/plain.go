@@ -13,7 +13,7 @@ import (
 // featureOrPlain decodes a row of NDJSON: a Feature, or any object with
 // members for the longitude and the latitude.
 func (o *objectDecoder) featureOrPlain(data []byte, row *Row) error {
-	if canonical(data, &row.Item) {
+	if o.opt.ID == "" && canonical(data, &row.Item) {
 		return nil
 	}
 	// The cheap look spares plain objects the full one.

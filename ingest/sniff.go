@@ -18,29 +18,62 @@ const sampleRows = 100
 
 // magics are the first bytes of files that people do offer but that are not
 // text.
-var magics = []struct{ magic, what, hint string }{
-	{"\x1f\x8b", "a gzip archive in another one", "pack it once only"},
-	{"PK\x03\x04", "a zip archive or spreadsheet", "unpack it, or save the sheet as CSV"},
-	{"PAR1", "a Parquet file", "convert it to CSV or GeoJSON first"},
-	{"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first, or use gzip"},
-	{"SQLite format 3\x00", "an SQLite or GeoPackage file", "convert it first: ogr2ogr -f GeoJSONSeq"},
-	{"fgb\x03fgb", "a FlatGeobuf file", "convert it first: ogr2ogr -f GeoJSONSeq"},
-	{"\x00\x00\x27\x0a", "a Shapefile", "convert it first: ogr2ogr -f GeoJSONSeq"},
-	{"\xff\xfe", "UTF-16 text", "save it as UTF-8"},
-	{"\xfe\xff", "UTF-16 text", "save it as UTF-8"},
-	{"<", "XML or HTML", "a page instead of the file? KML and GPX must be converted first"},
+var magics = []struct {
+	magic string
+	at    int // its offset
+	what  string
+	hint  string
+}{
+	{"\x1f\x8b", 0, "a gzip archive in another one", "pack it once only"},
+	{"PK\x03\x04", 0, "a zip archive or spreadsheet", "unpack it, or save the sheet as CSV"},
+	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "an .xls spreadsheet or another document of old", "save the sheet as CSV"},
+	{"1AY&SY", 4, "a bzip2 archive", "unpack it first, or use gzip"},
+	{"\xfd7zXZ\x00", 0, "an xz archive", "unpack it first, or use gzip"},
+	{"7z\xbc\xaf\x27\x1c", 0, "a 7z archive", "unpack it first, or use gzip"},
+	{"Rar!\x1a\x07", 0, "a RAR archive", "unpack it first, or use gzip"},
+	{"\x04\x22\x4d\x18", 0, "an LZ4 archive", "unpack it first, or use gzip"},
+	{"\x28\xb5\x2f\xfd", 0, "a zstd archive", "unpack it first, or use gzip"},
+	{"ustar", 257, "a tar archive", "unpack it first"},
+	{"PAR1", 0, "a Parquet file", "convert it to CSV or GeoJSON first"},
+	{"ARROW1\x00\x00", 0, "a Feather or Arrow file", "convert it to CSV or GeoJSON first"},
+	{"FEA1\x00", 0, "a Feather file", "convert it to CSV or GeoJSON first"},
+	{"\n\x09OSMHeader", 4, "an OpenStreetMap extract (.osm.pbf)", "convert it first: osmium export, or ogr2ogr -f GeoJSONSeq"},
+	{"SQLite format 3\x00", 0, "an SQLite or GeoPackage file", "convert it first: ogr2ogr -f GeoJSONSeq"},
+	{"fgb\x03fgb", 0, "a FlatGeobuf file", "convert it first: ogr2ogr -f GeoJSONSeq"},
+	{"\x00\x00\x27\x0a", 0, "a Shapefile", "convert it first: ogr2ogr -f GeoJSONSeq"},
+	{"%PDF-", 0, "a PDF document", "the table must be saved as CSV"},
+	{"\xff\xfe", 0, "UTF-16 text", "save it as UTF-8"},
+	{"\xfe\xff", 0, "UTF-16 text", "save it as UTF-8"},
+	{"<", 0, "XML or HTML", "a page instead of the file? KML and GPX must be converted first"},
 }
 
 // refuseBinary refuses a stream that begins with one of the magics.
 func refuseBinary(src *source) error {
-	for len(src.window()) < 16 && src.more() {
+	const enough = 512
+	for len(src.window()) < enough && src.more() {
 	}
+	w := src.window()
 	for _, m := range magics {
-		if bytes.HasPrefix(src.window(), []byte(m.magic)) {
+		if len(w) > m.at && bytes.HasPrefix(w[m.at:], []byte(m.magic)) {
 			return &HeaderError{Reason: "the file is " + m.what + ", which cannot be read", Hint: m.hint, Unreadable: true}
 		}
 	}
+	if isUTF16(w[:min(len(w), enough)]) {
+		return &HeaderError{Reason: "the file is UTF-16 text without a byte order mark, which cannot be read", Hint: "save it as UTF-8", Unreadable: true}
+	}
 	return nil
+}
+
+// isUTF16 reports whether most of b is ASCII in units of 16 bits.
+func isUTF16(b []byte) bool {
+	var zeros [2]int // at even and at odd offsets
+	for i, c := range b {
+		if c == 0 {
+			zeros[i%2]++
+		}
+	}
+	pairs := len(b) / 2
+	return pairs >= 4 && (zeros[0] > pairs/2 && zeros[1] == 0 || zeros[1] > pairs/2 && zeros[0] == 0)
 }
 
 // lineBlanks is what may come before a header. A tab is none of it: in a file
@@ -203,10 +236,12 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 			s.rows = append(s.rows, nil) // counts towards the bound
 			continue
 		}
-		if len(t.cells) == len(s.header) {
+		switch width := len(s.header); {
+		case empty(t.cells):
+		case len(t.cells) == width || len(t.cells) > width && empty(t.cells[width:]):
 			s.even++
-			s.rows = append(s.rows, texts(t.cells))
-		} else {
+			s.rows = append(s.rows, texts(t.cells[:width]))
+		default:
 			s.rows = append(s.rows, nil)
 		}
 	}
@@ -226,6 +261,104 @@ func texts(cells [][]byte) []string {
 		out[i] = string(c)
 	}
 	return out
+}
+
+// lineEnd finds what ends the lines of a table: CR if there is no LF outside quotes, and
+// a CR is. quote is 0 where there are none.
+func lineEnd(src *source, quote byte) byte {
+	window := src.window()
+	quoted, alone := false, false
+	for i, b := range window {
+		switch {
+		case quote != 0 && b == quote:
+			quoted = !quoted
+		case quoted:
+		case b == '\n':
+			return '\n'
+		case b == '\r':
+			switch after := bytes.TrimLeft(window[i:], "\r"); {
+			case len(after) > 0:
+				alone = alone || after[0] != '\n'
+			case src.err != nil: // the stream ends so
+				alone = true
+			}
+		}
+	}
+	if alone {
+		return '\r'
+	}
+	return '\n'
+}
+
+// namedDelimiter is the delimiter that a spreadsheet names on a line of its own before
+// the header, sep=;, or 0.
+func namedDelimiter(line []byte) byte {
+	line = bytes.TrimRight(line, "\r")
+	if len(line) > 1 && line[0] == '"' && line[len(line)-1] == '"' {
+		line = line[1 : len(line)-1]
+	}
+	if len(line) == len("sep=;") && bytes.EqualFold(line[:len("sep=")], []byte("sep=")) && line[4] < utf8.RuneSelf {
+		return line[4]
+	}
+	return 0
+}
+
+// maxBefore is how many lines before a header are passed over.
+const maxBefore = 100
+
+// beforeHeader passes over what stands before the header, where it certainly is no
+// header: comments, which begin with #, and a title. It returns how many lines that were.
+// The header is the first line that has columns for the position, of those that are no
+// comment; or the last comment that has, if no other line does.
+func beforeHeader(src *source, opt *Options) int {
+	if line := src.lineAt(0); len(line) > 0 && line[0] != '#' && opt.isHeader(line) {
+		return 0
+	}
+	first, at := src.line, src.start
+	comment, plain := -1, -1 // offsets of a header in a comment, and of the first line that is none
+	for range maxBefore {
+		rest := src.buf[at:src.end]
+		line, _, more := bytes.Cut(rest, []byte{src.eol})
+		if len(bytes.Trim(line, lineBlanks)) > 0 {
+			switch hash := line[0] == '#'; {
+			case !hash && opt.isHeader(line):
+				src.skip(at - src.start)
+				return src.line - first
+			case hash && opt.isHeader(bytes.TrimLeft(line, "# ")):
+				comment = at
+			case !hash && plain < 0:
+				plain = at
+			}
+		}
+		if at += len(line) + 1; !more {
+			break
+		}
+	}
+	switch {
+	case comment >= 0:
+		src.skip(comment - src.start)
+	case plain >= 0:
+		src.skip(plain - src.start)
+	}
+	return src.line - first
+}
+
+// isHeader reports whether a line has columns for the position, however it is cut.
+func (o *Options) isHeader(line []byte) bool {
+	delims := []byte{',', ';', '\t', '|'}
+	if o.Delimiter != 0 {
+		delims = []byte{byte(o.Delimiter)}
+	}
+	line = bytes.TrimRight(line, "\r")
+	return slices.ContainsFunc(delims, func(delim byte) bool {
+		header := decodeAll(texts(cut(nil, line, delim)), o.Encoding)
+		for i, h := range header {
+			header[i] = strings.Trim(strings.Trim(h, lineBlanks), `"`)
+		}
+		names, _ := uniqueNames(header)
+		_, err := resolve(names, o)
+		return err == nil || isAmbiguous(err)
+	})
 }
 
 // sniffDelimiter cuts the sample by each delimiter and takes the one that
@@ -258,7 +391,7 @@ func sniffDelimiter(src *source, opt *Options) sample {
 // header well cut.
 func isAmbiguous(err error) bool {
 	var h *HeaderError
-	return errors.As(err, &h) && len(h.LookedFor) == 0
+	return errors.As(err, &h) && h.several
 }
 
 func decodeAll(cells []string, encoding string) []string {
@@ -285,9 +418,8 @@ func commaDecimals(s sample, c columns) bool {
 			if strings.Contains(cell, ".") {
 				return false
 			}
-			if before, after, ok := strings.Cut(cell, ","); ok {
-				_, ok1 := item.ParseNumber(before)
-				if !ok1 || digits([]byte(after)) != len(after) || after == "" {
+			if strings.Contains(cell, ",") {
+				if _, ok := parseCell([]byte(cell), true); !ok {
 					return false
 				}
 				seen = true

@@ -1,14 +1,19 @@
 package ingest
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
 	"strings"
 
 	"nearby/item"
 )
 
 // parseWKT reads a point in well-known text: POINT (lon lat), with or without
-// heights and the prefix SRID=4326; of PostGIS. A third or fourth number is
-// dropped.
+// heights and the prefix SRID=4326; of PostGIS, or hexadecimal well-known binary. A
+// third or fourth number is dropped.
 func parseWKT(s string) (lon, lat float64, err error) {
 	fail := func(reason string) (float64, float64, error) {
 		return 0, 0, &item.FieldError{Field: "geometry", Got: item.Shorten(s), Reason: reason}
@@ -17,11 +22,20 @@ func parseWKT(s string) (lon, lat float64, err error) {
 	if rest == "" {
 		return fail("is empty, expected POINT (lon lat)")
 	}
+	if rest[0] == '{' {
+		return parseGeometry(rest)
+	}
+	if isHex(rest) {
+		return parseWKB(rest, s)
+	}
 	if srid, after, ok := strings.Cut(rest, ";"); ok && hasPrefixFold(srid, "SRID=") {
 		if strings.TrimSpace(srid[len("SRID="):]) != "4326" {
 			return fail("must be in degrees, SRID 4326")
 		}
 		rest = strings.TrimSpace(after)
+	}
+	if hasPrefixFold(rest, "MULTIPOINT") { // of one
+		rest = rest[len("MULTI"):]
 	}
 	if !hasPrefixFold(rest, "POINT") {
 		return fail("must be a point in well-known text, POINT (lon lat)")
@@ -36,7 +50,11 @@ func parseWKT(s string) (lon, lat float64, err error) {
 	if len(rest) < 2 || rest[0] != '(' || rest[len(rest)-1] != ')' {
 		return fail("must be written POINT (lon lat)")
 	}
-	numbers := strings.Fields(rest[1 : len(rest)-1])
+	inner := strings.TrimSpace(rest[1 : len(rest)-1])
+	if n := len(inner); n > 2 && inner[0] == '(' && inner[n-1] == ')' {
+		inner = inner[1 : n-1]
+	}
+	numbers := strings.Fields(inner)
 	if len(numbers) < 2 || len(numbers) > 4 {
 		return fail("must be written POINT (lon lat)")
 	}
@@ -46,6 +64,87 @@ func parseWKT(s string) (lon, lat float64, err error) {
 		}
 	}
 	return item.ParsePosition(numbers[0], numbers[1])
+}
+
+// parseGeometry reads a point written as a GeoJSON geometry.
+func parseGeometry(text string) (lon, lat float64, err error) {
+	var o objectDecoder
+	var row Row
+	o.dec.Reset(bytes.NewBufferString(text))
+	fault, err := o.point(&row)
+	if err != nil {
+		fault = syntaxError("geometry", []byte(text), err)
+	}
+	return row.Item.Lon, row.Item.Lat, fault
+}
+
+// parsePair reads a position in one cell: two numbers with a comma or a blank between
+// them, which may be in brackets.
+func parsePair(s string, lonFirst bool) (lon, lat float64, err error) {
+	text := strings.Trim(s, " \t()[]")
+	first, second, ok := strings.Cut(text, ",")
+	if !ok {
+		first, second, _ = strings.Cut(text, " ")
+	}
+	if lonFirst {
+		first, second = second, first
+	}
+	return item.ParsePosition(strings.TrimSpace(second), strings.TrimSpace(first))
+}
+
+// isHex reports whether s begins as a point in hexadecimal well-known binary does: with
+// its byte order.
+func isHex(s string) bool {
+	return len(s) > 2 && (s[:2] == "00" || s[:2] == "01") && strings.Trim(s, "0123456789abcdefABCDEF") == ""
+}
+
+// parseWKB reads a point in hexadecimal well-known binary, as PostGIS prints it (EWKB,
+// with its SRID) and as ISO 13249 has it.
+func parseWKB(text, got string) (lon, lat float64, err error) {
+	fail := func(reason string) (float64, float64, error) {
+		return 0, 0, &item.FieldError{Field: "geometry", Got: item.Shorten(got), Reason: reason}
+	}
+	const (
+		hasZ, hasM, hasSRID = 1 << 31, 1 << 30, 1 << 29 // EWKB
+		isoZ                = 1000                      // ISO: Z 1000, M 2000, ZM 3000
+		point               = 1
+	)
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) < 5 {
+		return fail("must be a point in hexadecimal well-known binary")
+	}
+	var order binary.ByteOrder = binary.BigEndian
+	if b[0] == 1 {
+		order = binary.LittleEndian
+	}
+	flags := order.Uint32(b[1:])
+	kind := flags &^ (hasZ | hasM | hasSRID)
+	b = b[5:]
+	numbers := 2
+	for _, flag := range []uint32{hasZ, hasM} {
+		if flags&flag != 0 {
+			numbers++
+		}
+	}
+	if iso := kind / isoZ; iso == 1 || iso == 2 {
+		numbers++
+	} else if iso == 3 {
+		numbers += 2
+	}
+	if flags&hasSRID != 0 && len(b) >= 4 {
+		if srid := order.Uint32(b); srid != 4326 {
+			return fail(fmt.Sprintf("must be in degrees, SRID 4326, not %d", srid))
+		}
+		b = b[4:]
+	}
+	if kind%isoZ != point {
+		return fail("must be a point")
+	}
+	if len(b) != 8*numbers {
+		return fail("must be a point in hexadecimal well-known binary; it has the wrong length")
+	}
+	lon, lat = math.Float64frombits(order.Uint64(b)), math.Float64frombits(order.Uint64(b[8:]))
+	return lon + 0, lat + 0, item.CheckPosition(lon, lat)
 }
 
 func hasPrefixFold(s, prefix string) bool {

@@ -5,11 +5,11 @@ import (
 	"strconv"
 )
 
-// ParseNumber reads a decimal number by the grammar of JSON (RFC 8259), with
-// an optional leading "+" and leading zeros allowed because spreadsheets write
-// them. strconv.ParseFloat alone also takes NaN, Inf, hexadecimal and "1_0",
-// none of which is a coordinate. It reports false for anything else and for
-// values that a float64 cannot hold.
+// ParseNumber reads a decimal number as JSON (RFC 8259) writes it, with what other
+// writers do: a leading "+", leading zeros, and no digits before or after the point, of
+// which one is enough. strconv.ParseFloat alone also takes NaN, Inf, hexadecimal and
+// "1_0", none of which is a coordinate. It reports false for anything else and for values
+// that a float64 cannot hold.
 func ParseNumber(s string) (float64, bool) {
 	if !numberShape(s) {
 		return 0, false
@@ -24,7 +24,8 @@ func ParseNumber(s string) (float64, bool) {
 	return v, true
 }
 
-// numberShape reports whether s is [+-] digits [. digits] [e [+-] digits].
+// numberShape reports whether s is [+-] digits [. digits] [e [+-] digits], where the
+// digits on one side of the point may be missing.
 func numberShape(s string) bool {
 	i := 0
 	if i < len(s) && (s[i] == '+' || s[i] == '-') {
@@ -37,14 +38,14 @@ func numberShape(s string) bool {
 		}
 		return i > start
 	}
-	if !digits() {
-		return false
-	}
+	whole := digits()
 	if i < len(s) && s[i] == '.' {
 		i++
-		if !digits() {
+		if fraction := digits(); !whole && !fraction {
 			return false
 		}
+	} else if !whole {
+		return false
 	}
 	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
 		i++

@@ -177,7 +177,7 @@ func TestLoadFiles(t *testing.T) {
 		{name: "nocolumns.csv", content: "id,name\n1,x\n", code: exitFailed, items: -1,
 			says: []string{"--lat"}},
 		{name: "empty.csv", content: "", code: exitFailed, items: -1, says: []string{"empty"}},
-		{name: "header.csv", content: "id,lat,lon\n", code: exitOK, items: 0, says: []string{"no rows"}},
+		{name: "header.csv", content: "id,lat,lon\n", code: exitFailed, items: -1, says: []string{"no rows"}},
 		{name: "nocreate.csv", content: "id,lat,lon\n1,1,2\n", args: []string{"--no-create"}, code: exitFailed, items: -1,
 			says: []string{"--no-create"}},
 	} {

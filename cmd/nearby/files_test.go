@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -178,5 +182,239 @@ func TestUnquotedTabs(t *testing.T) {
 		{name: "its registered type", mediaType: "text/tab-separated-values", text: table, want: all},
 		{name: "no quotes between commas", query: "?quotes=off", args: "--quotes off", text: strings.ReplaceAll(table, "\t", ","), want: all},
 		{name: "quotes asked for", query: "?quotes=on", args: "--quotes on", text: "id\tplace\tlat\tlon\n1\t" + pond + "\t10\t20\n2\t\"by the gate\t11\t21\n3\tx\t12\t22\n", want: "1 20,10; 3 22,12", rejected: 1},
+	})
+}
+
+// Lines may end in CR alone. A table in which no row was found is no success: who has sent
+// rows has to hear that none came.
+func TestLoadOfNothing(t *testing.T) {
+	const three = "id,name,lat,lon\r1,\"Upper\rLanding\",10,20\r2,Mill,11,21\r3,Quay,12,22\r"
+	const none = "has a header line and no rows"
+	deliver(t, []upload{
+		{name: "CR", text: three, want: "1 20,10; 2 21,11; 3 22,12"},
+		{name: "CR, and a bad row", text: "id;lat;lon\r\r1;1;2\r2;95;2\r3;3;4", want: "1 2,1; 3 4,3", rejected: 1, posted: `"line":4`, printed: "input:4:"},
+		{name: "CR between tabs", text: "id\tlat\tlon\r1\t1\t2\r", want: "1 2,1"},
+		{name: "CR CR LF", text: "id,lat,lon\r\r\n1,1,2\r\r\n2,3,\"4\"\r\r\n", want: "1 2,1; 2 4,3"},
+		{name: "CR between objects", mediaType: "application/x-ndjson", text: "{\"id\":1,\"lat\":1,\"lon\":2}\r{\"id\":2,\"lat\":3,\"lon\":4}\r", want: "1 2,1; 2 4,3"},
+		{name: "line ends removed", text: "id,name,lat,lon1,Kiosk,10,202,Depot,11,21", refused: 400},
+		{name: "header only", text: "id,lat,lon\n", refused: 400, posted: none, printed: none},
+		{name: "header and empty rows", text: "id,lat,lon\n,,\n\n,,\n", refused: 400, posted: none, printed: none},
+		{name: "a collection of none", mediaType: "application/geo+json", text: `{"type":"FeatureCollection","features":[]}`, posted: "no rows", printed: "no rows"},
+	})
+}
+
+// The end of a row that says nothing changes nothing, and a row that says nothing is none.
+func TestCellsThatSayNothing(t *testing.T) {
+	const three = "1 20,10; 2 21,11; 3 22,12"
+	deliver(t, []upload{
+		{name: "delimiters at the end", text: "id,name,lat,lon\n1,Kiosk,10,20,\n2,Depot,11,21,\n3,Gate,12,22,\n", want: three},
+		{name: "several, and blanks", text: "id;name;lat;lon\n1;Kiosk;10,5;20,5;; ;\"\"\n2;Depot;11;21;\t;\n", want: "1 20.5,10.5; 2 21,11"},
+		{name: "at the end of the header", text: "id,name,lat,lon,,\n1,Kiosk,10,20\n2,Depot,11,21,\n3,Gate,12,22,,,\n", want: three},
+		{name: "left out at the end", text: "id,lat,lon,name,note\n1,10,20\n2,11,21,Depot\n3,12,22,Gate,open\n", want: three},
+		{name: "empty rows", text: "id,name,lat,lon\n1,Kiosk,10,20\n,,,\n2,Depot,11,21\n,,,\n\"\", ,\"\",\t,,\n3,Gate,12,22\n", want: three},
+		{name: "what says something", text: "id,name,lat,lon\n1,Kiosk,10,20,x\n2,,,\n3,Gate,12\n,name,,\n,,5,\n6,a,1,2\n", want: "6 2,1", rejected: 5},
+	})
+}
+
+// What stands before the header is passed over: the line in which spreadsheets name the
+// delimiter, and comments.
+func TestBeforeTheHeader(t *testing.T) {
+	const gauges = "00417 -2.3428,51.5348; 00418 -2.4442,51.6084"
+	const table = "gauge_no\tname\tdec_lat\tdec_lon\n12s\t30s\t16s\t16s\n00417\tNorth Brook, lower\t51.5348\t-2.3428\n00418\tNorth Brook\t51.6084\t-2.4442\n"
+	deliver(t, []upload{
+		{name: "sep=", text: "sep=;\r\nid;name;lat;lon\r\n1;Brunnen;50,9375;6,9603\r\n2;Tor;50,7374;7,0982\r\n", want: "1 6.9603,50.9375; 2 7.0982,50.7374"},
+		{name: "SEP= in quotes", text: "\ufeff\"SEP=|\"\nid|lat|lon\n1|1|2\n", want: "1 2,1"},
+		{name: "sep= of a tab", text: "sep=\t\nid\tlat\tlon\n1\t1\t2\n", want: "1 2,1"},
+		{name: "comments", query: "?lat=dec_lat&lon=dec_lon&id=gauge_no", args: "--lat dec_lat --lon dec_lon --id gauge_no",
+			text: "#\n# Gauges of a river board\n# gauge_no  number of the gauge\n#\n" + table, want: gauges, rejected: 1, posted: `"line":6`, printed: "input:6:"},
+		{name: "comments that name columns", query: "?id=gauge_no", args: "--id gauge_no", text: "# gauge_no, lat, lon: as surveyed\n" + table, want: gauges, rejected: 1},
+		{name: "a title", text: "Stations of the network\nas of today, without the closed ones\n\nid,name,lat,lon\n1,a,1,2\n", want: "1 2,1", posted: "before the header", printed: "before the header"},
+		{name: "a header in a comment", text: "# made by a program\n#id,lat,lon\n1,1,2\n", want: "1 2,1"},
+		{name: "a column of numbers", text: "#,lat,lon,id\n1,1,2,a\n", want: "a 2,1"},
+		{name: "lines that are counted", query: "?skipLines=2", args: "--skip-lines 2", text: "lat,lon,note\n1,2,an example\nid,lat,lon\n1,3,4\n", want: "1 4,3"},
+		{name: "comments alone", text: "# one\n# two\n", refused: 400, posted: "no columns", printed: "no columns"},
+	})
+}
+
+// Numbers may leave out the digits before or after the point, as C, Fortran and databases
+// write them. Points may come as the hexadecimal EWKB of PostGIS.
+func TestNumbersAndPoints(t *testing.T) {
+	deliver(t, []upload{
+		{name: "digits left out", text: "id,name,lat,lon\n1,Meridian,51.4779,-.0014\n2,Half,.5,.25\n3,Whole,51.,7.\n4,Plain,1,1\n5,Sum,+.5e1,1.e1\n", want: "1 -0.0014,51.4779; 2 0.25,0.5; 3 7,51; 4 1,1; 5 10,5"},
+		{name: "with commas", text: "id;lat;lon\n1;51,4779;-,0014\n2;51,;7,5\n", query: "?decimalComma=true", args: "--decimal-comma", want: "1 -0.0014,51.4779; 2 7.5,51"},
+		{name: "no numbers", text: "id,lat,lon\n1,.,1\n2,-.,1\n3,NaN,1\n4,1_0,1\n5,.e1,1\n6,1.e,1\n7,1..,1\n8,+,1\n9,0x1.8p1,1\n10,1,1\n", want: "10 1,1", rejected: 9},
+		{name: "hexadecimal", text: "id,name,geom\n1,PostGIS,0101000020E6100000CDCCCCCCCCCC02406666666666664840\n2,text,POINT(2.35 48.8)\n" +
+			"3,WKB,0101000000cdcccccccccc02406666666666664840\n4,big-endian,00000000014002cccccccccccd4048666666666666\n5,with a height,01010000A0E6100000CDCCCCCCCCCC024066666666666648400000000000000840\n6,ISO with a height,01E9030000CDCCCCCCCCCC024066666666666648400000000000000840\n",
+			want: "1 2.35,48.8; 2 2.35,48.8; 3 2.35,48.8; 4 2.35,48.8; 5 2.35,48.8; 6 2.35,48.8"},
+		{name: "hexadecimal that is none", text: "id,name,geom\n1,metres,0101000020110F0000CDCCCCCCCCCC02406666666666664840\n2,a line,010200000000000000\n3,cut,0101000020E6100000CDCC\n4,NaN,0101000000000000000000F87F000000000000F87F\n5,text,POINT(2.35 48.8)\n", want: "5 2.35,48.8", rejected: 4, posted: "SRID", printed: "SRID"},
+	})
+}
+
+// What a GeoJSON body is, is said by its members in any order and however they are
+// written; what is none is refused as such, and nothing is left of it.
+func TestWhatAGeoJSONBodyIs(t *testing.T) {
+	const geoJSON = "application/geo+json"
+	const point = `"geometry":{"type":"Point","coordinates":[20,10]},"properties":{}`
+	const bad = `{"type":"Feature","id":"g2","geometry":{"type":"Point","coordinates":[21,11]},"properties":{"depth":NaN}},{"type":"Feature","id":"g3","geometry":{"type":"Point","coordinates":[22,12]},"properties":{"a":1,"a":2}}`
+	const one = `{"type":"Feature","id":"g1",` + point + `}`
+	deliver(t, []upload{
+		{name: "features first", mediaType: geoJSON, text: `{"features":[` + one + `,` + bad + `],"type":"FeatureCollection"}`, want: "g1 20,10", rejected: 2},
+		{name: "type first", mediaType: geoJSON, text: `{"type":"FeatureCollection","features":[` + one + `,` + bad + `]}`, want: "g1 20,10", rejected: 2},
+		{name: "the first Feature bad", mediaType: geoJSON, text: `{"name":"x","features":[` + bad + `,` + one + `],"type":"FeatureCollection"}`, want: "g1 20,10", rejected: 2},
+		{name: "byte order mark", mediaType: geoJSON, text: "\ufeff" + `{"type":"FeatureCollection","features":[` + one + `]}`, want: "g1 20,10"},
+		{name: "byte order mark before a Feature", mediaType: geoJSON, text: "\ufeff" + one, want: "g1 20,10"},
+		{name: "gzipped", mediaType: geoJSON, text: gzipped(`{"type":"FeatureCollection","features":[` + one + `]}`), want: "g1 20,10"},
+		{name: "a gzipped Feature", mediaType: geoJSON, text: gzipped(one), want: "g1 20,10"},
+		{name: "escaped names", mediaType: geoJSON, text: `{"\u0074ype":"FeatureCollection","features":[` + one + `]}`, want: "g1 20,10"},
+		{name: "escaped features and values", mediaType: geoJSON, text: `{"f\u0065atures":[{"typ\u0065":"F\u0065ature","id":"g1",` + point + `}],"type":"Feature\u0043ollection"}`, want: "g1 20,10"},
+		{name: "stations", mediaType: geoJSON, text: "{\n \"updated\": 1700000000,\n \"data\": {\"stations\": [{\"station_id\": \"s1\", \"lat\": 12.3, \"lon\": 45.6}]}\n}\n", refused: 400, posted: "not GeoJSON", printed: "not GeoJSON"},
+		{name: "nodes", mediaType: geoJSON, text: "{\n \"version\": 0.6,\n \"elements\": [\n  {\"type\": \"node\", \"id\": 1, \"lat\": 1.5, \"lon\": 2.5}\n ]\n}\n", refused: 400, posted: "not GeoJSON", printed: "not GeoJSON"},
+		{name: "a topology", mediaType: geoJSON, text: "{\"type\":\"Topology\",\n\"objects\":{},\"arcs\":[]}\n", refused: 400, posted: "Topology", printed: "Topology"},
+		{name: "features of another kind", mediaType: geoJSON, text: "{\"geometryType\":\"esriGeometryPoint\",\n\"features\":[{\"attributes\":{\"id\":1},\"geometry\":{\"x\":1,\"y\":2}}]}\n", refused: 400, posted: "type", printed: "type"},
+	})
+}
+
+func gzipped(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := io.WriteString(w, text)
+	if err := errors.Join(err, w.Close()); err != nil {
+		panic(err) // a buffer does not fail
+	}
+	return b.String()
+}
+
+// The column of the id can be named, for every format; a file that is sent again is then
+// the same items again. That rows have no ids is told.
+func TestIDsByName(t *testing.T) {
+	const geoJSON = "application/geo+json"
+	const stop = `{"type":"Feature","geometry":{"type":"Point","coordinates":[8.5,47.5]},"properties":{"ref":"S1","name":"Mill"}}`
+	const other = `{"type":"Feature","id":7,"geometry":{"type":"Point","coordinates":[9,48]},"properties":{"ref":7.0}}`
+	s := startServer(t, t.TempDir())
+	c := newClient(t)
+	for i, f := range []struct {
+		name, mediaType, id, text, want string
+	}{
+		{"a FeatureCollection", geoJSON, "ref", `{"type":"FeatureCollection","features":[` + stop + `,` + other + `]}`, `7{} S1{"name":"Mill"}`},
+		{"lines", "application/x-ndjson", "ref", stop + "\n" + other + "\n" + `{"ref":"x","id":"a","lat":1,"lon":2}` + "\n", `7{} S1{"name":"Mill"} x{"id":"a"}`},
+		{"a text sequence", "application/geo+json-seq", "ref", "\x1e" + stop + "\n\x1e" + other + "\n", `7{} S1{"name":"Mill"}`},
+		{"a table", "text/csv", "stop", "stop,id,lat,lon\nS1,4,1,2\nS2,5,1,2\n", `S1{"id":4} S2{"id":5}`},
+		{"GTFS", "text/csv", "", "stop_id,stop_name,stop_lat,stop_lon\nS1,Mill Lane,47.101,8.202\nS2,Quay,47.105,8.211\n", `S1{"stop_name":"Mill Lane"} S2{"stop_name":"Quay"}`},
+		{"GBIF", "text/tab-separated-values", "", "gbifID\tdecimalLatitude\tdecimalLongitude\n7.0\t1\t2\n", `7.0{}`},
+		{"as clients of features write it", geoJSON, "id", `{"type":"FeatureCollection","name":"c","crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:OGC:1.3:CRS84"}},"features":[` +
+			`{"type":"Feature","properties":{"id":"é1","n":1.50,"a":[1,{"id":2}]},"geometry":{"type":"Point","coordinates":[1,2]}}]}`, `é1{"n":1.50,"a":[1,{"id":2}]}`},
+		{"null is none", geoJSON, "ref", `{"type":"FeatureCollection","features":[{"type":"Feature","id":"own","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"ref":null}}]}`, `own{"ref":null}`},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			posted, loaded := fmt.Sprintf("p%d", i), fmt.Sprintf("l%d", i)
+			call(c, http.MethodPut, s.base+"/v1/collections/"+posted, "application/json", "{}")
+			query, args := "", []string{"load", "-", "-c", loaded, "--server", s.base}
+			if f.id != "" {
+				query, args = "?id="+f.id, append(args, "--id", f.id)
+			}
+			for range 2 {
+				if status, answer := call(c, http.MethodPost, s.base+"/v1/collections/"+posted+"/items"+query, f.mediaType, f.text); status != http.StatusOK || strings.Contains(string(answer), "notes") {
+					t.Fatalf("%d %s", status, answer)
+				}
+				if r := runCLI(t, f.text, args...); r.code != exitOK {
+					t.Fatalf("%+v", r)
+				}
+			}
+			for _, collection := range []string{posted, loaded} {
+				all := s.content(c, collection)
+				var items []string
+				for _, id := range slices.Sorted(maps.Keys(all)) {
+					items = append(items, id+all[id].properties)
+				}
+				if got := strings.Join(items, " "); got != f.want {
+					t.Errorf("%s has [%s], want [%s]", collection, got, f.want)
+				}
+			}
+		})
+	}
+	const told, name = "no id", "id=NAME"
+	call(c, http.MethodPut, s.base+"/v1/collections/unnamed", "application/json", "{}")
+	for mediaType, text := range map[string]string{
+		"text/csv":             "when,what,lat,lon\n2026-01-01,collision,40.5,-74.5\n2026-01-01,collision,40.5,-74.5\n",
+		"application/x-ndjson": stop + "\n",
+		geoJSON:                `{"type":"FeatureCollection","features":[` + stop + `]}`,
+	} {
+		status, answer := call(c, http.MethodPost, s.base+"/v1/collections/unnamed/items", mediaType, text)
+		if status != http.StatusOK || !strings.Contains(string(answer), told) || !strings.Contains(string(answer), name) {
+			t.Errorf("%s: it is not told that rows have no ids: %d %s", mediaType, status, answer)
+		}
+	}
+	if r := runCLI(t, "what,lat,lon\na,1,2\n", "load", "-", "-c", "unnamed", "--server", s.base); !strings.Contains(r.stderr, "the old one stays") {
+		t.Errorf("it is not told what becomes of changed rows: %+v", r)
+	}
+	if status, answer := call(c, http.MethodPost, s.base+"/v1/collections/unnamed/items?id=ref", geoJSON, stop); status != http.StatusCreated || !strings.Contains(string(answer), `"id":"S1"`) {
+		t.Errorf("one Feature: %d %s", status, answer)
+	}
+}
+
+// Advice can be followed by who gets it: over HTTP with a parameter, at the command line
+// with a flag. Two candidates for an axis are a question, also where they have one name.
+func TestAdvice(t *testing.T) {
+	refused := func(name, text, option string) upload {
+		return upload{name: name, text: text, refused: 400, posted: "the parameter " + option + "=", printed: "--" + option + " "}
+	}
+	deliver(t, []upload{
+		refused("two latitudes", "id,site_latitude,site_longitude,gauge_latitude,gauge_longitude\n1,10,20,10.001,20.001\n", "lat"),
+		refused("two ends", "id,north_lat_deg,north_lon_deg,south_lat_deg,south_lon_deg\n1,10,20,9,20\n", "lat"),
+		refused("joined", "id,lat,lon,name,lat,lon\n1,1,2,Mill,50,60\n", "lat"),
+		refused("two ids", "id,lat,lon,ID\n1,1,2,4\n", "id"),
+		refused("no header", "1,10,20,Mill\n2,11,21,Quay\n", "columns"),
+		refused("no such column", "id,breite,laenge\n1,1,2\n", "lon"),
+		{name: "the advice followed", query: "?lat=lat_2&lon=lon_2", args: "--lat lat_2 --lon lon_2", text: "id,lat,lon,name,lat,lon\n1,1,2,Mill,50,60\n", want: "1 60,50"},
+		{name: "one end", query: "?lat=north_lat_deg&lon=north_lon_deg", args: "--lat north_lat_deg --lon north_lon_deg", text: "id,north_lat_deg,north_lon_deg,south_lat_deg,south_lon_deg\n1,10,20,9,20\n", want: "1 20,10"},
+		{name: "columns named", query: "?columns=id,lat,lon,name", args: "--columns id,lat,lon,name", text: "1,10,20,Mill\n2,11,21,Quay\n", want: "1 20,10; 2 21,11"},
+		{name: "Latin-1", text: "id,name,lat,lon\n1,Z\xfcrich,47,8\n2,a,1,2\n", want: "2 2,1", rejected: 1, posted: "the parameter encoding=latin1", printed: "--encoding latin1"},
+		{name: "Latin-1 named", query: "?encoding=latin1", args: "--encoding latin1", text: "id,name,lat,lon\n1,Z\xfcrich,47,8\n", want: "1 8,47"},
+		{name: "decimal commas", text: "id;lat;lon\n1;50.5;7.5\n2;50,7;7.1\n", want: "1 7.5,50.5", rejected: 1, posted: "the parameter decimalComma=true", printed: "--decimal-comma"},
+		{name: "no table", mediaType: "application/x-ndjson", query: "?quotes=on", args: "--quotes on", text: `{"id":1,"lat":1,"lon":2}`, refused: 400, posted: "quotes", printed: "--quotes"},
+	})
+}
+
+// Files that are no text are named for what they are.
+func TestFilesThatAreNoText(t *testing.T) {
+	var wide strings.Builder
+	for _, r := range "id,lat,lon\n1,1,2\n" {
+		wide.WriteByte(byte(r))
+		wide.WriteByte(0)
+	}
+	var files []upload
+	for _, f := range []struct{ says, text string }{
+		{".osm.pbf", "\x00\x00\x00\x0d\n\x09OSMHeader\x18\x7c\x10\x71"},
+		{"bzip2", "BZh91AY&SY\x12\x34\x00\x01"},
+		{".xls", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00\x00\x00\x00"},
+		{"xz", "\xfd7zXZ\x00\x00\x04"},
+		{"7z", "7z\xbc\xaf\x27\x1c\x00\x04"},
+		{"Feather", "ARROW1\x00\x00\xff\xff\xff\xff"},
+		{"Feather", "FEA1\x00\x00\x00\x00"},
+		{"Parquet", "PAR1\x15\x04\x15"},
+		{"RAR", "Rar!\x1a\x07\x01\x00"},
+		{"PDF", "%PDF-1.7\n"},
+		{"UTF-16", wide.String()},
+		{"UTF-16", "\x00" + wide.String()[:wide.Len()-1]},
+	} {
+		files = append(files, upload{name: f.says, text: f.text, refused: 400, posted: f.says, printed: f.says},
+			upload{name: f.says + " as GeoJSON", mediaType: "application/geo+json", text: f.text, refused: 400, posted: f.says, printed: f.says})
+	}
+	deliver(t, files)
+}
+
+// Positions are found where clients of maps write them.
+func TestPositionsOfClients(t *testing.T) {
+	deliver(t, []upload{
+		{name: "a MultiPoint of one", mediaType: "application/x-ndjson", text: `{"type":"Feature","id":"one","geometry":{"type":"MultiPoint","coordinates":[ [1,2] ]},"properties":{}}` + "\n" +
+			`{"type":"Feature","id":"two","geometry":{"type":"MultiPoint","coordinates":[[1,2],[3,4]]}}` + "\n" + `{"type":"Feature","id":"none","geometry":{"type":"MultiPoint","coordinates":[]}}` + "\n",
+			want: "one 1,2", rejected: 2},
+		{name: "in text", text: "id,geom\n1,MULTIPOINT ((1 2))\n2,MULTIPOINT(1 2)\n3,\"MULTIPOINT((1 2),(3 4))\"\n4,\"MULTIPOINT(1 2,3 4)\"\n", want: "1 1,2; 2 1,2", rejected: 2},
+		{name: "POINT_X, POINT_Y", text: "id,POINT_X,POINT_Y\n1,2,1\n", want: "1 2,1"},
+		{name: "lat, lng", text: "id,\"lat, lng\"\n1,\"1.5, 2.5\"\n2,\"(3,4)\"\n3,5 6\n4,x\n", want: "1 2.5,1.5; 2 4,3; 3 6,5", rejected: 1},
+		{name: "lon lat", text: "id;LonLat\n1;2,1\n", want: "1 2,1"},
+		{name: "_geojson", text: "id,_geojson\n1,\"{\"\"type\"\":\"\"Point\"\",\"\"coordinates\"\":[2,1]}\"\n2,\"{\"\"type\"\":\"\"LineString\"\",\"\"coordinates\"\":[[2,1],[1,1]]}\"\n3,\"{\"\n", want: "1 2,1", rejected: 2},
+		{name: "stop_lat", text: "stop_id,stop_lat,stop_lon\n1,1,2\n", want: "1 2,1"},
+		{name: "Darwin Core", text: "gbifID\tdecimalLatitude\tdecimalLongitude\n1\t1\t2\n", want: "1 2,1"},
 	})
 }

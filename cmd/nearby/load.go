@@ -28,8 +28,9 @@ type loadCmd struct {
 	Format       string   `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
 	Lat          string   `help:"Column of the latitude." placeholder:"NAME"`
 	Lon          string   `help:"Column of the longitude." placeholder:"NAME"`
-	ID           string   `name:"id" help:"Column of the id." placeholder:"NAME"`
+	ID           string   `name:"id" help:"Column of the id, or property of Features." placeholder:"NAME"`
 	WKT          string   `name:"wkt" help:"Column of points in well-known text." placeholder:"NAME"`
+	SkipLines    int      `help:"Lines at the beginning of a CSV file to pass over." placeholder:"N"`
 	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" is a tab." placeholder:"CHAR"`
 	Columns      []string `help:"Names of the columns of a CSV file without a header line." placeholder:"NAME"`
 	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. Without a word it does, but between tabs."`
@@ -45,7 +46,8 @@ type loadCmd struct {
 func (loadCmd) Help() string {
 	return `CSV (comma, semicolon, tab or pipe), the dumps of GeoNames, NDJSON, GeoJSON and
 GeoJSON text sequences are told apart by their first bytes. Columns are found by
-their names: lat, latitude, y; lon, lng, long, longitude, x; id.
+their names: lat, latitude, y; lon, lng, long, longitude, x; id. --id names the
+property of Features that is their id, too.
 
 A collection that is missing is created as --index and --queryable say. One that
 exists must be so already, or the load ends before it has begun; with
@@ -188,6 +190,9 @@ func (c *loadCmd) options() (ingest.Options, error) {
 		}
 		opt.Delimiter = d
 	}
+	if opt.SkipLines = c.SkipLines; c.SkipLines < 0 {
+		return opt, usagef("--skip-lines %d: must not be negative", c.SkipLines)
+	}
 	if len(c.Columns) > 0 {
 		opt.Columns = c.Columns
 	}
@@ -256,13 +261,6 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 	if err != nil {
 		return nil, err
 	}
-	// Only now: a file that is refused leaves nothing behind.
-	if l.found != nil {
-		if err := l.cmd.define(ctx, l.remote, l.found); err != nil {
-			return nil, err
-		}
-		l.found = nil
-	}
 	for _, n := range rows.Info().Notes {
 		if !strings.HasPrefix(n, noIDNote) {
 			notes = append(notes, f.name+": "+n)
@@ -291,10 +289,14 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 			l.send(ctx, &f, b)
 			if l.report.rows() == before {
 				notes = append(notes, f.name+": has no rows")
+				return notes, l.define(ctx)
 			}
 			return notes, nil
 		case err != nil:
 			l.send(ctx, &f, b)
+			return notes, err
+		}
+		if err := l.define(ctx); err != nil {
 			return notes, err
 		}
 		l.report.row()
@@ -304,7 +306,7 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 			row.Item.ID = ids.next(&row.Item)
 			if !made {
 				made = true
-				notes = append(notes, f.name+": rows without an id get one made from their position and properties, the same whenever the file is loaded")
+				notes = append(notes, f.name+": rows without an id get one made from their position and properties, the same whenever the file is loaded; a row that was changed since is a new one, and the old one stays beside it: name the column of the id with --id")
 			}
 		}
 		if err := b.add(&row, unnamed); err != nil {
@@ -316,6 +318,19 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 		}
 	}
 	return notes, nil
+}
+
+// define creates or changes the collection, at the first row that is good or the end of
+// a file that has none: one that is refused leaves nothing behind.
+func (l *loader) define(ctx context.Context) error {
+	if l.found == nil {
+		return nil
+	}
+	err := l.cmd.define(ctx, l.remote, l.found)
+	if err == nil {
+		l.found = nil
+	}
+	return err
 }
 
 // reject notes a row that is not loaded and, if so asked, ends the load.
