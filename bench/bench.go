@@ -185,8 +185,11 @@ func Run(ctx context.Context, opts Options, progress func(Progress)) (*Report, e
 	}
 
 	report := &Report{
-		Seed: o.Seed, Points: o.Points, Quick: o.Quick, RowTime: o.RowTime.String(),
+		Seed: o.Seed, Quick: o.Quick, RowTime: o.RowTime.String(),
 		Machine: thisMachine(),
+	}
+	if len(o.Sets) > 0 {
+		report.Points = o.Points
 	}
 	measure := func(s dataset.Set) error {
 		if err := step(s.Name + ": prepare"); err != nil {

@@ -7,6 +7,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -105,7 +107,7 @@ func checkHTML(t *testing.T, r *Report) {
 		t.Errorf("the page refers to something outside itself: %s", m)
 	}
 	drawings := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1)
-	if want := 9 + 2*len(r.Sets); len(drawings) != want {
+	if want := 9 + 3*len(r.Sets); len(drawings) != want {
 		t.Fatalf("%d drawings, want %d", len(drawings), want)
 	}
 	for i, d := range drawings {
@@ -123,7 +125,7 @@ func checkHTML(t *testing.T, r *Report) {
 			t.Errorf("drawing %d has places that are no numbers", i)
 		}
 	}
-	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness", "leaves", "points compared", "Moves a second", "Inserts a second", "the darker the denser", "keeps one in 10 000"} {
+	for _, label := range []string{"distance of the tenth neighbour", "geohash, median", "quadtree, median", " µs", " km", "bytes a point", "wilderness", "leaves", "points compared", "Moves a second", "Inserts a second", "the darker the denser", "keeps one in 10 000", "workload by workload: city", "all in all"} {
 		if !strings.Contains(page, label) {
 			t.Errorf("nothing on the page says %q", label)
 		}
@@ -219,6 +221,70 @@ func TestRunMeasuresAFile(t *testing.T) {
 	var b bytes.Buffer
 	if err := r.WriteHTML(&b); err != nil || strings.Contains(b.String(), "<b>") {
 		t.Errorf("a set's name reaches the page as markup, or %v", err)
+	}
+}
+
+// TestReportOfOneFile: each figure once, under the file's name, and nothing about
+// sets that there are none of.
+func TestReportOfOneFile(t *testing.T) {
+	positions, err := dataset.Generate("world", 300, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := small()
+	o.Own, o.Points = []dataset.Set{{Name: "mine", Positions: positions}}, 0
+	r, err := Run(context.Background(), o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text, markdown, figures, page bytes.Buffer
+	if err := errors.Join(r.WriteText(&text), r.WriteMarkdown(&markdown), r.WriteJSON(&figures), r.WriteHTML(&page)); err != nil {
+		t.Fatal(err)
+	}
+	for name, out := range map[string]string{"text": text.String(), "markdown": markdown.String(), "json": figures.String(), "html": page.String()} {
+		for _, none := range []string{"generated", "all sets", "Over the 1 sets", `"points": 0`, `"points": 1000000`} {
+			if strings.Contains(out, none) {
+				t.Errorf("%s: says %q of one file", name, none)
+			}
+		}
+	}
+	for _, title := range []string{"Latency against density: mine", "Cells or nodes entered against density: mine", "Points compared against density: mine", "workload by workload: mine"} {
+		if n := strings.Count(page.String(), title); n != 1 {
+			t.Errorf("%d panels of %q, want 1", n, title)
+		}
+	}
+	if n := strings.Count(page.String(), "<svg"); n != 5 {
+		t.Errorf("%d drawings, want four panels and a map", n)
+	}
+}
+
+// TestLinesEndWhereNothingWasAsked: wherever a line is drawn, enough queries of
+// that density make a median, and all of those have their line.
+func TestLinesEndWhereNothingWasAsked(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 500 {
+		bins := map[int][]float64{}
+		for range r.IntN(12) {
+			bins[r.IntN(16)-3] = make([]float64, r.IntN(2*leastInBin))
+		}
+		drawn := map[int]bool{}
+		for _, run := range medianRuns(bins) {
+			if len(run) < 2 {
+				t.Fatalf("a line of %d points", len(run))
+			}
+			for x := run[0].X + 0.001; x < run[len(run)-1].X; x += 0.01 {
+				bin := int(math.Floor(x * binsPerDecade))
+				drawn[bin] = true
+				if len(bins[bin]) < leastInBin {
+					t.Fatalf("a line over bin %d, of which %d were asked: %v", bin, len(bins[bin]), run)
+				}
+			}
+		}
+		for bin, values := range bins {
+			if len(values) >= leastInBin && !drawn[bin] {
+				t.Fatalf("bin %d of %d queries has no line", bin, len(values))
+			}
+		}
 	}
 }
 

@@ -12,11 +12,14 @@ import (
 )
 
 // CellMap is how both indexes, with their standard settings, divide one window
-// of a set.
+// of a set: where the sizes of cells and leaves differ most.
 type CellMap struct {
 	Window sphere.Rect
 	Whole  bool // the window has all points of the set
 	Sides  []CellSide
+	// Factor is how many times as large or as small as a cell a leaf of the
+	// window is, in the geometric mean.
+	Factor float64
 }
 
 // CellSide is one index's part of a CellMap.
@@ -34,55 +37,167 @@ type MapCell struct {
 const (
 	// maxMapCells is how many cells each side of a map may have.
 	maxMapCells = 2000
-	// maxMapSteps bounds the trace they are read from, inner nodes included.
-	maxMapSteps = 3 * maxMapCells
-	// keptCells is the share of cells for which a window is made smaller still:
-	// it was mostly empty.
-	keptCells = 0.7
+	// leastMapCells is how many a side has to have for something to be seen.
+	leastMapCells = 20
+	// maxMapSteps bounds the traces they are read from, inner nodes included: what
+	// has more is looked at where it is densest.
+	maxMapSteps = 1 << 18
+	// maxMapFactor is a factor of sizes beyond which more shows no better.
+	maxMapFactor = 64
 	// maxNarrowing bounds the halvings of a window: after 40 a side of 360
 	// degrees is well below a millimetre.
 	maxNarrowing = 40
 )
 
-// drawCells maps the standard indexes of a set over the window of all points or,
-// where that has too many cells, over the densest part that has few enough.
+// drawCells maps the standard indexes of a set over the window where they divide
+// most differently: the whole of it or one of its halves, quarters and so on.
 func drawCells(s dataset.Set, items *places, pair []*side) (*CellMap, error) {
-	m := &CellMap{Whole: true}
-	for _, x := range pair {
-		m.Sides = append(m.Sides, CellSide{Kind: x.kind})
-	}
-	inside := s.Positions
-	m.Window = windowOf(inside)
-	few := false
+	window, inside := windowOf(s.Positions), s.Positions
 	for i := range maxNarrowing {
-		next := CellMap{Window: m.Window, Whole: i == 0}
 		if i > 0 {
-			next.Window, inside = densestHalf(m.Window, inside)
+			window, inside = densestHalf(window, inside)
 		}
-		all, left := true, 1.0
-		for j, x := range pair {
-			cells, whole, err := cellsIn(x.ix, next.Window, items)
+		m, all, err := mapOf(window, items, pair, maxMapSteps)
+		if err != nil {
+			return nil, fmt.Errorf("bench: set %s: map: %w", s.Name, err)
+		}
+		if !all && i < maxNarrowing-1 {
+			continue
+		}
+		m.Whole = i == 0
+		for most := maxMapCells; most >= leastMapCells; most /= 2 {
+			w, ok := m.differing(most)
+			if !ok {
+				break
+			}
+			// A cell that reaches into a window counts where its middle is, so that a
+			// window may have some more than were counted.
+			part, fits, err := mapOf(w, items, pair, maxMapCells)
 			if err != nil {
 				return nil, fmt.Errorf("bench: set %s: map: %w", s.Name, err)
 			}
-			next.Sides = append(next.Sides, CellSide{m.Sides[j].Kind, cells})
-			all = all && whole
-			left = min(left, float64(len(cells))/float64(max(len(m.Sides[j].Cells), 1)))
+			if part.Whole = m.Whole && w == m.Window; fits {
+				return part, nil
+			}
 		}
-		if few && left < keptCells {
-			break
-		}
-		*m, few = next, all
-		if few && m.Whole {
-			break
+		if i == maxNarrowing-1 || m.most() <= maxMapCells {
+			for j := range m.Sides {
+				m.Sides[j].Cells = m.Sides[j].Cells[:min(len(m.Sides[j].Cells), maxMapCells)]
+			}
+			return m, nil
 		}
 	}
-	return m, nil
+	return nil, fmt.Errorf("bench: set %s: no map", s.Name) // not reached
 }
 
-// cellsIn returns the cells with points that a query for a window enters, and
-// whether that is all of them.
-func cellsIn(ix index.Index, w sphere.Rect, items index.Items) (cells []MapCell, all bool, err error) {
+// mapOf maps a window, with at most so many cells a side, and says whether that
+// is all of them.
+func mapOf(w sphere.Rect, items index.Items, pair []*side, most int) (m *CellMap, all bool, err error) {
+	m, all = &CellMap{Window: w}, true
+	for _, x := range pair {
+		cells, whole, err := cellsIn(x.ix, w, items, most)
+		if err != nil {
+			return nil, false, err
+		}
+		m.Sides = append(m.Sides, CellSide{x.kind, cells})
+		all = all && whole
+	}
+	if n := len(m.Sides[len(m.Sides)-1].Cells); n > 0 {
+		cell, sum := m.cellSize(), 0.0
+		for _, leaf := range m.Sides[len(m.Sides)-1].Cells {
+			sum += differs(leaf, cell)
+		}
+		m.Factor = math.Exp(sum / float64(n))
+	}
+	return m, all, nil
+}
+
+// most is how many cells the side with more of them has.
+func (m *CellMap) most() int {
+	n := 0
+	for _, s := range m.Sides {
+		n = max(n, len(s.Cells))
+	}
+	return n
+}
+
+// cellSize is the median area of the first side's cells, in square degrees.
+func (m *CellMap) cellSize() float64 {
+	var areas []float64
+	for _, c := range m.Sides[0].Cells {
+		areas = append(areas, c.area())
+	}
+	return median(areas)
+}
+
+func (c MapCell) area() float64 {
+	return (c.Bounds.East - c.Bounds.West) * (c.Bounds.North - c.Bounds.South)
+}
+
+// differs is the logarithm of how many times as large or as small as a cell a
+// leaf is, up to that of maxMapFactor.
+func differs(leaf MapCell, cell float64) float64 {
+	return min(math.Abs(math.Log(leaf.area()/cell)), math.Log(maxMapFactor))
+}
+
+// differing returns the part of the map's window, 2^i to a side, in which leaves
+// and cells differ most in size, among those with no more than so many of each and
+// no fewer than leastMapCells.
+func (m *CellMap) differing(most int) (best sphere.Rect, ok bool) {
+	type tile struct{ column, row int }
+	type found struct {
+		cells, leaves int
+		differ        float64
+	}
+	w := m.Window
+	cell := m.cellSize()
+	greatest := -1.0
+	for parts := 1; ; parts *= 2 {
+		tiles := map[tile]found{}
+		of := func(c MapCell) tile {
+			at := func(middle, from, to float64) int {
+				return min(max(int(float64(parts)*(middle-from)/(to-from)), 0), parts-1)
+			}
+			return tile{at((c.Bounds.West+c.Bounds.East)/2, w.West, w.East), at((c.Bounds.South+c.Bounds.North)/2, w.South, w.North)}
+		}
+		for _, c := range m.Sides[0].Cells {
+			f := tiles[of(c)]
+			f.cells++
+			tiles[of(c)] = f
+		}
+		for _, c := range m.Sides[len(m.Sides)-1].Cells {
+			f := tiles[of(c)]
+			f.leaves++
+			f.differ += differs(c, cell)
+			tiles[of(c)] = f
+		}
+		more := false
+		for at, f := range tiles {
+			more = more || f.cells >= leastMapCells && f.leaves >= leastMapCells
+			differ := f.differ / float64(max(f.leaves, 1))
+			if min(f.cells, f.leaves) < leastMapCells || max(f.cells, f.leaves) > most || differ < greatest {
+				continue
+			}
+			width, height := (w.East-w.West)/float64(parts), (w.North-w.South)/float64(parts)
+			part := sphere.Rect{West: w.West + width*float64(at.column), South: w.South + height*float64(at.row)}
+			part.East, part.North = part.West+width, part.South+height
+			if parts == 1 {
+				part = w
+			}
+			// Of equal ones the first, whatever the order of the map.
+			if differ > greatest || ok && (part.South < best.South || part.South == best.South && part.West < best.West) {
+				best, greatest, ok = part, differ, true
+			}
+		}
+		if !more {
+			return best, ok
+		}
+	}
+}
+
+// cellsIn returns the cells with points that a query for a window enters, at most
+// so many, and whether that is all of them.
+func cellsIn(ix index.Index, w sphere.Rect, items index.Items, most int) (cells []MapCell, all bool, err error) {
 	trace := index.Trace{Most: maxMapSteps}
 	q := index.RangeQuery{
 		Bound: orb.Bound{Min: orb.Point{w.West, w.South}, Max: orb.Point{w.East, w.North}},
@@ -95,7 +210,7 @@ func cellsIn(ix index.Index, w sphere.Rect, items index.Items) (cells []MapCell,
 		if step.Kind != index.StepCell && step.Kind != index.StepLeaf {
 			continue
 		}
-		if len(cells) == maxMapCells {
+		if len(cells) == most {
 			return cells, false, nil
 		}
 		b := step.Bounds

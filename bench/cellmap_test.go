@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"nearby/bench/dataset"
@@ -33,20 +35,12 @@ func TestCellsOfAMap(t *testing.T) {
 	windows := 0
 	for _, s := range sets {
 		items := &places{s.Positions}
-		var pair []*side
-		for _, v := range o.variants() {
-			ix, err := v.build(items.points(), items)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pair = append(pair, &side{variant: v, ix: ix})
-		}
-		m, err := drawCells(s, items, pair)
+		m, err := drawCells(s, items, pairOf(t, o, items))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(m.Sides) != 2 || m.Whole != (len(s.Positions) < 100_000) {
-			t.Fatalf("%s: %d sides, whole: %v", s.Name, len(m.Sides), m.Whole)
+		if len(m.Sides) != 2 {
+			t.Fatalf("%s: %d sides", s.Name, len(m.Sides))
 		}
 		for _, side := range m.Sides {
 			if len(side.Cells) == 0 || len(side.Cells) > maxMapCells {
@@ -83,6 +77,67 @@ func TestCellsOfAMap(t *testing.T) {
 	if windows == 0 {
 		t.Error("no set was too large for a map of all of it")
 	}
+}
+
+// TestMapShowsADifference: around a crowd in an even land cells and leaves are of
+// different sizes, and the map shows where; it differs no less than the whole.
+func TestMapShowsADifference(t *testing.T) {
+	o, err := Options{Quick: true}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(11, 12))
+	var crowd []dataset.Position
+	for i := range 20_000 {
+		p := dataset.Position{Lon: 20 * r.Float64(), Lat: 20 * r.Float64()}
+		if i%2 == 0 {
+			p = dataset.Position{Lon: 13 + 0.01*r.Float64(), Lat: 7 + 0.01*r.Float64()}
+		}
+		crowd = append(crowd, p)
+	}
+	sets := []dataset.Set{{Name: "crowd", Positions: crowd}}
+	for _, name := range dataset.Names() {
+		positions, err := dataset.Generate(name, 5000, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, dataset.Set{Name: name, Positions: positions})
+	}
+	for _, s := range sets {
+		items := &places{s.Positions}
+		pair := pairOf(t, o, items)
+		m, err := drawCells(s, items, pair)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, _, err := mapOf(windowOf(s.Positions), items, pair, maxMapSteps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: leaves and cells differ %.1f × in the map of %d and %d, %.1f × in the whole", s.Name, m.Factor, len(m.Sides[0].Cells), len(m.Sides[1].Cells), whole.Factor)
+		if m.Factor < whole.Factor*0.9 { // a leaf on the border counts in part
+			t.Errorf("%s: the map shows less of a difference than the whole", s.Name)
+		}
+		if s.Name == "crowd" && (m.Factor < 4 || len(m.Sides[0].Cells) < leastMapCells || len(m.Sides[1].Cells) < leastMapCells) {
+			t.Errorf("crowd: the map shows no difference")
+		}
+		if !strings.Contains(m.caption(), factor(m.Factor)+" times as large or as small") {
+			t.Errorf("%s: the caption does not say by how much: %s", s.Name, m.caption())
+		}
+	}
+}
+
+// pairOf builds the standard indexes.
+func pairOf(t *testing.T, o Options, items *places) (pair []*side) {
+	t.Helper()
+	for _, v := range o.variants() {
+		ix, err := v.build(items.points(), items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair = append(pair, &side{variant: v, ix: ix})
+	}
+	return pair
 }
 
 func meet(a, b sphere.Rect) bool {

@@ -141,8 +141,8 @@ func (m *CellMap) caption() string {
 	where := "All points of the set."
 	if !m.Whole {
 		w := m.Window
-		where = fmt.Sprintf("The densest window of the set with at most %s cells a side, %s wide.", count(maxMapCells),
+		where = fmt.Sprintf("The part of the set where the sizes of cells and leaves differ most, %s wide.",
 			metres((w.East-w.West)*squeezeOf(w)*sphere.HalfCircumference/180))
 	}
-	return where + " Cells of the grid and leaves of the tree that hold points, the darker the denser."
+	return fmt.Sprintf("%s A leaf here is %s times as large or as small as a cell (geometric mean). Cells of the grid and leaves of the tree that hold points, the darker the denser.", where, factor(m.Factor))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 
 	"gonum.org/v1/plot"
 )
@@ -22,9 +23,9 @@ type figure struct {
 // section is a data set on the page.
 type section struct {
 	*SetResult
-	Size, Radius string
-	Figure, Map  *figure
-	Tables       []htmlTable
+	Size, Radius        string
+	Ratios, Figure, Map *figure
+	Tables              []htmlTable
 }
 
 // serverSection is nearby beside other servers on the page.
@@ -61,15 +62,26 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	for i := range r.Sets {
 		s := &r.Sets[i]
 		sec := section{SetResult: s, Size: count(s.Points), Radius: metres(s.Radius)}
-		p, err := againstDensity(r.Sets[i:i+1], "Latency against density: "+s.Name, "time of a query", durationLabel, maxSamples, func(s Sample) float64 { return s.Ns })
-		if err != nil {
-			return err
+		if s.All != nil {
+			p, err := ratiosPlot(s)
+			if err != nil {
+				return err
+			}
+			if sec.Ratios, err = r.figure(p, "The dot is the median of the rounds, the line goes from the least to the greatest. Within the grey band times count as equal."); err != nil {
+				return err
+			}
 		}
-		if err := markCrossings(p, s.Density); err != nil {
-			return err
-		}
-		if sec.Figure, err = r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places."); err != nil {
-			return err
+		if s.sampled() {
+			p, err := againstDensity(r.Sets[i:i+1], "Latency against density: "+s.Name, "time of a query", durationLabel, maxSamples, func(s Sample) float64 { return s.Ns })
+			if err != nil {
+				return err
+			}
+			if err := markCrossings(p, s.Density); err != nil {
+				return err
+			}
+			if sec.Figure, err = r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places. Lines go through the medians of places of like density, as far as such were asked."); err != nil {
+				return err
+			}
 		}
 		if s.Map != nil {
 			drawn, err := s.Map.svg()
@@ -116,12 +128,15 @@ func (r *Report) figure(p *plot.Plot, words string) (*figure, error) {
 	return &figure{template.HTML(drawn), words + " " + r.caption()}, nil
 }
 
-// figures draws the plots over all sets.
+// figures draws the plots over all sets. Where there is one, what would be drawn
+// again for it, and bars with nothing beside them, are left out.
 func (r *Report) figures() ([]figure, error) {
 	const dots = 80 // of a row: enough to see the spread
 	var list []figure
-	if len(r.Sets) == 0 {
-		return nil, nil
+	sampled := slices.DeleteFunc(slices.Clone(r.Sets), func(s SetResult) bool { return !s.sampled() })
+	which := "all sets"
+	if len(r.Sets) == 1 {
+		which = r.Sets[0].Name
 	}
 	add := func(p *plot.Plot, err error, words string) error {
 		if err != nil {
@@ -133,26 +148,33 @@ func (r *Report) figures() ([]figure, error) {
 		}
 		return err
 	}
-	p, err := againstDensity(r.Sets, "Latency against density: all sets", "time of a query", durationLabel, dots, func(s Sample) float64 { return s.Ns })
-	if err == nil {
-		err = markCrossings(p, r.Density)
+	if len(r.Sets) > 1 && len(sampled) > 0 {
+		p, err := againstDensity(sampled, "Latency against density: all sets", "time of a query", durationLabel, dots, func(s Sample) float64 { return s.Ns })
+		if err == nil {
+			err = markCrossings(p, r.Density)
+		}
+		if err := add(p, err, "Ten neighbours, both indexes with their standard settings."); err != nil {
+			return nil, err
+		}
 	}
-	if err := add(p, err, "Ten neighbours, both indexes with their standard settings."); err != nil {
-		return nil, err
+	if len(sampled) > 0 {
+		p, err := againstDensity(sampled, "Cells or nodes entered against density: "+which, "cells or nodes entered", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Entered) })
+		if err := add(p, err, "What a query for ten had to open."); err != nil {
+			return nil, err
+		}
+		p, err = againstDensity(sampled, "Points compared against density: "+which, "points compared", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Compared) })
+		if err := add(p, err, "The points whose distance a query for ten had to look at."); err != nil {
+			return nil, err
+		}
 	}
-	p, err = againstDensity(r.Sets, "Cells or nodes entered against density: all sets", "cells or nodes entered", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Entered) })
-	if err := add(p, err, "What a query for ten had to open."); err != nil {
-		return nil, err
-	}
-	p, err = againstDensity(r.Sets, "Points compared against density: all sets", "points compared", func(v float64) string { return count(int(v)) }, dots, func(s Sample) float64 { return float64(s.Compared) })
-	if err := add(p, err, "The points whose distance a query for ten had to look at."); err != nil {
-		return nil, err
+	if len(r.Sets) < 2 {
+		return list, nil
 	}
 	for _, w := range []struct{ name, title, words string }{
 		{"insert", "Inserts a second", "New points beside old ones"},
 		{"move", "Moves a second", "Points moved by some 100 m"},
 	} {
-		p, err = bars(r.Sets, w.title, "changes a second, thousands", func(x *IndexResult) float64 {
+		p, err := bars(r.Sets, w.title, "changes a second, thousands", func(x *IndexResult) float64 {
 			if row := x.row(w.name); row != nil {
 				return 1e6 / row.P50
 			}
@@ -166,7 +188,7 @@ func (r *Report) figures() ([]figure, error) {
 		if w.keeps == 0 {
 			continue
 		}
-		p, err = bars(r.Sets, fmt.Sprintf("Ten neighbours with a filter that keeps one in %s", count(w.keeps)), "microseconds a query (median)", func(x *IndexResult) float64 {
+		p, err := bars(r.Sets, fmt.Sprintf("Ten neighbours with a filter that keeps one in %s", count(w.keeps)), "microseconds a query (median)", func(x *IndexResult) float64 {
 			if row := x.row(w.name); row != nil {
 				return row.P50 / 1e3
 			}
@@ -176,7 +198,7 @@ func (r *Report) figures() ([]figure, error) {
 			return nil, err
 		}
 	}
-	p, err = bars(r.Sets, "Memory", "bytes a point", func(x *IndexResult) float64 { return x.BytesPerPoint })
+	p, err := bars(r.Sets, "Memory", "bytes a point", func(x *IndexResult) float64 { return x.BytesPerPoint })
 	if err := add(p, err, "All parts of the index, without ids and properties."); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image/color"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -150,23 +151,17 @@ func againstDensity(sets []SetResult, title, y string, label decades, most int, 
 		}
 		scatter.GlyphStyle = draw.GlyphStyle{Color: hue(kind, 70), Radius: 1.3, Shape: draw.CircleGlyph{}}
 		p.Add(scatter)
-		var medians plotter.XYs
-		for bin, values := range bins {
-			if len(values) >= leastInBin {
-				medians = append(medians, plotter.XY{X: (float64(bin) + 0.5) / binsPerDecade, Y: median(values)})
+		for i, run := range medianRuns(bins) {
+			line, err := plotter.NewLine(run)
+			if err != nil {
+				return nil, fmt.Errorf("bench: %w", err)
+			}
+			line.LineStyle = draw.LineStyle{Color: hue(kind, 255), Width: 2}
+			lines = append(lines, line)
+			if i == 0 {
+				p.Legend.Add(kind+", median", line)
 			}
 		}
-		slices.SortFunc(medians, func(a, b plotter.XY) int { return int(math.Copysign(1, a.X-b.X)) })
-		if len(medians) == 0 {
-			continue
-		}
-		line, err := plotter.NewLine(medians)
-		if err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
-		}
-		line.LineStyle = draw.LineStyle{Color: hue(kind, 255), Width: 2}
-		lines = append(lines, line)
-		p.Legend.Add(kind+", median", line)
 		p.Legend.Add(kind+", one query", scatter)
 	}
 	for _, l := range lines { // above all dots
@@ -181,6 +176,32 @@ func againstDensity(sets []SetResult, title, y string, label decades, most int, 
 	}
 	p.Y.Min, p.Y.Max = math.Floor(p.Y.Min), p.Y.Max+0.8 // room for the legend
 	return p, nil
+}
+
+// medianRuns are the lines through the medians of bins that touch. A line ends
+// where too few were asked to make a median; one through a single bin is as wide
+// as that.
+func medianRuns(bins map[int][]float64) []plotter.XYs {
+	var runs []plotter.XYs
+	last := math.MinInt
+	for _, bin := range slices.Sorted(maps.Keys(bins)) {
+		if len(bins[bin]) < leastInBin {
+			continue
+		}
+		if bin != last+1 {
+			runs = append(runs, nil)
+		}
+		run := &runs[len(runs)-1]
+		*run = append(*run, plotter.XY{X: (float64(bin) + 0.5) / binsPerDecade, Y: median(bins[bin])})
+		last = bin
+	}
+	for i, run := range runs {
+		if len(run) == 1 {
+			const half = 0.5 / binsPerDecade
+			runs[i] = plotter.XYs{{X: run[0].X - half, Y: run[0].Y}, {X: run[0].X + half, Y: run[0].Y}}
+		}
+	}
+	return runs
 }
 
 // markCrossings draws a line at each density where another index becomes the
@@ -199,6 +220,75 @@ func markCrossings(p *plot.Plot, list []Stretch) error {
 		}
 	}
 	return nil
+}
+
+// ratiosPlot draws what a verdict rests on: for each workload the ratio of the two
+// with its range, beside the band in which they count as equal.
+func ratiosPlot(s *SetResult) (*plot.Plot, error) {
+	p := canvas("Grid and quadtree, workload by workload: "+s.Name, "← times as fast: the grid | times as fast: the quadtree → (logarithmic)", "")
+	all := *s.All
+	all.Workload = "all in all"
+	list := append([]Ratio{all}, s.Ratios...)
+	slices.Reverse(list) // from the bottom up
+	high := float64(len(list))
+	p.Add(boxes{[]box{{-math.Log10(level), math.Log10(level), -0.5, high - 0.5}}, color.NRGBA{225, 225, 225, 255}})
+	p.Add(plotter.NewGrid())
+	reach := math.Log10(1.5)
+	var names []string
+	told := map[string]bool{}
+	for i, r := range list {
+		names = append(names, r.Workload)
+		y := float64(i)
+		low, top := math.Log10(r.Least), math.Log10(r.Greatest)
+		reach = max(reach, -low, top)
+		colour := color.Color(color.NRGBA{120, 120, 120, 255})
+		name := "level, or not told apart"
+		if r.Quicker != "" {
+			colour, name = hue(r.Quicker, 255), r.Quicker+" is quicker"
+		}
+		line, err := plotter.NewLine(plotter.XYs{{X: low, Y: y}, {X: top, Y: y}})
+		if err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		line.LineStyle = draw.LineStyle{Color: colour, Width: 2}
+		dot, err := plotter.NewScatter(plotter.XYs{{X: math.Log10(r.Median), Y: y}})
+		if err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		dot.GlyphStyle = draw.GlyphStyle{Color: colour, Radius: 3.5, Shape: draw.CircleGlyph{}}
+		p.Add(line, dot)
+		if !told[name] {
+			told[name] = true
+			p.Legend.Add(name, line, dot)
+		}
+	}
+	p.NominalY(names...)
+	p.X.Tick.Marker = timesTicks{}
+	p.X.Min, p.X.Max = -1.05*reach, 1.05*reach
+	p.Y.Min, p.Y.Max = -0.5, high+1 // room for the legend
+	return p, nil
+}
+
+// timesTicks are the ticks of an axis of decimal logarithms of ratios, labelled
+// alike on both sides of 1.
+type timesTicks struct{}
+
+// Ticks implements plot.Ticker.
+func (timesTicks) Ticks(least, most float64) []plot.Tick {
+	var ticks []plot.Tick
+	for _, times := range []float64{1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000, 10_000} {
+		at := math.Log10(times)
+		if times == 1.2 && max(-least, most) > 0.5 {
+			continue // too near to its neighbours
+		}
+		if at <= most {
+			ticks = append(ticks, plot.Tick{Value: at, Label: fmt.Sprintf("%g", times)})
+		}
+		if -at >= least && times > 1 {
+			ticks = append(ticks, plot.Tick{Value: -at, Label: fmt.Sprintf("%g", times)})
+		}
+	}
+	return ticks
 }
 
 // bars draws one figure of both indexes for each set.

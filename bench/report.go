@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"nearby/bench/servers"
 )
@@ -13,7 +14,7 @@ import (
 type Report struct {
 	Verdict string `json:"verdict"` // over all sets
 	Seed    uint64 `json:"seed"`
-	Points  int    `json:"points"` // of each generated set
+	Points  int    `json:"points,omitempty"` // of each generated set, if there is one
 	Quick   bool   `json:"quick"`
 	RowTime string `json:"rowTime"`
 	Machine
@@ -106,6 +107,13 @@ type Sample struct {
 	Compared int     `json:"compared"`
 }
 
+// sampled reports whether there are queries to draw against density.
+func (s *SetResult) sampled() bool {
+	return slices.ContainsFunc(s.Indexes, func(x IndexResult) bool {
+		return slices.ContainsFunc(x.Rows, func(row Row) bool { return len(row.Samples) > 0 })
+	})
+}
+
 // row returns the row of a workload, or nil.
 func (x *IndexResult) row(workload string) *Row {
 	for i := range x.Rows {
@@ -150,8 +158,11 @@ func (r *Report) WriteJSON(w io.Writer) error {
 
 // caption says how the figures came about.
 func (r *Report) caption() string {
-	s := fmt.Sprintf("Seed %d, %s points a generated set, %s per row, %s.",
-		r.Seed, count(r.Points), r.RowTime, r.describe())
+	s := fmt.Sprintf("Seed %d, ", r.Seed)
+	if r.Points > 0 {
+		s += count(r.Points) + " points a generated set, "
+	}
+	s += fmt.Sprintf("%s per row, %s.", r.RowTime, r.describe())
 	if r.Quick {
 		s += " A quick run: a look, not figures to quote."
 	}
