@@ -133,5 +133,5 @@ func against(choose string, list []Stretch) string {
 	for _, j := range judged() {
 		weights = append(weights, fmt.Sprintf("%s with %g", j.where, j.weight))
 	}
-	return fmt.Sprintf(" The choice, %s, is another than %s, since it weighs what is asked %s.", choose, and(parts), and(weights))
+	return fmt.Sprintf(" That speaks against the choice, %s, %s; the choice weighs what is asked %s.", choose, and(parts), and(weights))
 }

@@ -107,9 +107,9 @@ func TestDensitiesAgainstTheChoice(t *testing.T) {
 	}{
 		{2, 2, 2, kindQuadtree, ""},
 		{2, 1, 2, kindQuadtree, ""}, // level speaks against nothing
-		{2, 0.5, 2, kindQuadtree, "The choice, quadtree, is another than from 1.00 m to 2.15 m, since"},
-		{0.5, 0.5, 2, kindGeohash, "The choice, geohash, is another than from 2.15 m to 4.64 m, since"},
-		{1, 2, 2, "either", "The choice, either, is another than from 1.00 m to 4.64 m, since it weighs what is asked near the points with 0.6,"},
+		{2, 0.5, 2, kindQuadtree, "That speaks against the choice, quadtree, from 1.00 m to 2.15 m; the choice weighs"},
+		{0.5, 0.5, 2, kindGeohash, "That speaks against the choice, geohash, from 2.15 m to 4.64 m; the choice weighs"},
+		{1, 2, 2, "either", "That speaks against the choice, either, from 1.00 m to 4.64 m; the choice weighs what is asked near the points with 0.6,"},
 		{1, 1, 1, "either", ""},
 	} {
 		s := sampled([]float64{1.5, 3}, []float64{c.dense, c.empty}, []float64{1, 1})[0]
@@ -119,7 +119,7 @@ func TestDensitiesAgainstTheChoice(t *testing.T) {
 			}
 		}
 		s.judge()
-		if s.Choose != c.choose || (c.says == "") != !strings.Contains(s.Verdict, "The choice, ") || !strings.Contains(s.Verdict, c.says) {
+		if s.Choose != c.choose || (c.says == "") != !strings.Contains(s.Verdict, "speaks against") || !strings.Contains(s.Verdict, c.says) {
 			t.Errorf("%+v: %s", c, s.Verdict)
 		}
 	}

@@ -217,6 +217,35 @@ func TestVerdictBesideAuto(t *testing.T) {
 	}
 }
 
+// TestTuningBearsNoise: of a setting that is as quick as the standard one but for
+// noise nothing is said; of others, what their rounds agree on.
+func TestTuningBearsNoise(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	noise := normal(r, 0.05)
+	said := 0
+	const draws = 1000
+	for range draws {
+		s := figures("s", [4]float64{1, 1, 1, 1}, [4]float64{1, 1, 1, 1})
+		for _, factor := range []float64{1, 1, 1.3, 0.6} {
+			x := IndexResult{Kind: kindGeohash, Setting: fmt.Sprint(factor)}
+			for range rounds {
+				x.Rounds = append(x.Rounds, factor*noise()/noise())
+			}
+			s.Indexes = append(s.Indexes, x)
+		}
+		words := s.tuning()
+		if strings.Contains(words, "With 1 the") || !strings.Contains(words, "With 0.6 the geohash would be 1.") {
+			t.Fatalf("it is said: %s", words)
+		}
+		if strings.Contains(words, "With 1.3 the geohash is 1.") {
+			said++
+		}
+	}
+	if said < 980 {
+		t.Errorf("a setting that is 1.3 × as slow is named in %d of %d draws", said, draws)
+	}
+}
+
 func TestOverallVerdictNamesEverySet(t *testing.T) {
 	fast, slow := [4]float64{1000, 1000, 1000, 1000}, [4]float64{5000, 5000, 5000, 5000}
 	r := Report{Sets: []SetResult{figures("a", slow, fast), figures("b", fast, slow), figures("c", fast, fast), figures("d", slow, fast)}}
