@@ -289,9 +289,8 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 			l.send(ctx, &f, b)
 			if l.report.rows() == before {
 				notes = append(notes, f.name+": has no rows")
-				return notes, l.define(ctx)
 			}
-			return notes, nil
+			return notes, l.define(ctx)
 		case err != nil:
 			l.send(ctx, &f, b)
 			return notes, err
@@ -320,8 +319,8 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 	return notes, nil
 }
 
-// define creates or changes the collection, at the first row that is good or the end of
-// a file that has none: one that is refused leaves nothing behind.
+// define creates or changes the collection, at the first row that is good or at the end of
+// a file: one that is refused before leaves nothing behind.
 func (l *loader) define(ctx context.Context) error {
 	if l.found == nil {
 		return nil
