@@ -169,7 +169,7 @@ func TestBadRequests(t *testing.T) {
 		{"GET", c + "/nearby?lat=null&lon=1", "", "", 400, "null"},
 		{"GET", c + "/nearby?lat=1e400&lon=1", "", "", 400, "lat"},
 		{"GET", c + "/nearby?lat=90.0000001&lon=1", "", "", 400, "lat"},
-		{"GET", c + "/nearby?lat=1&lon=180.0000001", "", "", 400, "lon"},
+		{"GET", c + "/nearby?lat=1&lon=540.0000001", "", "", 400, "lon"},
 		{"GET", c + "/nearby?lat=-110.5&lon=44.6", "", "", 400, "swapped"},
 		{"GET", c + "/nearby?lat=1&lat=2&lon=1", "", "", 400, "once"},
 		{"GET", near + "&k=0", "", "", 400, "k"},

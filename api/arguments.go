@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// argument is one parameter as a request gives it, decoded.
-type argument struct{ name, value string }
+// argument is one parameter as a request gives it, decoded; raw is its value before that.
+type argument struct{ name, value, raw string }
 
 // arguments are those of a request that are named in the table of parameters. A
 // request gives few and each once, so they lie in a row: a map of lists, as
@@ -25,6 +25,27 @@ func (a *arguments) lookup(name string) (value string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// extend adds a value to that of a list, and reports whether there was one.
+func (a *arguments) extend(more argument) bool {
+	for i := range a.given[:a.n] {
+		if g := &a.given[i]; g.name == more.name {
+			g.value, g.raw = g.value+","+more.value, g.raw+","+more.raw
+			return true
+		}
+	}
+	return false
+}
+
+// raw returns the value of a parameter as it was written.
+func (a *arguments) raw(name string) string {
+	for i := range a.given[:a.n] {
+		if a.given[i].name == name {
+			return a.given[i].raw
+		}
+	}
+	return ""
 }
 
 // Get returns the value of a parameter, or "".
@@ -49,6 +70,7 @@ func nextArgument(query string) (a argument, rest string, more, valid bool) {
 		var errName, errValue error
 		a.name, errName = url.QueryUnescape(name)
 		a.value, errValue = url.QueryUnescape(value)
+		a.raw = value
 		return a, query, true, errName == nil && errValue == nil && !strings.Contains(part, ";")
 	}
 	return a, "", false, true

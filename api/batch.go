@@ -46,15 +46,16 @@ func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, 
 		return q, badField(path(""), "", "must have lat and lon", "")
 	}
 	var f *item.FieldError
+	lon, err := item.CheckQuery(*in.Lon, *in.Lat)
 	switch {
-	case errors.As(item.CheckPosition(*in.Lon, *in.Lat), &f):
+	case errors.As(err, &f):
 		return q, badField(path("."+f.Field), f.Got, f.Reason, f.Hint)
 	case in.Radius != nil && *in.Radius < 0:
 		return q, badField(path(".radius"), fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
 	case in.K != nil && (*in.K < 1 || *in.K > l.MaxK):
 		return q, badField(path(".k"), fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
 	}
-	q.Lon, q.Lat, q.K, q.MaxDistance = *in.Lon, *in.Lat, min(DefaultK, l.MaxK), index.Everywhere
+	q.Lon, q.Lat, q.K, q.MaxDistance = lon, *in.Lat, min(DefaultK, l.MaxK), index.Everywhere
 	if in.Radius != nil {
 		q.K, q.MaxDistance = l.MaxK, *in.Radius
 	}

@@ -120,9 +120,12 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	kind, err := featureType(r, geoJSON, textCSV, textTSV, "application/x-ndjson", "application/geo+json-seq")
+	kind, err := featureType(r, geoJSON, appJSON, textCSV, textTSV, "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err
+	}
+	if kind == appJSON { // which every client sends that knows no better name
+		kind = geoJSON
 	}
 	body, err := s.loadBody(w, r)
 	if err != nil {

@@ -27,8 +27,8 @@ func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 	return cors.Handler(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: append([]string{http.MethodHead}, methods...),
-		AllowedHeaders: []string{"Accept", "Content-Type", "Content-Encoding", headerMatch, headerNoneMatch, headerKey, headerAfter, headerWait},
-		ExposedHeaders: []string{"ETag", "Location", "Retry-After", "X-Request-Id", headerToken, headerStaleness, headerDurability, headerReplayed},
+		AllowedHeaders: []string{"Accept", "Content-Type", "Content-Encoding", "Content-Crs", headerMatch, headerNoneMatch, headerUnmodified, headerModified, headerKey, headerAfter, headerWait},
+		ExposedHeaders: []string{"ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", headerToken, headerStaleness, headerDurability, headerReplayed},
 		MaxAge:         600, // seconds that a browser remembers a preflight
 	}), nil
 }

@@ -55,6 +55,9 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 	}
 	d := s.settings.of(r.URL.Path)
 	for _, a := range q.values.given[:q.values.n] {
+		if a.name == "properties" { // which may mean more
+			a.value = a.raw
+		}
 		d += noDigest.of(a.name).of(a.value).spread()
 	}
 	for name, values := range q.filter.Equal {

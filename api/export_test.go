@@ -68,14 +68,14 @@ func Refusals(raw string, allowed, queryables []string) (all []string) {
 	}
 	for name, given := range values {
 		switch {
-		case slices.Contains(allowed, name) && len(given) > 1:
+		case slices.Contains(allowed, name) && len(given) > 1 && row(name).kind != list:
 			all = append(all, describe(badParameter(name, strings.Join(given, ", "), "must be given once", "")))
 		case slices.Contains(allowed, name):
 			if may := row(name).values; may != nil && !slices.Contains(may, given[0]) {
 				all = append(all, describe(badParameter(name, given[0], "must be "+strings.Join(may, " or "), "")))
 			}
 		case !slices.Contains(queryables, name):
-			all = append(all, describe((&query{}).take(raw, argument{name, given[0]}, allowed, queryables)))
+			all = append(all, describe((&query{}).take(raw, argument{name: name, value: given[0]}, allowed, queryables)))
 		}
 	}
 	return all

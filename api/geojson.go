@@ -69,6 +69,7 @@ const geoJSON = "application/geo+json"
 type shape struct {
 	names            []string // properties to return; nil: all
 	distanceProperty string
+	idProperty       string
 	times            bool // with created and updated
 }
 
@@ -82,7 +83,7 @@ func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shap
 	b = append(b, ',')
 	b = appendNumber(b, it.Lat)
 	b = append(b, `]},"properties":`...)
-	b = appendProperties(b, it.Properties, sh, distance)
+	b = appendProperties(b, it.Properties, sh, buf.id, distance)
 	if distance >= 0 {
 		b = append(b, `,"distance":`...)
 		b = appendMetres(b, distance)
@@ -124,29 +125,34 @@ func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sh *shap
 	return len(buf.refs)
 }
 
-func appendProperties(b, properties []byte, sh *shape, distance float64) []byte {
-	withDistance := sh.distanceProperty != "" && distance >= 0
+func appendProperties(b, properties []byte, sh *shape, id []byte, distance float64) []byte {
+	withDistance, withID := sh.distanceProperty != "" && distance >= 0, sh.idProperty != ""
 	switch {
 	case len(properties) == 0:
 		b = append(b, '{', '}')
-	case sh.names == nil && (!withDistance || !mayHave(properties, sh.distanceProperty)):
+	case sh.names == nil && (!withDistance || !mayHave(properties, sh.distanceProperty)) && (!withID || !mayHave(properties, sh.idProperty)):
 		b = append(b, properties...)
 	default:
 		b = appendSelected(b, properties, func(name string) bool {
-			return (sh.names == nil || slices.Contains(sh.names, name)) && (!withDistance || name != sh.distanceProperty)
+			return (sh.names == nil || slices.Contains(sh.names, name)) && (!withDistance || name != sh.distanceProperty) && (!withID || name != sh.idProperty)
 		})
 	}
+	if withID {
+		b = append(appendQuoted(appendMember(b, sh.idProperty), id), '}')
+	}
 	if withDistance {
-		b = b[:len(b)-1]
-		if b[len(b)-1] != '{' {
-			b = append(b, ',')
-		}
-		b = appendQuoted(b, []byte(sh.distanceProperty))
-		b = append(b, ':')
-		b = appendMetres(b, distance)
-		b = append(b, '}')
+		b = append(appendMetres(appendMember(b, sh.distanceProperty), distance), '}')
 	}
 	return b
+}
+
+// appendMember opens an object again for another member.
+func appendMember(object []byte, name string) []byte {
+	b := object[:len(object)-1]
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	return append(appendQuoted(b, []byte(name)), ':')
 }
 
 // mayHave is false if an object has no member of this name. Escapes could spell it

@@ -67,7 +67,9 @@ func (s *Server) appendNext(b []byte, r *http.Request) []byte {
 	b = append(append(s.appendBase(b, r), r.URL.EscapedPath()...), '?')
 	for rest := r.URL.RawQuery; rest != ""; {
 		var part string
-		if part, rest, _ = strings.Cut(rest, "&"); part != "" && !strings.HasPrefix(part, "cursor=") {
+		part, rest, _ = strings.Cut(rest, "&")
+		name, _, _ := strings.Cut(part, "=")
+		if name, _ = url.QueryUnescape(name); part != "" && name != "cursor" {
 			b = append(append(b, part...), '&')
 		}
 	}

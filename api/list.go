@@ -28,6 +28,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if sh.names, err = q.names(); err != nil {
 		return err
 	}
+	if sh.idProperty, err = q.text("id_property", 128); err != nil {
+		return err
+	}
 	if err := q.datetime(); err != nil {
 		return err
 	}

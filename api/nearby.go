@@ -53,6 +53,12 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err := q.datetime(); err != nil {
 		return err
 	}
+	if sh.idProperty, err = q.text("id_property", 128); err != nil {
+		return err
+	}
+	if sh.idProperty != "" && sh.idProperty == sh.distanceProperty {
+		return badParameter("id_property", sh.idProperty, "must be another name than distance_property", "")
+	}
 	explain, err := q.boolean("explain")
 	if err != nil {
 		return err

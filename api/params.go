@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,7 +41,7 @@ type parameter struct {
 // parameters lists every query parameter of the interface.
 var parameters = [...]parameter{
 	{name: "lat", kind: number, required: true, min: -90, max: 90},
-	{name: "lon", kind: number, required: true, min: -180, max: 180},
+	{name: "lon", kind: number, required: true, min: -item.MaxQueryLon, max: item.MaxQueryLon},
 	{name: "k", kind: integer, min: 1, max: 1000, def: "10"},
 	{name: "radius", kind: number, min: 0},
 	{name: "limit", kind: integer, min: 1, max: 10000, def: "100"},
@@ -49,6 +50,7 @@ var parameters = [...]parameter{
 	{name: "properties", kind: list},
 	{name: "datetime", kind: text},
 	{name: "distance_property", kind: text},
+	{name: "id_property", kind: text},
 	{name: "explain", kind: boolean, def: "false"},
 	{name: "onError", kind: text, values: []string{"continue", "abort"}, def: "continue"},
 	{name: "onExisting", kind: text, values: []string{"replace", "merge", "skip", "fail"}, def: "replace"},
@@ -68,8 +70,8 @@ var parameters = [...]parameter{
 var (
 	takesFormat = []string{"f"}
 	takesView   = []string{"consistency", "f"}
-	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "consistency", "f"}
-	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "datetime", "distance_property", "explain", "consistency", "f"}
+	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "id_property", "consistency", "f"}
+	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "datetime", "distance_property", "id_property", "explain", "consistency", "f"}
 	takesBatch  = []string{"consistency"}
 	takesLoad   = append([]string{"onError", "onExisting"}, takesFile...)
 	// takesFile says how the rows of a load are read. Its lat and lon are names.
@@ -121,6 +123,9 @@ func parseQuery(raw string, allowed, queryables []string) (q query, err error) {
 func (q *query) take(raw string, a argument, allowed, queryables []string) error {
 	switch {
 	case slices.Contains(allowed, a.name):
+		if row(a.name).kind == list && q.values.extend(a) {
+			return nil // as clients write a list that do not join it with commas
+		}
 		if _, twice := q.values.lookup(a.name); twice {
 			all, _ := url.ParseQuery(raw) // what cannot be read is an error of its own
 			return badParameter(a.name, strings.Join(all[a.name], ", "), "must be given once", "")
@@ -202,9 +207,9 @@ func (q *query) centre() (lon, lat float64, err error) {
 		return 0, 0, badParameter("lat", q.values.Get("lat"), "must be a decimal number from -90 to 90", "")
 	}
 	if lon, valid = item.ParseNumber(q.values.Get("lon")); !valid {
-		return 0, 0, badParameter("lon", q.values.Get("lon"), "must be a decimal number from -180 to 180", "")
+		return 0, 0, badParameter("lon", q.values.Get("lon"), "must be a decimal number from -540 to 540", "")
 	}
-	if err := item.CheckPosition(lon, lat); err != nil {
+	if lon, err = item.CheckQuery(lon, lat); err != nil {
 		var f *item.FieldError
 		errors.As(err, &f)
 		return 0, 0, badParameter(f.Field, q.values.Get(f.Field), f.Reason, f.Hint)
@@ -245,6 +250,15 @@ func (q *query) names() ([]string, error) {
 		return []string{}, nil
 	}
 	names := strings.Split(v, ",")
+	// By the standard a comma that is written %2C is one of a name; but many clients write
+	// those between names so, too. Such a text names both.
+	if raw := q.values.raw("properties"); len(raw) > len(v) && strings.Contains(v, ",") {
+		for part := range strings.SplitSeq(raw, ",") {
+			if name, err := url.QueryUnescape(part); err == nil && strings.Contains(name, ",") {
+				names = append(names, name)
+			}
+		}
+	}
 	if len(names) > maxNames {
 		return nil, badParameter("properties", v, fmt.Sprintf("must name at most %d properties", maxNames), "")
 	}
@@ -294,8 +308,12 @@ func (q *query) bbox() (b orb.Bound, ok bool, err error) {
 	switch {
 	case b.Min[1] < -90 || b.Max[1] > 90 || b.Min[1] > b.Max[1]:
 		return b, true, badParameter("bbox", v, "must have -90 <= south <= north <= 90", "")
-	case b.Min[0] < -180 || b.Min[0] > 180 || b.Max[0] < -180 || b.Max[0] > 180:
-		return b, true, badParameter("bbox", v, "must have west and east from -180 to 180; west > east crosses the antimeridian", "")
+	case math.Abs(b.Min[0]) > item.MaxQueryLon || math.Abs(b.Max[0]) > item.MaxQueryLon:
+		return b, true, badParameter("bbox", v, "must have west and east from -540 to 540; west > east crosses the antimeridian", item.QueryHint)
+	case b.Max[0]-b.Min[0] >= 360: // all the way around
+		b.Min[0], b.Max[0] = -180, 180
+	default:
+		b.Min[0], b.Max[0] = item.WrapLon(b.Min[0]), item.WrapLon(b.Max[0])
 	}
 	return b, true, nil
 }

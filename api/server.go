@@ -152,7 +152,7 @@ func (s *Server) routes() *chi.Mux {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, newProblem(pathNotFound, "there is nothing at "+item.Shorten(r.URL.Path)))
+		s.fail(w, r, s.nothingAt(r))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", s.allowed(r))
@@ -187,6 +187,20 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodGet, one+"/nearby", s.getNearby)
 	on(http.MethodPost, one+"/nearby", s.postNearby)
 	return r
+}
+
+// nothingAt is the answer to a request for a path that the interface has not. It names the
+// one that it has, if that only ends in another way.
+func (s *Server) nothingAt(r *http.Request) error {
+	path := r.URL.Path
+	words := "there is nothing at " + item.Shorten(path)
+	switch trimmed := strings.TrimRight(path, "/"); {
+	case trimmed == "":
+		words += "; the interface begins at /v1/"
+	case trimmed != path && s.router.Match(chi.NewRouteContext(), r.Method, trimmed):
+		words += "; there is at " + item.Shorten(trimmed) + ", without the slash at the end"
+	}
+	return newProblem(pathNotFound, words)
 }
 
 // handler answers a request, or returns the error that is to be answered.

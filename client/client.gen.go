@@ -178,6 +178,21 @@ func (e NearbyCollectionType) Valid() bool {
 	}
 }
 
+// Defines values for NearbyFeatureType.
+const (
+	NearbyFeatureTypeFeature NearbyFeatureType = "Feature"
+)
+
+// Valid indicates whether the value is a known member of the NearbyFeatureType enum.
+func (e NearbyFeatureType) Valid() bool {
+	switch e {
+	case NearbyFeatureTypeFeature:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PointType.
 const (
 	PointTypePoint PointType = "Point"
@@ -969,10 +984,7 @@ type Fault struct {
 
 // Feature defines model for Feature.
 type Feature struct {
-	Created *time.Time `json:"created,omitempty"`
-
-	// Distance Metres from the centre.
-	Distance   *float64               `json:"distance,omitempty"`
+	Created    *time.Time             `json:"created,omitempty"`
 	Geometry   Point                  `json:"geometry"`
 	Id         string                 `json:"id"`
 	Links      *Links                 `json:"links,omitempty"`
@@ -1103,9 +1115,9 @@ type NearbyCollection struct {
 	// within it, with `cursor` every one that follows, else the `k` nearest. False:
 	// there is more, which the link with `rel` `next` gives, or a limit of the
 	// server ended the search, which `proof` says.
-	Complete bool      `json:"complete"`
-	Features []Feature `json:"features"`
-	Links    *Links    `json:"links,omitempty"`
+	Complete bool            `json:"complete"`
+	Features []NearbyFeature `json:"features"`
+	Links    *Links          `json:"links,omitempty"`
 
 	// NumberMatched Of a query with `radius`: how many items match within it in all, those on
 	// other pages included. It is left out where counting them takes more than
@@ -1123,6 +1135,19 @@ type NearbyCollection struct {
 
 // NearbyCollectionType defines model for NearbyCollection.Type.
 type NearbyCollectionType string
+
+// NearbyFeature defines model for NearbyFeature.
+type NearbyFeature struct {
+	// Distance Metres from the centre.
+	Distance   float64                `json:"distance"`
+	Geometry   Point                  `json:"geometry"`
+	Id         string                 `json:"id"`
+	Properties map[string]interface{} `json:"properties"`
+	Type       NearbyFeatureType      `json:"type"`
+}
+
+// NearbyFeatureType defines model for NearbyFeature.Type.
+type NearbyFeatureType string
 
 // Point defines model for Point.
 type Point struct {
@@ -1355,6 +1380,9 @@ type F string
 
 // Id defines model for id.
 type Id = string
+
+// IdProperty defines model for idProperty.
+type IdProperty = string
 
 // IdempotencyKey defines model for idempotencyKey.
 type IdempotencyKey = string
@@ -1598,7 +1626,10 @@ type PutCollectionParams struct {
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
-	// Bbox West, south, east, north in degrees, sides included; west > east crosses the antimeridian. Six numbers carry heights, which are ignored.
+	// Bbox West, south, east, north in degrees, sides included; west > east crosses the
+	// antimeridian, and so does a box with longitudes beyond 180 or -180. Six
+	// numbers carry heights, which are ignored. The numbers may also come one by one,
+	// `bbox=1&bbox=2` and so on.
 	Bbox *Bbox `form:"bbox,omitempty" json:"bbox,omitempty"`
 
 	// Limit The greatest number of items in a page. A larger value than the maximum counts as the maximum.
@@ -1607,7 +1638,9 @@ type ListItemsParams struct {
 	// Cursor Where the page before ended, from its `next` link.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Properties Names of the properties to return, separated by commas; all if left out, none if empty.
+	// Properties Names of the properties to return, separated by commas, or one by one; all if left
+	// out, none if empty. A comma in a name is written `%2C`; as many clients write the
+	// separators so, too, `a%2Cb` names the property `a,b` and those called `a` and `b`.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
 	// Datetime A time such as 2018-02-12T23:20:50Z, a date, which is the whole day in UTC, or two
@@ -1617,6 +1650,10 @@ type ListItemsParams struct {
 	// As the standard demands it matches items without such a value, too, and all items
 	// where the definition names no `time`; that collection has no temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
+
+	// IdProperty Also write the id into the properties, under this name, for clients that look for it
+	// there, such as `promoteId` of MapLibre.
+	IdProperty *IdProperty `form:"id_property,omitempty" json:"id_property,omitempty"`
 
 	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
 	// the same store, before the request came. 503 if the store cannot be asked.
@@ -1657,6 +1694,11 @@ type ListItemsParamsF string
 
 // PostItemsApplicationGeoPlusJSONBody defines parameters for PostItems.
 type PostItemsApplicationGeoPlusJSONBody struct {
+	union json.RawMessage
+}
+
+// PostItemsJSONBody defines parameters for PostItems.
+type PostItemsJSONBody struct {
 	union json.RawMessage
 }
 
@@ -1897,7 +1939,7 @@ type GetNearbyParams struct {
 	// Lat Latitude of the centre in degrees.
 	Lat Lat `form:"lat" json:"lat"`
 
-	// Lon Longitude of the centre in degrees.
+	// Lon Longitude of the centre in degrees. One beyond 180 or -180, as of a map that was turned around, is that of the same place.
 	Lon Lon `form:"lon" json:"lon"`
 
 	// K The greatest number of items. A larger value than the maximum is an error.
@@ -1910,7 +1952,9 @@ type GetNearbyParams struct {
 	// Cursor Where the page before ended, from its `next` link.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Properties Names of the properties to return, separated by commas; all if left out, none if empty.
+	// Properties Names of the properties to return, separated by commas, or one by one; all if left
+	// out, none if empty. A comma in a name is written `%2C`; as many clients write the
+	// separators so, too, `a%2Cb` names the property `a,b` and those called `a` and `b`.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
 	// Datetime A time such as 2018-02-12T23:20:50Z, a date, which is the whole day in UTC, or two
@@ -1923,6 +1967,10 @@ type GetNearbyParams struct {
 
 	// DistanceProperty Also write the distance into the properties, under this name.
 	DistanceProperty *DistanceProperty `form:"distance_property,omitempty" json:"distance_property,omitempty"`
+
+	// IdProperty Also write the id into the properties, under this name, for clients that look for it
+	// there, such as `promoteId` of MapLibre.
+	IdProperty *IdProperty `form:"id_property,omitempty" json:"id_property,omitempty"`
 
 	// Explain Add the trace of the search.
 	Explain *Explain `form:"explain,omitempty" json:"explain,omitempty"`
@@ -2032,6 +2080,9 @@ type PutCollectionJSONRequestBody = Definition
 
 // PostItemsApplicationGeoPlusJSONRequestBody defines body for PostItems for application/geo+json ContentType.
 type PostItemsApplicationGeoPlusJSONRequestBody PostItemsApplicationGeoPlusJSONBody
+
+// PostItemsJSONRequestBody defines body for PostItems for application/json ContentType.
+type PostItemsJSONRequestBody PostItemsJSONBody
 
 // PatchItemApplicationMergePatchPlusJSONRequestBody defines body for PatchItem for application/merge-patch+json ContentType.
 type PatchItemApplicationMergePatchPlusJSONRequestBody = PatchItemApplicationMergePatchPlusJSONBody
@@ -2165,6 +2216,68 @@ func (t PostItemsApplicationGeoPlusJSONBody) MarshalJSON() ([]byte, error) {
 }
 
 func (t *PostItemsApplicationGeoPlusJSONBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsFeatureIn returns the union data inside the PostItemsJSONBody as a FeatureIn
+func (t PostItemsJSONBody) AsFeatureIn() (FeatureIn, error) {
+	var body FeatureIn
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromFeatureIn overwrites any union data inside the PostItemsJSONBody as the provided FeatureIn
+func (t *PostItemsJSONBody) FromFeatureIn(v FeatureIn) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeFeatureIn performs a merge with any union data inside the PostItemsJSONBody, using the provided FeatureIn
+func (t *PostItemsJSONBody) MergeFeatureIn(v FeatureIn) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsFeatureCollectionIn returns the union data inside the PostItemsJSONBody as a FeatureCollectionIn
+func (t PostItemsJSONBody) AsFeatureCollectionIn() (FeatureCollectionIn, error) {
+	var body FeatureCollectionIn
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromFeatureCollectionIn overwrites any union data inside the PostItemsJSONBody as the provided FeatureCollectionIn
+func (t *PostItemsJSONBody) FromFeatureCollectionIn(v FeatureCollectionIn) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeFeatureCollectionIn performs a merge with any union data inside the PostItemsJSONBody, using the provided FeatureCollectionIn
+func (t *PostItemsJSONBody) MergeFeatureCollectionIn(v FeatureCollectionIn) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t PostItemsJSONBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *PostItemsJSONBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -2415,6 +2528,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
 	PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsApplicationGeoPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PostItems Insert one item, or load many
+	//
+	// One Feature is inserted: 201, or 409 if its id exists. A
+	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
+	// inserted, or does to the item with its id what `onExisting` says; a bad row is
+	// reported and harms no other. What the server writes beside the properties of a
+	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+	// the longitude comes first whatever it is called. Another one is refused.
+	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+	// id get a new one each time that they are loaded, which the answer says in `notes`;
+	// the parameter `id` names the column, or the property, that has it.
+	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+	// it is, unless `onExisting` is `fail`.
+	//
+	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+	// file without that header. 413 is answered to what unpacks to more than 16 MiB
+	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+	// that the server's end interrupts is answered 503, and `loaded` counts the rows
+	// that were written.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
+	PostItems(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteItem Delete one item
 	//
@@ -2857,6 +2997,43 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
 func (c *Client) PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsApplicationGeoPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPostItemsRequestWithApplicationGeoPlusJSONBody(c.Server, collectionId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PostItems Insert one item, or load many
+//
+// One Feature is inserted: 201, or 409 if its id exists. A
+// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
+// inserted, or does to the item with its id what `onExisting` says; a bad row is
+// reported and harms no other. What the server writes beside the properties of a
+// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+// the longitude comes first whatever it is called. Another one is refused.
+// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+// id get a new one each time that they are loaded, which the answer says in `notes`;
+// the parameter `id` names the column, or the property, that has it.
+// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+// it is, unless `onExisting` is `fail`.
+//
+// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+// file without that header. 413 is answered to what unpacks to more than 16 MiB
+// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+// that the server's end interrupts is answered 503, and `loaded` counts the rows
+// that were written.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
+func (c *Client) PostItems(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostItemsRequest(c.Server, collectionId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3917,7 +4094,7 @@ func NewListItemsRequest(server string, collectionId CollectionId, params *ListI
 
 		if params.Limit != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3953,7 +4130,19 @@ func NewListItemsRequest(server string, collectionId CollectionId, params *ListI
 
 		if params.Datetime != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "datetime", *params.Datetime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "datetime", *params.Datetime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.IdProperty != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id_property", *params.IdProperty, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4059,6 +4248,17 @@ func NewPostItemsRequestWithApplicationGeoPlusJSONBody(server string, collection
 	}
 	bodyReader = bytes.NewReader(buf)
 	return NewPostItemsRequestWithBody(server, collectionId, params, "application/geo+json", bodyReader)
+}
+
+// NewPostItemsRequest calls the generic PostItems builder with application/json body
+func NewPostItemsRequest(server string, collectionId CollectionId, params *PostItemsParams, body PostItemsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPostItemsRequestWithBody(server, collectionId, params, "application/json", bodyReader)
 }
 
 // NewPostItemsRequestWithBody constructs an http.Request for the PostItems method, with any body, and a specified content type
@@ -4903,7 +5103,7 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 
 		if params.Datetime != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "datetime", *params.Datetime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "datetime", *params.Datetime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4916,6 +5116,18 @@ func NewGetNearbyRequest(server string, collectionId CollectionId, params *GetNe
 		if params.DistanceProperty != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "distance_property", *params.DistanceProperty, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.IdProperty != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id_property", *params.IdProperty, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -5592,6 +5804,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
 	PostItemsWithApplicationGeoPlusJSONBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsApplicationGeoPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PostItemsResponse, error)
+
+	// PostItemsWithResponse Insert one item, or load many
+	//
+	// One Feature is inserted: 201, or 409 if its id exists. A
+	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
+	// inserted, or does to the item with its id what `onExisting` says; a bad row is
+	// reported and harms no other. What the server writes beside the properties of a
+	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+	// the longitude comes first whatever it is called. Another one is refused.
+	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+	// id get a new one each time that they are loaded, which the answer says in `notes`;
+	// the parameter `id` names the column, or the property, that has it.
+	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+	// it is, unless `onExisting` is `fail`.
+	//
+	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+	// file without that header. 413 is answered to what unpacks to more than 16 MiB
+	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+	// that the server's end interrupts is answered 503, and `loaded` counts the rows
+	// that were written.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
+	PostItemsWithResponse(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsJSONRequestBody, reqEditors ...RequestEditorFn) (*PostItemsResponse, error)
 
 	// DeleteItemWithResponse Delete one item
 	//
@@ -7600,6 +7839,39 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
 func (c *ClientWithResponses) PostItemsWithApplicationGeoPlusJSONBodyWithResponse(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsApplicationGeoPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PostItemsResponse, error) {
 	rsp, err := c.PostItemsWithApplicationGeoPlusJSONBody(ctx, collectionId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePostItemsResponse(rsp)
+}
+
+// PostItemsWithResponse Insert one item, or load many
+//
+// One Feature is inserted: 201, or 409 if its id exists. A
+// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
+// inserted, or does to the item with its id what `onExisting` says; a bad row is
+// reported and harms no other. What the server writes beside the properties of a
+// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
+// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
+// the longitude comes first whatever it is called. Another one is refused.
+// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
+// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
+// id get a new one each time that they are loaded, which the answer says in `notes`;
+// the parameter `id` names the column, or the property, that has it.
+// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
+// it is, unless `onExisting` is `fail`.
+//
+// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
+// file without that header. 413 is answered to what unpacks to more than 16 MiB
+// and to more than 200 times what was sent; send it unpacked, or in parts. A load
+// that the server's end interrupts is answered 503, and `loaded` counts the rows
+// that were written.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /collections/{collectionId}/items (the `PostItems` operationId).
+func (c *ClientWithResponses) PostItemsWithResponse(ctx context.Context, collectionId CollectionId, params *PostItemsParams, body PostItemsJSONRequestBody, reqEditors ...RequestEditorFn) (*PostItemsResponse, error) {
+	rsp, err := c.PostItems(ctx, collectionId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

@@ -113,6 +113,37 @@ func CheckPosition(lon, lat float64) error {
 	return nil
 }
 
+// MaxQueryLon is how far, in degrees, the longitude of a query may be from 0: a map that can
+// be turned around shows the next turn of the Earth in either direction.
+const MaxQueryLon = 540
+
+// QueryHint says how a longitude is brought within MaxQueryLon.
+const QueryHint = "add or take away 360 degrees until it is from -180 to 180"
+
+// WrapLon returns the longitude from -180 to 180 of a query: 190 is -170. The difference
+// is exact.
+func WrapLon(lon float64) float64 {
+	switch {
+	case lon > 180:
+		return lon - 360
+	case lon < -180:
+		return lon + 360
+	}
+	return lon
+}
+
+// CheckQuery is CheckPosition for the centre of a query. It returns the longitude from
+// -180 to 180.
+func CheckQuery(lon, lat float64) (wrapped float64, err error) {
+	switch {
+	case !(lat >= -90 && lat <= 90):
+		return 0, CheckPosition(lon, lat)
+	case !(math.Abs(lon) <= MaxQueryLon):
+		return 0, &FieldError{Field: "lon", Got: formatDegrees(lon), Reason: fmt.Sprintf("must be a number from %d to %d", -MaxQueryLon, MaxQueryLon), Hint: QueryHint}
+	}
+	return WrapLon(lon), nil
+}
+
 // NewID makes an id for an item that came without one: a UUIDv7 (RFC 9562),
 // so that ids made later sort later.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }

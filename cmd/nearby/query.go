@@ -78,7 +78,7 @@ func (c *queryCmd) Run(env *environ) error {
 
 // parameters checks the flags and makes the request's.
 func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values, err error) {
-	if err := item.CheckPosition(float64(c.Lon), float64(c.Lat)); err != nil {
+	if _, err := item.CheckQuery(float64(c.Lon), float64(c.Lat)); err != nil {
 		return params, nil, &usageError{err.Error()}
 	}
 	if c.K < 1 {
@@ -112,7 +112,7 @@ func exactly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 // reserved are the parameters that --where must not reach.
 var reserved = map[string]bool{
 	"lat": true, "lon": true, "k": true, "radius": true, "cursor": true, "properties": true,
-	"distance_property": true, "explain": true, "f": true,
+	"distance_property": true, "id_property": true, "explain": true, "f": true,
 }
 
 // parseDistance reads metres, or a number with the unit m or km.
