@@ -93,6 +93,10 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 		Links: []link{
 			{Href: url, Rel: "self", Type: appJSON},
 			{Href: url + "/items", Rel: "items", Type: geoJSON, Title: "The items"},
+			{Href: url + "/schema", Rel: schemaRel, Type: schemaJSON, Title: "What the items have"},
+			{Href: url + "/schema?f=geojson", Rel: "describedby", Type: schemaJSON, Title: "What an item is as GeoJSON"},
+			// The same relation (RFC 8288, section 2.1.1), as GDAL spells it up to 3.6.
+			{Href: url + "/schema?f=geojson", Rel: "describedBy", Type: schemaJSON, Title: "What an item is as GeoJSON"},
 		},
 	}
 	if out.Title == "" {

@@ -41,7 +41,7 @@ const geoJSON = "application/geo+json"
 
 // contract reads openapi.yaml once for all tests, and the router of its paths.
 var contract = sync.OnceValues(func() (*openapi3.T, routers.Router) {
-	for _, t := range []string{geoJSON, "application/vnd.oai.openapi+json"} {
+	for _, t := range []string{geoJSON, "application/vnd.oai.openapi+json", "application/schema+json"} {
 		openapi3filter.RegisterBodyDecoder(t, openapi3filter.JSONBodyDecoder)
 	}
 	// What a load carries is the reader's business: to the document it is text.

@@ -56,6 +56,8 @@ var conformance = []string{
 	"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/oas30",
 	"http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/create-replace-delete",
 	"http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/update",
+	"http://www.opengis.net/spec/ogcapi-features-5/1.0/conf/schemas",
+	"http://www.opengis.net/spec/ogcapi-features-5/1.0/conf/returnables-and-receivables",
 }
 
 func (s *Server) getConformance(w http.ResponseWriter, r *http.Request) error {
@@ -65,21 +67,6 @@ func (s *Server) getConformance(w http.ResponseWriter, r *http.Request) error {
 	return writeTaggedJSON(w, r, struct {
 		ConformsTo []string `json:"conformsTo"`
 	}{conformance})
-}
-
-func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesFormat, nil); err != nil {
-		return err
-	}
-	w.Header().Add("Vary", "Accept")
-	prefix := seenOf(r).prefix
-	if s.opt.PublicURL != "" {
-		prefix = ""
-	}
-	if prefersYAML(r.Header["Accept"]) {
-		return writeTagged(w, r, "application/yaml", under(prefix, s.apiYAML, "- url: /v1\n", "{url: /}"))
-	}
-	return writeTagged(w, r, openAPIJSON, under(prefix, s.apiJSON, `{"url":"/v1"}`, `{"url":"/"}`))
 }
 
 // under puts the document's servers, which are paths, below a prefix.

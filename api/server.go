@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,11 +16,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
-	"github.com/go-json-experiment/json"
 	"github.com/klauspost/compress/gzhttp"
-	"go.yaml.in/yaml/v3"
 
-	"nearby"
 	"nearby/collection"
 	"nearby/item"
 )
@@ -80,8 +76,7 @@ type Server struct {
 	dates    dates
 	tokens   tokens
 	unrouted Meter
-	apiYAML  []byte // the document
-	apiJSON  []byte
+	document document
 	loads    atomic.Int32 // under way
 
 	backingUp atomic.Bool
@@ -108,7 +103,7 @@ func New(opt Options) (*Server, error) {
 		return nil, err
 	}
 	s.buffers.New = func() any { return new(buffer) }
-	if err := s.readDocument(); err != nil {
+	if s.document, err = newDocument(opt.PublicURL); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	s.unrouted = s.meter("", "")
@@ -127,24 +122,6 @@ func New(opt Options) (*Server, error) {
 	}
 	s.Handler = s.observe(s.refuseHosts(s.believe(cross(guarded))))
 	return s, nil
-}
-
-// readDocument prepares the document to be served. Its servers are paths, which
-// hold for a server at the root of its host, and else begin with the public URL.
-func (s *Server) readDocument() (err error) {
-	s.apiYAML = nearby.OpenAPI
-	if s.opt.PublicURL != "" {
-		public := strings.NewReplacer(
-			"- url: /v1\n", "- url: "+strconv.Quote(s.opt.PublicURL+"/v1")+"\n",
-			"servers: [{url: /}]", "servers: [{url: "+strconv.Quote(s.opt.PublicURL)+"}]")
-		s.apiYAML = []byte(public.Replace(string(nearby.OpenAPI)))
-	}
-	var doc map[string]any
-	if err := yaml.Unmarshal(s.apiYAML, &doc); err != nil {
-		return err
-	}
-	s.apiJSON, err = json.Marshal(doc, json.Deterministic(true))
-	return err
 }
 
 // routes is every operation of openapi.yaml.
@@ -178,6 +155,7 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodPut, one, s.putCollection)
 	on(http.MethodPatch, one, s.patchCollection)
 	on(http.MethodDelete, one, s.deleteCollection)
+	on(http.MethodGet, one+"/schema", s.getSchema)
 	on(http.MethodGet, one+"/items", s.listItems)
 	on(http.MethodPost, one+"/items", s.postItems)
 	on(http.MethodGet, one+"/items/{itemId}", s.getItem)

@@ -15,6 +15,7 @@ import (
 // token of the answer would lie.
 var mayLoad = map[string]string{
 	"listCollections": "shows each collection after the position was read",
+	"getAPI":          "tells no position: the document is of what there is",
 }
 
 func TestReadsHaveOneSnapshot(t *testing.T) {

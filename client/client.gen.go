@@ -781,6 +781,42 @@ func (e PostNearbyParamsConsistency) Valid() bool {
 	}
 }
 
+// Defines values for GetSchemaParamsConsistency.
+const (
+	GetSchemaParamsConsistencyEventual GetSchemaParamsConsistency = "eventual"
+	GetSchemaParamsConsistencyStrong   GetSchemaParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the GetSchemaParamsConsistency enum.
+func (e GetSchemaParamsConsistency) Valid() bool {
+	switch e {
+	case GetSchemaParamsConsistencyEventual:
+		return true
+	case GetSchemaParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSchemaParamsF.
+const (
+	GetSchemaParamsFGeojson GetSchemaParamsF = "geojson"
+	GetSchemaParamsFJson    GetSchemaParamsF = "json"
+)
+
+// Valid indicates whether the value is a known member of the GetSchemaParamsF enum.
+func (e GetSchemaParamsF) Valid() bool {
+	switch e {
+	case GetSchemaParamsFGeojson:
+		return true
+	case GetSchemaParamsFJson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetConformanceParamsF.
 const (
 	GetConformanceParamsFGeojson GetConformanceParamsF = "geojson"
@@ -2053,6 +2089,37 @@ type PostNearbyParams struct {
 // PostNearbyParamsConsistency defines parameters for PostNearby.
 type PostNearbyParamsConsistency string
 
+// GetSchemaParams defines parameters for GetSchema.
+type GetSchemaParams struct {
+	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
+	// the same store, before the request came. 503 if the store cannot be asked.
+	// `eventual`: it shows what this server has.
+	Consistency *GetSchemaParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
+	// F The format; JSON is the only one.
+	F *GetSchemaParamsF `form:"f,omitempty" json:"f,omitempty"`
+
+	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
+	// carried out; if that does not come in time the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, as after a
+	// restored backup, counts as `consistency=strong`.
+	NearbyAfter *After `json:"Nearby-After,omitempty"`
+
+	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
+	// `consistency` demand. More than the server's maximum counts as that.
+	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
+
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// GetSchemaParamsConsistency defines parameters for GetSchema.
+type GetSchemaParamsConsistency string
+
+// GetSchemaParamsF defines parameters for GetSchema.
+type GetSchemaParamsF string
+
 // GetConformanceParams defines parameters for GetConformance.
 type GetConformanceParams struct {
 	// F The format; JSON is the only one.
@@ -2648,6 +2715,17 @@ type ClientInterface interface {
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
 	PostNearby(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetSchema Which properties the items have
+	//
+	// A JSON Schema of what the items have now: the first 256 properties that were met,
+	// each with its types. It is that of OGC API - Features, part 5, or, with
+	// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
+	// Dates and times are strings, but for the property that the definition names as
+	// its `time`: clients send `datetime` for every property that has the format.
+	//
+	// Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
+	GetSchema(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetConformance The standards' classes that the server conforms to
 	//
 	// Corresponds with GET /conformance (the `GetConformance` operationId).
@@ -3226,6 +3304,27 @@ func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId Collection
 // Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
 func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPostNearbyRequest(c.Server, collectionId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSchema Which properties the items have
+//
+// A JSON Schema of what the items have now: the first 256 properties that were met,
+// each with its types. It is that of OGC API - Features, part 5, or, with
+// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
+// Dates and times are strings, but for the property that the definition names as
+// its `time`: clients send `datetime` for every property that has the format.
+//
+// Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
+func (c *Client) GetSchema(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSchemaRequest(c.Server, collectionId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5336,6 +5435,116 @@ func NewPostNearbyRequestWithBody(server string, collectionId CollectionId, para
 	return req, nil
 }
 
+// NewGetSchemaRequest constructs an http.Request for the GetSchema method
+func NewGetSchemaRequest(server string, collectionId CollectionId, params *GetSchemaParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "collectionId", collectionId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/collections/%s/schema", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Consistency != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "consistency", *params.Consistency, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.F != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "f", *params.F, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.NearbyAfter != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Nearby-After", *params.NearbyAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-After", headerParam0)
+		}
+
+		if params.NearbyWait != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Nearby-Wait", *params.NearbyWait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Nearby-Wait", headerParam1)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetConformanceRequest constructs an http.Request for the GetConformance method
 func NewGetConformanceRequest(server string, params *GetConformanceParams) (*http.Request, error) {
 	var err error
@@ -5929,6 +6138,19 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /collections/{collectionId}/nearby (the `PostNearby` operationId).
 	PostNearbyWithResponse(ctx context.Context, collectionId CollectionId, params *PostNearbyParams, body PostNearbyJSONRequestBody, reqEditors ...RequestEditorFn) (*PostNearbyResponse, error)
+
+	// GetSchemaWithResponse Which properties the items have
+	//
+	// A JSON Schema of what the items have now: the first 256 properties that were met,
+	// each with its types. It is that of OGC API - Features, part 5, or, with
+	// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
+	// Dates and times are strings, but for the property that the definition names as
+	// its `time`: clients send `datetime` for every property that has the format.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
+	GetSchemaWithResponse(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*GetSchemaResponse, error)
 
 	// GetConformanceWithResponse The standards' classes that the server conforms to
 	//
@@ -7160,6 +7382,82 @@ func (r PostNearbyResponse) ContentType() string {
 	return ""
 }
 
+// GetSchemaResponse200Headers the declared response headers of an HTTP 200 response for GetSchema
+type GetSchemaResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
+// GetSchemaResponse304Headers the declared response headers of an HTTP 304 response for GetSchema
+type GetSchemaResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
+// GetSchemaResponseDefaultHeaders the declared response headers of an HTTP default response for GetSchema
+type GetSchemaResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type GetSchemaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationschemaJSON200 the response for an HTTP 200 `application/schema+json` response
+	ApplicationschemaJSON200 *map[string]interface{}
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetSchemaResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetSchemaResponse304Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetSchemaResponseDefaultHeaders
+}
+
+// GetApplicationschemaJSON200 returns the response for an HTTP 200 `application/schema+json` response
+func (r GetSchemaResponse) GetApplicationschemaJSON200() *map[string]interface{} {
+	return r.ApplicationschemaJSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSchemaResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSchemaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSchemaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSchemaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSchemaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetConformanceResponse200Headers the declared response headers of an HTTP 200 response for GetConformance
 type GetConformanceResponse200Headers struct {
 	CacheControl *string
@@ -8034,6 +8332,25 @@ func (c *ClientWithResponses) PostNearbyWithResponse(ctx context.Context, collec
 		return nil, err
 	}
 	return ParsePostNearbyResponse(rsp)
+}
+
+// GetSchemaWithResponse Which properties the items have
+//
+// A JSON Schema of what the items have now: the first 256 properties that were met,
+// each with its types. It is that of OGC API - Features, part 5, or, with
+// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
+// Dates and times are strings, but for the property that the definition names as
+// its `time`: clients send `datetime` for every property that has the format.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
+func (c *ClientWithResponses) GetSchemaWithResponse(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*GetSchemaResponse, error) {
+	rsp, err := c.GetSchema(ctx, collectionId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSchemaResponse(rsp)
 }
 
 // GetConformanceWithResponse The standards' classes that the server conforms to
@@ -9792,6 +10109,124 @@ func ParsePostNearbyResponse(rsp *http.Response) (*PostNearbyResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers PostNearbyResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSchemaResponse parses an HTTP response from a GetSchemaWithResponse call
+func ParseGetSchemaResponse(rsp *http.Response) (*GetSchemaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSchemaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationschemaJSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetSchemaResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetSchemaResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
+	case true:
+		var headers GetSchemaResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

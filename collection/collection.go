@@ -190,6 +190,7 @@ func (s *Snapshot) next(seq uint64) *Snapshot {
 	n := &Snapshot{
 		def: s.def, defined: s.defined, seq: max(seq, s.seq), records: s.records, ids: s.ids, index: s.index,
 		choice: s.choice, extent: s.extent, times: s.times, rebuilding: s.rebuilding,
+		shape: s.shape, properties: s.properties,
 		columns: make([]column, len(s.columns)),
 	}
 	copy(n.columns, s.columns)

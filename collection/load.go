@@ -93,11 +93,15 @@ type share struct {
 	where  []uint64
 	hashes []uint32
 	points []index.Point // without refs
+	shape  *shape
 }
 
 // load reads one collection.
 func load(ctx context.Context, opt Options, w *world, view store.View, def Definition, defined store.Seq, progress func(Progress)) (*Collection, error) {
 	shares := make([]share, runtime.GOMAXPROCS(0))
+	for i := range shares {
+		shares[i].shape = newShape()
+	}
 	var read atomic.Int64
 	err := view.Items(ctx, def.Name, len(shares), func(part int, it *item.Item) error {
 		if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
@@ -106,6 +110,7 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 		s := &shares[part]
 		s.where = append(s.where, s.arena.append(it))
 		s.hashes = append(s.hashes, hashID(it.ID))
+		s.shape.replace(nil, it.Properties)
 		s.points = append(s.points, index.Point{Lon: it.Lon, Lat: it.Lat})
 		if n := len(s.where); n&0xffff == 0 {
 			progress(Progress{Collection: def.Name, Items: int(read.Add(0x10000))})
@@ -119,7 +124,7 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 	// The shares become one: their chunks follow each other, and items are
 	// numbered through.
 	var a arena
-	tip := &Snapshot{def: def, defined: uint64(defined), seq: uint64(view.Position().Seq), extent: emptyExtent()}
+	tip := &Snapshot{def: def, defined: uint64(defined), seq: uint64(view.Position().Seq), extent: emptyExtent(), shape: newShape()}
 	e := newEdit()
 	total := 0
 	for i := range shares {
@@ -132,6 +137,7 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 		if len(s.where) == 0 {
 			continue
 		}
+		tip.shape.join(s.shape)
 		base := uint64(len(a.chunks)) << 32
 		a.chunks = append(a.chunks, s.arena.chunks...)
 		a.dead = append(a.dead, s.arena.dead...)
@@ -148,6 +154,7 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 		}
 		*s = share{}
 	}
+	tip.properties = tip.shape.publish(nil)
 	tip.records.chunks = a.chunks
 	tip.choice = choose(def.Index, points)
 
@@ -169,7 +176,7 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 
 // emptySnapshot is where a new collection begins.
 func emptySnapshot(kinds Kinds, def Definition, defined uint64) (*Snapshot, error) {
-	s := &Snapshot{def: def, defined: defined, extent: emptyExtent(), choice: choose(def.Index, nil)}
+	s := &Snapshot{def: def, defined: defined, extent: emptyExtent(), choice: choose(def.Index, nil), shape: newShape()}
 	var err error
 	if s.index, err = buildIndex(kinds, s.choice.spec, nil, &s.records); err != nil {
 		return nil, err

@@ -215,7 +215,6 @@ func members(properties []byte, yield func(name, value []byte) error) error {
 	if i == len(b) || b[i] != '{' {
 		return errProperties
 	}
-	var text []byte
 	for {
 		// Here is the { or a comma.
 		if i = blanks(b, i+1); i < len(b) && b[i] == '}' {
@@ -237,8 +236,8 @@ func members(properties []byte, yield func(name, value []byte) error) error {
 		if i = blanks(b, end); i == len(b) || b[i] != ',' && b[i] != '}' {
 			return errProperties
 		}
-		var err error
-		if text, err = appendUnquoted(text[:0], name); err != nil {
+		text, err := unquoted(name)
+		if err != nil {
 			return err
 		}
 		if err = yield(text, value); err != nil {
@@ -302,6 +301,14 @@ func valueEnd(b []byte, i int) int {
 		i++
 	}
 	return -1
+}
+
+// unquoted returns the text of a string, which is a part of it unless it has escapes.
+func unquoted(quoted []byte) ([]byte, error) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1], nil
+	}
+	return jsontext.AppendUnquote(nil, quoted)
 }
 
 // appendUnquoted appends the text of a string.

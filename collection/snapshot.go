@@ -18,6 +18,8 @@ type Snapshot struct {
 	ids        idMap
 	columns    []column
 	times      timeline
+	shape      *shape // the writer's
+	properties []Property
 	index      index.Index
 	choice     choice
 	extent     orb.Bound

@@ -472,6 +472,7 @@ func (c *Collection) applyTables(l *landing) error {
 			l.moves = append(l.moves, index.Change{Op: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
 			l.freed = append(l.freed, ref)
 			next.ids.remove(e, &next.records, it.ID)
+			next.shape.replace(old.Properties, nil)
 			if err := next.setColumns(e, ref, nil); err != nil {
 				return err
 			}
@@ -483,9 +484,10 @@ func (c *Collection) applyTables(l *landing) error {
 		loc := c.arena.append(it)
 		next.records.chunks = c.arena.chunks
 		to := index.Position{Lon: it.Lon, Lat: it.Lat}
-		columns := true // may change
+		columns, before := true, []byte(nil) // may change, and what they were
 		if p.stored {
 			old := next.records.item(ref)
+			before = old.Properties
 			columns = !bytes.Equal(old.Properties, it.Properties)
 			c.arena.kill(next.records.location(ref))
 			next.records.locate(e, ref, loc)
@@ -500,12 +502,14 @@ func (c *Collection) applyTables(l *landing) error {
 		}
 		next.extend(to)
 		if columns {
+			next.shape.replace(before, it.Properties)
 			if err := next.setColumns(e, ref, it.Properties); err != nil {
 				return err
 			}
 		}
 	}
 	next.sweepColumns(e)
+	next.properties = next.shape.publish(next.properties)
 	next.ids.add(e, &next.records, added)
 	c.tip = next
 	return nil
@@ -531,9 +535,8 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 			}
 		}
 		if s.def.Time == string(name) && s.def.Time != "" && value[0] == '"' {
-			if key, err = appendUnquoted(key[:0], value); err == nil {
-				at = parseTime(viewString(key))
-			}
+			text, fault := unquoted(value)
+			at, err = parseTime(viewString(text)), fault
 		}
 		return err
 	})

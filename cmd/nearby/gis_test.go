@@ -261,3 +261,111 @@ func TestQGIS(t *testing.T) {
 		t.Errorf("want %d items, %d in the box, %d cafés, 20 near; got %+v", gisPlaces, box, cafes, saw)
 	}
 }
+
+// requested runs a GDAL program, and returns what it printed and the requests that it
+// sent.
+func requested(t *testing.T, name string, args ...string) (out, requests string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = append(os.Environ(), "CPL_DEBUG=ON", "GDAL_HTTP_PROXY=", "no_proxy=127.0.0.1", "XDG_RUNTIME_DIR="+t.TempDir())
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %q: %v\n%s%s", name, args, err, &stdout, &stderr)
+	}
+	for line := range strings.Lines(stderr.String()) {
+		if strings.Contains(line, "Fetch(") {
+			requests += line
+		}
+	}
+	return stdout.String(), requests
+}
+
+// TestGDALColumns: every column is there, with its type, also those that the first items
+// do not have, and integers of any length come whole.
+func TestGDALColumns(t *testing.T) {
+	t.Parallel()
+	wantGDAL(t)
+	s := startServer(t, t.TempDir())
+	c := newClient(t)
+	if status, answer := call(c, "PUT", s.base+"/v1/collections/c", "application/json", `{"time":"opened"}`); status != 201 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	var rows strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&rows, `{"type":"Feature","id":"i%d","geometry":{"type":"Point","coordinates":[1,1]},"properties":{"name":"x","n":1,"opened":"2020-01-01"}}`+"\n", i)
+	}
+	rows.WriteString(`{"type":"Feature","id":"whole","geometry":{"type":"Point","coordinates":[1,1]},"properties":{"name":"y","n":2,"opened":"2021-01-01","closed":"2021-05-01","real":1.5,` +
+		`"wide":999999999999999,"long":9007199254740993,"flag":true,"mixed":1,"nothing":null,"list":["a","b"],"object":{"a":1}}}` + "\n")
+	if status, answer := call(c, "POST", s.base+"/v1/collections/c/items", "application/x-ndjson", rows.String()); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	out := runClient(t, "ogrinfo", "-ro", "-so", "-oo", "PAGE_SIZE=5", "OAPIF:"+s.base+"/v1", "c")
+	for _, column := range []string{
+		"id: String", "name: String", "n: Integer (", "opened: Date (", "closed: String", "real: Real", "wide: Real", "long: String",
+		"flag: Integer(Boolean)", "mixed: ", "nothing: String", "list: String", "object: String",
+	} {
+		if !strings.Contains(out, "\n"+column) {
+			t.Errorf("there is no column %q in\n%s", column, out)
+		}
+	}
+	csv := runClient(t, "ogr2ogr", "-f", "CSV", "/vsistdout/", "-oo", "PAGE_SIZE=5", "OAPIF:"+s.base+"/v1", "c")
+	ids := column(t, csv, "id")
+	for name, want := range map[string]string{"long": "9007199254740993", "wide": "999999999999999", "real": "1.5", "n": "2", "opened": "2021/01/01", "closed": "2021/05/01"} {
+		if got := column(t, csv, name)[slices.Index(ids, "whole")]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestGDALFilters: GDAL has the server filter by queryables and by the time property, and
+// filters by other times itself; what comes is right.
+func TestGDALFilters(t *testing.T) {
+	t.Parallel()
+	wantGDAL(t)
+	s, _, cafes := onTheMap(t)
+	source := "OAPIF:" + s.base + "/v1"
+	c := newClient(t)
+	rows := "id,lat,lon,at,day,other\n"
+	for i := range 60 {
+		at := time.Date(2019, 12, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, i)
+		rows += fmt.Sprintf("t%d,1,1,%s,%s,%s\n", i, at.Add(time.Duration(i%2)*time.Hour).Format(time.RFC3339), at.Format(time.DateOnly), at.Format(time.DateOnly))
+	}
+	for name, definition := range map[string]string{"instants": `{"time":"at"}`, "days": `{"time":"day"}`, "timeless": `{}`} {
+		if status, answer := call(c, "PUT", s.base+"/v1/collections/"+name, "application/json", definition); status != 201 {
+			t.Fatalf("%d %s", status, answer)
+		}
+		if status, answer := call(c, "POST", s.base+"/v1/collections/"+name+"/items", "text/csv", rows); status != 200 {
+			t.Fatalf("%d %s", status, answer)
+		}
+	}
+	for _, tt := range []struct {
+		layer, where string
+		want         int
+		sent, not    string // parts of requests
+	}{
+		{"map", "category = 'cafe'", cafes, "category=cafe", ""},
+		{"map", "n = 7", 1, "n=7", ""},
+		{"map", "category = 'cafe' AND n = 7", 1, "category=cafe&n=7", ""},
+		{"instants", "at >= '2020/01/01'", 29, "datetime=2020-01-01", ""}, // December has 31 days
+		{"instants", "at <= '2020/01/01'", 31, "datetime=", ""},           // the last one at 01:00 is later
+		{"instants", "at >= '2020/01/01 02:00:00' AND at <= '2020/01/03 00:00:00'", 1, "datetime=2020-01-01T02:00:00Z", ""},
+		{"days", "day >= '2020/01/01'", 29, "datetime=2020-01-01", ""},
+		{"days", "day = '2020/01/01'", 1, "datetime=2020-01-01", ""},
+		{"days", "other >= '2020-01-01'", 29, "", "datetime"},
+		{"timeless", "at >= '2020-01-01'", 29, "", "datetime"},
+		{"timeless", "day >= '2020-01-01'", 29, "", "datetime"},
+		{"timeless", "day >= '2020/01/01'", 29, "", "datetime"},
+	} {
+		out, requests := requested(t, "ogrinfo", "-ro", "-so", "-where", tt.where, source, tt.layer)
+		m := featureCount.FindStringSubmatch(out)
+		if m == nil || m[1] != strconv.Itoa(tt.want) {
+			t.Errorf("%s where %s: %v, want %d features\n%s", tt.layer, tt.where, m, tt.want, out)
+		}
+		if !strings.Contains(requests, tt.sent) || tt.not != "" && strings.Contains(requests, tt.not) {
+			t.Errorf("%s where %s sent\n%s", tt.layer, tt.where, requests)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"go.yaml.in/yaml/v3"
+
+	"nearby"
+	"nearby/collection"
+)
+
+// document is openapi.yaml as it is served: with a path for the items of each collection
+// beside the one for all, whose parameters are its queryables. Map clients look for them
+// there, and filter for themselves what they do not find.
+type document struct {
+	yaml, json [2][]byte // what is before and after the paths of collections
+	items      []string  // the path of a collection; what its id, its queryables and its id are between
+}
+
+// What stands for the collection in the path of its items.
+const (
+	documentItems      = "/collections/{collectionId}/items"
+	documentID         = "\x00"
+	documentQueryables = `"\u0001",`
+)
+
+// newDocument reads openapi.yaml. Its servers are paths, which hold for a server at the
+// root of its host, and else begin with the public URL.
+func newDocument(publicURL string) (d document, err error) {
+	text := string(nearby.OpenAPI)
+	if publicURL != "" {
+		text = strings.NewReplacer(
+			"- url: /v1\n", "- url: "+strconv.Quote(publicURL+"/v1")+"\n",
+			"servers: [{url: /}]", "servers: [{url: "+strconv.Quote(publicURL)+"}]").Replace(text)
+	}
+	const begin = "\npaths:\n"
+	before, after, ok := strings.Cut(text, begin)
+	if !ok {
+		return d, errors.New("has no paths")
+	}
+	d.yaml = [2][]byte{[]byte(before + begin), []byte(after)}
+
+	var all map[string]any
+	if err := yaml.Unmarshal([]byte(text), &all); err != nil {
+		return d, err
+	}
+	paths, _ := all["paths"].(map[string]any)
+	path, _ := paths[documentItems].(map[string]any)
+	get, _ := path["get"].(map[string]any)
+	post, _ := path["post"].(map[string]any)
+	parameters, _ := get["parameters"].([]any)
+	if get == nil || post == nil {
+		return d, errors.New("has no items")
+	}
+	delete(all, "paths")
+	rest, err := json.Marshal(all, json.Deterministic(true))
+	if err != nil {
+		return d, err
+	}
+	others, err := json.Marshal(paths, json.Deterministic(true))
+	if err != nil {
+		return d, err
+	}
+	d.json = [2][]byte{[]byte(`{"paths":{`), slices.Concat(others[1:], []byte{','}, rest[1:])}
+
+	get, post = maps.Clone(get), maps.Clone(post)
+	get["operationId"], post["operationId"] = "listItems_"+documentID, "postItems_"+documentID
+	get["description"] = "As for any collection, with the queryables of this one: a value finds what an answer shows as it; repeated, it means \"or\"."
+	delete(post, "description")
+	own := []any{"\x01"}
+	for _, p := range parameters {
+		if ref, _ := p.(map[string]any); ref["$ref"] != "#/components/parameters/queryables" {
+			own = append(own, p)
+		}
+	}
+	get["parameters"] = own
+	item, err := json.Marshal(map[string]any{"get": get, "post": post}, json.Deterministic(true))
+	if err != nil {
+		return d, err
+	}
+	parts := strings.Split(strings.ReplaceAll(string(item), `\u0000`, documentID), documentID)
+	first, second, ok := strings.Cut(parts[1], documentQueryables)
+	if len(parts) != 3 || !ok {
+		return d, errors.New("has other items")
+	}
+	d.items = []string{parts[0], first, second, parts[2]}
+	return d, nil
+}
+
+// appendItems appends the path of a collection's items and what is there.
+func (d *document) appendItems(b []byte, snap *collection.Snapshot) []byte {
+	def := snap.Definition()
+	b = append(append(append(b, `"/collections/`...), def.Name...), `/items": `...) // YAML wants the blank
+	b = append(append(append(b, d.items[0]...), def.Name...), d.items[1]...)
+	for _, name := range def.Queryables {
+		b = append(b, `{"name":`...)
+		b = appendQuoted(b, []byte(name))
+		b = append(b, `,"in":"query","style":"form","explode":false,"schema":{"type":"`...)
+		b = append(append(b, parameterType(snap, name)...), `"}},`...)
+	}
+	return append(append(append(b, d.items[2]...), def.Name...), d.items[3]...)
+}
+
+// parameterType is the type of the values of a queryable, if they have one and are
+// no lists; "string" takes all others.
+func parameterType(snap *collection.Snapshot, name string) string {
+	properties := snap.Properties()
+	i := slices.IndexFunc(properties, func(p collection.Property) bool { return p.Name == name })
+	if i >= 0 {
+		switch types := jsonTypes(properties[i].Types); {
+		case len(types) > 1:
+		case types[0] == "integer", types[0] == "number", types[0] == "boolean":
+			return types[0]
+		}
+	}
+	return "string"
+}
+
+func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, takesFormat, nil); err != nil {
+		return err
+	}
+	all, err := s.opt.Catalog.List()
+	if err != nil && !errors.Is(err, collection.ErrNotReady) {
+		return err
+	}
+	w.Header().Add("Vary", "Accept")
+	prefix := seenOf(r).prefix
+	if s.opt.PublicURL != "" {
+		prefix = ""
+	}
+	d := &s.document
+	if prefersYAML(r.Header["Accept"]) {
+		b := bytes.Clone(d.yaml[0])
+		for _, c := range all { // JSON is YAML
+			b = append(d.appendItems(append(b, "  "...), c.Snapshot()), '\n')
+		}
+		return writeTagged(w, r, "application/yaml", under(prefix, append(b, d.yaml[1]...), "- url: /v1\n", "{url: /}"))
+	}
+	b := bytes.Clone(d.json[0])
+	for _, c := range all {
+		b = append(d.appendItems(b, c.Snapshot()), ',')
+	}
+	return writeTagged(w, r, openAPIJSON, under(prefix, append(b, d.json[1]...), `{"url":"/v1"}`, `{"url":"/"}`))
+}

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"nearby/collection"
+)
+
+const (
+	schemaJSON    = "application/schema+json"
+	schemaDialect = "https://json-schema.org/draft/2020-12/schema"
+	schemaRel     = "http://www.opengis.net/def/rel/ogc/1.0/schema"
+)
+
+// jsonTypes are the types of JSON Schema that some types of values make, by name, without
+// null, which may stand for any value.
+func jsonTypes(t collection.Types) (names []string) {
+	const integers = collection.TypeInteger32 | collection.TypeInteger15 | collection.TypeInteger64
+	for _, one := range []struct {
+		of   collection.Types
+		name string
+	}{
+		{collection.TypeArray, "array"},
+		{collection.TypeBoolean, "boolean"},
+		{integers, "integer"},
+		{collection.TypeNumber | collection.TypeInteger, "number"},
+		{collection.TypeObject, "object"},
+		{collection.TypeString | collection.TypeDate | collection.TypeDateTime, "string"},
+	} {
+		if t&one.of == 0 || one.name == "integer" && t&(collection.TypeNumber|collection.TypeInteger) != 0 {
+			continue // an integer is a number
+		}
+		names = append(names, one.name)
+	}
+	if names == nil {
+		names = []string{"null"}
+	}
+	return names
+}
+
+// appendType appends the schema of a property but for its braces. Only the time property
+// has a format: for each property that is a time to them, clients send datetime, which
+// filters by that one.
+func appendType(b []byte, p collection.Property, isTime bool) []byte {
+	if isTime {
+		if p.Types&collection.TypeDateTime == 0 && p.Types&collection.TypeDate != 0 {
+			return append(b, `"type":"string","format":"date"`...)
+		}
+		return append(b, `"type":"string","format":"date-time"`...)
+	}
+	names := jsonTypes(p.Types)
+	if len(names) == 1 {
+		return append(append(append(b, `"type":"`...), names[0]...), '"')
+	}
+	return append(append(append(b, `"type":["`...), strings.Join(names, `","`)...), `"]`...)
+}
+
+// appendFeatureType is appendType for GDAL, which makes columns of the properties of a
+// Feature, integers of 32 bits. What these cannot hold it reads as a number, or, if no
+// type is said, as text, in which nothing is lost.
+func appendFeatureType(b []byte, p collection.Property, isTime bool) []byte {
+	const exact = collection.TypeInteger64 | collection.TypeInteger
+	switch {
+	case p.Types&exact != 0 && p.Types&collection.TypeNumber == 0 && !isTime:
+		return b
+	case p.Types&collection.TypeInteger15 != 0:
+		p.Types |= collection.TypeNumber
+	}
+	return appendType(b, p, isTime)
+}
+
+func appendSchemaHead(b []byte, url string, def *collection.Definition) []byte {
+	b = append(b, `{"$schema":"`+schemaDialect+`","$id":`...)
+	b = appendQuoted(b, []byte(url))
+	b = append(b, `,"type":"object","title":`...)
+	title := def.Title
+	if title == "" {
+		title = def.Name
+	}
+	b = appendQuoted(b, []byte(title))
+	if def.Description != "" {
+		b = append(b, `,"description":`...)
+		b = appendQuoted(b, []byte(def.Description))
+	}
+	return b
+}
+
+// appendSchema appends the schema of OGC API - Features, part 5: what an item has,
+// however it is written.
+func appendSchema(b []byte, url string, def *collection.Definition, properties []collection.Property) []byte {
+	b = append(appendSchemaHead(b, url, def), `,"properties":{`...)
+	place := 0
+	begin := func(name string) {
+		if place++; place > 1 {
+			b = append(b, ',')
+		}
+		b = append(append(appendQuoted(b, []byte(name)), `:{"x-ogc-propertySeq":`...), strconv.Itoa(place)...)
+	}
+	taken := map[string]bool{}
+	for _, p := range properties {
+		taken[p.Name] = true
+	}
+	if !taken["id"] {
+		begin("id")
+		b = append(b, `,"x-ogc-role":"id","type":"string"}`...)
+	}
+	if !taken["geometry"] {
+		begin("geometry")
+		b = append(b, `,"x-ogc-role":"primary-geometry","format":"geometry-point"}`...)
+	}
+	for _, p := range properties {
+		begin(p.Name)
+		isTime := p.Name == def.Time
+		if isTime {
+			b = append(b, `,"x-ogc-role":"primary-instant"`...)
+		}
+		b = append(appendType(append(b, ','), p, isTime), '}')
+	}
+	return append(b, `}}`...)
+}
+
+// appendFeatureSchema appends the schema of an item as a Feature of GeoJSON.
+func appendFeatureSchema(b []byte, url string, def *collection.Definition, properties []collection.Property) []byte {
+	b = append(appendSchemaHead(b, url, def), `,"required":["type","id","geometry","properties"],"properties":{`+
+		`"type":{"type":"string","enum":["Feature"]},"id":{"type":"string"},`+
+		`"geometry":{"type":"object","required":["type","coordinates"],"properties":{"type":{"type":"string","enum":["Point"]},`+
+		`"coordinates":{"type":"array","minItems":2,"items":{"type":"number"}}}},`+
+		`"properties":{"type":"object","properties":{`...)
+	for i, p := range properties {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendQuoted(b, []byte(p.Name)), `:{`...)
+		b = append(appendFeatureType(b, p, p.Name == def.Time), '}')
+	}
+	return append(b, `}}}}`...)
+}
+
+func (s *Server) getSchema(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.parse(r, takesView, nil)
+	if err != nil {
+		return err
+	}
+	_, snap, err := s.read(w, r)
+	if err != nil {
+		return err
+	}
+	def := snap.Definition()
+	url := s.collectionURL(r, def.Name) + "/schema"
+	var body []byte
+	if q.values.Get("f") == "geojson" {
+		body = appendFeatureSchema(nil, url+"?f=geojson", &def, snap.Properties())
+	} else {
+		body = appendSchema(nil, url, &def, snap.Properties())
+	}
+	return writeTagged(w, r, schemaJSON, body)
+}

@@ -1,0 +1,194 @@
+package collection
+
+import (
+	"math/bits"
+	"slices"
+	"strconv"
+)
+
+// Types is a set of the types that a property has in the items of a collection.
+type Types uint16
+
+// Types of values. An integer is written without a fraction and an exponent. Those of 32
+// bits, of 15 digits, which a float64 keeps and prints, and of 64 bits are told apart,
+// since some readers can do no better.
+const (
+	TypeNull Types = 1 << iota
+	TypeBoolean
+	TypeInteger32
+	TypeInteger15
+	TypeInteger64
+	TypeInteger
+	TypeNumber
+	TypeString
+	TypeDate     // a full-date of RFC 3339
+	TypeDateTime // a date-time of RFC 3339
+	TypeArray
+	TypeObject
+
+	types = 12
+)
+
+// Property is one that some item of a collection has.
+type Property struct {
+	Name  string
+	Types Types
+}
+
+// MaxProperties bounds the properties that a collection tells of: the first ones.
+const MaxProperties = 256
+
+// shape counts which properties the items have, and of which types. It belongs to the
+// writer of a collection.
+type shape struct {
+	properties []counted
+	at         map[string]int // by name
+	next       int            // where the next member is expected: items are alike
+	full       bool           // a property was turned away, so none can be added: it would be counted in a part of the items
+	changed    bool           // since it was last published
+}
+
+type counted struct {
+	Property
+	counts [types]uint32
+}
+
+func newShape() *shape { return &shape{at: map[string]int{}} }
+
+// replace counts the properties of an item in place of its old ones; nil: it has none. What is no
+// JSON object, as others may have written to a shared store, has no properties.
+func (s *shape) replace(old, properties []byte) {
+	// First what comes: most types do not go away then.
+	s.next = 0
+	_ = members(properties, func(name, value []byte) error { s.count(name, typeOf(value), 1); return nil })
+	s.next = 0
+	_ = members(old, func(name, value []byte) error { s.count(name, typeOf(value), ^uint32(0)); return nil })
+}
+
+// count adds n to the items that have a type of a property.
+func (s *shape) count(name []byte, kind int, n uint32) {
+	i := s.next
+	if i >= len(s.properties) || s.properties[i].Name != string(name) {
+		var ok bool
+		if i, ok = s.at[string(name)]; !ok {
+			if i = s.add(name); i < 0 {
+				return
+			}
+		}
+	}
+	s.next = i + 1
+	p := &s.properties[i]
+	p.counts[kind] += n
+	if now := p.Types&^(1<<kind) | Types(min(p.counts[kind], 1))<<kind; now != p.Types {
+		p.Types, s.changed = now, true
+	}
+}
+
+// add makes room for a property, and returns where it is; -1: there is none.
+func (s *shape) add(name []byte) int {
+	if len(name) > MaxQueryableBytes || s.full {
+		return -1
+	}
+	if len(s.properties) == MaxProperties {
+		s.properties = slices.DeleteFunc(s.properties, func(p counted) bool { return p.Types == 0 })
+		clear(s.at)
+		for i := range s.properties {
+			s.at[s.properties[i].Name] = i
+		}
+		if s.full = len(s.properties) == MaxProperties; s.full {
+			return -1
+		}
+	}
+	s.properties = append(s.properties, counted{Property: Property{Name: string(name)}})
+	i := len(s.properties) - 1
+	s.at[s.properties[i].Name] = i
+	return i
+}
+
+// join adds what was counted of other items.
+func (s *shape) join(other *shape) {
+	for i := range other.properties {
+		p := &other.properties[i]
+		for kind, n := range p.counts {
+			if n > 0 {
+				s.count([]byte(p.Name), kind, n)
+			}
+		}
+	}
+	s.full = s.full || other.full
+}
+
+// publish returns what snapshots show, which was before if nothing has changed.
+func (s *shape) publish(before []Property) []Property {
+	if !s.changed {
+		return before
+	}
+	s.changed = false
+	now := make([]Property, 0, len(s.properties))
+	for i := range s.properties {
+		if p := &s.properties[i]; p.Types != 0 {
+			now = append(now, p.Property)
+		}
+	}
+	return now
+}
+
+// typeOf returns the number of the type of a JSON value in compact form.
+func typeOf(value []byte) int {
+	switch value[0] {
+	case 'n':
+		return bit(TypeNull)
+	case 't', 'f':
+		return bit(TypeBoolean)
+	case '{':
+		return bit(TypeObject)
+	case '[':
+		return bit(TypeArray)
+	case '"':
+		return typeOfString(value)
+	}
+	digits := value
+	if value[0] == '-' {
+		digits = value[1:]
+	}
+	if !isDigits(viewString(digits)) {
+		return bit(TypeNumber)
+	}
+	if len(digits) < 10 {
+		return bit(TypeInteger32)
+	}
+	n, err := strconv.ParseInt(viewString(value), 10, 64)
+	switch {
+	case err != nil:
+		return bit(TypeInteger)
+	case n == int64(int32(n)):
+		return bit(TypeInteger32)
+	case -1e15 < n && n < 1e15:
+		return bit(TypeInteger15)
+	}
+	return bit(TypeInteger64)
+}
+
+func typeOfString(quoted []byte) int {
+	if len(quoted) < len(`"2006-01-02"`) || quoted[5] != '-' || quoted[8] != '-' { // nearly all others
+		return bit(TypeString)
+	}
+	text, err := unquoted(quoted)
+	if err != nil {
+		return bit(TypeString)
+	}
+	switch parseTime(viewString(text)).kind {
+	case date:
+		return bit(TypeDate)
+	case instant:
+		return bit(TypeDateTime)
+	}
+	return bit(TypeString)
+}
+
+// bit returns the number of the only type in a set.
+func bit(t Types) int { return bits.TrailingZeros16(uint16(t)) }
+
+// Properties returns what properties the items have, as they were first met, and their
+// types. The caller must not change them.
+func (s *Snapshot) Properties() []Property { return s.properties }
