@@ -65,3 +65,18 @@ func TestLoadInParts(t *testing.T) {
 		}
 	}
 }
+
+// A crs that comes after more Features than are looked at first is found before they are
+// loaded, as long as the body is no larger than one Feature may be.
+func TestCRSAtTheEnd(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	rows := strings.Repeat(feature("buoy", 100, 50, "")+",", 2000)
+	body := `{"type":"FeatureCollection","features":[` + strings.TrimSuffix(rows, ",") + `],"crs":{"type":"name","properties":{"name":"EPSG:3857"}}}`
+	if a := h.do("POST", "/v1/collections/c/items", geoJSON, body).want(t, 400); !strings.Contains(string(a.body), "EPSG:3857") {
+		t.Errorf("%s", a.body)
+	}
+	if n := decode[features](t, h.do("GET", "/v1/collections/c/items", "", "").want(t, 200)).NumberReturned; n != 6 {
+		t.Errorf("%d items are there, want 6", n)
+	}
+}

@@ -67,10 +67,16 @@ func errNotGeoJSON() error {
 }
 
 // CheckType reports whether data, a whole JSON object, is one Feature. It may say so and
-// not be one. Its errors are those of what is neither that nor a FeatureCollection.
+// not be one. Its errors are those of what is neither that nor a FeatureCollection, or is
+// one in another coordinate reference system than WGS 84.
 func CheckType(data []byte) (feature bool, err error) {
 	switch o := look(data); {
 	case o.Type == typeCollection:
+		if o.crs != nil {
+			if err := checkCRS(o.crs); err != nil {
+				return false, err
+			}
+		}
 		return false, nil
 	case jsontext.Value(data).Kind() != '{': // whatever it is, who opens it says it
 		return false, nil

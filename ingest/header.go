@@ -166,6 +166,7 @@ func looksLikeAxis(name string) bool {
 
 // once refuses a column that was found by its name where another one has the same name.
 func (c columns) once(header, names []string, opt *Options) error {
+	var first *HeaderError
 	for _, found := range []struct {
 		at                  int
 		given, what, option string
@@ -177,9 +178,16 @@ func (c columns) once(header, names []string, opt *Options) error {
 			continue
 		}
 		same := matching(header, func(n string) bool { return strings.EqualFold(strings.Trim(n, " \t"), names[found.at]) })
-		if len(same) > 1 {
-			return ambiguous(names, same, found.what, found.option, opt)
+		switch {
+		case len(same) < 2:
+		case first == nil:
+			first = ambiguous(names, same, found.what, found.option, opt)
+		default:
+			first.Decide = append(first.Decide, opt.decide(found.option)...)
 		}
+	}
+	if first != nil {
+		return first
 	}
 	return nil
 }
@@ -198,7 +206,11 @@ func climb(names []string, rungs []rung, c *columns, opt *Options) (found bool, 
 			continue
 		}
 		if len(lats) > 1 {
-			return false, ambiguous(names, lats, "the latitude", "lat", opt)
+			err := ambiguous(names, lats, "the latitude", "lat", opt)
+			if len(lons) > 1 {
+				err.Decide = opt.decide("lat", "lon")
+			}
+			return false, err
 		}
 		if len(lons) > 1 {
 			return false, ambiguous(names, lons, "the longitude", "lon", opt)
@@ -258,7 +270,7 @@ func matching(names []string, fits func(string) bool) []int {
 	return at
 }
 
-func ambiguous(names []string, at []int, what, option string, opt *Options) error {
+func ambiguous(names []string, at []int, what, option string, opt *Options) *HeaderError {
 	fit := make([]string, len(at))
 	for i, a := range at {
 		fit[i] = names[a]

@@ -25,8 +25,12 @@ func parseWKT(s string) (lon, lat float64, err error) {
 	if rest[0] == '{' {
 		return parseGeometry(rest)
 	}
-	if isHex(rest) {
-		return parseWKB(rest, s)
+	hexadecimal := rest
+	for _, prefix := range []string{`\x`, "0x"} { // as databases print bytes
+		hexadecimal = strings.TrimPrefix(hexadecimal, prefix)
+	}
+	if isHex(hexadecimal) {
+		return parseWKB(hexadecimal, s)
 	}
 	if srid, after, ok := strings.Cut(rest, ";"); ok && hasPrefixFold(srid, "SRID=") {
 		if strings.TrimSpace(srid[len("SRID="):]) != "4326" {

@@ -244,8 +244,8 @@ func TestNumbersAndPoints(t *testing.T) {
 		{name: "with commas", text: "id;lat;lon\n1;51,4779;-,0014\n2;51,;7,5\n", query: "?decimalComma=true", args: "--decimal-comma", want: "1 -0.0014,51.4779; 2 7.5,51"},
 		{name: "no numbers", text: "id,lat,lon\n1,.,1\n2,-.,1\n3,NaN,1\n4,1_0,1\n5,.e1,1\n6,1.e,1\n7,1..,1\n8,+,1\n9,0x1.8p1,1\n10,1,1\n", want: "10 1,1", rejected: 9},
 		{name: "hexadecimal", text: "id,name,geom\n1,PostGIS,0101000020E6100000CDCCCCCCCCCC02406666666666664840\n2,text,POINT(2.35 48.8)\n" +
-			"3,WKB,0101000000cdcccccccccc02406666666666664840\n4,big-endian,00000000014002cccccccccccd4048666666666666\n5,with a height,01010000A0E6100000CDCCCCCCCCCC024066666666666648400000000000000840\n6,ISO with a height,01E9030000CDCCCCCCCCCC024066666666666648400000000000000840\n",
-			want: "1 2.35,48.8; 2 2.35,48.8; 3 2.35,48.8; 4 2.35,48.8; 5 2.35,48.8; 6 2.35,48.8"},
+			"3,WKB,0101000000cdcccccccccc02406666666666664840\n7,bytes,\\x0101000000cdcccccccccc02406666666666664840\n4,big-endian,00000000014002cccccccccccd4048666666666666\n5,with a height,01010000A0E6100000CDCCCCCCCCCC024066666666666648400000000000000840\n6,ISO with a height,01E9030000CDCCCCCCCCCC024066666666666648400000000000000840\n",
+			want: "1 2.35,48.8; 2 2.35,48.8; 3 2.35,48.8; 4 2.35,48.8; 5 2.35,48.8; 6 2.35,48.8; 7 2.35,48.8"},
 		{name: "hexadecimal that is none", text: "id,name,geom\n1,metres,0101000020110F0000CDCCCCCCCCCC02406666666666664840\n2,a line,010200000000000000\n3,cut,0101000020E6100000CDCC\n4,NaN,0101000000000000000000F87F000000000000F87F\n5,text,POINT(2.35 48.8)\n", want: "5 2.35,48.8", rejected: 4, posted: "SRID", printed: "SRID"},
 	})
 }
@@ -360,6 +360,7 @@ func TestAdvice(t *testing.T) {
 	}
 	deliver(t, []upload{
 		refused("two latitudes", "id,site_latitude,site_longitude,gauge_latitude,gauge_longitude\n1,10,20,10.001,20.001\n", "lat"),
+		{name: "both axes", text: "id,lat,lon,lat,lon\n1,1,2,50,60\n", refused: 400, posted: "the parameter lat=NAME and the parameter lon=NAME", printed: "--lat NAME and --lon NAME"},
 		refused("two ends", "id,north_lat_deg,north_lon_deg,south_lat_deg,south_lon_deg\n1,10,20,9,20\n", "lat"),
 		refused("joined", "id,lat,lon,name,lat,lon\n1,1,2,Mill,50,60\n", "lat"),
 		refused("two ids", "id,lat,lon,ID\n1,1,2,4\n", "id"),
