@@ -159,7 +159,7 @@ func Open(r io.Reader, opt Options) (Reader, error) {
 		return nil, err
 	}
 	if opt.Format == Auto {
-		if opt.Format, err = sniffFormat(src); err != nil {
+		if opt.Format, err = sniffFormat(src, &opt); err != nil {
 			return nil, err
 		}
 		if opt.Format == CSV && opt.Columns == nil && opt.Delimiter == 0 && looksLikeGeoNames(src) {

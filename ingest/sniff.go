@@ -81,7 +81,7 @@ func isUTF16(b []byte) bool {
 const lineBlanks = " \r\n"
 
 // sniffFormat tells the formats apart by the first bytes.
-func sniffFormat(src *source) (Format, error) {
+func sniffFormat(src *source, opt *Options) (Format, error) {
 	first, err := src.peek(lineBlanks)
 	if errors.Is(err, io.EOF) {
 		return "", errEmpty()
@@ -96,6 +96,11 @@ func sniffFormat(src *source) (Format, error) {
 		return "", &HeaderError{Reason: "the file is a JSON array", Hint: "write one object a line, or a FeatureCollection", Unreadable: true}
 	case '{':
 		fill(src)
+		if src.err != nil {
+			if err := opt.checkOneObject(src.window()); err != nil {
+				return "", err
+			}
+		}
 		return sniffJSON(src.window()), nil
 	}
 	return CSV, nil
@@ -121,6 +126,44 @@ func sniffJSON(sample []byte) Format {
 		return GeoJSON
 	}
 	return NDJSON
+}
+
+// checkOneObject refuses a file of one JSON object that holds others and is neither
+// GeoJSON nor an item: it is the answer of some other interface, and no row.
+func (o *Options) checkOneObject(file []byte) error {
+	if o.Partial {
+		return nil
+	}
+	outer := look(file).Type
+	if outer == typeFeature || outer == typeCollection {
+		return nil
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(file))
+	if _, err := d.ReadToken(); err != nil {
+		return nil
+	}
+	nested := false
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil || fits(name.String(), o.Lon, lonNames...) || fits(name.String(), o.Lat, latNames...) {
+			return nil
+		}
+		kind := d.PeekKind()
+		nested = nested || kind == '{' || kind == '['
+		if d.SkipValue() != nil {
+			return nil
+		}
+	}
+	if _, err := d.ReadToken(); err != nil || !nested {
+		return nil
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) { // more objects come
+		return nil
+	}
+	if outer != "" {
+		return errType(outer)
+	}
+	return errNotGeoJSON()
 }
 
 const (

@@ -270,6 +270,8 @@ func TestWhatAGeoJSONBodyIs(t *testing.T) {
 		{name: "stations", mediaType: geoJSON, text: "{\n \"updated\": 1700000000,\n \"data\": {\"stations\": [{\"station_id\": \"s1\", \"lat\": 12.3, \"lon\": 45.6}]}\n}\n", refused: 400, posted: "not GeoJSON", printed: "not GeoJSON"},
 		{name: "nodes", mediaType: geoJSON, text: "{\n \"version\": 0.6,\n \"elements\": [\n  {\"type\": \"node\", \"id\": 1, \"lat\": 1.5, \"lon\": 2.5}\n ]\n}\n", refused: 400, posted: "not GeoJSON", printed: "not GeoJSON"},
 		{name: "a topology", mediaType: geoJSON, text: "{\"type\":\"Topology\",\n\"objects\":{},\"arcs\":[]}\n", refused: 400, posted: "Topology", printed: "Topology"},
+		{name: "stations on one line", mediaType: geoJSON, text: `{"last_updated":1700000000,"ttl":60,"data":{"stations":[{"station_id":"s1","lat":12.3,"lon":45.6}]}}`, refused: 400, posted: "not GeoJSON", printed: "not GeoJSON"},
+		{name: "a topology on one line", mediaType: geoJSON, text: `{"type":"Topology","objects":{},"arcs":[]}` + "\n", refused: 400, posted: "Topology", printed: "Topology"},
 		{name: "features of another kind", mediaType: geoJSON, text: "{\"geometryType\":\"esriGeometryPoint\",\n\"features\":[{\"attributes\":{\"id\":1},\"geometry\":{\"x\":1,\"y\":2}}]}\n", refused: 400, posted: "type", printed: "type"},
 	})
 }
