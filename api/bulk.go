@@ -182,6 +182,9 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		pending(w, t.Collection)
 	}
 	if err != nil {
+		// A client that has left does not read the answer: what it has loaded is told here.
+		s.opt.Log.InfoContext(r.Context(), "a load ended early", "id", requestID(r.Context()), "collection", t.Name(),
+			"created", report.Created, "updated", report.Updated, "skipped", report.Skipped, "rejected", report.Rejected)
 		return loadProblem(err, report)
 	}
 	return writeJSON(w, http.StatusOK, report)

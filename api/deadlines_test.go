@@ -88,6 +88,38 @@ func (h *house) logged(piece string) {
 	}
 }
 
+// TestCutLoad: the log says how much of a load was taken that the client cut off, for
+// nobody reads the answer.
+func TestCutLoad(t *testing.T) {
+	h := start(t, api.Options{})
+	h.do("PUT", "/v1/collections/c", "application/json", "{}").want(t, 201)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "POST /v1/collections/c/items HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 100000000\r\n\r\nid,lat,lon\n"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100_000 { // more than is looked at before the first row is taken
+		if _, err := fmt.Fprintf(conn, "%d,1,%d\n", i, i%200); err != nil { // those from 181 are rejected
+			t.Fatal(err)
+		}
+	}
+	_ = conn.Close()
+	h.logged(`"msg":"a load ended early"`)
+	_, line, _ := strings.Cut(h.log.String(), `"msg":"a load ended early"`)
+	line, _, _ = strings.Cut(line, "\n")
+	_, counts, _ := strings.Cut(line, `"collection":"c",`)
+	var created, updated, skipped, rejected int
+	if _, err := fmt.Sscanf(counts, `"created":%d,"updated":%d,"skipped":%d,"rejected":%d}`, &created, &updated, &skipped, &rejected); err != nil {
+		t.Fatalf("%v: %s", err, line)
+	}
+	got := decode[struct{ ItemCount int }](t, h.do("GET", "/v1/collections/c", "", "").want(t, 200)).ItemCount
+	if got == 0 || created != got || updated+skipped != 0 || rejected == 0 {
+		t.Errorf("there are %d items: %s", got, line)
+	}
+}
+
 // TestSlowReader: a client that takes a large answer slowly, but steadily, gets all of
 // it, and the log calls no answer cut but one whose client left.
 func TestSlowReader(t *testing.T) {

@@ -87,7 +87,7 @@ func TestUsage(t *testing.T) {
 		{"query 1 2", "--collection"},
 		{"query 91 0 -c a", "lat"},
 		{"query 120 30 -c a", "swapped"},
-		{"query 0 181 -c a", "lon"},
+		{"query 0 541 -c a", "lon"},
 		{"query NaN 0 -c a", "decimal"},
 		{"query 0x10 0 -c a", "decimal"},
 		{"query 1_0 0 -c a", "decimal"},
