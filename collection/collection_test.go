@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -123,6 +125,23 @@ func verify(t testing.TB, s *collection.Snapshot, want map[string]item.Item) {
 		if got, ok := s.Get(w.ID); !ok || got.Lon != w.Lon || got.Seq != it.Seq {
 			t.Fatalf("Get(%q) = %+v, %v", w.ID, got, ok)
 		}
+	}
+	// What is told of the properties is true of the items, and of no others.
+	told, have := map[string]bool{}, map[string]bool{}
+	for _, p := range s.Properties() {
+		told[p.Name] = p.Types != 0
+	}
+	for _, w := range want {
+		var properties map[string]json.RawMessage
+		if err := json.Unmarshal(w.Properties, &properties); err != nil && w.Properties != nil {
+			t.Fatal(err)
+		}
+		for name := range properties {
+			have[name] = true
+		}
+	}
+	if !maps.Equal(told, have) {
+		t.Fatalf("the properties are said to be %v, and are %v", told, have)
 	}
 	// The index holds the same: all of it, by brute force and in order.
 	for _, q := range []index.Position{{Lon: 0, Lat: 0}, {Lon: 180, Lat: 90}, {Lon: -110, Lat: 44}} {
