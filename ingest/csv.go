@@ -55,8 +55,8 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 				return nil, err
 			}
 		}
-		if n := beforeHeader(src, &opt); n > 0 {
-			info.Notes = append(info.Notes, fmt.Sprintf("%d lines before the header are passed over", n))
+		if beforeHeader(src, &opt) > 0 {
+			info.Notes = append(info.Notes, fmt.Sprintf("what stands before the header on line %d is passed over", src.line))
 		}
 	}
 	var s sample

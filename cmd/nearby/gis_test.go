@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -367,5 +368,26 @@ func TestGDALFilters(t *testing.T) {
 		if !strings.Contains(requests, tt.sent) || tt.not != "" && strings.Contains(requests, tt.not) {
 			t.Errorf("%s where %s sent\n%s", tt.layer, tt.where, requests)
 		}
+	}
+}
+
+// A collection that GDAL has written to a file loads into the same items again: it writes
+// ids as properties.
+func TestGDALAndBack(t *testing.T) {
+	t.Parallel()
+	wantGDAL(t)
+	s := startServer(t, t.TempDir())
+	if r := runCLI(t, "id,name,depth,lat,lon\na1,Weir,1.5,1,2\nb2,Mill,7.25,3,4\n", "load", "-", "-c", "sites", "--server", s.base); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	c := newClient(t)
+	before := s.content(c, "sites")
+	file := filepath.Join(t.TempDir(), "sites.geojson")
+	runClient(t, "ogr2ogr", "-f", "GeoJSON", file, "OAPIF:"+s.base+"/v1/", "sites")
+	if r := runCLI(t, "", "load", file, "-c", "sites", "--id", "id", "--server", s.base); r.code != exitOK || !strings.Contains(r.stdout, "0 created, 2 updated") {
+		t.Errorf("%+v", r)
+	}
+	if after := s.content(c, "sites"); !maps.Equal(before, after) {
+		t.Errorf("%v became %v", before, after)
 	}
 }
