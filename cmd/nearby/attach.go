@@ -27,6 +27,7 @@ type attachCmd struct {
 	Collection string   `short:"c" help:"Name of the collection; without it that of the table." placeholder:"NAME"`
 	Title      string   `help:"Title of the collection." placeholder:"TEXT"`
 	Queryables []string `help:"Properties that can be filtered on." placeholder:"NAME"`
+	Time       string   `help:"Property that says when an item is: a column of type date or timestamptz, or text as RFC 3339 has dates and times; datetime filters by it." placeholder:"NAME"`
 	Index      string   `default:"auto" enum:"auto,geohash,quadtree" help:"Index of the collection: ${enum}."`
 
 	Follow   *string        `enum:"trigger,poll" help:"How changes are noticed: trigger, or poll." placeholder:"HOW"`
@@ -152,7 +153,7 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 		a.Collection = strings.Trim(c.Table[strings.LastIndex(c.Table, ".")+1:], `"`)
 	}
 	def := collection.Definition{
-		Name: a.Collection, Title: c.Title, Index: collection.IndexSpec{Kind: c.Index}, Queryables: c.Queryables,
+		Name: a.Collection, Title: c.Title, Index: collection.IndexSpec{Kind: c.Index}, Queryables: c.Queryables, Time: c.Time,
 	}
 	if a.Definition, err = def.Encode(kinds()); err != nil {
 		return a, usagef("the collection's %v", err)

@@ -22,8 +22,9 @@ type loadCmd struct {
 	Create    bool     `default:"true" negatable:"" help:"Create the collection if it is missing."`
 	Index     *string  `enum:"auto,geohash,quadtree" help:"Index of the collection: auto, geohash or quadtree. One that is created has auto if nothing is said." placeholder:"KIND"`
 	Queryable []string `help:"Property that can be filtered on. May be repeated." placeholder:"NAME"`
+	Time      string   `help:"Property that says when an item is, as RFC 3339 has dates and times; datetime filters by it." placeholder:"NAME"`
 
-	UpdateDefinition bool `help:"If the collection exists and is not as --index and --queryable say, change it: queryables are added. Without this flag nothing is loaded then."`
+	UpdateDefinition bool `help:"If the collection exists and is not as --index, --queryable and --time say, change it: queryables are added. Without this flag nothing is loaded then."`
 
 	Format       string   `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
 	Lat          string   `help:"Column of the latitude." placeholder:"NAME"`
@@ -49,7 +50,7 @@ GeoJSON text sequences are told apart by their first bytes. Columns are found by
 their names: lat, latitude, y; lon, lng, long, longitude, x; id. --id names the
 property of Features that is their id, too.
 
-A collection that is missing is created as --index and --queryable say. One that
+A collection that is missing is created as --index, --queryable and --time say. One that
 exists must be so already, or the load ends before it has begun; with
 --update-definition it is changed first. Its other queryables stay.
 

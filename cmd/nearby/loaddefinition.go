@@ -22,6 +22,7 @@ type found struct {
 	def    struct { // what flags are compared with
 		Index      client.IndexSpec `json:"index"`
 		Queryables []string         `json:"queryables"`
+		Time       string           `json:"time"`
 	}
 	tag string // names the version of the definition
 }
@@ -37,6 +38,13 @@ func (c *loadCmd) lacks(f *found) (faults []string) {
 	}
 	if kind := string(f.def.Index.Kind); c.Index != nil && *c.Index != kind {
 		faults = append(faults, fmt.Sprintf("has the index %s, not --index %s", kind, *c.Index))
+	}
+	if c.Time != "" && c.Time != f.def.Time {
+		has := "has no time"
+		if f.def.Time != "" {
+			has = "has the time " + f.def.Time
+		}
+		faults = append(faults, fmt.Sprintf("%s, not --time %s", has, c.Time))
 	}
 	return faults
 }
@@ -77,6 +85,9 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) error {
 			if len(c.Queryable) > 0 {
 				def.Queryables = &c.Queryable
 			}
+			if c.Time != "" {
+				def.Time = &c.Time
+			}
 			if err = r.create(ctx, c.Collection, def); err != nil {
 				err = fmt.Errorf("creating collection %q: %w", c.Collection, err)
 			}
@@ -88,6 +99,9 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) error {
 			}
 			if c.Index != nil && *c.Index != string(f.def.Index.Kind) {
 				patch.Index = &client.IndexPatch{Kind: (*client.IndexPatchKind)(c.Index)}
+			}
+			if c.Time != "" {
+				patch.Time = &c.Time
 			}
 			if err = r.patch(ctx, c.Collection, patch, f.tag); err != nil {
 				err = fmt.Errorf("changing the definition of collection %q: %w", c.Collection, err)

@@ -15,6 +15,7 @@ type shown struct {
 		Kind string `json:"kind"`
 	} `json:"index"`
 	Queryables []string `json:"queryables"`
+	Time       string   `json:"time"`
 	ItemCount  int      `json:"itemCount"`
 }
 
@@ -46,6 +47,7 @@ func TestLoadDefinition(t *testing.T) {
 		{[]string{"--index", "quadtree"}, []string{"has the index geohash, not --index quadtree", "--update-definition"}},
 		{[]string{"--index", "auto"}, []string{"--index auto"}},
 		{[]string{"--index", "auto", "--queryable", "state"}, []string{"--index auto", "--queryable state"}},
+		{[]string{"--time", "opened"}, []string{"has no time, not --time opened", "--update-definition"}},
 	} {
 		r := load("c", refused.flags...)
 		if r.code != exitFailed {
@@ -134,5 +136,44 @@ func TestLoadDefinitionTogether(t *testing.T) {
 		if slices.Sort(want); !slices.Equal(got.Queryables, want) || got.ItemCount != 6 {
 			t.Errorf("%s has the queryables %v and %d items, want %v", name, got.Queryables, got.ItemCount, want)
 		}
+	}
+}
+
+// TestLoadTime: a load names the time property of the collection that it creates, or that it
+// is told to change, and datetime filters by it.
+func TestLoadTime(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	c := newClient(t)
+	const rows = "id,lat,lon,opened,closed\na,1,2,2019-05-01,2024-01-01\nb,1,2,2020-01-01T00:00:00Z,2025-01-01\n"
+	for _, tt := range []struct {
+		flags     []string
+		time      string
+		since2020 int
+		since2024 int // June
+	}{
+		{[]string{"--time", "opened"}, "opened", 1, 0},
+		{nil, "opened", 1, 0},
+		{[]string{"--time", "opened"}, "opened", 1, 0},
+		{[]string{"--time", "closed", "--update-definition"}, "closed", 2, 1},
+	} {
+		if r := runCLI(t, rows, append([]string{"load", "-", "-c", "c", "--server", s.base}, tt.flags...)...); r.code != exitOK {
+			t.Fatalf("%v: %+v", tt.flags, r)
+		}
+		var got shown
+		s.get(c, s.base+"/v1/collections/c", &got)
+		if got.Time != tt.time {
+			t.Errorf("%v: the time is %q, want %q", tt.flags, got.Time, tt.time)
+		}
+		for since, want := range map[string]int{"2020-01-01": tt.since2020, "2024-06-01": tt.since2024} {
+			var found page
+			s.get(c, s.base+"/v1/collections/c/items?datetime="+since+"/..", &found)
+			if len(found.Features) != want {
+				t.Errorf("%v: %d items since %s, want %d", tt.flags, len(found.Features), since, want)
+			}
+		}
+	}
+	if r := runCLI(t, rows, "load", "-", "-c", "c", "--server", s.base, "--time", "opened"); r.code != exitFailed || !strings.Contains(r.stderr, "has the time closed, not --time opened") {
+		t.Errorf("another time: %+v", r)
 	}
 }
