@@ -21,8 +21,13 @@ REDOCLY_VERSION := 2.77.0
 SLOW := ./store/postgres ./cmd/nearby ./collection ./store/embedded ./bench/servers ./bench ./api
 TESTS = -race -shuffle=on -timeout 40m -p 4 $(SLOW) ./...
 
+# What the test of a TypeScript client needs, where npm is.
+TYPESCRIPT = [ -d $(TOOLS)/typescript/node_modules/openapi-fetch ] || ! command -v npm >/dev/null || \
+	timeout 180 npm install --prefix $(TOOLS)/typescript --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 >&2 || \
+	echo "the test of a TypeScript client is skipped: npm could not install openapi-typescript" >&2
+
 # What tests drive besides Go is installed where it may be, and tests are told what must be there.
-PROVISION = .ci/provision postgres >/dev/null; \
+PROVISION = $(TYPESCRIPT); .ci/provision postgres >/dev/null; \
 	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1
 
 .PHONY: run build test test-busy provision test-qgis cover lint vet fuzz bench docker generate clean help
@@ -48,10 +53,11 @@ test: $(GOTESTSUM) ## all tests with the race detector, in random order; a line 
 test-busy: ## the tests RUNS times (default 10) beside two processes that only compute; a line for each run
 	@.ci/busy $${RUNS:-10}
 
-provision: ## install PostgreSQL, the GIS clients and the servers that tests drive, if they are missing and we may
+provision: ## install PostgreSQL, the GIS clients, the servers and the TypeScript that tests drive, if they are missing and we may
 	@.ci/provision postgres >/dev/null
 	@.ci/provision >/dev/null
 	@.ci/provision servers >/dev/null
+	@$(TYPESCRIPT)
 
 test-qgis: ## the test with QGIS, which is large: apt-get install python3-qgis qgis-providers
 	NEARBY_TEST_QGIS=1 go test -count=1 -run TestQGIS -v ./cmd/nearby

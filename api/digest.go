@@ -11,10 +11,9 @@ import (
 // digest tells texts apart (FNV-1a, 64 bits). It is the same in every process.
 type digest uint64
 
-const (
-	noDigest    digest = 0xcbf29ce484222325
-	digestBytes        = 16 // of its text
-)
+const noDigest digest = 0xcbf29ce484222325
+
+const digestBytes = 16 // of its text
 
 // of returns the digest of what came before and another text.
 func (d digest) of(text string) digest {

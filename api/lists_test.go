@@ -179,9 +179,10 @@ func TestFirstTries(t *testing.T) {
 							query.Set(name, fmt.Sprint(member))
 						}
 					default:
-						if p.In == "path" {
+						switch p.In {
+						case "path":
 							where = strings.ReplaceAll(where, "{"+p.Name+"}", fmt.Sprint(v))
-						} else if p.In == "query" {
+						case "query":
 							query.Set(p.Name, fmt.Sprint(v))
 						}
 					}
