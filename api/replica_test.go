@@ -25,7 +25,8 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 func replica(t testing.TB, address string, opt collection.Options, change ...func(*postgres.Options)) *house {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	options := postgres.Options{Log: log, PollInterval: 50 * time.Millisecond}
+	// A database that takes its time is not one that is away: the machine may be busy.
+	options := postgres.Options{Log: log, PollInterval: 50 * time.Millisecond, AwayTimeout: patience}
 	for _, f := range change {
 		f(&options)
 	}

@@ -187,7 +187,8 @@ func openOnPostgres(t *testing.T, n int, opt collection.Options) *copies {
 // connect opens the database for one more process.
 func (c *copies) connect() store.Store {
 	c.Helper()
-	s, err := postgres.Open(context.Background(), c.url, postgres.Options{PollInterval: 50 * time.Millisecond})
+	// A database that takes its time is not one that is away: the machine may be busy.
+	s, err := postgres.Open(context.Background(), c.url, postgres.Options{PollInterval: 50 * time.Millisecond, AwayTimeout: 2 * time.Minute})
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -69,6 +69,10 @@ func (j *journal) holds(t *testing.T, s store.Store) {
 	}
 }
 
+// awayTimeout is what a store has that is not told otherwise. Tests that take the database
+// away have it, and allow for a refusal.
+const awayTimeout = 2 * time.Second
+
 // A connection that is cut before, while or after the database commits: each commit
 // is made once, and its outcome is known.
 func TestCutWhileCommitting(t *testing.T) {
@@ -172,7 +176,7 @@ func TestAway(t *testing.T) {
 	cluster := pgtest.Start(t, pgtest.NoFsync())
 	proxy := pgtest.StartProxy(t, cluster.Address())
 	opened := func(timeout time.Duration) *postgres.Store {
-		return openStore(t, proxy.URL(cluster.URL()), postgres.Options{CommitTimeout: timeout})
+		return openStore(t, proxy.URL(cluster.URL()), postgres.Options{CommitTimeout: timeout, AwayTimeout: awayTimeout})
 	}
 	s, longer, unused := opened(4*time.Second), opened(8*time.Second), opened(time.Hour)
 	commit(t, s, define("c"), put("c", "a", 0))
@@ -263,7 +267,7 @@ func TestAway(t *testing.T) {
 // A database that ends at once, again and again, while stores write and follow.
 func TestRestarts(t *testing.T) {
 	cluster := pgtest.Start(t) // it waits for the disk
-	stores := []*postgres.Store{openStore(t, cluster.URL(), postgres.Options{}), openStore(t, cluster.URL(), postgres.Options{})}
+	stores := []*postgres.Store{openStore(t, cluster.URL(), postgres.Options{AwayTimeout: awayTimeout}), openStore(t, cluster.URL(), postgres.Options{AwayTimeout: awayTimeout})}
 	commit(t, stores[0], define("c"))
 	var copies []*copied
 	for _, s := range stores {
@@ -308,7 +312,7 @@ func TestRestarts(t *testing.T) {
 func TestRestore(t *testing.T) {
 	cluster := pgtest.Start(t, pgtest.NoFsync())
 	proxy := pgtest.StartProxy(t, cluster.Address())
-	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{})
+	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{AwayTimeout: awayTimeout})
 	commit(t, s, define("c"), put("c", "a", 0))
 	backup := cluster.Backup()
 	commit(t, s, put("c", "lost", 1))
@@ -323,7 +327,7 @@ func TestRestore(t *testing.T) {
 	proxy.Cut()
 	cluster.Restore(backup)
 	// Somebody else brings it beyond where it was before the store is back.
-	other := openStore(t, cluster.URL(), postgres.Options{})
+	other := openStore(t, cluster.URL(), postgres.Options{AwayTimeout: awayTimeout})
 	for i := range 10 {
 		commit(t, other, put("c", fmt.Sprint("other", i), 1))
 	}
@@ -349,7 +353,7 @@ func TestRestore(t *testing.T) {
 // The writer notices, too, before it adds to the other history, where nobody follows.
 func TestRestoreUnderWriter(t *testing.T) {
 	cluster := pgtest.Start(t, pgtest.NoFsync())
-	s := openStore(t, cluster.URL(), postgres.Options{})
+	s := openStore(t, cluster.URL(), postgres.Options{AwayTimeout: awayTimeout})
 	commit(t, s, define("c"))
 	before, err := s.Head(context.Background())
 	if err != nil {
@@ -375,7 +379,7 @@ func TestStandby(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t, primary.URL(), postgres.Options{})
+	s := openStore(t, primary.URL(), postgres.Options{AwayTimeout: awayTimeout})
 	commit(t, s, define("c"), put("c", "a", 1))
 	standby := primary.Standby(t)
 	standby.WaitForReplay("")
@@ -385,8 +389,8 @@ func TestStandby(t *testing.T) {
 	}
 	// An address of both finds the one that takes writes.
 	first.Host = second.Host + "," + first.Host
-	both := openStore(t, first.String(), postgres.Options{})
-	reader := openStore(t, standby.URL(), postgres.Options{})
+	both := openStore(t, first.String(), postgres.Options{AwayTimeout: awayTimeout})
+	reader := openStore(t, standby.URL(), postgres.Options{AwayTimeout: awayTimeout})
 	if _, err := reader.Commit(ctx, []store.Change{put("c", "b", 1)}); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("a commit on a standby: %v", err)
 	}
@@ -431,7 +435,7 @@ func TestStandbyAddresses(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	primary := pgtest.Start(t, pgtest.NoFsync())
-	s := openStore(t, primary.URL(), postgres.Options{})
+	s := openStore(t, primary.URL(), postgres.Options{AwayTimeout: awayTimeout})
 	commit(t, s, define("c"), put("c", "a", 1))
 	primary.Exec("CREATE ROLE reader LOGIN")
 	primary.Exec("GRANT USAGE ON SCHEMA nearby TO reader")
@@ -475,13 +479,13 @@ func TestStandbyAddresses(t *testing.T) {
 		"postgres://postgres@" + at + "/postgres?target_session_attrs=primary": "",
 		"postgres://postgres@" + at + ",127.0.0.1:1/postgres":                  "with --read-only a standby will do", // the primary may come back
 	} {
-		if _, err := postgres.Open(ctx, address, postgres.Options{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), hint) {
+		if _, err := postgres.Open(ctx, address, postgres.Options{AwayTimeout: awayTimeout}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
 
 	// Promoted later, it goes on to be read, and takes writes from who starts then.
-	reader := openStore(t, "postgres://reader@"+at+"/postgres", postgres.Options{})
+	reader := openStore(t, "postgres://reader@"+at+"/postgres", postgres.Options{AwayTimeout: awayTimeout})
 	ended := newCopy(t, reader).follow(t, reader)
 	primary.Stop(pgtest.Immediate)
 	standby.Promote()
@@ -496,14 +500,14 @@ func TestStandbyAddresses(t *testing.T) {
 	if got := newCopy(t, reader).ids("c"); got != "a" {
 		t.Errorf("after the promotion it shows %q", got)
 	}
-	commit(t, openStore(t, "postgres://postgres@"+at+"/postgres", postgres.Options{}), put("c", "b", 1))
+	commit(t, openStore(t, "postgres://postgres@"+at+"/postgres", postgres.Options{AwayTimeout: awayTimeout}), put("c", "b", 1))
 }
 
 // A process that is stopped in the midst of its commits holds nobody up: no transaction
 // of its waits for it with the lock that every commit needs.
 func TestStoppedProcess(t *testing.T) {
 	address := pgtest.Database(t)
-	s := openStore(t, address, postgres.Options{})
+	s := openStore(t, address, postgres.Options{AwayTimeout: awayTimeout})
 	commit(t, s, define("c"))
 	exe, err := os.Executable()
 	if err != nil {
@@ -578,7 +582,7 @@ func TestProcess(t *testing.T) {
 	if address == "" {
 		t.Skip("it is run by TestStoppedProcess")
 	}
-	s := openStore(t, address, postgres.Options{})
+	s := openStore(t, address, postgres.Options{AwayTimeout: awayTimeout})
 	for i := 0; ; i++ {
 		changes := make([]store.Change, 0, 1001)
 		changes = append(changes, put("c", "process", 1))

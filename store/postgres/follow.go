@@ -48,12 +48,6 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	return err
 }
 
-// follows reports whether Follow was begun in a history.
-func (s *Store) follows(e store.Epoch) bool {
-	h := s.history.Load()
-	return h != nil && *h == e
-}
-
 // Inspect is part of store.Shared.
 func (s *Store) Inspect() { signal(s.inspect) }
 

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,11 @@ import (
 // patience is how long a test waits for what has to come, on a machine that is busy.
 const patience = 2 * time.Minute
 
-// openStore opens a store that is closed when the test ends.
+// openStore opens a store that is closed when the test ends. Unless it is told otherwise, a
+// database that takes its time is not one that is away: the machine may be busy.
 func openStore(t testing.TB, url string, opt postgres.Options) *postgres.Store {
 	t.Helper()
+	opt.AwayTimeout = cmp.Or(opt.AwayTimeout, patience)
 	s, err := postgres.Open(context.Background(), url, opt)
 	if err != nil {
 		t.Fatal(err)

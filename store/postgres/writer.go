@@ -531,6 +531,9 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`); err != nil {
 		return 0, err
 	}
+	// What was followed before the database is asked, it must know: while the answer is on
+	// its way others commit, and that is followed, too.
+	history, followed := w.s.history.Load(), w.s.applied.Load()
 	var counter, head, number int64
 	var usable bool
 	if err := conn.QueryRow(ctx, rememberedSQL, w.id).Scan(&counter, &head, &usable, &number); err != nil {
@@ -539,8 +542,8 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 	if !usable {
 		return 0, store.ErrRestored
 	}
-	followed := w.s.applied.Load()
-	if number < w.made && counter == w.counter || w.s.follows(w.server.epoch(counter)) && uint64(head) < followed {
+	follows := history != nil && *history == w.server.epoch(counter)
+	if number < w.made && counter == w.counter || follows && uint64(head) < followed {
 		// The database has forgotten what it had acknowledged: an older state of it
 		// was restored. Its numbers are given out again, so the history needs
 		// another name before this writer, or any other, adds to it.
