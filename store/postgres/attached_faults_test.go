@@ -319,14 +319,16 @@ func TestAttachedOnePolls(t *testing.T) {
 	two.await("shops", u.wanted(shopsQuery))
 }
 
-// Who holds the lock asks; the others do not, whatever is due.
+// Who compares the table asks; the others do not, whatever is due, and it is named to who
+// would detach the table.
 func TestAttachedLock(t *testing.T) {
 	t.Parallel()
 	u := newUser(t, pgtest.Database(t))
 	u.do(shopsTable)
 	u.fill(1, 10)
 	u.attach(byPolling(0))
-	u.do(`SELECT pg_advisory_lock(1635021923, number) FROM nearby.attachments`)
+	u.do(`SELECT pg_advisory_lock(-7)`)
+	u.do(`UPDATE nearby.attachments SET holder = pg_backend_pid(), ticket = -7`)
 	r := newReplica(t, u.url)
 	u.fill(11, 20)
 	await(t, "it is due", func() bool {
@@ -335,8 +337,40 @@ func TestAttachedLock(t *testing.T) {
 	if n := r.Stats().Polls; n > 0 {
 		t.Errorf("%d polls without the lock", n)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := postgres.Detach(ctx, u.url, "shops", false); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("detaching what is compared: %v", err)
+	}
 	u.do(`SELECT pg_advisory_unlock_all()`)
 	r.await("shops", u.wanted(shopsQuery))
+}
+
+// No lock that a role without privileges can take keeps a table from being compared, also
+// not the one that was seen to be held.
+func TestStrangersHoldNoPoll(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, pgtest.Database(t))
+	u.do(shopsTable)
+	u.fill(1, 10)
+	u.attach(byPolling(0))
+	r := newReplica(t, u.url)
+	r.await("shops", u.wanted(shopsQuery))
+	stranger := connect(t, u.url)
+	ticket := u.value(`SELECT ticket FROM nearby.attachments`)
+	run(t, stranger, fmt.Sprintf(`SELECT pg_advisory_lock(1635021923, n), pg_advisory_lock(n), pg_advisory_lock(%d) FROM generate_series(0, 100) n`, ticket))
+	u.fill(11, 20)
+	r.await("shops", u.wanted(shopsQuery))
+	// The process that held it is gone, and the stranger has taken it over.
+	u.do(`SELECT pg_advisory_lock(800)`)
+	u.do(`UPDATE nearby.attachments SET holder = pg_backend_pid(), ticket = 800`)
+	u.do(`SELECT pg_advisory_unlock(800)`)
+	run(t, stranger, `SELECT pg_advisory_lock(800)`)
+	u.fill(21, 30)
+	r.await("shops", u.wanted(shopsQuery))
+	if err := postgres.Detach(context.Background(), u.url, "shops", false); err != nil {
+		t.Error(err)
+	}
 }
 
 // A transaction with one snapshot, that began before the copy, say, does not fail for

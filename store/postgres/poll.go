@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The attached tables that are not all written through are asked by the replicas. An
-// advisory lock lets one of them at a time ask a table; what it has found out is in
+// The attached tables that are not all written through are asked by the replicas. One
+// of them at a time asks a table; what it has found out is in
 // nearby.attachments, so that any may be the next.
 
 const (
@@ -106,11 +106,11 @@ func readDue(ctx context.Context, conn *pgx.Conn, number *int32) ([]due, error) 
 
 // attachedTurn takes an attachment's lock, if it is free, and does what is due then.
 func (s *Store) attachedTurn(ctx context.Context, conn *pgx.Conn, number int32) (err error) {
-	ok, err := tryLock(ctx, conn, number)
+	ticket, ok, err := tryLock(ctx, conn, number)
 	if err != nil || !ok {
 		return err
 	}
-	defer func() { err = errors.Join(err, unlock(ctx, conn, number)) }()
+	defer func() { err = errors.Join(err, unlock(ctx, conn, ticket)) }()
 	// Another replica may have done it since.
 	now, err := readDue(ctx, conn, &number)
 	if err != nil || len(now) == 0 || !now[0].any() {

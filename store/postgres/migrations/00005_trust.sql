@@ -16,6 +16,13 @@ ALTER TABLE nearby.pending ADD numbering boolean NOT NULL DEFAULT false, ADD xid
 CREATE INDEX pending_xid ON nearby.pending (xid);
 COMMENT ON COLUMN nearby.pending.numbering IS 'the rows of the transaction are being given their number';
 
+-- Who compares an attached table holds an advisory lock that nobody knows before. One that
+-- is known any role could hold, and stop all polls.
+ALTER TABLE nearby.attachments ADD COLUMN holder int, ADD COLUMN ticket bigint;
+COMMENT ON COLUMN nearby.attachments.number IS 'its trigger function is nearby.attached_<number>';
+COMMENT ON COLUMN nearby.attachments.holder IS 'the process that compares the table, as long as it holds the advisory lock ticket';
+COMMENT ON COLUMN nearby.attachments.ticket IS 'a random number, another each time';
+
 -- A backup that is put back brings rows, and cannot bring the transactions that wrote
 -- them: the row of nearby.head names its own, and a copy of it, however it came here,
 -- was written by another. Such a database may be half restored. It is neither read nor
@@ -545,7 +552,7 @@ BEGIN
                      AND a.privilege_type <> 'SELECT' AND a.grantee <> c.relowner LOOP
         EXECUTE format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON %s FROM %s', server.of, server.role);
         IF server.of = 'nearby.attachments'::regclass AND server.role <> 'PUBLIC' THEN
-            EXECUTE format('GRANT UPDATE (last, error, next_poll, next_sweep) ON %s TO %s', server.of, server.role);
+            EXECUTE format('GRANT UPDATE (last, error, next_poll, next_sweep, holder, ticket) ON %s TO %s', server.of, server.role);
         END IF;
     END LOOP;
 END $$;
