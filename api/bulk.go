@@ -120,6 +120,11 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range []string{headerMatch, headerNoneMatch, headerUnmodified} {
+		if r.Header[name] != nil {
+			return badParameter(name, r.Header.Get(name), "is not taken by a POST, which is of no version", "PUT each item with its condition; a POST of one Feature inserts, and ?onExisting=skip or fail lets a load leave items alone that exist")
+		}
+	}
 	kind, err := featureType(r, geoJSON, appJSON, textCSV, textTSV, "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err
@@ -163,11 +168,6 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	if r.Header[headerKey] != nil {
 		return badParameter(headerKey, r.Header.Get(headerKey), "is not taken by a load", "a load whose rows have ids can be sent again as it is, unless it is to fail where they exist")
-	}
-	for _, name := range []string{headerMatch, headerNoneMatch, headerUnmodified} {
-		if r.Header[name] != nil {
-			return badParameter(name, r.Header.Get(name), "is not taken by a load", "PUT each item with its condition; ?onExisting=skip or fail leaves items alone that exist")
-		}
 	}
 	op := onExisting[q.values.Get("onExisting")]
 	opt, err := q.reading(kind, op)

@@ -208,6 +208,15 @@ func TestConditions(t *testing.T) {
 	}
 	h.do("PUT", a, geoJSON, feature("a", 1, 1, ""), "If-None-Match", "*").want(t, 412)
 	h.do("PATCH", a, mergePatch, `{}`, "If-None-Match", "*").want(t, 412)
+	// A POST is of no version: what it inserts or loads, only the body says.
+	for _, given := range [][2]string{{"If-Match", "*"}, {"If-Match", `"x"`}, {"If-None-Match", "*"}, {"If-None-Match", `"x"`}, {"If-Unmodified-Since", "Sat, 29 Oct 1994 19:43:31 GMT"}} {
+		for kind, body := range map[string]string{geoJSON: feature("posted", 1, 1, ""), "text/csv": "id,lat,lon\nposted,1,1\n"} {
+			if got := h.do("POST", "/v1/collections/c/items", kind, body, given[0], given[1]).want(t, 400); !strings.Contains(string(got.body), given[0]) {
+				t.Errorf("%s of %s with %s: %s", kind, body, given, got.body)
+			}
+			h.do("GET", "/v1/collections/c/items/posted", "", "").want(t, 404)
+		}
+	}
 }
 
 // TestTags: a tag says the version that it was made of, and nothing else is one.

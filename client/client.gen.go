@@ -2555,6 +2555,7 @@ type ClientInterface interface {
 	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
+	// Conditions (`If-Match` and its kin) are not taken: 400.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2582,6 +2583,7 @@ type ClientInterface interface {
 	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
+	// Conditions (`If-Match` and its kin) are not taken: 400.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2609,6 +2611,7 @@ type ClientInterface interface {
 	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
+	// Conditions (`If-Match` and its kin) are not taken: 400.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -3024,6 +3027,7 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
+// Conditions (`If-Match` and its kin) are not taken: 400.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -3061,6 +3065,7 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
+// Conditions (`If-Match` and its kin) are not taken: 400.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -3098,6 +3103,7 @@ func (c *Client) PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, co
 // CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
+// Conditions (`If-Match` and its kin) are not taken: 400.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -5973,6 +5979,7 @@ type ClientWithResponsesInterface interface {
 	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
+	// Conditions (`If-Match` and its kin) are not taken: 400.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -6000,6 +6007,7 @@ type ClientWithResponsesInterface interface {
 	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
+	// Conditions (`If-Match` and its kin) are not taken: 400.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -6027,6 +6035,7 @@ type ClientWithResponsesInterface interface {
 	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
+	// Conditions (`If-Match` and its kin) are not taken: 400.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -8090,6 +8099,7 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
+// Conditions (`If-Match` and its kin) are not taken: 400.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -8123,6 +8133,7 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
+// Conditions (`If-Match` and its kin) are not taken: 400.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -8156,6 +8167,7 @@ func (c *ClientWithResponses) PostItemsWithApplicationGeoPlusJSONBodyWithRespons
 // CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
+// Conditions (`If-Match` and its kin) are not taken: 400.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //

@@ -156,7 +156,7 @@ func (d *Definition) normalise(kinds Kinds) error {
 	if len(d.Time) > MaxQueryableBytes {
 		fault("time", d.Time, fmt.Sprintf("must have at most %d bytes", MaxQueryableBytes))
 	}
-	for i, q := range d.Queryables {
+	for i, q := range d.looked() {
 		field := fmt.Sprintf("queryables[%d]", i)
 		switch {
 		case q == "" || len(q) > MaxQueryableBytes:
@@ -166,6 +166,15 @@ func (d *Definition) normalise(kinds Kinds) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// looked are the queryables that are looked at one by one: none where there are too many.
+// That is fault enough, and neither the time nor the answer grows with their number.
+func (d *Definition) looked() []string {
+	if len(d.Queryables) > MaxQueryables {
+		return nil
+	}
+	return d.Queryables
 }
 
 // check is normalise for a definition that is given now, in place of old, whose texts can be
@@ -187,7 +196,7 @@ func (d *Definition) check(kinds Kinds, old *Definition) error {
 	text("title", d.Title, false)
 	text("description", d.Description, true)
 	text("time", d.Time, false)
-	for i, q := range d.Queryables {
+	for i, q := range d.looked() {
 		field := fmt.Sprintf("queryables[%d]", i)
 		text(field, q, false)
 		if slices.Contains(reserved[:], q) && !slices.Contains(old.Queryables, q) {

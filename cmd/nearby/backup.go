@@ -91,7 +91,7 @@ func (c *backupCmd) Run(env *environ) error {
 		return fmt.Errorf("making the backup: %w", err)
 	}
 	if final == "" {
-		final = filepath.Join(into, fmt.Sprintf("nearby-%s-%d%s", b.At.Format("20060102T150405Z"), b.Seq, backupSuffix))
+		final = filepath.Join(into, fmt.Sprintf("nearby-%s-%d%s", b.At.Format("20060102T150405.000Z"), b.Seq, backupSuffix))
 	}
 	err = os.Link(f.Name(), final) // unlike a renaming it writes over nothing
 	if _, there := os.Lstat(final); err != nil && errors.Is(there, fs.ErrNotExist) {
