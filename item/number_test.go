@@ -12,6 +12,7 @@ import (
 func TestParseNumber(t *testing.T) {
 	for s, want := range map[string]float64{
 		"0": 0, "-0": 0, "+1": 1, "007": 7, "1.5": 1.5, "1e1": 10, "2E+1": 20, "5e-1": .5,
+		".5": .5, "-.0014": -.0014, "51.": 51, "+7.": 7, "1.e1": 10, ".5E1": 5,
 		"1e-400": 0, "90.00000000000001": 90.00000000000001, strings.Repeat("0", 500) + "1": 1,
 	} {
 		if got, ok := item.ParseNumber(s); !ok || got != want || math.Signbit(got) != math.Signbit(want) {
@@ -19,7 +20,7 @@ func TestParseNumber(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", " 1", "1 ", "+", "-", ".", "1.", ".5", "e1", "1e", "1e+", "--1", "+-1", "1_0", "0x1p-2", "0b1", "1,5", "1.5.2",
+		"", " 1", "1 ", "+", "-", ".", "-.", ".e1", "1..", "e1", "1e", "1.e", "1e+", "--1", "+-1", "1_0", "0x1p-2", "0b1", "1,5", "1.5.2",
 		"NaN", "nan", "Inf", "-inf", "Infinity", "null", "ten", "1e999", "-1e999", "１", "1\x00",
 	} {
 		if v, ok := item.ParseNumber(s); ok {
