@@ -188,7 +188,7 @@ func TestBadRequests(t *testing.T) {
 		{"GET", c + "/items?bbox=1,2,3", "", "", 400, "four"},
 		{"GET", c + "/items?bbox=1,3,2,2", "", "", 400, "south"},
 		{"GET", c + "/items?bbox=a,2,3,4", "", "", 400, "number 1"},
-		{"GET", c + "/items?bbox=-181,2,3,4", "", "", 400, "west"},
+		{"GET", c + "/items?bbox=-541,2,3,4", "", "", 400, "west"},
 		{"GET", c + "/items?limit=0", "", "", 400, "limit"},
 		{"GET", c + "/items?limit=99999999999999999999", "", "", 200, ""},
 		{"GET", c + "/items?limit=abc", "", "", 400, "limit"},
