@@ -344,3 +344,33 @@ func TestServerWithoutPermission(t *testing.T) {
 		t.Errorf("PUT when it may again: %d", status)
 	}
 }
+
+// TestOpeningIsSaidOnce: what hinders a server from opening its folder is said once, with
+// the folder's name, whatever it is.
+func TestOpeningIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	used := t.TempDir()
+	startServer(t, used)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"--data", used},
+		{"--data", file},
+		{"--data", filepath.Join(file, "below")},
+		{"--data", t.TempDir(), "--read-only"},
+		{"--data", filepath.Join(t.TempDir(), "none"), "--read-only"},
+	} {
+		r := runCLI(t, "", append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
+		said := 0
+		for line := range strings.Lines(r.stderr) {
+			if strings.HasPrefix(line, "nearby: ") {
+				said += strings.Count(line, "opening the store in "+args[1]+": ")
+			}
+		}
+		if r.code != exitFailed || said != 1 {
+			t.Errorf("%q: exit code %d: %s", args, r.code, r.stderr)
+		}
+	}
+}

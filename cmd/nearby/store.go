@@ -112,7 +112,7 @@ func (c *storage) openFolder(ctx context.Context, log *slog.Logger) (store.Store
 		case errors.Is(o.err, store.ErrNoSpace):
 			return nil, fmt.Errorf("%w: make room, or start with --read-only", o.err)
 		case o.err != nil:
-			return nil, fmt.Errorf("opening the store in %s: %w", c.Data, o.err)
+			return nil, o.err
 		}
 		return o.st, nil
 	}

@@ -42,7 +42,7 @@ type disk struct {
 // enter remembers the folder, so that another in its place is noticed.
 func (d *disk) enter(dir string) (err error) {
 	if d.opened, err = os.Stat(dir); err != nil {
-		return fmt.Errorf("opening the store: %w", err)
+		return err
 	}
 	d.path = dir
 	return d.takeSpare()

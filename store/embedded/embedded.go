@@ -175,6 +175,14 @@ const stopWrites = 4
 // Open opens the store in a folder, or makes a new one there. It returns
 // store.ErrLoss if acknowledged commits are missing.
 func Open(dir string, opt Options) (*Store, error) {
+	s, err := open(dir, opt)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func open(dir string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
 	onDisk := vfs.Root(opt.fs) == vfs.Default
 	opt.fs = private{opt.fs}
@@ -193,7 +201,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	}
 	m := readMark(opt.fs, dir)
 	if opt.ReadOnly && !m.there && m.err == nil {
-		return nil, errors.Join(fmt.Errorf("opening the store in %s: there is none, and with read-only none is made", dir), s.leaveFolder())
+		return nil, errors.Join(errors.New("there is none, and with read-only none is made"), s.leaveFolder())
 	}
 	whole := m.whole(opt.fs, dir)
 	if whole != nil && !opt.AcceptLoss {
@@ -204,7 +212,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	defer cache.Unref()
 	db, err := s.openDatabase(cache)
 	if err != nil {
-		return nil, errors.Join(openError(dir, err), s.leaveFolder())
+		return nil, errors.Join(openError(err), s.leaveFolder())
 	}
 	s.db = db
 	if err := s.recover(&m, whole); err != nil {
@@ -223,13 +231,13 @@ func Open(dir string, opt Options) (*Store, error) {
 // others.
 func (s *Store) enterFolder() error {
 	if _, err := os.Stat(filepath.Join(s.dir, unfinishedFile)); err == nil {
-		return fmt.Errorf("opening the store in %s: a backup was being restored into it and that did not end: restore it again", s.dir)
+		return errors.New("a backup was being restored into it and that did not end: restore it again")
 	}
 	if s.opt.ReadOnly {
 		return s.disk.enter(s.dir)
 	}
 	if err := os.MkdirAll(s.dir, folderMode); err != nil {
-		return fmt.Errorf("opening the store: %w", err)
+		return err
 	}
 	changed, err := tighten(s.dir)
 	if changed > 0 {
@@ -331,14 +339,14 @@ func outOfSpace(err error) error {
 	return err
 }
 
-func openError(dir string, err error) error {
+func openError(err error) error {
 	if pebble.IsCorruptionError(err) {
-		return fmt.Errorf("%w: opening %s: %w", store.ErrCorrupt, dir, err)
+		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 	}
 	if errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held") {
-		return fmt.Errorf("opening the store in %s: %w: %w", dir, ErrInUse, err)
+		return fmt.Errorf("%w: %w", ErrInUse, err)
 	}
-	return fmt.Errorf("opening the store in %s: %w", dir, outOfSpace(err))
+	return outOfSpace(err)
 }
 
 // recover reads the head and the collections, and compares with the mark.
