@@ -291,7 +291,7 @@ func (s *Server) logRequest(e *exchange, method string) {
 	record := slog.NewRecord(e.written, level, "request", 0)
 	record.AddAttrs(
 		slog.String("id", e.id[0]), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
-		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Duration("duration", took))
+		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Int64("microseconds", took.Microseconds()))
 	if e.cut != "" {
 		record.AddAttrs(slog.String("cut", string(e.cut)))
 	}

@@ -39,7 +39,7 @@ func (c *Catalog) anew(ctx context.Context) (*world, bool) {
 		begun := time.Now()
 		w, err := c.readWorld(ctx, func(Progress) {})
 		if err == nil {
-			c.opt.Log.Info("the collections were read anew", "epoch", w.epoch, "seq", w.applied.Load(), "duration", time.Since(begun))
+			c.opt.Log.Info("the collections were read anew", "epoch", w.epoch, "seq", w.applied.Load(), "microseconds", time.Since(begun).Microseconds())
 			return w, true
 		}
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {

@@ -102,7 +102,7 @@ func (c *Collection) build(s *Snapshot) {
 		idx, err = buildIndex(c.opt.Kinds, ch.spec, points, &s.records)
 	} // else it is the tree in use, which has divided where the points came
 	if idx != nil && err == nil {
-		c.log.Info("index built", "collection", c.name, "kind", ch.spec.Kind, "points", len(points), "duration", time.Since(begun))
+		c.log.Info("index built", "collection", c.name, "kind", ch.spec.Kind, "points", len(points), "microseconds", time.Since(begun).Microseconds())
 	}
 	_ = c.inWriter(context.Background(), func() error { // it fails only when the collection closes
 		c.finishRebuild(idx, ch, err)

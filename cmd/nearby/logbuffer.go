@@ -96,7 +96,7 @@ func (l *logBuffer) request(a *api.Answered) {
 	b = append(append(b, `,"route":"`...), a.Route...)
 	b = strconv.AppendInt(append(b, `","status":`...), int64(a.Status), 10)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(a.Bytes), 10)
-	b = strconv.AppendInt(append(b, `,"duration":`...), int64(a.Took), 10)
+	b = strconv.AppendInt(append(b, `,"microseconds":`...), a.Took.Microseconds(), 10)
 	if a.Cut != "" {
 		b = append(append(append(b, `,"cut":"`...), a.Cut...), '"')
 	}

@@ -79,7 +79,7 @@ func TestRequestLine(t *testing.T) {
 		}
 		r := slog.NewRecord(a.At, level, "request", 0)
 		r.AddAttrs(slog.String("id", a.ID), slog.String("method", a.Method), slog.String("route", a.Route),
-			slog.Int("status", a.Status), slog.Int("bytes", a.Bytes), slog.Duration("duration", a.Took))
+			slog.Int("status", a.Status), slog.Int("bytes", a.Bytes), slog.Int64("microseconds", a.Took.Microseconds()))
 		if a.Cut != "" {
 			r.AddAttrs(slog.String("cut", string(a.Cut)))
 		}

@@ -311,7 +311,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			return fmt.Errorf("bringing the tables up to date: %w", err)
 		}
 		for _, m := range made {
-			s.opt.Log.Info("the tables were brought up to date", "version", m.Source.Version, "took", m.Duration)
+			s.opt.Log.Info("the tables were brought up to date", "version", m.Source.Version, "microseconds", m.Duration.Microseconds())
 		}
 		return nil
 	})
