@@ -69,13 +69,15 @@ The report's extent is the least and the greatest latitude and longitude of what
 was loaded. Where two columns are swapped, yet in range, it is that of another
 part of the Earth.
 
-A load that was interrupted can be repeated: rows are items by their ids. Rows
-without an id get one made from their position and properties, the same each
-time.
+A load that was interrupted can be repeated. The same command sends all rows once
+more: rows are items by their ids, so those that had arrived are written again, and
+none is there twice. Rows without an id get one made from their position and
+properties, the same each time. With --on-existing skip, what had arrived stays as it
+is by then.
 
 Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 wrong
 usage; 3 all good rows were loaded, others were rejected; 4 the server is busy,
-or broke off, and the same command may load the rest later.
+or broke off, and the same command may succeed later.
 
 Examples:
 
@@ -107,6 +109,9 @@ type loader struct {
 
 // errAborted stops a load with --on-error abort.
 var errAborted = errors.New("stopped at the first rejected row, as --on-error abort asks; the rows before it stay")
+
+// repeated says what it does to run a load once more.
+const repeated = "the same command sends all rows again, and none is there twice"
 
 func (c *loadCmd) Run(env *environ) error {
 	opt, err := c.options()
@@ -154,13 +159,13 @@ func (c *loadCmd) Run(env *environ) error {
 	l.report.write(env.stdout, c.Collection)
 	switch cause := context.Cause(ctx); {
 	case env.ctx.Err() != nil:
-		failures = append(failures, errors.New("interrupted: run the same command again to load the rest"))
+		failures = append(failures, errors.New("interrupted: what was loaded stays; "+repeated))
 	case errors.Is(cause, errAborted):
 		failures = append(failures, cause)
 	case mayPass(cause):
-		failures = append(failures, cause, errors.New("what was loaded stays: run the same command again later to load the rest; no row is loaded twice"))
+		failures = append(failures, cause, errors.New("what was loaded stays; later, "+repeated))
 	case cause != nil:
-		failures = append(failures, cause, errors.New("what was loaded stays: run the same command again when this is mended; no row is loaded twice"))
+		failures = append(failures, cause, errors.New("what was loaded stays; when this is mended, "+repeated))
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)

@@ -38,7 +38,7 @@ func TestLoadInterrupted(t *testing.T) {
 	}))
 	var stdout, stderr bytes.Buffer
 	args := []string{"load", "-", "-c", "half", "--server", s.base}
-	if code := run(ctx, args, stdin, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "interrupted") {
+	if code := run(ctx, args, stdin, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "interrupted: what was loaded stays; the same command sends all rows again") {
 		t.Fatalf("exit code %d: %s%s", code, &stdout, &stderr)
 	}
 	if r := runCLI(t, csv.String(), args...); r.code != exitOK {
@@ -77,7 +77,7 @@ func TestLoadRetries(t *testing.T) {
 // said by the exit code and in words, and what was loaded by then is counted.
 func TestLoadIsEnded(t *testing.T) {
 	t.Parallel()
-	const later, mended = "again later to load the rest", "again when this is mended"
+	const later, mended = "what was loaded stays; later, the same command sends all rows again", "what was loaded stays; when this is mended, the same command sends all rows again"
 	problem := func(status int, cause, outcome, more string) string {
 		return fmt.Sprintf(`{"type":"/v1/errors/%s","title":"The words of it","status":%d,"outcome":"%s"%s}`, cause, status, outcome, more)
 	}

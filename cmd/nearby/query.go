@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -23,6 +24,8 @@ type queryCmd struct {
 	K          int      `name:"k" short:"k" default:"10" help:"How many places at most."`
 	Radius     string   `help:"Only places within this distance: metres, or with a unit, as in 2.5km." placeholder:"DISTANCE"`
 	Where      []string `sep:"none" help:"Only places whose property has this value. May be repeated: \"or\" for one name, \"and\" between names." placeholder:"NAME=VALUE"`
+	Properties []string `help:"Show these properties, in place of the name." placeholder:"NAME"`
+	Cursor     string   `help:"Go on where the answer before ended, which says how." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 	JSON       bool     `name:"json" help:"Print the server's GeoJSON as it came."`
 }
@@ -30,12 +33,14 @@ type queryCmd struct {
 // Help is shown below the flags.
 func (queryCmd) Help() string {
 	return `Prints the nearest places in order, and below them the radius within which the
-answer is proved to be complete.
+answer is proved to be complete. Where there are more within --radius than -k asks for,
+it says how many, and how to go on.
 
 Examples:
 
     nearby query 40.7484 -73.9857 --collection city
     nearby query -33.86 151.21 -c cities -k 3 --radius 50km --where country=AU
+    nearby query 51.5072 -0.1276 -c cities --properties name,population,country
     nearby query 64.15 -21.94 -c cities --json | jq '.features[].id'`
 }
 
@@ -73,7 +78,7 @@ func (c *queryCmd) Run(env *environ) error {
 	if err := json.Unmarshal(data, &a); err != nil {
 		return fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
 	}
-	return a.write(env.stdout)
+	return a.write(env.stdout, c)
 }
 
 // parameters checks the flags and makes the request's.
@@ -94,6 +99,12 @@ func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values
 		}
 		where.Set("radius", exactly(metres))
 	}
+	if c.Properties != nil {
+		where.Set("properties", strings.Join(c.Properties, ","))
+	}
+	if c.Cursor != "" {
+		where.Set("cursor", c.Cursor)
+	}
 	for _, w := range c.Where {
 		name, value, ok := strings.Cut(w, "=")
 		if !ok || name == "" {
@@ -112,7 +123,7 @@ func exactly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 // reserved are the parameters that --where must not reach.
 var reserved = map[string]bool{
 	"lat": true, "lon": true, "k": true, "radius": true, "cursor": true, "properties": true,
-	"distance_property": true, "id_property": true, "explain": true, "f": true,
+	"distance_property": true, "id_property": true, "explain": true, "consistency": true, "f": true,
 }
 
 // parseDistance reads metres, or a number with the unit m or km.
@@ -140,26 +151,44 @@ type nearbyAnswer struct {
 		} `json:"geometry"`
 		Properties jsontext.Value `json:"properties"`
 	} `json:"features"`
-	Proof struct {
+	NumberMatched *int64 `json:"numberMatched"`
+	Complete      bool   `json:"complete"`
+	Proof         struct {
 		Exact    bool    `json:"exact"`
 		Radius   float64 `json:"radius"`
 		Entered  int     `json:"entered"`
 		Compared int     `json:"compared"`
 	} `json:"proof"`
+	Links []struct {
+		Rel  string `json:"rel"`
+		Href string `json:"href"`
+	} `json:"links"`
 }
 
-func (a *nearbyAnswer) write(w io.Writer) error {
+// write shows the answer to a command.
+func (a *nearbyAnswer) write(w io.Writer, c *queryCmd) error {
 	if len(a.Features) == 0 {
 		fmt.Fprintln(w, "nothing found")
 	} else {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "#\tdistance\tid\tname\tlat\tlon")
+		columns := []string{"name"}
+		if c.Properties != nil {
+			columns = columns[:0]
+			for _, name := range c.Properties {
+				columns = append(columns, printable(name))
+			}
+		}
+		fmt.Fprintln(t, strings.Join(slices.Concat([]string{"#", "distance", "id"}, columns, []string{"lat", "lon"}), "\t"))
 		for i, f := range a.Features {
 			var lat, lon string
 			if p := f.Geometry.Coordinates; len(p) >= 2 {
 				lon, lat = strconv.FormatFloat(p[0], 'f', 6, 64), strconv.FormatFloat(p[1], 'f', 6, 64)
 			}
-			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", i+1, formatDistance(f.Distance), printable(text(f.ID)), printable(nameOf(f.Properties)), lat, lon)
+			shown := []string{printable(nameOf(f.Properties))}
+			if c.Properties != nil {
+				shown = valuesOf(f.Properties, c.Properties)
+			}
+			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", i+1, formatDistance(f.Distance), printable(text(f.ID)), strings.Join(shown, "\t"), lat, lon)
 		}
 		if err := t.Flush(); err != nil {
 			return err
@@ -171,7 +200,48 @@ func (a *nearbyAnswer) write(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "%s: complete within %s; %s cells or nodes entered, %s points compared\n", word,
 		formatDistance(a.Proof.Radius), thousands(int64(a.Proof.Entered)), thousands(int64(a.Proof.Compared)))
+	if next := a.cursor(); err == nil && next != "" && !a.Complete {
+		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", a.part(c), oneLine(next))
+	}
 	return err
+}
+
+// part says how much of what was asked for is in the answer, where that is not all.
+func (a *nearbyAnswer) part(c *queryCmd) string {
+	s := thousands(int64(len(a.Features)))
+	if c.Cursor != "" {
+		s += " more"
+	}
+	if a.NumberMatched != nil {
+		s += " of " + thousands(*a.NumberMatched)
+	} else {
+		s += ", and there are more"
+	}
+	if metres, err := parseDistance(c.Radius); err == nil && c.Radius != "" {
+		s += " within " + formatDistance(metres)
+	}
+	return s
+}
+
+// cursor returns where the answer goes on, or "".
+func (a *nearbyAnswer) cursor() string {
+	for _, l := range a.Links {
+		if u, err := url.Parse(l.Href); err == nil && l.Rel == "next" {
+			return u.Query().Get("cursor")
+		}
+	}
+	return ""
+}
+
+// valuesOf returns the properties that are named, as they stand in a table.
+func valuesOf(properties jsontext.Value, names []string) []string {
+	var all map[string]jsontext.Value
+	_ = json.Unmarshal(properties, &all) // what cannot be read has none
+	values := make([]string, len(names))
+	for i, name := range names {
+		values[i] = printable(text(all[name]))
+	}
+	return values
 }
 
 // formatDistance writes metres as people read them.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +54,8 @@ func TestControlCharacters(t *testing.T) {
 	bad := quoted(hostile)
 	problem := `{"type":` + bad + `,"title":` + bad + `,"status":%d,"detail":` + bad + `,"errors":[{"field":` + bad + `,"got":` + bad + `,"reason":` + bad + `,"hint":` + bad + `}]}`
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u0085`, "\u0085").Replace(bad)
-	found := `{"type":"FeatureCollection","features":[{"id":` + raw + `,"distance":1,"geometry":{"coordinates":[1,2]},"properties":{"name":` + raw + `}}],"proof":{"exact":true}}`
+	found := `{"type":"FeatureCollection","features":[{"id":` + raw + `,"distance":1,"geometry":{"coordinates":[1,2]},"properties":{"name":` + raw + `}}],"proof":{"exact":true},` +
+		`"links":[{"rel":"next","href":"http://h/?cursor=` + url.QueryEscape(hostile) + `"}]}`
 	mux := http.NewServeMux()
 	answer := func(pattern string, status int, body string) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
@@ -86,7 +88,7 @@ func TestControlCharacters(t *testing.T) {
 	noColumns := file("columns.csv", cell+",b\n1,2\n")
 	notes := file("notes\x1b[31m\nnearby: all is well.csv", "lat,lon,"+cell+","+cell+"\n1,2,3,4\n")
 	for _, args := range [][]string{
-		{"query", "1", "2", "-c", "good"}, {"query", "1", "2", "-c", "good", "--json"}, {"query", "1", "2", "-c", "bad"}, {"query", "1", "2", "-c", "detail"},
+		{"query", "1", "2", "-c", "good"}, {"query", "1", "2", "-c", "good", "--json"}, {"query", "1", "2", "-c", "good", "--properties", "name," + hostile}, {"query", "1", "2", "-c", "bad"}, {"query", "1", "2", "-c", "detail"},
 		{"health"}, {"verify"}, {"verify", "--server", "http://127.0.0.1:1/" + hostile},
 		{"load", badRows, "-c", "rows"}, {"load", badRows, "-c", "refused"}, {"load", noColumns, "-c", "rows"}, {"load", notes, "-c", "rows"},
 		{"load", filepath.Join(folder, hostile), "-c", "rows"}, {hostile}, {"load", badRows, "-c", hostile}, {"query", "1", "2", "-c", "good", "--radius", hostile},
@@ -109,7 +111,7 @@ func TestControlCharacters(t *testing.T) {
 				t.Errorf("--json is not what came: %v: %q", err, r.stdout)
 			}
 		}
-		if slices.Equal(args, []string{"query", "1", "2", "-c", "good"}) && strings.Count(r.stdout, "\n") != 3 {
+		if slices.Equal(args, []string{"query", "1", "2", "-c", "good"}) && strings.Count(r.stdout, "\n") != 4 {
 			t.Errorf("a table of one place has other lines: %q", r.stdout)
 		}
 	}
