@@ -126,13 +126,21 @@ func scalars(v jsontext.Value) (values []string, ok bool) {
 	}
 }
 
-// indexed says of each thing that was wrong with a batch, in which of its queries.
+// indexed says of each thing that was wrong with a batch, in which of its queries, and
+// what may have been meant.
 func indexed(err error) error {
 	p := asProblem(err)
 	for i := range p.Errors {
 		var n int
 		if _, err := fmt.Sscanf(p.Errors[i].Field, "queries[%d]", &n); err == nil {
 			p.Errors[i].Index = &n
+			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
+			case p.Errors[i].Hint != "":
+			case p.Errors[i].Reason == unknownMember:
+				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "k", "radius", "filter"})
+			case name == "radius" && p.Errors[i].Got == "": // it is of another type
+				p.Errors[i].Hint = inMetres("")
+			}
 		}
 	}
 	return p

@@ -174,7 +174,7 @@ func decodeJSON(data []byte, v any) error {
 		field := memberPath(semantic.JSONPointer)
 		reason := "has the wrong type"
 		if errors.Is(err, json.ErrUnknownName) {
-			reason = "is not a known member"
+			reason = unknownMember
 		} else if semantic.GoType != nil {
 			reason = "must be " + jsonType(semantic.GoType.Kind().String())
 		}
@@ -189,6 +189,9 @@ func decodeJSON(data []byte, v any) error {
 	}
 	return newProblem(malformedBody, "the body is not valid JSON")
 }
+
+// unknownMember is why a member of a body is refused that has no meaning.
+const unknownMember = "is not a known member"
 
 // memberPath writes a JSON pointer as queries[3].lat.
 func memberPath(p jsontext.Pointer) string {

@@ -145,7 +145,7 @@ func (q *query) take(raw string, a argument, allowed, queryables []string) error
 		if len(queryables) > 0 {
 			reason += ", and the queryable properties " + item.List(queryables)
 		}
-		return badParameter(item.Shorten(a.name), a.value, reason, "")
+		return badParameter(item.Shorten(a.name), a.value, reason, meant(a.name, allowed))
 	}
 	return nil
 }
@@ -172,7 +172,11 @@ func (q *query) number(name string) (v float64, ok bool, err error) {
 		if p.max != 0 {
 			span = fmt.Sprintf("must be a decimal number from %g to %g", p.min, p.max)
 		}
-		return 0, true, badParameter(name, value, span, "")
+		hint := ""
+		if name == "radius" && !valid {
+			hint = inMetres(value)
+		}
+		return 0, true, badParameter(name, value, span, hint)
 	}
 	return v, true, nil
 }

@@ -1,0 +1,56 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"nearby/api"
+)
+
+// TestHints: what is written as other servers, files and the command line take it is
+// refused with a word on how it is written here.
+func TestHints(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	type refusal struct {
+		Errors []struct{ Parameter, Field, Got, Reason, Hint string }
+	}
+	for query, want := range map[string]string{
+		"nearby?lat=1&lng=2":                 "lng: lon may be meant",
+		"nearby?lat=1&Longitude=2":           "Longitude: lon may be meant",
+		"nearby?latitude=1&lon=2":            "latitude: lat may be meant",
+		"nearby?LAT=1&lon=2":                 "LAT: lat may be meant",
+		"nearby?lat=1&lon=2&limit=3":         "limit: k may be meant",
+		"nearby?lat=1&lon=2&distance=3":      "distance: radius may be meant",
+		"nearby?lat=1&lon=2&what=3":          "what: ",
+		"items?k=3":                          "k: limit may be meant",
+		"items?bounds=1,2,3,4":               "bounds: bbox may be meant",
+		"items?lng=3":                        "lng: ",
+		"nearby?lat=1&lon=2&radius=100km":    "radius: in metres, without a unit: 100000",
+		"nearby?lat=1&lon=2&radius=1.1%20KM": "radius: in metres, without a unit: 1100",
+		"nearby?lat=1&lon=2&radius=500m":     "radius: in metres, without a unit: 500",
+		"nearby?lat=1&lon=2&radius=0.5mi":    "radius: in metres, without a unit: 804.672",
+		"nearby?lat=1&lon=2&radius=far":      "radius: in metres, without a unit",
+		"nearby?lat=1&lon=2&radius=-1":       "radius: ",
+	} {
+		p := decode[refusal](t, h.do("GET", "/v1/collections/c/"+query, "", "").want(t, 400))
+		if len(p.Errors) != 1 || p.Errors[0].Parameter+": "+p.Errors[0].Hint != want {
+			t.Errorf("%s: %+v, want %s", query, p.Errors, want)
+		}
+	}
+	for query, want := range map[string]string{
+		`{"lat":1,"lng":2}`:                    "queries[0].lng: lon may be meant",
+		`{"lat":1,"lon":2,"limit":3}`:          "queries[0].limit: k may be meant",
+		`{"lat":1,"lon":2,"Radius":3}`:         "queries[0].Radius: radius may be meant",
+		`{"lat":1,"lon":2,"radius":"2.5 km"}`:  "queries[0].radius: in metres, without a unit",
+		`{"lat":1,"lon":2,"radius":-1}`:        "queries[0].radius: ",
+		`{"lat":1,"lon":2,"colour":"radius"}`:  "queries[0].colour: ",
+		`{"lat":1,"lon":2,"k":"3"}`:            "queries[0].k: ",
+		`{"lat":1,"lon":2,"filter":{"lng":3}}`: "queries[0].filter.lng: ",
+	} {
+		p := decode[refusal](t, h.do("POST", "/v1/collections/c/nearby", "application/json", `{"queries":[`+query+`]}`).want(t, 400))
+		if len(p.Errors) != 1 || strings.TrimSpace(p.Errors[0].Field+": "+p.Errors[0].Hint) != strings.TrimSpace(want) {
+			t.Errorf("%s: %+v, want %s", query, p.Errors, want)
+		}
+	}
+}
