@@ -123,7 +123,7 @@ func exactly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 // reserved are the parameters that --where must not reach.
 var reserved = map[string]bool{
 	"lat": true, "lon": true, "k": true, "radius": true, "cursor": true, "properties": true,
-	"distance_property": true, "id_property": true, "explain": true, "consistency": true, "f": true,
+	"datetime": true, "distance_property": true, "id_property": true, "explain": true, "consistency": true, "f": true,
 }
 
 // parseDistance reads metres, or a number with the unit m or km.
