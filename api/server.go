@@ -238,7 +238,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		}
 		defer func() {
 			cause := recover()
-			if err, ok := cause.(error); cause != nil && !(ok && errors.Is(err, http.ErrAbortHandler)) {
+			if err, ok := cause.(error); cause != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
 				s.opt.Log.ErrorContext(e, "panic", "id", e.id[0], "route", e.routing.RoutePattern(), "cause", fmt.Sprint(cause))
 				if e.status == 0 {
 					s.fail(e, r, newProblem(internalError, ""))

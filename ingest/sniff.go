@@ -135,35 +135,39 @@ func (o *Options) checkOneObject(file []byte) error {
 		return nil
 	}
 	outer := look(file).Type
-	if outer == typeFeature || outer == typeCollection {
-		return nil
-	}
-	d := jsontext.NewDecoder(bytes.NewReader(file))
-	if _, err := d.ReadToken(); err != nil {
-		return nil
-	}
-	nested := false
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
-		if err != nil || fits(name.String(), o.Lon, lonNames...) || fits(name.String(), o.Lat, latNames...) {
-			return nil
-		}
-		kind := d.PeekKind()
-		nested = nested || kind == '{' || kind == '['
-		if d.SkipValue() != nil {
-			return nil
-		}
-	}
-	if _, err := d.ReadToken(); err != nil || !nested {
-		return nil
-	}
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) { // more objects come
+	if outer == typeFeature || outer == typeCollection || !o.holdsOthers(file) {
 		return nil
 	}
 	if outer != "" {
 		return errType(outer)
 	}
 	return errNotGeoJSON()
+}
+
+// holdsOthers reports whether a file is one JSON object, that holds others, and has no
+// member for a position.
+func (o *Options) holdsOthers(file []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(file))
+	if _, err := d.ReadToken(); err != nil {
+		return false
+	}
+	nested := false
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil || fits(name.String(), o.Lon, lonNames...) || fits(name.String(), o.Lat, latNames...) {
+			return false
+		}
+		kind := d.PeekKind()
+		nested = nested || kind == '{' || kind == '['
+		if d.SkipValue() != nil {
+			return false
+		}
+	}
+	if _, err := d.ReadToken(); err != nil || !nested {
+		return false
+	}
+	_, err := d.ReadToken()
+	return errors.Is(err, io.EOF) // else more objects come
 }
 
 const (
