@@ -137,7 +137,7 @@ func indexed(err error) error {
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
-				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "k", "radius", "filter"})
+				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "k", "radius", "filter", "datetime"})
 			case name == "radius" && p.Errors[i].Got == "": // it is of another type
 				p.Errors[i].Hint = inMetres("")
 			}
