@@ -89,6 +89,32 @@ func TestCountingIsBounded(t *testing.T) {
 	}
 }
 
+// TestCountingOfBatchesIsBounded: many queries at once, each of which has much to count,
+// are counted as far as one request may; none is counted wrong.
+func TestCountingOfBatchesIsBounded(t *testing.T) {
+	h := start(t, api.Options{})
+	h.do("PUT", "/v1/collections/c", "application/json", `{"queryables":["kind"]}`).want(t, 201)
+	const many = 60_000
+	h.do("POST", "/v1/collections/c/items", "text/csv", "lat,lon,kind\n"+strings.Repeat("0,0,a\n", many)).want(t, 200)
+	const queries = 40 // each looks at all
+	body := `{"queries":[` + strings.Repeat(`{"lat":0,"lon":0,"k":1,"radius":10,"filter":{"kind":"a"}},`, queries) + `{"lat":0,"lon":0,"k":1,"radius":10}]}`
+	counted := 0
+	for i, f := range decode[struct{ Results []features }](t, h.do("POST", "/v1/collections/c/nearby", "application/json", body).want(t, 200)).Results {
+		if f.NumberMatched != nil {
+			counted++
+			if *f.NumberMatched != many {
+				t.Errorf("query %d: matched %d, want %d", i, *f.NumberMatched, many)
+			}
+		}
+		if *f.Complete {
+			t.Errorf("query %d is complete with one item", i)
+		}
+	}
+	if most := 1_000_000 / many; counted < most-1 || counted > most+1 {
+		t.Errorf("%d of %d were counted, want about %d", counted, queries, most)
+	}
+}
+
 func show[T any](v *T) string {
 	if v == nil {
 		return "left out"

@@ -23,6 +23,8 @@ type buffer struct {
 	id   []byte
 	// query of a search; it passes through interfaces, which put it on the heap.
 	query index.Query
+	// counted is the work of counting what matches, of all queries of a request.
+	counted int
 }
 
 // maxPooledBytes keeps one huge answer from holding its memory for ever.
@@ -30,7 +32,7 @@ const maxPooledBytes = 1 << 20
 
 func (s *Server) buffer() *buffer {
 	buf := s.buffers.Get().(*buffer)
-	buf.b, buf.hits, buf.refs = buf.b[:0], buf.hits[:0], buf.refs[:0]
+	buf.b, buf.hits, buf.refs, buf.counted = buf.b[:0], buf.hits[:0], buf.refs[:0], 0
 	return buf
 }
 

@@ -139,9 +139,13 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 	return f.more, nil
 }
 
-// maxCounted bounds the work of counting what matches, in points and cells: the
-// answer itself has a thousand items at most and must not wait for it.
-const maxCounted = 100_000
+// maxCounted bounds the work of counting what matches a query, in points and cells: the
+// answer itself has a thousand items at most and must not wait for it. maxCountedAll
+// bounds that of all queries of a request.
+const (
+	maxCounted    = 100_000
+	maxCountedAll = 1_000_000
+)
 
 // found is what a search says beside its hits.
 type found struct {
@@ -179,13 +183,13 @@ func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, 
 	switch {
 	case f.complete && q.After == nil:
 		f.matched = n
-	case f.complete || n > k:
-		q.Budget = min(s.opt.Limits.MaxCompared, maxCounted)
+	case (f.complete || n > k) && buf.counted < maxCountedAll:
+		q.Budget = min(s.opt.Limits.MaxCompared, maxCounted, maxCountedAll-buf.counted)
 		count, proof, err := snap.Count(q, filter)
 		if err != nil {
 			return f, err
 		}
-		if proof.Exact {
+		if buf.counted += proof.Entered + proof.Compared; proof.Exact {
 			f.matched = count
 		}
 	}

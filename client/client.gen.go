@@ -1157,7 +1157,7 @@ type NearbyCollection struct {
 
 	// NumberMatched Of a query with `radius`: how many items match within it in all, those on
 	// other pages included. It is left out where counting them takes more than
-	// 100,000 comparisons.
+	// 100,000 comparisons, or for all queries of a request more than 1,000,000.
 	NumberMatched  *int `json:"numberMatched,omitempty"`
 	NumberReturned int  `json:"numberReturned"`
 
