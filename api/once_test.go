@@ -62,7 +62,9 @@ func TestRequestsWithKeys(t *testing.T) {
 		}
 		// Another request: in the body, the path, the query, a condition.
 		h.do("PUT", items+"/a", geoJSON, feature("a", 9, 9, ""), key[:2]...).want(t, 422)
-		h.do(r.method, r.path, r.contentType, r.body, append(key, "If-Match", `"9"`)...).want(t, 422)
+		if r.method != "POST" { // which takes none
+			h.do(r.method, r.path, r.contentType, r.body, append(key, "If-Match", `"9"`)...).want(t, 422)
+		}
 		if count() != n {
 			t.Errorf("%s %s: a reused key wrote", r.method, r.path)
 		}

@@ -65,12 +65,12 @@ func TestRequestsAreLogged(t *testing.T) {
 	var line struct {
 		Msg, ID, Method, Route string
 		Status                 int
-		Duration               *int64
+		Microseconds           *int64
 	}
 	if err := json.Unmarshal([]byte(lines[0]), &line); err != nil {
 		t.Fatal(err)
 	}
-	if line.Route != "/v1/collections/{collectionId}" || line.Status != 400 || line.Method != "GET" || line.Duration == nil {
+	if line.Route != "/v1/collections/{collectionId}" || line.Status != 400 || line.Method != "GET" || line.Microseconds == nil {
 		t.Errorf("logged %s", lines[0])
 	}
 	if p := decode[struct{ Instance string }](t, a); p.Instance != line.ID || a.header.Get("X-Request-Id") != line.ID {

@@ -305,7 +305,7 @@ END $$;
 -- commits is refused here, where the trigger of an attached table can still note it.
 DROP FUNCTION nearby.enlist();
 CREATE FUNCTION nearby.enlist(emptied boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 BEGIN
     IF EXISTS (SELECT FROM nearby.pending p WHERE p.xid = pg_current_xact_id() AND p.emptied = enlist.emptied) THEN
         RETURN;
