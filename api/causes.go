@@ -84,7 +84,7 @@ var causes = [numCauses]causeRow{
 		"Correct the body where `detail` and `line` point."},
 	unsuitableFile: {"unsuitable-file", 400, "The file cannot be loaded", notMade, false,
 		"A load of CSV was refused before its first row: no column holds the coordinates, more than one may, or what they hold is no degrees.",
-		"Name the columns lat and lon; `nearby load` can be told other names."},
+		"Say which columns they are by the parameters `lat` and `lon`, or `wkt`; `nearby load` has flags of these names."},
 	collectionReadOnly: {"collection-read-only", 403, "The collection can only be read", notMade, false,
 		"The items of the collection come from a table of the database.",
 		"Change the rows of the table."},

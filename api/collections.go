@@ -166,7 +166,7 @@ func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
 		Links       []link          `json:"links"`
 		Collections []collectionOut `json:"collections"`
 	}{[]link{{Href: s.self(r), Rel: "self", Type: appJSON}}, make([]collectionOut, len(all))}
-	d := noDigest
+	var d digest
 	for i, c := range all {
 		out.Collections[i] = s.show(r, c.Snapshot())
 		if d, err = out.Collections[i].digest(d); err != nil {
@@ -246,12 +246,15 @@ func (s *shown) check(name string) error {
 	if id, err := jsontext.AppendUnquote(nil, s.ID); s.ID != nil && (err != nil || string(id) != name) {
 		return badField("id", item.Shorten(string(s.ID)), "must be that of the path, "+strconv.Quote(item.Shorten(name))+", or left out", "")
 	}
-	for member, value := range map[string]jsontext.Value{
-		"itemType": s.ItemType, "itemCount": s.ItemCount, "crs": s.CRS, "extent": s.Extent, "source": s.Source,
-		"created": s.Created, "updated": s.Updated, "statistics": s.Statistics, "links": s.Links,
+	for _, member := range []struct {
+		name  string
+		value jsontext.Value
+	}{
+		{"itemType", s.ItemType}, {"itemCount", s.ItemCount}, {"crs", s.CRS}, {"extent", s.Extent}, {"source", s.Source},
+		{"created", s.Created}, {"updated", s.Updated}, {"statistics", s.Statistics}, {"links", s.Links},
 	} {
-		if value.Kind() == 'n' {
-			return badField(member, "null", "is the server's, and cannot be taken away", "")
+		if member.value.Kind() == 'n' {
+			return badField(member.name, "null", "is the server's, and cannot be taken away", "")
 		}
 	}
 	return nil

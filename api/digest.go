@@ -4,31 +4,23 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
+
 	"nearby/collection"
 	"nearby/store"
 )
 
-// digest tells texts apart (FNV-1a, 64 bits). It is the same in every process.
+// digest tells texts apart (xxHash, 64 bits). It is the same in every process.
 type digest uint64
-
-const noDigest digest = 0xcbf29ce484222325
 
 const digestBytes = 16 // of its text
 
-// of returns the digest of what came before and another text.
+// of returns the digest of what came before and another text: ab, c is not a, bc.
 func (d digest) of(text string) digest {
-	for i := range len(text) {
-		d = (d ^ digest(text[i])) * 0x100000001b3
-	}
-	return (d ^ 0xff) * 0x100000001b3 // no text of UTF-8 has this byte, so that ab, c is not a, bc
-}
-
-// spread returns a digest each bit of which depends on every bit of this one, so that sums of
-// digests tell apart, too, what differs little (the end of MurmurHash3).
-func (d digest) spread() digest {
-	d = (d ^ d>>33) * 0xff51afd7ed558ccd
-	d = (d ^ d>>33) * 0xc4ceb9fe1a85ec53
-	return d ^ d>>33
+	var h xxhash.Digest
+	h.ResetWithSeed(uint64(d))
+	_, _ = h.WriteString(text) // it never fails
+	return digest(h.Sum64())
 }
 
 // append appends its text.
@@ -57,11 +49,11 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 		if a.name == "properties" { // which may mean more
 			a.value = a.raw
 		}
-		d += noDigest.of(a.name).of(a.value).spread()
+		d += digest(0).of(a.name).of(a.value)
 	}
 	for name, values := range q.filter.Equal {
 		for _, v := range values {
-			d += noDigest.of("=").of(name).of(v).spread()
+			d += digest(0).of("=").of(name).of(v)
 		}
 	}
 	b := make([]byte, 0, len("W/")+maxTagBytes+1+digestBytes)
@@ -74,7 +66,7 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 // definition, and what follows from the items. Where the answer came from, and how much
 // memory that server needs, are no part of it.
 func collectionTag(v store.Position, out *collectionOut) (string, error) {
-	d, err := out.digest(noDigest)
+	d, err := out.digest(0)
 	if err != nil {
 		return "", err
 	}
@@ -84,7 +76,7 @@ func collectionTag(v store.Position, out *collectionOut) (string, error) {
 
 // writeTagged answers a GET with what has no version.
 func writeTagged(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
-	if known, err := unchanged(w, r, noDigest.of(string(body)).tag(), 0); known || err != nil {
+	if known, err := unchanged(w, r, digest(0).of(string(body)).tag(), 0); known || err != nil {
 		return err
 	}
 	return write(w, contentType, http.StatusOK, body)

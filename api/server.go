@@ -97,7 +97,7 @@ func New(opt Options) (*Server, error) {
 		}
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
-	s := &Server{opt: opt, settings: noDigest.of(fmt.Sprintf("%+v", opt.Limits)).of(opt.PublicURL)}
+	s := &Server{opt: opt, settings: digest(0).of(fmt.Sprintf("%+v", opt.Limits)).of(opt.PublicURL)}
 	var err error
 	if s.proxies, err = newProxies(opt.TrustProxy); err != nil {
 		return nil, err
