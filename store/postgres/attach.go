@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -118,9 +116,6 @@ var copying = role{
 	"bytea_output":                        "hex",
 	"extra_float_digits":                  "1",
 }
-
-// triggerSettings are the same for a trigger, which runs in anybody's session.
-const triggerSettings = `SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET jit = off`
 
 const schemasKey = "nearby.schemas"
 
@@ -255,85 +250,6 @@ func optionalInterval(d time.Duration) *string {
 		return nil
 	}
 	return optional(interval(d))
-}
-
-// comparesSQL counts who compares the table of the attachment a. A subquery is asked again
-// for a row that has changed while it was waited for.
-const comparesSQL = `(SELECT count(*) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = a.holder
-   AND l.classid::bigint << 32 | l.objid::bigint = a.ticket AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))`
-
-// tryLock makes the connection the one that compares the table of an attachment, if none
-// does. Any role can take any advisory lock: so it is one that nobody knows before it is
-// taken, and the row, which strangers cannot change, says which and whose. It goes with
-// the connection, as do the statements that it protects.
-func tryLock(ctx context.Context, conn *pgx.Conn, number int32) (ticket int64, ok bool, err error) {
-	ticket = rand.Int64()
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1::bigint)`, ticket); err != nil {
-		return 0, false, readError(err)
-	}
-	taken, err := conn.Exec(ctx, `UPDATE nearby.attachments a SET holder = pg_backend_pid(), ticket = $2::bigint WHERE a.number = $1::int AND `+comparesSQL+` = 0`, number, ticket)
-	if err != nil && !isCode(err, "55P03") { // the table is being detached
-		return 0, false, readError(err)
-	}
-	if taken.RowsAffected() == 0 {
-		return 0, false, unlock(ctx, conn, ticket)
-	}
-	return ticket, true, nil
-}
-
-func unlock(ctx context.Context, conn *pgx.Conn, ticket int64) error {
-	_, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1::bigint)`, ticket)
-	return readError(err)
-}
-
-// comparedError names the process that compares a table.
-type comparedError struct {
-	pid  int32
-	role string
-}
-
-func (e *comparedError) Error() string {
-	return fmt.Sprintf("process %d, of the role %s, is comparing it; try again later", e.pid, e.role)
-}
-
-// compared returns a comparedError if the table is compared, and keeps it from being so
-// until the transaction ends, if there is one.
-func compared(ctx context.Context, tx interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, number int32,
-) error {
-	var e comparedError
-	var is bool
-	err := tx.QueryRow(ctx, `SELECT coalesce(a.holder, 0), coalesce((SELECT s.usename::text FROM pg_stat_activity s WHERE s.pid = a.holder), '?'), `+comparesSQL+` > 0
-  FROM nearby.attachments a WHERE a.number = $1::int FOR UPDATE`, number).Scan(&e.pid, &e.role, &is)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return ErrNotAttached // any more
-	case err != nil:
-		return readError(err)
-	case is:
-		return &e
-	}
-	return nil
-}
-
-// lockAttached waits for that lock, which a replica holds for a moment, and longer
-// while it compares all rows.
-func lockAttached(ctx context.Context, conn *pgx.Conn, number int32) error {
-	for end := time.Now().Add(heldLimit); ; {
-		_, ok, err := tryLock(ctx, conn, number)
-		if err != nil || ok {
-			return err
-		}
-		if time.Now().After(end) {
-			if err := compared(ctx, conn, number); err != nil {
-				return fmt.Errorf("the table cannot be compared: %w", err)
-			}
-		}
-		if err := pause(ctx, lockedPause, nil); err != nil {
-			return err
-		}
-	}
 }
 
 const attachmentColumns = `collection, relation, id_column, coalesce(lon_column, ''), coalesce(lat_column, ''), coalesce(geom_column, ''), properties,
@@ -610,76 +526,3 @@ func Attachments(ctx context.Context, url string) ([]AttachmentState, error) {
 	})
 	return all, err
 }
-
-// triggers are the statements that make the triggers on a table, which write its
-// changes through to the collection as far as they matter to it.
-//
-// They run once for a statement, and catch every error: then, and where a transaction
-// has one snapshot, in which the rows of other commits cannot be replaced, the ids
-// are noted, and compared when the transaction has committed.
-func (t *attachedTable) triggers(collection string, number int32) []string {
-	fill := strings.NewReplacer(
-		"$collection", literal(collection), "$table", literal(t.name),
-		"$new", t.rows("new_rows", ""), "$old", t.rows("old_rows", ""),
-		"$put", "INSERT INTO nearby.items (collection, id, lon, lat, properties) SELECT "+literal(collection)+", r.id, r.lon, r.lat, r.properties",
-		"$replace", "ON CONFLICT (collection, id) DO UPDATE SET lon = excluded.lon, lat = excluded.lat, properties = excluded.properties",
-		"$ids_new", "SELECT s."+t.key+"::text FROM new_rows s WHERE "+t.usable(),
-		"$ids_old", "SELECT s."+t.key+"::text FROM old_rows s WHERE "+t.usable(),
-		"$changed", `WHERE NOT EXISTS (SELECT FROM before o WHERE o.id = r.id AND o.lon IS NOT DISTINCT FROM r.lon
-                AND o.lat IS NOT DISTINCT FROM r.lat AND o.properties::text IS NOT DISTINCT FROM r.properties::text)`,
-	)
-	function := fmt.Sprintf("nearby.attached_%d()", number)
-	create := func(event, rows string) string {
-		return fmt.Sprintf(`CREATE TRIGGER nearby_%d_%s AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION %s`,
-			number, strings.ToLower(event), event, t.name, rows, function)
-	}
-	return []string{
-		"CREATE FUNCTION " + function + " RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER " + triggerSettings + " AS " + literal(fill.Replace(triggerBody)),
-		"REVOKE ALL ON FUNCTION " + function + " FROM PUBLIC",
-		create("INSERT", "REFERENCING NEW TABLE AS new_rows"),
-		create("UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"),
-		create("DELETE", "REFERENCING OLD TABLE AS old_rows"),
-		create("TRUNCATE", ""),
-	}
-}
-
-const triggerBody = `
-BEGIN
-    IF TG_RELID <> to_regclass($table) THEN
-        RAISE WARNING 'nearby: the table % has a trigger that is for %', TG_RELID::regclass, $table;
-        RETURN NULL;
-    END IF;
-    IF current_setting('transaction_isolation') = 'read committed' THEN
-        BEGIN
-            IF TG_OP = 'INSERT' THEN
-                $put FROM ($new) r $replace;
-            ELSIF TG_OP = 'UPDATE' THEN
-                DELETE FROM nearby.items i USING ($ids_old EXCEPT $ids_new) o (id)
-                 WHERE i.collection = $collection AND i.id = o.id;
-                WITH before AS MATERIALIZED ($old), r AS MATERIALIZED ($new)
-                $put FROM r $changed $replace;
-            ELSIF TG_OP = 'DELETE' THEN
-                DELETE FROM nearby.items i USING ($ids_old) o (id) WHERE i.collection = $collection AND i.id = o.id;
-            ELSE
-                DELETE FROM nearby.items i WHERE i.collection = $collection;
-            END IF;
-            RETURN NULL;
-        EXCEPTION WHEN OTHERS THEN
-            NULL; -- all of it is noted
-        END;
-    END IF;
-    BEGIN
-        IF TG_OP = 'INSERT' THEN
-            INSERT INTO nearby.attached_later (collection, id) SELECT $collection, r.id FROM ($ids_new) r (id);
-        ELSIF TG_OP = 'UPDATE' THEN
-            INSERT INTO nearby.attached_later (collection, id) SELECT $collection, r.id FROM ($ids_old UNION $ids_new) r (id);
-        ELSIF TG_OP = 'DELETE' THEN
-            INSERT INTO nearby.attached_later (collection, id) SELECT $collection, r.id FROM ($ids_old) r (id);
-        ELSE
-            INSERT INTO nearby.attached_later (collection, id) VALUES ($collection, NULL);
-        END IF;
-    EXCEPTION WHEN OTHERS THEN
-        RAISE WARNING 'nearby: collection % does not learn of this change of %: %', $collection, $table, SQLERRM;
-    END;
-    RETURN NULL;
-END`

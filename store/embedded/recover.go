@@ -1,0 +1,138 @@
+package embedded
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"nearby/store"
+)
+
+// recover reads the head and the collections, and compares with the mark.
+func (s *Store) recover(m *found, whole error) error {
+	if err := s.meta(headKey, func(value []byte) (err error) {
+		s.head, err = decodeHead(value)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := s.meta(epochKey, func(value []byte) (err error) {
+		s.epoch, err = decodeEpoch(value)
+		return err
+	}); err != nil {
+		return err
+	}
+	var before store.Position
+	if err := s.meta(beforeKey, func(value []byte) (err error) {
+		before, err = decodeBefore(value)
+		return err
+	}); err != nil {
+		return err
+	}
+	err := compare(s.epoch, s.head, before, m)
+	if err == nil {
+		err = whole
+	}
+	if err != nil && !s.opt.AcceptLoss {
+		return err
+	}
+	if err != nil {
+		s.opt.Log.Warn("opening in spite of loss", "error", err)
+	}
+	copied := m.copied && s.epoch == m.epoch
+	if err == nil && copied && !s.opt.ReadOnly {
+		s.opt.Log.Warn("the folder is a copy of another: it begins a history of its own", "folder", s.dir, "at", s.head)
+	}
+	if err := s.settle(m.mark, err != nil || copied || s.opt.NewEpoch, err != nil); err != nil {
+		return err
+	}
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixCollection}, UpperBound: []byte{prefixCollection + 1}})
+	if err != nil {
+		return err
+	}
+	defer iter.Close()
+	for iter.First(); iter.Valid(); iter.Next() {
+		col, _, err := decodeCollection(iter.Key(), iter.Value())
+		if err != nil {
+			return err
+		}
+		s.incarnations[string(iter.Key()[1:])] = col
+	}
+	s.recent.start(s.head)
+	return readError(iter.Error())
+}
+
+// meta reads one of the store's own keys; take is not called if it is not there.
+func (s *Store) meta(key []byte, take func(value []byte) error) error {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %q: %w", key, readError(err))
+	}
+	return errors.Join(take(value), closer.Close())
+}
+
+// settle makes the database and the mark agree. Where history forks the epoch is a new
+// one, and numbers given out before are not given out again.
+//
+// A new store, or one of before there were epochs, gets its mark first: until the
+// database has an epoch, the next start does the same again. Else the database is
+// first, which then says from which epoch it comes, so that the next start knows what
+// was not finished.
+func (s *Store) settle(m mark, fork, lost bool) error {
+	s.marked = m.seq
+	if s.opt.ReadOnly {
+		// Nothing can be kept. A copy that nobody changes is the same history.
+		if lost || s.epoch == "" {
+			s.epoch = newEpoch()
+		}
+		return nil
+	}
+	old := s.epoch
+	switch {
+	case fork:
+		s.epoch = newEpoch()
+	case old == "":
+		s.epoch = cmp.Or(m.epoch, newEpoch())
+	default:
+		// That the store is open now must be seen in a copy. If it cannot be written,
+		// the listing tells.
+		if err := writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: s.head}); err != nil {
+			s.opt.Log.Warn("the head mark could not be written", "error", err)
+			return nil
+		}
+		s.marked = s.head
+		return nil
+	}
+	s.head = max(s.head, m.seq)
+	fresh := mark{epoch: s.epoch, seq: s.head}
+	if old == "" {
+		if err := writeMark(s.opt.fs, s.dir, fresh); err != nil {
+			return fmt.Errorf("writing the head mark: %w", err)
+		}
+	}
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	if err := errors.Join(batch.Set(headKey, encodeHead(nil, s.head), nil), batch.Set(epochKey, encodeEpoch(s.epoch), nil)); err != nil {
+		return err
+	}
+	if old != "" {
+		if err := batch.Set(beforeKey, encodeBefore(store.Position{Epoch: store.Epoch(m.epoch), Seq: s.head}), nil); err != nil {
+			return err
+		}
+	}
+	if err := s.applied(batch); err != nil {
+		return err
+	}
+	if old != "" {
+		if err := writeMark(s.opt.fs, s.dir, fresh); err != nil {
+			return fmt.Errorf("writing the head mark: %w", err)
+		}
+	}
+	s.marked = s.head
+	return nil
+}
