@@ -155,18 +155,7 @@ func startFaulty(t testing.TB, limits collection.Options, opt api.Options, befor
 		t.Fatal(err)
 	}
 	f := &faulty{Store: st, held: make(chan struct{}, 1000)}
-	limits.Store, limits.Kinds = f, kinds
-	catalog := collection.New(limits)
-	t.Cleanup(func() {
-		catalog.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := catalog.Load(context.Background(), nil); err != nil {
-		t.Fatal(err)
-	}
-	h := open(t, catalog, opt)
+	h := openStore(t, f, limits, opt)
 	h.load("c", places)
 	return h, f
 }

@@ -30,17 +30,7 @@ func aged(t *testing.T, made, updated time.Time) *house {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	catalog := collection.New(collection.Options{Store: st, Kinds: kinds})
-	t.Cleanup(func() {
-		catalog.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := catalog.Load(context.Background(), nil); err != nil {
-		t.Fatal(err)
-	}
-	return open(t, catalog, api.Options{})
+	return openStore(t, st, collection.Options{}, api.Options{})
 }
 
 // itemWrites are requests that write the item a.

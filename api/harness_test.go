@@ -29,6 +29,7 @@ import (
 	"nearby/geohash"
 	"nearby/index"
 	"nearby/quadtree"
+	"nearby/store"
 	"nearby/store/embedded"
 )
 
@@ -137,6 +138,23 @@ func start(t testing.TB, opt api.Options) *house {
 func startUnready(t testing.TB, opt api.Options) *house {
 	t.Helper()
 	return open(t, newCatalog(t), opt)
+}
+
+// openStore opens a house of a store, whose catalog ends with the test, and st after it.
+func openStore(t testing.TB, st store.Store, limits collection.Options, opt api.Options) *house {
+	t.Helper()
+	limits.Store, limits.Kinds = st, kinds
+	catalog := collection.New(limits)
+	t.Cleanup(func() {
+		catalog.Close()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := catalog.Load(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, catalog, opt)
 }
 
 // open opens a house of a catalog.

@@ -34,19 +34,8 @@ func replica(t testing.TB, address string, opt collection.Options, change ...fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt.Store, opt.Kinds, opt.Log = st, kinds, log
-	opt.CommitTimeout = 5 * time.Second
-	catalog := collection.New(opt)
-	t.Cleanup(func() {
-		catalog.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := catalog.Load(context.Background(), nil); err != nil {
-		t.Fatal(err)
-	}
-	return open(t, catalog, api.Options{})
+	opt.Log, opt.CommitTimeout = log, 5*time.Second
+	return openStore(t, st, opt, api.Options{})
 }
 
 // until asks again and again until the answer is as wanted.

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -270,11 +269,7 @@ func TestKilledBackups(t *testing.T) {
 	}
 	_ = writing.Close()
 
-	mount := t.TempDir()
-	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skip("needs the right to mount")
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(mount, syscall.MNT_DETACH) })
+	mount := smallDisk(t, "256k")
 	if r := runCLI(t, "", "backup", "--to", mount, "--server", s.base); r.code != exitFailed || !strings.Contains(r.stderr, "no space") {
 		t.Errorf("a backup on a full disk: %+v", r)
 	}

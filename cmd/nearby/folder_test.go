@@ -176,11 +176,11 @@ func TestServerFolderMoved(t *testing.T) {
 	}
 }
 
-// On a full disk items can be deleted, and when there is space again put.
-func TestServerOnAFullDisk(t *testing.T) {
-	c := newClient(t)
-	mount := t.TempDir()
-	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=512m"); err != nil {
+// smallDisk mounts a disk of its own in memory, of that size, where that is allowed.
+func smallDisk(t *testing.T, size string) (mount string) {
+	t.Helper()
+	mount = t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size="+size); err != nil {
 		t.Skip("needs the right to mount")
 	}
 	t.Cleanup(func() {
@@ -188,6 +188,13 @@ func TestServerOnAFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return mount
+}
+
+// On a full disk items can be deleted, and when there is space again put.
+func TestServerOnAFullDisk(t *testing.T) {
+	c := newClient(t)
+	mount := smallDisk(t, "512m")
 	data, filler := filepath.Join(mount, "data"), filepath.Join(mount, "filler")
 	s := startServer(t, data)
 	createCollection(t, s, "c", `{}`)
@@ -241,15 +248,7 @@ func TestServerOnAFullDisk(t *testing.T) {
 // advice, and at once at SIGTERM. To be read the folder needs no space.
 func TestStartOnAFullDisk(t *testing.T) {
 	c := newClient(t)
-	mount := t.TempDir()
-	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=512m"); err != nil {
-		t.Skip("needs the right to mount")
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(mount, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	mount := smallDisk(t, "512m")
 	data := filepath.Join(mount, "data")
 	s := startServer(t, data)
 	createCollection(t, s, "c", `{}`)
