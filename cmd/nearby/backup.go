@@ -110,7 +110,7 @@ func (c *backupCmd) Run(env *environ) error {
 // createPartial makes the file in which a backup is written, for its owner alone, and
 // removes those that nobody writes any more.
 func createPartial(dir string) (*os.File, error) {
-	for {
+	for range 100 {
 		f, err := os.CreateTemp(dir, ".*"+partialSuffix)
 		if err != nil {
 			return nil, err
@@ -124,6 +124,7 @@ func createPartial(dir string) (*os.File, error) {
 		}
 		_ = f.Close() // another that removes what is left was quicker
 	}
+	return nil, fmt.Errorf("other backups into %s remove the file of this one again and again: wait until they have ended", dir)
 }
 
 // removePartials removes what killed backups have left, and not mine. What it cannot

@@ -34,7 +34,7 @@ type loadCmd struct {
 	SkipLines    int      `help:"Lines at the beginning of a CSV file to pass over." placeholder:"N"`
 	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" is a tab." placeholder:"CHAR"`
 	Columns      []string `help:"Names of the columns of a CSV file without a header line." placeholder:"NAME"`
-	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. Without a word it does, but between tabs."`
+	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. With auto it does, except where tabs are between the cells."`
 	DecimalComma bool     `help:"Coordinates are written 50,9375."`
 	Encoding     string   `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
 

@@ -131,7 +131,7 @@ func lookAtTarget(dir string, replace bool) (target, error) {
 // claim makes the folder in which a store is built, or empties the one that a restoring
 // which did not end has left. It is the caller's until what is returned is closed.
 func claim(dir string) (*os.File, error) {
-	for {
+	for range 100 {
 		if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
@@ -161,6 +161,7 @@ func claim(dir string) (*os.File, error) {
 		}
 		return held, nil
 	}
+	return nil, fmt.Errorf("other backups are restored in %s again and again: wait until they have ended", dir)
 }
 
 // restoreBatch is how many bytes are written at once.
