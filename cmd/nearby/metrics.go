@@ -38,10 +38,11 @@ func folderNumbers(s embedded.Stats) []metrics.Number {
 	if s.Writable {
 		writable = 1
 	}
-	return []metrics.Number{
-		{Name: "nearby_folder_writable", Help: "1 while the data folder takes writes.", Value: writable},
-		{Name: "nearby_folder_free_bytes", Help: "Space left where the data folder is.", Value: float64(s.FreeBytes)},
+	all := []metrics.Number{{Name: "nearby_folder_writable", Help: "1 while the data folder takes writes.", Value: writable}}
+	if s.FreeBytes != nil {
+		all = append(all, metrics.Number{Name: "nearby_folder_free_bytes", Help: "Space left where the data folder is.", Value: float64(*s.FreeBytes)})
 	}
+	return all
 }
 
 // databaseNumbers are those of a store in PostgreSQL.

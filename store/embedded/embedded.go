@@ -181,7 +181,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-func open(dir string, opt Options) (*Store, error) {
+func open(dir string, opt Options) (_ *Store, err error) {
 	opt = opt.withDefaults()
 	onDisk := vfs.Root(opt.fs) == vfs.Default
 	opt.fs = private{opt.fs}
@@ -197,25 +197,30 @@ func open(dir string, opt Options) (*Store, error) {
 		if err := s.enterFolder(); err != nil {
 			return nil, err
 		}
+		defer func() {
+			if err != nil {
+				s.disk.leave()
+			}
+		}()
 	}
 	m := readMark(opt.fs, dir)
 	if opt.ReadOnly && !m.there && m.err == nil {
-		return nil, errors.Join(errors.New("there is none, and with read-only none is made"), s.leaveFolder())
+		return nil, errors.New("there is none, and with read-only none is made")
 	}
 	whole := m.whole(opt.fs, dir)
 	if whole != nil && !opt.AcceptLoss {
-		return nil, errors.Join(whole, s.leaveFolder())
+		return nil, whole
 	}
 	s.recent.init(opt.FollowBytes)
 	cache := pebble.NewCache(opt.CacheBytes)
 	defer cache.Unref()
 	db, err := s.openDatabase(cache)
 	if err != nil {
-		return nil, errors.Join(openError(err), s.leaveFolder())
+		return nil, openError(err)
 	}
 	s.db = db
 	if err := s.recover(&m, whole); err != nil {
-		return nil, errors.Join(outOfSpace(err), db.Close(), s.leaveFolder())
+		return nil, errors.Join(outOfSpace(err), db.Close())
 	}
 	s.disk.armed.Store(true)
 	if opt.ReadOnly {
@@ -248,8 +253,6 @@ func (s *Store) enterFolder() error {
 	s.room.makeWay()
 	return s.disk.enter(s.dir)
 }
-
-func (s *Store) leaveFolder() error { return s.disk.leave() }
 
 func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	warn := sometimes{every: 10 * time.Second}
@@ -370,8 +373,9 @@ func (s *Store) Close() error {
 	s.recent.end(store.ErrClosed)
 	close(s.stopMark)
 	<-s.markDone
+	defer s.disk.leave()
 	if s.opt.ReadOnly {
-		return errors.Join(s.db.Close(), s.leaveFolder())
+		return s.db.Close()
 	}
 	flushed := s.flush()
 	s.disk.armed.Store(false)
@@ -392,7 +396,7 @@ func (s *Store) Close() error {
 			}
 		}
 	}
-	return errors.Join(gone, err, s.leaveFolder())
+	return errors.Join(gone, err)
 }
 
 // flush makes a table of what is in memory, so that the next start need not

@@ -78,6 +78,23 @@ func memory() volume {
 	return volume{fs, "db", fill}
 }
 
+// What is free of a disk that cannot be asked is not known, and is not 0, which is full.
+func TestFreeBytes(t *testing.T) {
+	fs := vfs.NewMem()
+	s, err := Open("db", Options{fs: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if st := s.Stats(); st.FreeBytes != nil || !st.Writable {
+		t.Errorf("of a disk that cannot be asked %d bytes are free, writable: %v", *st.FreeBytes, st.Writable)
+	}
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 0, TotalBytes: 1 << 40})
+	if st := s.Stats(); st.FreeBytes == nil || *st.FreeBytes != 0 {
+		t.Errorf("of a full disk %v bytes are free", st.FreeBytes)
+	}
+}
+
 // On a full disk commits are refused before anything of them is written, all
 // reads go on, and commits too when there is space again. Nothing is lost.
 func TestDiskFull(t *testing.T) {

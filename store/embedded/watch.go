@@ -111,13 +111,16 @@ func (s *Store) Fault() error {
 // Stats tells how the folder is.
 type Stats struct {
 	Writable  bool
-	FreeBytes uint64 // of its disk
+	FreeBytes *uint64 // of its disk; nil: it cannot be asked
 }
 
 // Stats returns what is now.
 func (s *Store) Stats() Stats {
-	usage, _ := s.opt.fs.GetDiskUsage(s.dir) // nothing if it cannot be told
-	return Stats{Writable: !s.opt.ReadOnly && s.Fault() == nil, FreeBytes: usage.AvailBytes}
+	st := Stats{Writable: !s.opt.ReadOnly && s.Fault() == nil}
+	if usage, err := s.opt.fs.GetDiskUsage(s.dir); err == nil {
+		st.FreeBytes = &usage.AvailBytes
+	}
+	return st
 }
 
 // refusal is the error of a commit that was not made because of a fault.
