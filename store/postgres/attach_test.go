@@ -48,6 +48,14 @@ func (u *user) do(sql string, args ...any) {
 	}
 }
 
+// script does what is written in statements that semicolons divide.
+func (u *user) script(text string) {
+	u.t.Helper()
+	for statement := range strings.SplitSeq(text, ";") {
+		u.do(statement)
+	}
+}
+
 func (u *user) value(sql string, args ...any) (v int64) {
 	u.t.Helper()
 	if err := u.QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
@@ -288,6 +296,15 @@ SELECT i, i % 360 - 180, i % 180 - 90, 'shop ' || i, CASE i % 3 WHEN 0 THEN 'foo
   FROM generate_series($1::int, $2::int) i`, from, to)
 }
 
+// newShops makes the table with so many rows in a database of its own.
+func newShops(t testing.TB, rows int) *user {
+	t.Helper()
+	u := newUser(t, pgtest.Database(t))
+	u.do(shopsTable)
+	u.fill(1, rows)
+	return u
+}
+
 // bothWays runs a test for each way to follow a table.
 func bothWays(t *testing.T, test func(t *testing.T, a postgres.Attachment)) {
 	for _, a := range []postgres.Attachment{
@@ -305,9 +322,7 @@ func bothWays(t *testing.T, test func(t *testing.T, a postgres.Attachment)) {
 func TestAttachedTableIsShown(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, a postgres.Attachment) {
-		u := newUser(t, pgtest.Database(t))
-		u.do(shopsTable)
-		u.fill(1, 200)
+		u := newShops(t, 200)
 		before := newReplica(t, u.url) // one that sees the first copy
 		done := u.attach(a)
 		if done.Table != "public.shops" || done.Changed != 200 || done.Rows != 200 || done.Bad != 0 || done.Again {
@@ -350,9 +365,7 @@ func TestAttachedTableIsShown(t *testing.T) {
 // what does not matter to the collection is no commit of its.
 func TestAttachedTransactionsAreWhole(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 100)
+	u := newShops(t, 100)
 	u.attach(postgres.Attachment{Table: "shops", Follow: postgres.FollowTrigger, Properties: []string{"name"}})
 	head := func() int64 { return u.value(`SELECT seq FROM nearby.head`) }
 	at := head()
@@ -445,9 +458,7 @@ func TestAttachedBadRows(t *testing.T) {
 func TestAttachedConcurrentWriters(t *testing.T) {
 	t.Parallel()
 	test := func(t *testing.T, a postgres.Attachment) {
-		u := newUser(t, pgtest.Database(t))
-		u.do(shopsTable)
-		u.fill(1, 20_000)
+		u := newShops(t, 20_000)
 		r := newReplica(t, u.url)
 		stop := make(chan struct{})
 		var writers sync.WaitGroup

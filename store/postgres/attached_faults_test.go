@@ -28,9 +28,7 @@ func TestAttachedCopyIsInterrupted(t *testing.T) {
 	for _, a := range []postgres.Attachment{byTrigger, byPolling(0)} {
 		t.Run(a.Follow, func(t *testing.T) {
 			t.Parallel()
-			u := newUser(t, pgtest.Database(t))
-			u.do(shopsTable)
-			u.fill(1, rows)
+			u := newShops(t, rows)
 			r := newReplica(t, u.url)
 			ctx, cancel := context.WithCancel(context.Background())
 			calls := 0
@@ -78,9 +76,7 @@ func mustAttach(t *testing.T, u *user, a postgres.Attachment, progress func(done
 // it but the end of the copy.
 func TestAttachedRowsAreHeld(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 12_000)
+	u := newShops(t, 12_000)
 	holder := newUser(t, u.url)
 	reached, attached := make(chan struct{}, 1), make(chan error, 1)
 	go func() {
@@ -116,9 +112,7 @@ func TestAttachedRowsAreHeld(t *testing.T) {
 // back meanwhile stays.
 func TestAttachedRowComesBack(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 10)
+	u := newShops(t, 10)
 	u.attach(byTrigger)
 	u.do(`BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM shops WHERE id = 5; COMMIT`) // past the triggers
 	back := newUser(t, u.url)
@@ -295,9 +289,7 @@ func TestAttachedTimesToCome(t *testing.T) {
 // Of several replicas one at a time asks the tables; each takes over.
 func TestAttachedOnePolls(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 10)
+	u := newShops(t, 10)
 	a := byPolling(0)
 	a.Interval = 500 * time.Millisecond
 	u.attach(a)
@@ -323,9 +315,7 @@ func TestAttachedOnePolls(t *testing.T) {
 // would detach the table.
 func TestAttachedLock(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 10)
+	u := newShops(t, 10)
 	u.attach(byPolling(0))
 	u.do(`SELECT pg_advisory_lock(-7)`)
 	u.do(`UPDATE nearby.attachments SET holder = pg_backend_pid(), ticket = -7`)
@@ -350,9 +340,7 @@ func TestAttachedLock(t *testing.T) {
 // not the one that was seen to be held.
 func TestStrangersHoldNoPoll(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 10)
+	u := newShops(t, 10)
 	u.attach(byPolling(0))
 	r := newReplica(t, u.url)
 	r.await("shops", u.wanted(shopsQuery))
@@ -398,9 +386,7 @@ func TestAttachedRepeatableRead(t *testing.T) {
 // was missed is noted and comes when that is over.
 func TestAttachedTriggersFailSoftly(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 100)
+	u := newShops(t, 100)
 	u.attach(byTrigger)
 	r := newReplica(t, u.url)
 	write := func(i int) {
@@ -459,13 +445,9 @@ func TestAttachedBeforeRelease(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := context.Background()
-			u := newUser(t, pgtest.Database(t))
-			u.do(shopsTable)
-			u.fill(1, 100)
+			u := newShops(t, 100)
 			u.attach(byTrigger)
-			for statement := range strings.SplitSeq(state.before, ";") {
-				u.do(statement)
-			}
+			u.script(state.before)
 			u.fill(101, 110)
 			u.do(`UPDATE shops SET lng = 3 WHERE id = 10`)
 			u.do(`UPDATE shops SET id = id + 2000 WHERE id = 20`)
@@ -482,9 +464,7 @@ func TestAttachedBeforeRelease(t *testing.T) {
 				}
 				run(t, u.Conn, `ROLLBACK`)
 			}
-			for statement := range strings.SplitSeq(state.after, ";") {
-				u.do(statement)
-			}
+			u.script(state.after)
 			u.do(`SELECT nearby.release()`)
 			newReplica(t, u.url).await("shops", u.wanted(shopsQuery))
 		})
@@ -496,18 +476,14 @@ func TestDetachBeforeRelease(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, a postgres.Attachment) {
 		ctx := context.Background()
-		u := newUser(t, pgtest.Database(t))
-		u.do(shopsTable)
-		u.fill(1, 10)
+		u := newShops(t, 10)
 		a.Collection = "kept"
 		u.attach(a)
 		a.Collection = "gone"
 		u.attach(a)
 		was := u.wanted(shopsQuery)
 		head := u.value(`SELECT seq FROM nearby.head`)
-		for statement := range strings.SplitSeq(putBack["the head"].before, ";") {
-			u.do(statement)
-		}
+		u.script(putBack["the head"].before)
 		u.do(`ALTER INDEX nearby.items_seq RENAME TO aside`)
 		if err := postgres.Detach(ctx, u.url, "kept", true); !errors.Is(err, store.ErrRestored) || !strings.Contains(err.Error(), "items_seq") {
 			t.Errorf("half of it is there: %v", err)
@@ -555,9 +531,7 @@ func TestAttachedSchemaIsDropped(t *testing.T) {
 // What triggers do not see, since somebody has disabled them, a sweep finds.
 func TestAttachedTriggersAreSwept(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 100)
+	u := newShops(t, 100)
 	a := byTrigger
 	a.Sweep = time.Second
 	u.attach(a)
@@ -576,9 +550,7 @@ func TestAttachedTriggersAreSwept(t *testing.T) {
 func TestAttachedTableIsDropped(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, a postgres.Attachment) {
-		u := newUser(t, pgtest.Database(t))
-		u.do(shopsTable)
-		u.fill(1, 10)
+		u := newShops(t, 10)
 		u.attach(a)
 		r := newReplica(t, u.url)
 		was := u.wanted(shopsQuery)
@@ -606,9 +578,7 @@ func TestAttachedTableIsDropped(t *testing.T) {
 func TestAttachTwice(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, a postgres.Attachment) {
-		u := newUser(t, pgtest.Database(t))
-		u.do(shopsTable)
-		u.fill(1, 10)
+		u := newShops(t, 10)
 		u.attach(a)
 		if done := u.attach(a); !done.Again || done.Changed != 0 || done.Rows != 10 {
 			t.Errorf("attached twice: %+v", done)
@@ -638,9 +608,7 @@ func TestAttachTwice(t *testing.T) {
 func TestAttachedSourceIsKept(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 10)
+	u := newShops(t, 10)
 	u.attach(byTrigger)
 	r := newReplica(t, u.url)
 	definition := func() string {
@@ -683,9 +651,7 @@ func TestAttachedSourceIsKept(t *testing.T) {
 // Triggers are made when nobody writes the table; until then others write it.
 func TestAttachedTableIsBusy(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, 10)
+	u := newShops(t, 10)
 	holder := newUser(t, u.url)
 	holder.do(`BEGIN`)
 	holder.do(`UPDATE shops SET name = 'open' WHERE id = 1`)
@@ -713,9 +679,7 @@ func TestDetach(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, a postgres.Attachment) {
 		ctx := context.Background()
-		u := newUser(t, pgtest.Database(t))
-		u.do(shopsTable)
-		u.fill(1, 10)
+		u := newShops(t, 10)
 		u.attach(a)
 		r := newReplica(t, u.url)
 		was := u.wanted(shopsQuery)

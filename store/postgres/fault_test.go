@@ -243,13 +243,7 @@ func TestAway(t *testing.T) {
 		}
 		proxy.Heal()
 		for _, s := range []*postgres.Store{s, longer, unused} {
-			for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-				if _, err := s.Commit(context.Background(), []store.Change{put("c", name, 2)}); err == nil {
-					break
-				} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(deadline) {
-					t.Fatalf("%s, healed: %v", name, err)
-				}
-			}
+			commitSoon(t, s, put("c", name, 2)) // healed
 		}
 		c.until(t, name+": following goes on", func() bool { return c.content["c"][name].Lon == 2 })
 		select {

@@ -114,13 +114,7 @@ func TestHeadThatWasPutBack(t *testing.T) {
 			}
 			c = newCopy(t, s)
 			c.follow(t, s)
-			for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // until it is followed
-				if _, err := s.Commit(ctx, []store.Change{put("c", "new", 3)}); err == nil {
-					break
-				} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(end) {
-					t.Fatal(err)
-				}
-			}
+			commitSoon(t, s, put("c", "new", 3)) // when it is followed
 			run(t, other, `UPDATE nearby.items SET lon = 9 WHERE id = 'a'`)
 			c.equals(t, s)
 			want := map[bool]int{false: 3, true: 2}[name == "older"]
@@ -128,6 +122,20 @@ func TestHeadThatWasPutBack(t *testing.T) {
 				t.Errorf("it holds %v", content["c"])
 			}
 		})
+	}
+}
+
+// commitSoon makes a commit that is refused until the store can be used again.
+func commitSoon(t *testing.T, s *postgres.Store, change store.Change) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		_, err := s.Commit(context.Background(), []store.Change{change})
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, store.ErrUnavailable) || time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -170,13 +178,7 @@ func TestTableThatWasPutBack(t *testing.T) {
 			}
 		}
 		run(t, conn, `BEGIN`, `DROP TABLE nearby.`+table, `ALTER TABLE nearby.aside RENAME TO `+table, `COMMIT`)
-		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-			if _, err := s.Commit(ctx, []store.Change{put("c", "a", 1)}); err == nil {
-				break
-			} else if !errors.Is(err, store.ErrUnavailable) || time.Now().After(end) {
-				t.Fatalf("%s is as it was: %v", table, err)
-			}
-		}
+		commitSoon(t, s, put("c", "a", 1)) // it is as it was
 	}
 	run(t, conn, `TRUNCATE nearby.receipts`, `VACUUM FULL nearby.items`, `CLUSTER nearby.tombstones USING tombstones_pkey`, `REINDEX SCHEMA nearby`)
 	if _, err := s.Head(ctx); err != nil {
