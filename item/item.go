@@ -96,6 +96,25 @@ func CheckStoredID(id string) error {
 	return nil
 }
 
+// CheckStored says what is wrong with an item as it was found in a store that others may
+// write as they like, whose properties are known to be JSON. It decides what is served.
+// nearby.take_row, in PostgreSQL, refuses no less.
+func CheckStored(it *Item) error {
+	if err := CheckPosition(it.Lon, it.Lat); err != nil {
+		return err
+	}
+	if err := CheckStoredID(it.ID); err != nil {
+		return err
+	}
+	switch n := len(it.Properties); {
+	case n > MaxPropertiesBytes:
+		return &FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", MaxPropertiesBytes, n)}
+	case n > 0 && it.Properties[0] != '{':
+		return &FieldError{Field: "properties", Got: Shorten(string(it.Properties[:min(n, 100)])), Reason: "must be a JSON object"}
+	}
+	return nil
+}
+
 // CheckPosition reports whether (lon, lat), in degrees, is a place on Earth.
 // A latitude out of range whose longitude would do as a latitude is given
 // SwappedHint.

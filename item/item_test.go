@@ -30,6 +30,31 @@ func field(t *testing.T, err error) string {
 	return f.Field
 }
 
+// What is stored is served if it is a place with a name, and its properties are none or an object.
+func TestCheckStored(t *testing.T) {
+	largest := `{"x":"` + strings.Repeat("x", item.MaxPropertiesBytes-len(`{"x":""}`)) + `"}`
+	for _, x := range []struct {
+		it   item.Item
+		want string // the field that is wrong; "": none
+	}{
+		{item.Item{ID: "a", Lon: 180, Lat: -90}, ""},
+		{item.Item{ID: "a\u0085", Properties: []byte(`{}`)}, ""}, // once taken
+		{item.Item{ID: "a", Properties: []byte(largest)}, ""},
+		{item.Item{ID: "a", Properties: []byte(largest + " ")}, "properties"},
+		{item.Item{ID: "a", Properties: []byte(`[1]`)}, "properties"},
+		{item.Item{ID: "a", Properties: []byte(`null`)}, "properties"},
+		{item.Item{ID: "a", Properties: []byte(`"{}"`)}, "properties"},
+		{item.Item{ID: "a\n"}, "id"},
+		{item.Item{}, "id"},
+		{item.Item{ID: "a", Lat: 90.1}, "lat"},
+		{item.Item{ID: "a", Lon: math.NaN()}, "lon"},
+	} {
+		if got := field(t, item.CheckStored(&x.it)); got != x.want {
+			t.Errorf("%q at %v, %v with %.20s: %q is wrong, want %q", x.it.ID, x.it.Lon, x.it.Lat, x.it.Properties, got, x.want)
+		}
+	}
+}
+
 func TestCheckID(t *testing.T) {
 	for _, id := range []string{"a", "...", "a/b c", "é", "\u00a0", strings.Repeat("x", item.MaxIDBytes)} {
 		if err := item.CheckID(id); err != nil {

@@ -135,7 +135,7 @@ func (r *copyReader) take(data []byte) (int, error) {
 	if err := decodeItem(&r.it, raw[:]); err != nil {
 		return 0, err
 	}
-	if err := checkItem(&r.it); err != nil {
+	if err := item.CheckStored(&r.it); err != nil { // whatever the column bad says
 		r.skip(&r.it, err)
 		return at, nil
 	}
@@ -178,14 +178,6 @@ func unixMillis(raw []byte) int64 {
 		millis--
 	}
 	return millis + epoch
-}
-
-// checkItem is the second look at what was read, beside the column bad.
-func checkItem(it *item.Item) error {
-	if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
-		return err
-	}
-	return item.CheckStoredID(it.ID)
 }
 
 // skip counts a row that is no item, and names it in the log.

@@ -286,7 +286,7 @@ func (d *feed) change(raw [][]byte) (ch store.Change, ok bool, err error) {
 	} else if err := decodeItem(it, raw); err != nil {
 		return ch, false, err
 	} else {
-		bad = checkItem(it)
+		bad = item.CheckStored(it)
 	}
 	if bad != nil {
 		d.f.s.skip(ch.Collection, it, bad)

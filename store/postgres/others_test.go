@@ -532,6 +532,49 @@ func TestNumberNotGivenOut(t *testing.T) {
 	}
 }
 
+// What is no item is none however it came into the table, and by whichever way it is read.
+func TestBadRowsPastTheTriggers(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	url := pgtest.Database(t)
+	s := openStore(t, url, postgres.Options{})
+	commit(t, s, define("c"), put("c", "good", 1))
+	c := newCopy(t, s)
+	c.follow(t, s)
+	psql := connect(t, url)
+	run(t, psql, `SET session_replication_role = replica`)
+	bad := []string{`'[1]'`, `'"text"'`, `'1'`, `'true'`, `'null'`, `json_build_object('x', repeat('x', 65536))`, `json_build_array(repeat('x', 65536))`}
+	for i, properties := range bad {
+		run(t, psql, fmt.Sprintf(`INSERT INTO nearby.items (collection, id, lon, lat, properties, created, updated, seq) SELECT 'c', 'b%d', 1, 0.5, %s, now(), now(), seq + 1 FROM nearby.head`, i, properties))
+		commit(t, s, put("c", "good", 1)) // which has that number, too, so that it is followed
+	}
+	c.equals(t, s)
+	if got := c.ids("c"); got != "good" {
+		t.Errorf("what follows has %s", got)
+	}
+	if content, _ := storetest.Read(t, s, 2); len(content["c"]) != 1 {
+		t.Errorf("it is read as %q", slices.Sorted(maps.Keys(content["c"])))
+	}
+	v, err := s.View(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	for i, properties := range bad {
+		if it, found, err := v.Get(ctx, "c", fmt.Sprint("b", i)); found || err != nil {
+			t.Errorf("%s is an item: %s, %v", properties, it.Properties, err)
+		}
+	}
+	if err := v.(store.Digester).Cells(ctx, "c", []uint16{store.Cell(1, .5)}, func(it *item.Item) error {
+		if it.ID != "good" {
+			t.Errorf("a cell has %q with %.20s", it.ID, it.Properties)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A row past the triggers is compared like any other, whatever its numbers are.
 func TestDigestsOfAnyNumber(t *testing.T) {
 	ctx := context.Background()
