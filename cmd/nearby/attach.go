@@ -88,7 +88,7 @@ func (c *attachCmd) Run(env *environ) error {
 		return err
 	}
 	var bar *progress
-	done, err := postgres.Attach(env.ctx, c.Store, a, func(done, total int64) {
+	done, err := postgres.Attach(env.ctx, signed(c.Store), a, func(done, total int64) {
 		if bar == nil {
 			bar = startProgress(env.cursor, "", total)
 		}
@@ -187,7 +187,7 @@ func (c *attachCmd) report(w io.Writer, a *postgres.Attachment, done *postgres.A
 }
 
 func (c *attachCmd) list(env *environ) error {
-	all, err := postgres.Attachments(env.ctx, c.Store)
+	all, err := postgres.Attachments(env.ctx, signed(c.Store))
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (c *detachCmd) Run(env *environ) error {
 	if err := checkDatabase(c.Store); err != nil {
 		return err
 	}
-	if err := postgres.Detach(env.ctx, c.Store, c.Collection, c.Keep); err != nil {
+	if err := postgres.Detach(env.ctx, signed(c.Store), c.Collection, c.Keep); err != nil {
 		return fmt.Errorf("detaching collection %s: %w", c.Collection, err)
 	}
 	what := "deleted"

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,13 +67,27 @@ func (c *storage) check() error {
 	return nil
 }
 
+// signed is the URL of a database with the name that it is to know this program by: an
+// operator sees it in pg_stat_activity, and what each connection is for after it. Who has
+// named it otherwise, in the URL or by PGAPPNAME, has his way.
+func signed(address string) string {
+	if u, err := url.Parse(address); err != nil || u.Query().Has("application_name") || os.Getenv("PGAPPNAME") != "" {
+		return address
+	}
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	return address + separator + "application_name=" + strings.ReplaceAll(url.QueryEscape("nearby "+programVersion()), "+", "%20")
+}
+
 // open opens the store. A database that cannot be reached is waited for; waits is told why.
 func (c *storage) open(ctx context.Context, log *slog.Logger, waits func(error)) (store.Store, error) {
 	if c.Store == "" {
 		return c.openFolder(ctx, log)
 	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		st, err := postgres.Open(ctx, c.Store, postgres.Options{
+		st, err := postgres.Open(ctx, signed(c.Store), postgres.Options{
 			Log: log, ReadOnly: c.ReadOnly, ReplicaName: c.ReplicaName, PollInterval: c.PollInterval,
 		})
 		if err == nil {

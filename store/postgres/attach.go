@@ -107,6 +107,7 @@ const (
 // copying is for what compares and copies attached tables. The settings are what the
 // text form of values depends on.
 var copying = role{
+	"application_name":                    "compares",
 	"default_transaction_isolation":       "read committed",
 	"default_transaction_read_only":       "off",
 	"idle_in_transaction_session_timeout": millis(10 * time.Second),

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,13 +24,16 @@ const (
 	readTimeout = 5 * time.Second
 )
 
-// role is what a connection is for: its settings in the database.
+// role is what a connection is for: its settings in the database. Its application_name
+// says so after the one that the address has, which names the program.
 type role map[string]string
+
+// programName is the application_name where the address has none.
+const programName = "nearby"
 
 // everyRole has settings that keep a client that hangs, or a network that ends,
 // from holding on to what others wait for.
 var everyRole = role{
-	"application_name":            "nearby",
 	"client_encoding":             "UTF8",
 	"standard_conforming_strings": "on",
 	"TimeZone":                    "UTC",
@@ -46,6 +50,7 @@ var everyRole = role{
 var (
 	// writing is for what holds locks.
 	writing = role{
+		"application_name":                    "writes",
 		"default_transaction_isolation":       "read committed",
 		"default_transaction_read_only":       "off",
 		"idle_in_transaction_session_timeout": millis(2 * time.Second),
@@ -60,12 +65,14 @@ var (
 	}
 	// reading is for views: one may be read for long, and wait for the reader.
 	reading = role{
+		"application_name":                    "reads",
 		"default_transaction_isolation":       "read committed",
 		"idle_in_transaction_session_timeout": millis(10 * time.Minute),
 		"statement_timeout":                   "0",
 	}
 	// feeding reads by seq, in its order: there is an index for nothing else.
 	feeding = role{
+		"application_name":                    "follows",
 		"default_transaction_isolation":       "read committed",
 		"idle_in_transaction_session_timeout": millis(time.Minute),
 		"statement_timeout":                   "0",
@@ -75,7 +82,10 @@ var (
 		"enable_sort":                         "off",
 	}
 	// listening waits for notifications.
-	listening = role{"idle_in_transaction_session_timeout": millis(2 * time.Second)}
+	listening = role{
+		"application_name":                    "listens",
+		"idle_in_transaction_session_timeout": millis(2 * time.Second),
+	}
 )
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -102,6 +112,7 @@ func (s *Store) with(r role) *pgx.ConnConfig {
 	for _, settings := range []role{everyRole, r} {
 		maps.Copy(config.RuntimeParams, settings)
 	}
+	config.RuntimeParams["application_name"] = cmp.Or(s.config.RuntimeParams["application_name"], programName) + " " + r["application_name"]
 	if !s.opt.ReadOnly && config.ValidateConnect == nil {
 		config.ValidateConnect = isPrimary
 	}

@@ -172,7 +172,7 @@ func TestListeningIsLost(t *testing.T) {
 			}
 			var n int
 			if err := killer.QueryRow(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-				WHERE datname = current_database() AND application_name = 'nearby' AND query ~ '^(LISTEN|SELECT 1$)'`).Scan(&n); err != nil {
+				WHERE datname = current_database() AND application_name ~ '^nearby ' AND query ~ '^(LISTEN|SELECT 1$)'`).Scan(&n); err != nil {
 				t.Error(err)
 				return
 			}
