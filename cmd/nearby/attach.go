@@ -15,56 +15,56 @@ import (
 
 type attachCmd struct {
 	Store string `required:"" help:"URL of the PostgreSQL database, as for serve: postgres://user:password@host:5432/name." placeholder:"URL"`
-	List  bool   `help:"List what is attached, and do nothing else."`
+	List  bool   `help:"List the attached tables, and do nothing else."`
 
 	Table      string   `help:"Table or view, perhaps with its schema." placeholder:"NAME"`
 	ID         string   `name:"id" help:"Column of the id, of any type." placeholder:"COLUMN"`
 	Lon        string   `help:"Column of the longitude, in degrees." placeholder:"COLUMN"`
 	Lat        string   `help:"Column of the latitude, in degrees." placeholder:"COLUMN"`
-	Geom       string   `help:"In place of both: column of points of PostGIS, geometry or geography." placeholder:"COLUMN"`
-	Properties []string `help:"Columns that become properties, in this order; without it all others." placeholder:"COLUMN"`
+	Geom       string   `help:"In place of --lon and --lat: column of PostGIS points, geometry or geography." placeholder:"COLUMN"`
+	Properties []string `help:"Columns that become properties, in this order. Default: all other columns." placeholder:"COLUMN"`
 
-	Collection string   `short:"c" help:"Name of the collection; without it that of the table." placeholder:"NAME"`
+	Collection string   `short:"c" help:"Name of the collection. Default: that of the table." placeholder:"NAME"`
 	Title      string   `help:"Title of the collection." placeholder:"TEXT"`
 	Queryables []string `help:"Properties that can be filtered on." placeholder:"NAME"`
-	Time       string   `help:"Property that says when an item is: a column of type date or timestamptz, or text as RFC 3339 has dates and times; datetime filters by it." placeholder:"NAME"`
+	Time       string   `help:"Property with the time of an item, by which the parameter datetime filters: a column of type date or timestamptz, or of text with RFC 3339 dates or date-times." placeholder:"NAME"`
 	Index      string   `default:"auto" enum:"auto,geohash,quadtree" help:"Index of the collection: ${enum}."`
 
-	Follow   *string        `enum:"trigger,poll" help:"How changes are noticed: trigger, or poll." placeholder:"HOW"`
-	Column   string         `help:"poll: column with the time of a row's last change, timestamptz or timestamp. An index on it makes polling cheap." placeholder:"COLUMN"`
-	Interval time.Duration  `default:"10s" help:"poll: how often the table is asked for changes."`
-	Overlap  time.Duration  `default:"30s" help:"poll: how long a transaction may take for its changes to be found by their time."`
-	Sweep    *time.Duration `help:"How often all rows are compared, which finds everything; 0 is never. Without it 10m for poll, never for trigger." placeholder:"DURATION"`
+	Follow   *string        `enum:"trigger,poll" help:"How changes of the table are noticed: trigger or poll." placeholder:"HOW"`
+	Column   string         `help:"With poll: column with the time of a row's last change, timestamptz or timestamp. An index on it makes polling cheap." placeholder:"COLUMN"`
+	Interval time.Duration  `default:"10s" help:"With poll: how often the table is asked for changes."`
+	Overlap  time.Duration  `default:"30s" help:"With poll: how long a transaction may take so that its changes are still found by their time."`
+	Sweep    *time.Duration `help:"How often all rows are compared, which finds every change; 0 is never. Default: 10m with poll, never with trigger." placeholder:"DURATION"`
 
-	TrustOwner string `help:"Role that owns the table or view and may run code with the rights of the role in --store; needed where that is a superuser." placeholder:"ROLE"`
+	TrustOwner string `help:"Role that owns the table or view, and through it can run code as the role in --store. Needed if that role is a superuser." placeholder:"ROLE"`
 }
 
 // Help is shown below the flags.
 func (attachCmd) Help() string {
-	return `Shows a table or view of the database as a collection, which then can be read
-only. The rows are copied by the database itself, which keeps the copy up to date
-from then on; the table stays where it is, and its programs need not know.
+	return `Shows a table or view of the database as a collection. The database copies the rows
+into nearby's tables and keeps the copy up to date. The table itself stays as it is, and
+the programs that write it need no change. Over HTTP the collection can only be read.
 
-With --follow trigger the copy is changed in the transaction that changes the table.
-It is for tables whose id has a unique index, and needs the privilege to make triggers.
-With --follow poll the servers ask for rows with a new time of change, and now and then
-compare all. It is for views, too. What readers may rely on is printed, and shown with
-the collection.
+With --follow trigger, the copy changes in the transaction that changes the table. The
+id needs a unique index, and the role needs the privilege to make triggers.
+With --follow poll, the servers ask the table for rows that were changed, and compare
+all rows from time to time. This works for views, too. The command prints what readers
+of the collection may rely on.
 
-Who owns the table or view can run code with the rights of the role that nearby runs
-as: by a function that a view calls, or a cast of a column's type. Attach what belongs
-to roles that you trust with nearby's data. If nearby runs as a superuser, which it
-need not, --trust-owner has to name the owner.
+The owner of the table or view can run code with the rights of the role in --store, by
+a function that a view calls or by a cast of a column's type. Attach only what belongs to
+roles that you trust with nearby's data. If the role in --store is a superuser,
+--trust-owner has to name the owner.
 
 Rows that are no items, such as those without a position, are left out and named.
-Interrupted, the command can be repeated; repeated without need, it compares all rows.
+If the command was interrupted, repeat it. Repeated later, it compares all rows.
 
 Examples:
 
-    nearby attach --store postgres://nearby_server@db/places --table shops --id id --lon lng --lat lat --follow trigger
-    nearby attach --store postgres://nearby_server@db/places --table gis.stops --id code --geom position --properties name,line --queryables line --follow trigger
-    nearby attach --store postgres://nearby_server@db/places --table open_shops --id id --lon lng --lat lat --follow poll --column updated_at --interval 5s
-    nearby attach --store postgres://nearby_server@db/places --list`
+    nearby attach --store postgres://nearby_server@db.example.org/places --table shops --id id --lon lng --lat lat --follow trigger
+    nearby attach --store postgres://nearby_server@db.example.org/places --table gis.stops --id code --geom position --properties name,line --queryables line --follow trigger
+    nearby attach --store postgres://nearby_server@db.example.org/places --table open_shops --id id --lon lng --lat lat --follow poll --column updated_at --interval 5s
+    nearby attach --store postgres://nearby_server@db.example.org/places --list`
 }
 
 // Least intervals, so that a slip of the unit does not keep the database busy.
@@ -221,19 +221,19 @@ func (c *attachCmd) list(env *environ) error {
 
 type detachCmd struct {
 	Store      string `required:"" help:"URL of the PostgreSQL database." placeholder:"URL"`
-	Collection string `required:"" short:"c" help:"Collection that shows the table." placeholder:"NAME"`
-	Keep       bool   `help:"Keep the collection, as one that can be written."`
+	Collection string `required:"" short:"c" help:"Collection to detach." placeholder:"NAME"`
+	Keep       bool   `help:"Keep the collection. It can then be written."`
 }
 
 // Help is shown below the flags.
 func (detachCmd) Help() string {
-	return `Ends what attach began. The table is as it was before, without triggers; the
-collection is deleted, or kept as it is now.
+	return `Undoes attach. The triggers are removed from the table, which stays. The
+collection is deleted, or kept with --keep.
 
 Examples:
 
-    nearby detach --store postgres://nearby_server@db/places --collection shops
-    nearby detach --store postgres://nearby_server@db/places --collection shops --keep`
+    nearby detach --store postgres://nearby_server@db.example.org/places --collection shops
+    nearby detach --store postgres://nearby_server@db.example.org/places --collection shops --keep`
 }
 
 func (c *detachCmd) Run(env *environ) error {

@@ -26,21 +26,21 @@ const (
 )
 
 type backupCmd struct {
-	To      string        `required:"" help:"File to make, or a folder that is there, in which to make one that is named by the time and the commit." placeholder:"FILE"`
+	To      string        `required:"" help:"File to make, or an existing folder, in which the file is named by the time and the commit." placeholder:"FILE"`
 	Server  string        `default:"http://127.0.0.1:8080" help:"URL of the server whose folder is backed up." placeholder:"URL"`
-	Data    string        `type:"path" help:"Folder of the store. If no server has it open it is read directly; if one has, that at --server is asked." placeholder:"DIR"`
+	Data    string        `type:"path" help:"Folder of the store. If no server has it open, it is read directly, else the server at --server is asked." placeholder:"DIR"`
 	Timeout time.Duration `default:"24h" help:"How long it may take."`
 }
 
 // Help is shown below the flags.
 func (backupCmd) Help() string {
-	return `A backup has everything that the store has at one commit. The server goes on meanwhile. The
-file gets its name when it is complete and on the disk; until then it ends in .nearby.partial. What a killed backup
-leaves of that the next one into the same folder removes. A file that is there is not written
-over. Only its owner may read it.
+	return `A backup has everything that the store has at one commit. The server answers meanwhile. Until
+the backup is complete and on the disk, the name of its file ends in .nearby.partial. If a backup
+is killed, the next one into the same folder removes that file. An existing file is never
+overwritten. Only the owner of the file can read it.
 
-It is made by the server on this machine; a server elsewhere gives one if it was started with
---backup-from any. A database is backed up with its own tools, such as pg_dump.
+The server on this machine makes the backup. A server on another machine does so if it was
+started with --backup-from any. A database is backed up with its own tools, such as pg_dump.
 
 Exits with 0 if the backup is complete, else with 1.
 
@@ -260,20 +260,20 @@ func syncFolder(dir string) error {
 }
 
 type restoreCmd struct {
-	Backup  string `arg:"" type:"path" help:"Backup to restore, or a folder of backups, of which the newest is taken." placeholder:"FILE"`
+	Backup  string `arg:"" type:"path" help:"Backup to restore, or a folder of backups, of which the newest is used." placeholder:"FILE"`
 	Data    string `type:"path" help:"Folder to make. It must be empty or missing, unless --replace is given." placeholder:"DIR"`
-	Replace bool   `help:"Put the store in the place of what is in the folder. That is kept beside it."`
-	Check   bool   `help:"Read and check the backup, and restore nothing."`
+	Replace bool   `help:"Replace what is in the folder. The old content is kept beside it."`
+	Check   bool   `help:"Only read and check the backup."`
 }
 
 // Help is shown below the flags.
 func (restoreCmd) Help() string {
-	return `Everything is read, checked by its checksums, written beside the folder and read again before
-it is put in its place in one step. What is restored has a history of its own: tags and tokens
-that were given out after the backup was made do not fit it by chance.
+	return `The whole backup is read and checked by its checksums, written beside the folder, and read
+again. Then it takes the place of the folder in one step. The restored folder begins a new
+history: ETags and tokens that were given out after the backup do not match its items by chance.
 
-No server may have the folder open. A killed restoring leaves a folder that ends in
-.restoring, which the next one removes.
+No server may have the folder open. If the command is killed, it leaves a folder whose name ends
+in .restoring; the next restore removes it.
 
 Exits with 0 if the backup is whole and, without --check, restored; else with 1.
 
@@ -353,10 +353,10 @@ type epochCmd struct {
 
 // Help is shown below the flags.
 func (epochCmd) Help() string {
-	return `The history of a folder has a name, its epoch, which is in every tag and token. A folder that
-was restored by "nearby restore", or copied, begins a new one by itself. One that was put back
-from a snapshot of its disk or machine cannot be told from the one that it was: begin a new
-history by hand before the server starts, or tags and tokens of what is gone fit what comes.
+	return `The history of a folder has a name, its epoch. It is part of every ETag and token. A folder that
+was copied, or restored by "nearby restore", begins a new history by itself. A folder that came
+back with a snapshot of its disk or machine cannot be recognised: use --new before the server
+starts. Otherwise ETags and tokens from before can match newer versions of items.
 
 Examples:
 

@@ -20,25 +20,25 @@ import (
 type benchCmd struct {
 	N     int      `name:"n" short:"n" env:"-" default:"0" help:"Points of each generated set; 0 is 1,000,000, or 50,000 with --quick."`
 	Seed  uint64   `env:"-" default:"1" help:"Seed of the sets and the queries."`
-	Quick bool     `env:"-" help:"A look: fewer settings, smaller sets, shorter rows."`
+	Quick bool     `env:"-" help:"A first look: fewer settings, smaller sets, shorter measurements."`
 	Set   []string `env:"-" help:"Generated set to measure; all of them if none is named. May be repeated." placeholder:"NAME"`
 	Data  []string `env:"-" type:"path" help:"Measure the points of this file instead: anything that nearby load reads. May be repeated." placeholder:"FILE"`
 	Lat   string   `env:"-" help:"Column of the latitude." placeholder:"NAME"`
 	Lon   string   `env:"-" help:"Column of the longitude." placeholder:"NAME"`
-	Peers bool     `env:"-" help:"Measure what others have built too: a k-d tree, S2, tidwall/rtree, orb/quadtree and brute force."`
+	Peers bool     `env:"-" help:"Also measure other libraries: a k-d tree, S2, tidwall/rtree, orb/quadtree and brute force."`
 	Out   string   `env:"-" default:"report" type:"path" help:"Where the report goes: a folder, or the name of the HTML file."`
 
-	Peer        []string      `env:"-" help:"Measure nearby, as a service, beside a server of yours: redis://host:port (Redis, Valkey), tile38://host:port or postgres://user@host/database (PostGIS). May be repeated." placeholder:"URL"`
+	Peer        []string      `env:"-" help:"Also measure nearby over HTTP beside a server of yours: redis://host:port (Redis, Valkey), tile38://host:port or postgres://user@host/database (PostGIS). May be repeated." placeholder:"URL"`
 	ServersOnly bool          `env:"-" help:"With --peer: measure the servers, and no sets."`
 	RowTime     time.Duration `env:"-" default:"2s" help:"With --peer: how long each server is given each workload."`
-	AllowRemote bool          `env:"-" help:"With --peer: let servers be on other machines. A load test of somebody else's service is not for a slip of the keyboard."`
+	AllowRemote bool          `env:"-" help:"With --peer: allow servers on other machines. Make sure that they may be put under load."`
 
-	Replicas string `env:"-" help:"Measure nothing but three nearbys that share a database, on a PostgreSQL server of yours where a database may be made: writes, how soon others see them, loads and starts." placeholder:"URL"`
+	Replicas string `env:"-" help:"Only measure three nearby servers that share a database: writes, how soon the others show them, loads and starts. The PostgreSQL server is yours; a database is made on it." placeholder:"URL"`
 
-	Growth bool `env:"-" help:"Measure nothing but how the time of a query grows with the number of points."`
+	Growth bool `env:"-" help:"Only measure how the time of a query grows with the number of points."`
 	MaxN   int  `name:"max-n" env:"-" default:"3000000" help:"With --growth: how many points at most."`
 
-	HTTP       string        `name:"http" env:"-" help:"Measure nothing but a running server on this machine, against a handler that sends the same bytes and does nothing else. With --peer: measure this server, instead of one that is started." placeholder:"URL"`
+	HTTP       string        `name:"http" env:"-" help:"Only measure a running server on this machine, beside a handler that sends the same bytes and does nothing else. With --peer: measure this server instead of one that is started." placeholder:"URL"`
 	Collection string        `env:"-" default:"city" help:"With --http: the collection that is asked."`
 	Floor      bool          `env:"-" hidden:"" help:"Be the handler that does nothing, for a bench that is started with --http."`
 	Duration   time.Duration `env:"-" default:"10s" help:"With --http: how long."`
@@ -46,18 +46,18 @@ type benchCmd struct {
 
 // Help is shown below the flags.
 func (benchCmd) Help() string {
-	return `Builds both indexes with several settings over sets of different density,
-measures queries and writes, compares a sample of the answers with brute force,
-and says which index wins where, within which noise, and which one auto would
-choose. A table goes to stdout; beside it stand the HTML report with plots, and
-the figures as JSON and Markdown.
+	return `Builds both indexes with several settings on sets of points of different density, and
+measures queries and writes. It compares a sample of the answers with brute force. It
+says which index is faster where, how sure that is, and which one auto would choose. It
+prints a table, and writes an HTML report with plots and the figures as JSON and
+Markdown.
 
-With --peer a section compares nearby over HTTP with servers that you run: it
-starts a nearby on a temporary folder, loads all with the same points, asks them
-the same questions, writes, and removes what it made. On the peers it uses the
-keys nearby-bench:* (Tile38: nearby-bench) and the schema nearby_bench, and does
-not start where one of these is not its own. How a server syncs its writes is
-yours to configure; the report tells.
+With --peer it also compares nearby over HTTP with servers that you run. It starts a
+nearby on a temporary folder, gives all servers the same points, questions and writes,
+and removes afterwards what it made. On your servers it uses the keys nearby-bench:*
+(Tile38: nearby-bench) and the schema nearby_bench; if one of these exists and is not
+its own, it does not start. When a server syncs its writes is for you to configure; the
+report shows it.
 
 These flags have no environment variables: a figure should say how it was made.
 

@@ -30,7 +30,7 @@ func golden(t *testing.T, name, got string) {
 
 // Every command explains itself, with examples.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "serve", "load", "attach", "detach", "query", "bench", "verify", "health", "version"} {
+	for command := range flagsOf(t) {
 		args := []string{"--help"}
 		if command != "" {
 			args = []string{command, "--help"}

@@ -68,26 +68,28 @@ var (
 	beginning = regexp.MustCompile(`^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?(\S*)(?: (\S*))?`)
 )
 
-// fences splits a Markdown text into what is inside of fenced blocks, by their
-// languages, and what is not.
-func fences(text string) (inside map[string][]string, outside string) {
-	inside = map[string][]string{}
-	var rest, block []string
-	fence, language := false, ""
+// block is a fenced block of a Markdown text.
+type block struct{ language, text string }
+
+// fences splits a Markdown text into its fenced blocks and the rest.
+func fences(text string) (inside []block, outside string) {
+	var rest strings.Builder
+	var b block
+	fence := false
 	for line := range strings.Lines(text) {
 		switch mark, found := strings.CutPrefix(strings.TrimSpace(line), "```"); {
 		case found && fence:
-			inside[language] = append(inside[language], strings.Join(block, ""))
+			inside = append(inside, b)
 			fence = false
 		case found:
-			fence, language, block = true, mark, nil
+			fence, b = true, block{language: mark}
 		case fence:
-			block = append(block, line)
+			b.text += line
 		default:
-			rest = append(rest, line)
+			rest.WriteString(line)
 		}
 	}
-	return inside, strings.Join(rest, "")
+	return inside, rest.String()
 }
 
 // What the documents say can be set can be set: each flag that stands by itself or
@@ -96,26 +98,7 @@ func TestDocumentedFlags(t *testing.T) {
 	t.Parallel()
 	known := flagsOf(t)
 	checked := 0
-	for page, text := range pages(t) {
-		for _, name := range variable.FindAllString(text, -1) {
-			// The tests' own are no flags.
-			if checked++; !known[""][name] && !strings.HasPrefix(name, "NEARBY_TEST_") {
-				t.Errorf("%s: %s is the variable of no flag", page, name)
-			}
-		}
-		if !strings.HasSuffix(page, ".md") {
-			continue
-		}
-		inside, outside := fences(text)
-		var code []string
-		for _, span := range codeSpan.FindAllString(outside, -1) {
-			code = append(code, strings.ReplaceAll(strings.Trim(span, "`"), "\n", " "))
-		}
-		for _, blocks := range inside {
-			for _, block := range blocks {
-				code = append(code, strings.Split(strings.ReplaceAll(block, "\\\n", " "), "\n")...)
-			}
-		}
+	check := func(page string, code []string) {
 		for _, line := range code {
 			command := ""
 			if !strings.HasPrefix(line, "--") {
@@ -131,6 +114,40 @@ func TestDocumentedFlags(t *testing.T) {
 				}
 			}
 		}
+	}
+	for page, text := range pages(t) {
+		for _, name := range variable.FindAllString(text, -1) {
+			// The tests' own are no flags.
+			if checked++; !known[""][name] && !strings.HasPrefix(name, "NEARBY_TEST_") {
+				t.Errorf("%s: %s is the variable of no flag", page, name)
+			}
+		}
+		if !strings.HasSuffix(page, ".md") {
+			continue
+		}
+		inside, outside := fences(text)
+		var code []string
+		for _, span := range codeSpan.FindAllString(outside, -1) {
+			code = append(code, strings.ReplaceAll(strings.Trim(span, "`"), "\n", " "))
+		}
+		for _, b := range inside {
+			code = append(code, strings.Split(strings.ReplaceAll(b.text, "\\\n", " "), "\n")...)
+		}
+		check(page, code)
+	}
+	for command := range known {
+		args := []string{command, "--help"}
+		if command == "" {
+			args = args[1:]
+		}
+		_, examples, _ := strings.Cut(runCLI(t, "", args...).stdout, "\nExamples:\n")
+		examples, _, _ = strings.Cut(examples, "\nArguments:\n")
+		examples, _, _ = strings.Cut(examples, "\nFlags:\n")
+		var code []string
+		for line := range strings.Lines(examples) {
+			code = append(code, strings.TrimSpace(line))
+		}
+		check("the help of nearby "+command, code)
 	}
 	if checked < 100 {
 		t.Errorf("only %d flags and variables were found", checked)

@@ -17,8 +17,8 @@ type healthCmd struct {
 // Help is shown below the flags.
 func (healthCmd) Help() string {
 	return `Made for the health checks of containers, whose images have no curl. It reads
-NEARBY_ADDR as the server does, so it needs no flags beside it. A degraded server, whose
-answers may be old, is ready; the line says why.
+NEARBY_ADDR as the server does, so in the server's container it needs no flags. A degraded
+server, whose answers may be old, counts as ready; the output says why it is degraded.
 
 Examples:
 

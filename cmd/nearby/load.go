@@ -20,22 +20,22 @@ type loadCmd struct {
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 
 	Create    bool     `default:"true" negatable:"" help:"Create the collection if it is missing."`
-	Index     *string  `enum:"auto,geohash,quadtree" help:"Index of the collection: auto, geohash or quadtree. One that is created has auto if nothing is said." placeholder:"KIND"`
+	Index     *string  `enum:"auto,geohash,quadtree" help:"Index of the collection: auto, geohash or quadtree. Default: auto if the collection is created, else what it has." placeholder:"KIND"`
 	Queryable []string `help:"Property that can be filtered on. May be repeated." placeholder:"NAME"`
-	Time      string   `help:"Property that says when an item is, as RFC 3339 has dates and times; datetime filters by it." placeholder:"NAME"`
+	Time      string   `help:"Property with the time of an item, an RFC 3339 date or date-time, by which the parameter datetime filters." placeholder:"NAME"`
 
-	UpdateDefinition bool `help:"If the collection exists and is not as --index, --queryable and --time say, change it: queryables are added. Without this flag nothing is loaded then."`
+	UpdateDefinition bool `help:"If the collection exists and differs from --index, --queryable or --time, change it. Queryables are added. Without this flag nothing is loaded in that case."`
 
 	Format       string   `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
 	Lat          string   `help:"Column of the latitude." placeholder:"NAME"`
 	Lon          string   `help:"Column of the longitude." placeholder:"NAME"`
 	ID           string   `name:"id" help:"Column of the id, or property of Features." placeholder:"NAME"`
 	WKT          string   `name:"wkt" help:"Column of points in well-known text." placeholder:"NAME"`
-	SkipLines    int      `help:"Lines at the beginning of a CSV file to pass over." placeholder:"N"`
+	SkipLines    int      `help:"Number of lines to skip at the beginning of a CSV file." placeholder:"N"`
 	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" is a tab." placeholder:"CHAR"`
 	Columns      []string `help:"Names of the columns of a CSV file without a header line." placeholder:"NAME"`
 	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. With auto it does, except where tabs are between the cells."`
-	DecimalComma bool     `help:"Coordinates are written 50,9375."`
+	DecimalComma bool     `help:"Coordinates have a decimal comma, as in 50,9375."`
 	Encoding     string   `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
 
 	OnExisting string `default:"replace" enum:"replace,merge,skip,fail" help:"What a row does to an item that has its id: ${enum}."`
@@ -45,39 +45,38 @@ type loadCmd struct {
 
 // Help is shown below the flags.
 func (loadCmd) Help() string {
-	return `CSV (comma, semicolon, tab or pipe), the dumps of GeoNames, NDJSON, GeoJSON and
-GeoJSON text sequences are told apart by their first bytes. Columns are found by
-their names: lat, latitude, y; lon, lng, long, longitude, x; id. --id names the
-property of Features that is their id, too.
+	return `The format is found by the first bytes of a file: CSV (comma, semicolon, tab or pipe), a
+dump of GeoNames, NDJSON, GeoJSON or a GeoJSON text sequence. Columns are found by
+their names: lat, latitude, y; lon, lng, long, longitude, x; id. --id names another
+column, or the property of Features that is their id.
 
-A collection that is missing is created as --index, --queryable and --time say. One that
-exists must be so already, or the load ends before it has begun; with
---update-definition it is changed first. Its other queryables stay.
+A collection that is missing is created with --index, --queryable and --time. If one
+exists that differs from these, nothing is loaded, unless --update-definition is given:
+the collection is then changed first. Its other queryables stay.
 
-What a row does not name is gone from the item that it replaces. With --on-existing
-merge it stays: rows may then bring the new positions alone, without the properties,
-or properties without a position; an empty cell of a CSV file names nothing, and null
-in a JSON file removes a property. With skip, items that are there stay as they are;
-with fail their rows are rejected.
+A row replaces the item that has its id, with all properties. With --on-existing merge
+it changes only what it names: a row may then have a position and no properties, or
+properties and no position. An empty cell of a CSV file names nothing; null in a JSON
+file removes a property. With skip, existing items stay as they are. With fail, the
+rows of existing items are rejected.
 
-A bad row never hinders the others. At the end stands how many rows were read,
-created, updated, skipped and rejected, and for the first rejected ones the line, the
-field and the reason. With --on-error abort the load stops at the first of them;
-what was sent before it stays.
+A bad row does not stop the others. The report says how many rows were read, created,
+updated, skipped and rejected. For the first rejected rows it gives the line, the field
+and the reason. With --on-error abort the load stops at the first bad row; what was
+sent before it stays.
 
 The report's extent is the least and the greatest latitude and longitude of what
 was loaded. Where two columns are swapped, yet in range, it is that of another
 part of the Earth.
 
-A load that was interrupted can be repeated. The same command sends all rows once
-more: rows are items by their ids, so those that had arrived are written again, and
-none is there twice. Rows without an id get one made from their position and
-properties, the same each time. With --on-existing skip, what had arrived stays as it
-is by then.
+A load that was interrupted can be repeated. The same command sends all rows again.
+Rows that had arrived are written again, and none is there twice: each row is the item
+with its id. A row without an id gets one made from its position and properties, the
+same each time. With --on-existing skip, rows that had arrived are not written again.
 
-Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 wrong
-usage; 3 all good rows were loaded, others were rejected; 4 the server is busy,
-or broke off, and the same command may succeed later.
+Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 the command
+line is wrong; 3 the good rows were loaded, others were rejected; 4 the server was busy
+or stopped, and the same command may succeed later.
 
 Examples:
 

@@ -37,11 +37,11 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Serve collections over HTTP."`
 	Load    loadCmd    `cmd:"" help:"Load files of places into a collection."`
 	Attach  attachCmd  `cmd:"" help:"Show a table of the database as a collection."`
-	Detach  detachCmd  `cmd:"" help:"End that."`
+	Detach  detachCmd  `cmd:"" help:"Stop showing a table as a collection."`
 	Query   queryCmd   `cmd:"" help:"Ask for the places nearest to a point."`
-	Bench   benchCmd   `cmd:"" help:"Measure both indexes at different densities."`
+	Bench   benchCmd   `cmd:"" help:"Measure both indexes, on generated points or on your own."`
 	Backup  backupCmd  `cmd:"" help:"Make a backup of a server's data folder."`
-	Restore restoreCmd `cmd:"" help:"Make a data folder from a backup, or check one."`
+	Restore restoreCmd `cmd:"" help:"Make a data folder from a backup, or check a backup."`
 	Epoch   epochCmd   `cmd:"" help:"Show the history of a data folder, or begin a new one."`
 	Verify  verifyCmd  `cmd:"" help:"Compare servers with the database that they share."`
 	Health  healthCmd  `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`

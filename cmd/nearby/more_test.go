@@ -143,7 +143,7 @@ func TestServerRejectsRows(t *testing.T) {
 func TestBench(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	r := runCLI(t, "", "bench", "--quick", "-n", "300", "--set", "line", "--out", folder)
+	r := runCLI(t, "", "bench", "--quick", "-n", "300", "--set", "line", "--peers", "--out", folder)
 	if r.code != exitOK || !strings.Contains(r.stdout, "report: ") {
 		t.Fatalf("%+v", r)
 	}

@@ -23,18 +23,18 @@ type queryCmd struct {
 	Collection string   `required:"" short:"c" help:"Collection to ask." placeholder:"NAME"`
 	K          int      `name:"k" short:"k" default:"10" help:"How many places at most."`
 	Radius     string   `help:"Only places within this distance: metres, or with a unit, as in 2.5km." placeholder:"DISTANCE"`
-	Where      []string `sep:"none" help:"Only places whose property has this value. May be repeated: \"or\" for one name, \"and\" between names." placeholder:"NAME=VALUE"`
-	Properties []string `help:"Show these properties, in place of the name." placeholder:"NAME"`
-	Cursor     string   `help:"Go on where the answer before ended, which says how." placeholder:"CURSOR"`
+	Where      []string `sep:"none" help:"Only places whose property has this value. May be repeated: values of one name are joined by \"or\", names by \"and\"." placeholder:"NAME=VALUE"`
+	Properties []string `help:"Properties to show, in place of the name." placeholder:"NAME"`
+	Cursor     string   `help:"Continue where an answer ended. That answer prints the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 	JSON       bool     `name:"json" help:"Print the server's GeoJSON as it came."`
 }
 
 // Help is shown below the flags.
 func (queryCmd) Help() string {
-	return `Prints the nearest places in order, and below them the radius within which the
-answer is proved to be complete. Where there are more within --radius than -k asks for,
-it says how many, and how to go on.
+	return `Prints the nearest places, nearest first. The last line says within which radius no
+other place lies. If there are more places within --radius than -k, it also says how many,
+and how to get the next ones.
 
 Examples:
 

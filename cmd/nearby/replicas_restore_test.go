@@ -22,9 +22,14 @@ func documentedBackup(t *testing.T, database string) (backup, restore, release s
 	t.Helper()
 	_, section, _ := strings.Cut(pages(t)["docs/operations.md"], "\n## Backup and restore\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	inside, _ := fences(section)
-	all := strings.ReplaceAll(strings.Join(inside["sh"], "&&\n"), " places", " "+database)
-	commands := strings.Split(all, "&&\n")
+	var all []string
+	blocks, _ := fences(section)
+	for _, b := range blocks {
+		if b.language == "sh" {
+			all = append(all, b.text)
+		}
+	}
+	commands := strings.Split(strings.ReplaceAll(strings.Join(all, "&&\n"), " places", " "+database), "&&\n")
 	if len(commands) != 4 || !strings.HasPrefix(commands[0], "pg_dump ") || !strings.HasPrefix(commands[1], "pg_restore ") ||
 		!strings.HasPrefix(commands[2], "psql ") || !strings.HasPrefix(commands[3], "psql ") {
 		t.Fatalf("the commands of a backup and of its restoring are %q", commands)

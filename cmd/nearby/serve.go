@@ -17,20 +17,20 @@ import (
 )
 
 type serveCmd struct {
-	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. Loopback only, unless told otherwise; port 0 is any free one."`
-	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, behind a proxy; without it the request's." placeholder:"URL"`
-	AllowedHost []string `name:"allowed-host" help:"Host that requests may be for, such as geo.example.org, or * for any, beside loopback and that of --public-url; a request for another one is refused. May be repeated. Unless told otherwise, none if the server listens on loopback, and else any." placeholder:"HOST"`
-	TrustProxy  []string `name:"trust-proxy" help:"Address, or block of addresses such as 10.0.0.0/8, of a proxy that is believed what it tells of requests by Forwarded, or by X-Forwarded-Proto, -Host and -Prefix; links in answers begin with that. May be repeated. None, unless told otherwise." placeholder:"CIDR"`
-	CORSOrigin  []string `name:"cors-origin" help:"Origin whose pages may use the interface from a browser, such as https://maps.example.org, or * for all. May be repeated. None, unless told otherwise." placeholder:"ORIGIN"`
-	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on, in place of --addr." placeholder:"ADDR"`
-	BackupFrom  string   `default:"local" enum:"local,any,none" help:"Who may have a backup of the data folder over HTTP: local, programs on this machine, any, whoever may use the interface, or none."`
-	Demo        bool     `help:"Create the collections city and wilderness, where they are missing."`
+	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. The default can be reached from this machine only. Port 0 is any free port."`
+	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, such as that of a proxy. Without it they begin with the URL of the request." placeholder:"URL"`
+	AllowedHost []string `name:"allowed-host" help:"Host that requests may name, such as geo.example.org, or * for any. Loopback and the host of --public-url are always allowed; requests for other hosts are refused. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
+	TrustProxy  []string `name:"trust-proxy" help:"Address of a proxy, or block of addresses such as 10.0.0.0/8. The server believes its headers Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
+	CORSOrigin  []string `name:"cors-origin" help:"Origin whose pages may send requests from a browser, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
+	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on. Without it /metrics is served at --addr." placeholder:"ADDR"`
+	BackupFrom  string   `default:"local" enum:"local,any,none" help:"Who may get a backup of the data folder over HTTP: local (programs on this machine), any (every caller) or none."`
+	Demo        bool     `help:"Create the collections city and wilderness if they are missing."`
 
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least level of the log on stderr: ${enum}."`
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged on stderr: ${enum}."`
 	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
 
-	DrainDelay      time.Duration `default:"0s" help:"After a signal, how long to answer while /readyz says no, so that a load balancer notices."`
-	ShutdownTimeout time.Duration `default:"30s" help:"After a signal, how long requests under way may take."`
+	DrainDelay      time.Duration `default:"0s" help:"After SIGTERM or SIGINT: how long to go on answering while /readyz is 503, so that a load balancer notices."`
+	ShutdownTimeout time.Duration `default:"30s" help:"After --drain-delay: how long requests under way may take."`
 
 	Storage storage `embed:"" group:"Store"`
 	Limits  limits  `embed:"" group:"Limits"`
@@ -38,10 +38,10 @@ type serveCmd struct {
 
 // Help is shown below the flags.
 func (serveCmd) Help() string {
-	return `The server listens first, then reads the store and makes the demo. Until that is
-done /healthz answers 200 and /readyz 503. When it is ready one line with the address goes to
-stdout; the log goes to stderr, a line about a request within a second. SIGTERM and SIGINT
-end it: requests under way are answered, accepted writes are finished.
+	return `The server opens its address and then reads the store. Until that is done /healthz
+answers 200 and /readyz 503. When it is ready, it prints one line with its address to stdout.
+The log goes to stderr; the line of a request is there within a second. SIGTERM and SIGINT end the
+server: it answers the requests under way and finishes the writes that it has accepted.
 
 Examples:
 

@@ -23,19 +23,19 @@ import (
 // storage says where a server keeps its points.
 type storage struct {
 	Data       string `default:"./data" type:"path" help:"Folder of the store, for one server. It is created if it is missing."`
-	Store      string `help:"URL of a PostgreSQL database, for several servers that share it, in place of a folder: postgres://user:password@host:5432/name. Its tables are made and brought up to date, in the schema nearby." placeholder:"URL"`
+	Store      string `help:"URL of a PostgreSQL database that several servers share, in place of a folder: postgres://user:password@host:5432/name. The server makes its tables in the schema nearby, and brings them up to date." placeholder:"URL"`
 	AcceptLoss bool   `help:"Open a folder that has lost acknowledged writes, and go on with what is left."`
 
-	WritePolicy    string        `default:"through" enum:"through,back" help:"When a write is acknowledged, where its collection does not say: through, when it is durable and visible, or back, when it is visible, and made durable with others a little later. With back the last moments can be lost. Only with --store."`
-	WriteBackDelay time.Duration `default:"200ms" help:"With back: how long writes are gathered before they are made durable. They are at most this and one second old when they are; else no more are taken."`
-	MaxPending     int           `default:"100000" help:"With back: writes of a collection that are not yet durable."`
+	WritePolicy    string        `default:"through" enum:"through,back" help:"When a write is acknowledged, unless its collection has a policy of its own. through: when it is durable and visible. back: when it is visible; it is made durable a little later, and a crash can lose the last moments. Only with --store."`
+	WriteBackDelay time.Duration `default:"200ms" help:"With back: how long writes are gathered before they are made durable. While any is older than this and one second, no more are taken."`
+	MaxPending     int           `default:"100000" help:"With back: how many writes of a collection may wait to be made durable. More are written through."`
 
-	ReadOnly       bool          `help:"Take no writes. So it is by itself on a database that follows another. Of a folder nothing is changed, and several servers may read one."`
-	ReplicaName    string        `help:"Name of this server among those that share the store; without it that of the host with something random." placeholder:"NAME"`
-	PollInterval   time.Duration `default:"250ms" help:"How often the database is asked for changes of others, of which it also tells."`
+	ReadOnly       bool          `help:"Take no writes. A server on a standby database does so by itself. A folder is not changed, and several servers may read it."`
+	ReplicaName    string        `help:"Name of this server in the table nearby.replicas. Default: host and process id." placeholder:"NAME"`
+	PollInterval   time.Duration `default:"250ms" help:"How often the database is asked for changes by other servers. It also notifies of them."`
 	VerifyInterval time.Duration `default:"10m" help:"How often everything is compared with the database; 0 is never."`
-	MaxWait        time.Duration `default:"10s" help:"How long a request may wait for what it demands to see."`
-	MaxWaiters     int           `default:"1024" help:"Requests that wait so."`
+	MaxWait        time.Duration `default:"10s" help:"How long a request may wait until the server is as new as it demands."`
+	MaxWaiters     int           `default:"1024" help:"How many requests may wait so."`
 }
 
 // sharedPartRows bounds the rows of a load that are written at once, and sharedGroup
