@@ -31,6 +31,7 @@ func TestEveryOperation(t *testing.T) {
 	s.do("GET", "/v1/", "", "").want(t, 200)
 	s.do("GET", "/v1/conformance?f=json", "", "").want(t, 200)
 	s.do("GET", "/v1/api", "", "").want(t, 200)
+	s.do("GET", "/v1/api.html", "", "").want(t, 200)
 	s.do("GET", "/v1/api", "", "", "Accept", "application/yaml").want(t, 200)
 	s.do("GET", "/healthz", "", "").want(t, 200)
 	s.do("GET", "/readyz", "", "").want(t, 200)

@@ -15,7 +15,7 @@ func TestNothingIsGuessedFresh(t *testing.T) {
 	h := start(t, api.Options{})
 	h.load("c", places)
 	const c = "/v1/collections/c"
-	for _, path := range []string{"/v1/", "/v1/api", "/v1/conformance", "/v1/errors", "/v1/collections", c, c + "/items", c + "/items?bbox=0,0,1,1", c + "/items/a", c + "/nearby?lat=0&lon=0",
+	for _, path := range []string{"/v1/", "/v1/api", "/v1/api.html", "/v1/conformance", "/v1/errors", "/v1/collections", c, c + "/items", c + "/items?bbox=0,0,1,1", c + "/items/a", c + "/nearby?lat=0&lon=0",
 		"/v1/collections/none", c + "/items/none", "/none", "/healthz", "/readyz"} {
 		for _, method := range []string{"GET", "HEAD"} {
 			for _, encoding := range []string{"identity", "gzip"} {

@@ -22,6 +22,7 @@ import (
 type document struct {
 	yaml, json [2][]byte // what is before and after the paths of collections
 	items      []string  // the path of a collection; what its id, its queryables and its id are between
+	page       []byte    // of HTML, for people
 }
 
 // What stands for the collection in the path of its items.
@@ -49,6 +50,9 @@ func newDocument(publicURL string) (d document, err error) {
 
 	var all map[string]any
 	if err := yaml.Unmarshal([]byte(text), &all); err != nil {
+		return d, err
+	}
+	if d.page, err = newPage(all); err != nil {
 		return d, err
 	}
 	paths, _ := all["paths"].(map[string]any)

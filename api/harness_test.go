@@ -46,7 +46,7 @@ var contract = sync.OnceValues(func() (*openapi3.T, routers.Router) {
 		openapi3filter.RegisterBodyDecoder(t, openapi3filter.JSONBodyDecoder)
 	}
 	// What a load carries is the reader's business: to the document it is text.
-	for _, t := range []string{"text/csv", "text/tab-separated-values", "application/x-ndjson", "application/geo+json-seq", "application/yaml", "text/plain"} {
+	for _, t := range []string{"text/csv", "text/tab-separated-values", "application/x-ndjson", "application/geo+json-seq", "application/yaml", "text/plain", "text/html"} {
 		openapi3filter.RegisterBodyDecoder(t, openapi3filter.PlainBodyDecoder)
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(nearby.OpenAPI)

@@ -13,6 +13,7 @@ const (
 	appJSON        = "application/json"
 	mergePatchJSON = "application/merge-patch+json"
 	openAPIJSON    = "application/vnd.oai.openapi+json;version=3.0"
+	textHTML       = "text/html"
 )
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
@@ -44,6 +45,7 @@ func (s *Server) getLanding(w http.ResponseWriter, r *http.Request) error {
 	}{"nearby", "Collections of points and the exact nearest ones.", []link{
 		{base + "/", "self", appJSON, "This document"},
 		{base + "/api", "service-desc", openAPIJSON, "The API's definition"},
+		{base + "/api.html", "service-doc", textHTML, "The API's definition, to read"},
 		{base + "/conformance", "conformance", appJSON, "Conformance classes"},
 		{base + "/collections", "data", appJSON, "The collections"},
 	}})

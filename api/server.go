@@ -144,6 +144,7 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodGet, "/v1/", s.getLanding)
 	on(http.MethodGet, "/v1/conformance", s.getConformance)
 	on(http.MethodGet, "/v1/api", s.getAPI)
+	on(http.MethodGet, "/v1/api.html", s.getPage)
 	on(http.MethodGet, "/v1/errors", s.listErrors)
 	on(http.MethodGet, "/v1/errors/{name}", s.getError)
 	on(http.MethodPost, "/v1/verify", s.postVerify)

@@ -1514,6 +1514,13 @@ type GetAPIParams struct {
 // GetAPIParamsF defines parameters for GetAPI.
 type GetAPIParamsF string
 
+// GetPageParams defines parameters for GetPage.
+type GetPageParams struct {
+	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
+	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
 // ListCollectionsParams defines parameters for ListCollections.
 type ListCollectionsParams struct {
 	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
@@ -2433,6 +2440,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api (the `GetAPI` operationId).
 	GetAPI(ctx context.Context, params *GetAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetPage This document as a page to read
+	//
+	// Corresponds with GET /api.html (the `GetPage` operationId).
+	GetPage(ctx context.Context, params *GetPageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Backup A backup of a server's data folder
 	//
 	// Everything that the store has at one commit, as one stream that ends in a
@@ -2795,6 +2807,21 @@ func (c *Client) GetLandingPage(ctx context.Context, params *GetLandingPageParam
 // Corresponds with GET /api (the `GetAPI` operationId).
 func (c *Client) GetAPI(ctx context.Context, params *GetAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAPIRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPage This document as a page to read
+//
+// Corresponds with GET /api.html (the `GetPage` operationId).
+func (c *Client) GetPage(ctx context.Context, params *GetPageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPageRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3569,6 +3596,48 @@ func NewGetAPIRequest(server string, params *GetAPIParams) (*http.Request, error
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetPageRequest constructs an http.Request for the GetPage method
+func NewGetPageRequest(server string, params *GetPageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api.html")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5847,6 +5916,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api (the `GetAPI` operationId).
 	GetAPIWithResponse(ctx context.Context, params *GetAPIParams, reqEditors ...RequestEditorFn) (*GetAPIResponse, error)
 
+	// GetPageWithResponse This document as a page to read
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api.html (the `GetPage` operationId).
+	GetPageWithResponse(ctx context.Context, params *GetPageParams, reqEditors ...RequestEditorFn) (*GetPageResponse, error)
+
 	// BackupWithResponse A backup of a server's data folder
 	//
 	// Everything that the store has at one commit, as one stream that ends in a
@@ -6370,6 +6446,73 @@ func (r GetAPIResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetAPIResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetPageResponse200Headers the declared response headers of an HTTP 200 response for GetPage
+type GetPageResponse200Headers struct {
+	CacheControl *string
+	ETag         *string
+}
+
+// GetPageResponse304Headers the declared response headers of an HTTP 304 response for GetPage
+type GetPageResponse304Headers struct {
+	CacheControl      *string
+	ETag              *string
+	NearbyStalenessMs *int
+	NearbyToken       *string
+}
+
+// GetPageResponseDefaultHeaders the declared response headers of an HTTP default response for GetPage
+type GetPageResponseDefaultHeaders struct {
+	NearbyToken *string
+	RetryAfter  *int
+}
+
+type GetPageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPageResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetPageResponse304Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetPageResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetPageResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetPageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetPageResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7907,6 +8050,19 @@ func (c *ClientWithResponses) GetAPIWithResponse(ctx context.Context, params *Ge
 	return ParseGetAPIResponse(rsp)
 }
 
+// GetPageWithResponse This document as a page to read
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api.html (the `GetPage` operationId).
+func (c *ClientWithResponses) GetPageWithResponse(ctx context.Context, params *GetPageParams, reqEditors ...RequestEditorFn) (*GetPageResponse, error) {
+	rsp, err := c.GetPage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPageResponse(rsp)
+}
+
 // BackupWithResponse A backup of a server's data folder
 //
 // Everything that the store has at one commit, as one stream that ends in a
@@ -8661,6 +8817,103 @@ func ParseGetAPIResponse(rsp *http.Response) (*GetAPIResponse, error) {
 		response.Headers304 = &headers
 	case true:
 		var headers GetAPIResponseDefaultHeaders
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPageResponse parses an HTTP response from a GetPageWithResponse call
+func ParseGetPageResponse(rsp *http.Response) (*GetPageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPageResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetPageResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyStalenessMs = &value
+		}
+		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyToken = &value
+		}
+		response.Headers304 = &headers
+	case true:
+		var headers GetPageResponseDefaultHeaders
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
