@@ -36,6 +36,25 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
+// TestServersOfTheDocument: the document that is served says where the server is.
+func TestServersOfTheDocument(t *testing.T) {
+	for public, want := range map[string]string{"": "", "https://example.org/places": "https://example.org/places"} {
+		h := start(t, api.Options{PublicURL: public})
+		for _, accept := range []string{"application/json", "application/yaml"} {
+			doc, err := openapi3.NewLoader().LoadFromData(h.do("GET", "/v1/api", "", "", "Accept", accept).want(t, 200).body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := doc.Servers[0].URL; got != want+"/v1" {
+				t.Errorf("%s: the server is %s, want %s/v1", accept, got, want)
+			}
+			if got := doc.Paths.Value("/healthz").Servers[0].URL; strings.TrimSuffix(got, "/") != want {
+				t.Errorf("%s: the server of /healthz is %s", accept, got)
+			}
+		}
+	}
+}
+
 // TestRoutesAreTheDocuments compares the routes with the operations both ways.
 func TestRoutesAreTheDocuments(t *testing.T) {
 	doc := document(t)

@@ -271,7 +271,7 @@ func TestHostileIDs(t *testing.T) {
 		if got.ID != id || got.Properties.I != i {
 			t.Errorf("%q came back as %s", id, a.body)
 		}
-		self := got.one(t, "self", geoJSON)
+		self := (&visit{house: h}).link(got.links, "self", geoJSON)
 		h.do("DELETE", self, "", "").want(t, 204)
 		h.do("GET", items+url.PathEscape(id), "", "").want(t, 404)
 	}
