@@ -57,6 +57,9 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 		}
 		if beforeHeader(src, &opt) > 0 {
 			info.Notes = append(info.Notes, fmt.Sprintf("what stands before the header on line %d is passed over", src.line))
+			if err := fillLine(src); err != nil { // the header may be long
+				return nil, err
+			}
 		}
 	}
 	var s sample
@@ -114,6 +117,9 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 			return nil, err
 		}
 		return nil, errEmpty()
+	}
+	if s.wide > MaxColumns {
+		return nil, errColumns(s.wide)
 	}
 	json := isJSON(src.window())
 	c := &csvReader{opt: opt, rec: records{src: src, delim: s.delim, quotes: quotes}, latin1: opt.Encoding == encLatin1}

@@ -71,6 +71,11 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
+// errColumns is of a header with too many columns.
+func errColumns(n int) error {
+	return &HeaderError{Reason: fmt.Sprintf("there are %d columns, more than the %d that are taken", n, MaxColumns), Hint: "a table with its rows and columns exchanged?"}
+}
+
 const (
 	projectedHint = "projected coordinates? they must be degrees of longitude and latitude, WGS 84"
 )

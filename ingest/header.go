@@ -26,7 +26,7 @@ const (
 
 // pairOf tells a column whose name is that of both axes, such as "lat, lng".
 func pairOf(name string) pairOrder {
-	words := splitWords(name)
+	words := axisWords(name)
 	switch {
 	case len(words) != 2:
 		return noPair
@@ -62,20 +62,20 @@ var (
 // words; see resolve.
 func ladder() (plane, words []rung) {
 	exact := func(names ...string) func(string) bool {
-		return func(name string) bool { return slices.Contains(names, strings.ToLower(name)) }
+		return func(name string) bool { return called(name, names) }
 	}
 	first := func(names []string) func(string) bool {
-		return func(name string) bool { w := splitWords(name); return len(w) > 0 && slices.Contains(names, w[0]) }
+		return func(name string) bool { w := axisWords(name); return len(w) > 0 && slices.Contains(names, w[0]) }
 	}
 	last := func(names []string) func(string) bool {
 		return func(name string) bool {
-			w := splitWords(name)
+			w := axisWords(name)
 			return len(w) > 0 && slices.Contains(names, w[len(w)-1])
 		}
 	}
 	within := func(names ...string) func(string) bool {
 		return func(name string) bool {
-			return slices.ContainsFunc(splitWords(name), func(w string) bool { return slices.Contains(names, w) })
+			return slices.ContainsFunc(axisWords(name), func(w string) bool { return slices.Contains(names, w) })
 		}
 	}
 	plane = []rung{
@@ -130,7 +130,7 @@ func resolve(names []string, opt *Options) (columns, error) {
 		return c, err
 	}
 	if opt.Lon == "" && opt.Lat == "" {
-		switch geoms := matching(names, func(n string) bool { return slices.Contains(wktNames, strings.ToLower(n)) }); len(geoms) {
+		switch geoms := matching(names, func(n string) bool { return called(n, wktNames) }); len(geoms) {
 		case 0:
 		case 1:
 			c.wkt = geoms[0]
@@ -278,9 +278,19 @@ func ambiguous(names []string, at []int, what, option string, opt *Options) *Hea
 	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(fit)), Columns: names, Decide: opt.decide(option), several: true}
 }
 
-// splitWords cuts a column's name into lower-case words: pickup_lat and
-// pickupLat both give pickup, lat.
-func splitWords(name string) []string {
+// called reports whether a name is one of names, without regard to case.
+func called(name string, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// axisWords cuts a column's name into lower-case words: pickup_lat and
+// pickupLat both give pickup, lat. It returns nil where no word can be that of an axis, so that
+// a header with very many names, or very long ones, costs little.
+func axisWords(name string) []string {
+	const longest = 256 // bytes
+	if len(name) > longest || !mentionsAxis(name) {
+		return nil
+	}
 	var words []string
 	var word strings.Builder
 	flush := func() {
@@ -302,6 +312,20 @@ func splitWords(name string) []string {
 	}
 	flush()
 	return words
+}
+
+// mentionsAxis reports whether a name has lat, lon or lng in it, as all names of axes have.
+func mentionsAxis(name string) bool {
+	for i := 2; i < len(name); i++ {
+		if name[i-2]|' ' != 'l' {
+			continue
+		}
+		switch string([]byte{name[i-1] | ' ', name[i] | ' '}) {
+		case "at", "on", "ng":
+			return true
+		}
+	}
+	return false
 }
 
 // decide are options that name columns.

@@ -84,8 +84,11 @@ type Options struct {
 	Include, Exclude []string
 
 	// Partial lets rows be without a position, for who merges them into items
-	// that are there: see Row.NoPosition.
+	// that are there: see Row.NoPosition. Such a row must have an id.
 	Partial bool
+
+	// Expect is where all positions must lie; a row elsewhere is rejected. Nil: anywhere.
+	Expect *item.Box
 
 	// MaxLineBytes bounds a row: a CSV record with all its lines, a Feature,
 	// a line of NDJSON. A longer row is rejected. 0: DefaultMaxLineBytes.
@@ -139,12 +142,45 @@ type Info struct {
 	Notes        []string // sentences about choices that the user may want to know of
 }
 
+// MaxColumns bounds the columns of a table, which are as many as a spreadsheet can have.
+const MaxColumns = 16384
+
 // Open starts to read r. To know the format, the delimiter and the columns it
 // waits for the first 64 KiB or the end of the stream; NDJSON and GeoJSON text
 // sequences whose Format is given are read as they come. Its errors are
 // *HeaderError if the file cannot be used, *item.FieldError if it is a GeoJSON object
 // of another type, or those of r.
 func Open(r io.Reader, opt Options) (Reader, error) {
+	rows, err := open(r, opt)
+	if err != nil || !opt.Partial && opt.Expect == nil {
+		return rows, err
+	}
+	return &checkedReader{rows, opt.Expect}, nil
+}
+
+// checkedReader rejects rows that do not lie where they are expected, and those that are for
+// no item at all.
+type checkedReader struct {
+	Reader
+	expect *item.Box // nil: anywhere
+}
+
+// Next implements Reader.
+func (c *checkedReader) Next(row *Row) error {
+	switch err := c.Reader.Next(row); {
+	case err != nil:
+		return err
+	case row.NoPosition && row.Item.ID == "":
+		return &RowError{Line: row.Line, Field: "id", Reason: "is missing: a row without a position must name the item that it changes"}
+	case !row.NoPosition && c.expect != nil:
+		if err := c.expect.Expect(row.Item.Lon, row.Item.Lat); err != nil {
+			return rowError(row.Line, row.Item.ID, err)
+		}
+	}
+	return nil
+}
+
+func open(r io.Reader, opt Options) (Reader, error) {
 	if opt.MaxLineBytes <= 0 {
 		opt.MaxLineBytes = DefaultMaxLineBytes
 	}
@@ -204,6 +240,9 @@ func (o *Options) check() error {
 	}
 	if d := o.Delimiter; d != 0 && (d >= 0x80 || d == '"' || d == '\n' || d == '\r') {
 		return &HeaderError{Reason: "the delimiter must be one ASCII character other than a quote or a line end, not " + quote(string(d))}
+	}
+	if n := len(o.Columns); n > MaxColumns {
+		return errColumns(n)
 	}
 	if o.WKT != "" && (o.Lon != "" || o.Lat != "") {
 		return &HeaderError{Reason: "the coordinates are either in one WKT column or in a longitude and a latitude column, not in both"}

@@ -277,3 +277,91 @@ func TestRealMessyFiles(t *testing.T) {
 		})
 	}
 }
+
+// A header has at most so many columns, whatever cuts it. One that has is read; a longer
+// one is refused by its number, and so are names that are given beside the file.
+func TestTooManyColumns(t *testing.T) {
+	header := func(delim string, n int) string {
+		return "id" + delim + "lat" + delim + "lon" + strings.Repeat(delim+"x", n-3)
+	}
+	for _, delim := range []string{",", ";", "\t", "|"} {
+		row := "\n1" + delim + "2" + delim + "3\n"
+		if res := read(t, header(delim, ingest.MaxColumns)+row, ingest.Options{}); res.err != nil || len(res.rows) != 1 {
+			t.Errorf("%q: %v, %d rows", delim, res.err, len(res.rows))
+		}
+		for _, n := range []int{ingest.MaxColumns + 1, 100_000, 500_000} {
+			for _, before := range []string{"", "# a comment\n"} {
+				res := read(t, before+header(delim, n)+row, ingest.Options{})
+				if want := fmt.Sprintf("there are %d columns", n); res.err == nil || !strings.Contains(res.err.Error(), want) {
+					t.Errorf("%q, %d columns: %.200v", delim, n, res.err)
+				}
+			}
+		}
+	}
+	if res := read(t, "1,2,3\n", ingest.Options{Columns: strings.Split(header(",", ingest.MaxColumns+1), ",")}); res.err == nil {
+		t.Error("too many columns that are named are taken")
+	}
+	// What else has very many parts, or long ones, is refused for what it is.
+	var members strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&members, `,"m%d":1`, i)
+	}
+	for name, text := range map[string]string{
+		"members":    `{"id":1,"lat":2,"lon":3` + members.String()[:900_000] + `}`,
+		"properties": `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{` + members.String()[1:900_000] + `}}`,
+		"a name":     strings.Repeat("lat", 300_000) + "\n1\n",
+		"XML":        "<" + strings.Repeat("<a>", 300_000),
+	} {
+		if res := read(t, text, ingest.Options{}); res.err == nil && len(res.bad) != 1 || len(res.rows) != 0 {
+			t.Errorf("%s: %d rows, %v, %.200v", name, len(res.rows), res.bad, res.err)
+		}
+	}
+}
+
+// A row that must lie in a box, and does not, is rejected with its line, in every format.
+func TestExpectedBox(t *testing.T) {
+	belgium := &item.Box{West: 2.5, South: 49.4, East: 6.5, North: 51.6}
+	for format, text := range map[ingest.Format]string{
+		ingest.CSV:        "id,lat,lon\nin,50.85,4.35\nout,4.35,50.85\nalso,51,4\n",
+		ingest.NDJSON:     `{"id":"in","lat":50.85,"lon":4.35}` + "\n" + `{"id":"out","lat":4.35,"lon":50.85}` + "\n" + `{"id":"also","lat":51,"lon":4}`,
+		ingest.GeoJSONSeq: "\x1e" + point("in", 4.35, 50.85) + "\n\x1e" + point("out", 50.85, 4.35) + "\n\x1e" + point("also", 4, 51),
+		ingest.GeoJSON:    `{"type":"FeatureCollection","features":[` + point("in", 4.35, 50.85) + ",\n" + point("out", 50.85, 4.35) + ",\n" + point("also", 4, 51) + `]}`,
+	} {
+		line := 2
+		if format == ingest.CSV {
+			line = 3
+		}
+		res := read(t, text, ingest.Options{Format: format, Expect: belgium})
+		if res.err != nil || len(res.rows) != 2 || len(res.bad) != 1 {
+			t.Fatalf("%s: %+v", format, res)
+		}
+		bad := res.bad[0]
+		if bad.Line != line || bad.ID != "out" || bad.Field != "position" || bad.Got != "50.85,4.35" || !strings.Contains(bad.Reason, "2.5,49.4,6.5,51.6") || !strings.Contains(bad.Hint, "swapped: 4.35,50.85") {
+			t.Errorf("%s: %+v", format, bad)
+		}
+	}
+	// What has no position is nowhere else.
+	res := read(t, "id,lat,lon,n\na,,,1\nb,1,2,3\n", ingest.Options{Expect: belgium, Partial: true})
+	if len(res.rows) != 1 || len(res.bad) != 1 || res.bad[0].ID != "b" {
+		t.Errorf("%+v", res)
+	}
+}
+
+func point(id string, lon, lat float64) string {
+	return fmt.Sprintf(`{"type":"Feature","id":%q,"geometry":{"type":"Point","coordinates":[%v,%v]},"properties":{}}`, id, lon, lat)
+}
+
+// A row that has neither a position nor an id is for no item: what it lacks is the id.
+func TestRowForNoItem(t *testing.T) {
+	for format, text := range map[ingest.Format]string{
+		ingest.CSV:        "id,lat,lon,n\n,,,1\n,1,2,2\na,,,3\n",
+		ingest.NDJSON:     `{"n":1}` + "\n" + `{"lat":1,"lon":2}` + "\n" + `{"id":"a","n":3}`,
+		ingest.GeoJSONSeq: `{"type":"Feature","geometry":null,"properties":{"n":1}}` + "\n" + `{"type":"Feature","geometry":{"type":"Point","coordinates":[2,1]}}` + "\n" + `{"type":"Feature","id":"a","properties":{"n":3}}`,
+		ingest.GeoJSON:    `{"type":"FeatureCollection","features":[{"type":"Feature","geometry":null,"properties":{"n":1}},{"type":"Feature","geometry":{"type":"Point","coordinates":[2,1]}},{"type":"Feature","id":"a","properties":{"n":3}}]}`,
+	} {
+		res := read(t, text, ingest.Options{Format: format, Partial: true})
+		if res.err != nil || len(res.rows) != 2 || len(res.bad) != 1 || res.bad[0].Field != "id" || !strings.Contains(res.bad[0].Reason, "is missing") {
+			t.Errorf("%s: %+v", format, res)
+		}
+	}
+}

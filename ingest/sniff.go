@@ -256,6 +256,7 @@ type sample struct {
 	header []string
 	rows   [][]string
 	bad    bool // the header could not be cut
+	wide   int  // how many columns it has, if they are too many
 	even   int  // rows with as many cells as the header
 }
 
@@ -271,6 +272,10 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	if columns == nil {
 		if t.next() != nil {
 			s.bad = true
+			return s
+		}
+		if n := len(t.cells); n > MaxColumns {
+			s.wide = n
 			return s
 		}
 		s.header = texts(t.cells)
@@ -398,6 +403,9 @@ func (o *Options) isHeader(line []byte) bool {
 	}
 	line = bytes.TrimRight(line, "\r")
 	return slices.ContainsFunc(delims, func(delim byte) bool {
+		if bytes.Count(line, []byte{delim}) >= MaxColumns {
+			return false
+		}
 		header := decodeAll(texts(cut(nil, line, delim)), o.Encoding)
 		for i, h := range header {
 			header[i] = strings.Trim(strings.Trim(h, lineBlanks), `"`)
@@ -421,6 +429,9 @@ func sniffDelimiter(src *source, opt *Options) sample {
 				best = s
 			}
 			continue
+		}
+		if s.wide > 0 {
+			return s // whatever it is, this is what hinders
 		}
 		names, _ := uniqueNames(decodeAll(s.header, opt.Encoding))
 		score := [3]int{0, s.even, len(s.header)}
