@@ -24,13 +24,18 @@ type loadReport struct {
 	Updated  int      `json:"updated"`
 	Skipped  int      `json:"skipped"`
 	Rejected int      `json:"rejected"`
-	Errors   []fault  `json:"errors"`          // of rows
-	Notes    []string `json:"notes,omitempty"` // what else there is to know
+	Extent   *bbox    `json:"extent,omitempty"` // of the rows that were stored; nil: they have no position
+	Errors   []fault  `json:"errors"`           // of rows
+	Notes    []string `json:"notes,omitempty"`  // what else there is to know
 
+	where   *item.Extent
 	unnamed int    // rows without an id
 	seq     uint64 // of the last commit
 	pending bool   // it is visible and not yet durable
 }
+
+// bbox is west, south, east, north.
+type bbox [4]float64
 
 const (
 	maxRowErrors  = 100
@@ -71,6 +76,11 @@ func (q *query) reading(kind string, op collection.Op) (opt ingest.Options, err 
 		if *to, err = q.text(name, item.MaxPropertiesBytes); err != nil {
 			return opt, err
 		}
+	}
+	if box, given, err := q.box("expectBbox"); err != nil {
+		return opt, err
+	} else if given {
+		opt.Expect = &box
 	}
 	if opt.SkipLines, err = q.integer("skipLines", 0, maxSkipped, false); err != nil {
 		return opt, err
@@ -206,7 +216,12 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 // written the next is read. A rejected row is counted and, as far as there is
 // room, reported.
 func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, opt ingest.Options, op collection.Op, abort bool) (*loadReport, error) {
-	report := &loadReport{Errors: []fault{}}
+	report := &loadReport{Errors: []fault{}, where: new(item.Extent)}
+	defer func() {
+		if b, any := report.where.Box(); any {
+			report.Extent = &bbox{b.West, b.South, b.East, b.North}
+		}
+	}()
 	source := &noted{Reader: body}
 	rows, err := ingest.Open(source, opt)
 	if err != nil {
@@ -498,6 +513,9 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 		}
 		if res := &results[i]; res.Err == nil && !res.Skipped {
 			report.seq, report.pending = max(report.seq, res.Seq), report.pending || res.Pending
+			if w := &p.writes[i]; !w.NoPosition {
+				report.where.Add(w.Item.Lon, w.Item.Lat)
+			}
 		}
 		switch res := &results[i]; {
 		case res.Err != nil:

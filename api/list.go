@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/paulmach/orb"
+
 	"nearby/collection"
 	"nearby/index"
 )
@@ -34,7 +36,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err := q.datetime(); err != nil {
 		return err
 	}
-	bound, boxed, err := q.bbox()
+	box, boxed, err := q.box("bbox")
 	if err != nil {
 		return err
 	}
@@ -47,6 +49,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	defer s.release(buf)
 	var next string // cursor; "" at the end
 	if boxed {
+		bound := orb.Bound{Min: orb.Point{box.West, box.South}, Max: orb.Point{box.East, box.North}}
 		rq := index.RangeQuery{Bound: bound, Limit: limit, After: new(index.RangeAfter)}
 		if rq.After.ZKey, rq.After.ID, _, err = q.cursor(cursorBox); err != nil {
 			return err

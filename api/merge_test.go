@@ -50,16 +50,17 @@ func TestOnExisting(t *testing.T) {
 		geoJSON:                    `{"type":"FeatureCollection","features":[` + strings.ReplaceAll(strings.Trim(seq, "\x1e\n"), "\n\x1e", ",") + "]}",
 	}
 	n := 0
+	both, b := &[]float64{5, 6, 7, 8}, &[]float64{7, 8, 7, 8}
 	for format, body := range formats {
 		for mode, want := range map[string]struct {
 			report client.LoadReport
 			a      string
 		}{
-			"":                    {client.LoadReport{Created: 1, Updated: 1}, `[5 6]{"seen":2}`},
-			"?onExisting=replace": {client.LoadReport{Created: 1, Updated: 1}, `[5 6]{"seen":2}`},
-			"?onExisting=merge":   {client.LoadReport{Created: 1, Updated: 1}, `[5 6]{"seen":2,"status":"busy"}`},
-			"?onExisting=skip":    {client.LoadReport{Created: 1, Skipped: 1}, `[1 2]{"seen":1,"status":"busy"}`},
-			"?onExisting=fail":    {client.LoadReport{Created: 1, Rejected: 1}, `[1 2]{"seen":1,"status":"busy"}`},
+			"":                    {client.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2}`},
+			"?onExisting=replace": {client.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2}`},
+			"?onExisting=merge":   {client.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2,"status":"busy"}`},
+			"?onExisting=skip":    {client.LoadReport{Created: 1, Skipped: 1, Extent: b}, `[1 2]{"seen":1,"status":"busy"}`},
+			"?onExisting=fail":    {client.LoadReport{Created: 1, Rejected: 1, Extent: b}, `[1 2]{"seen":1,"status":"busy"}`},
 		} {
 			t.Run(format+mode, func(t *testing.T) {
 				n++
@@ -116,7 +117,7 @@ func TestMergedRows(t *testing.T) {
 		{"a Feature without geometry", "merge", ndjsonType, `{"type":"Feature","id":"a","properties":{"s":"u"}}`, `[1 2]{"n":{"x":1,"y":2},"s":"u"}`, "", 0, 1, 0, ""},
 		{"null geometry", "merge", geoJSON, `{"type":"FeatureCollection","features":[{"type":"Feature","id":"a","geometry":null,"properties":{"s":"u"}}]}`, `[1 2]{"n":{"x":1,"y":2},"s":"u"}`, "", 0, 1, 0, ""},
 		{"null properties", "merge", ndjsonType, `{"type":"Feature","id":"a","geometry":{"type":"Point","coordinates":[3,4]},"properties":null}`, `[3 4]{"n":{"x":1,"y":2},"s":"t"}`, "", 0, 1, 0, ""},
-		{"no id", "merge", ndjsonType, `{"s":"u"}`, a, "", 0, 0, 0, "1 geometry"},
+		{"no id", "merge", ndjsonType, `{"s":"u"}`, a, "", 0, 0, 0, "1 id"},
 		{"in order", "merge", ndjsonType, `{"id":"b","s":1}` + "\n" + `{"id":"b","lon":3,"lat":4,"s":2,"t":2}` + "\n" + `{"id":"b","s":3}` + "\n" + `{"id":"b","t":null}`, a, `[3 4]{"s":3}`, 1, 2, 0, "1 geometry"},
 		{"too large when merged", "merge", ndjsonType, fmt.Sprintf(`{"id":"b","lon":3,"lat":4,"p":%q}`, strings.Repeat("p", 40_000)) + "\n" + fmt.Sprintf(`{"id":"b","q":%q}`, strings.Repeat("q", 40_000)) + "\n" + `{"id":"b","p":1}`, a, `[3 4]{"p":1}`, 1, 1, 0, "2 properties"},
 		{"skipped in order", "skip", csvType, "id,lat,lon,s\nb,4,3,1\nb,5,3,2\na,1,1,1\n", a, `[3 4]{"s":1}`, 1, 0, 2, ""},

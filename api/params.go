@@ -3,14 +3,11 @@ package api
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/paulmach/orb"
 
 	"nearby/collection"
 	"nearby/item"
@@ -54,6 +51,7 @@ var parameters = [...]parameter{
 	{name: "explain", kind: boolean, def: "false"},
 	{name: "onError", kind: text, values: []string{"continue", "abort"}, def: "continue"},
 	{name: "onExisting", kind: text, values: []string{"replace", "merge", "skip", "fail"}, def: "replace"},
+	{name: "expectBbox", kind: list},
 	{name: "id", kind: text},
 	{name: "wkt", kind: text},
 	{name: "columns", kind: list},
@@ -73,7 +71,7 @@ var (
 	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "id_property", "consistency", "f"}
 	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "datetime", "distance_property", "id_property", "explain", "consistency", "f"}
 	takesBatch  = []string{"consistency"}
-	takesLoad   = append([]string{"onError", "onExisting"}, takesFile...)
+	takesLoad   = append([]string{"onError", "onExisting", "expectBbox"}, takesFile...)
 	// takesFile says how the rows of a load are read. Its lat and lon are names.
 	takesFile = []string{"id", "lat", "lon", "wkt", "columns", "skipLines", "delimiter", "quotes", "decimalComma", "encoding"}
 )
@@ -287,37 +285,16 @@ func (q *query) datetime() error {
 	return nil
 }
 
-// bbox reads west, south, east, north.
-func (q *query) bbox() (b orb.Bound, ok bool, err error) {
-	v, ok := q.values.lookup("bbox")
+// box reads a list of west, south, east, north.
+func (q *query) box(name string) (b item.Box, ok bool, err error) {
+	v, ok := q.values.lookup(name)
 	if !ok {
 		return b, false, nil
 	}
-	parts := strings.Split(v, ",")
-	if len(parts) != 4 && len(parts) != 6 {
-		return b, true, badParameter("bbox", v, "must be four numbers: west,south,east,north", "")
-	}
-	var n [6]float64
-	for i, p := range parts {
-		x, valid := item.ParseNumber(p)
-		if !valid {
-			return b, true, badParameter("bbox", v, fmt.Sprintf("must be numbers; number %d is %q", i+1, item.Shorten(p)), "")
-		}
-		n[i] = x
-	}
-	b = orb.Bound{Min: orb.Point{n[0], n[1]}, Max: orb.Point{n[2], n[3]}}
-	if len(parts) == 6 {
-		b.Max = orb.Point{n[3], n[4]}
-	}
-	switch {
-	case b.Min[1] < -90 || b.Max[1] > 90 || b.Min[1] > b.Max[1]:
-		return b, true, badParameter("bbox", v, "must have -90 <= south <= north <= 90", "")
-	case math.Abs(b.Min[0]) > item.MaxQueryLon || math.Abs(b.Max[0]) > item.MaxQueryLon:
-		return b, true, badParameter("bbox", v, "must have west and east from -540 to 540; west > east crosses the antimeridian", item.QueryHint)
-	case b.Max[0]-b.Min[0] >= 360: // all the way around
-		b.Min[0], b.Max[0] = -180, 180
-	default:
-		b.Min[0], b.Max[0] = item.WrapLon(b.Min[0]), item.WrapLon(b.Max[0])
+	if b, err = item.ParseBox(v); err != nil {
+		var f *item.FieldError
+		errors.As(err, &f)
+		return b, true, badParameter(name, v, f.Reason, f.Hint)
 	}
 	return b, true, nil
 }

@@ -920,10 +920,10 @@ type Definition struct {
 
 	// Queryables The top-level properties that can be filtered on. Names of parameters, and
 	// names that may become some, cannot be queryables: bbox, bbox-crs, consistency, crs,
-	// cursor, datetime, distance_property, exclude-properties, explain, externalIds, f,
-	// filter, filter-crs, filter-lang, format, geometry, id_property, ids, k, lat, limit,
-	// lon, offset, onError, onExisting, polygon, profile, properties, q, radius,
-	// resultType, skipGeometry, sortby.
+	// cursor, datetime, distance_property, exclude-properties, expectBbox, explain,
+	// externalIds, f, filter, filter-crs, filter-lang, format, geometry, id_property, ids,
+	// k, lat, limit, lon, offset, onError, onExisting, polygon, profile, properties, q,
+	// radius, resultType, skipGeometry, sortby.
 	Queryables *[]string `json:"queryables,omitempty"`
 
 	// Source A member of an answer that is no part of the definition. It may be sent back, and is passed over.
@@ -1135,6 +1135,11 @@ type LoadReport struct {
 
 	// Errors The first 100 rejected rows, in the order of their lines.
 	Errors []Fault `json:"errors"`
+
+	// Extent West, south, east, north of the positions that were stored, where any were. If it
+	// is narrower so, west > east, and it crosses the antimeridian. Columns that are
+	// swapped, yet in range, have the extent of another part of the Earth.
+	Extent *[]float64 `json:"extent,omitempty"`
 
 	// Notes What else there is to know, in sentences, such as that the rows had no ids, or that there were none.
 	Notes    *[]string `json:"notes,omitempty"`
@@ -1407,6 +1412,9 @@ type DistanceProperty = string
 
 // Encoding defines model for encoding.
 type Encoding string
+
+// ExpectBbox defines model for expectBbox.
+type ExpectBbox = []float64
 
 // Explain defines model for explain.
 type Explain = bool
@@ -1760,6 +1768,11 @@ type PostItemsParams struct {
 	// item stays as it is, and the row counts as skipped. `fail`: the row is rejected.
 	// Refused with one Feature.
 	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
+
+	// ExpectBbox Of a load: the box that every position must lie in, written as `bbox` is. A row
+	// outside is rejected; the hint says so if it would lie inside with its numbers the
+	// other way round, or with the other sign. So swapped columns are found that are in range.
+	ExpectBbox *ExpectBbox `form:"expectBbox,omitempty" json:"expectBbox,omitempty"`
 
 	// Id The column of the id, or the member of plain objects, or the property of Features,
 	// which then counts before the id of the Feature and is no property of the item.
@@ -4485,6 +4498,18 @@ func NewPostItemsRequestWithBody(server string, collectionId CollectionId, param
 		if params.OnExisting != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "onExisting", *params.OnExisting, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExpectBbox != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "expectBbox", *params.ExpectBbox, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

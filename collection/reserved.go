@@ -9,7 +9,7 @@ import "slices"
 // until the interface uses it: then the parameter comes first.
 var reserved = [...]string{
 	// in use
-	"bbox", "consistency", "cursor", "datetime", "distance_property", "explain", "f", "id_property", "k", "lat",
+	"bbox", "consistency", "cursor", "datetime", "distance_property", "expectBbox", "explain", "f", "id_property", "k", "lat",
 	"limit", "lon", "onError", "onExisting", "properties", "radius",
 	// OGC API - Features, parts 2, 3 and 5 to 8, and Records
 	"bbox-crs", "crs", "exclude-properties", "externalIds", "filter", "filter-crs", "filter-lang", "ids", "profile", "q",

@@ -19,6 +19,8 @@ const (
 	batchBytes = 4 << 20
 )
 
+type position struct{ lon, lat float64 }
+
 // batch is a run of rows of one file on its way to the server, as one Feature
 // a line.
 type batch struct {
@@ -26,7 +28,7 @@ type batch struct {
 	lines []int               // lines[i] is the line of the file that row i came from
 	made  []bool              // made[i]: the id of row i is not of the file
 	ids   map[uint64]struct{} // hashes of the ids
-	area  area                // of the rows
+	at    []position          // of the rows that have one
 	done  chan struct{}       // closed when the server has answered
 }
 
@@ -38,6 +40,7 @@ func newBatch() *batch {
 func (b *batch) next() *batch {
 	n := newBatch()
 	n.body, n.lines, n.made = make([]byte, 0, cap(b.body)), make([]int, 0, cap(b.lines)), make([]bool, 0, cap(b.made))
+	n.at = make([]position, 0, cap(b.at))
 	n.ids = make(map[uint64]struct{}, len(b.ids))
 	return n
 }
@@ -62,7 +65,7 @@ func (b *batch) add(row *ingest.Row, made bool) error {
 		b.body = append(b.body, ',')
 		b.body = strconv.AppendFloat(b.body, it.Lat, 'g', -1, 64)
 		b.body = append(b.body, `]},"properties":`...)
-		b.area.extend(it.Lon, it.Lat)
+		b.at = append(b.at, position{it.Lon, it.Lat})
 	}
 	if len(it.Properties) == 0 {
 		b.body = append(b.body, "{}"...)

@@ -12,6 +12,7 @@ import (
 
 	"nearby/client"
 	"nearby/ingest"
+	"nearby/item"
 )
 
 type loadCmd struct {
@@ -38,9 +39,11 @@ type loadCmd struct {
 	DecimalComma bool     `help:"Coordinates have a decimal comma, as in 50,9375."`
 	Encoding     string   `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
 
+	ExpectBBox string `name:"expect-bbox" help:"The box that every row must lie in; one elsewhere is rejected. West > east crosses the antimeridian." placeholder:"WEST,SOUTH,EAST,NORTH"`
 	OnExisting string `default:"replace" enum:"replace,merge,skip,fail" help:"What a row does to an item that has its id: ${enum}."`
 	OnError    string `default:"continue" enum:"continue,abort" help:"After a rejected row: ${enum}."`
 	MaxErrors  int    `default:"20" help:"Rejected rows to show."`
+	Map        bool   `default:"true" negatable:"" help:"Show on a terminal where on Earth the rows lie."`
 }
 
 // Help is shown below the flags.
@@ -65,9 +68,10 @@ updated, skipped and rejected. For the first rejected rows it gives the line, th
 and the reason. With --on-error abort the load stops at the first bad row; what was
 sent before it stays.
 
-The report's extent is the least and the greatest latitude and longitude of what
-was loaded. Where two columns are swapped, yet in range, it is that of another
-part of the Earth.
+The report's extent is the smallest box around what was loaded, and on a terminal a
+map shows where that is. Where two columns are swapped, yet in range, it is another
+part of the Earth. --expect-bbox makes it a condition: a row elsewhere is rejected,
+and the reason says so if it would lie in the box the other way round.
 
 A load that was interrupted can be repeated. The same command sends all rows again.
 Rows that had arrived are written again, and none is there twice: each row is the item
@@ -84,6 +88,7 @@ Examples:
     nearby load places.geojson -c places --index quadtree
     nearby load cities.csv.gz -c cities --queryable state --update-definition
     nearby load moves.csv -c drivers --on-existing merge
+    nearby load shops.csv -c shops --expect-bbox 2.5,49.4,6.5,51.6 --on-error abort
     nearby load -c stops --lat Breite --lon "Länge" --delimiter ';' stops.csv
     zcat dump.ndjson.gz | nearby load - -c dump --server http://10.0.0.5:8080`
 }
@@ -135,6 +140,9 @@ func (c *loadCmd) Run(env *environ) error {
 	l := &loader{
 		cmd: c, env: env, remote: r, opt: opt, abort: abort, found: found,
 		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},
+	}
+	if c.Map {
+		l.report.draw = mapStyle(env.stdout)
 	}
 	l.bar = startProgress(env.cursor, "", files.total)
 	var failures []error
@@ -194,6 +202,13 @@ func (c *loadCmd) options() (ingest.Options, error) {
 			return opt, usagef("--delimiter %q: must be one character, or \"tab\"", c.Delimiter)
 		}
 		opt.Delimiter = d
+	}
+	if c.ExpectBBox != "" {
+		box, err := item.ParseBox(c.ExpectBBox)
+		if err != nil {
+			return opt, usagef("--expect-bbox: %v", err)
+		}
+		opt.Expect = &box
 	}
 	if opt.SkipLines = c.SkipLines; c.SkipLines < 0 {
 		return opt, usagef("--skip-lines %d: must not be negative", c.SkipLines)
@@ -276,9 +291,6 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 	var row ingest.Row
 	for ctx.Err() == nil {
 		err := rows.Next(&row)
-		if err == nil && row.NoPosition && row.Item.ID == "" {
-			err = &ingest.RowError{Line: row.Line, Field: "id", Reason: "is missing: a row without a position must name the item that it changes"}
-		}
 		var bad *ingest.RowError
 		switch {
 		case errors.As(err, &bad):
@@ -372,7 +384,7 @@ func (l *loader) send(ctx context.Context, file *input, b *batch) {
 		if err != nil {
 			l.abort(err)
 		}
-		l.report.answered(answer.Created, answer.Updated, answer.Skipped, b.area)
+		l.report.answered(&answer, b)
 		for _, e := range answer.Errors {
 			f := fault{File: file.name, Place: file.place, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
 			if line := deref(e.Line); line >= 1 && line <= len(b.lines) {

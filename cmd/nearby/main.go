@@ -143,14 +143,20 @@ var negative = regexp.MustCompile(`^-\.?[0-9]`)
 // would take -33.9 for flags.
 const minus = "\u2212"
 
-// markNegatives lets "nearby query -33.9 151.2" be typed as it stands.
+// markNegatives lets "nearby query -33.9 151.2" be typed as it stands, and
+// "--expect-bbox -74.3,40.4,-73.6,41".
 func markNegatives(args []string) []string {
-	out := make([]string, len(args))
+	var out []string
 	query := false
 	for i, a := range args {
-		if out[i] = a; query && negative.MatchString(a) {
-			out[i] = minus + a[1:]
+		switch {
+		case i > 0 && args[i-1] == "--expect-bbox" && negative.MatchString(a):
+			out[len(out)-1] += "=" + a
+			continue
+		case query && negative.MatchString(a):
+			a = minus + a[1:]
 		}
+		out = append(out, a)
 		query = query || a == "query"
 	}
 	return out

@@ -11,6 +11,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"nearby/client"
+	"nearby/item"
+	"nearby/worldmap"
 )
 
 // errRejected ends a load that left rows out. The report has said which.
@@ -59,51 +63,36 @@ func (f *fault) what() string {
 	return b.String()
 }
 
-// area is the ranges that positions lie in. The zero area has none.
-type area struct {
-	any                      bool
-	west, south, east, north float64
-}
-
-func (a *area) extend(lon, lat float64) { a.join(area{true, lon, lat, lon, lat}) }
-
-func (a *area) join(b area) {
-	switch {
-	case !b.any:
-	case !a.any:
-		*a = b
-	default:
-		a.west, a.south = min(a.west, b.west), min(a.south, b.south)
-		a.east, a.north = max(a.east, b.east), max(a.north, b.north)
-	}
-}
-
-func (a area) String() string {
-	degrees := func(v float64) string { return strconv.FormatFloat(math.Round(v*1e6)/1e6+0, 'f', -1, 64) }
-	return fmt.Sprintf("lat %s to %s, lon %s to %s", degrees(a.south), degrees(a.north), degrees(a.west), degrees(a.east))
-}
-
 // report is what a load adds up. It may be used by several goroutines.
 type report struct {
 	mu        sync.Mutex
 	begun     time.Time
 	maxFaults int
+	draw      *worldmap.Style // of a map of where the rows lie; nil: none
 
 	read, created, updated, skipped, rejected int64
-	area                                      area    // of what was loaded
+	extent                                    item.Extent // of what was loaded
+	places                                    worldmap.Places
 	faults                                    []fault // the first ones
 }
 
 // answered adds what the server made of a batch.
-func (r *report) answered(created, updated, skipped int, where area) {
+func (r *report) answered(answer *client.LoadReport, b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if created+updated > 0 {
-		r.area.join(where)
+	if e := deref(answer.Extent); len(e) == 4 {
+		// The server says between which positions those lie that it has stored.
+		stored := item.Box{West: e[0], South: e[1], East: e[2], North: e[3]}
+		for _, p := range b.at {
+			if stored.Contains(p.lon, p.lat) {
+				r.extent.Add(p.lon, p.lat)
+				r.places.Add(p.lon, p.lat)
+			}
+		}
 	}
-	r.created += int64(created)
-	r.updated += int64(updated)
-	r.skipped += int64(skipped)
+	r.created += int64(answer.Created)
+	r.updated += int64(answer.Updated)
+	r.skipped += int64(answer.Skipped)
 }
 
 // row counts a row that was read, good or bad.
@@ -135,6 +124,16 @@ func (r *report) reject(f fault) {
 	}
 }
 
+// describe says a box in words.
+func describe(b item.Box) string {
+	degrees := func(v float64) string { return strconv.FormatFloat(math.Round(v*1e6)/1e6+0, 'f', -1, 64) }
+	s := fmt.Sprintf("lat %s to %s, lon %s to %s", degrees(b.South), degrees(b.North), degrees(b.West), degrees(b.East))
+	if b.West > b.East {
+		s += ", across the antimeridian"
+	}
+	return s
+}
+
 // rejectMore counts rejected rows of which nothing else is known.
 func (r *report) rejectMore(n int) {
 	r.mu.Lock()
@@ -154,8 +153,11 @@ func (r *report) write(w io.Writer, collection string) {
 	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s%s rejected in %s (%s rows/s)\n",
 		oneLine(collection), thousands(r.read), thousands(r.created), thousands(r.updated), skipped, thousands(r.rejected),
 		took.Round(time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
-	if r.area.any {
-		fmt.Fprintln(w, "extent:", r.area)
+	if box, any := r.extent.Box(); any {
+		fmt.Fprintln(w, "extent:", describe(box))
+		if r.draw != nil {
+			fmt.Fprint(w, r.places.Draw(box, *r.draw))
+		}
 	}
 	if len(r.faults) == 0 {
 		return

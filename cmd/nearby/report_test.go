@@ -25,8 +25,41 @@ func TestLoadReportsExtent(t *testing.T) {
 	if got, want := load(file, "--lat", "lon", "--lon", "lat"), "extent: lat -74 to 0.5, lon -40 to 41.25\n"; !strings.Contains(got, want) {
 		t.Errorf("with the columns swapped the report is\n%swithout %q", got, want)
 	}
+	if got, want := load("id,lat,lon\n1,-18.14,178.44\n2,-16.85,-179.97\n"), "extent: lat -18.14 to -16.85, lon 178.44 to -179.97, across the antimeridian\n"; !strings.Contains(got, want) {
+		t.Errorf("in Fiji the report is\n%swithout %q", got, want)
+	}
+	if got, want := load("id,lat,lon\n1,50,50\nnew,3,4\n", "--on-existing", "skip"), "extent: lat 3 to 3, lon 4 to 4\n"; !strings.Contains(got, want) {
+		t.Errorf("with a row skipped the report is\n%swithout %q", got, want)
+	}
 	if got := load("id,lat,lon\nbad,91,0\n"); strings.Contains(got, "extent") {
 		t.Errorf("nothing was loaded, but the report is\n%s", got)
+	}
+}
+
+// Columns that are swapped and in range, a sign that was lost, and numbers that are no
+// degrees are rejected where the load says what box it expects; the reason says what may
+// have been meant.
+func TestLoadExpectsBox(t *testing.T) {
+	t.Parallel()
+	box := func(name, box, text, want string, rejected int, says string) upload {
+		return upload{name: name, query: "?expectBbox=" + box, args: "--expect-bbox " + box, text: text, want: want, rejected: rejected, posted: says, printed: says}
+	}
+	const belgium, york = "2.5,49.4,6.5,51.6", "-74.3,40.4,-73.6,41"
+	deliver(t, []upload{
+		box("inside", belgium, "id,lat,lon\n1,50.85,4.35\n", "1 4.35,50.85", 0, ""),
+		box("swapped", belgium, "id,lat,lon\n1,4.35,50.85\n2,51,4\n3,3.7,51\n", "2 4,51", 2, "4.35,50.85 lies in it"),
+		box("swapped near the equator", "36,-2,38,0", "id,lat,lon\n1,36.82,-1.28\n", "", 1, "36.82,-1.28 lies in it"),
+		box("a sign lost", york, "id,lat,lon\n1,40.7,73.98\n2,40.7,-73.98\n", "2 -73.98,40.7", 1, "-73.98,40.7 lies in it"),
+		box("metres, scaled", york, "id,lat,lon\n1,49.7,-82.38\n", "", 1, york),
+		box("across the antimeridian", "176,-20,-178,-15", "id,lat,lon\n1,-18.14,178.44\n2,-16.85,-179.97\n3,-17,0\n", "1 178.44,-18.14; 2 -179.97,-16.85", 1, "-178,-15"),
+	})
+	s := startServer(t, t.TempDir())
+	r := runCLI(t, "id,lat,lon\nbefore,50.85,4.35\nout,4.35,50.85\nafter,51,4\n", "load", "-", "-c", "b", "--server", s.base, "--expect-bbox", belgium, "--on-error", "abort")
+	if r.code != exitFailed || !strings.Contains(r.stdout, `standard input:3: id out: position "50.85,4.35": must lie in the expected box 2.5,49.4,6.5,51.6`) {
+		t.Errorf("%+v", r)
+	}
+	if all := s.content(newClient(t), "b"); len(all) != 1 || all["before"].lat != 50.85 {
+		t.Errorf("there is %v, want what came before the row outside", all)
 	}
 }
 
