@@ -85,7 +85,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	broken := make(chan error, 1)
-	go func() { broken <- server.Serve(listener) }()
+	go func() { broken <- server.Serve(api.Listener(listener)) }()
 	defer func() { _ = server.Close() }()
 
 	st, err := c.Storage.open(env.ctx, log, front.waits)
