@@ -91,9 +91,8 @@ func New(opt Options) (*Server, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	if opt.PublicURL != "" {
-		u, err := url.Parse(opt.PublicURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return nil, fmt.Errorf("public URL %q: must be an http or https URL", opt.PublicURL)
+		if err := checkPublicURL(opt.PublicURL); err != nil {
+			return nil, err
 		}
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
@@ -120,7 +119,7 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(s.refuseHosts(s.believe(cross(guarded))))
+	s.Handler = s.observe(s.refuseHosts(s.refuseRepeated(s.believe(cross(guarded)))))
 	return s, nil
 }
 
