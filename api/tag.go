@@ -20,7 +20,7 @@ import (
 //	"<digest>"                 anything else: what is shown
 //
 // Numbers are given out again after a restore; epochs are not. A packed answer is another
-// representation (§8.8.3.3): its tag ends in -gzip. Whoever has one has the other, too.
+// representation (§8.8.3.3): its tag ends in -gzip or -zstd. Whoever has one has the other, too.
 
 const (
 	headerMatch      = "If-Match"
@@ -59,12 +59,24 @@ func setTag(w http.ResponseWriter, text string) {
 	}
 }
 
-const packedTag = `-gzip"` // ends the tag of a packed answer
+// packedTags end the tags of packed answers: those of the encodings that a wrapper of
+// package gzhttp makes.
+var packedTags = [...]string{`-gzip"`, `-zstd"`}
+
+// packing is how the tag of a packed answer ends; "": it is not packed.
+func packing(text string) string {
+	for _, end := range packedTags {
+		if strings.HasSuffix(text, end) {
+			return end
+		}
+	}
+	return ""
+}
 
 // plainTag is the tag of an answer that is not packed.
 func plainTag(text string) string {
-	if plain, packed := strings.CutSuffix(text, packedTag); packed {
-		return plain + `"`
+	if end := packing(text); end != "" {
+		return text[:len(text)-len(end)] + `"`
 	}
 	return text
 }
@@ -251,8 +263,8 @@ func unchanged(w http.ResponseWriter, r *http.Request, text string, updated int6
 	case headerUnmodified:
 		return false, newProblem(preconditionFailed, "it was changed after the time of "+headerUnmodified)
 	case headerNoneMatch:
-		if given, found := c.none.find(text, true); found && strings.HasSuffix(given, packedTag) {
-			setTag(w, text[:len(text)-1]+packedTag) // of the answer that the caller has
+		if given, found := c.none.find(text, true); found && packing(given) != "" {
+			setTag(w, text[:len(text)-1]+packing(given)) // of the answer that the caller has
 		}
 		fallthrough
 	case headerModified:
