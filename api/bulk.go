@@ -164,7 +164,8 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		}
 		if one {
 			for _, name := range takesLoad {
-				if v, given := q.values.lookup(name); given && name != "onError" && name != "id" {
+				// Programs that are generated from the document send what it names as default.
+				if v, given := q.values.lookup(name); given && (v == "" || v != row(name).def) && name != "onError" && name != "id" {
 					return badParameter(name, v, "is for a load, not for one Feature", "PUT replaces an item, PATCH merges into one; a FeatureCollection of one Feature is a load")
 				}
 			}

@@ -1,9 +1,12 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -145,10 +148,10 @@ func TestOperationsTakeTheirParameters(t *testing.T) {
 					documented = append(documented, ref.Value.Name)
 				}
 			}
-			url := "/v1" + strings.NewReplacer("{collectionId}", "c", "{itemId}", "a", "{name}", "not-made").Replace(path)
+			at := "/v1" + strings.NewReplacer("{collectionId}", "c", "{itemId}", "a", "{name}", "not-made").Replace(path)
 			p := decode[struct {
 				Errors []struct{ Parameter, Reason string }
-			}](t, h.do(method, url+"?no_such_name=1", "", "").want(t, 400))
+			}](t, h.do(method, at+"?no_such_name=1", "", "").want(t, 400))
 			if len(p.Errors) != 1 || p.Errors[0].Parameter != "no_such_name" {
 				t.Errorf("%s %s: the error does not name the parameter: %+v", method, path, p)
 				continue
@@ -162,6 +165,63 @@ func TestOperationsTakeTheirParameters(t *testing.T) {
 			slices.Sort(documented)
 			if !slices.Equal(named, documented) {
 				t.Errorf("%s %s: allowed are %q, the document says %q", method, path, named, documented)
+			}
+		}
+	}
+}
+
+// TestDefaultsMayBeSent: what the document names as default may be sent, and changes
+// nothing. Clients that are made of the document send it whether they are told to or not.
+func TestDefaultsMayBeSent(t *testing.T) {
+	h := start(t, api.Options{})
+	rows := "id,lat,lon\ncafe-1,0,0\n"
+	for i := range 30 {
+		rows += fmt.Sprintf("p%d,1,%d\n", i, i)
+	}
+	h.load("city", rows)
+	const one = `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{}}`
+	for path, item := range document(t).Paths.Map() {
+		for method, op := range item.Operations() {
+			needed, defaults := url.Values{}, url.Values{}
+			for _, ref := range op.Parameters {
+				switch p := ref.Value; {
+				case p.In != "query":
+				case p.Required:
+					needed.Set(p.Name, fmt.Sprint(p.Example))
+				case p.Schema.Value.Default != nil:
+					defaults.Set(p.Name, fmt.Sprint(p.Schema.Value.Default))
+				}
+			}
+			if len(defaults) == 0 {
+				continue
+			}
+			if op.OperationID == "getNearby" {
+				needed.Set("radius", "30000000") // with which more are found than without
+			}
+			bodies := map[string][]string{"": {""}}
+			if op.RequestBody != nil {
+				bodies = map[string][]string{geoJSON: {one}}
+				for mediaType, content := range op.RequestBody.Value.Content {
+					text, ok := content.Example.(string)
+					if !ok {
+						b, _ := json.Marshal(content.Example)
+						text = string(b)
+					}
+					bodies[mediaType] = append(bodies[mediaType], text)
+				}
+				if op.OperationID != "postItems" {
+					delete(bodies, geoJSON)
+				}
+			}
+			at := "/v1" + strings.NewReplacer("{collectionId}", "city", "{itemId}", "cafe-1").Replace(path) + "?" + needed.Encode()
+			for mediaType, of := range bodies {
+				for _, body := range of {
+					a := h.do(method, at, mediaType, body)
+					b := h.do(method, at+"&"+defaults.Encode(), mediaType, body)
+					if a.status >= 300 || a.status != b.status || bytes.Count(a.body, []byte(`"Feature"`)) != bytes.Count(b.body, []byte(`"Feature"`)) {
+						t.Errorf("%s %s of %s answers %d, with %s %d: %.300s", method, at, mediaType, a.status, defaults.Encode(), b.status, b.body)
+					}
+				}
 			}
 		}
 	}

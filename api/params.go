@@ -39,7 +39,7 @@ type parameter struct {
 var parameters = [...]parameter{
 	{name: "lat", kind: number, required: true, min: -90, max: 90},
 	{name: "lon", kind: number, required: true, min: -item.MaxQueryLon, max: item.MaxQueryLon},
-	{name: "k", kind: integer, min: 1, max: 1000, def: "10"},
+	{name: "k", kind: integer, min: 1, max: 1000},
 	{name: "radius", kind: number, min: 0},
 	{name: "limit", kind: integer, min: 1, max: 10000, def: "100"},
 	{name: "bbox", kind: list},

@@ -1766,7 +1766,7 @@ type PostItemsParams struct {
 	// it where it is, and is rejected if there is no such item. An empty cell of a
 	// CSV file names nothing, and so does `"properties":null` of a Feature. `skip`: the
 	// item stays as it is, and the row counts as skipped. `fail`: the row is rejected.
-	// Refused with one Feature.
+	// With one Feature only the default is taken.
 	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
 
 	// ExpectBbox Of a load: the box that every position must lie in, written as `bbox` is. A row
@@ -1998,11 +1998,11 @@ type GetNearbyParams struct {
 	// Lon Longitude of the centre in degrees. One beyond 180 or -180, as of a map that was turned around, is that of the same place.
 	Lon Lon `form:"lon" json:"lon"`
 
-	// K The greatest number of items. A larger value than the maximum is an error.
+	// K The greatest number of items: 10 if it is left out, or with `radius` the maximum. A
+	// larger value than the maximum is an error.
 	K *K `form:"k,omitempty" json:"k,omitempty"`
 
-	// Radius The greatest distance in metres, included. Without `k` the answer has up to
-	// the maximum of `k` items.
+	// Radius The greatest distance in metres, included.
 	Radius *Radius `form:"radius,omitempty" json:"radius,omitempty"`
 
 	// Cursor Where the page before ended, from its `next` link.
@@ -2079,9 +2079,11 @@ type PostNearbyJSONBody struct {
 		// Filter For each of some queryable properties the value, or the values, that it may
 		// have. They mean what they mean in a URL: see the parameter `queryables`.
 		Filter *Filter `json:"filter,omitempty"`
-		K      *int    `json:"k,omitempty"`
-		Lat    float64 `json:"lat"`
-		Lon    float64 `json:"lon"`
+
+		// K As the parameter `k` of GET.
+		K   *int    `json:"k,omitempty"`
+		Lat float64 `json:"lat"`
+		Lon float64 `json:"lon"`
 
 		// Radius metres
 		Radius *float64 `json:"radius,omitempty"`
