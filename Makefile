@@ -26,9 +26,14 @@ TYPESCRIPT = [ -d $(TOOLS)/typescript/node_modules/openapi-fetch ] || ! command 
 	timeout 180 npm install --prefix $(TOOLS)/typescript --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 >&2 || \
 	echo "the test of a TypeScript client is skipped: npm could not install openapi-typescript" >&2
 
+# What the test of a Python client needs, where python3 is.
+PYTHON = [ -x $(TOOLS)/python/bin/openapi-python-client ] || ! command -v python3 >/dev/null || \
+	{ python3 -m venv $(TOOLS)/python && timeout 180 $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1; } >&2 || \
+	echo "the test of a Python client is skipped: python3 could not install openapi-python-client (Debian: apt-get install python3-venv)" >&2
+
 # What tests drive besides Go is installed where it may be, and tests are told what must be there.
-PROVISION = $(TYPESCRIPT); .ci/provision postgres >/dev/null; \
-	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1
+PROVISION = $(TYPESCRIPT); $(PYTHON); .ci/provision postgres >/dev/null; \
+	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_BROWSER=$$(.ci/provision browser) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1
 
 .PHONY: run build test test-busy provision test-qgis cover lint vet fuzz bench docker generate clean help
 
@@ -53,11 +58,13 @@ test: $(GOTESTSUM) ## all tests with the race detector, in random order; a line 
 test-busy: ## the tests RUNS times (default 10) beside two processes that only compute; a line for each run
 	@.ci/busy $${RUNS:-10}
 
-provision: ## install PostgreSQL, the GIS clients, the servers and the TypeScript that tests drive, if they are missing and we may
+provision: ## install PostgreSQL, the clients, the servers and what makes clients that tests drive, if they are missing and we may
 	@.ci/provision postgres >/dev/null
 	@.ci/provision >/dev/null
+	@.ci/provision browser >/dev/null
 	@.ci/provision servers >/dev/null
 	@$(TYPESCRIPT)
+	@$(PYTHON)
 
 test-qgis: ## the test with QGIS, which is large: apt-get install python3-qgis qgis-providers
 	NEARBY_TEST_QGIS=1 go test -count=1 -run TestQGIS -v ./cmd/nearby
