@@ -204,7 +204,9 @@ func (h *house) do(method, path, contentType, body string, headers ...string) *a
 		req.Header.Set("Content-Type", contentType)
 	}
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if req.Header.Set(headers[i], headers[i+1]); headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
 	}
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {

@@ -1,8 +1,6 @@
 package api_test
 
 import (
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -42,32 +40,17 @@ func TestHosts(t *testing.T) {
 				{"GET", "/v1/collections/c"}, {"HEAD", "/v1/collections/c"}, {"OPTIONS", "/v1/collections/c"}, {"GET", "/readyz"}, {"GET", "/metrics"}, {"GET", "/nothing"},
 				{"POST", "/v1/verify"}, {"PUT", "/v1/collections/d"}, {"PATCH", "/v1/collections/c"}, {"DELETE", "/v1/collections/c/items/none"}, {"TRACE", "/v1/"},
 			} {
-				ask := func(host string) (int, string) {
-					req, err := http.NewRequest(r[0], h.url+r[1], nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					req.Host = host
-					req.Header.Set("Origin", "http://"+host)
-					resp, err := http.DefaultTransport.RoundTrip(req)
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer func() { _ = resp.Body.Close() }()
-					body, err := io.ReadAll(resp.Body)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return resp.StatusCode, string(body)
+				ask := func(host string) *answer {
+					return h.do(r[0], r[1], "", "", "Host", host, "Origin", "http://"+host)
 				}
 				for _, host := range s.taken {
-					if status, body := ask(host); status == 421 {
-						t.Errorf("%s %s for %s: %s", r[0], r[1], host, body)
+					if a := ask(host); a.status == 421 {
+						t.Errorf("%s %s for %s: %s", r[0], r[1], host, a.body)
 					}
 				}
 				for _, host := range s.others {
-					if status, body := ask(host); status != 421 || r[0] != "HEAD" && !strings.Contains(body, `"/v1/errors/foreign-host"`) {
-						t.Errorf("%s %s for %s: %d %s", r[0], r[1], host, status, body)
+					if a := ask(host); a.status != 421 || r[0] != "HEAD" && !strings.Contains(string(a.body), `"/v1/errors/foreign-host"`) {
+						t.Errorf("%s %s for %s: %d %s", r[0], r[1], host, a.status, a.body)
 					}
 				}
 			}

@@ -76,6 +76,10 @@ var (
 	takesFile = []string{"id", "lat", "lon", "wkt", "columns", "skipLines", "delimiter", "quotes", "decimalComma", "encoding"}
 )
 
+// NearbyParameters returns the names of the parameters of a search. What else it is given are
+// properties to filter by.
+func NearbyParameters() []string { return slices.Clone(takesNearby) }
+
 // query is a request's parameters, checked by the table.
 type query struct {
 	values arguments

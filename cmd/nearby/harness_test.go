@@ -194,7 +194,9 @@ func exchange(c *http.Client, method, url, contentType, body string, headers ...
 		req.Header.Set("Content-Type", contentType)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if req.Header.Set(headers[i], headers[i+1]); headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
 	}
 	resp, err := c.Do(req)
 	if err != nil {

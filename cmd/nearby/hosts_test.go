@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,24 +11,6 @@ import (
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	ask := func(url, host string) (int, string) {
-		t.Helper()
-		req, err := http.NewRequest(http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = host
-		resp, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
-	}
 	metrics := freeAddress(t)
 	for _, s := range []struct {
 		args                []string
@@ -48,8 +29,8 @@ func TestHosts(t *testing.T) {
 		}
 		for _, url := range urls {
 			for host, want := range map[string]int{"evil.example:8080": s.evil, "geo.example.org": s.public, "other.example": s.other, "localhost:8080": 200, "127.0.0.1": 200} {
-				if status, body := ask(url, host); status != want {
-					t.Errorf("%v: %s for %s is answered %d: %s", s.args, url, host, status, body)
+				if r := exchange(c, http.MethodGet, url, "", "", "Host", host); r.status != want {
+					t.Errorf("%v: %s for %s is answered %d: %s, %v", s.args, url, host, r.status, r.body, r.err)
 				}
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nearby/api"
 	"nearby/client"
 	"nearby/item"
 )
@@ -110,7 +111,7 @@ func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values
 		if !ok || name == "" {
 			return params, nil, usagef("--where %q: must be NAME=VALUE", w)
 		}
-		if reserved[name] {
+		if slices.Contains(api.NearbyParameters(), name) {
 			return params, nil, usagef("--where %q: %s is a parameter of its own and no property", w, name)
 		}
 		where.Add(name, value)
@@ -119,12 +120,6 @@ func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values
 }
 
 func exactly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-
-// reserved are the parameters that --where must not reach.
-var reserved = map[string]bool{
-	"lat": true, "lon": true, "k": true, "radius": true, "cursor": true, "properties": true,
-	"datetime": true, "distance_property": true, "id_property": true, "explain": true, "consistency": true, "f": true,
-}
 
 // parseDistance reads metres, or a number with the unit m or km.
 func parseDistance(s string) (metres float64, err error) {
