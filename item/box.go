@@ -35,7 +35,11 @@ func ParseBox(text string) (Box, error) {
 	}
 	switch {
 	case b.South < -90 || b.North > 90 || b.South > b.North:
-		return fail("must have -90 <= south <= north <= 90", "")
+		hint := ""
+		if turned := (Box{b.South, b.West, b.North, b.East}); math.Abs(turned.South) <= 90 && math.Abs(turned.North) <= 90 && turned.South <= turned.North {
+			hint = "the longitude comes first: " + turned.String() + " may be meant"
+		}
+		return fail("must have -90 <= south <= north <= 90", hint)
 	case math.Abs(b.West) > MaxQueryLon || math.Abs(b.East) > MaxQueryLon:
 		return fail("must have west and east from -540 to 540; west > east crosses the antimeridian", QueryHint)
 	case b.East-b.West >= 360: // all the way around

@@ -129,6 +129,19 @@ func TestParseBox(t *testing.T) {
 			t.Errorf("%s is %v, %v; want %s", text, b, err, want)
 		}
 	}
+	for text, want := range map[string]string{
+		"44,-110,46,-108":  "the longitude comes first: -110,44,-108,46 may be meant",
+		"-44,112,-10,154":  "the longitude comes first: 112,-44,154,-10 may be meant",
+		"-20,176,-15,-178": "the longitude comes first: 176,-20,-178,-15 may be meant",
+		"0,91,1,200":       "the longitude comes first: 91,0,200,1 may be meant",
+		"100,91,101,92":    "", "0,5,1,4": "the longitude comes first: 5,0,4,1 may be meant", "1,5,0,4": "",
+	} {
+		_, err := item.ParseBox(text)
+		var f *item.FieldError
+		if !errors.As(err, &f) || f.Hint != want {
+			t.Errorf("%s: %v, want the hint %q", text, err, want)
+		}
+	}
 	for _, bad := range []string{"", "1,2,3", "1,2,3,4,5", "a,2,3,4", "1,2,3,NaN", "0,1,1,0", "0,-91,1,0", "-541,0,1,1", "1, 2,3,4"} {
 		if b, err := item.ParseBox(bad); err == nil {
 			t.Errorf("%q is %v", bad, b)

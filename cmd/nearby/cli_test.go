@@ -68,6 +68,8 @@ func TestUsage(t *testing.T) {
 		{"load " + file + " -c a --delimiter ab", "one character"},
 		{"load " + file + " -c a --on-error ignore", "continue"},
 		{"load " + file + " -c a --max-errors=-1", "negative"},
+		{"load " + file + " -c a --expect-bbox -74,40,-73", "west,south,east,north"},
+		{"load " + file + " -c a --expect-bbox -44,112,-10,154", "longitude comes first"},
 		{"load " + file + " -c a --server ftp://x", "--server"},
 		{"attach --table shops", "--store"},
 		{"attach --store mysql://h/d --list", "postgres://"},
