@@ -51,6 +51,9 @@ func flagsOf(t *testing.T) map[string]map[string]bool {
 		own := map[string]bool{"--help": true}
 		for _, flag := range command.Flags {
 			own["--"+flag.Name] = true
+			if flag.Tag.Negatable != "" {
+				own["--no-"+flag.Name] = true
+			}
 			for _, variable := range flag.Envs {
 				own[variable] = true
 			}
