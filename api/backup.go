@@ -4,7 +4,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
+	"slices"
+	"strings"
 )
 
 // Who may have a backup, which has what no other answer has: the keys of requests.
@@ -57,18 +58,22 @@ func (b *begun) Write(p []byte) (int, error) {
 	return b.Writer.Write(p)
 }
 
-// local reports whether a request is from a program on this machine: not from a page in
-// a browser, and not passed on by a proxy.
+// local reports whether a request is from a program on this machine: not from a page in a
+// browser, and not passed on by a proxy. A proxy on this machine is as near as a program; it is
+// told by what it adds, or by the Host of its callers, or since it speaks HTTP/1.0, as nginx did
+// unless told otherwise.
 func local(r *http.Request) bool {
-	for _, name := range [...]string{"Origin", "Sec-Fetch-Site", "Forwarded", "X-Forwarded-For", "Via"} {
-		if r.Header.Get(name) != "" {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(signsOfOthers, name) {
 			return false
 		}
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
+	if !r.ProtoAtLeast(1, 1) || !isLoopback(hostName(r.Host)) {
 		return false
 	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && isLoopback(host)
 }
+
+// signsOfOthers are headers of pages and of proxies, beside X-Forwarded-For and its like.
+var signsOfOthers = []string{"Origin", "Sec-Fetch-Site", "Referer", headerForwarded, "Via", "X-Real-Ip"}

@@ -92,13 +92,17 @@ func (a *attended) Read(p []byte) (int, error) {
 // mediaType returns the content type without its parameters, which must be one
 // of those that the operation takes.
 func mediaType(r *http.Request, takes ...string) (string, error) {
-	if t := r.Header.Get("Content-Type"); slices.Contains(takes, t) {
-		return t, nil
+	given := r.Header.Get("Content-Type")
+	if slices.Contains(takes, given) {
+		return given, nil
 	}
-	t, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || !slices.Contains(takes, t) {
+	t, params, err := mime.ParseMediaType(given)
+	switch {
+	case given == "":
+		return "", newProblem(unsupportedContentType, "there is no Content-Type; taken here are "+strings.Join(takes, ", "))
+	case err != nil || !slices.Contains(takes, t):
 		return "", newProblem(unsupportedContentType,
-			fmt.Sprintf("content type %q is not taken here; %s is", item.Shorten(r.Header.Get("Content-Type")), strings.Join(takes, ", ")))
+			fmt.Sprintf("content type %q is not taken here; taken are %s", item.Shorten(given), strings.Join(takes, ", ")))
 	}
 	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
 		return "", newProblem(unsupportedContentType, fmt.Sprintf("charset %q is not taken; utf-8 is", item.Shorten(cs)))

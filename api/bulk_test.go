@@ -79,4 +79,17 @@ func TestCRSAtTheEnd(t *testing.T) {
 	if n := decode[features](t, h.do("GET", "/v1/collections/c/items", "", "").want(t, 200)).NumberReturned; n != 6 {
 		t.Errorf("%d items are there, want 6", n)
 	}
+	// In a larger one it is found when they are, and the answer says so and how many.
+	small := h.beside(api.Limits{MaxBodyBytes: 1000})
+	a := small.do("POST", "/v1/collections/c/items", geoJSON, body).want(t, 400)
+	p := decode[struct {
+		Outcome, Detail string
+		Loaded          client.LoadReport
+	}](t, a)
+	if p.Outcome != "partly-made" || p.Loaded.Created != 1 || p.Loaded.Updated != 1999 || !strings.Contains(p.Detail, "EPSG:3857") || !strings.Contains(p.Detail, "as if they were in degrees") {
+		t.Errorf("%s", a.body)
+	}
+	if n := decode[features](t, h.do("GET", "/v1/collections/c/items", "", "").want(t, 200)).NumberReturned; n != 7 {
+		t.Errorf("%d items are there, want 7", n)
+	}
 }

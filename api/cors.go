@@ -19,9 +19,8 @@ func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 		return func(next http.Handler) http.Handler { return next }, nil
 	}
 	for _, o := range origins {
-		u, err := url.Parse(o)
-		if o != "*" && (err != nil || strings.Contains(o, "*") || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || o != u.Scheme+"://"+u.Host) {
-			return nil, fmt.Errorf("CORS origin %q: must be * or an origin, such as https://maps.example.org", o)
+		if fault := originFault(o); o != "*" && fault != "" {
+			return nil, fmt.Errorf("CORS origin %q: must be * or an origin as browsers send it, such as https://maps.example.org; %s", o, fault)
 		}
 	}
 	return cors.Handler(cors.Options{
@@ -31,6 +30,24 @@ func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 		ExposedHeaders: []string{"ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", headerToken, headerStaleness, headerDurability, headerReplayed},
 		MaxAge:         600, // seconds that a browser remembers a preflight
 	}), nil
+}
+
+// originFault says why a text is not an origin as browsers send it (RFC 6454, section 6.2);
+// "": it is.
+func originFault(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || text != u.Scheme+"://"+u.Host:
+		return "it has more, or less, than http or https, a host, and its port"
+	case text != strings.ToLower(text):
+		return "it has capital letters"
+	case u.Port() == "443" && u.Scheme == "https" || u.Port() == "80" && u.Scheme == "http" || strings.HasSuffix(text, ":"):
+		return "the port of its scheme is left out"
+	}
+	if fault := hostFault(u.Hostname()); fault != "" || validAuthority(u.Host) {
+		return fault
+	}
+	return "its host, or its port, is none"
 }
 
 // refuseForeign refuses what is to change something and comes from a page of an origin
@@ -56,8 +73,14 @@ func (s *Server) refuseForeign(next http.Handler) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if protection.Check(r) != nil {
-			s.fail(w, r, newProblem(foreignOrigin, fmt.Sprintf("the request comes from a page of %q", item.Shorten(r.Header.Get("Origin"))),
-				fault{Parameter: "Origin", Got: item.Shorten(r.Header.Get("Origin")), Reason: "is not an origin that may use the interface", Hint: "start the server with --cors-origin and this origin"}))
+			origin := r.Header.Get("Origin")
+			from := fmt.Sprintf("the request comes from a page of %q", item.Shorten(origin))
+			f := fault{Parameter: "Origin", Got: origin, Reason: "is not an origin that may use the interface", Hint: "start the server with --cors-origin and this origin"}
+			if origin == "" {
+				from = "the request comes from a page of another origin, and does not say of which"
+				f = fault{Parameter: "Sec-Fetch-Site", Got: r.Header.Get("Sec-Fetch-Site"), Reason: "is of a page of another origin, and there is no Origin", Hint: "browsers send Origin, too; a program sends neither"}
+			}
+			s.fail(w, r, newProblem(foreignOrigin, from, f))
 			return
 		}
 		next.ServeHTTP(w, r)

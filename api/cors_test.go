@@ -62,7 +62,8 @@ func TestCrossOrigin(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"", "example.org", "https://*.example.org", "https://example.org/", "https://example.org/x", "ftp://example.org", "null", "https://", "https://:80"} {
+	for _, bad := range []string{"", "example.org", "https://*.example.org", "https://example.org/", "https://example.org/x", "ftp://example.org", "null", "https://", "https://:80",
+		"https://Maps.example.org", "https://maps.example.org:443", "http://maps.example.org:80", "https://maps.example.org:", "https://maps.example.org:99999", "HTTPS://maps.example.org"} {
 		if _, err := api.New(api.Options{Catalog: newCatalog(t), CORSOrigins: []string{bad}}); err == nil {
 			t.Errorf("the origin %q was taken", bad)
 		}
@@ -122,6 +123,9 @@ func TestForeignPages(t *testing.T) {
 			}
 			a := h.do(r.method, r.path, r.mediaType, r.body, pairs...)
 			refused := a.status == http.StatusForbidden && strings.Contains(string(a.body), "/v1/errors/foreign-origin")
+			if strings.Contains(string(a.body), `\"\"`) {
+				t.Errorf("%v: the answer quotes nothing: %s", s.headers, a.body)
+			}
 			if refused != (s.refused && r.changes) {
 				t.Errorf("%v, %v: %s %s %s is answered %d: %.300s", s.opt.CORSOrigins, s.headers, r.method, r.path, r.mediaType, a.status, a.body)
 			}

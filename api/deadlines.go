@@ -91,6 +91,13 @@ func (b *movingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// atEnd reports whether the body was read to its end.
+func (b *movingBody) atEnd() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
+}
+
 // bodies are those of the requests under way. No more is read of any once they
 // are stopped.
 type bodies struct {

@@ -33,7 +33,9 @@ type exchange struct {
 	status  int       // 0: not yet known
 	bytes   int
 	seen    seen
-	cut     Cut // where the answer was not sent whole
+	cut     Cut         // where the answer was not sent whole
+	framing *framing    // of the connection; nil: it counts nothing
+	chunks  *movingBody // a body in chunks; nil: none
 }
 
 // Cut is why an answer was not sent whole; empty: it was, as far as the server knows.
@@ -51,7 +53,10 @@ type contextKey int
 const exchangeKey contextKey = 0
 
 // ConnContext is for http.Server: connections keep what each request needs.
-func ConnContext(ctx context.Context, _ net.Conn) context.Context { return &exchange{Context: ctx} }
+func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	f, _ := conn.(*framing)
+	return &exchange{Context: ctx, framing: f}
+}
 
 // exchange returns the exchange of a request, and the request with its context.
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *http.Request) {
@@ -63,7 +68,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	e.ResponseWriter, e.id[0], e.status, e.bytes, e.cut = w, newRequestID(), 0, 0, ""
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
 	e.dates, e.meter = &s.dates, s.unrouted
-	e.seen = seen{}
+	e.seen, e.chunks = seen{}, nil
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making
 	e.moveDeadline(e.begun)
@@ -94,6 +99,9 @@ func (e *exchange) WriteHeader(status int) {
 		e.status = status
 		e.written = e.now()
 		e.Header()["Date"] = e.dates.at(e.written)
+		if e.chunks != nil && !e.chunks.atEnd() { // or net/http would wait for the rest before it answers
+			e.Header()["Connection"] = closing
+		}
 	}
 	e.ResponseWriter.WriteHeader(status)
 }
@@ -137,7 +145,7 @@ func (e *exchange) finish() time.Duration {
 	if e.written.IsZero() || e.bytes > buffered {
 		e.written = e.now()
 	}
-	e.ResponseWriter = nil
+	e.ResponseWriter, e.chunks = nil, nil
 	return e.written.Sub(e.begun)
 }
 

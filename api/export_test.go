@@ -143,3 +143,12 @@ func IfMatch(value string, v store.Position) (tags []string, any, matches bool, 
 
 // ParseDate reads an HTTP-date.
 var ParseDate = parseDate
+
+// FramingLines is how many lines a connection counts by which so many bytes come in at a time.
+func FramingLines(text []byte, step int) int64 {
+	var f framing
+	for part := range slices.Chunk(text, step) {
+		f.count(part)
+	}
+	return f.lines.Load()
+}

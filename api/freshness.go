@@ -44,13 +44,8 @@ func freshness(r *http.Request) (f collection.Freshness, err error) {
 			return f, badParameter(headerAfter, after[0], "is not a "+headerToken+" that an answer gave", "")
 		}
 	}
-	if f.Wait, err = waitOf(wait); err != nil {
-		return f, err
-	}
-	if len(after) > 1 {
-		return f, badParameter(headerAfter, strings.Join(after, ", "), "must be given once", "")
-	}
-	return f, nil
+	f.Wait, err = waitOf(wait)
+	return f, err
 }
 
 func waitOf(given []string) (time.Duration, error) {
@@ -59,8 +54,8 @@ func waitOf(given []string) (time.Duration, error) {
 	}
 	ms, err := strconv.ParseUint(given[0], 10, 32)
 	wait := time.Duration(ms) * time.Millisecond
-	if err != nil || ms == 0 || wait > maxWait || len(given) > 1 {
-		return 0, badParameter(headerWait, strings.Join(given, ", "), fmt.Sprintf("must be a whole number of milliseconds from 1 to %d", maxWait.Milliseconds()), "")
+	if err != nil || ms == 0 || wait > maxWait {
+		return 0, badParameter(headerWait, given[0], fmt.Sprintf("must be a whole number of milliseconds from 1 to %d", maxWait.Milliseconds()), "")
 	}
 	return wait, nil
 }

@@ -170,7 +170,7 @@ func open(t testing.TB, catalog *collection.Catalog, opt api.Options) *house {
 		t.Fatal(err)
 	}
 	ts := httptest.NewUnstartedServer(h.server)
-	ts.Config.ConnContext = api.ConnContext
+	ts.Listener, ts.Config.ConnContext = api.Listener(ts.Listener), api.ConnContext
 	ts.Start()
 	t.Cleanup(ts.Close)
 	h.url = ts.URL

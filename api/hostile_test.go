@@ -353,6 +353,7 @@ func TestHostileRequests(t *testing.T) {
 		{"HTTP/3.0", "GET /v1/collections/c HTTP/3.0\r\nHost: x\r\n\r\n", []int{505}},
 		{"FOO", "FOO /v1/collections/c HTTP/1.1\r\nHost: x\r\n\r\n" + good, []int{405, 200}},
 		{"a method in lower case", "get /v1/collections/c HTTP/1.1\r\nHost: x\r\n\r\n", []int{405}},
+		{"a method of 500 kB", strings.Repeat("M", 500_000) + " /v1/collections/c HTTP/1.1\r\nHost: x\r\n\r\n", []int{405}},
 		{"CONNECT", "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", []int{404}},
 		{"a proxy's request", "GET http://other.example/v1/collections/c HTTP/1.1\r\nHost: x\r\n\r\n", []int{200}},
 		{"*", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", []int{200}},
@@ -372,6 +373,16 @@ func TestHostileRequests(t *testing.T) {
 		{"chunks and length", put("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", "0\r\n\r\n") + good, []int{400, last}},
 		{"length and chunks, a good body", put("Content-Length: 3\r\nTransfer-Encoding: Chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good, []int{400, last}},
 		{"length and chunks, taken", put2("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good, []int{201, last}},
+		{"length and chunks in other letters", put2("content-LENGTH:3\r\ntransfer-ENCODING:chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good, []int{200, last}},
+		{"chunks in HTTP/1.0", "GET /v1/collections/c HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + good, []int{200, last}},
+		{"HTTP/1.0 that goes on", "GET /v1/collections/c HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n" + good, []int{200, 200}},
+		// Chunks alone say clearly where they end.
+		{"chunks", put2("Transfer-Encoding: chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good + good, []int{200, 200, 200}},
+		{"a length, then chunks", put2("Content-Length: 2\r\n", "{}") + put2("Transfer-Encoding: chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good, []int{400, 200, 200}},
+		// What has come in already may end twice, so the first answer is the last.
+		{"chunks, then length and chunks", put2("Transfer-Encoding: chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + put2("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunk(feature("raw2", 1, 2, ""))) + good, []int{200, last}},
+		// What is refused before its end is answered at once.
+		{"chunks that are not awaited", strings.Replace(put("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n"), "geo+json", "x", 1), []int{415}},
 		{"two lengths", put("Content-Length: 2\r\nContent-Length: 3\r\n", "{}x"), []int{0}},
 		{"a negative length", put("Content-Length: -1\r\n", ""), []int{0}},
 		{"a length with a sign", put("Content-Length: +2\r\n", "{}"), []int{0}},
@@ -418,6 +429,11 @@ func TestHostileRequests(t *testing.T) {
 	}
 	h.do("GET", "/v1/collections/c", "", "").want(t, 200)
 	h.do("GET", "/v1/collections/c/items/raw", "", "").want(t, 404)
+	for _, line := range strings.Split(h.log.String(), "\n") {
+		if len(line) > 1000 {
+			t.Errorf("a line of the log has %d bytes: %.300s", len(line), line)
+		}
+	}
 }
 
 // TestNumbersAtTheEdge: the edges of the ranges are in them.

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"nearby/item"
 )
@@ -18,20 +20,22 @@ type Hosts struct{ names map[string]bool }
 
 // NewHosts returns the hosts of a server: those of loopback, of the public URL, if that
 // is not empty, and the allowed. They are nil, if one of those allowed is *, or if
-// none is and the server is reached from beyond loopback, by names that it cannot know.
+// allowed is nil and the server is reached from beyond loopback, by names that it cannot know.
 func NewHosts(loopback bool, publicURL string, allowed []string) (*Hosts, error) {
 	h := &Hosts{map[string]bool{}}
 	every := len(allowed) == 0 && !loopback
+	if allowed != nil && len(allowed) == 0 {
+		allowed = []string{""} // it was given, and says nothing
+	}
 	for _, name := range allowed {
 		if name == "*" {
 			every = true
 			continue
 		}
-		u, err := url.Parse("http://" + bracketed(name))
-		if err != nil || u.Hostname() == "" || u.Host != bracketed(name) || u.Port() != "" || strings.HasSuffix(name, ":") || strings.Contains(name, "*") {
-			return nil, fmt.Errorf("allowed host %q: must be * or the name or address of a host, such as geo.example.org, without a port", name)
+		if fault := hostFault(name); fault != "" {
+			return nil, fmt.Errorf("allowed host %q: must be * or the name or address of a host, such as geo.example.org, without a scheme, a port and a path; %s", name, fault)
 		}
-		h.names[hostName(u.Host)] = true
+		h.names[hostName(name)] = true
 	}
 	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
 		h.names[hostName(u.Host)] = true
@@ -42,26 +46,30 @@ func NewHosts(loopback bool, publicURL string, allowed []string) (*Hosts, error)
 	return h, nil
 }
 
-// Allow reports whether a request is for one of the hosts. One without a host is of a
-// program of HTTP/1.0, and not of a browser.
-func (h *Hosts) Allow(r *http.Request) bool {
-	if h == nil || r.Host == "" {
-		return true
+// Refuse returns the status by which a request is refused: 400 if its Host is none that can be,
+// 421 if it is none of these; 0: it is for one of them. One without a host is of a program of
+// HTTP/1.0, and not of a browser.
+func (h *Hosts) Refuse(r *http.Request) (status int) {
+	switch {
+	case r.Host == "":
+	case !validAuthority(r.Host):
+		return http.StatusBadRequest
+	case h == nil:
+	default:
+		if name := hostName(r.Host); !h.names[name] && !isLoopback(name) {
+			return http.StatusMisdirectedRequest
+		}
 	}
-	name := hostName(r.Host)
-	if h.names[name] || name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	return 0
+}
+
+// isLoopback reports whether a name or an address is of the machine that uses it.
+func isLoopback(name string) bool {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
 	}
 	addr, err := netip.ParseAddr(name)
 	return err == nil && addr.Unmap().IsLoopback()
-}
-
-// bracketed is an address as a URL has it.
-func bracketed(host string) string {
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
-		return "[" + host + "]"
-	}
-	return host
 }
 
 // hostName is a Host without its port, as it is compared.
@@ -76,13 +84,109 @@ func hostName(host string) string {
 	return host
 }
 
-// refuseHosts refuses what is for another host, by whatever method.
-func (s *Server) refuseHosts(next http.Handler) http.Handler {
-	if s.opt.Hosts == nil {
-		return next
+// hostFault says why a text is not the name or the address of a host as a browser sends it;
+// "": it is.
+func hostFault(text string) string {
+	bare := text
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+		bare = text[1 : len(text)-1]
 	}
+	if addr, err := netip.ParseAddr(bare); err == nil && addr.Zone() == "" && (bare == text || addr.Is6()) {
+		return ""
+	}
+	if text == "" {
+		return "it is empty"
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return "a name with other letters than those of ASCII is written as browsers send it, with xn--, such as xn--bcher-kva.example"
+	}
+	name := strings.TrimSuffix(text, ".")
+	if len(name) > 253 {
+		return "it has more than 253 letters"
+	}
+	last := ""
+	for label := range strings.SplitSeq(name, ".") {
+		switch {
+		case label == "":
+			return "nothing stands before a dot"
+		case len(label) > 63:
+			return fmt.Sprintf("its part %s has more than 63 letters", item.Shorten(label))
+		case strings.ContainsFunc(label, func(r rune) bool { return notAlphanumeric(r) && r != '-' && r != '_' }):
+			return fmt.Sprintf("its part %q has more than letters, digits, - and _", item.Shorten(label))
+		}
+		last = label
+	}
+	if strings.Trim(last, "0123456789") == "" {
+		return "it is no address, and a name does not end in a number"
+	}
+	return ""
+}
+
+// validAuthority reports whether text is a host, and its port if it has one, as a Host is to
+// be (RFC 9112 §3.2, RFC 3986 §3.2.2): a name, or an address, of which those of IPv6 are in
+// brackets.
+func validAuthority(text string) bool {
+	end := 0
+	if strings.HasPrefix(text, "[") {
+		if end = strings.IndexByte(text, ']') + 1; end == 0 {
+			return false
+		}
+		if addr, err := netip.ParseAddr(text[1 : end-1]); err != nil || !addr.Is6() || addr.Zone() != "" {
+			return false
+		}
+	} else {
+		for ; end < len(text) && text[end] != ':'; end++ {
+			c := text[end]
+			if c == '%' && len(text) > end+2 {
+				if _, err := strconv.ParseUint(text[end+1:end+3], 16, 8); err == nil {
+					continue
+				}
+			}
+			if notAlphanumeric(rune(c)) && strings.IndexByte("-._~!$&'()*+,;=", c) < 0 {
+				return false
+			}
+		}
+		if end == 0 {
+			return false
+		}
+	}
+	if end == len(text) {
+		return true
+	}
+	port := text[end+1:]
+	_, err := strconv.ParseUint(port, 10, 16)
+	return text[end] == ':' && (port == "" || err == nil)
+}
+
+// checkPublicURL says whether links can begin with a URL.
+func checkPublicURL(text string) error {
+	u, err := url.Parse(text)
+	fault := ""
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("public URL %q: must be an http or https URL", text)
+	case u.User != nil || strings.ContainsAny(text, "?#"):
+		fault = "it has a user, a query or a fragment"
+	case hostFault(u.Hostname()) != "":
+		fault = hostFault(u.Hostname())
+	case !validAuthority(u.Host):
+		fault = "its host, or its port, is none"
+	}
+	if fault != "" {
+		return fmt.Errorf("public URL %q: must be an http or https URL that links can begin with, such as https://geo.example.org/places; %s", text, fault)
+	}
+	return nil
+}
+
+// refuseHosts refuses, by whatever method, what is for no host that can be, or for another
+// than the server's.
+func (s *Server) refuseHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.opt.Hosts.Allow(r) {
+		switch s.opt.Hosts.Refuse(r) {
+		case http.StatusBadRequest:
+			s.fail(w, r, badParameter("Host", r.Host, "must be the name or the address of a host, one of IPv6 in brackets, and a port of at most 65535 if it has one", ""))
+			return
+		case http.StatusMisdirectedRequest:
 			s.fail(w, r, newProblem(foreignHost, fmt.Sprintf("the request is for the host %q", item.Shorten(r.Host)),
 				fault{Parameter: "Host", Got: item.Shorten(r.Host), Reason: "is not a host of this server", Hint: "start the server with --allowed-host and this name"}))
 			return

@@ -10,8 +10,9 @@ import (
 // TestHosts: a server on loopback, and one that was told its hosts, answer no request for
 // another, by any method: a page could have made its own name resolve to the server.
 func TestHosts(t *testing.T) {
-	loopback := []string{"127.0.0.1", "127.0.0.1:8080", "127.8.9.1", "localhost", "LOCALHOST:1", "localhost.", "a.localhost:8080", "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]:80"}
-	foreign := []string{"evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "notlocalhost", "192.168.1.5:8080", "[2001:db8::1]:8080", "0.0.0.0:8080", "geo.example.org.evil.example", "127.0.0.1:8080:80", "2130706433"}
+	loopback := []string{"127.0.0.1", "127.0.0.1:8080", "127.8.9.1", "localhost", "LOCALHOST:1", "localhost.", "a.localhost:8080", "localhost:", "localhost:0080", "127.0.0.1:65535", "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]:80"}
+	foreign := []string{"evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "notlocalhost", "192.168.1.5:8080", "[2001:db8::1]:8080", "0.0.0.0:8080", "geo.example.org.evil.example", "2130706433"}
+	none := []string{"127.0.0.1:8080:80", "localhost:http", "localhost:65536", "localhost:-1", "localhost:+1", "[localhost]", "[127.0.0.1]", "[::1", "[::1]8080", "[::1]:x", "::1", ":8080", "localhost%", "localhost%g0", "[]"}
 	public := []string{"geo.example.org", "GEO.example.org:443", "geo.example.org.", "geo.example.org:8080"}
 	more := []string{"other.example", "other.example:99", "10.0.0.7:8080", "[2001:db8::7]", "[2001:DB8:0::7]:80"}
 	for name, s := range map[string]struct {
@@ -48,6 +49,14 @@ func TestHosts(t *testing.T) {
 						t.Errorf("%s %s for %s: %s", r[0], r[1], host, a.body)
 					}
 				}
+				for _, host := range none {
+					if r[0] != "DELETE" && r[1] != "/readyz" {
+						continue // it is refused before anything is known of the request
+					}
+					if a := ask(host); a.status != 400 || r[0] != "HEAD" && !strings.Contains(string(a.body), `"parameter":"Host"`) {
+						t.Errorf("%s %s for %s: %d %s", r[0], r[1], host, a.status, a.body)
+					}
+				}
 				for _, host := range s.others {
 					if a := ask(host); a.status != 421 || r[0] != "HEAD" && !strings.Contains(string(a.body), `"/v1/errors/foreign-host"`) {
 						t.Errorf("%s %s for %s: %d %s", r[0], r[1], host, a.status, a.body)
@@ -56,9 +65,41 @@ func TestHosts(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "http://geo.example.org", "geo.example.org:8080", "geo.example.org/places", "*.example.org", "a b", "user@geo.example.org", "[::1", "geo.example.org:", "geo?x"} {
-		if _, err := api.NewHosts(false, "", []string{bad}); err == nil {
-			t.Errorf("the host %q was taken", bad)
+	catalog := newCatalog(t)
+	for _, bad := range []string{"", "http://geo.example.org", "geo.example.org:8080", "geo.example.org/places", "*.example.org", "a b", "user@geo.example.org", "[::1", "geo.example.org:", "geo?x",
+		"..", ".", "geo..example", ".example", "geo.example..", "256.1.1.1", "1234", "fe80::1%eth0", "[localhost]", "[127.0.0.1]", strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 130) + "example"} {
+		if _, err := api.NewHosts(false, "", []string{bad}); err == nil || !strings.Contains(err.Error(), "without a scheme") {
+			t.Errorf("the host %q: %v", bad, err)
+		}
+		if bad == "" || strings.ContainsAny(bad, ":/?@") {
+			continue // which a URL may have
+		}
+		for _, opt := range []api.Options{{PublicURL: "https://" + bad}, {CORSOrigins: []string{"https://" + bad}}} {
+			opt.Catalog = catalog
+			if _, err := api.New(opt); err == nil {
+				t.Errorf("%q was taken", "https://"+bad)
+			}
+		}
+	}
+	for _, good := range []string{"geo.example.org", "geo.example.org.", "xn--bcher-kva.example", "my_service", "a-b", "4.example", "10.0.0.7", "2001:db8::7", "[2001:db8::7]"} {
+		if _, err := api.NewHosts(false, "", []string{good}); err != nil {
+			t.Error(err)
+		}
+	}
+	// Browsers send a name with other letters in its ASCII form.
+	_, err := api.NewHosts(false, "", []string{"bücher.example"})
+	if err == nil || !strings.Contains(err.Error(), "xn--") {
+		t.Errorf("the host: %v", err)
+	}
+	for _, opt := range []api.Options{{CORSOrigins: []string{"https://bücher.example"}}, {PublicURL: "https://bücher.example/places"}} {
+		opt.Catalog = catalog
+		if _, err := api.New(opt); err == nil || !strings.Contains(err.Error(), "xn--") {
+			t.Errorf("%v%s: %v", opt.CORSOrigins, opt.PublicURL, err)
+		}
+	}
+	for _, bad := range []string{"geo.example.org", "ftp://geo.example.org", "https://", "https://geo.example.org:65536", "https://u@geo.example.org", "https://geo.example.org/?a=b", "https://geo.example.org/#a"} {
+		if _, err := api.New(api.Options{Catalog: catalog, PublicURL: bad}); err == nil {
+			t.Errorf("the public URL %q was taken", bad)
 		}
 	}
 }

@@ -24,9 +24,6 @@ func once(r *http.Request, body []byte) (*collection.Once, error) {
 	if given == nil {
 		return nil, nil
 	}
-	if len(given) > 1 {
-		return nil, badParameter(headerKey, strings.Join(given, ", "), "must be given once", "")
-	}
 	key, ok := parseKey(given[0])
 	if !ok {
 		return nil, badParameter(headerKey, given[0], "must be a string in quotes of 1 to 255 printable ASCII characters", "")

@@ -90,7 +90,7 @@ func (p proxies) of(r *http.Request) (s seen) {
 	if s.scheme != "http" && s.scheme != "https" {
 		s.scheme = ""
 	}
-	if !validHost.MatchString(s.host) {
+	if !validAuthority(s.host) {
 		s.host = ""
 	}
 	if !validPrefix.MatchString(s.prefix) {
@@ -99,11 +99,8 @@ func (p proxies) of(r *http.Request) (s seen) {
 	return s
 }
 
-// What is taken from a proxy into links.
-var (
-	validHost   = regexp.MustCompile(`^([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
-	validPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-)
+// validPrefix is what is taken from a proxy into the paths of links.
+var validPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 // added is what the proxy that is so many places from the last has added to a list. One
 // that a proxy replaces as a whole is shorter.

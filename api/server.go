@@ -91,9 +91,8 @@ func New(opt Options) (*Server, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	if opt.PublicURL != "" {
-		u, err := url.Parse(opt.PublicURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return nil, fmt.Errorf("public URL %q: must be an http or https URL", opt.PublicURL)
+		if err := checkPublicURL(opt.PublicURL); err != nil {
+			return nil, err
 		}
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
@@ -120,7 +119,7 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Handler = s.observe(s.refuseHosts(s.believe(cross(guarded))))
+	s.Handler = s.observe(s.refuseHosts(s.refuseRepeated(s.believe(cross(guarded)))))
 	return s, nil
 }
 
@@ -214,16 +213,21 @@ func (s *Server) handle(meter Meter, f handler) http.HandlerFunc {
 	}
 }
 
+var closing = []string{"close"}
+
 // observe gives each request an id, logs one line about it, and turns a panic
 // into a 500 that tells the caller nothing of it.
 func (s *Server) observe(next http.Handler) http.Handler {
-	nosniff, closing, check := []string{"nosniff"}, []string{"close"}, []string{"no-cache"} // of many answers; full, so that an append copies them
+	nosniff, check := []string{"nosniff"}, []string{"no-cache"} // of many answers; full, so that an append copies them
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e, r := s.exchange(w, r)
 		h := w.Header()
 		h["X-Request-Id"] = e.id[:]
 		h["X-Content-Type-Options"] = nosniff
-		h["Cache-Control"] = check // or a browser shows for a while what it has (RFC 9111 §4.2.2)
+		h["Cache-Control"] = check  // or a browser shows for a while what it has (RFC 9111 §4.2.2)
+		if e.framing.endsTwice(r) { // what follows may not be a request
+			h["Connection"] = closing
+		}
 		if r.Body != nil && r.Body != http.NoBody {
 			body := s.newMovingBody(w, r.Body)
 			defer s.bodies.remove(body)
@@ -232,9 +236,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			r = r.WithContext(r.Context())
 			r.Body = body
 			if len(r.TransferEncoding) > 0 {
-				// It may have had a length, too, of which net/http does not tell: then
-				// what follows may not be a request (RFC 9112, section 6.1).
-				h["Connection"] = closing
+				e.chunks = body
 			}
 		}
 		defer func() {
@@ -249,7 +251,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			if cause != nil {
 				e.cut = cmp.Or(e.cut, CutFailed)
 			}
-			s.logRequest(e, r.Method)
+			s.logRequest(e, item.Shorten(r.Method))
 			if cause != nil {
 				panic(http.ErrAbortHandler) // the answer is half written: cut it
 			}

@@ -266,61 +266,89 @@ func FuzzTags(f *testing.F) {
 	})
 }
 
-// TestPreconditions: an item and a collection are held to both conditions, by every method,
-// in the order of RFC 9110, section 13.2.2.
+// TestPreconditions: whatever has a tag is held to both conditions, by every method, in the order
+// of RFC 9110, section 13.2.2.
 func TestPreconditions(t *testing.T) {
 	onBoth(t, func(t *testing.T, servers [3]*house) {
 		h := servers[0]
 		h.load("c", places)
-		for _, path := range []string{"/v1/collections/c", "/v1/collections/c/items/a"} {
-			requests := map[string][2]string{"GET": {}, "HEAD": {}, "PUT": {"application/json", `{"title":"T"}`}, "PATCH": {mergePatch, `{}`}, "DELETE": {}}
-			if strings.HasSuffix(path, "a") {
-				requests["PUT"] = [2]string{geoJSON, feature("a", 1, 1, "")}
-			}
-			for _, c := range []struct {
-				match, none  string // is: the tag
-				read, change int    // statuses; 0: success
+		const c, a = "/v1/collections/c", "/v1/collections/c/items/a"
+		type request struct{ method, kind, body string }
+		reads := []request{{method: "GET"}, {method: "HEAD"}}
+		for _, resource := range []struct {
+			path     string
+			requests []request
+			weak     bool // its tag
+		}{
+			{c, append(reads[:2:2], request{"PUT", "application/json", `{"title":"T"}`}, request{"PATCH", mergePatch, `{}`}, request{method: "DELETE"}), false},
+			{a, append(reads[:2:2], request{"PUT", geoJSON, feature("a", 1, 1, "")}, request{"PATCH", mergePatch, `{}`}, request{method: "DELETE"}), false},
+			{"/v1/collections", reads, false},
+			{c + "/schema", reads, false},
+			{c + "/items", reads, true},
+			{c + "/items?limit=2&bbox=-2,-2,2,2", reads, true},
+			{c + "/nearby?lat=0&lon=0", reads, true},
+		} {
+			for _, cond := range []struct {
+				match, none        string // is: the tag, opaque: without its W/, if it has one
+				read, change, weak int    // statuses, the last of reads where the tag is weak; 0: success
 			}{
-				{"", "", 0, 0},
-				{"is", "", 0, 0},
-				{"*", "", 0, 0},
-				{`"x"`, "", 412, 412},
-				{"W/is", "", 412, 412},
-				{"", `"x"`, 0, 0},
-				{"", `W/"x", "y"`, 0, 0},
-				{"", "is", 304, 412},
-				{"", `"x", W/is`, 304, 412},
-				{"", "*", 304, 412},
-				{"is", `"x"`, 0, 0},
-				{"is", "is", 304, 412},
-				{`"x"`, "is", 412, 412}, // If-Match comes first
-				{`"x"`, `"x"`, 412, 412},
-				{"is", "x", 400, 400},
-				{"x", "is", 400, 400},
+				{"", "", 0, 0, 0},
+				{"is", "", 0, 0, 412}, // If-Match compares strongly
+				{`"x", is`, "", 0, 0, 412},
+				{"opaque", "", 0, 0, 412},
+				{"*", "", 0, 0, 0},
+				{`"x"`, "", 412, 412, 412},
+				{"W/opaque", "", 412, 412, 412},
+				{"", `"x"`, 0, 0, 0},
+				{"", `W/"x", "y"`, 0, 0, 0},
+				{"", "is", 304, 412, 304},
+				{"", "opaque", 304, 412, 304}, // If-None-Match compares weakly
+				{"", "W/opaque", 304, 412, 304},
+				{"", `"x", W/opaque`, 304, 412, 304},
+				{"", "*", 304, 412, 304},
+				{"*", "is", 304, 412, 304},
+				{"is", `"x"`, 0, 0, 412},
+				{"is", "is", 304, 412, 412},
+				{`"x"`, "is", 412, 412, 412}, // If-Match comes first
+				{`"x"`, `"x"`, 412, 412, 412},
+				{"is", "x", 400, 400, 400},
+				{"x", "is", 400, 400, 400},
 			} {
-				for method, r := range requests {
-					now := h.do("GET", path+"?consistency=strong", "", "")
+				for _, r := range resource.requests {
+					// What a server shows that has seen all, the write of the row before included.
+					latest := resource.path + "?consistency=strong"
+					if strings.Contains(resource.path, "?") {
+						latest = strings.Replace(resource.path, "?", "?consistency=strong&", 1)
+					}
+					now := h.do("GET", latest, "", "")
 					if now.status == 404 { // deleted by the one before
-						if !strings.HasSuffix(path, "a") {
+						if resource.path == c {
 							h.load("c", places)
 						} else {
-							h.do("PUT", path, geoJSON, feature("a", 1, 1, "")).want(t, 201)
+							h.do("PUT", a, geoJSON, feature("a", 1, 1, "")).want(t, 201)
 						}
-						now = h.do("GET", path+"?consistency=strong", "", "").want(t, 200)
+						now = h.do("GET", latest, "", "").want(t, 200)
 					}
-					headers := []string{"Nearby-After", now.header.Get("Nearby-Token")}
-					for name, value := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
+					after := []string{"Nearby-After", now.header.Get("Nearby-Token")}
+					tag := h.do("GET", resource.path, "", "", after...).want(t, 200).header.Get("Etag")
+					if strings.HasPrefix(tag, "W/") != resource.weak {
+						t.Fatalf("%s has the tag %s", resource.path, tag)
+					}
+					headers := after
+					for name, value := range map[string]string{"If-Match": cond.match, "If-None-Match": cond.none} {
 						if value != "" {
-							headers = append(headers, name, strings.ReplaceAll(value, "is", now.header.Get("Etag")))
+							headers = append(headers, name, strings.NewReplacer("opaque", strings.TrimPrefix(tag, "W/"), "is", tag).Replace(value))
 						}
 					}
-					want := c.change
-					if method == "GET" || method == "HEAD" {
-						want = c.read
+					want := cond.change
+					if r.method == "GET" || r.method == "HEAD" {
+						if want = cond.read; resource.weak {
+							want = cond.weak
+						}
 					}
-					got := h.do(method, path, r[0], r[1], headers...)
+					got := h.do(r.method, resource.path, r.kind, r.body, headers...)
 					if got.status != want && (want != 0 || got.status > 299) {
-						t.Errorf("%s %s with If-Match %s and If-None-Match %s: %d, want %d: %s", method, path, c.match, c.none, got.status, want, got.body)
+						t.Errorf("%s %s with If-Match %s and If-None-Match %s: %d, want %d: %s", r.method, resource.path, cond.match, cond.none, got.status, want, got.body)
 					}
 				}
 			}

@@ -9,7 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxPropertiesDepth is how deep the properties of an item may nest.
+// MaxPropertiesDepth is how deep the properties of an item may nest. nearby.take_row, in
+// PostgreSQL, has the same bound.
 const MaxPropertiesDepth = 32
 
 // CompactProperties checks that raw is one JSON object within the limits

@@ -28,7 +28,7 @@ func TestHosts(t *testing.T) {
 			urls[2] = "http://" + metrics + "/metrics"
 		}
 		for _, url := range urls {
-			for host, want := range map[string]int{"evil.example:8080": s.evil, "geo.example.org": s.public, "other.example": s.other, "localhost:8080": 200, "127.0.0.1": 200} {
+			for host, want := range map[string]int{"evil.example:8080": s.evil, "geo.example.org": s.public, "other.example": s.other, "localhost:8080": 200, "127.0.0.1": 200, "localhost:http": 400} {
 				if r := exchange(c, http.MethodGet, url, "", "", "Host", host); r.status != want {
 					t.Errorf("%v: %s for %s is answered %d: %s, %v", s.args, url, host, r.status, r.body, r.err)
 				}
@@ -36,7 +36,12 @@ func TestHosts(t *testing.T) {
 		}
 		server.kill()
 	}
-	if r := runCLI(t, "", "serve", "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--allowed-host", "http://geo.example.org"); r.code != exitFailed || !strings.Contains(r.stderr, "without a port") {
-		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	for flag, says := range map[string]string{
+		"--allowed-host=http://geo.example.org": "without a scheme, a port and a path", "--allowed-host=": "it is empty", "--allowed-host=a.example,,b.example": "it is empty",
+		"--allowed-host=..": "before a dot", "--allowed-host=bücher.example": "xn--", "--addr=": "--addr is empty",
+	} {
+		if r := runCLI(t, "", "serve", "--addr", "127.0.0.1:0", "--data", t.TempDir(), flag); r.code != exitFailed || !strings.Contains(r.stderr, says) {
+			t.Errorf("%s: exit code %d: %s", flag, r.code, r.stderr)
+		}
 	}
 }

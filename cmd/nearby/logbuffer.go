@@ -30,7 +30,7 @@ type logBuffer struct {
 
 const (
 	logBufferBytes = 64 << 10
-	maxRequestLine = 1 << 10 // but for a method that is longer
+	maxRequestLine = 1 << 10
 	logDelay       = time.Second
 )
 

@@ -87,8 +87,8 @@ func serveMetrics(addr string, m *metrics.Metrics, of func(net.Listener) (*api.H
 	shown := m.Handler()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if !hosts.Allow(r) {
-			http.Error(w, "this host is not allowed: see --allowed-host", http.StatusMisdirectedRequest)
+		if status := hosts.Refuse(r); status != 0 {
+			http.Error(w, "this host is not allowed: see --allowed-host", status)
 			return
 		}
 		shown.ServeHTTP(w, r)

@@ -66,6 +66,9 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	out := newLogBuffer(env.stderr)
 	defer out.flush()
 	log := c.logger(out)
+	if c.Addr == "" { // which to package net is any port of any address
+		return errors.New("cannot listen: --addr is empty, and must be an address with a port, such as 127.0.0.1:8080")
+	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
@@ -85,7 +88,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	broken := make(chan error, 1)
-	go func() { broken <- server.Serve(listener) }()
+	go func() { broken <- server.Serve(api.Listener(listener)) }()
 	defer func() { _ = server.Close() }()
 
 	st, err := c.Storage.open(env.ctx, log, front.waits)

@@ -359,6 +359,9 @@ func TestBadRows(t *testing.T) {
 	bad := []string{
 		`lon = NULL`, `lat = NULL`, `lon = 'NaN'`, `lat = 'NaN'`, `lon = 'Infinity'`, `lat = '-Infinity'`, `lon = 180.0000001`, `lat = -90.0000001`,
 		`properties = '[1]'`, `properties = '"text"'`, `properties = json_build_object('x', repeat('x', 65536))`,
+		// What could not be put back as it is served.
+		`properties = (repeat('{"a":', 33) || '1' || repeat('}', 33))::json`, `properties = ('{"a":' || repeat('[', 32) || repeat(']', 32) || '}')::json`,
+		`properties = ('{"a":[1,' || repeat('[{"b":', 16) || '2' || repeat('}]', 16) || ',3]}')::json`,
 		`id = ''`, `id = '.'`, `id = '..'`, `id = E'a\nb'`, `id = E'\x7f'`, `id = U&'\0085'`, `id = U&'a\009f'`, `id = repeat('x', 257)`, `id = repeat('é', 129)`,
 	}
 	changes := []store.Change{define("c")}
@@ -369,12 +372,17 @@ func TestBadRows(t *testing.T) {
 	c := newCopy(t, s)
 	c.follow(t, s)
 	psql := connect(t, url)
+	const deepest = `repeat('{"a":', 31) || '["x"]' || repeat('}', 31)`
+	run(t, psql, `UPDATE nearby.items SET properties = (`+deepest+`)::json WHERE id = 'good'`)
 	for i, set := range bad {
 		run(t, psql, fmt.Sprintf(`UPDATE nearby.items SET %s WHERE id = '%d'`, set, i))
 	}
 	c.equals(t, s)
 	if got := c.ids("c"); got != "good" {
 		t.Errorf("the items are %s", got)
+	}
+	if _, err := item.CompactProperties(c.content["c"]["good"].Properties); err != nil {
+		t.Errorf("what is served could not be put back: %v", err)
 	}
 	if n := s.Stats().SkippedRows; n != uint64(len(bad)) {
 		t.Errorf("%d rows were skipped, want %d", n, len(bad))

@@ -235,6 +235,8 @@ END $$;
 -- the schema of each function, operator and type: whoever writes may have made others of
 -- the same names, and types of pg_temp are found before PostgreSQL's own.
 CREATE OR REPLACE FUNCTION nearby.take_row() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    given pg_catalog.jsonb := NEW.properties::pg_catalog.jsonb;
 BEGIN
     NEW.seq := NULL;
     IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
@@ -248,7 +250,7 @@ BEGIN
     END IF;
     NEW.lon := NEW.lon OPERATOR(pg_catalog.+) '0'::pg_catalog.float8; -- -0 becomes 0
     NEW.lat := NEW.lat OPERATOR(pg_catalog.+) '0'::pg_catalog.float8;
-    NEW.properties := NEW.properties::pg_catalog.jsonb::pg_catalog.text::pg_catalog.json;
+    NEW.properties := given::pg_catalog.text::pg_catalog.json;
     IF NEW.properties::pg_catalog.text OPERATOR(pg_catalog.=) '{}' OR NEW.properties::pg_catalog.text OPERATOR(pg_catalog.=) 'null' THEN
         NEW.properties := NULL;
     END IF;
@@ -262,6 +264,8 @@ BEGIN
         WHEN NEW.id OPERATOR(pg_catalog.~) '[\u0001-\u001f\u007f-\u009f]' THEN 'id must not contain control characters'
         WHEN pg_catalog.json_typeof(NEW.properties) OPERATOR(pg_catalog.<>) 'object' THEN 'properties must be a JSON object'
         WHEN pg_catalog.octet_length(NEW.properties::pg_catalog.text) OPERATOR(pg_catalog.>) 65536 THEN 'properties must have at most 65536 bytes'
+        WHEN pg_catalog.octet_length(NEW.properties::pg_catalog.text) OPERATOR(pg_catalog.>) 64 -- or it has no room for them
+            AND pg_catalog.jsonb_path_exists(given, 'strict $.**{32} ? (@.type() == "object" || @.type() == "array")') THEN 'properties must nest at most 32 deep'
     END;
     RETURN NEW;
 END $$;
