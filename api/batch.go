@@ -14,6 +14,7 @@ import (
 	"nearby/collection"
 	"nearby/index"
 	"nearby/item"
+	"nearby/store"
 )
 
 // nearbyBatch is the body of many queries.
@@ -149,6 +150,13 @@ func indexed(err error) error {
 func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesBatch, nil); err != nil {
 		return err
+	}
+	name, f, err := named(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.opt.Catalog.Get(name); err != nil && !f.Strong && f.After == (store.Position{}) {
+		return err // before the body is sent
 	}
 	l := &s.opt.Limits
 	var body nearbyBatch

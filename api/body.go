@@ -104,10 +104,22 @@ func mediaType(r *http.Request, takes ...string) (string, error) {
 		return "", newProblem(unsupportedContentType,
 			fmt.Sprintf("content type %q is not taken here; taken are %s", item.Shorten(given), strings.Join(takes, ", ")))
 	}
-	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
-		return "", newProblem(unsupportedContentType, fmt.Sprintf("charset %q is not taken; utf-8 is", item.Shorten(cs)))
+	switch cs := strings.ToLower(params["charset"]); {
+	case cs == "", cs == "utf-8", cs == "utf8", cs == "us-ascii": // the last is a part of it
+	case (t == textCSV || t == textTSV) && isLatin1(cs):
+	default:
+		return "", newProblem(unsupportedContentType, fmt.Sprintf("charset %q is not taken; utf-8 is, and for tables iso-8859-1", item.Shorten(cs)))
 	}
 	return t, nil
+}
+
+// isLatin1 reports whether a charset is the one that encoding=latin1 reads.
+func isLatin1(charset string) bool {
+	switch strings.ToLower(charset) {
+	case "iso-8859-1", "latin1", "windows-1252":
+		return true
+	}
+	return false
 }
 
 // featureType is mediaType of a body with positions, which must be in the one

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ const (
 )
 
 // reading returns how the rows of a load are to be read.
-func (q *query) reading(kind string, op collection.Op) (opt ingest.Options, err error) {
+func (q *query) reading(r *http.Request, kind string, op collection.Op) (opt ingest.Options, err error) {
 	opt = ingest.Options{Format: bulkFormats[kind], Unpacked: true, Partial: op == collection.Merge, Name: argumentName}
 	for name, to := range map[string]*string{"id": &opt.ID, "lat": &opt.Lat, "lon": &opt.Lon, "wkt": &opt.WKT} {
 		if *to, err = q.text(name, item.MaxPropertiesBytes); err != nil {
@@ -95,6 +96,11 @@ func (q *query) reading(kind string, op collection.Op) (opt ingest.Options, err 
 	if v, ok := q.values.lookup("columns"); ok {
 		opt.Columns = strings.Split(v, ",")
 	}
+	if opt.Format == ingest.CSV {
+		if err := tableType(r, &opt); err != nil {
+			return opt, err
+		}
+	}
 	switch d, ok := q.values.lookup("delimiter"); {
 	case d == "tab" || !ok && kind == textTSV:
 		opt.Delimiter = '\t'
@@ -104,6 +110,25 @@ func (q *query) reading(kind string, op collection.Op) (opt ingest.Options, err 
 		return opt, badParameter("delimiter", d, "must be one character of ASCII, or tab", "")
 	}
 	return opt, nil
+}
+
+// tableType reads what the content type of a table says of it (RFC 4180, section 3).
+func tableType(r *http.Request, opt *ingest.Options) error {
+	given := r.Header.Get("Content-Type")
+	_, params, _ := mime.ParseMediaType(given)
+	switch header := params["header"]; {
+	case header == "absent" && opt.Columns == nil:
+		return badParameter("Content-Type", given, "says that there is no header", "name the columns with the parameter columns=NAME,NAME,…")
+	case header == "present" && opt.Columns != nil:
+		return badParameter("Content-Type", given, "says that there is a header, and the parameter columns that there is none", "leave one of both out")
+	}
+	if charset := params["charset"]; isLatin1(charset) {
+		if opt.Encoding == "utf-8" {
+			return badParameter("encoding", opt.Encoding, "is another than the charset "+charset+" of the content type", "leave one of both out")
+		}
+		opt.Encoding = "latin1"
+	}
+	return nil
 }
 
 // argumentName writes an option of package ingest as the parameter of a load.
@@ -142,6 +167,14 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if kind == appJSON { // which every client sends that knows no better name
 		kind = geoJSON
 	}
+	op := onExisting[q.values.Get("onExisting")]
+	opt, err := q.reading(r, kind, op)
+	if err != nil {
+		return err
+	}
+	if kind != geoJSON && t.key != "" { // one Feature may have a key
+		return keyOfLoad(t.key)
+	}
 	body, err := s.loadBody(w, r)
 	if err != nil {
 		return err
@@ -177,13 +210,8 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		}
 		in = io.MultiReader(bytes.NewReader(head), body)
 	}
-	if r.Header[headerKey] != nil {
-		return badParameter(headerKey, r.Header.Get(headerKey), "is not taken by a load", "a load whose rows have ids can be sent again as it is, unless it is to fail where they exist")
-	}
-	op := onExisting[q.values.Get("onExisting")]
-	opt, err := q.reading(kind, op)
-	if err != nil {
-		return err
+	if t.key != "" {
+		return keyOfLoad(t.key)
 	}
 	report, err := s.load(r, t.Collection, in, opt, op, q.values.Get("onError") == "abort")
 	if report.seq > 0 {
@@ -201,16 +229,16 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, report)
 }
 
+func keyOfLoad(key string) error {
+	return badParameter(headerKey, key, "is not taken by a load", "a load whose rows have ids can be sent again as it is, unless it is to fail where they exist")
+}
+
 func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, data []byte, id string) error {
 	it, err := ingest.DecodeFeatureBy(data, id)
 	if err != nil {
 		return decodeError(err)
 	}
-	key, err := once(r, data)
-	if err != nil {
-		return err
-	}
-	return s.writeOne(w, r, t, collection.Write{Op: collection.Insert, Item: it}, key)
+	return s.writeOne(w, r, t, collection.Write{Op: collection.Insert, Item: it}, t.once(r, data))
 }
 
 // load reads rows and writes them in parts as they come: while one part is

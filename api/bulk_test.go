@@ -93,3 +93,36 @@ func TestCRSAtTheEnd(t *testing.T) {
 		t.Errorf("%d items are there, want 7", n)
 	}
 }
+
+// TestTableTypes: what the content type says of a table holds (RFC 4180, section 3).
+func TestTableTypes(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	for _, r := range []struct {
+		kind, query, body string
+		status            int
+		says              string // of the answer; or of the item q, where there is one
+	}{
+		{"text/csv; header=absent", "?columns=id,lat,lon,name", "q,1,2,first\n", 200, `"name":"first"`},
+		{"text/csv; header=absent", "", "q,1,2\nr,3,4\n", 400, "columns=NAME"},
+		{"text/csv; header=present", "?columns=id,lat,lon,name", "q,1,2,x\n", 400, "leave one of both out"},
+		{"text/csv; header=present", "", "id,lat,lon,name\nq,1,2,second\n", 200, `"name":"second"`},
+		{"text/csv; charset=iso-8859-1", "", "id,lat,lon,name\nq,1,2,caf\xe9\n", 200, `"name":"café"`},
+		{"text/tab-separated-values; charset=Windows-1252", "", "id\tlat\tlon\tname\nq\t1\t2\t\x80 5\n", 200, `"name":"€ 5"`},
+		{"text/csv; charset=latin1", "?encoding=latin1", "id,lat,lon,name\nq,1,2,\xfc\n", 200, `"name":"ü"`},
+		{"text/csv; charset=iso-8859-1", "?encoding=utf-8", "id,lat,lon\nq,1,2\n", 400, "encoding"},
+		{"text/csv; charset=utf8", "", "id,lat,lon,name\nq,1,2,é\n", 200, `"name":"é"`},
+		{"text/csv; charset=US-ASCII", "", "id,lat,lon,name\nq,1,2,a\n", 200, `"name":"a"`},
+		{"text/csv; charset=utf-16", "", "id,lat,lon\nq,1,2\n", 415, "iso-8859-1"},
+		{"application/x-ndjson; charset=iso-8859-1", "", feature("q", 1, 2, "") + "\n", 415, "utf-8"},
+		{geoJSON + "; charset=iso-8859-1", "", feature("q", 1, 2, ""), 415, "utf-8"},
+	} {
+		a := h.do("POST", "/v1/collections/c/items"+r.query, r.kind, r.body).want(t, r.status)
+		if r.status == 200 {
+			a = h.do("GET", "/v1/collections/c/items/q", "", "").want(t, 200)
+		}
+		if !strings.Contains(string(a.body), r.says) {
+			t.Errorf("%s%s: %s", r.kind, r.query, a.body)
+		}
+	}
+}

@@ -360,6 +360,9 @@ func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := collection.CheckName(c.name); err != nil {
+		return err
+	}
 	var in definitionIn
 	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON); err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 var singletons = []string{"Content-Type", "Content-Crs", headerKey, headerAfter, headerWait, "Origin", "Sec-Fetch-Site", "Access-Control-Request-Method"}
 
 // refuseRepeated refuses a request with two lines of one of them: whoever reads the first, and
-// whoever reads the last, would read another request.
+// whoever reads the last, would read another request. It refuses one that writes a part of
+// something, too, of which the rest would be lost (RFC 9110, section 14.5).
 func (s *Server) refuseRepeated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, lines := range r.Header {
@@ -20,6 +21,10 @@ func (s *Server) refuseRepeated(next http.Handler) http.Handler {
 				s.fail(w, r, badParameter(name, strings.Join(lines, ", "), "must be given once", ""))
 				return
 			}
+		}
+		if part := r.Header["Content-Range"]; part != nil {
+			s.fail(w, r, badParameter("Content-Range", strings.Join(part, ", "), "is not taken: a body is the whole of what it writes", ""))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -32,6 +32,7 @@ func TestRepeatedFields(t *testing.T) {
 		{"Nearby-Wait", []string{"10", "20"}, true},
 		{"Origin", []string{"https://maps.example.org", "https://evil.example"}, true},
 		{"Sec-Fetch-Site", []string{"same-origin", "cross-site"}, true},
+		{"Content-Range", []string{"bytes 0-9/100"}, true}, // §14.5
 		{"Accept", []string{"application/json", geoJSON}, false},
 		{"Accept-Encoding", []string{"identity", "gzip"}, false},
 		{"If-Match", []string{`"x"`, `*x`}, true}, // as one list

@@ -132,6 +132,7 @@ type target struct {
 	found *collection.Snapshot
 	at    store.Position // of the snapshot
 	given preconditions
+	key   string // of the request; "": none
 }
 
 // target returns the collection that the path names. What the write is to come
@@ -147,6 +148,10 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 	if err != nil {
 		return nil, err
 	}
+	key, err := keyOf(r)
+	if err != nil {
+		return nil, err
+	}
 	c, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
 	if err == nil && given.match.unseen(reading.At) || errors.Is(err, collection.ErrNotFound) {
 		f.Strong = true
@@ -156,7 +161,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 		return nil, err
 	}
 	s.tell(w, reading.At)
-	return &target{c, reading.Snapshot, reading.At, given}, nil
+	return &target{c, reading.Snapshot, reading.At, given, key}, nil
 }
 
 // wrote gives an answer the token of a commit to a collection. It is not older than

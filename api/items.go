@@ -154,6 +154,9 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	if _, err := featureType(r, geoJSON, appJSON); err != nil {
 		return err
 	}
+	if err := item.CheckID(id); err != nil {
+		return err
+	}
 	data, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
 	if err != nil {
 		return err
@@ -168,11 +171,7 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	it.ID = id
 	wr := collection.Write{Op: collection.Upsert, Item: it}
 	t.given.into(&wr, t.Epoch())
-	key, err := once(r, data)
-	if err != nil {
-		return err
-	}
-	return s.writeOne(w, r, t, wr, key)
+	return s.writeOne(w, r, t, wr, t.once(r, data))
 }
 
 // decodeError tells a body that is no JSON from one that says what cannot be.
@@ -194,11 +193,7 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 	}
 	wr := collection.Write{Op: collection.Delete, Item: item.Item{ID: id}}
 	t.given.into(&wr, t.Epoch())
-	key, err := once(r, nil)
-	if err != nil {
-		return err
-	}
-	res, _, err := s.apply(w, r, t, wr, key)
+	res, _, err := s.apply(w, r, t, wr, t.once(r, nil))
 	if errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckStoredID(id) != nil {
 		return noItem(t.Collection, id) // and none can have an id that is refused
 	} else if err != nil {

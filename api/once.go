@@ -17,18 +17,26 @@ const (
 
 const maxKeyBytes = 255
 
-// once returns what makes a request one that is applied at most once, or nil if it
-// has no key.
-func once(r *http.Request, body []byte) (*collection.Once, error) {
+// keyOf returns the key of a request, or "" if it has none.
+func keyOf(r *http.Request) (string, error) {
 	given := r.Header[headerKey]
 	if given == nil {
-		return nil, nil
+		return "", nil
 	}
 	key, ok := parseKey(given[0])
 	if !ok {
-		return nil, badParameter(headerKey, given[0], "must be a string in quotes of 1 to 255 printable ASCII characters", "")
+		return "", badParameter(headerKey, given[0], "must be a string in quotes of 1 to 255 printable ASCII characters", "")
 	}
-	return &collection.Once{Key: key, Fingerprint: fingerprint(r, body)}, nil
+	return key, nil
+}
+
+// once returns what makes a request one that is applied at most once, or nil if it
+// has no key.
+func (t *target) once(r *http.Request, body []byte) *collection.Once {
+	if t.key == "" {
+		return nil
+	}
+	return &collection.Once{Key: t.key, Fingerprint: fingerprint(r, body)}
 }
 
 // parseKey reads a string of structured fields (RFC 9651), or a token, which many

@@ -21,6 +21,9 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	if _, err := featureType(r, mergePatchJSON, appJSON); err != nil {
 		return err
 	}
+	if item.CheckStoredID(id) != nil {
+		return noItem(t.Collection, id) // and none can have an id that is refused
+	}
 	patch, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
 	if err != nil {
 		return err
@@ -35,14 +38,10 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	row.Item.ID = id
 	wr := collection.Write{Op: collection.Patch, Item: row.Item, NoPosition: row.NoPosition}
 	t.given.into(&wr, t.Epoch())
-	key, err := once(r, patch)
-	if err != nil {
-		return err
-	}
-	res, repeated, err := s.apply(w, r, t, wr, key)
+	res, repeated, err := s.apply(w, r, t, wr, t.once(r, patch))
 	switch {
-	case errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckStoredID(id) != nil:
-		return noItem(t.Collection, id) // and none can have an id that is refused
+	case errors.Is(res.Err, collection.ErrNotFound):
+		return noItem(t.Collection, id)
 	case err != nil:
 		return err
 	case repeated:

@@ -2583,6 +2583,8 @@ type ClientInterface interface {
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
 	// Conditions (`If-Match` and its kin) are not taken: 400.
+	// The content type of a table may say `charset=iso-8859-1`, which is
+	// `encoding=latin1`, and `header=absent`, which demands `columns`.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2611,6 +2613,8 @@ type ClientInterface interface {
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
 	// Conditions (`If-Match` and its kin) are not taken: 400.
+	// The content type of a table may say `charset=iso-8859-1`, which is
+	// `encoding=latin1`, and `header=absent`, which demands `columns`.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -2639,6 +2643,8 @@ type ClientInterface interface {
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
 	// Conditions (`If-Match` and its kin) are not taken: 400.
+	// The content type of a table may say `charset=iso-8859-1`, which is
+	// `encoding=latin1`, and `header=absent`, which demands `columns`.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -3070,6 +3076,8 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
 // Conditions (`If-Match` and its kin) are not taken: 400.
+// The content type of a table may say `charset=iso-8859-1`, which is
+// `encoding=latin1`, and `header=absent`, which demands `columns`.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -3108,6 +3116,8 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
 // Conditions (`If-Match` and its kin) are not taken: 400.
+// The content type of a table may say `charset=iso-8859-1`, which is
+// `encoding=latin1`, and `header=absent`, which demands `columns`.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -3146,6 +3156,8 @@ func (c *Client) PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, co
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
 // Conditions (`If-Match` and its kin) are not taken: 400.
+// The content type of a table may say `charset=iso-8859-1`, which is
+// `encoding=latin1`, and `header=absent`, which demands `columns`.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -6083,6 +6095,8 @@ type ClientWithResponsesInterface interface {
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
 	// Conditions (`If-Match` and its kin) are not taken: 400.
+	// The content type of a table may say `charset=iso-8859-1`, which is
+	// `encoding=latin1`, and `header=absent`, which demands `columns`.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -6111,6 +6125,8 @@ type ClientWithResponsesInterface interface {
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
 	// Conditions (`If-Match` and its kin) are not taken: 400.
+	// The content type of a table may say `charset=iso-8859-1`, which is
+	// `encoding=latin1`, and `header=absent`, which demands `columns`.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -6139,6 +6155,8 @@ type ClientWithResponsesInterface interface {
 	// id get a new one each time that they are loaded, which the answer says in `notes`;
 	// the parameter `id` names the column, or the property, that has it.
 	// Conditions (`If-Match` and its kin) are not taken: 400.
+	// The content type of a table may say `charset=iso-8859-1`, which is
+	// `encoding=latin1`, and `header=absent`, which demands `columns`.
 	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 	// it is, unless `onExisting` is `fail`.
 	//
@@ -8283,6 +8301,8 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
 // Conditions (`If-Match` and its kin) are not taken: 400.
+// The content type of a table may say `charset=iso-8859-1`, which is
+// `encoding=latin1`, and `header=absent`, which demands `columns`.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -8317,6 +8337,8 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
 // Conditions (`If-Match` and its kin) are not taken: 400.
+// The content type of a table may say `charset=iso-8859-1`, which is
+// `encoding=latin1`, and `header=absent`, which demands `columns`.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
@@ -8351,6 +8373,8 @@ func (c *ClientWithResponses) PostItemsWithApplicationGeoPlusJSONBodyWithRespons
 // id get a new one each time that they are loaded, which the answer says in `notes`;
 // the parameter `id` names the column, or the property, that has it.
 // Conditions (`If-Match` and its kin) are not taken: 400.
+// The content type of a table may say `charset=iso-8859-1`, which is
+// `encoding=latin1`, and `header=absent`, which demands `columns`.
 // A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
 // it is, unless `onExisting` is `fail`.
 //
