@@ -22,7 +22,14 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	if err := store.CheckReceipts(receipts); err != nil {
 		return 0, err
 	}
-	batch, seq, err := s.enter(changes, receipts)
+	var (
+		batch *pebble.Batch
+		seq   store.Seq
+	)
+	err := keepUp(ctx, func() (err error) {
+		batch, seq, err = s.enter(changes, receipts)
+		return err
+	})
 	if refused := (*store.RepeatedError)(nil); errors.As(err, &refused) {
 		// What it tells of may still be on its way to the disk.
 		for i := range refused.Receipts {
@@ -141,7 +148,8 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 }
 
 // obstacle says why a commit of a size cannot be made now, before anything of it is
-// done. One that only removes makes room, so it needs less. Called with mu held.
+// done; errBehind: it has to wait. One that only removes makes room, so it needs less.
+// Called with mu held.
 func (s *Store) obstacle(size int, frees bool) error {
 	if err := s.disk.present(); err != nil {
 		s.notice(err)
@@ -158,6 +166,9 @@ func (s *Store) obstacle(size int, frees bool) error {
 	}
 	if fault := s.fault.Load(); fault != nil && *fault != nil && !errors.Is(*fault, store.ErrNoSpace) {
 		return refusal(*fault)
+	}
+	if s.behind(size) {
+		return errBehind
 	}
 	return nil
 }

@@ -400,17 +400,20 @@ func (r *room) makeWay() {
 	}
 }
 
-// setback is the last failure to write a table. Pebble tries again until it
-// succeeds, and makes commits wait when too much has piled up, for ever
-// perhaps. So they are refused before that.
+// setback is the last failure to write or merge tables. Pebble tries again until it
+// succeeds. Commits are refused meanwhile, so that nothing piles up.
 type setback struct {
-	lasts time.Duration // longer than Pebble takes to fail again
+	lasts time.Duration // a failure is remembered
 
 	mu       sync.Mutex
 	err      error
 	at       time.Time
 	happened chan struct{}
 }
+
+// setbackLasts is how long a failure is remembered, in pauses before Pebble may repeat what
+// failed. It may take longer to fail again: then what it has to do grows until commits wait.
+const setbackLasts = 50
 
 func (s *setback) note(err error) {
 	s.mu.Lock()

@@ -143,6 +143,7 @@ type Store struct {
 	head         store.Seq
 	incarnations map[string]incarnation // by name, of the collections that exist
 	room         room
+	backlog      backlog
 	closed       bool
 	expires      time.Time      // no receipt expires before
 	expiredTo    []byte         // receipt times before this key are removed
@@ -167,10 +168,6 @@ var (
 	_ store.Watched = (*Store)(nil)
 )
 
-// stopWrites is how many memtables may wait to be written as tables before
-// commits wait for them.
-const stopWrites = 4
-
 // Open opens the store in a folder, or makes a new one there. It returns
 // store.ErrLoss if acknowledged commits are missing.
 func Open(dir string, opt Options) (*Store, error) {
@@ -188,7 +185,7 @@ func open(dir string, opt Options) (_ *Store, err error) {
 	s := &Store{
 		dir: dir, opt: opt, incarnations: map[string]incarnation{},
 		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes), ballast: onDisk},
-		setback:  setback{lasts: 50 * opt.pause, happened: make(chan struct{}, 1)},
+		setback:  setback{lasts: setbackLasts * opt.pause, happened: make(chan struct{}, 1)},
 		stopMark: make(chan struct{}), markDone: make(chan struct{}),
 		expiredTo: []byte{prefixReceiptTime},
 	}
@@ -263,9 +260,9 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		ReadOnly:                    s.opt.ReadOnly,
 		MaxOpenFiles:                int(min(1000, descriptors()/2)),
 		MemTableSize:                uint64(s.opt.MemTableBytes),
-		MemTableStopWritesThreshold: stopWrites,
+		MemTableStopWritesThreshold: never,
 		L0CompactionThreshold:       16,
-		L0StopWritesThreshold:       24,
+		L0StopWritesThreshold:       never,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      logger{s.opt.Log, s.stop},
 		EventListener: &pebble.EventListener{

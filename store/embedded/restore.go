@@ -180,7 +180,16 @@ func build(ctx context.Context, r io.Reader, dir string, opt Options) (b Backup,
 		if err := s.room.check(2*batch.Len(), false); err != nil {
 			return err
 		}
-		if err := s.setback.now(); err != nil {
+		err := keepUp(ctx, func() error {
+			if err := s.setback.now(); err != nil {
+				return err
+			}
+			if s.behind(batch.Len()) {
+				return errBehind
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 		if err := batch.Commit(pebble.NoSync); err != nil {
