@@ -17,7 +17,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"nearby"
 	"nearby/api"
 	"nearby/collection"
 	"nearby/item"
@@ -58,7 +57,9 @@ var abstractTests = []struct {
 		becomes(theDocument, 404),
 	}},
 	{5, "/conf/core/api-definition-op", func(v *visit) { v.definition() }, []spoil{becomes(theDocument, 500), with(landing, unlink("service-desc"))}},
-	{6, "/conf/core/api-definition-success", isOpenAPI, []spoil{with(theDocument, func(o object) { delete(o, "info") })}},
+	{6, "/conf/core/api-definition-success", func(v *visit) {
+		isOpenAPI(v, v.definition(), v.get(v.url+"/v1/api", "Accept", "application/yaml"))
+	}, []spoil{with(theDocument, func(o object) { delete(o, "info") })}},
 	{7, "/conf/core/conformance-op", isConformance, []spoil{becomes(conformance, 406), with(landing, unlink("conformance"))}},
 	{8, "/conf/core/conformance-success", isConformance, []spoil{
 		with(conformance, func(o object) { o["conformsTo"] = o["conformsTo"].([]any)[1:] }),
@@ -141,17 +142,17 @@ var abstractTests = []struct {
 		}
 	}, []spoil{becomes(`limit=unlimited`, 200), becomes(`bbox=a`, 200), becomes(`datetime=yesterday`, 200)}},
 	{25, "/conf/core/query-param-unknown", refusesTheUnknown, []spoil{becomes(pages, 200), becomes(landing, 200), becomes(allCollections, 200)}},
-	{26, "/conf/core/fc-response", turns(func(v *visit, p *turned) { v.fits(p.answer, "FeatureCollection") }), []spoil{
+	{26, "/conf/core/fc-response", turns(func(v *visit, p *turned) { v.fits(p.reply, "FeatureCollection") }), []spoil{
 		with(pages, func(o object) { o["type"] = "Feature" }),
 		with(pages, func(o object) { delete(o, "features") }),
 		with(pages, eachOf("features", func(f object) { delete(f, "geometry") })),
 	}},
-	{27, "/conf/core/fc-links", turns(func(v *visit, p *turned) { v.hasLinks(p.answer, p.url, geoJSON) }), []spoil{
+	{27, "/conf/core/fc-links", turns(func(v *visit, p *turned) { v.hasLinks(p.reply, p.url, geoJSON) }), []spoil{
 		with(pages, unlink("self")), with(pages, untyped),
 		with(`items\?.*cursor=`, unlink("next")),
 	}},
 	{28, "/conf/core/fc-timeStamp", turns(func(v *visit, p *turned) {
-		if now := time.Now(); p.TimeStamp.Before(p.asked.Truncate(time.Millisecond)) || p.TimeStamp.After(now) {
+		if now := time.Now(); p.TimeStamp.Before(p.at.Truncate(time.Millisecond)) || p.TimeStamp.After(now) {
 			v.complain("timeStamp is %v, it is %v", p.TimeStamp, now)
 		}
 	}), []spoil{
@@ -160,7 +161,7 @@ var abstractTests = []struct {
 	}},
 	{29, "/conf/core/fc-numberMatched", turns(func(v *visit, p *turned) {
 		if p.NumberMatched == nil && p.query == "" || p.NumberMatched != nil && *p.NumberMatched != len(p.want) {
-			v.complain("%s: %d match, but it has %s", p.url, len(p.want), p.answer.body)
+			v.complain("%s: %d match, but it has %s", p.url, len(p.want), p.body)
 		}
 	}), []spoil{
 		with(pages, func(o object) { delete(o, "numberMatched") }),
@@ -192,7 +193,7 @@ var abstractTests = []struct {
 		with(landing, unlink("service-desc")), with(landing, unlink("service-doc")), typed(`^GET /v1/api\.html`, "text/plain"), typed(theDocument, "application/json"),
 		spoiled(`^GET /v1/api\.html`, func(a *answer) { a.body = []byte("<html></html>") }),
 	}},
-	{45, "/conf/oas30/oas-definition-2", isOpenAPI, []spoil{
+	{45, "/conf/oas30/oas-definition-2", func(v *visit) { isOpenAPI(v, v.definition()) }, []spoil{
 		with(theDocument, func(o object) { o["openapi"] = "2.0" }),
 		with(theDocument, func(o object) { delete(o["components"].(object), "schemas") }),
 	}},
@@ -218,13 +219,13 @@ func TestAbstractTests(t *testing.T) {
 		}
 		last = row.number
 		t.Run(fmt.Sprintf("%02d%s", row.number, row.id), func(t *testing.T) {
-			v := &visit{house: h, places: places}
+			v := &visit{house: h, places: places, known: map[string]reply{}}
 			row.test(v)
 			for _, complaint := range v.complaints {
 				t.Error(complaint)
 			}
 			for i, s := range row.spoils {
-				v := &visit{house: h, places: places, spoil: s}
+				v := &visit{house: h, places: places, known: v.known, spoil: s}
 				if row.test(v); len(v.complaints) == 0 {
 					t.Errorf("it lets pass answers that are spoiled in way %d of those beside it", i)
 				}
@@ -268,7 +269,7 @@ func openWorld(t *testing.T) (*house, map[string][]place) {
 		t.Fatal(err)
 	}
 	world := maps.Clone(world)
-	for _, s := range crowd(230) {
+	for _, s := range crowd(120) {
 		world["crowd"] = append(world["crowd"], place{s.id, s.lon, s.lat, fmt.Sprintf(`{"kind":%q}`, s.kind), "", ""})
 	}
 	var before []store.Change
@@ -393,6 +394,7 @@ func unanswered(status string) func(object) {
 type visit struct {
 	*house
 	places     map[string][]place
+	known      map[string]reply // by request: one that was answered is not sent again
 	spoil      spoil
 	complaints []string
 }
@@ -403,16 +405,28 @@ func (v *visit) complain(format string, args ...any) {
 	}
 }
 
-func (v *visit) ask(method, url string, headers ...string) *answer {
-	real := v.do(method, url, "", "", headers...)
-	a := &answer{real.status, real.header.Clone(), real.body}
-	if v.spoil != nil {
-		v.spoil(method+" "+strings.TrimPrefix(url, v.url), a)
-	}
-	return a
+// reply is an answer, and when it was asked for.
+type reply struct {
+	answer
+	at time.Time
 }
 
-func (v *visit) get(url string, headers ...string) *answer {
+func (v *visit) ask(method, url string, headers ...string) *reply {
+	request := method + " " + strings.TrimPrefix(url, v.url)
+	key := request + strings.Join(headers, "\n")
+	if _, ok := v.known[key]; !ok {
+		at := time.Now()
+		v.known[key] = reply{*v.do(method, url, "", "", headers...), at}
+	}
+	a := v.known[key]
+	a.header = a.header.Clone()
+	if v.spoil != nil {
+		v.spoil(request, &a.answer)
+	}
+	return &a
+}
+
+func (v *visit) get(url string, headers ...string) *reply {
 	a := v.ask("GET", url, headers...)
 	if a.status != http.StatusOK {
 		v.complain("%s answers %d", url, a.status)
@@ -421,7 +435,7 @@ func (v *visit) get(url string, headers ...string) *answer {
 }
 
 // read reads an answer of JSON.
-func read[T any](v *visit, a *answer) (value T) {
+func read[T any](v *visit, a *reply) (value T) {
 	if err := json.Unmarshal(a.body, &value); err != nil {
 		v.complain("%v in %.200s", err, a.body)
 	}
@@ -429,7 +443,7 @@ func read[T any](v *visit, a *answer) (value T) {
 }
 
 // fits holds an answer to a schema of the document.
-func (v *visit) fits(a *answer, schema string) {
+func (v *visit) fits(a *reply, schema string) {
 	if err := document(v).Components.Schemas[schema].Value.VisitJSON(read[any](v, a)); err != nil {
 		v.complain("it is no %s: %v", schema, err)
 	}
@@ -459,7 +473,7 @@ func (v *visit) link(l links, rel, mediaType string) string {
 }
 
 // hasLinks: an answer has a link to itself. There is no other format to link to.
-func (v *visit) hasLinks(a *answer, self, mediaType string) {
+func (v *visit) hasLinks(a *reply, self, mediaType string) {
 	l := read[links](v, a)
 	if got := v.link(l, "self", mediaType); got != self {
 		v.complain("self is %s, want %s", got, self)
@@ -601,13 +615,13 @@ func isLanding(v *visit) {
 const openAPI = "application/vnd.oai.openapi+json;version=3.0"
 
 // definition is the document that the landing page links to.
-func (v *visit) definition() *answer {
+func (v *visit) definition() *reply {
 	l := read[links](v, v.get(v.url+"/v1/"))
 	return v.get(v.link(l, "service-desc", openAPI), "Accept", openAPI)
 }
 
-func isOpenAPI(v *visit) {
-	for _, a := range []*answer{v.definition(), v.get(v.url+"/v1/api", "Accept", "application/yaml")} {
+func isOpenAPI(v *visit, answers ...*reply) {
+	for _, a := range answers {
 		doc, err := openapi3.NewLoader().LoadFromData(a.body)
 		if err == nil {
 			err = doc.Validate(context.Background())
@@ -741,7 +755,7 @@ func keepsToBoxes(v *visit) {
 func keepsToLimits(v *visit) {
 	small := v.beside(api.Limits{MaxLimit: 30})
 	for name, places := range v.places {
-		for limit, most := range map[string]int{"": 100, "limit=1": 1, "limit=2": 2, "limit=229": 229, "limit=10000": 10000, "limit=10001": 10000, "limit=1000000000000000000000": 10000} {
+		for limit, most := range map[string]int{"": 100, "limit=1": 1, "limit=2": 2, "limit=119": 119, "limit=10000": 10000, "limit=10001": 10000, "limit=1000000000000000000000": 10000} {
 			a := v.get(v.url + "/v1/collections/" + name + "/items?" + limit)
 			if got := len(read[features](v, a).Features); got != min(most, len(places)) {
 				v.complain("%s of %s are %d, of %d", limit, name, got, len(places))
@@ -756,13 +770,16 @@ func keepsToLimits(v *visit) {
 func keepsToTimes(v *visit) {
 	const a, b, c = "2017-01-01T00:00:00Z", "2017-01-02T12:00:00Z", "2026-06-30T23:59:59.5Z"
 	for name := range v.places {
-		for _, q := range []struct{ datetime, from, to string }{
+		for i, q := range []struct{ datetime, from, to string }{
 			{a, a, a}, {b, b, b}, {c, c, c}, {"2017-01-01T09:00:00+09:00", a, a}, {"2017-01-02", "2017-01-02T00:00:00Z", "2017-01-02T23:59:59.999999999Z"},
 			{"2016-12-31T23:59:59Z", "2016-12-31T23:59:59Z", "2016-12-31T23:59:59Z"},
 			{a + "/" + b, a, b}, {b + "/" + c, b, c}, {a + "/" + a, a, a},
 			{"../" + a, "", a}, {"/" + a, "", a}, {"../" + b, "", b}, {"/" + b, "", b},
 			{b + "/..", b, ""}, {b + "/", b, ""}, {c + "/..", c, ""}, {c + "/", c, ""}, {"2026-07-01T00:00:00Z/..", "2026-07-01T00:00:00Z", ""},
 		} {
+			if i >= 3 && !v.hasTime(name) {
+				break // it says nothing there
+			}
 			v.finds(name, "datetime="+url.QueryEscape(q.datetime), func(p *place) bool { return !v.hasTime(name) || during(q.from, q.to, p) })
 		}
 	}
@@ -844,8 +861,7 @@ func refusesTheUnknown(v *visit) {
 // turned is a page of those that a query has.
 type turned struct {
 	url, query string
-	asked      time.Time
-	answer     *answer
+	*reply
 	page
 	want []string // what all pages together should have
 }
@@ -869,8 +885,8 @@ func turns(look func(v *visit, p *turned)) func(v *visit) {
 				var ids []string
 				want := v.in(name, keep)
 				for next := v.url + "/v1/collections/" + name + "/items?limit=50&" + query; next != "" && len(ids) < 1000; {
-					p := turned{url: next, query: query, asked: time.Now(), answer: v.get(next), want: want}
-					p.page = read[page](v, p.answer)
+					p := turned{url: next, query: query, reply: v.get(next), want: want}
+					p.page = read[page](v, p.reply)
 					look(v, &p)
 					ids = append(ids, p.ids()...)
 					next = ""
@@ -1021,11 +1037,7 @@ func isDocumented(v *visit) {
 	if page.header.Get("Content-Type") != "text/html" {
 		v.complain("the page is %s", page.header.Get("Content-Type"))
 	}
-	doc, err := openapi3.NewLoader().LoadFromData(nearby.OpenAPI)
-	if err != nil {
-		v.Fatal(err)
-	}
-	for path, item := range doc.Paths.Map() {
+	for path, item := range document(v).Paths.Map() {
 		for method, op := range item.Operations() {
 			if text := string(page.body); !strings.Contains(text, method+" ") || !strings.Contains(text, path+"</h2>") || !strings.Contains(text, `id="`+op.OperationID+`"`) {
 				v.complain("%s %s is not on the page", method, path)
