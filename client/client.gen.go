@@ -875,18 +875,18 @@ type Collection struct {
 	Links      Links              `json:"links"`
 	Queryables []string           `json:"queryables"`
 
-	// Source The table of the database that the items come from. They cannot be written here.
+	// Source The table of the database from which the items come. They cannot be written over HTTP.
 	Source     *Source    `json:"source,omitempty"`
 	Statistics Statistics `json:"statistics"`
 
-	// Time The property that says when an item is.
+	// Time The property with the time of an item.
 	Time    *string   `json:"time,omitempty"`
 	Title   string    `json:"title"`
 	Updated time.Time `json:"updated"`
 
-	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
-	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
-	// server decides. `back` needs a shared store.
+	// WritePolicy When a write is answered. `through`: when it is durable. `back`: when this server
+	// shows it; the answer then has `Nearby-Durability`. Left out or empty: as the
+	// server is configured. `back` needs a shared store.
 	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
@@ -895,27 +895,27 @@ type CollectionItemType string
 
 // Definition defines model for Definition.
 type Definition struct {
-	// Created A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Created A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Created *Shown `json:"created,omitempty"`
 
-	// Crs A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Crs A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Crs         *Shown  `json:"crs,omitempty"`
 	Description *string `json:"description,omitempty"`
 
-	// Extent A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Extent A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Extent *Shown `json:"extent,omitempty"`
 
 	// Id If it is there, that of the path.
 	Id    *string    `json:"id,omitempty"`
 	Index *IndexSpec `json:"index,omitempty"`
 
-	// ItemCount A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// ItemCount A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	ItemCount *Shown `json:"itemCount,omitempty"`
 
-	// ItemType A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// ItemType A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	ItemType *Shown `json:"itemType,omitempty"`
 
-	// Links A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Links A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Links *Shown `json:"links,omitempty"`
 
 	// Queryables The top-level properties that can be filtered on. Names of parameters, and
@@ -926,61 +926,61 @@ type Definition struct {
 	// radius, resultType, skipGeometry, sortby.
 	Queryables *[]string `json:"queryables,omitempty"`
 
-	// Source A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Source A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Source *Shown `json:"source,omitempty"`
 
-	// Statistics A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Statistics A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Statistics *Shown `json:"statistics,omitempty"`
 
-	// Time The top-level property that says when an item is, as an RFC 3339 date-time or
-	// date; `datetime` filters by it. Left out or empty: items have no time.
+	// Time The top-level property with the time of an item, an RFC 3339 date-time or date, by
+	// which the parameter `datetime` filters. Left out or empty: items have no time.
 	Time  *string `json:"time,omitempty"`
 	Title *string `json:"title,omitempty"`
 
-	// Updated A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Updated A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Updated *Shown `json:"updated,omitempty"`
 
-	// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
-	// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
-	// server decides. `back` needs a shared store.
+	// WritePolicy When a write is answered. `through`: when it is durable. `back`: when this server
+	// shows it; the answer then has `Nearby-Durability`. Left out or empty: as the
+	// server is configured. `back` needs a shared store.
 	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
 // DefinitionPatch defines model for DefinitionPatch.
 type DefinitionPatch struct {
-	// Created A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Created A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Created *Shown `json:"created,omitempty"`
 
-	// Crs A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Crs A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Crs         *Shown  `json:"crs,omitempty"`
 	Description *string `json:"description,omitempty"`
 
-	// Extent A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Extent A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Extent *Shown `json:"extent,omitempty"`
 
 	// Id If it is there, that of the path.
 	Id    *string     `json:"id,omitempty"`
 	Index *IndexPatch `json:"index,omitempty"`
 
-	// ItemCount A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// ItemCount A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	ItemCount *Shown `json:"itemCount,omitempty"`
 
-	// ItemType A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// ItemType A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	ItemType *Shown `json:"itemType,omitempty"`
 
-	// Links A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Links A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Links      *Shown    `json:"links,omitempty"`
 	Queryables *[]string `json:"queryables,omitempty"`
 
-	// Source A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Source A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Source *Shown `json:"source,omitempty"`
 
-	// Statistics A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Statistics A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Statistics *Shown  `json:"statistics,omitempty"`
 	Time       *string `json:"time,omitempty"`
 	Title      *string `json:"title,omitempty"`
 
-	// Updated A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+	// Updated A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Updated     *Shown                      `json:"updated,omitempty"`
 	WritePolicy *DefinitionPatchWritePolicy `json:"writePolicy,omitempty"`
 }
@@ -1054,9 +1054,9 @@ type FeatureCollectionIn struct {
 // FeatureCollectionInType defines model for FeatureCollectionIn.Type.
 type FeatureCollectionInType string
 
-// FeatureIn What a GET has given can be changed and sent back: beside the members below
-// `links`, `created`, `updated`, `distance` and `bbox` are passed over. Any other
-// member is an error.
+// FeatureIn You can change the answer of a GET and send it back: `links`, `created`,
+// `updated`, `distance` and `bbox` are ignored. Any other member that is not listed
+// below is an error.
 type FeatureIn struct {
 	Geometry Point `json:"geometry"`
 
@@ -1080,8 +1080,8 @@ type FeatureIn_Id struct {
 // FeatureInType defines model for FeatureIn.Type.
 type FeatureInType string
 
-// Filter For each of some queryable properties the value, or the values, that it may
-// have. They mean what they mean in a URL: see the parameter `queryables`.
+// Filter For each property to filter by, the value, or the values, that it may have. They
+// match as in a URL: see the parameter `queryables`.
 type Filter = map[string]any
 
 // IndexPatch defines model for IndexPatch.
@@ -1136,33 +1136,33 @@ type LoadReport struct {
 	// Errors The first 100 rejected rows, in the order of their lines.
 	Errors []Fault `json:"errors"`
 
-	// Extent West, south, east, north of the positions that were stored, where any were. If it
-	// is narrower so, west > east, and it crosses the antimeridian. Columns that are
-	// swapped, yet in range, have the extent of another part of the Earth.
+	// Extent West, south, east, north of the positions that were stored, if any were. If the
+	// box is narrower across the antimeridian, west > east. If columns were swapped, the
+	// box is often in another part of the Earth.
 	Extent *[]float64 `json:"extent,omitempty"`
 
-	// Notes What else there is to know, in sentences, such as that the rows had no ids, or that there were none.
+	// Notes Sentences about the load, such as that the rows had no ids, or that there were no rows.
 	Notes    *[]string `json:"notes,omitempty"`
 	Rejected int       `json:"rejected"`
 
-	// Skipped Rows whose items existed and stay as they are: `onExisting=skip`.
+	// Skipped With `onExisting=skip`: rows whose items exist. These stay as they are.
 	Skipped int `json:"skipped"`
 	Updated int `json:"updated"`
 }
 
 // NearbyCollection defines model for NearbyCollection.
 type NearbyCollection struct {
-	// Complete All that was asked for is in this answer: with `radius` every matching item
+	// Complete The answer has everything that was asked for: with `radius` every matching item
 	// within it, with `cursor` every one that follows, else the `k` nearest. False:
-	// there is more, which the link with `rel` `next` gives, or a limit of the
-	// server ended the search, which `proof` says.
+	// there is more, to which the link with `rel` `next` leads; or a limit of the server
+	// ended the search, which `proof` says.
 	Complete bool            `json:"complete"`
 	Features []NearbyFeature `json:"features"`
 	Links    *Links          `json:"links,omitempty"`
 
-	// NumberMatched Of a query with `radius`: how many items match within it in all, those on
-	// other pages included. It is left out where counting them takes more than
-	// 100,000 comparisons, or for all queries of a request more than 1,000,000.
+	// NumberMatched Only with `radius`: how many items match within it, including those on other
+	// pages. It is left out if counting them takes more than 100,000 comparisons, or
+	// more than 1,000,000 for all queries of a request.
 	NumberMatched  *int `json:"numberMatched,omitempty"`
 	NumberReturned int  `json:"numberReturned"`
 
@@ -1210,9 +1210,9 @@ type Problem struct {
 	Instance *string     `json:"instance,omitempty"`
 	Loaded   *LoadReport `json:"loaded,omitempty"`
 
-	// Outcome Of a write, and of nothing else: what became of it. `not-made`: nothing was
-	// written. `partly-made`: a load ended midway; at least the rows that `loaded`
-	// counts were written. `may-have-been-made`: the server does not know.
+	// Outcome Only of a write: what became of it. `not-made`: nothing was written.
+	// `partly-made`: a load ended midway; at least the rows that `loaded` counts were
+	// written. `may-have-been-made`: the server does not know.
 	Outcome *ProblemOutcome `json:"outcome,omitempty"`
 	Status  int             `json:"status"`
 
@@ -1223,9 +1223,9 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
-// ProblemOutcome Of a write, and of nothing else: what became of it. `not-made`: nothing was
-// written. `partly-made`: a load ended midway; at least the rows that `loaded`
-// counts were written. `may-have-been-made`: the server does not know.
+// ProblemOutcome Only of a write: what became of it. `not-made`: nothing was written.
+// `partly-made`: a load ended midway; at least the rows that `loaded` counts were
+// written. `may-have-been-made`: the server does not know.
 type ProblemOutcome string
 
 // Proof How much the answer covers, and what it cost.
@@ -1236,13 +1236,13 @@ type Proof struct {
 	// Entered Cells or nodes entered.
 	Entered int `json:"entered"`
 
-	// Exact The items here are the nearest that match, and no limit of the server cut them short. Whether that is all is said by `complete`.
+	// Exact The items in this answer are the nearest that match; the search was not cut short by a limit of the server. `complete` says whether they are all.
 	Exact bool `json:"exact"`
 
 	// Radius Every matching item nearer than this many metres is in the answer.
 	Radius float64 `json:"radius"`
 
-	// Reason Why the answer is not exact, and how to go on.
+	// Reason Why the answer is not exact, and what to do.
 	Reason *string `json:"reason,omitempty"`
 }
 
@@ -1251,7 +1251,7 @@ type Readiness struct {
 	// Reason Why it is not ready.
 	Reason *string `json:"reason,omitempty"`
 
-	// StalenessMs How many milliseconds ago what it has was known to be the newest.
+	// StalenessMs How many milliseconds ago the server last knew that it had the newest state.
 	StalenessMs *int `json:"stalenessMs,omitempty"`
 
 	// Status degraded: answers may be old, or writes fail. `reason` says why.
@@ -1261,15 +1261,15 @@ type Readiness struct {
 // ReadinessStatus degraded: answers may be old, or writes fail. `reason` says why.
 type ReadinessStatus string
 
-// Shown A member of an answer that is no part of the definition. It may be sent back, and is passed over.
+// Shown A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 type Shown = interface{}
 
-// Source The table of the database that the items come from. They cannot be written here.
+// Source The table of the database from which the items come. They cannot be written over HTTP.
 type Source struct {
 	// Follow How changes of the table are noticed.
 	Follow SourceFollow `json:"follow"`
 
-	// Guarantee What may be missing from an answer, in a sentence.
+	// Guarantee A sentence that says what may be missing from an answer.
 	Guarantee string `json:"guarantee"`
 	Table     string `json:"table"`
 }
@@ -1372,9 +1372,9 @@ type Verification struct {
 	Milliseconds int `json:"milliseconds"`
 }
 
-// WritePolicy When a write is answered: `through` when it is durable, `back` when it is
-// visible here; such an answer has `Nearby-Durability`. Left out or empty, the
-// server decides. `back` needs a shared store.
+// WritePolicy When a write is answered. `through`: when it is durable. `back`: when this server
+// shows it; the answer then has `Nearby-Durability`. Left out or empty: as the
+// server is configured. `back` needs a shared store.
 type WritePolicy string
 
 // After defines model for after.
@@ -1501,8 +1501,9 @@ type GetLandingPageParams struct {
 	// F The format; JSON is the only one.
 	F *GetLandingPageParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1514,8 +1515,9 @@ type GetAPIParams struct {
 	// F The format; JSON is the only one.
 	F *GetAPIParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1524,33 +1526,36 @@ type GetAPIParamsF string
 
 // GetPageParams defines parameters for GetPage.
 type GetPageParams struct {
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListCollectionsParams defines parameters for ListCollections.
 type ListCollectionsParams struct {
-	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
-	// the same store, before the request came. 503 if the store cannot be asked.
-	// `eventual`: it shows what this server has.
+	// Consistency `strong`: the answer shows every write that any server of the same store
+	// acknowledged before the request came, or is 503 if the store cannot be asked.
+	// `eventual`: the answer shows what this server has.
 	Consistency *ListCollectionsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
 	// F The format; JSON is the only one.
 	F *ListCollectionsParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1562,54 +1567,59 @@ type ListCollectionsParamsF string
 
 // DeleteCollectionParams defines parameters for DeleteCollection.
 type DeleteCollectionParams struct {
-	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
-	// (`W/"…"`) matches nothing.
+	// IfMatch The request is done only if the resource is in one of these versions (ETags,
+	// separated by commas), or exists (`*`); else the answer is 412. It is checked
+	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
+	// nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
-	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
-	// time: `If-Match` tells them apart, and where that is given this is not looked at,
-	// as the standard demands. Neither is what is no HTTP-date.
+	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
+	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
+	// second have the same time; `If-Match` tells them apart. This header is ignored if
+	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetCollectionParams defines parameters for GetCollection.
 type GetCollectionParams struct {
-	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
-	// the same store, before the request came. 503 if the store cannot be asked.
-	// `eventual`: it shows what this server has.
+	// Consistency `strong`: the answer shows every write that any server of the same store
+	// acknowledged before the request came, or is 503 if the store cannot be asked.
+	// `eventual`: the answer shows what this server has.
 	Consistency *GetCollectionParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
 	// F The format; JSON is the only one.
 	F *GetCollectionParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1621,119 +1631,131 @@ type GetCollectionParamsF string
 
 // PatchCollectionParams defines parameters for PatchCollection.
 type PatchCollectionParams struct {
-	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
-	// (`W/"…"`) matches nothing.
+	// IfMatch The request is done only if the resource is in one of these versions (ETags,
+	// separated by commas), or exists (`*`); else the answer is 412. It is checked
+	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
+	// nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
-	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
-	// time: `If-Match` tells them apart, and where that is given this is not looked at,
-	// as the standard demands. Neither is what is no HTTP-date.
+	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
+	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
+	// second have the same time; `If-Match` tells them apart. This header is ignored if
+	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PutCollectionParams defines parameters for PutCollection.
 type PutCollectionParams struct {
-	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
-	// (`W/"…"`) matches nothing.
+	// IfMatch The request is done only if the resource is in one of these versions (ETags,
+	// separated by commas), or exists (`*`); else the answer is 412. It is checked
+	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
+	// nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
-	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
-	// time: `If-Match` tells them apart, and where that is given this is not looked at,
-	// as the standard demands. Neither is what is no HTTP-date.
+	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
+	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
+	// second have the same time; `If-Match` tells them apart. This header is ignored if
+	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
-	// Bbox West, south, east, north in degrees, sides included; west > east crosses the
-	// antimeridian, and so does a box with longitudes beyond 180 or -180. Six
-	// numbers carry heights, which are ignored. The numbers may also come one by one,
+	// Bbox West, south, east, north in degrees; points on the sides are included. A box with
+	// west > east, or with longitudes beyond 180 or -180, crosses the antimeridian. With
+	// six numbers the heights are ignored. The numbers may also be given one by one,
 	// `bbox=1&bbox=2` and so on.
 	Bbox *Bbox `form:"bbox,omitempty" json:"bbox,omitempty"`
 
-	// Limit The greatest number of items in a page. A larger value than the maximum counts as the maximum.
+	// Limit The greatest number of items in a page. A value above the maximum counts as the maximum.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor Where the page before ended, from its `next` link.
+	// Cursor Where the previous page ended, from its `next` link.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Properties Names of the properties to return, separated by commas, or one by one; all if left
-	// out, none if empty. A comma in a name is written `%2C`; as many clients write the
-	// separators so, too, `a%2Cb` names the property `a,b` and those called `a` and `b`.
+	// Properties Names of the properties to return, separated by commas or given one by one. Left
+	// out: all properties. Empty: none. A comma in a name is written `%2C`. Many clients
+	// also write the separators so; therefore `a%2Cb` names the property `a,b` and the
+	// properties `a` and `b`.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
-	// Datetime A time such as 2018-02-12T23:20:50Z, a date, which is the whole day in UTC, or two
-	// of them with / between, of which one may be .. or empty: both ends are included.
-	// It matches the items whose property `time` of the definition lies within, as an
-	// RFC 3339 date-time or date, to the nanosecond, and leap seconds (23:59:60Z) apart.
-	// As the standard demands it matches items without such a value, too, and all items
-	// where the definition names no `time`; that collection has no temporal extent.
+	// Datetime A time such as 2018-02-12T23:20:50Z; or a date, which is the whole day in UTC; or
+	// two of these with / between. One of the two may be .. or empty, and both ends are
+	// included. It matches the items whose time lies within. The time of an item is the
+	// value of the property that the definition names as its `time`: an RFC 3339
+	// date-time or date. Times are exact to the nanosecond, and leap seconds (23:59:60Z)
+	// are times of their own. As the standard demands, items without such a value match
+	// too. If the definition names no `time`, all items match, and the collection has no
+	// temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
-	// IdProperty Also write the id into the properties, under this name, for clients that look for it
-	// there, such as `promoteId` of MapLibre.
+	// IdProperty Also return the id among the properties, under this name, for clients that look
+	// for it there, such as `promoteId` of MapLibre.
 	IdProperty *IdProperty `form:"id_property,omitempty" json:"id_property,omitempty"`
 
-	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
-	// the same store, before the request came. 503 if the store cannot be asked.
-	// `eventual`: it shows what this server has.
+	// Consistency `strong`: the answer shows every write that any server of the same store
+	// acknowledged before the request came, or is 503 if the store cannot be asked.
+	// `eventual`: the answer shows what this server has.
 	Consistency *ListItemsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
 	// F The format; JSON is the only one.
 	F *ListItemsParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// Queryables `{property}=value` for each property that the collection names as
-	// queryable; repeated, it means "or". A value finds what an answer shows as it:
-	// strings that have its bytes, so that accents composed and decomposed are two, and
-	// numbers that have its decimal value. 5 and "5" are both found by 5, and 1, 1.0 and
-	// 1e0 are one number; 01234 is none, and finds that string alone. Integers are
-	// compared digit by digit, of any length. Null, arrays and objects match nothing.
+	// Queryables `{property}=value` for each property that the collection names in `queryables`;
+	// given several times it means "or". A value matches what an answer shows as that
+	// value: strings with the same bytes, and numbers with the same decimal value. So 5
+	// matches 5 and "5"; 1, 1.0 and 1e0 are the same number; and 01234, which is not a
+	// number, matches only that string. Composed and decomposed accents have different
+	// bytes. Numbers of any length are compared exactly. Null, arrays and objects match
+	// nothing.
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1755,29 +1777,33 @@ type PostItemsJSONBody struct {
 
 // PostItemsParams defines parameters for PostItems.
 type PostItemsParams struct {
-	// OnError What a bad row does to a load. `abort` ends it there with the problem of that row; rows before it stay loaded.
+	// OnError What a bad row does to a load. `continue`: it is reported, and the other rows are
+	// loaded. `abort`: the load ends there with the problem of that row; rows before it
+	// stay loaded.
 	OnError *PostItemsParamsOnError `form:"onError,omitempty" json:"onError,omitempty"`
 
-	// OnExisting What a row of a load does to an item that has its id. `replace`: the item is
-	// what the row says, and no more. `merge`: the row is a JSON merge patch (RFC
-	// 7396) of the item's properties, as they are when the row is written: members
-	// that it does not name stay, null removes one. A row with a position moves the
-	// item; a row without, which only `merge` takes, (no geometry, no coordinates, or both cells empty) leaves
-	// it where it is, and is rejected if there is no such item. An empty cell of a
-	// CSV file names nothing, and so does `"properties":null` of a Feature. `skip`: the
-	// item stays as it is, and the row counts as skipped. `fail`: the row is rejected.
-	// With one Feature only the default is taken.
+	// OnExisting What a row of a load does to the item that has its id. `replace`: the row replaces
+	// the item with all its properties. `merge`: the row is a JSON merge patch (RFC
+	// 7396) of the item's properties at the time of the write: members that the row does
+	// not name stay, and null removes a member. A row with a position moves the item. A
+	// row without a position (no geometry, no coordinates, or both cells empty), which
+	// only `merge` takes, leaves the item where it is, and is rejected if there is no
+	// such item. An empty cell of a CSV file changes nothing, and neither does
+	// `"properties":null` of a Feature. `skip`: the item stays as it is, and the row
+	// counts as skipped. `fail`: the row is rejected. With a single Feature only
+	// `replace` is taken.
 	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
 
-	// ExpectBbox Of a load: the box that every position must lie in, written as `bbox` is. A row
-	// outside is rejected; the hint says so if it would lie inside with its numbers the
-	// other way round, or with the other sign. So swapped columns are found that are in range.
+	// ExpectBbox Of a load: the box in which every position must lie, written like `bbox`. A row
+	// outside is rejected. The hint says so if the row would lie inside with its numbers
+	// swapped, or with the other sign. This finds swapped columns whose values are in
+	// range.
 	ExpectBbox *ExpectBbox `form:"expectBbox,omitempty" json:"expectBbox,omitempty"`
 
-	// Id The column of the id, or the member of plain objects, or the property of Features,
-	// which then counts before the id of the Feature and is no property of the item.
-	// Without it a column called id, geonameid, uuid or gbifID is taken, stop_id
-	// beside stop_lat, a member called id, or the id of a Feature.
+	// Id The column of the id, or the member of plain objects, or the property of Features.
+	// That property is then used instead of the Feature's own id, and is not stored as a
+	// property. Left out: the column id, geonameid, uuid or gbifID, or stop_id beside
+	// stop_lat; the member id; or the id of the Feature.
 	Id *Id `form:"id,omitempty" json:"id,omitempty"`
 
 	// Lat Of a load: the column of the latitude, or the member of plain objects.
@@ -1792,17 +1818,17 @@ type PostItemsParams struct {
 	// Columns Of a load of CSV without a header line: the names of its columns, separated by commas.
 	Columns *Columns `form:"columns,omitempty" json:"columns,omitempty"`
 
-	// SkipLines Of a load of CSV: lines at the beginning to pass over.
+	// SkipLines Of a load of CSV: how many lines to skip at the beginning.
 	SkipLines *SkipLines `form:"skipLines,omitempty" json:"skipLines,omitempty"`
 
-	// Delimiter Of a load of CSV: the character between the cells, or tab. Without it, it is found.
+	// Delimiter Of a load of CSV: the character between the cells, or `tab`. Left out: the server finds it.
 	Delimiter *Delimiter `form:"delimiter,omitempty" json:"delimiter,omitempty"`
 
 	// Quotes Of a load of CSV: whether a quote mark at the beginning of a cell encloses the
-	// cell. `auto`: it does, but between tabs, where it is a character like any other.
+	// cell. `auto`: yes, except in files with tabs between the cells.
 	Quotes *PostItemsParamsQuotes `form:"quotes,omitempty" json:"quotes,omitempty"`
 
-	// DecimalComma Of a load of CSV: coordinates are written 50,9375. It is found where it is certain.
+	// DecimalComma Of a load of CSV: coordinates have a decimal comma, as in 50,9375. The server finds this by itself where it is certain.
 	DecimalComma *DecimalComma `form:"decimalComma,omitempty" json:"decimalComma,omitempty"`
 
 	// Encoding Of a load of CSV: its encoding.
@@ -1811,23 +1837,24 @@ type PostItemsParams struct {
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
-	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
-	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
-	// whatever became of the item since. A key belongs to its collection, and goes
-	// when that is deleted.
-	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
-	// A refused request leaves no trace.
+	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The request is then made at most once, however often it is sent within
+	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
+	// became of the item since. A key belongs to its collection and is deleted with it.
+	// The answer is 422 `key-reused` if the key was sent with another request, and 409
+	// `key-in-use` while the first request is under way. The key of a refused request
+	// can be used again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
@@ -1845,63 +1872,67 @@ type PostItemsParamsEncoding string
 
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
-	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
-	// (`W/"…"`) matches nothing.
+	// IfMatch The request is done only if the resource is in one of these versions (ETags,
+	// separated by commas), or exists (`*`); else the answer is 412. It is checked
+	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
+	// nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
-	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
-	// time: `If-Match` tells them apart, and where that is given this is not looked at,
-	// as the standard demands. Neither is what is no HTTP-date.
+	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
+	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
+	// second have the same time; `If-Match` tells them apart. This header is ignored if
+	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
-	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
-	// whatever became of the item since. A key belongs to its collection, and goes
-	// when that is deleted.
-	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
-	// A refused request leaves no trace.
+	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The request is then made at most once, however often it is sent within
+	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
+	// became of the item since. A key belongs to its collection and is deleted with it.
+	// The answer is 422 `key-reused` if the key was sent with another request, and 409
+	// `key-in-use` while the first request is under way. The key of a refused request
+	// can be used again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetItemParams defines parameters for GetItem.
 type GetItemParams struct {
-	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
-	// the same store, before the request came. 503 if the store cannot be asked.
-	// `eventual`: it shows what this server has.
+	// Consistency `strong`: the answer shows every write that any server of the same store
+	// acknowledged before the request came, or is 503 if the store cannot be asked.
+	// `eventual`: the answer shows what this server has.
 	Consistency *GetItemParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
 	// F The format; JSON is the only one.
 	F *GetItemParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// IfModifiedSince Show the item only if it was written after this time; 304 if not. It is not looked
-	// at where If-None-Match is given.
+	// IfModifiedSince The item is shown only if it was written after this time; else the answer is 304.
+	// It is ignored if If-None-Match is given.
 	IfModifiedSince *IfModifiedSince `json:"If-Modified-Since,omitempty"`
 }
 
@@ -1916,77 +1947,82 @@ type PatchItemApplicationMergePatchPlusJSONBody = map[string]interface{}
 
 // PatchItemParams defines parameters for PatchItem.
 type PatchItemParams struct {
-	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
-	// (`W/"…"`) matches nothing.
+	// IfMatch The request is done only if the resource is in one of these versions (ETags,
+	// separated by commas), or exists (`*`); else the answer is 412. It is checked
+	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
+	// nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
-	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
-	// time: `If-Match` tells them apart, and where that is given this is not looked at,
-	// as the standard demands. Neither is what is no HTTP-date.
+	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
+	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
+	// second have the same time; `If-Match` tells them apart. This header is ignored if
+	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
-	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
-	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
-	// whatever became of the item since. A key belongs to its collection, and goes
-	// when that is deleted.
-	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
-	// A refused request leaves no trace.
+	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The request is then made at most once, however often it is sent within
+	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
+	// became of the item since. A key belongs to its collection and is deleted with it.
+	// The answer is 422 `key-reused` if the key was sent with another request, and 409
+	// `key-in-use` while the first request is under way. The key of a refused request
+	// can be used again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PutItemParams defines parameters for PutItem.
 type PutItemParams struct {
-	// IfMatch Do it only if what the path names is in one of these versions, ETags separated
-	// by commas, or exists (`*`); 412 if not. It is looked at before If-None-Match. ETags are compared as text; a weak one
-	// (`W/"…"`) matches nothing.
+	// IfMatch The request is done only if the resource is in one of these versions (ETags,
+	// separated by commas), or exists (`*`); else the answer is 412. It is checked
+	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
+	// nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince Do it only if what the path names was not written after this time, such as the
-	// `Last-Modified` of an item; 412 if it was. Two versions of one second have the same
-	// time: `If-Match` tells them apart, and where that is given this is not looked at,
-	// as the standard demands. Neither is what is no HTTP-date.
+	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
+	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
+	// second have the same time; `If-Match` tells them apart. This header is ignored if
+	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
-	// IdempotencyKey Names the request, in quotes as in `"8e03978e"`, so that it is applied at most
-	// once, however often it is sent within a day: 1 to 255 printable ASCII
-	// characters. Sent again it gets the first answer, with `Idempotent-Replayed`,
-	// whatever became of the item since. A key belongs to its collection, and goes
-	// when that is deleted.
-	// 422 `key-reused` if the key came with another request, 409 `key-in-use` while the first is under way.
-	// A refused request leaves no trace.
+	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The request is then made at most once, however often it is sent within
+	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
+	// became of the item since. A key belongs to its collection and is deleted with it.
+	// The answer is 422 `key-reused` if the key was sent with another request, and 409
+	// `key-in-use` while the first request is under way. The key of a refused request
+	// can be used again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
@@ -1995,70 +2031,76 @@ type GetNearbyParams struct {
 	// Lat Latitude of the centre in degrees.
 	Lat Lat `form:"lat" json:"lat"`
 
-	// Lon Longitude of the centre in degrees. One beyond 180 or -180, as of a map that was turned around, is that of the same place.
+	// Lon Longitude of the centre in degrees. Longitudes from -540 to 540 are taken; 190 is -170.
 	Lon Lon `form:"lon" json:"lon"`
 
-	// K The greatest number of items: 10 if it is left out, or with `radius` the maximum. A
-	// larger value than the maximum is an error.
+	// K The greatest number of items. Left out: 10, or with `radius` the maximum. A value
+	// above the maximum is an error.
 	K *K `form:"k,omitempty" json:"k,omitempty"`
 
-	// Radius The greatest distance in metres, included.
+	// Radius The greatest distance in metres; items at exactly this distance are included. `complete` says whether the answer has all items within it.
 	Radius *Radius `form:"radius,omitempty" json:"radius,omitempty"`
 
-	// Cursor Where the page before ended, from its `next` link.
+	// Cursor Where the previous page ended, from its `next` link.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Properties Names of the properties to return, separated by commas, or one by one; all if left
-	// out, none if empty. A comma in a name is written `%2C`; as many clients write the
-	// separators so, too, `a%2Cb` names the property `a,b` and those called `a` and `b`.
+	// Properties Names of the properties to return, separated by commas or given one by one. Left
+	// out: all properties. Empty: none. A comma in a name is written `%2C`. Many clients
+	// also write the separators so; therefore `a%2Cb` names the property `a,b` and the
+	// properties `a` and `b`.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
-	// Datetime A time such as 2018-02-12T23:20:50Z, a date, which is the whole day in UTC, or two
-	// of them with / between, of which one may be .. or empty: both ends are included.
-	// It matches the items whose property `time` of the definition lies within, as an
-	// RFC 3339 date-time or date, to the nanosecond, and leap seconds (23:59:60Z) apart.
-	// As the standard demands it matches items without such a value, too, and all items
-	// where the definition names no `time`; that collection has no temporal extent.
+	// Datetime A time such as 2018-02-12T23:20:50Z; or a date, which is the whole day in UTC; or
+	// two of these with / between. One of the two may be .. or empty, and both ends are
+	// included. It matches the items whose time lies within. The time of an item is the
+	// value of the property that the definition names as its `time`: an RFC 3339
+	// date-time or date. Times are exact to the nanosecond, and leap seconds (23:59:60Z)
+	// are times of their own. As the standard demands, items without such a value match
+	// too. If the definition names no `time`, all items match, and the collection has no
+	// temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
-	// DistanceProperty Also write the distance into the properties, under this name.
+	// DistanceProperty Also return the distance among the properties, under this name.
 	DistanceProperty *DistanceProperty `form:"distance_property,omitempty" json:"distance_property,omitempty"`
 
-	// IdProperty Also write the id into the properties, under this name, for clients that look for it
-	// there, such as `promoteId` of MapLibre.
+	// IdProperty Also return the id among the properties, under this name, for clients that look
+	// for it there, such as `promoteId` of MapLibre.
 	IdProperty *IdProperty `form:"id_property,omitempty" json:"id_property,omitempty"`
 
 	// Explain Add the trace of the search.
 	Explain *Explain `form:"explain,omitempty" json:"explain,omitempty"`
 
-	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
-	// the same store, before the request came. 503 if the store cannot be asked.
-	// `eventual`: it shows what this server has.
+	// Consistency `strong`: the answer shows every write that any server of the same store
+	// acknowledged before the request came, or is 503 if the store cannot be asked.
+	// `eventual`: the answer shows what this server has.
 	Consistency *GetNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
 	// F The format; JSON is the only one.
 	F *GetNearbyParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// Queryables `{property}=value` for each property that the collection names as
-	// queryable; repeated, it means "or". A value finds what an answer shows as it:
-	// strings that have its bytes, so that accents composed and decomposed are two, and
-	// numbers that have its decimal value. 5 and "5" are both found by 5, and 1, 1.0 and
-	// 1e0 are one number; 01234 is none, and finds that string alone. Integers are
-	// compared digit by digit, of any length. Null, arrays and objects match nothing.
+	// Queryables `{property}=value` for each property that the collection names in `queryables`;
+	// given several times it means "or". A value matches what an answer shows as that
+	// value: strings with the same bytes, and numbers with the same decimal value. So 5
+	// matches 5 and "5"; 1, 1.0 and 1e0 are the same number; and 01234, which is not a
+	// number, matches only that string. Composed and decomposed accents have different
+	// bytes. Numbers of any length are compared exactly. Null, arrays and objects match
+	// nothing.
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -2076,8 +2118,8 @@ type PostNearbyJSONBody struct {
 		// Datetime As the parameter `datetime` of GET.
 		Datetime *string `json:"datetime,omitempty"`
 
-		// Filter For each of some queryable properties the value, or the values, that it may
-		// have. They mean what they mean in a URL: see the parameter `queryables`.
+		// Filter For each property to filter by, the value, or the values, that it may have. They
+		// match as in a URL: see the parameter `queryables`.
 		Filter *Filter `json:"filter,omitempty"`
 
 		// K As the parameter `k` of GET.
@@ -2092,19 +2134,20 @@ type PostNearbyJSONBody struct {
 
 // PostNearbyParams defines parameters for PostNearby.
 type PostNearbyParams struct {
-	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
-	// the same store, before the request came. 503 if the store cannot be asked.
-	// `eventual`: it shows what this server has.
+	// Consistency `strong`: the answer shows every write that any server of the same store
+	// acknowledged before the request came, or is 503 if the store cannot be asked.
+	// `eventual`: the answer shows what this server has.
 	Consistency *PostNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
@@ -2113,26 +2156,28 @@ type PostNearbyParamsConsistency string
 
 // GetSchemaParams defines parameters for GetSchema.
 type GetSchemaParams struct {
-	// Consistency `strong`: the answer shows every write that was acknowledged, by any server on
-	// the same store, before the request came. 503 if the store cannot be asked.
-	// `eventual`: it shows what this server has.
+	// Consistency `strong`: the answer shows every write that any server of the same store
+	// acknowledged before the request came, or is 503 if the store cannot be asked.
+	// `eventual`: the answer shows what this server has.
 	Consistency *GetSchemaParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
 	// F The format; JSON is the only one.
 	F *GetSchemaParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// NearbyAfter A `Nearby-Token`. What it names is visible before the request is answered, or
-	// carried out; if that does not come in time the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, as after a
-	// restored backup, counts as `consistency=strong`.
+	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
+	// answers a read or makes a write. If that takes too long, the answer is 503 of type
+	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
+	// restore, counts as `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds to wait at most to be as new as `Nearby-After` or
-	// `consistency` demand. More than the server's maximum counts as that.
+	// NearbyWait How many milliseconds the request may wait until the server is as new as
+	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
+	// as the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -2147,8 +2192,9 @@ type GetConformanceParams struct {
 	// F The format; JSON is the only one.
 	F *GetConformanceParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// IfNoneMatch Do it only if what the path names is in none of these versions, ETags separated by
-	// commas, or does not exist (`*`). If not, a GET is answered 304, and a write 412.
+	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
+	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
+	// write 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -2462,10 +2508,11 @@ type ClientInterface interface {
 
 	// Backup A backup of a server's data folder
 	//
-	// Everything that the store has at one commit, as one stream that ends in a
-	// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
-	// of it. It is given to programs on the server's own machine unless `--backup-from`
-	// says otherwise, one at a time. 409 where the store is a database.
+	// Everything that the store has at one commit, as one stream that ends with a
+	// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
+	// from it. Only programs on the server's own machine get a backup, unless
+	// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
+	// the store is a database.
 	//
 	// Corresponds with POST /backup (the `Backup` operationId).
 	Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2477,29 +2524,29 @@ type ClientInterface interface {
 
 	// DeleteCollection Delete a collection with all its items
 	//
-	// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
-	// made anew under the same name they are free.
+	// The values of `Idempotency-Key` that were used in it are deleted too. In a new
+	// collection of the same name they can be used again.
 	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
 	DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCollection One collection, with its extent and statistics
 	//
-	// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
-	// change of the collection that names it by `If-Match` is held to the definition
-	// alone: title, description, index, queryables, time and write policy. Items may come and
-	// go meanwhile.
+	// The `ETag` changes with everything that is shown, except the sizes in
+	// `statistics`. If a change of the collection sends it as `If-Match`, only the
+	// definition has to be unchanged: title, description, index, queryables, time and
+	// write policy. Items may come and go meanwhile.
 	//
 	// Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 	GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchCollectionWithBody Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are, `null` puts one back to its default. As
-	// `application/merge-patch+json` that holds inside `index`, too; as
-	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A
-	// new `index` is built beside the one in use, which answers until it is replaced.
+	// Members that are left out stay as they are, and `null` sets a member to its
+	// default. With `application/merge-patch+json` this also holds inside `index`; with
+	// `application/json` an `index` replaces the old one as a whole. The newest
+	// definition is patched, so of several patches at the same time none is lost. A new
+	// index is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2508,11 +2555,11 @@ type ClientInterface interface {
 
 	// PatchCollection Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are, `null` puts one back to its default. As
-	// `application/merge-patch+json` that holds inside `index`, too; as
-	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A
-	// new `index` is built beside the one in use, which answers until it is replaced.
+	// Members that are left out stay as they are, and `null` sets a member to its
+	// default. With `application/merge-patch+json` this also holds inside `index`; with
+	// `application/json` an `index` replaces the old one as a whole. The newest
+	// definition is patched, so of several patches at the same time none is lost. A new
+	// index is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2521,11 +2568,11 @@ type ClientInterface interface {
 
 	// PatchCollectionWithApplicationMergePatchPlusJSONBody Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are, `null` puts one back to its default. As
-	// `application/merge-patch+json` that holds inside `index`, too; as
-	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A
-	// new `index` is built beside the one in use, which answers until it is replaced.
+	// Members that are left out stay as they are, and `null` sets a member to its
+	// default. With `application/merge-patch+json` this also holds inside `index`; with
+	// `application/json` an `index` replaces the old one as a whole. The newest
+	// definition is patched, so of several patches at the same time none is lost. A new
+	// index is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/merge-patch+json` content type.
 	//
@@ -2534,9 +2581,10 @@ type ClientInterface interface {
 
 	// PutCollectionWithBody Create a collection or replace its definition
 	//
-	// Members left out get their defaults. What a GET has given can be changed and
-	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-	// with `If-Match` it only replaces that version of the definition.
+	// Members that are left out get their defaults. You can change the answer of a GET
+	// and send it back: members that are not part of the definition are ignored. With
+	// `If-None-Match: *` the collection is only created, with `If-Match` only that
+	// version of the definition is replaced.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2545,9 +2593,10 @@ type ClientInterface interface {
 
 	// PutCollection Create a collection or replace its definition
 	//
-	// Members left out get their defaults. What a GET has given can be changed and
-	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-	// with `If-Match` it only replaces that version of the definition.
+	// Members that are left out get their defaults. You can change the answer of a GET
+	// and send it back: members that are not part of the definition are ignored. With
+	// `If-None-Match: *` the collection is only created, with `If-Match` only that
+	// version of the definition is replaced.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2556,43 +2605,41 @@ type ClientInterface interface {
 
 	// ListItems Page through the items
 	//
-	// Without `bbox` the order is that of the ids' hashes: an item keeps its
-	// place whatever else changes. With `bbox` it is along a space-filling
-	// curve. `numberMatched` is given where it costs nothing: without filters.
+	// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
+	// whatever else changes. With `bbox` the order is along a space-filling curve.
+	// `numberMatched` is given only without filters, where it costs nothing.
 	//
-	// A page ends early where it has 64 MiB, or where 50 million points were
-	// compared for it and it has an item; both are limits of the server. Its `next`
-	// link goes on from there, so only the number of items says less than `limit`. A
-	// page without items is the last one. If no item is found in the time that a
-	// request may take, the answer is 503.
+	// A page ends early when it has 64 MiB, or when 50 million points were compared for
+	// it and it has an item; both are limits of the server. Such a page has fewer items
+	// than `limit`, and its `next` link leads on. A page without items is the last one.
+	// If no item is found in the time that a request may take, the answer is 503.
 	//
 	// Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
 	ListItems(ctx context.Context, collectionId CollectionId, params *ListItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostItemsWithBody Insert one item, or load many
 	//
-	// One Feature is inserted: 201, or 409 if its id exists. A
-	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. What the server writes beside the properties of a
-	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-	// the longitude comes first whatever it is called. Another one is refused.
-	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-	// id get a new one each time that they are loaded, which the answer says in `notes`;
-	// the parameter `id` names the column, or the property, that has it.
-	// Conditions (`If-Match` and its kin) are not taken: 400.
-	// The content type of a table may say `charset=iso-8859-1`, which is
-	// `encoding=latin1`, and `header=absent`, which demands `columns`.
-	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-	// it is, unless `onExisting` is `fail`.
+	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+	// item with its id what `onExisting` says. A bad row is reported, and the others are
+	// loaded. Rows with the same id are applied in their order. Members that the server
+	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+	// without an id get a new one each time that they are loaded, and the answer says so
+	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+	// `header=absent`, which needs the parameter `columns`. A load takes no
+	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+	// is `fail`.
 	//
-	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-	// file without that header. 413 is answered to what unpacks to more than 16 MiB
-	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-	// that the server's end interrupts is answered 503, and `loaded` counts the rows
-	// that were written.
+	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+	// more than 200 times its size; send it unpacked, or in parts. If the server is
+	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+	// written.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2601,28 +2648,27 @@ type ClientInterface interface {
 
 	// PostItemsWithApplicationGeoPlusJSONBody Insert one item, or load many
 	//
-	// One Feature is inserted: 201, or 409 if its id exists. A
-	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. What the server writes beside the properties of a
-	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-	// the longitude comes first whatever it is called. Another one is refused.
-	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-	// id get a new one each time that they are loaded, which the answer says in `notes`;
-	// the parameter `id` names the column, or the property, that has it.
-	// Conditions (`If-Match` and its kin) are not taken: 400.
-	// The content type of a table may say `charset=iso-8859-1`, which is
-	// `encoding=latin1`, and `header=absent`, which demands `columns`.
-	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-	// it is, unless `onExisting` is `fail`.
+	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+	// item with its id what `onExisting` says. A bad row is reported, and the others are
+	// loaded. Rows with the same id are applied in their order. Members that the server
+	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+	// without an id get a new one each time that they are loaded, and the answer says so
+	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+	// `header=absent`, which needs the parameter `columns`. A load takes no
+	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+	// is `fail`.
 	//
-	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-	// file without that header. 413 is answered to what unpacks to more than 16 MiB
-	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-	// that the server's end interrupts is answered 503, and `loaded` counts the rows
-	// that were written.
+	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+	// more than 200 times its size; send it unpacked, or in parts. If the server is
+	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+	// written.
 	//
 	// Takes a body of the `application/geo+json` content type.
 	//
@@ -2631,28 +2677,27 @@ type ClientInterface interface {
 
 	// PostItems Insert one item, or load many
 	//
-	// One Feature is inserted: 201, or 409 if its id exists. A
-	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. What the server writes beside the properties of a
-	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-	// the longitude comes first whatever it is called. Another one is refused.
-	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-	// id get a new one each time that they are loaded, which the answer says in `notes`;
-	// the parameter `id` names the column, or the property, that has it.
-	// Conditions (`If-Match` and its kin) are not taken: 400.
-	// The content type of a table may say `charset=iso-8859-1`, which is
-	// `encoding=latin1`, and `header=absent`, which demands `columns`.
-	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-	// it is, unless `onExisting` is `fail`.
+	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+	// item with its id what `onExisting` says. A bad row is reported, and the others are
+	// loaded. Rows with the same id are applied in their order. Members that the server
+	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+	// without an id get a new one each time that they are loaded, and the answer says so
+	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+	// `header=absent`, which needs the parameter `columns`. A load takes no
+	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+	// is `fail`.
 	//
-	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-	// file without that header. 413 is answered to what unpacks to more than 16 MiB
-	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-	// that the server's end interrupts is answered 503, and `loaded` counts the rows
-	// that were written.
+	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+	// more than 200 times its size; send it unpacked, or in parts. If the server is
+	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+	// written.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2706,31 +2751,31 @@ type ClientInterface interface {
 
 	// GetNearby The nearest items
 	//
-	// The `k` nearest items, those within `radius`, or the `k` nearest of those
-	// within it, in order of (distance, id).
+	// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
+	// in the order of (distance, id).
 	//
-	// `complete` says whether all that was asked for is here: with a `radius` every
-	// matching item within it, whatever `k`, else the `k` nearest. If not,
-	// `numberMatched` says how many match within the radius in all, and the link with
-	// `rel` `next` goes on outward where the answer stopped. There is such a link
-	// after the `k` nearest, too, which have others behind them. A search that was cut
-	// short by the limit on points compared has none; its `proof` is not exact and says
-	// what is complete.
+	// `complete` says whether the answer has everything that was asked for: with
+	// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
+	// it is false, `numberMatched` says how many items match within the radius, and the
+	// link with `rel` `next` leads to the next ones outward. There is such a link after
+	// the `k` nearest too, if there are more items. A search that was cut short by the
+	// limit on compared points has no such link; its `proof` is not exact, and says
+	// within which radius the answer is complete.
 	//
-	// `proof` is about the items that are here: `exact` says that they are the nearest,
-	// and `radius` within how many metres there are no others.
+	// `proof` is about the items of this answer alone: `exact` says that they are the
+	// nearest, and `radius` within how many metres there are no others.
 	//
 	// Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 	GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostNearbyWithBody Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET, but without
-	// links: what an answer that is not `complete` leaves out comes by GET, page by
-	// page, or by a greater `k`. 413 if
-	// there are more than 1000, if they ask for more than 100,000 items in all (a
-	// `radius` without `k` counts as the maximum of `k`), or if the answers have
-	// more than 64 MiB; these are limits of the server.
+	// All queries are answered from one version of the collection. The answers are those
+	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+	// limits of the server.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2739,12 +2784,12 @@ type ClientInterface interface {
 
 	// PostNearby Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET, but without
-	// links: what an answer that is not `complete` leaves out comes by GET, page by
-	// page, or by a greater `k`. 413 if
-	// there are more than 1000, if they ask for more than 100,000 items in all (a
-	// `radius` without `k` counts as the maximum of `k`), or if the answers have
-	// more than 64 MiB; these are limits of the server.
+	// All queries are answered from one version of the collection. The answers are those
+	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+	// limits of the server.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2753,11 +2798,12 @@ type ClientInterface interface {
 
 	// GetSchema Which properties the items have
 	//
-	// A JSON Schema of what the items have now: the first 256 properties that were met,
-	// each with its types. It is that of OGC API - Features, part 5, or, with
-	// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
-	// Dates and times are strings, but for the property that the definition names as
-	// its `time`: clients send `datetime` for every property that has the format.
+	// A JSON Schema of the properties that the items have now, at most 256 of them, each
+	// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
+	// it is the schema of an item as a Feature. Any property may be missing or null.
+	// Only the property that the definition names as its `time` has a date format; other
+	// dates are strings, because clients send `datetime` for every property that has
+	// such a format.
 	//
 	// Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
 	GetSchema(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2784,25 +2830,25 @@ type ClientInterface interface {
 
 	// GetMetrics Numbers for Prometheus
 	//
-	// 404 if they are served at an address of their own.
+	// The answer is 404 if the metrics are served at another address.
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetReady Whether requests should be sent here
 	//
-	// A degraded server is ready: it goes on answering reads from what it has, says
-	// how old that is, and what degrades one server often degrades all. Watch
-	// `status`, or the metrics, to notice.
+	// A degraded server counts as ready. It goes on answering reads from what it has,
+	// and says how old that is. What degrades one server often degrades all. Watch
+	// `status` or the metrics to notice.
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Verify Compare every collection with the shared store
 	//
-	// Memory is compared with the store at one position, cell by cell, and what
-	// differs is repaired. 409 where no one else writes the store, 429 while another
-	// comparison runs, 503 if the comparison could not be made, which is a failure.
+	// The server compares its memory with the store at one position, cell by cell, and
+	// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
+	// another comparison runs, and 503 if the comparison failed.
 	//
 	// Corresponds with POST /verify (the `Verify` operationId).
 	Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2855,10 +2901,11 @@ func (c *Client) GetPage(ctx context.Context, params *GetPageParams, reqEditors 
 
 // Backup A backup of a server's data folder
 //
-// Everything that the store has at one commit, as one stream that ends in a
-// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
-// of it. It is given to programs on the server's own machine unless `--backup-from`
-// says otherwise, one at a time. 409 where the store is a database.
+// Everything that the store has at one commit, as one stream that ends with a
+// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
+// from it. Only programs on the server's own machine get a backup, unless
+// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
+// the store is a database.
 //
 // Corresponds with POST /backup (the `Backup` operationId).
 func (c *Client) Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2890,8 +2937,8 @@ func (c *Client) ListCollections(ctx context.Context, params *ListCollectionsPar
 
 // DeleteCollection Delete a collection with all its items
 //
-// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
-// made anew under the same name they are free.
+// The values of `Idempotency-Key` that were used in it are deleted too. In a new
+// collection of the same name they can be used again.
 //
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
 func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2908,10 +2955,10 @@ func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId
 
 // GetCollection One collection, with its extent and statistics
 //
-// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
-// change of the collection that names it by `If-Match` is held to the definition
-// alone: title, description, index, queryables, time and write policy. Items may come and
-// go meanwhile.
+// The `ETag` changes with everything that is shown, except the sizes in
+// `statistics`. If a change of the collection sends it as `If-Match`, only the
+// definition has to be unchanged: title, description, index, queryables, time and
+// write policy. Items may come and go meanwhile.
 //
 // Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2928,11 +2975,11 @@ func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, p
 
 // PatchCollectionWithBody Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are, `null` puts one back to its default. As
-// `application/merge-patch+json` that holds inside `index`, too; as
-// `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A
-// new `index` is built beside the one in use, which answers until it is replaced.
+// Members that are left out stay as they are, and `null` sets a member to its
+// default. With `application/merge-patch+json` this also holds inside `index`; with
+// `application/json` an `index` replaces the old one as a whole. The newest
+// definition is patched, so of several patches at the same time none is lost. A new
+// index is built beside the one in use, which answers until it is replaced.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2951,11 +2998,11 @@ func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId Colle
 
 // PatchCollection Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are, `null` puts one back to its default. As
-// `application/merge-patch+json` that holds inside `index`, too; as
-// `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A
-// new `index` is built beside the one in use, which answers until it is replaced.
+// Members that are left out stay as they are, and `null` sets a member to its
+// default. With `application/merge-patch+json` this also holds inside `index`; with
+// `application/json` an `index` replaces the old one as a whole. The newest
+// definition is patched, so of several patches at the same time none is lost. A new
+// index is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2974,11 +3021,11 @@ func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId,
 
 // PatchCollectionWithApplicationMergePatchPlusJSONBody Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are, `null` puts one back to its default. As
-// `application/merge-patch+json` that holds inside `index`, too; as
-// `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A
-// new `index` is built beside the one in use, which answers until it is replaced.
+// Members that are left out stay as they are, and `null` sets a member to its
+// default. With `application/merge-patch+json` this also holds inside `index`; with
+// `application/json` an `index` replaces the old one as a whole. The newest
+// definition is patched, so of several patches at the same time none is lost. A new
+// index is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/merge-patch+json` content type.
 //
@@ -2997,9 +3044,10 @@ func (c *Client) PatchCollectionWithApplicationMergePatchPlusJSONBody(ctx contex
 
 // PutCollectionWithBody Create a collection or replace its definition
 //
-// Members left out get their defaults. What a GET has given can be changed and
-// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-// with `If-Match` it only replaces that version of the definition.
+// Members that are left out get their defaults. You can change the answer of a GET
+// and send it back: members that are not part of the definition are ignored. With
+// `If-None-Match: *` the collection is only created, with `If-Match` only that
+// version of the definition is replaced.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3018,9 +3066,10 @@ func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId Collect
 
 // PutCollection Create a collection or replace its definition
 //
-// Members left out get their defaults. What a GET has given can be changed and
-// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-// with `If-Match` it only replaces that version of the definition.
+// Members that are left out get their defaults. You can change the answer of a GET
+// and send it back: members that are not part of the definition are ignored. With
+// `If-None-Match: *` the collection is only created, with `If-Match` only that
+// version of the definition is replaced.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3039,15 +3088,14 @@ func (c *Client) PutCollection(ctx context.Context, collectionId CollectionId, p
 
 // ListItems Page through the items
 //
-// Without `bbox` the order is that of the ids' hashes: an item keeps its
-// place whatever else changes. With `bbox` it is along a space-filling
-// curve. `numberMatched` is given where it costs nothing: without filters.
+// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
+// whatever else changes. With `bbox` the order is along a space-filling curve.
+// `numberMatched` is given only without filters, where it costs nothing.
 //
-// A page ends early where it has 64 MiB, or where 50 million points were
-// compared for it and it has an item; both are limits of the server. Its `next`
-// link goes on from there, so only the number of items says less than `limit`. A
-// page without items is the last one. If no item is found in the time that a
-// request may take, the answer is 503.
+// A page ends early when it has 64 MiB, or when 50 million points were compared for
+// it and it has an item; both are limits of the server. Such a page has fewer items
+// than `limit`, and its `next` link leads on. A page without items is the last one.
+// If no item is found in the time that a request may take, the answer is 503.
 //
 // Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
 func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, params *ListItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3064,28 +3112,27 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 
 // PostItemsWithBody Insert one item, or load many
 //
-// One Feature is inserted: 201, or 409 if its id exists. A
-// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. What the server writes beside the properties of a
-// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-// the longitude comes first whatever it is called. Another one is refused.
-// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-// id get a new one each time that they are loaded, which the answer says in `notes`;
-// the parameter `id` names the column, or the property, that has it.
-// Conditions (`If-Match` and its kin) are not taken: 400.
-// The content type of a table may say `charset=iso-8859-1`, which is
-// `encoding=latin1`, and `header=absent`, which demands `columns`.
-// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-// it is, unless `onExisting` is `fail`.
+// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+// item with its id what `onExisting` says. A bad row is reported, and the others are
+// loaded. Rows with the same id are applied in their order. Members that the server
+// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+// without an id get a new one each time that they are loaded, and the answer says so
+// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+// `header=absent`, which needs the parameter `columns`. A load takes no
+// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+// is `fail`.
 //
-// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-// file without that header. 413 is answered to what unpacks to more than 16 MiB
-// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-// that the server's end interrupts is answered 503, and `loaded` counts the rows
-// that were written.
+// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+// more than 200 times its size; send it unpacked, or in parts. If the server is
+// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+// written.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3104,28 +3151,27 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 
 // PostItemsWithApplicationGeoPlusJSONBody Insert one item, or load many
 //
-// One Feature is inserted: 201, or 409 if its id exists. A
-// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. What the server writes beside the properties of a
-// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-// the longitude comes first whatever it is called. Another one is refused.
-// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-// id get a new one each time that they are loaded, which the answer says in `notes`;
-// the parameter `id` names the column, or the property, that has it.
-// Conditions (`If-Match` and its kin) are not taken: 400.
-// The content type of a table may say `charset=iso-8859-1`, which is
-// `encoding=latin1`, and `header=absent`, which demands `columns`.
-// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-// it is, unless `onExisting` is `fail`.
+// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+// item with its id what `onExisting` says. A bad row is reported, and the others are
+// loaded. Rows with the same id are applied in their order. Members that the server
+// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+// without an id get a new one each time that they are loaded, and the answer says so
+// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+// `header=absent`, which needs the parameter `columns`. A load takes no
+// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+// is `fail`.
 //
-// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-// file without that header. 413 is answered to what unpacks to more than 16 MiB
-// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-// that the server's end interrupts is answered 503, and `loaded` counts the rows
-// that were written.
+// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+// more than 200 times its size; send it unpacked, or in parts. If the server is
+// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+// written.
 //
 // Takes a body of the `application/geo+json` content type.
 //
@@ -3144,28 +3190,27 @@ func (c *Client) PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, co
 
 // PostItems Insert one item, or load many
 //
-// One Feature is inserted: 201, or 409 if its id exists. A
-// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. What the server writes beside the properties of a
-// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-// the longitude comes first whatever it is called. Another one is refused.
-// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-// id get a new one each time that they are loaded, which the answer says in `notes`;
-// the parameter `id` names the column, or the property, that has it.
-// Conditions (`If-Match` and its kin) are not taken: 400.
-// The content type of a table may say `charset=iso-8859-1`, which is
-// `encoding=latin1`, and `header=absent`, which demands `columns`.
-// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-// it is, unless `onExisting` is `fail`.
+// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+// item with its id what `onExisting` says. A bad row is reported, and the others are
+// loaded. Rows with the same id are applied in their order. Members that the server
+// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+// without an id get a new one each time that they are loaded, and the answer says so
+// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+// `header=absent`, which needs the parameter `columns`. A load takes no
+// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+// is `fail`.
 //
-// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-// file without that header. 413 is answered to what unpacks to more than 16 MiB
-// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-// that the server's end interrupts is answered 503, and `loaded` counts the rows
-// that were written.
+// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+// more than 200 times its size; send it unpacked, or in parts. If the server is
+// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+// written.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3299,19 +3344,19 @@ func (c *Client) PutItem(ctx context.Context, collectionId CollectionId, itemId 
 
 // GetNearby The nearest items
 //
-// The `k` nearest items, those within `radius`, or the `k` nearest of those
-// within it, in order of (distance, id).
+// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
+// in the order of (distance, id).
 //
-// `complete` says whether all that was asked for is here: with a `radius` every
-// matching item within it, whatever `k`, else the `k` nearest. If not,
-// `numberMatched` says how many match within the radius in all, and the link with
-// `rel` `next` goes on outward where the answer stopped. There is such a link
-// after the `k` nearest, too, which have others behind them. A search that was cut
-// short by the limit on points compared has none; its `proof` is not exact and says
-// what is complete.
+// `complete` says whether the answer has everything that was asked for: with
+// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
+// it is false, `numberMatched` says how many items match within the radius, and the
+// link with `rel` `next` leads to the next ones outward. There is such a link after
+// the `k` nearest too, if there are more items. A search that was cut short by the
+// limit on compared points has no such link; its `proof` is not exact, and says
+// within which radius the answer is complete.
 //
-// `proof` is about the items that are here: `exact` says that they are the nearest,
-// and `radius` within how many metres there are no others.
+// `proof` is about the items of this answer alone: `exact` says that they are the
+// nearest, and `radius` within how many metres there are no others.
 //
 // Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3328,12 +3373,12 @@ func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, param
 
 // PostNearbyWithBody Many queries at once
 //
-// All are answered from one version of the collection, as by GET, but without
-// links: what an answer that is not `complete` leaves out comes by GET, page by
-// page, or by a greater `k`. 413 if
-// there are more than 1000, if they ask for more than 100,000 items in all (a
-// `radius` without `k` counts as the maximum of `k`), or if the answers have
-// more than 64 MiB; these are limits of the server.
+// All queries are answered from one version of the collection. The answers are those
+// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+// limits of the server.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3352,12 +3397,12 @@ func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId Collection
 
 // PostNearby Many queries at once
 //
-// All are answered from one version of the collection, as by GET, but without
-// links: what an answer that is not `complete` leaves out comes by GET, page by
-// page, or by a greater `k`. 413 if
-// there are more than 1000, if they ask for more than 100,000 items in all (a
-// `radius` without `k` counts as the maximum of `k`), or if the answers have
-// more than 64 MiB; these are limits of the server.
+// All queries are answered from one version of the collection. The answers are those
+// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+// limits of the server.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3376,11 +3421,12 @@ func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, para
 
 // GetSchema Which properties the items have
 //
-// A JSON Schema of what the items have now: the first 256 properties that were met,
-// each with its types. It is that of OGC API - Features, part 5, or, with
-// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
-// Dates and times are strings, but for the property that the definition names as
-// its `time`: clients send `datetime` for every property that has the format.
+// A JSON Schema of the properties that the items have now, at most 256 of them, each
+// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
+// it is the schema of an item as a Feature. Any property may be missing or null.
+// Only the property that the definition names as its `time` has a date format; other
+// dates are strings, because clients send `datetime` for every property that has
+// such a format.
 //
 // Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
 func (c *Client) GetSchema(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3457,7 +3503,7 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 // GetMetrics Numbers for Prometheus
 //
-// 404 if they are served at an address of their own.
+// The answer is 404 if the metrics are served at another address.
 //
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
 func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3474,9 +3520,9 @@ func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // GetReady Whether requests should be sent here
 //
-// A degraded server is ready: it goes on answering reads from what it has, says
-// how old that is, and what degrades one server often degrades all. Watch
-// `status`, or the metrics, to notice.
+// A degraded server counts as ready. It goes on answering reads from what it has,
+// and says how old that is. What degrades one server often degrades all. Watch
+// `status` or the metrics to notice.
 //
 // Corresponds with GET /readyz (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3493,9 +3539,9 @@ func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*
 
 // Verify Compare every collection with the shared store
 //
-// Memory is compared with the store at one position, cell by cell, and what
-// differs is repaired. 409 where no one else writes the store, 429 while another
-// comparison runs, 503 if the comparison could not be made, which is a failure.
+// The server compares its memory with the store at one position, cell by cell, and
+// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
+// another comparison runs, and 503 if the comparison failed.
 //
 // Corresponds with POST /verify (the `Verify` operationId).
 func (c *Client) Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5964,10 +6010,11 @@ type ClientWithResponsesInterface interface {
 
 	// BackupWithResponse A backup of a server's data folder
 	//
-	// Everything that the store has at one commit, as one stream that ends in a
-	// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
-	// of it. It is given to programs on the server's own machine unless `--backup-from`
-	// says otherwise, one at a time. 409 where the store is a database.
+	// Everything that the store has at one commit, as one stream that ends with a
+	// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
+	// from it. Only programs on the server's own machine get a backup, unless
+	// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
+	// the store is a database.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5983,8 +6030,8 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteCollectionWithResponse Delete a collection with all its items
 	//
-	// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
-	// made anew under the same name they are free.
+	// The values of `Idempotency-Key` that were used in it are deleted too. In a new
+	// collection of the same name they can be used again.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5993,10 +6040,10 @@ type ClientWithResponsesInterface interface {
 
 	// GetCollectionWithResponse One collection, with its extent and statistics
 	//
-	// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
-	// change of the collection that names it by `If-Match` is held to the definition
-	// alone: title, description, index, queryables, time and write policy. Items may come and
-	// go meanwhile.
+	// The `ETag` changes with everything that is shown, except the sizes in
+	// `statistics`. If a change of the collection sends it as `If-Match`, only the
+	// definition has to be unchanged: title, description, index, queryables, time and
+	// write policy. Items may come and go meanwhile.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6005,11 +6052,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchCollectionWithBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are, `null` puts one back to its default. As
-	// `application/merge-patch+json` that holds inside `index`, too; as
-	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A
-	// new `index` is built beside the one in use, which answers until it is replaced.
+	// Members that are left out stay as they are, and `null` sets a member to its
+	// default. With `application/merge-patch+json` this also holds inside `index`; with
+	// `application/json` an `index` replaces the old one as a whole. The newest
+	// definition is patched, so of several patches at the same time none is lost. A new
+	// index is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6018,11 +6065,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchCollectionWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are, `null` puts one back to its default. As
-	// `application/merge-patch+json` that holds inside `index`, too; as
-	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A
-	// new `index` is built beside the one in use, which answers until it is replaced.
+	// Members that are left out stay as they are, and `null` sets a member to its
+	// default. With `application/merge-patch+json` this also holds inside `index`; with
+	// `application/json` an `index` replaces the old one as a whole. The newest
+	// definition is patched, so of several patches at the same time none is lost. A new
+	// index is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6031,11 +6078,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members left out stay as they are, `null` puts one back to its default. As
-	// `application/merge-patch+json` that holds inside `index`, too; as
-	// `application/json` an `index` takes the place of the one before as a whole. The
-	// patch is made of the newest definition: of several made at once none is lost. A
-	// new `index` is built beside the one in use, which answers until it is replaced.
+	// Members that are left out stay as they are, and `null` sets a member to its
+	// default. With `application/merge-patch+json` this also holds inside `index`; with
+	// `application/json` an `index` replaces the old one as a whole. The newest
+	// definition is patched, so of several patches at the same time none is lost. A new
+	// index is built beside the one in use, which answers until it is replaced.
 	//
 	// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6044,9 +6091,10 @@ type ClientWithResponsesInterface interface {
 
 	// PutCollectionWithBodyWithResponse Create a collection or replace its definition
 	//
-	// Members left out get their defaults. What a GET has given can be changed and
-	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-	// with `If-Match` it only replaces that version of the definition.
+	// Members that are left out get their defaults. You can change the answer of a GET
+	// and send it back: members that are not part of the definition are ignored. With
+	// `If-None-Match: *` the collection is only created, with `If-Match` only that
+	// version of the definition is replaced.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6055,9 +6103,10 @@ type ClientWithResponsesInterface interface {
 
 	// PutCollectionWithResponse Create a collection or replace its definition
 	//
-	// Members left out get their defaults. What a GET has given can be changed and
-	// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-	// with `If-Match` it only replaces that version of the definition.
+	// Members that are left out get their defaults. You can change the answer of a GET
+	// and send it back: members that are not part of the definition are ignored. With
+	// `If-None-Match: *` the collection is only created, with `If-Match` only that
+	// version of the definition is replaced.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6066,15 +6115,14 @@ type ClientWithResponsesInterface interface {
 
 	// ListItemsWithResponse Page through the items
 	//
-	// Without `bbox` the order is that of the ids' hashes: an item keeps its
-	// place whatever else changes. With `bbox` it is along a space-filling
-	// curve. `numberMatched` is given where it costs nothing: without filters.
+	// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
+	// whatever else changes. With `bbox` the order is along a space-filling curve.
+	// `numberMatched` is given only without filters, where it costs nothing.
 	//
-	// A page ends early where it has 64 MiB, or where 50 million points were
-	// compared for it and it has an item; both are limits of the server. Its `next`
-	// link goes on from there, so only the number of items says less than `limit`. A
-	// page without items is the last one. If no item is found in the time that a
-	// request may take, the answer is 503.
+	// A page ends early when it has 64 MiB, or when 50 million points were compared for
+	// it and it has an item; both are limits of the server. Such a page has fewer items
+	// than `limit`, and its `next` link leads on. A page without items is the last one.
+	// If no item is found in the time that a request may take, the answer is 503.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6083,28 +6131,27 @@ type ClientWithResponsesInterface interface {
 
 	// PostItemsWithBodyWithResponse Insert one item, or load many
 	//
-	// One Feature is inserted: 201, or 409 if its id exists. A
-	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. What the server writes beside the properties of a
-	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-	// the longitude comes first whatever it is called. Another one is refused.
-	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-	// id get a new one each time that they are loaded, which the answer says in `notes`;
-	// the parameter `id` names the column, or the property, that has it.
-	// Conditions (`If-Match` and its kin) are not taken: 400.
-	// The content type of a table may say `charset=iso-8859-1`, which is
-	// `encoding=latin1`, and `header=absent`, which demands `columns`.
-	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-	// it is, unless `onExisting` is `fail`.
+	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+	// item with its id what `onExisting` says. A bad row is reported, and the others are
+	// loaded. Rows with the same id are applied in their order. Members that the server
+	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+	// without an id get a new one each time that they are loaded, and the answer says so
+	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+	// `header=absent`, which needs the parameter `columns`. A load takes no
+	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+	// is `fail`.
 	//
-	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-	// file without that header. 413 is answered to what unpacks to more than 16 MiB
-	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-	// that the server's end interrupts is answered 503, and `loaded` counts the rows
-	// that were written.
+	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+	// more than 200 times its size; send it unpacked, or in parts. If the server is
+	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+	// written.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6113,28 +6160,27 @@ type ClientWithResponsesInterface interface {
 
 	// PostItemsWithApplicationGeoPlusJSONBodyWithResponse Insert one item, or load many
 	//
-	// One Feature is inserted: 201, or 409 if its id exists. A
-	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. What the server writes beside the properties of a
-	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-	// the longitude comes first whatever it is called. Another one is refused.
-	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-	// id get a new one each time that they are loaded, which the answer says in `notes`;
-	// the parameter `id` names the column, or the property, that has it.
-	// Conditions (`If-Match` and its kin) are not taken: 400.
-	// The content type of a table may say `charset=iso-8859-1`, which is
-	// `encoding=latin1`, and `header=absent`, which demands `columns`.
-	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-	// it is, unless `onExisting` is `fail`.
+	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+	// item with its id what `onExisting` says. A bad row is reported, and the others are
+	// loaded. Rows with the same id are applied in their order. Members that the server
+	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+	// without an id get a new one each time that they are loaded, and the answer says so
+	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+	// `header=absent`, which needs the parameter `columns`. A load takes no
+	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+	// is `fail`.
 	//
-	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-	// file without that header. 413 is answered to what unpacks to more than 16 MiB
-	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-	// that the server's end interrupts is answered 503, and `loaded` counts the rows
-	// that were written.
+	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+	// more than 200 times its size; send it unpacked, or in parts. If the server is
+	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+	// written.
 	//
 	// Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6143,28 +6189,27 @@ type ClientWithResponsesInterface interface {
 
 	// PostItemsWithResponse Insert one item, or load many
 	//
-	// One Feature is inserted: 201, or 409 if its id exists. A
-	// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-	// inserted, or does to the item with its id what `onExisting` says; a bad row is
-	// reported and harms no other. What the server writes beside the properties of a
-	// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-	// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-	// the longitude comes first whatever it is called. Another one is refused.
-	// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-	// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-	// id get a new one each time that they are loaded, which the answer says in `notes`;
-	// the parameter `id` names the column, or the property, that has it.
-	// Conditions (`If-Match` and its kin) are not taken: 400.
-	// The content type of a table may say `charset=iso-8859-1`, which is
-	// `encoding=latin1`, and `header=absent`, which demands `columns`.
-	// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-	// it is, unless `onExisting` is `fail`.
+	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+	// item with its id what `onExisting` says. A bad row is reported, and the others are
+	// loaded. Rows with the same id are applied in their order. Members that the server
+	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+	// without an id get a new one each time that they are loaded, and the answer says so
+	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+	// `header=absent`, which needs the parameter `columns`. A load takes no
+	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+	// is `fail`.
 	//
-	// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-	// file without that header. 413 is answered to what unpacks to more than 16 MiB
-	// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-	// that the server's end interrupts is answered 503, and `loaded` counts the rows
-	// that were written.
+	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+	// more than 200 times its size; send it unpacked, or in parts. If the server is
+	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+	// written.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6222,19 +6267,19 @@ type ClientWithResponsesInterface interface {
 
 	// GetNearbyWithResponse The nearest items
 	//
-	// The `k` nearest items, those within `radius`, or the `k` nearest of those
-	// within it, in order of (distance, id).
+	// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
+	// in the order of (distance, id).
 	//
-	// `complete` says whether all that was asked for is here: with a `radius` every
-	// matching item within it, whatever `k`, else the `k` nearest. If not,
-	// `numberMatched` says how many match within the radius in all, and the link with
-	// `rel` `next` goes on outward where the answer stopped. There is such a link
-	// after the `k` nearest, too, which have others behind them. A search that was cut
-	// short by the limit on points compared has none; its `proof` is not exact and says
-	// what is complete.
+	// `complete` says whether the answer has everything that was asked for: with
+	// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
+	// it is false, `numberMatched` says how many items match within the radius, and the
+	// link with `rel` `next` leads to the next ones outward. There is such a link after
+	// the `k` nearest too, if there are more items. A search that was cut short by the
+	// limit on compared points has no such link; its `proof` is not exact, and says
+	// within which radius the answer is complete.
 	//
-	// `proof` is about the items that are here: `exact` says that they are the nearest,
-	// and `radius` within how many metres there are no others.
+	// `proof` is about the items of this answer alone: `exact` says that they are the
+	// nearest, and `radius` within how many metres there are no others.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6243,12 +6288,12 @@ type ClientWithResponsesInterface interface {
 
 	// PostNearbyWithBodyWithResponse Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET, but without
-	// links: what an answer that is not `complete` leaves out comes by GET, page by
-	// page, or by a greater `k`. 413 if
-	// there are more than 1000, if they ask for more than 100,000 items in all (a
-	// `radius` without `k` counts as the maximum of `k`), or if the answers have
-	// more than 64 MiB; these are limits of the server.
+	// All queries are answered from one version of the collection. The answers are those
+	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+	// limits of the server.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6257,12 +6302,12 @@ type ClientWithResponsesInterface interface {
 
 	// PostNearbyWithResponse Many queries at once
 	//
-	// All are answered from one version of the collection, as by GET, but without
-	// links: what an answer that is not `complete` leaves out comes by GET, page by
-	// page, or by a greater `k`. 413 if
-	// there are more than 1000, if they ask for more than 100,000 items in all (a
-	// `radius` without `k` counts as the maximum of `k`), or if the answers have
-	// more than 64 MiB; these are limits of the server.
+	// All queries are answered from one version of the collection. The answers are those
+	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+	// limits of the server.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6271,11 +6316,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetSchemaWithResponse Which properties the items have
 	//
-	// A JSON Schema of what the items have now: the first 256 properties that were met,
-	// each with its types. It is that of OGC API - Features, part 5, or, with
-	// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
-	// Dates and times are strings, but for the property that the definition names as
-	// its `time`: clients send `datetime` for every property that has the format.
+	// A JSON Schema of the properties that the items have now, at most 256 of them, each
+	// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
+	// it is the schema of an item as a Feature. Any property may be missing or null.
+	// Only the property that the definition names as its `time` has a date format; other
+	// dates are strings, because clients send `datetime` for every property that has
+	// such a format.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6312,7 +6358,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetMetricsWithResponse Numbers for Prometheus
 	//
-	// 404 if they are served at an address of their own.
+	// The answer is 404 if the metrics are served at another address.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6321,9 +6367,9 @@ type ClientWithResponsesInterface interface {
 
 	// GetReadyWithResponse Whether requests should be sent here
 	//
-	// A degraded server is ready: it goes on answering reads from what it has, says
-	// how old that is, and what degrades one server often degrades all. Watch
-	// `status`, or the metrics, to notice.
+	// A degraded server counts as ready. It goes on answering reads from what it has,
+	// and says how old that is. What degrades one server often degrades all. Watch
+	// `status` or the metrics to notice.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6332,9 +6378,9 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyWithResponse Compare every collection with the shared store
 	//
-	// Memory is compared with the store at one position, cell by cell, and what
-	// differs is repaired. 409 where no one else writes the store, 429 while another
-	// comparison runs, 503 if the comparison could not be made, which is a failure.
+	// The server compares its memory with the store at one position, cell by cell, and
+	// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
+	// another comparison runs, and 503 if the comparison failed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8110,10 +8156,11 @@ func (c *ClientWithResponses) GetPageWithResponse(ctx context.Context, params *G
 
 // BackupWithResponse A backup of a server's data folder
 //
-// Everything that the store has at one commit, as one stream that ends in a
-// checksum; writes go on meanwhile. `nearby restore` checks it and makes a folder
-// of it. It is given to programs on the server's own machine unless `--backup-from`
-// says otherwise, one at a time. 409 where the store is a database.
+// Everything that the store has at one commit, as one stream that ends with a
+// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
+// from it. Only programs on the server's own machine get a backup, unless
+// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
+// the store is a database.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8141,8 +8188,8 @@ func (c *ClientWithResponses) ListCollectionsWithResponse(ctx context.Context, p
 
 // DeleteCollectionWithResponse Delete a collection with all its items
 //
-// The keys of requests (`Idempotency-Key`) go with it: in a collection that is
-// made anew under the same name they are free.
+// The values of `Idempotency-Key` that were used in it are deleted too. In a new
+// collection of the same name they can be used again.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8157,10 +8204,10 @@ func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, 
 
 // GetCollectionWithResponse One collection, with its extent and statistics
 //
-// The `ETag` changes with all that is shown, but for the sizes in `statistics`. A
-// change of the collection that names it by `If-Match` is held to the definition
-// alone: title, description, index, queryables, time and write policy. Items may come and
-// go meanwhile.
+// The `ETag` changes with everything that is shown, except the sizes in
+// `statistics`. If a change of the collection sends it as `If-Match`, only the
+// definition has to be unchanged: title, description, index, queryables, time and
+// write policy. Items may come and go meanwhile.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8175,11 +8222,11 @@ func (c *ClientWithResponses) GetCollectionWithResponse(ctx context.Context, col
 
 // PatchCollectionWithBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are, `null` puts one back to its default. As
-// `application/merge-patch+json` that holds inside `index`, too; as
-// `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A
-// new `index` is built beside the one in use, which answers until it is replaced.
+// Members that are left out stay as they are, and `null` sets a member to its
+// default. With `application/merge-patch+json` this also holds inside `index`; with
+// `application/json` an `index` replaces the old one as a whole. The newest
+// definition is patched, so of several patches at the same time none is lost. A new
+// index is built beside the one in use, which answers until it is replaced.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8194,11 +8241,11 @@ func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Co
 
 // PatchCollectionWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are, `null` puts one back to its default. As
-// `application/merge-patch+json` that holds inside `index`, too; as
-// `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A
-// new `index` is built beside the one in use, which answers until it is replaced.
+// Members that are left out stay as they are, and `null` sets a member to its
+// default. With `application/merge-patch+json` this also holds inside `index`; with
+// `application/json` an `index` replaces the old one as a whole. The newest
+// definition is patched, so of several patches at the same time none is lost. A new
+// index is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8213,11 +8260,11 @@ func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, c
 
 // PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members left out stay as they are, `null` puts one back to its default. As
-// `application/merge-patch+json` that holds inside `index`, too; as
-// `application/json` an `index` takes the place of the one before as a whole. The
-// patch is made of the newest definition: of several made at once none is lost. A
-// new `index` is built beside the one in use, which answers until it is replaced.
+// Members that are left out stay as they are, and `null` sets a member to its
+// default. With `application/merge-patch+json` this also holds inside `index`; with
+// `application/json` an `index` replaces the old one as a whole. The newest
+// definition is patched, so of several patches at the same time none is lost. A new
+// index is built beside the one in use, which answers until it is replaced.
 //
 // Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8232,9 +8279,10 @@ func (c *ClientWithResponses) PatchCollectionWithApplicationMergePatchPlusJSONBo
 
 // PutCollectionWithBodyWithResponse Create a collection or replace its definition
 //
-// Members left out get their defaults. What a GET has given can be changed and
-// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-// with `If-Match` it only replaces that version of the definition.
+// Members that are left out get their defaults. You can change the answer of a GET
+// and send it back: members that are not part of the definition are ignored. With
+// `If-None-Match: *` the collection is only created, with `If-Match` only that
+// version of the definition is replaced.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8249,9 +8297,10 @@ func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Cont
 
 // PutCollectionWithResponse Create a collection or replace its definition
 //
-// Members left out get their defaults. What a GET has given can be changed and
-// sent back: what is no part of the definition is passed over. With `If-None-Match: *` it only creates,
-// with `If-Match` it only replaces that version of the definition.
+// Members that are left out get their defaults. You can change the answer of a GET
+// and send it back: members that are not part of the definition are ignored. With
+// `If-None-Match: *` the collection is only created, with `If-Match` only that
+// version of the definition is replaced.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8266,15 +8315,14 @@ func (c *ClientWithResponses) PutCollectionWithResponse(ctx context.Context, col
 
 // ListItemsWithResponse Page through the items
 //
-// Without `bbox` the order is that of the ids' hashes: an item keeps its
-// place whatever else changes. With `bbox` it is along a space-filling
-// curve. `numberMatched` is given where it costs nothing: without filters.
+// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
+// whatever else changes. With `bbox` the order is along a space-filling curve.
+// `numberMatched` is given only without filters, where it costs nothing.
 //
-// A page ends early where it has 64 MiB, or where 50 million points were
-// compared for it and it has an item; both are limits of the server. Its `next`
-// link goes on from there, so only the number of items says less than `limit`. A
-// page without items is the last one. If no item is found in the time that a
-// request may take, the answer is 503.
+// A page ends early when it has 64 MiB, or when 50 million points were compared for
+// it and it has an item; both are limits of the server. Such a page has fewer items
+// than `limit`, and its `next` link leads on. A page without items is the last one.
+// If no item is found in the time that a request may take, the answer is 503.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8289,28 +8337,27 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 
 // PostItemsWithBodyWithResponse Insert one item, or load many
 //
-// One Feature is inserted: 201, or 409 if its id exists. A
-// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. What the server writes beside the properties of a
-// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-// the longitude comes first whatever it is called. Another one is refused.
-// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-// id get a new one each time that they are loaded, which the answer says in `notes`;
-// the parameter `id` names the column, or the property, that has it.
-// Conditions (`If-Match` and its kin) are not taken: 400.
-// The content type of a table may say `charset=iso-8859-1`, which is
-// `encoding=latin1`, and `header=absent`, which demands `columns`.
-// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-// it is, unless `onExisting` is `fail`.
+// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+// item with its id what `onExisting` says. A bad row is reported, and the others are
+// loaded. Rows with the same id are applied in their order. Members that the server
+// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+// without an id get a new one each time that they are loaded, and the answer says so
+// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+// `header=absent`, which needs the parameter `columns`. A load takes no
+// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+// is `fail`.
 //
-// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-// file without that header. 413 is answered to what unpacks to more than 16 MiB
-// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-// that the server's end interrupts is answered 503, and `loaded` counts the rows
-// that were written.
+// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+// more than 200 times its size; send it unpacked, or in parts. If the server is
+// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+// written.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8325,28 +8372,27 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 
 // PostItemsWithApplicationGeoPlusJSONBodyWithResponse Insert one item, or load many
 //
-// One Feature is inserted: 201, or 409 if its id exists. A
-// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. What the server writes beside the properties of a
-// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-// the longitude comes first whatever it is called. Another one is refused.
-// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-// id get a new one each time that they are loaded, which the answer says in `notes`;
-// the parameter `id` names the column, or the property, that has it.
-// Conditions (`If-Match` and its kin) are not taken: 400.
-// The content type of a table may say `charset=iso-8859-1`, which is
-// `encoding=latin1`, and `header=absent`, which demands `columns`.
-// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-// it is, unless `onExisting` is `fail`.
+// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+// item with its id what `onExisting` says. A bad row is reported, and the others are
+// loaded. Rows with the same id are applied in their order. Members that the server
+// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+// without an id get a new one each time that they are loaded, and the answer says so
+// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+// `header=absent`, which needs the parameter `columns`. A load takes no
+// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+// is `fail`.
 //
-// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-// file without that header. 413 is answered to what unpacks to more than 16 MiB
-// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-// that the server's end interrupts is answered 503, and `loaded` counts the rows
-// that were written.
+// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+// more than 200 times its size; send it unpacked, or in parts. If the server is
+// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+// written.
 //
 // Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8361,28 +8407,27 @@ func (c *ClientWithResponses) PostItemsWithApplicationGeoPlusJSONBodyWithRespons
 
 // PostItemsWithResponse Insert one item, or load many
 //
-// One Feature is inserted: 201, or 409 if its id exists. A
-// FeatureCollection, a GeoJSON sequence, NDJSON or CSV is loaded: each row is
-// inserted, or does to the item with its id what `onExisting` says; a bad row is
-// reported and harms no other. What the server writes beside the properties of a
-// Feature, or beside the features of a page, is passed over. Rows that name one id are applied in their order.
-// Positions are degrees of WGS 84: a `crs` must be CRS84 or EPSG:4326, in GeoJSON
-// the longitude comes first whatever it is called. Another one is refused.
-// In JSON an id that is a number is its value: 7, 7.0 and 70e-1 are the id `7`. In
-// CSV it is the text of the cell, so that 7.0 there is the id `7.0`. Rows without an
-// id get a new one each time that they are loaded, which the answer says in `notes`;
-// the parameter `id` names the column, or the property, that has it.
-// Conditions (`If-Match` and its kin) are not taken: 400.
-// The content type of a table may say `charset=iso-8859-1`, which is
-// `encoding=latin1`, and `header=absent`, which demands `columns`.
-// A load takes no `Idempotency-Key`: if its rows have ids it can be sent again as
-// it is, unless `onExisting` is `fail`.
+// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
+// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
+// item with its id what `onExisting` says. A bad row is reported, and the others are
+// loaded. Rows with the same id are applied in their order. Members that the server
+// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
+// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
+// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
+// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
+// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
+// without an id get a new one each time that they are loaded, and the answer says so
+// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
+// `header=absent`, which needs the parameter `columns`. A load takes no
+// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
+// is `fail`.
 //
-// A body may be gzipped, once: with `Content-Encoding: gzip`, or as a gzipped
-// file without that header. 413 is answered to what unpacks to more than 16 MiB
-// and to more than 200 times what was sent; send it unpacked, or in parts. A load
-// that the server's end interrupts is answered 503, and `loaded` counts the rows
-// that were written.
+// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
+// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
+// more than 200 times its size; send it unpacked, or in parts. If the server is
+// stopped during a load, the answer is 503, and `loaded` counts the rows that were
+// written.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8488,19 +8533,19 @@ func (c *ClientWithResponses) PutItemWithResponse(ctx context.Context, collectio
 
 // GetNearbyWithResponse The nearest items
 //
-// The `k` nearest items, those within `radius`, or the `k` nearest of those
-// within it, in order of (distance, id).
+// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
+// in the order of (distance, id).
 //
-// `complete` says whether all that was asked for is here: with a `radius` every
-// matching item within it, whatever `k`, else the `k` nearest. If not,
-// `numberMatched` says how many match within the radius in all, and the link with
-// `rel` `next` goes on outward where the answer stopped. There is such a link
-// after the `k` nearest, too, which have others behind them. A search that was cut
-// short by the limit on points compared has none; its `proof` is not exact and says
-// what is complete.
+// `complete` says whether the answer has everything that was asked for: with
+// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
+// it is false, `numberMatched` says how many items match within the radius, and the
+// link with `rel` `next` leads to the next ones outward. There is such a link after
+// the `k` nearest too, if there are more items. A search that was cut short by the
+// limit on compared points has no such link; its `proof` is not exact, and says
+// within which radius the answer is complete.
 //
-// `proof` is about the items that are here: `exact` says that they are the nearest,
-// and `radius` within how many metres there are no others.
+// `proof` is about the items of this answer alone: `exact` says that they are the
+// nearest, and `radius` within how many metres there are no others.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8515,12 +8560,12 @@ func (c *ClientWithResponses) GetNearbyWithResponse(ctx context.Context, collect
 
 // PostNearbyWithBodyWithResponse Many queries at once
 //
-// All are answered from one version of the collection, as by GET, but without
-// links: what an answer that is not `complete` leaves out comes by GET, page by
-// page, or by a greater `k`. 413 if
-// there are more than 1000, if they ask for more than 100,000 items in all (a
-// `radius` without `k` counts as the maximum of `k`), or if the answers have
-// more than 64 MiB; these are limits of the server.
+// All queries are answered from one version of the collection. The answers are those
+// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+// limits of the server.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8535,12 +8580,12 @@ func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context
 
 // PostNearbyWithResponse Many queries at once
 //
-// All are answered from one version of the collection, as by GET, but without
-// links: what an answer that is not `complete` leaves out comes by GET, page by
-// page, or by a greater `k`. 413 if
-// there are more than 1000, if they ask for more than 100,000 items in all (a
-// `radius` without `k` counts as the maximum of `k`), or if the answers have
-// more than 64 MiB; these are limits of the server.
+// All queries are answered from one version of the collection. The answers are those
+// of GET without links: if an answer is not `complete`, ask for the rest by GET,
+// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
+// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
+// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
+// limits of the server.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8555,11 +8600,12 @@ func (c *ClientWithResponses) PostNearbyWithResponse(ctx context.Context, collec
 
 // GetSchemaWithResponse Which properties the items have
 //
-// A JSON Schema of what the items have now: the first 256 properties that were met,
-// each with its types. It is that of OGC API - Features, part 5, or, with
-// `f=geojson`, that of an item as a Feature. Any property may be missing or null.
-// Dates and times are strings, but for the property that the definition names as
-// its `time`: clients send `datetime` for every property that has the format.
+// A JSON Schema of the properties that the items have now, at most 256 of them, each
+// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
+// it is the schema of an item as a Feature. Any property may be missing or null.
+// Only the property that the definition names as its `time` has a date format; other
+// dates are strings, because clients send `datetime` for every property that has
+// such a format.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8626,7 +8672,7 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 
 // GetMetricsWithResponse Numbers for Prometheus
 //
-// 404 if they are served at an address of their own.
+// The answer is 404 if the metrics are served at another address.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8641,9 +8687,9 @@ func (c *ClientWithResponses) GetMetricsWithResponse(ctx context.Context, reqEdi
 
 // GetReadyWithResponse Whether requests should be sent here
 //
-// A degraded server is ready: it goes on answering reads from what it has, says
-// how old that is, and what degrades one server often degrades all. Watch
-// `status`, or the metrics, to notice.
+// A degraded server counts as ready. It goes on answering reads from what it has,
+// and says how old that is. What degrades one server often degrades all. Watch
+// `status` or the metrics to notice.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8658,9 +8704,9 @@ func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEdito
 
 // VerifyWithResponse Compare every collection with the shared store
 //
-// Memory is compared with the store at one position, cell by cell, and what
-// differs is repaired. 409 where no one else writes the store, 429 while another
-// comparison runs, 503 if the comparison could not be made, which is a failure.
+// The server compares its memory with the store at one position, cell by cell, and
+// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
+// another comparison runs, and 503 if the comparison failed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
