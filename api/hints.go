@@ -18,6 +18,7 @@ var otherNames = []struct {
 	{"k", []string{"limit", "count", "n", "max", "top"}},
 	{"limit", []string{"k", "count", "n", "max", "size", "pagesize", "page_size"}},
 	{"radius", []string{"r", "distance", "dist", "maxdistance", "max_distance", "within"}},
+	{"expectBbox", []string{"bbox", "bounds", "expect", "extent"}},
 	{"bbox", []string{"bounds", "box", "extent", "viewport"}},
 	{"cursor", []string{"after", "next", "offset", "page", "token"}},
 	{"properties", []string{"fields", "select", "attributes"}},
@@ -25,12 +26,15 @@ var otherNames = []struct {
 	{"f", []string{"format"}},
 }
 
+// joined takes out what words of a name are joined by.
+var joined = strings.NewReplacer("-", "", "_", "")
+
 // meant says which of the names that are allowed may be meant by one that is not, or
 // "" if that cannot be told.
 func meant(name string, allowed []string) string {
 	name = strings.ToLower(name)
 	for _, a := range allowed {
-		if strings.ToLower(a) == name {
+		if joined.Replace(strings.ToLower(a)) == joined.Replace(name) { // on-error of the command line is onError
 			return a + " may be meant"
 		}
 	}

@@ -16,26 +16,36 @@ func TestHints(t *testing.T) {
 		Errors []struct{ Parameter, Field, Got, Reason, Hint string }
 	}
 	for query, want := range map[string]string{
-		"nearby?lat=1&lng=2":                 "lng: lon may be meant",
-		"nearby?lat=1&Longitude=2":           "Longitude: lon may be meant",
-		"nearby?latitude=1&lon=2":            "latitude: lat may be meant",
-		"nearby?LAT=1&lon=2":                 "LAT: lat may be meant",
-		"nearby?lat=1&lon=2&limit=3":         "limit: k may be meant",
-		"nearby?lat=1&lon=2&distance=3":      "distance: radius may be meant",
-		"nearby?lat=1&lon=2&what=3":          "what: ",
-		"items?k=3":                          "k: limit may be meant",
-		"items?bounds=1,2,3,4":               "bounds: bbox may be meant",
-		"items?lng=3":                        "lng: ",
-		"nearby?lat=1&lon=2&radius=100km":    "radius: in metres, without a unit: 100000",
-		"nearby?lat=1&lon=2&radius=1.1%20KM": "radius: in metres, without a unit: 1100",
-		"nearby?lat=1&lon=2&radius=500m":     "radius: in metres, without a unit: 500",
-		"nearby?lat=1&lon=2&radius=0.5mi":    "radius: in metres, without a unit: 804.672",
-		"nearby?lat=1&lon=2&radius=far":      "radius: in metres, without a unit",
-		"nearby?lat=1&lon=2&radius=-1":       "radius: ",
+		"nearby?lat=1&lng=2":                     "lng: lon may be meant",
+		"nearby?lat=1&Longitude=2":               "Longitude: lon may be meant",
+		"nearby?latitude=1&lon=2":                "latitude: lat may be meant",
+		"nearby?LAT=1&lon=2":                     "LAT: lat may be meant",
+		"nearby?lat=1&lon=2&limit=3":             "limit: k may be meant",
+		"nearby?lat=1&lon=2&distance=3":          "distance: radius may be meant",
+		"nearby?lat=1&lon=2&what=3":              "what: ",
+		"nearby?lat=1&lon=2&distance-property=d": "distance-property: distance_property may be meant",
+		"items?k=3":                              "k: limit may be meant",
+		"items?bounds=1,2,3,4":                   "bounds: bbox may be meant",
+		"items?lng=3":                            "lng: ",
+		"nearby?lat=1&lon=2&radius=100km":        "radius: in metres, without a unit: 100000",
+		"nearby?lat=1&lon=2&radius=1.1%20KM":     "radius: in metres, without a unit: 1100",
+		"nearby?lat=1&lon=2&radius=500m":         "radius: in metres, without a unit: 500",
+		"nearby?lat=1&lon=2&radius=0.5mi":        "radius: in metres, without a unit: 804.672",
+		"nearby?lat=1&lon=2&radius=far":          "radius: in metres, without a unit",
+		"nearby?lat=1&lon=2&radius=-1":           "radius: ",
 	} {
 		p := decode[refusal](t, h.do("GET", "/v1/collections/c/"+query, "", "").want(t, 400))
 		if len(p.Errors) != 1 || p.Errors[0].Parameter+": "+p.Errors[0].Hint != want {
 			t.Errorf("%s: %+v, want %s", query, p.Errors, want)
+		}
+	}
+	for name, want := range map[string]string{
+		"on-existing": "onExisting may be meant", "on_error": "onError may be meant", "skip-lines": "skipLines may be meant", "decimalcomma": "decimalComma may be meant",
+		"expect-bbox": "expectBbox may be meant", "bbox": "expectBbox may be meant", "lng": "lon may be meant", "-": "",
+	} {
+		p := decode[refusal](t, h.do("POST", "/v1/collections/c/items?"+name+"=1", "text/csv", "id,lat,lon\nx,1,2\n").want(t, 400))
+		if len(p.Errors) != 1 || p.Errors[0].Parameter != name || p.Errors[0].Hint != want {
+			t.Errorf("%s: %+v, want the hint %q", name, p.Errors, want)
 		}
 	}
 	for query, want := range map[string]string{

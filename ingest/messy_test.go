@@ -289,7 +289,7 @@ func TestTooManyColumns(t *testing.T) {
 		if res := read(t, header(delim, ingest.MaxColumns)+row, ingest.Options{}); res.err != nil || len(res.rows) != 1 {
 			t.Errorf("%q: %v, %d rows", delim, res.err, len(res.rows))
 		}
-		for _, n := range []int{ingest.MaxColumns + 1, 100_000, 500_000} {
+		for _, n := range []int{ingest.MaxColumns + 1, 300_000} {
 			for _, before := range []string{"", "# a comment\n"} {
 				res := read(t, before+header(delim, n)+row, ingest.Options{})
 				if want := fmt.Sprintf("there are %d columns", n); res.err == nil || !strings.Contains(res.err.Error(), want) {

@@ -1,19 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
-
-	"nearby/worldmap"
 )
 
 // progress shows how far a load is: a bar where stderr is a terminal, a line
@@ -44,29 +40,6 @@ func terminal(w io.Writer) int {
 		return int(f.Fd())
 	}
 	return -1
-}
-
-// mapStyle says how a map is drawn on w, or nil if there is no place for one: w must be a
-// terminal, and wide enough.
-func mapStyle(w io.Writer) *worldmap.Style {
-	fd := terminal(w)
-	if fd < 0 {
-		return nil
-	}
-	if width, _, err := term.GetSize(fd); err == nil && width > 0 && width < worldmap.Width {
-		return nil
-	}
-	style := worldmap.ASCII
-	if isUTF8(os.Getenv) {
-		style = worldmap.Dots
-	}
-	return &style
-}
-
-// isUTF8 reports whether the locale's encoding is UTF-8.
-func isUTF8(getenv func(string) string) bool {
-	locale := strings.ToLower(cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG")))
-	return strings.Contains(locale, "utf-8") || strings.Contains(locale, "utf8")
 }
 
 // startProgress begins to show. total is the number of bytes to read, 0 if that

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/term"
 
 	"nearby/client"
 	"nearby/item"
@@ -169,4 +172,27 @@ func (r *report) write(w io.Writer, collection string) {
 	if more := r.rejected - int64(len(r.faults)); more > 0 {
 		fmt.Fprintf(w, "  and %s more (--max-errors shows more of them)\n", thousands(more))
 	}
+}
+
+// mapStyle says how a map is drawn on w, or nil if there is no place for one: w must be a
+// terminal, and wide enough.
+func mapStyle(w io.Writer) *worldmap.Style {
+	fd := terminal(w)
+	if fd < 0 {
+		return nil
+	}
+	if width, _, err := term.GetSize(fd); err == nil && width > 0 && width < worldmap.Width {
+		return nil
+	}
+	style := worldmap.ASCII
+	if isUTF8(os.Getenv) {
+		style = worldmap.Dots
+	}
+	return &style
+}
+
+// isUTF8 reports whether the locale's encoding is UTF-8.
+func isUTF8(getenv func(string) string) bool {
+	locale := strings.ToLower(cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG")))
+	return strings.Contains(locale, "utf-8") || strings.Contains(locale, "utf8")
 }
