@@ -679,7 +679,7 @@ func verifyMends(t *testing.T, open opener) {
 		{"extra", store.Change{Op: store.PutItem, Item: item.Item{ID: "extra", Lon: 1, Lat: 2, Seq: 1}}, func(v collection.Verified) bool { return v.Extra == 1 && v.Missing == 0 && v.Different == 0 }},
 		{"different", store.Change{Op: store.PutItem, Item: item.Item{ID: "99", Lon: 1, Lat: 2, Seq: 1}}, func(v collection.Verified) bool { return v.Different == 1 && v.Missing == 0 && v.Extra == 0 }},
 	} {
-		before := c.all[1].Status().Mismatches
+		before, shown := c.all[1].Status().Mismatches, c.get(1, "c").Snapshot().Seq()
 		collection.Plant(t, c.get(1, "c"), tt.change)
 		v, err := c.all[1].Verify(context.Background())
 		if err != nil || len(v.Collections) != 1 || !tt.check(v.Collections[0]) || v.Mismatches() != 1 {
@@ -689,11 +689,17 @@ func verifyMends(t *testing.T, open opener) {
 			t.Errorf("%s: %d mismatches were counted", tt.name, n-before)
 		}
 		c.agree()
+		// Callers may have kept what was wrong under the numbers of before.
+		s := c.get(1, "c").Snapshot()
+		if it, there := s.Get(tt.change.Item.ID); s.Seq() <= shown || there && it.Seq <= shown {
+			t.Errorf("%s: what was repaired is shown by %d, the item was written by %d; before that %d was shown", tt.name, s.Seq(), it.Seq, shown)
+		}
 		if v, err := c.all[1].Verify(context.Background()); err != nil || v.Mismatches() != 0 {
 			t.Errorf("%s: after mending %+v, %v", tt.name, v, err)
 		}
 	}
-	// Too much: everything is read anew.
+	// Too much: everything is read anew, and by everybody where the store knows histories.
+	epoch := c.get(1, "c").Epoch()
 	for i := range 1500 {
 		collection.Plant(t, c.get(1, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: fmt.Sprint(i)}})
 	}
@@ -706,6 +712,9 @@ func verifyMends(t *testing.T, open opener) {
 		}
 	}
 	c.agree()
+	if _, knows := c.store.(store.Renewing); knows != (c.get(1, "c").Epoch() != epoch) || c.get(0, "c").Epoch() != c.get(1, "c").Epoch() {
+		t.Errorf("after reading all anew the histories are %s and %s, before that it was %s", c.get(0, "c").Epoch(), c.get(1, "c").Epoch(), epoch)
+	}
 }
 
 // A copy whose following ends begins anew beside what it shows, and answers or fails

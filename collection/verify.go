@@ -212,12 +212,79 @@ func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
 	}
 	switch {
 	case n > maxRepairs:
-		err = c.reread(ctx, nil)
+		err = c.beginAnew(ctx, v.At.Epoch)
 	case n > 0:
-		err = c.inspect(ctx, func(w *world, at store.View) error { return errors.Join(w.repair(ctx, at, found), at.Close()) })
+		if err = c.rewrite(ctx, found); err == nil {
+			err = c.inspect(ctx, func(w *world, at store.View) error { return errors.Join(w.repair(ctx, at, found), at.Close()) })
+		}
 	}
 	v.Took = time.Since(begun)
 	return v, err
+}
+
+// beginAnew has everything read anew, and by everybody, as another history: what was shown
+// of this one, and kept by callers under its numbers, was not what the store has. A copy that
+// takes no writes can only read anew itself.
+func (c *Catalog) beginAnew(ctx context.Context, epoch store.Epoch) error {
+	if renewing, ok := c.shared.(store.Renewing); ok {
+		if err := renewing.Renew(ctx, epoch); !errors.Is(err, store.ErrReadOnly) {
+			return err
+		}
+	}
+	return c.reread(ctx, nil)
+}
+
+// rewritten bounds the items that are written at once.
+const rewritten = 64
+
+// rewrite writes to the store what it has of items that memory had otherwise. So they have
+// another version, and their collection another position: callers may have kept, under the
+// tags of the former ones, what was wrong. A copy that takes no writes leaves that to others.
+func (c *Catalog) rewrite(ctx context.Context, found map[string][]string) error {
+	for name, ids := range found {
+		for part := range slices.Chunk(ids, rewritten) {
+			for tries := 0; ; tries++ {
+				changes, err := c.asStored(ctx, name, part)
+				if err == nil {
+					_, err = c.shared.Commit(ctx, changes)
+				}
+				switch {
+				case errors.Is(err, store.ErrReadOnly):
+					return nil
+				case errors.As(err, new(*store.StaleError)) && tries < maxTries: // somebody has written one since
+					continue
+				case err != nil && !errors.Is(err, store.ErrNoCollection): // it was dropped since
+					return fmt.Errorf("writing anew what differed: %w", err)
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// asStored are the changes that write items of a collection as the store has them. Of those
+// that it does not have, a deletion of nothing tells that there was something.
+func (c *Catalog) asStored(ctx context.Context, name string, ids []string) (_ []store.Change, err error) {
+	view, err := c.shared.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, view.Close()) }()
+	changes := make([]store.Change, 0, len(ids))
+	for _, id := range ids {
+		it, there, err := view.Get(ctx, name, id)
+		if err != nil {
+			return nil, err
+		}
+		ch := store.Change{Op: store.PutItem, Collection: name, Item: it, Rests: true, Base: store.Seq(it.Seq)}
+		if !there || item.CheckID(id) != nil { // an id of before, which cannot be put any more
+			ch = store.Change{Op: store.DeleteItem, Collection: name, Item: item.Item{ID: item.NewID()}}
+		}
+		ch.Item.Updated = max(time.Now().UnixMilli(), ch.Item.Updated)
+		changes = append(changes, ch)
+	}
+	return changes, nil
 }
 
 // reread has everything read anew, and returns why.

@@ -285,6 +285,15 @@ type Shared interface {
 	Inspect()
 }
 
+// Renewing is a Shared store that can begin another history.
+type Renewing interface {
+	Shared
+
+	// Renew begins another history, with the same content, unless the one named has
+	// ended. It is for when numbers of that one were seen with what they do not stand for.
+	Renew(ctx context.Context, of Epoch) error
+}
+
 // View reads the store as it was at one sequence number. It may be used by
 // several goroutines.
 type View interface {

@@ -70,6 +70,28 @@ func (id identity) epoch(counter int64) store.Epoch {
 	return store.Epoch(hex.EncodeToString(sum[:8]))
 }
 
+// Renew is part of store.Renewing.
+func (s *Store) Renew(ctx context.Context, of store.Epoch) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.inFlight.Done()
+	if s.writer == nil {
+		return store.ErrReadOnly
+	}
+	return readError(s.onConnection(ctx, readTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+		var counter int64
+		if err := conn.QueryRow(ctx, `SELECT epoch FROM nearby.head`).Scan(&counter); err != nil {
+			return headError(err)
+		}
+		id, err := identify(ctx, conn)
+		if err != nil || id.epoch(counter) != of {
+			return err
+		}
+		return newHistory(ctx, conn, counter)
+	}))
+}
+
 // asking lets callers who come while a question is under way share the next one.
 type asking struct {
 	mu   sync.Mutex

@@ -138,8 +138,8 @@ type Store struct {
 }
 
 var (
-	_ store.Shared  = (*Store)(nil)
-	_ store.Watched = (*Store)(nil)
+	_ store.Renewing = (*Store)(nil)
+	_ store.Watched  = (*Store)(nil)
 )
 
 // Open connects to a database and makes or updates the tables in it. It fails with
