@@ -52,6 +52,9 @@ func (c *Catalog) Status() Status {
 		st.Degraded = watched.Fault()
 		st.Restored = errors.Is(st.Degraded, store.ErrRestored)
 	}
+	if copying, ok := c.opt.Store.(store.Copying); ok && st.Degraded == nil {
+		st.Degraded = copying.Behind()
+	}
 	if st.Degraded == nil && st.Staleness > degradedAfter {
 		st.Degraded = &store.UnavailableError{Reason: fmt.Sprintf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))}
 	}

@@ -285,6 +285,15 @@ type Shared interface {
 	Inspect()
 }
 
+// Copying is a store some of whose collections are kept like tables of other programs.
+type Copying interface {
+	Store
+
+	// Behind says of which collections that cannot be done, and why, or is nil. It is an
+	// *UnavailableError. It is cheap.
+	Behind() error
+}
+
 // Renewing is a Shared store that can begin another history.
 type Renewing interface {
 	Shared

@@ -511,11 +511,12 @@ func Attachments(ctx context.Context, url string) ([]AttachmentState, error) {
 	err := withDatabase(ctx, url, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `SELECT `+attachmentColumns+`, copied,
        (SELECT count(*) FROM nearby.attached_later l WHERE l.collection = a.collection),
-       CASE WHEN to_regclass(relation) IS NULL THEN 'the table is gone'
-            WHEN follow = 'trigger' AND 4 > (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = to_regclass(relation)
+       CASE WHEN shown IS NULL THEN 'the table is gone'
+            WHEN follow = 'trigger' AND 4 > (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = shown
                  AND t.tgfoid = to_regproc('nearby.attached_' || number) AND t.tgenabled IN ('O', 'A')) THEN 'triggers are missing or disabled'
             ELSE coalesce(error, '') END
-  FROM nearby.attachments a ORDER BY collection`)
+  FROM nearby.attachments a LEFT JOIN LATERAL (SELECT r.oid FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace
+    WHERE format('%I.%I', n.nspname, r.relname) = a.relation) r (shown) ON true ORDER BY collection`)
 		if err != nil {
 			return readError(err)
 		}

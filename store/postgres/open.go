@@ -129,7 +129,8 @@ type Store struct {
 	lost           atomic.Pointer[loss]        // since when, and why, the database cannot be followed; nil: it can
 	stats          counters
 	badRows        naming
-	attachedErrors sometimes // and attached tables that cannot be asked
+	attachedErrors sometimes // that attached tables cannot be asked
+	unread         unread
 
 	beaten  sync.Mutex // of beat
 	beating bool       // it may know of this replica
@@ -140,6 +141,7 @@ type Store struct {
 var (
 	_ store.Renewing = (*Store)(nil)
 	_ store.Watched  = (*Store)(nil)
+	_ store.Copying  = (*Store)(nil)
 )
 
 // Open connects to a database and makes or updates the tables in it. It fails with

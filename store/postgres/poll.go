@@ -16,8 +16,8 @@ import (
 const (
 	// attachedTick is how often it is looked what is to be done, at most.
 	attachedTick = time.Second
-	// attachedRetry is how long after an error noted rows are left alone, and the next
-	// sweep comes at the latest.
+	// attachedRetry is how long after an error the next poll, the next sweep and the next
+	// look at noted rows come at the latest.
 	attachedRetry = 5 * time.Second
 	// laterRows is how many noted ids are compared at once. Where more wait, all rows
 	// are compared.
@@ -25,15 +25,17 @@ const (
 )
 
 const dueSQL = `
-SELECT a.number, a.follow = 'poll' AND a.next_poll <= now(), coalesce(a.next_sweep <= now(), false),
+SELECT a.number, a.collection, coalesce(a.error, ''), a.follow = 'poll' AND a.next_poll <= now(), coalesce(a.next_sweep <= now(), false),
        coalesce(a.next_poll <= now(), true) AND EXISTS (SELECT FROM nearby.attached_later l WHERE l.collection = a.collection)
   FROM nearby.attachments a
  WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int) AND EXISTS (SELECT FROM nearby.head WHERE ` + released + `)
  ORDER BY a.number`
 
-// due is an attachment for which there is something to do.
+// due is an attachment, and what there is to do for it.
 type due struct {
 	number             int32
+	collection         string
+	problem            string // that the server which asked its table last has met
 	poll, sweep, later bool
 }
 
@@ -49,8 +51,9 @@ func (s *Store) keepAttached(ctx context.Context) {
 	}()
 	for ctx.Err() == nil {
 		next, err := s.attachedRound(ctx, &conn)
-		if err != nil {
-			if ctx.Err() == nil && s.attachedErrors.now() {
+		if err != nil && ctx.Err() == nil {
+			s.unread.none(err)
+			if s.attachedErrors.now() {
 				s.opt.Log.Warn("attached tables cannot be asked", "error", err)
 			}
 			if conn != nil {
@@ -76,13 +79,21 @@ func (s *Store) attachedRound(ctx context.Context, conn **pgx.Conn) (time.Durati
 	if err != nil {
 		return 0, err
 	}
+	s.unread.note(all, s.opt.Log)
 	for _, d := range all {
 		if !d.any() {
 			continue
 		}
-		if err := s.attachedTurn(ctx, *conn, d.number); err != nil {
-			return 0, err
+		// What hinders one is not to hinder those after it.
+		if turn := s.attachedTurn(ctx, *conn, d.number); turn != nil {
+			err = errors.Join(err, fmt.Errorf("collection %s: %w", d.collection, turn))
+			if ctx.Err() != nil || (*conn).IsClosed() {
+				break
+			}
 		}
+	}
+	if err != nil {
+		return 0, err
 	}
 	var next *float64
 	err = (*conn).QueryRow(ctx, `SELECT extract(epoch FROM min(least(CASE WHEN follow = 'poll' THEN next_poll END, next_sweep)) - now())::float8 FROM nearby.attachments WHERE copied`).Scan(&next)
@@ -98,7 +109,7 @@ func readDue(ctx context.Context, conn *pgx.Conn, number *int32) ([]due, error) 
 		return nil, readError(err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d due, err error) {
-		err = row.Scan(&d.number, &d.poll, &d.sweep, &d.later)
+		err = row.Scan(&d.number, &d.collection, &d.problem, &d.poll, &d.sweep, &d.later)
 		return d, err
 	})
 	return all, readError(err)
@@ -132,21 +143,19 @@ func (s *Store) attachedTurn(ctx context.Context, conn *pgx.Conn, number int32) 
 	}
 	var reason *string
 	if worked != nil {
-		reason = optional(worked.Error())
-		if s.attachedErrors.now() {
-			s.opt.Log.Error("an attached table cannot be read; its collection stays as it is", "collection", a.Collection, "table", a.Table, "error", worked)
-		}
-		// What is noted is not to grow while it cannot be used.
-		if _, err := conn.Exec(ctx, `WITH gone AS (DELETE FROM nearby.attached_later WHERE collection = $1 RETURNING id)
-INSERT INTO nearby.attached_later (collection) SELECT $1 FROM gone LIMIT 1`, a.Collection); err != nil {
-			return readError(err)
-		}
+		reason = optional(worked.Error()) // which all servers tell
 	}
 	_, err = conn.Exec(ctx, `UPDATE nearby.attachments SET last = $2, error = $3::text,
-       next_poll = now() + CASE WHEN $3::text IS NULL THEN every ELSE coalesce(every, $5::text::interval) END,
+       next_poll = now() + CASE WHEN $3::text IS NULL THEN every ELSE least(every, $5::text::interval) END,
        next_sweep = CASE WHEN NOT $4::boolean THEN next_sweep WHEN $3::text IS NULL THEN now() + sweep ELSE now() + least(sweep, $5::text::interval) END
  WHERE number = $1`,
 		number, last, reason, d.sweep, interval(attachedRetry))
+	if err != nil || worked == nil {
+		return readError(err)
+	}
+	// What is noted is not to grow while it cannot be used.
+	_, err = conn.Exec(ctx, `WITH gone AS (DELETE FROM nearby.attached_later WHERE collection = $1 RETURNING id)
+INSERT INTO nearby.attached_later (collection) SELECT $1 FROM gone LIMIT 1`, a.Collection)
 	return readError(err)
 }
 

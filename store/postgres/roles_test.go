@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,19 +156,23 @@ func TestRoles(t *testing.T) {
 	}
 	run(t, d.connect("postgres"), `CREATE TABLE public.shops (id text PRIMARY KEY, lng float8, lat float8); INSERT INTO shops VALUES ('s', 1, 2);
 		GRANT ALL ON public.shops TO other; GRANT SELECT, UPDATE, TRIGGER ON public.shops TO `+d.owner+`;
-		CREATE TABLE public.kiosks (id text PRIMARY KEY, lng float8, lat float8, at timestamptz); GRANT SELECT ON public.kiosks TO app, `+d.owner)
-	if _, err := postgres.Attach(ctx, d.url(d.owner), postgres.Attachment{
-		Collection: "kiosks", Table: "kiosks", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowPoll, Column: "at",
-		Interval: 100 * time.Millisecond, Overlap: time.Second, Sweep: time.Second, Definition: []byte(`{}`),
-	}, func(int64, int64) {}); err != nil {
-		t.Fatal(err)
+		CREATE SCHEMA streets; GRANT USAGE ON SCHEMA streets TO app, `+d.owner)
+	for _, table := range []string{"kiosks", "booths"} {
+		run(t, d.connect("postgres"), `CREATE TABLE streets.`+table+` (id text PRIMARY KEY, lng float8, lat float8, at timestamptz); GRANT SELECT ON streets.`+table+` TO app, `+d.owner)
+		if _, err := postgres.Attach(ctx, d.url(d.owner), postgres.Attachment{
+			Collection: table, Table: "streets." + table, ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowPoll, Column: "at",
+			Interval: 100 * time.Millisecond, Overlap: time.Second, Sweep: time.Second, Definition: []byte(`{}`),
+		}, func(int64, int64) {}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := postgres.Attach(ctx, d.url(d.owner), postgres.Attachment{
 		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
 	}, func(int64, int64) {}); err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t, d.url("app"), postgres.Options{})
+	var log lines
+	s := openStore(t, d.url("app"), postgres.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	c := newCopy(t, s)
 	c.follow(t, s)
 	writable := func(after string) {
@@ -252,10 +257,11 @@ func TestRoles(t *testing.T) {
 		refused("app", script)
 	}
 	run(t, d.connect(d.owner), `DROP TABLE nearby.future`)
-	run(t, d.connect("postgres"), `INSERT INTO public.kiosks VALUES ('k', 1, 2, now())`)
+	run(t, d.connect("postgres"), `INSERT INTO streets.kiosks VALUES ('k', 1, 2, now())`)
 	await(t, "the table is polled", func() bool {
 		return number1(t, d.url("postgres"), `SELECT count(*) FROM nearby.items i, nearby.attachments a WHERE i.collection = 'kiosks' AND i.id = 'k' AND a.collection = 'kiosks' AND a.error IS NULL AND a.last IS NOT NULL`) == 1
 	})
+	lostPrivileges(t, d, s, &log)
 	if err := s.Tend(ctx); err != nil {
 		t.Errorf("tending: %v", err)
 	}
@@ -344,6 +350,47 @@ func TestRoles(t *testing.T) {
 	await(t, "the attached table is as its collection", func() bool {
 		return number1(t, d.url("postgres"), `SELECT count(*) FROM public.shops s JOIN nearby.items i ON i.collection = 'shops' AND i.id = s.id AND i.lon = s.lng`) == 1
 	})
+}
+
+// lostPrivileges takes privileges from the role of a server, one at a time: it says which table
+// it cannot read, goes on with others, and with that one when it has the privilege again.
+func lostPrivileges(t *testing.T, d *documentedRoles, s *postgres.Store, log *lines) {
+	t.Helper()
+	psql := d.connect("postgres")
+	shown := func(id string) int {
+		return number1(t, d.url("postgres"), `SELECT count(*) FROM nearby.items WHERE collection IN ('kiosks', 'booths') AND id = '`+id+`'`)
+	}
+	for i, x := range []struct {
+		take, give string
+		others     bool // are read meanwhile
+		listed     bool // the trouble is a table's own
+	}{
+		{`REVOKE SELECT ON streets.kiosks FROM app`, `GRANT SELECT ON streets.kiosks TO app`, true, true},
+		{`REVOKE SELECT ON streets.kiosks FROM app; GRANT SELECT (id, lng, at) ON streets.kiosks TO app`, `GRANT SELECT ON streets.kiosks TO app`, true, true},
+		{`REVOKE SELECT ON streets.kiosks FROM app; REVOKE DELETE ON nearby.attached_later FROM app`, `GRANT SELECT ON streets.kiosks TO app; GRANT DELETE ON nearby.attached_later TO app`, true, true},
+		{`REVOKE USAGE ON SCHEMA streets FROM app`, `GRANT USAGE ON SCHEMA streets TO app`, false, true},
+		{`REVOKE TEMPORARY ON DATABASE places FROM PUBLIC; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '% compares'`, `GRANT TEMPORARY ON DATABASE places TO PUBLIC`, false, true},
+		{`REVOKE UPDATE (holder) ON nearby.attachments FROM app`, `GRANT UPDATE (holder) ON nearby.attachments TO app`, false, false},
+		{`REVOKE SELECT ON nearby.attached_later FROM app`, `GRANT SELECT ON nearby.attached_later TO app`, false, false},
+	} {
+		id := fmt.Sprint("lost", i)
+		log.reset()
+		run(t, psql, x.take, `INSERT INTO streets.kiosks VALUES ('`+id+`', 1, 2, now())`, `INSERT INTO streets.booths VALUES ('`+id+`', 1, 2, now())`)
+		await(t, "after "+x.take+" the server says so", func() bool {
+			return store.Reason(s.Behind()) != "" && (!x.listed || log.has("an attached table cannot be read"))
+		})
+		if x.others {
+			await(t, "after "+x.take+" another table is read", func() bool { return shown(id) == 1 })
+		}
+		if x.listed {
+			all, err := postgres.Attachments(context.Background(), d.url("app"))
+			if err != nil || len(all) < 2 || !slices.ContainsFunc(all, func(a postgres.AttachmentState) bool { return a.Collection == "kiosks" && a.Problem != "" }) {
+				t.Errorf("after %s they are listed as %+v, %v", x.take, all, err)
+			}
+		}
+		run(t, psql, x.give)
+		await(t, "after "+x.give+" both tables are read", func() bool { return shown(id) == 2 && s.Behind() == nil })
+	}
 }
 
 // makeOld makes the tables of version 4.
@@ -625,6 +672,30 @@ func TestHeldUpIsNotMade(t *testing.T) {
 			commit(t, s, put("c", "b", 1))
 		})
 	}
+}
+
+// lines is a log that is written while a test reads it.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
+}
+
+func (l *lines) has(words string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), words)
 }
 
 // lineWriter passes on what is written, as far as there is room.
