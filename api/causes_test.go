@@ -91,11 +91,35 @@ type faulty struct {
 	gate chan struct{} // nil: open
 	fail error
 	held chan struct{} // takes from each commit that waits
+	most int           // bytes of properties in one commit
+	view error         // of View
+}
+
+func (f *faulty) View(ctx context.Context) (store.View, error) {
+	f.mu.Lock()
+	err := f.view
+	f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return f.Store.View(ctx)
+}
+
+// blind has the store not be read.
+func (f *faulty) blind(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.view = err
 }
 
 func (f *faulty) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
+	bytes := 0
+	for i := range changes {
+		bytes += len(changes[i].Item.Properties)
+	}
 	f.mu.Lock()
 	gate := f.gate
+	f.most = max(f.most, bytes)
 	f.mu.Unlock()
 	if gate != nil && len(changes) > 0 {
 		f.held <- struct{}{}
@@ -124,6 +148,15 @@ func (f *faulty) hold() (release func()) {
 		}
 		close(gate)
 	}
+}
+
+// largest is how many bytes of properties one commit had at most since it was last asked.
+func (f *faulty) largest() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.most
+	f.most = 0
+	return n
 }
 
 // failing has commits fail.
@@ -552,6 +585,54 @@ func TestLoadEndsMidway(t *testing.T) {
 	})
 }
 
+// TestHindered: a server that cannot start for a reason says which, before the store is open and
+// after.
+func TestHindered(t *testing.T) {
+	for _, x := range []struct {
+		why       error
+		typ, says string
+	}{
+		{store.ErrRestored, "database-restored", "releases it"},
+		{fmt.Errorf("opening: %w", &store.UnavailableError{Reason: "its tables are older", Err: errors.New("secret")}), "store-unavailable", "its tables are older"},
+	} {
+		h, f := startFaulty(t, collection.Options{}, api.Options{})
+		f.blind(x.why)
+		catalog := collection.New(collection.Options{Store: f, Kinds: kinds})
+		if err := catalog.Load(context.Background(), nil); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		second := open(t, catalog, api.Options{})
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.Starting(w, r, x.why) }))
+		t.Cleanup(front.Close)
+		for _, url := range []string{front.URL, second.url} {
+			for _, path := range []string{"/readyz", "/v1/collections", "/v1/collections/c", "/v1/collections/c/items/a", "/v1/collections/c/nearby?lat=0&lon=0"} {
+				resp, err := http.Get(url + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if err != nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(body), x.says) || strings.Contains(string(body), "secret") {
+					t.Errorf("%v: %s answers %d %s, %v", x.why, path, resp.StatusCode, body, err)
+				}
+				want := "/v1/errors/" + x.typ
+				if path == "/readyz" {
+					want = `"starting"`
+				}
+				if !strings.Contains(string(body), want) {
+					t.Errorf("%v: %s answers %s, want %s", x.why, path, body, want)
+				}
+			}
+		}
+		h.do("GET", "/v1/collections/c", "", "").want(t, 200) // what was read before
+		f.blind(nil)
+		if err := catalog.Load(context.Background(), nil); err != nil {
+			t.Fatal(err)
+		}
+		second.do("GET", "/readyz", "", "").want(t, 200)
+	}
+}
+
 // TestStarting: while the store is being opened, what answers in the server's place says
 // so as the server would.
 func TestStarting(t *testing.T) {
@@ -566,6 +647,9 @@ func TestStarting(t *testing.T) {
 		w := httptest.NewRecorder()
 		api.Starting(w, req, nil)
 		a := &answer{w.Code, w.Header(), w.Body.Bytes()}
+		if c.status == 503 && !strings.HasSuffix(c.path, "readyz") && c.method != "HEAD" && !strings.Contains(string(a.body), "/v1/errors/starting") {
+			t.Errorf("%s %s: %s", c.method, c.path, a.body)
+		}
 		if a.status != c.status || (a.header.Get("Retry-After") != "") != (c.status == 503) {
 			t.Errorf("%s %s: %d %v %s", c.method, c.path, a.status, a.header, a.body)
 		}

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -59,7 +58,7 @@ func (s *Server) state() health {
 		}
 	}
 	if !complete {
-		return health{Status: stateStarting, Reason: "the collections are still being loaded"}
+		return health{Status: stateStarting, Reason: cmp.Or(store.Reason(st.Degraded), "the collections are still being loaded")}
 	}
 	ms := roundUp(st.Staleness)
 	if st.Degraded != nil {
@@ -71,9 +70,9 @@ func (s *Server) state() health {
 // Starting answers for a server whose store is still being opened. why is what the last
 // attempt ended with, or nil.
 func Starting(w http.ResponseWriter, r *http.Request, why error) {
-	h, c := health{Status: stateStarting, Reason: "the store is being opened"}, starting
-	if errors.Is(why, store.ErrRestored) {
-		h.Reason, c = store.Reason(store.ErrRestored), databaseRestored
+	h, p := health{Status: stateStarting, Reason: cmp.Or(store.Reason(why), "the store is being opened")}, newProblem(starting, "")
+	if store.Reason(why) != "" {
+		p = asProblem(why)
 	}
 	switch r.URL.Path {
 	case "/healthz":
@@ -82,7 +81,7 @@ func Starting(w http.ResponseWriter, r *http.Request, why error) {
 		w.Header().Set("Retry-After", "1")
 		_ = writeJSON(w, http.StatusServiceUnavailable, h)
 	default:
-		_ = newProblem(c, h.Reason).answer(w, r)
+		_ = p.answer(w, r)
 	}
 }
 

@@ -99,7 +99,6 @@ var known = []struct {
 	{collection.ErrUnknownQueryable, invalidRequest},
 	{index.ErrInvalid, invalidRequest},
 	{collection.ErrFull, capacityReached},
-	{collection.ErrNotReady, starting},
 	{collection.ErrContended, contended},
 	{collection.ErrBusy, tooManyWrites},
 	{collection.ErrNotShared, nothingToCompare},
@@ -107,6 +106,7 @@ var known = []struct {
 	{store.ErrNoSpace, diskFull},
 	{store.ErrRestored, databaseRestored},
 	{store.ErrUnavailable, storeUnavailable},
+	{collection.ErrNotReady, starting}, // with nothing that hinders it
 	{collection.ErrBehind, replicaBehind},
 	{collection.ErrClosed, stopping},
 	{store.ErrClosed, stopping},

@@ -2,6 +2,7 @@ package collection
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type Catalog struct {
 	mu      sync.Mutex // held while the set of collections changes
 	closed  bool
 	world   atomic.Pointer[world] // nil: not everything in the store is in memory
+	hinders atomic.Pointer[error] // why it cannot be read, at last; nil: it is being read
 	waiting atomic.Int64          // readers that wait for freshness
 
 	stopFollowing context.CancelFunc
@@ -51,7 +53,7 @@ func (c *Catalog) worldNow() (*world, <-chan struct{}) {
 func (c *Catalog) Get(name string) (*Collection, error) {
 	w := c.world.Load()
 	if w == nil {
-		return nil, ErrNotReady
+		return nil, c.notReady()
 	}
 	return w.get(name)
 }
@@ -60,9 +62,17 @@ func (c *Catalog) Get(name string) (*Collection, error) {
 func (c *Catalog) List() ([]*Collection, error) {
 	w := c.world.Load()
 	if w == nil {
-		return nil, ErrNotReady
+		return nil, c.notReady()
 	}
 	return w.list(), nil
+}
+
+// notReady is ErrNotReady with what hinders the catalog from being ready.
+func (c *Catalog) notReady() error {
+	if why := c.hinders.Load(); why != nil {
+		return fmt.Errorf("%w: %w", ErrNotReady, *why)
+	}
+	return ErrNotReady
 }
 
 // Close finishes all accepted writes and stops the collections. It does not

@@ -92,7 +92,7 @@ func (c *Catalog) lookup(name string) (*Collection, error) {
 	}
 	w := c.world.Load()
 	if w == nil {
-		return nil, ErrNotReady
+		return nil, c.notReady()
 	}
 	return (*w.byName.Load())[name], nil
 }
@@ -278,7 +278,7 @@ func (c *Catalog) newest(ctx context.Context, f *Freshness) (*world, error) {
 		return nil, ErrClosed
 	}
 	if !c.Ready() {
-		return nil, ErrNotReady
+		return nil, c.notReady()
 	}
 	return c.catchUp(ctx, f)
 }
@@ -299,7 +299,7 @@ func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) e
 	}
 	w := c.world.Load()
 	if w == nil {
-		return ErrNotReady
+		return c.notReady()
 	}
 	col, err := w.get(name)
 	if err != nil {
@@ -351,7 +351,7 @@ func (c *Catalog) dropShared(ctx context.Context, name string, allow func(Define
 	for range maxEdits {
 		w := c.world.Load()
 		if w == nil {
-			return ErrNotReady
+			return c.notReady()
 		}
 		change := store.Change{Op: store.DropCollection, Collection: name}
 		if allow != nil {

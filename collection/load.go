@@ -34,6 +34,7 @@ func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
 	defer c.mu.Unlock()
 	w, err := c.readWorld(ctx, progress)
 	if err != nil {
+		c.hinders.Store(&err)
 		return err
 	}
 	c.world.Store(w)

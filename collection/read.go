@@ -67,7 +67,7 @@ func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*Collecti
 func (c *Catalog) fresh(ctx context.Context, f *Freshness) (*world, error) {
 	w := c.world.Load()
 	if w == nil {
-		return nil, ErrNotReady
+		return nil, c.notReady()
 	}
 	if c.shared == nil || (!f.Strong && f.After == store.Position{}) {
 		return w, nil

@@ -14,7 +14,8 @@ type Status struct {
 	Ready     bool
 	At        store.Position
 	Staleness time.Duration
-	// Degraded says why answers may be old and writes fail, or is nil.
+	// Degraded says why answers may be old and writes fail, or is nil; of a catalog that is
+	// not ready, what hinders it.
 	Degraded error
 	// Restored: the store is being restored, or was restored and is not released.
 	Restored bool
@@ -41,7 +42,11 @@ const degradedAfter = 3 * time.Second
 func (c *Catalog) Status() Status {
 	w := c.world.Load()
 	if w == nil {
-		return Status{}
+		st := Status{}
+		if why := c.hinders.Load(); why != nil {
+			st.Degraded = *why
+		}
+		return st
 	}
 	st := Status{
 		Ready: true, Waiting: int(c.waiting.Load()), Rebuilt: int(c.rebuilt.Load()),

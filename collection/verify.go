@@ -133,7 +133,7 @@ func (c *Catalog) inspect(ctx context.Context, run func(*world, store.View) erro
 // and repairs what differs. That it could not compare is an error, ErrNotCompared.
 func (c *Catalog) Verify(ctx context.Context) (*Verification, error) {
 	if !c.Ready() {
-		return nil, ErrNotReady
+		return nil, c.notReady()
 	}
 	if c.shared == nil {
 		return nil, ErrNotShared

@@ -266,7 +266,11 @@ func checkVersion(ctx context.Context, conn *pgx.Conn) error {
 	case is > known:
 		return tooNew(is, known)
 	case is < known:
-		return fmt.Errorf("%w: the tables have version %d, version %d is needed; a replica that may write brings them up to date", store.ErrUnavailable, is, known)
+		reason := fmt.Sprintf("the database's tables have version %d, and this server, which only reads, needs version %d: start one that may write, as their owner, which brings them up to date", is, known)
+		if !made {
+			reason = "the database has no tables of nearby, and this server, which only reads, makes none: start one that may write, or restore them"
+		}
+		return &store.UnavailableError{Reason: reason}
 	}
 	return nil
 }

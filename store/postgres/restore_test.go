@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,6 +121,31 @@ func TestHeadThatWasPutBack(t *testing.T) {
 			want := map[bool]int{false: 3, true: 2}[name == "older"]
 			if content, _ := storetest.Read(t, s, 1); len(content["c"]) != want || content["c"]["a"].Lon != 9 {
 				t.Errorf("it holds %v", content["c"])
+			}
+		})
+	}
+}
+
+// A server that only reads says what hinders it from starting, and what is to be done.
+func TestReaderSaysWhyItWaits(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for name, x := range map[string]struct{ statements, says string }{
+		"no tables":      {`DROP SCHEMA nearby CASCADE`, "start one that may write"},
+		"older tables":   {`DELETE FROM nearby.migrations WHERE version_id > 3`, "have version 3, and this server, which only reads, needs version"},
+		"no versions":    {`DELETE FROM nearby.migrations`, "have version 0"},
+		"not released":   {putBack["the head"].before, "releases it"},
+		"half of it":     {`SET session_replication_role = replica; DELETE FROM nearby.head`, "releases it"},
+		"a table is not": {`DROP TABLE nearby.head`, "releases it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUser(t, pgtest.Database(t))
+			commit(t, openStore(t, u.url, postgres.Options{}), define("c"))
+			u.script(x.statements)
+			_, err := postgres.Open(ctx, u.url, postgres.Options{ReadOnly: true})
+			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(store.Reason(err), x.says) {
+				t.Errorf("%v, for: %s", err, store.Reason(err))
 			}
 		})
 	}
