@@ -44,7 +44,7 @@ const (
 	partRows      = 8000    // rows of a load that are written at once at first
 	longPartRows  = 32000   // and in the end, if it is long: an index takes in many for less each
 	maxLongLoads  = 4       // loads at once whose parts grow
-	partBytes     = 4 << 20 // a part ends with this many bytes of properties, too
+	partBytes     = 4 << 20 // a part ends with this many bytes of properties, too, as they are when it is written
 	partsInFlight = 3       // one is read while two are written
 )
 
@@ -260,14 +260,16 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 	ctx, stop := context.WithCancelCause(r.Context())
 	defer stop(nil)
 	full, empty := make(chan *part), make(chan *part, partsInFlight)
-	for range partsInFlight {
-		empty <- &part{op: op, strict: abort}
+	var parts [partsInFlight]part
+	for i := range parts {
+		parts[i] = part{op: op, strict: abort, of: c, all: parts[:], merged: map[string]int{}}
+		empty <- &parts[i]
 	}
 	var writer sync.WaitGroup
 	var failed error // to write
 	writer.Go(func() {
 		// The report is the writer's until it ends.
-		if failed = writeParts(r.Context(), c, report, abort, full, empty); failed != nil {
+		if failed = writeParts(r.Context(), report, abort, full, empty); failed != nil {
 			stop(failed)
 		}
 	})
@@ -330,7 +332,7 @@ var errAborted = errors.New("api: a row was rejected")
 // until there are no more, one fails, or has a rejected row if abort is set. The
 // next part is begun while the one before is under way, unless that might have to
 // be the last.
-func writeParts(ctx context.Context, c *collection.Collection, report *loadReport, abort bool, full <-chan *part, empty chan<- *part) error {
+func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan *part, empty chan<- *part) error {
 	var under *part // begun
 	finish := func() error {
 		p := under
@@ -348,7 +350,7 @@ func writeParts(ctx context.Context, c *collection.Collection, report *loadRepor
 		return nil
 	}
 	for p := range full {
-		err := p.begin(ctx, c)
+		err := p.begin(ctx)
 		last := finish()
 		if err == nil {
 			under = p
@@ -478,18 +480,23 @@ type part struct {
 	strict   bool // it ends at the first row that is refused
 	writes   []collection.Write
 	lines    []int
-	text     []byte     // the properties of all writes
-	rejected loadReport // rows of this part that are not in writes
+	text     []byte // the properties of all writes
+	bytes    int    // what the writes make of properties, at most
+	of       *collection.Collection
+	all      []part         // of the load
+	merged   map[string]int // how many bytes of properties an item has after the writes, at most
+	rejected loadReport     // rows of this part that are not in writes
 	wait     func(context.Context) ([]collection.Result, error)
 }
 
 func (p *part) reset() {
 	clear(p.writes)
-	p.writes, p.lines, p.text, p.rejected = p.writes[:0], p.lines[:0], p.text[:0], loadReport{}
+	clear(p.merged)
+	p.writes, p.lines, p.text, p.bytes, p.rejected = p.writes[:0], p.lines[:0], p.text[:0], 0, loadReport{}
 }
 
 func (p *part) full(rows int) bool {
-	return len(p.lines)+p.rejected.Rejected >= rows || len(p.text) >= partBytes
+	return len(p.lines)+p.rejected.Rejected >= rows || p.bytes >= partBytes
 }
 
 // add appends a row, whose properties are copied.
@@ -503,16 +510,39 @@ func (p *part) add(row *ingest.Row) {
 	if it.ID == "" {
 		p.rejected.unnamed++
 	}
+	p.bytes += p.makes(&it)
 	p.writes = append(p.writes, collection.Write{Op: p.op, Item: it, NoPosition: row.NoPosition})
 	p.lines = append(p.lines, row.Line)
 }
 
+// makes is how many bytes of properties a row makes, at most. A merge makes all of its item
+// anew, however little it changes: of what the collection has, and the parts before that are
+// not yet written.
+func (p *part) makes(it *item.Item) int {
+	n := len(it.Properties)
+	if p.op != collection.Merge || it.ID == "" {
+		return n
+	}
+	had := p.merged[it.ID]
+	if had == 0 {
+		if old, there := p.of.Snapshot().Get(it.ID); there {
+			had = len(old.Properties)
+		}
+		for i := range p.all {
+			had = max(had, p.all[i].merged[it.ID])
+		}
+	}
+	n = min(had+n, item.MaxPropertiesBytes)
+	p.merged[it.ID] = n
+	return n
+}
+
 // begin hands the part's rows to the collection. It waits while the queue is
 // full: a load takes its turn.
-func (p *part) begin(ctx context.Context, c *collection.Collection) error {
-	begin := c.Begin
+func (p *part) begin(ctx context.Context) error {
+	begin := p.of.Begin
 	if p.strict {
-		begin = c.BeginStrict
+		begin = p.of.BeginStrict
 	}
 	for {
 		var err error

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"nearby/api"
 	"nearby/client"
 	"nearby/collection"
+	"nearby/item"
+	"nearby/store"
 	"nearby/store/postgres/pgtest"
 )
 
@@ -36,6 +39,53 @@ func (h *house) stored(items, id string) string {
 		h.Fatal(err)
 	}
 	return fmt.Sprint(f.Geometry.Coordinates, string(text))
+}
+
+// Merges make all of an item anew, however little they change. So what one commit makes is
+// bounded, not only what was sent, and the writes of others come in between.
+func TestMergesIntoLargeItems(t *testing.T) {
+	const rows, bound = 300, 8 << 20 // two parts
+	large := func(id string) string {
+		return `{"id":"` + id + `","lon":1,"lat":1,"text":"` + strings.Repeat("x", 60<<10) + `"}` + "\n"
+	}
+	var each, one, moves, anew, many strings.Builder
+	anew.WriteString(large("new"))
+	for i := range rows {
+		fmt.Fprintf(&each, `{"id":"%d","n":1}`+"\n", i)
+		fmt.Fprintf(&one, `{"id":"0","n":%d}`+"\n", i)
+		fmt.Fprintf(&moves, `{"id":"0","lon":%d,"lat":1}`+"\n", i%180)
+		fmt.Fprintf(&anew, `{"id":"new","n":%d}`+"\n", i)
+		many.WriteString(large(fmt.Sprint(i)))
+	}
+	h, f := startFaulty(t, collection.Options{}, api.Options{})
+	h.do("POST", "/v1/collections/c/items", ndjsonType, many.String()).want(t, 200)
+	c, err := h.catalog.Get("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]string{"one item": one.String(), "many items": each.String(), "moves of one item": moves.String(), "a new item": anew.String()} {
+		f.largest() // of those before
+		release := f.hold()
+		loaded := make(chan *answer)
+		go func() { loaded <- h.do("POST", "/v1/collections/c/items?onExisting=merge", ndjsonType, body) }()
+		<-f.held
+		wait, err := c.Begin([]collection.Write{{Op: collection.Upsert, Item: item.Item{ID: "other", Lon: 1, Lat: 1}}})
+		release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := wait(context.Background())
+		if err != nil || res[0].Err != nil {
+			t.Fatal(err, res)
+		}
+		end := (<-loaded).want(t, 200).position(t).Seq
+		if store.Seq(res[0].Seq) >= end {
+			t.Errorf("%s: another write was made by commit %d, after the load, which ended with %d", name, res[0].Seq, end)
+		}
+		if n := f.largest(); n > bound {
+			t.Errorf("%s: one commit makes %d bytes of properties, %d is the most", name, n, bound)
+		}
+	}
 }
 
 // What a load does to an item that exists is the same in every format.

@@ -31,6 +31,7 @@ type group struct {
 	touched  []pending
 	places   places // of ids in touched
 	items    int    // by how many the collection grows
+	bytes    int    // of the properties of all changes
 	seq      uint64 // of the commit
 	doubt    error  // the commit was made, and the next start may not find it
 	receipts []store.Receipt
@@ -153,6 +154,7 @@ func (c *Collection) admit(g *group, req *request) {
 		}
 		g.repeats = g.repeats || p.change >= 0
 		p.seq = 0
+		g.bytes += len(ch.Item.Properties)
 		p.change = int32(len(g.changes))
 		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
 		if w.Op.merges() {

@@ -221,12 +221,16 @@ func (c *Collection) run() {
 	}
 }
 
+// maxGroupBytes bounds the properties of a group to which more is added. A merge counts with
+// what it makes, which may be much more than what was sent: the next request waits for all of it.
+const maxGroupBytes = 4 << 20
+
 // gather forms a group of the first request and those that wait.
 func (c *Collection) gather(first *request) *group {
 	g := newGroup(len(first.writes))
 	c.admit(g, first)
 	yielded := false
-	for len(g.changes) < c.opt.MaxGroup {
+	for len(g.changes) < c.opt.MaxGroup && g.bytes < maxGroupBytes {
 		select {
 		case next := <-c.queue:
 			c.admit(g, next)
