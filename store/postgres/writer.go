@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"nearby/item"
 	"nearby/store"
 )
 
@@ -420,6 +421,8 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 		return true, pe
 	case pe.Code == codeNoCollection:
 		return false, fmt.Errorf("%w: %q", store.ErrNoCollection, pe.Detail)
+	case pe.Code == codeStale && w.marked(group):
+		return true, pe
 	case pe.Code == codeStale:
 		head, err := strconv.ParseUint(pe.Detail, 10, 64)
 		if err != nil {
@@ -444,6 +447,47 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 	default:
 		return false, fmt.Errorf("store: the database refuses the commit: %w", pe)
 	}
+}
+
+// marked looks whether rows that are in the way of a group are no items, and were written
+// past the triggers, which mark such. If so they are marked now, and the group may be made.
+func (w *writer) marked(group []*request) bool {
+	var collections, ids []string
+	for _, req := range group {
+		for i := range req.changes {
+			if ch := &req.changes[i]; ch.Rests && ch.Base == 0 && ch.Item.ID != "" {
+				collections, ids = append(collections, ch.Collection), append(ids, ch.Item.ID)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	rows, err := w.conn.Query(ctx, `SELECT i.id, i.lon, i.lat, i.properties, i.created, i.updated, i.seq, i.collection
+  FROM unnest($1::text[], $2::text[]) r (collection, id) JOIN nearby.items i ON i.collection = r.collection AND i.id = r.id
+ WHERE i.bad IS NULL AND i.seq IS NOT NULL`, collections, ids)
+	if err != nil {
+		return false
+	}
+	var bad [][2]string
+	for rows.Next() {
+		var it item.Item
+		raw := rows.RawValues()
+		if decodeItem(&it, raw) == nil && item.CheckStored(&it) != nil {
+			bad = append(bad, [2]string{string(raw[itemFields]), strings.Clone(it.ID)})
+		}
+	}
+	rows.Close()
+	n := 0
+	for _, row := range bad {
+		var marked bool
+		if err := w.conn.QueryRow(ctx, `UPDATE nearby.items SET properties = properties WHERE collection = $1 AND id = $2 RETURNING bad IS NOT NULL`, row[0], row[1]).Scan(&marked); err == nil && marked {
+			n++
+		}
+	}
+	return n > 0
 }
 
 // repeated reads the receipts whose keys a commit repeats.
