@@ -169,15 +169,16 @@ func float(raw []byte) float64 {
 	return math.Float64frombits(binary.BigEndian.Uint64(raw))
 }
 
-// unixMillis reads a time, which PostgreSQL counts in microseconds from 2000.
+// unixMillis reads a time, which PostgreSQL counts in microseconds from 2000. One that RFC 3339
+// cannot write, infinity too, is the last one that it can.
 func unixMillis(raw []byte) int64 {
-	const epoch = 946_684_800_000
+	const epoch, last = 946_684_800_000, 253_402_300_799_999
 	micros := int64(binary.BigEndian.Uint64(raw))
 	millis := micros / 1000
 	if micros%1000 < 0 {
 		millis--
 	}
-	return millis + epoch
+	return min(millis+epoch, last)
 }
 
 // skip counts a row that is no item, and names it in the log.

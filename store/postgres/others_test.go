@@ -373,7 +373,7 @@ func TestBadRows(t *testing.T) {
 	c.follow(t, s)
 	psql := connect(t, url)
 	const deepest = `repeat('{"a":', 31) || '["x"]' || repeat('}', 31)`
-	run(t, psql, `UPDATE nearby.items SET properties = (`+deepest+`)::json WHERE id = 'good'`)
+	run(t, psql, `UPDATE nearby.items SET properties = (`+deepest+`)::json, created = '-infinity', updated = 'infinity' WHERE id = 'good'`)
 	for i, set := range bad {
 		run(t, psql, fmt.Sprintf(`UPDATE nearby.items SET %s WHERE id = '%d'`, set, i))
 	}
@@ -383,6 +383,9 @@ func TestBadRows(t *testing.T) {
 	}
 	if _, err := item.CompactProperties(c.content["c"]["good"].Properties); err != nil {
 		t.Errorf("what is served could not be put back: %v", err)
+	}
+	if last := time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC).UnixMilli(); c.content["c"]["good"].Updated != last {
+		t.Errorf("the row was updated at %d, and no year has five digits in RFC 3339", c.content["c"]["good"].Updated)
 	}
 	if n := s.Stats().SkippedRows; n != uint64(len(bad)) {
 		t.Errorf("%d rows were skipped, want %d", n, len(bad))
