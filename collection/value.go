@@ -1,9 +1,6 @@
 package collection
 
-import (
-	"math/big"
-	"strconv"
-)
+import "nearby/item"
 
 // What a filter finds is decided here. A value has a key, and a text in a filter has the
 // keys of all values that an answer may show as that text. So strings are compared byte
@@ -23,93 +20,19 @@ func appendKey(dst, value []byte) (key []byte, ok bool, err error) {
 	case 'n', '{', '[':
 		return dst, false, nil
 	}
-	dst, ok = appendDecimal(append(dst, 'n'), viewString(value))
+	dst, ok = item.AppendDecimal(append(dst, 'n'), viewString(value))
 	return dst, ok, nil
 }
 
 // keys calls yield with each key that a text of a filter stands for.
 func keys(text string, yield func(key []byte)) {
 	yield(append([]byte{'s'}, text...))
-	if key, ok := appendDecimal([]byte{'n'}, text); ok {
+	if key, ok := item.AppendDecimal([]byte{'n'}, text); ok {
 		yield(key)
 	}
 	if text == "true" || text == "false" {
 		yield([]byte(text))
 	}
-}
-
-// appendDecimal appends the canonical text of a number of JSON (RFC 8259, section 6), and
-// reports whether text is one: the sign if it is negative, the digits without zeros at
-// either end, and the power of ten that they are multiplied by, unless it is 0.
-func appendDecimal(dst []byte, text string) (key []byte, ok bool) {
-	rest, begin := text, len(dst)
-	negative := rest != "" && rest[0] == '-'
-	if negative {
-		rest = rest[1:]
-		dst = append(dst, '-')
-	}
-	first := len(dst)
-	digits := func() (n int) {
-		for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
-			if rest[n] != '0' || len(dst) > first {
-				dst = append(dst, rest[n])
-			}
-			n++
-		}
-		rest = rest[n:]
-		return n
-	}
-	whole := digits()
-	if whole == 0 || whole > 1 && text[len(text)-len(rest)-whole] == '0' {
-		return dst[:begin], false
-	}
-	var fraction int
-	if rest != "" && rest[0] == '.' {
-		rest = rest[1:]
-		if fraction = digits(); fraction == 0 {
-			return dst[:begin], false
-		}
-	}
-	exponent := ""
-	if rest != "" && (rest[0] == 'e' || rest[0] == 'E') {
-		exponent, rest = rest[1:], ""
-		unsigned := exponent
-		if unsigned != "" && (unsigned[0] == '+' || unsigned[0] == '-') {
-			unsigned = unsigned[1:]
-		}
-		if !isDigits(unsigned) {
-			return dst[:begin], false
-		}
-	}
-	if rest != "" {
-		return dst[:begin], false
-	}
-	if len(dst) == first { // whatever the sign and the exponent say
-		return append(dst[:begin], '0'), true
-	}
-	power := -fraction
-	for dst[len(dst)-1] == '0' {
-		dst = dst[:len(dst)-1]
-		power++
-	}
-	return appendPower(dst, power, exponent), true
-}
-
-// appendPower appends the sum of power and an exponent, unless it is 0.
-func appendPower(dst []byte, power int, exponent string) []byte {
-	sum := int64(power)
-	if exponent != "" {
-		n, err := strconv.ParseInt(exponent, 10, 48)
-		if err != nil { // it has no bound in JSON
-			n, _ := new(big.Int).SetString(exponent, 10)
-			return append(append(dst, 'e'), n.Add(n, big.NewInt(sum)).String()...)
-		}
-		sum += n
-	}
-	if sum == 0 {
-		return dst
-	}
-	return strconv.AppendInt(append(dst, 'e'), sum, 10)
 }
 
 func isDigits(s string) bool {

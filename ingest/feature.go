@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -250,25 +249,28 @@ func (o *objectDecoder) identifier(v jsontext.Value) (string, error) {
 	return id, nil
 }
 
-// canonicalNumber writes a JSON number that serves as an id in the one way
-// that all its spellings share: 7, 7.0 and 70e-1 are all 7. The digits of a
-// whole number are kept, however many.
+// canonicalNumber writes a JSON number that serves as an id in the one way that all its
+// spellings share, and no other number: 7, 7.0 and 70e-1 are all 7. The digits of a whole number
+// are kept, however many.
 func canonicalNumber(text string) string {
-	if digits([]byte(strings.TrimPrefix(text, "-"))) == len(strings.TrimPrefix(text, "-")) {
-		if text == "-0" {
-			return "0"
+	if unsigned := strings.TrimPrefix(text, "-"); digits([]byte(unsigned)) == len(unsigned) && text != "-0" {
+		return text
+	}
+	if len(text) > 4*item.MaxIDBytes { // it is refused as it is
+		return text
+	}
+	exact, _ := item.AppendDecimal(nil, text)
+	figures, power, _ := strings.Cut(string(exact), "e")
+	if zeros, err := strconv.Atoi(power); power == "" || err == nil && zeros > 0 && len(figures)+zeros <= item.MaxIDBytes {
+		return figures + strings.Repeat("0", zeros)
+	}
+	if v, ok := item.ParseNumber(text); ok {
+		short := strconv.FormatFloat(v, 'g', -1, 64)
+		if same, _ := item.AppendDecimal(nil, short); string(same) == string(exact) {
+			return short
 		}
-		return text
 	}
-	const exact = 1 << 53
-	v, ok := item.ParseNumber(text)
-	switch {
-	case !ok:
-		return text
-	case v == math.Trunc(v) && math.Abs(v) < exact:
-		return strconv.FormatInt(int64(v), 10)
-	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
+	return string(exact)
 }
 
 // point reads the value of a geometry into the row. fault is what is wrong with a

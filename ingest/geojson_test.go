@@ -30,6 +30,31 @@ func TestDecodeFeature(t *testing.T) {
 			t.Errorf("%s: %+v, %v", tt.text, it, err)
 		}
 	}
+	// Spellings of one number are one id, and no other number is.
+	seen := map[string]string{}
+	for _, same := range [][]string{
+		{"7", "7.0", "70e-1", "0.7e1", "7E0"},
+		{"0", "-0", "0.0", "-0.0e5"},
+		{"1000", "1e3", "1000.0"},
+		{"-12", "-12.0", "-120e-1"},
+		{"0.5", "5e-1", "0.50"},
+		{"1e-07", "0.0000001", "10e-8"},
+		{"9007199254740992", "9007199254740992.0"}, {"9007199254740993", "9007199254740993.0"}, // one float64
+		{"1000000000000000000000", "1e21", "1.0e21"},
+		{"0.1", "1e-1"}, {"1000000000000000055511151231257827e-34", "0.1000000000000000055511151231257827"},
+		{"1e+300", "1e300", "10e299"}, {"1e400", "10e399"}, {"1e-400", "0.1e-399"}, // the last is 0 as a float64
+	} {
+		for _, number := range same {
+			it, err := ingest.DecodeFeature([]byte(`{"type":"Feature","id":` + number + `,` + point + `}`))
+			if err != nil || it.ID != same[0] {
+				t.Errorf("the number %s is the id %q, want %q: %v", number, it.ID, same[0], err)
+			}
+			if first, dup := seen[it.ID]; dup && first != same[0] {
+				t.Errorf("%s and %s are both %q", first, same[0], it.ID)
+			}
+			seen[it.ID] = same[0]
+		}
+	}
 	for text, field := range map[string]string{
 		``:                               "feature",
 		`null`:                           "feature",
