@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -245,6 +246,14 @@ type shown struct {
 func (s *shown) check(name string) error {
 	if id, err := jsontext.AppendUnquote(nil, s.ID); s.ID != nil && (err != nil || string(id) != name) {
 		return badField("id", item.Shorten(string(s.ID)), "must be that of the path, "+strconv.Quote(item.Shorten(name))+", or left out", "")
+	}
+	// Whoever says another one would have metres read as degrees.
+	var systems []string
+	if err := json.Unmarshal(s.CRS, &systems); s.CRS != nil && s.CRS.Kind() != 'n' && (err != nil || !slices.Equal(systems, []string{crs84})) {
+		return badField("crs", item.Shorten(string(s.CRS)), `must be ["`+crs84+`"], or left out`, "")
+	}
+	if kind, err := jsontext.AppendUnquote(nil, s.ItemType); s.ItemType != nil && s.ItemType.Kind() != 'n' && (err != nil || string(kind) != "feature") {
+		return badField("itemType", item.Shorten(string(s.ItemType)), `must be "feature", or left out`, "")
 	}
 	for _, member := range []struct {
 		name  string

@@ -74,13 +74,26 @@ func TestSentBack(t *testing.T) {
 			t.Errorf("%v: changed and sent back: %v", x, now)
 		}
 		h.do("PATCH", c, "application/json", `{"title":"Places"}`).want(t, 200)
-		for _, body := range []string{`{"id":"d"}`, `{"id":null}`, `{"id":5}`, `{"links":null}`, `{"source":null}`} {
+		for _, body := range []string{`{"id":"d"}`, `{"id":null}`, `{"id":5}`, `{"links":null}`, `{"source":null}`,
+			// Who says these would get something else.
+			`{"crs":["http://www.opengis.net/def/crs/EPSG/0/3857"]}`, `{"crs":["http://www.opengis.net/def/crs/OGC/1.3/CRS84","EPSG:3857"]}`, `{"crs":[]}`, `{"crs":"EPSG:3857"}`, `{"itemType":"record"}`} {
 			h.do(x[0], c, x[1], body).want(t, 400)
 		}
+		h.do(x[0], c, x[1], `{"title":"Places", "crs": [ "http://www.opengis.net/def/crs/OGC/1.3/CRS84" ], "itemType":"f\u0065ature","queryables":["category"]}`).want(t, 200)
+		h.do("PUT", c, "application/json", string(mustJSON(t, was))).want(t, 200)
 	}
 	if n := len(decode[features](t, h.do("GET", items, "", "").want(t, 200)).Features); n != 7 {
 		t.Errorf("%d items are left", n)
 	}
+}
+
+func mustJSON(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // The rejected rows in the answer to a load are the first ones, in the order of their
