@@ -14,6 +14,7 @@ import (
 
 	"nearby/item"
 	"nearby/store"
+	"nearby/store/storetest"
 )
 
 // slowlyFull is a disk on which some of the tables find no room, which turns out after a
@@ -81,27 +82,51 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
-// A caller that goes away does not wait until there is room for its commit.
-func TestBacklogIsLeft(t *testing.T) {
+// A commit that waits ends with the store: nothing of it was done.
+func TestBacklogEndsWithTheStore(t *testing.T) {
 	t.Parallel()
 	known := make(chan struct{})
 	disk := &slowlyFull{FS: vfs.NewMem(), kind: "pebble-compaction", wait: func() { <-known }}
 	disk.full.Store(true)
 	h := &hoard{t: t, v: volume{fs: disk, dir: "db"}, opt: Options{fs: disk, MemTableBytes: 64 << 10, pause: time.Millisecond}}
 	h.open()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	var err error
-	for n := 0; err == nil; n++ {
-		it := item.Item{ID: fmt.Sprint(n), Properties: make([]byte, 100_000)}
-		_, err = h.s.Commit(ctx, []store.Change{{Op: store.PutItem, Collection: "c", Item: it}})
-		if err == nil && n == 4*(stopTables+stopWrites) {
-			t.Fatalf("%d commits were taken though nothing could be merged", n)
+	var made atomic.Int64
+	ended := make(chan error, 1)
+	go func() {
+		for n := 0; ; n++ {
+			it := item.Item{ID: fmt.Sprint(n), Properties: make([]byte, 100_000)}
+			if _, err := h.s.Commit(context.Background(), []store.Change{{Op: store.PutItem, Collection: "c", Item: it}}); err != nil {
+				ended <- err
+				return
+			}
+			made.Add(1)
 		}
-	}
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
+	}()
+	eventually(t, "the commits wait", func() bool {
+		h.s.mu.Lock()
+		defer h.s.mu.Unlock()
+		return h.s.backlog.behind
+	})
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		h.close()
+	}()
+	select {
+	case err := <-ended:
+		if n := made.Load(); !errors.Is(err, store.ErrClosed) || n > 4*(stopTables+stopWrites) {
+			t.Errorf("after %d commits: %v", n, err)
+		}
+	case <-time.After(patience):
+		t.Fatal("a commit that waits does not end when the store is closed")
 	}
 	close(known)
+	<-closed
+	disk.full.Store(false)
+	h.open()
+	got, _ := storetest.Read(t, h.s, 1)
+	if n := len(got["c"]); n != int(made.Load()) {
+		t.Errorf("%d items are there, %d were acknowledged", n, made.Load())
+	}
 	h.close()
 }

@@ -26,7 +26,9 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 		batch *pebble.Batch
 		seq   store.Seq
 	)
-	err := keepUp(ctx, func() (err error) {
+	// However long it takes: a disk that is slow is to slow writers down. One that fails
+	// refuses them.
+	err := keepUp(context.WithoutCancel(ctx), func() (err error) {
 		batch, seq, err = s.enter(changes, receipts)
 		return err
 	})
