@@ -16,6 +16,7 @@ import (
 var mayLoad = map[string]string{
 	"listCollections": "shows each collection after the position was read",
 	"getAPI":          "tells no position: the document is of what there is",
+	"makes":           "estimates how much memory a part of a load takes, and answers nothing",
 }
 
 func TestReadsHaveOneSnapshot(t *testing.T) {
