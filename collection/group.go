@@ -21,6 +21,7 @@ type pending struct {
 	seq     uint64 // 0: written by this group
 	created int64
 	updated int64
+	target  *item.Target // of merges: what the properties are after the latest change; nil: not read
 }
 
 // group is what the writer commits at once.
@@ -153,6 +154,9 @@ func (c *Collection) admit(g *group, req *request) {
 			ch.Rests, ch.Base = true, store.Seq(p.seq)
 		}
 		g.repeats = g.repeats || p.change >= 0
+		if !w.Op.merges() {
+			p.target = nil
+		}
 		p.seq = 0
 		g.bytes += len(ch.Item.Properties)
 		p.change = int32(len(g.changes))
@@ -212,7 +216,14 @@ func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error 
 	if it.Properties = old; len(w.Item.Properties) == 0 {
 		return nil
 	}
-	merged, err := item.Merge(old, w.Item.Properties)
+	// Properties that a group merges into again and again are read once. Those of an item
+	// that comes once are not kept: they are many times as large then.
+	target := p.target
+	p.target = nil
+	if target == nil {
+		target = item.NewTarget(old)
+	}
+	merged, err := target.Merge(w.Item.Properties)
 	if err != nil {
 		return err
 	}
@@ -225,6 +236,9 @@ func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error 
 		return &item.FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, would have %d when merged", item.MaxPropertiesBytes, len(merged))}
 	}
 	it.Properties = merged
+	if p.change >= 0 {
+		p.target = target
+	}
 	return nil
 }
 

@@ -11,12 +11,34 @@ import (
 // Empty input stands for {}. Members keep their order, and those that the patch does
 // not touch keep their bytes; new ones come last. The target must be valid; a patch
 // that is not, or nests deeper than MaxPropertiesDepth, is a *FieldError.
-func Merge(target, patch []byte) ([]byte, error) {
-	fail := func(reason string) ([]byte, error) {
-		return nil, &FieldError{Field: "patch", Got: Shorten(string(patch[:min(len(patch), 100)])), Reason: reason}
-	}
+func Merge(target, patch []byte) ([]byte, error) { return NewTarget(target).Merge(patch) }
+
+// Target is a JSON value that merge patches are applied to, one after the other. It is read
+// once, as far as patches reach into it: a patch then costs what writing the outcome does.
+type Target struct{ root node }
+
+// NewTarget returns a target that uses the memory of value.
+func NewTarget(value []byte) *Target { return &Target{node{raw: bytes.TrimSpace(value)}} }
+
+// Merge applies one more patch, as the function Merge does, and returns the outcome, in memory
+// of its own. The target uses that of the patch. After an error it is of no use.
+func (t *Target) Merge(patch []byte) ([]byte, error) {
 	if len(bytes.TrimSpace(patch)) == 0 {
 		patch = []byte("{}")
+	}
+	if err := checkPatch(patch); err != nil {
+		return nil, err
+	}
+	if err := t.root.merge(bytes.TrimSpace(patch)); err != nil {
+		return nil, err
+	}
+	return t.root.append(make([]byte, 0, t.root.size())), nil
+}
+
+// checkPatch says why a patch is none.
+func checkPatch(patch []byte) error {
+	fail := func(reason string) error {
+		return &FieldError{Field: "patch", Got: Shorten(string(patch[:min(len(patch), 100)])), Reason: reason}
 	}
 	depth := 0
 	d := jsontext.NewDecoder(bytes.NewBuffer(patch))
@@ -32,82 +54,107 @@ func Merge(target, patch []byte) ([]byte, error) {
 	if len(bytes.TrimSpace(patch[d.InputOffset():])) > 0 {
 		return fail("must be one JSON value with nothing after it")
 	}
-	return appendMerged(make([]byte, 0, len(target)+len(patch)), bytes.TrimSpace(target), bytes.TrimSpace(patch))
+	return nil
 }
 
-// appendMerged appends what a patch makes of a target.
-func appendMerged(dst, target, patch []byte) ([]byte, error) {
+// node is a value of a target.
+type node struct {
+	raw     []byte // as it is written; nil: it is an object, of the members
+	members []member
+}
+
+// merge applies a patch that is valid.
+func (n *node) merge(patch []byte) error {
 	if patch[0] != '{' {
-		return append(dst, patch...), nil
+		*n = node{raw: patch}
+		return nil
 	}
 	changes, err := members(patch)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var old []member
-	if len(target) > 0 && target[0] == '{' {
-		if old, err = members(target); err != nil {
-			return nil, err
+	if len(n.raw) > 0 && n.raw[0] == '{' {
+		if n.members, err = members(n.raw); err != nil {
+			return err
 		}
 	}
+	n.raw = nil
 	at := make(map[string]int, len(changes)) // a search for each member would be quadratic
 	for i := range changes {
 		at[changes[i].name] = i
 	}
-	begin := len(dst)
-	dst = append(dst, '{')
-	add := func(quoted, was, change []byte) (err error) {
-		if len(dst) > begin+1 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(dst, quoted...), ':')
-		if change == nil {
-			dst = append(dst, was...)
-			return nil
-		}
-		dst, err = appendMerged(dst, was, change)
-		return err
-	}
-	for i := range old {
-		m := &old[i]
-		var change []byte // nil: it stays
+	kept := n.members[:0]
+	for i := range n.members {
+		m := &n.members[i]
 		if i, touched := at[m.name]; touched {
-			change, changes[i].made = changes[i].value, true
-		}
-		if !isNull(change) {
-			if err := add(m.quoted, m.value, change); err != nil {
-				return nil, err
+			changes[i].made = true
+			if changes[i].value.isNull() {
+				continue
+			}
+			if err := m.value.merge(changes[i].value.raw); err != nil {
+				return err
 			}
 		}
+		kept = append(kept, *m)
 	}
 	for i := range changes {
-		if c := &changes[i]; !c.made && !isNull(c.value) {
-			if err := add(c.quoted, nil, c.value); err != nil {
-				return nil, err
+		if c := &changes[i]; !c.made && !c.value.isNull() {
+			kept = append(kept, member{name: c.name, quoted: c.quoted})
+			if err := kept[len(kept)-1].value.merge(c.value.raw); err != nil { // which takes the nulls out
+				return err
 			}
 		}
 	}
-	return append(dst, '}'), nil
+	n.members = kept
+	return nil
 }
 
-// isNull reports whether a JSON value is null.
-func isNull(value []byte) bool { return len(value) > 0 && value[0] == 'n' }
+// size is how many bytes append appends.
+func (n *node) size() int {
+	if n.raw != nil {
+		return len(n.raw)
+	}
+	size := len("{}") + max(0, len(n.members)-1)
+	for i := range n.members {
+		size += len(n.members[i].quoted) + len(":") + n.members[i].value.size()
+	}
+	return size
+}
+
+func (n *node) append(dst []byte) []byte {
+	if n.raw != nil {
+		return append(dst, n.raw...)
+	}
+	dst = append(dst, '{')
+	for i := range n.members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, n.members[i].quoted...), ':')
+		dst = n.members[i].value.append(dst)
+	}
+	return append(dst, '}')
+}
+
+// isNull reports whether a value of a patch is null.
+func (n *node) isNull() bool { return n.raw[0] == 'n' }
 
 // member is one of a JSON object.
 type member struct {
-	name          string
-	quoted, value []byte // parts of the object
-	made          bool   // it was applied
+	name   string
+	quoted []byte // the name, as it is written
+	value  node
+	made   bool // of a patch: it was applied
 }
 
-// members lists those of a JSON object.
+// members lists those of a JSON object, whose memory they share.
 func members(object []byte) ([]member, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(object))
 	if _, err := d.ReadToken(); err != nil {
 		return nil, err
 	}
 	// from returns the value that was just read.
-	from := func(v jsontext.Value) []byte { end := int(d.InputOffset()); return object[end-len(v) : end] }
+	from := func(v jsontext.Value) []byte { end := int(d.InputOffset()); return object[end-len(v) : end : end] }
 	var all []member
 	for d.PeekKind() == '"' {
 		v, err := d.ReadValue()
@@ -123,7 +170,7 @@ func members(object []byte) ([]member, error) {
 		if v, err = d.ReadValue(); err != nil {
 			return nil, err
 		}
-		m.value = from(v)
+		m.value.raw = from(v)
 		all = append(all, m)
 	}
 	return all, nil

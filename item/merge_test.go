@@ -2,6 +2,8 @@ package item_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -44,6 +46,72 @@ func TestMerge(t *testing.T) {
 	for _, bad := range []string{`{`, `nul`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{"a":1} {}`, `{"a":"\ud800"}`, strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100)} {
 		if got, err := item.Merge([]byte(`{}`), []byte(bad)); err == nil {
 			t.Errorf("the patch %.60s gave %.60s", bad, got)
+		}
+	}
+}
+
+// Patches that are applied to one target one after the other make what each makes of the
+// outcome of the one before.
+func TestTarget(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var value func(depth int) string
+	value = func(depth int) string {
+		if depth == 0 || rng.IntN(3) == 0 {
+			return []string{"1", "null", `"x"`, "[1, null]", "true", "{}"}[rng.IntN(6)]
+		}
+		var b strings.Builder
+		for _, name := range []string{`"a"`, `"\u0062"`, `"b"`, `"c"`, `""`} {
+			if rng.IntN(2) == 0 && !(name == `"b"` && strings.Contains(b.String(), `"\u0062"`)) {
+				fmt.Fprintf(&b, ",%s : %s", name, value(depth-1))
+			}
+		}
+		return "{" + strings.TrimPrefix(b.String(), ",") + "}"
+	}
+	for range 2000 {
+		start := value(3)
+		if start == "null" {
+			start = ""
+		}
+		target, want := item.NewTarget([]byte(start)), []byte(start)
+		for range 6 {
+			patch := value(3)
+			before := string(want)
+			var err error
+			if want, err = item.Merge(want, []byte(patch)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := target.Merge([]byte(patch))
+			if err != nil || string(got) != string(want) {
+				t.Fatalf("%s patched by %s is %s, want %s: %v", before, patch, got, want, err)
+			}
+			var in, by, out any
+			if before != "" && json.Unmarshal([]byte(before), &in) != nil || json.Unmarshal([]byte(patch), &by) != nil || json.Unmarshal(got, &out) != nil {
+				t.Fatalf("%s patched by %s is %s", before, patch, got)
+			}
+			if oracle := patched(in, by); !reflect.DeepEqual(out, oracle) {
+				t.Fatalf("%s patched by %s is %s, want %v", before, patch, got, oracle)
+			}
+		}
+	}
+}
+
+// What is patched again and again is read once, and that as far as patches reach.
+func TestTargetIsReadOnce(t *testing.T) {
+	var b strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&b, `,"member %d":%d`, i, i)
+	}
+	flat := "{" + b.String()[1:] + "}"
+	for _, x := range [][2]string{{flat, `{"n":1,"member 7":2}`}, {`{"deep":{"deeper":` + flat + `}}`, `{"deep":{"deeper":{"n":1}}}`}, {`{"not":` + flat + `}`, `{"n":1}`}} {
+		target := item.NewTarget([]byte(x[0]))
+		merge := func() {
+			if _, err := target.Merge([]byte(x[1])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		merge()
+		if n := testing.AllocsPerRun(3, merge); n > 100 {
+			t.Errorf("%.20s patched by %s for the second time takes %v allocations", x[0], x[1], n)
 		}
 	}
 }
