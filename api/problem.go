@@ -161,6 +161,10 @@ func details(c cause, err error) string {
 		return store.Reason(err)
 	case serverReadOnly, starting, stopping, outcomeUnknown, requestTimeout:
 		return ""
+	case collectionNotFound:
+		if what, ok := strings.CutPrefix(inWords(err), "not found: "); ok && !strings.HasSuffix(what, " was deleted") {
+			return "there is no " + what
+		}
 	}
 	return inWords(err)
 }
