@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -154,6 +156,61 @@ func TestDocumentedFlags(t *testing.T) {
 	}
 	if checked < 100 {
 		t.Errorf("only %d flags and variables were found", checked)
+	}
+}
+
+// amount reads a default as documents write it, such as 200 ms, 64 MiB or 100 000, or as
+// flags have it.
+func amount(s string) string {
+	s = strings.ReplaceAll(strings.Trim(s, "`"), " ", "")
+	for _, unit := range []struct {
+		name  string
+		bytes int64
+	}{{"MiB", 1 << 20}, {"GiB", 1 << 30}} {
+		if n, err := strconv.ParseInt(strings.TrimSuffix(s, unit.name), 10, 64); err == nil && strings.HasSuffix(s, unit.name) {
+			return strconv.FormatInt(n*unit.bytes, 10)
+		}
+	}
+	if d, err := time.ParseDuration(strings.Replace(s, "min", "m", 1)); err == nil {
+		return d.String()
+	}
+	if s == "none" || s == "no" || s == "false" {
+		return ""
+	}
+	return s
+}
+
+// The defaults that documents give, in the README's table of variables and in brackets
+// after a flag, are those that the flags have.
+func TestDocumentedDefaults(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := map[string][]string{} // of flags of one name in several commands each
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			for _, name := range append([]string{"--" + flag.Name}, flag.Envs...) {
+				defaults[name] = append(defaults[name], amount(flag.Default))
+			}
+		}
+	}
+	checked := 0
+	for page, text := range pages(t) {
+		for _, pattern := range []string{"(?m)^\\| `(NEARBY_\\w+)` \\| ([^|]*?) ?\\|", "`(--[a-z-]+)`\\s\\((\\d[\\d ]*(?: ?(?:ms|s|min|MiB|GiB))?)[,)]"} {
+			for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+				if m[1] == "NEARBY_REPLICA_NAME" {
+					continue // in words
+				}
+				if checked++; !slices.Contains(defaults[m[1]], amount(m[2])) {
+					t.Errorf("%s: %s has the default %q, not %q", page, m[1], defaults[m[1]], m[2])
+				}
+			}
+		}
+	}
+	if checked < 30 {
+		t.Errorf("only %d defaults were found", checked)
 	}
 }
 
