@@ -58,7 +58,7 @@ const fleetingEmpty = "${1}${2}${3}~"
 // named are the parts that differ from run to run and name something: tokens, tags and
 // ids. What one of a document stands for is learned where it is shown first, and is the
 // same from then on, also in the commands that follow.
-var named = regexp.MustCompile(`v1\.[0-9a-f]{16}\.[0-9a-f]+\.[0-9a-f]{8}|\b[0-9a-f]{16}\.[0-9a-f]+\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
+var named = regexp.MustCompile(`v1\.[0-9a-f]{16}\.[0-9a-z]+\.[0-9a-f]{8}|\b[0-9a-f]{16}\.[0-9a-z]+\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
 
 // expected makes a regular expression of what a document shows, where "…" stands for what
 // it leaves out, and says what the groups of the expression are named. Of an answer with
