@@ -92,7 +92,7 @@ func TestBrowser(t *testing.T) {
 	select {
 	case report = <-reports:
 		cancel()
-		<-ended
+		_ = <-ended // it was killed
 	case err := <-ended:
 		t.Errorf("%s ended without a report: %v\n%s", program, err, &said)
 	}
