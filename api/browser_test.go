@@ -92,7 +92,7 @@ func TestBrowser(t *testing.T) {
 	select {
 	case report = <-reports:
 		cancel()
-		_ = <-ended // it was killed
+		t.Log("stopped:", <-ended)
 	case err := <-ended:
 		t.Errorf("%s ended without a report: %v\n%s", program, err, &said)
 	}
