@@ -19,7 +19,7 @@ REDOCLY_VERSION := 2.77.0
 # The slowest packages begin first, and more of them run at a time than there are
 # cores, since many of their tests wait: for a server, for a disk, for a moment.
 SLOW := ./store/postgres ./cmd/nearby ./collection ./store/embedded ./bench/servers ./bench ./api
-TESTS = -race -shuffle=on -timeout 40m -p 4 $(SLOW) ./...
+TESTS = -race -shuffle=on -timeout 40m -p 6 $(SLOW) ./...
 
 # What the test of a TypeScript client needs, where npm is.
 TYPESCRIPT = [ -d $(TOOLS)/typescript/node_modules/openapi-fetch ] || ! command -v npm >/dev/null || \
