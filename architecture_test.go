@@ -26,17 +26,18 @@ var allowed = map[string][]string{
 	"nearby/store/embedded":        {"nearby/item", "nearby/store"},
 	"nearby/store/postgres":        {"nearby/item", "nearby/store"},
 	"nearby/store/postgres/pgtest": {},
-	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/store"},
+	"nearby/table":                 {"nearby/index", "nearby/item"},
+	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/store", "nearby/table"},
 	"nearby/client":                {},
 	"nearby/metrics":               {"nearby/collection"},
-	"nearby/api":                   {"nearby", "nearby/collection", "nearby/index", "nearby/ingest", "nearby/item", "nearby/sphere", "nearby/store"},
+	"nearby/api":                   {"nearby", "nearby/collection", "nearby/index", "nearby/ingest", "nearby/item", "nearby/sphere", "nearby/store", "nearby/table"},
 	"nearby/bench/dataset":         {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/httpbench":       {},
 	"nearby/bench/peer":            {"nearby/bench/dataset", "nearby/index", "nearby/sphere"},
 	"nearby/bench/servers":         {"nearby/bench/dataset", "nearby/bench/httpbench", "nearby/sphere"},
-	"nearby/bench":                 {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
+	"nearby/bench":                 {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere", "nearby/table"},
 	"nearby/worldmap":              {"nearby/item"},
-	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/quadtree", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/worldmap"},
+	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/quadtree", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/table", "nearby/worldmap"},
 }
 
 // confined are libraries whose types stay in one place.

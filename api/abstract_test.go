@@ -22,6 +22,7 @@ import (
 	"nearby/item"
 	"nearby/store"
 	"nearby/store/embedded"
+	"nearby/table"
 )
 
 // The abstract tests of OGC API - Features, part 1 (OGC 17-069r4, annex A), of the classes
@@ -274,11 +275,11 @@ func openWorld(t *testing.T) (*house, map[string][]place) {
 	}
 	var before []store.Change
 	for name, def := range map[string]collection.Definition{
-		"crowd":    {Index: collection.IndexSpec{Kind: collection.KindAuto}, Queryables: []string{"kind"}},
-		"empty":    {Title: "Empty", Index: collection.IndexSpec{Kind: collection.KindAuto}},
-		"timed":    {Description: "Some have a time.", Index: collection.IndexSpec{Kind: collection.KindGeohash}, Queryables: []string{"kind"}, Time: "opened"},
-		"timeless": {Index: collection.IndexSpec{Kind: collection.KindQuadtree}, Time: "opened"},
-		"attached": {Index: collection.IndexSpec{Kind: collection.KindAuto}, Source: &collection.Source{Table: "public.places", Follow: "poll", Guarantee: "None."}},
+		"crowd":    {Index: table.IndexSpec{Kind: table.KindAuto}, Queryables: []string{"kind"}},
+		"empty":    {Title: "Empty", Index: table.IndexSpec{Kind: table.KindAuto}},
+		"timed":    {Description: "Some have a time.", Index: table.IndexSpec{Kind: table.KindGeohash}, Queryables: []string{"kind"}, Time: "opened"},
+		"timeless": {Index: table.IndexSpec{Kind: table.KindQuadtree}, Time: "opened"},
+		"attached": {Index: table.IndexSpec{Kind: table.KindAuto}, Source: &collection.Source{Table: "public.places", Follow: "poll", Guarantee: "None."}},
 	} {
 		def.Name, def.Created, def.Updated = name, 1, 1
 		text, err := def.Encode(kinds)

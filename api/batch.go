@@ -11,10 +11,10 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"nearby/collection"
 	"nearby/index"
 	"nearby/item"
 	"nearby/store"
+	"nearby/table"
 )
 
 // nearbyBatch is the body of many queries.
@@ -37,7 +37,7 @@ type nearbyIn struct {
 // batchQuery is a query that may be asked.
 type batchQuery struct {
 	index.Query
-	filter collection.Filter
+	filter table.Filter
 }
 
 // query checks the i-th query of a batch, whose errors begin with its path.
@@ -64,7 +64,7 @@ func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, 
 		q.K = *in.K
 	}
 	if in.Datetime != nil {
-		period, err := collection.ParsePeriod(*in.Datetime)
+		period, err := table.ParsePeriod(*in.Datetime)
 		if err != nil {
 			return q, badField(path(".datetime"), item.Shorten(*in.Datetime), err.Error(), "")
 		}

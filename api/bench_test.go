@@ -18,6 +18,7 @@ import (
 	"nearby/api"
 	"nearby/collection"
 	"nearby/item"
+	"nearby/table"
 )
 
 // sink is a response writer that keeps nothing but its header.
@@ -45,7 +46,7 @@ func BenchmarkNearby(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: collection.KindQuadtree}})
+	c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "c", Index: table.IndexSpec{Kind: table.KindQuadtree}})
 	if err != nil {
 		b.Fatal(err)
 	}

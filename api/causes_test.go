@@ -24,6 +24,7 @@ import (
 	"nearby/item"
 	"nearby/store"
 	"nearby/store/embedded"
+	"nearby/table"
 )
 
 const errorsPage = "../docs/errors.md"
@@ -428,7 +429,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 		{collection.ErrKeyReused, "key-reused"},
 		{collection.ErrKeyInUse, "key-in-use"},
 		{collection.ErrPrecondition, "precondition-failed"},
-		{collection.ErrUnknownQueryable, "invalid-request"},
+		{table.ErrUnknownQueryable, "invalid-request"},
 		{index.ErrInvalid, "invalid-request"},
 		{collection.ErrFull, "capacity-reached"},
 		{collection.ErrNotReady, "starting"},

@@ -15,6 +15,7 @@ import (
 	"nearby/collection"
 	"nearby/item"
 	"nearby/store"
+	"nearby/table"
 )
 
 // WGS 84, longitude first; crs84h is the same with heights.
@@ -25,22 +26,22 @@ const (
 
 // collectionOut is how a collection is shown.
 type collectionOut struct {
-	ID          string               `json:"id"`
-	Title       string               `json:"title"`
-	Description string               `json:"description,omitzero"`
-	ItemType    string               `json:"itemType"`
-	ItemCount   int                  `json:"itemCount"`
-	CRS         []string             `json:"crs"`
-	Extent      extentOut            `json:"extent"`
-	Index       collection.IndexSpec `json:"index"`
-	Queryables  []string             `json:"queryables"`
-	Time        string               `json:"time,omitzero"`
-	WritePolicy string               `json:"writePolicy,omitzero"`
-	Source      *collection.Source   `json:"source,omitzero"`
-	Created     time.Time            `json:"created"`
-	Updated     time.Time            `json:"updated"`
-	Statistics  statisticsOut        `json:"statistics"`
-	Links       []link               `json:"links"`
+	ID          string             `json:"id"`
+	Title       string             `json:"title"`
+	Description string             `json:"description,omitzero"`
+	ItemType    string             `json:"itemType"`
+	ItemCount   int                `json:"itemCount"`
+	CRS         []string           `json:"crs"`
+	Extent      extentOut          `json:"extent"`
+	Index       table.IndexSpec    `json:"index"`
+	Queryables  []string           `json:"queryables"`
+	Time        string             `json:"time,omitzero"`
+	WritePolicy string             `json:"writePolicy,omitzero"`
+	Source      *collection.Source `json:"source,omitzero"`
+	Created     time.Time          `json:"created"`
+	Updated     time.Time          `json:"updated"`
+	Statistics  statisticsOut      `json:"statistics"`
+	Links       []link             `json:"links"`
 }
 
 type extentOut struct {
@@ -218,12 +219,12 @@ func (s *Server) reach(r *http.Request, name string) (store.Position, error) {
 // definitionIn is the body of PUT and PATCH; what is left out is nil.
 type definitionIn struct {
 	shown
-	Title       *string               `json:"title"`
-	Description *string               `json:"description"`
-	Index       *collection.IndexSpec `json:"index"`
-	Queryables  *[]string             `json:"queryables"`
-	Time        *string               `json:"time"`
-	WritePolicy *string               `json:"writePolicy"`
+	Title       *string          `json:"title"`
+	Description *string          `json:"description"`
+	Index       *table.IndexSpec `json:"index"`
+	Queryables  *[]string        `json:"queryables"`
+	Time        *string          `json:"time"`
+	WritePolicy *string          `json:"writePolicy"`
 }
 
 // shown are the members of a collection that are no part of its definition. They are
@@ -410,7 +411,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 			return old.Definition, noCollection(c.name)
 		}
 		if whole { // it takes the place of the one before, with all its parameters
-			old.Index = collection.IndexSpec{}
+			old.Index = table.IndexSpec{}
 		}
 		return patchDefinition(old.Definition, patch)
 	})

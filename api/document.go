@@ -14,6 +14,7 @@ import (
 
 	"nearby"
 	"nearby/collection"
+	"nearby/table"
 )
 
 // document is openapi.yaml as it is served: with a path for the items of each collection
@@ -116,7 +117,7 @@ func (d *document) appendItems(b []byte, snap *collection.Snapshot) []byte {
 // no lists; "string" takes all others.
 func parameterType(snap *collection.Snapshot, name string) string {
 	properties := snap.Properties()
-	i := slices.IndexFunc(properties, func(p collection.Property) bool { return p.Name == name })
+	i := slices.IndexFunc(properties, func(p table.Property) bool { return p.Name == name })
 	if i >= 0 {
 		switch types := jsonTypes(properties[i].Types); {
 		case len(types) > 1:

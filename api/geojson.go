@@ -12,6 +12,7 @@ import (
 
 	"nearby/collection"
 	"nearby/index"
+	"nearby/table"
 )
 
 // buffer is where an answer is put together. Properties are kept as compact
@@ -76,7 +77,7 @@ type shape struct {
 }
 
 // appendFeature writes one item. distance in metres is left out if negative.
-func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shape) {
+func (buf *buffer) appendFeature(it *table.Item, distance float64, sh *shape) {
 	b := append(buf.b, `{"type":"Feature","id":`...)
 	buf.id = it.AppendID(buf.id[:0])
 	b = appendQuoted(b, buf.id)
@@ -104,7 +105,7 @@ func (buf *buffer) appendFeature(it *collection.Item, distance float64, sh *shap
 // where there are any. It returns how many: it ends before one that makes the
 // answer larger than it may be, unless that is the first.
 func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sh *shape) int {
-	var items [16]collection.Item
+	var items [16]table.Item
 	for i := range buf.refs {
 		j := i % len(items)
 		if j == 0 {

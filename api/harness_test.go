@@ -31,6 +31,7 @@ import (
 	"nearby/quadtree"
 	"nearby/store"
 	"nearby/store/embedded"
+	"nearby/table"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -66,12 +67,12 @@ func document(t testing.TB) *openapi3.T {
 	return doc
 }
 
-var kinds = collection.Kinds{
-	collection.KindGeohash: func(s collection.IndexSpec) (index.Builder, error) {
+var kinds = table.Kinds{
+	table.KindGeohash: func(s table.IndexSpec) (index.Builder, error) {
 		opt := geohash.Options{Bits: s.Bits}
 		return geohash.New(opt), opt.Validate()
 	},
-	collection.KindQuadtree: func(s collection.IndexSpec) (index.Builder, error) {
+	table.KindQuadtree: func(s table.IndexSpec) (index.Builder, error) {
 		opt := quadtree.Options{MaxPointsPerNode: s.MaxPointsPerNode, MaxDepth: s.MaxDepth}
 		return quadtree.New(opt), opt.Validate()
 	},

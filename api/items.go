@@ -9,6 +9,7 @@ import (
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
+	"nearby/table"
 )
 
 // appendItemURL appends where an item is.
@@ -17,7 +18,7 @@ func (s *Server) appendItemURL(b []byte, r *http.Request, c *collection.Collecti
 }
 
 // answerItem shows one item as it is in a snapshot.
-func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collection.Collection, it *collection.Item, status int) error {
+func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collection.Collection, it *table.Item, status int) error {
 	buf := s.buffer()
 	defer s.release(buf)
 	buf.appendFeature(it, -1, &shape{times: true})
@@ -136,7 +137,7 @@ func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target
 	if res.Pending || res.Replaced {
 		version = 0 // it gets one when it is durable, or never
 	}
-	it := collection.NewItem(&item.Item{
+	it := table.NewItem(&item.Item{
 		ID: res.ID, Lon: wr.Item.Lon, Lat: wr.Item.Lat, Properties: wr.Item.Properties,
 		Created: res.Times.Created, Updated: res.Times.Updated, Seq: version,
 	})

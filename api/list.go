@@ -11,6 +11,7 @@ import (
 
 	"nearby/collection"
 	"nearby/index"
+	"nearby/table"
 )
 
 func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
@@ -103,7 +104,7 @@ func pageCursor(snap *collection.Snapshot, boxed bool, last index.Ref) string {
 // walkBox finds the items of a page in an area, and the cursor to go on from.
 // It compares MaxCompared points, and goes on as often as nothing was found:
 // some clients take an empty page for the last one.
-func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter *collection.Filter) (next string, err error) {
+func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter *table.Filter) (next string, err error) {
 	limit := q.Limit
 	q.Limit++ // one more, to know whether there is one
 	q.Budget = s.opt.Limits.MaxCompared
@@ -130,7 +131,7 @@ func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snap
 }
 
 // walkList is walkBox in the order of the list.
-func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter *collection.Filter) (next string, err error) {
+func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter *table.Filter) (next string, err error) {
 	for {
 		buf.refs, after, err = snap.List(buf.refs, after, limit, s.opt.Limits.MaxCompared, filter)
 		switch {

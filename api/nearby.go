@@ -7,6 +7,7 @@ import (
 
 	"nearby/collection"
 	"nearby/index"
+	"nearby/table"
 )
 
 // maxTraceSteps bounds what explain tells of a long search.
@@ -92,7 +93,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 
 // appendNearby searches and writes the answer but for its links and closing
 // brace. more reports whether items may follow the last of buf.hits.
-func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *collection.Filter, sh *shape) (more bool, err error) {
+func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter, sh *shape) (more bool, err error) {
 	f, err := s.search(buf, snap, q, filter)
 	if err != nil {
 		return false, err
@@ -157,7 +158,7 @@ type found struct {
 
 // search finds the items that a query asks for, in buf.hits. Within a radius it asks
 // for one more than k, so that an answer that happens to have k is known to be whole.
-func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *collection.Filter) (f found, err error) {
+func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter) (f found, err error) {
 	k, bounded := q.K, q.MaxDistance < index.Everywhere
 	if bounded {
 		q.K++

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"nearby/collection"
 	"nearby/item"
+	"nearby/table"
 )
 
 // kind is how a parameter's text is read.
@@ -83,7 +83,7 @@ func NearbyParameters() []string { return slices.Clone(takesNearby) }
 // query is a request's parameters, checked by the table.
 type query struct {
 	values arguments
-	filter collection.Filter
+	filter table.Filter
 }
 
 // parse reads the parameters. Names that are neither allowed nor queryable are
@@ -277,7 +277,7 @@ func (q *query) datetime() error {
 	if !ok {
 		return nil
 	}
-	period, err := collection.ParsePeriod(v)
+	period, err := table.ParsePeriod(v)
 	if err != nil {
 		hint := ""
 		if strings.Contains(v, " ") {

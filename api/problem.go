@@ -17,6 +17,7 @@ import (
 	"nearby/ingest"
 	"nearby/item"
 	"nearby/store"
+	"nearby/table"
 )
 
 // problem is an answer that says what went wrong (RFC 9457).
@@ -96,7 +97,7 @@ var known = []struct {
 	{collection.ErrKeyReused, keyReused},
 	{collection.ErrKeyInUse, keyInUse},
 	{collection.ErrPrecondition, preconditionFailed},
-	{collection.ErrUnknownQueryable, invalidRequest},
+	{table.ErrUnknownQueryable, invalidRequest},
 	{index.ErrInvalid, invalidRequest},
 	{collection.ErrFull, capacityReached},
 	{collection.ErrContended, contended},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nearby/collection"
+	"nearby/table"
 )
 
 const (
@@ -16,20 +17,20 @@ const (
 
 // jsonTypes are the types of JSON Schema that some types of values make, by name, without
 // null, which may stand for any value.
-func jsonTypes(t collection.Types) (names []string) {
-	const integers = collection.TypeInteger32 | collection.TypeInteger15 | collection.TypeInteger64
+func jsonTypes(t table.Types) (names []string) {
+	const integers = table.TypeInteger32 | table.TypeInteger15 | table.TypeInteger64
 	for _, one := range []struct {
-		of   collection.Types
+		of   table.Types
 		name string
 	}{
-		{collection.TypeArray, "array"},
-		{collection.TypeBoolean, "boolean"},
+		{table.TypeArray, "array"},
+		{table.TypeBoolean, "boolean"},
 		{integers, "integer"},
-		{collection.TypeNumber | collection.TypeInteger, "number"},
-		{collection.TypeObject, "object"},
-		{collection.TypeString | collection.TypeDate | collection.TypeDateTime, "string"},
+		{table.TypeNumber | table.TypeInteger, "number"},
+		{table.TypeObject, "object"},
+		{table.TypeString | table.TypeDate | table.TypeDateTime, "string"},
 	} {
-		if t&one.of == 0 || one.name == "integer" && t&(collection.TypeNumber|collection.TypeInteger) != 0 {
+		if t&one.of == 0 || one.name == "integer" && t&(table.TypeNumber|table.TypeInteger) != 0 {
 			continue // an integer is a number
 		}
 		names = append(names, one.name)
@@ -43,9 +44,9 @@ func jsonTypes(t collection.Types) (names []string) {
 // appendType appends the schema of a property but for its braces. Only the time property
 // has a format: for each property that is a time to them, clients send datetime, which
 // filters by that one.
-func appendType(b []byte, p collection.Property, isTime bool) []byte {
+func appendType(b []byte, p table.Property, isTime bool) []byte {
 	if isTime {
-		if p.Types&collection.TypeDateTime == 0 && p.Types&collection.TypeDate != 0 {
+		if p.Types&table.TypeDateTime == 0 && p.Types&table.TypeDate != 0 {
 			return append(b, `"type":"string","format":"date"`...)
 		}
 		return append(b, `"type":"string","format":"date-time"`...)
@@ -60,13 +61,13 @@ func appendType(b []byte, p collection.Property, isTime bool) []byte {
 // appendFeatureType is appendType for GDAL, which makes columns of the properties of a
 // Feature, integers of 32 bits. What these cannot hold it reads as a number, or, if no
 // type is said, as text, in which nothing is lost.
-func appendFeatureType(b []byte, p collection.Property, isTime bool) []byte {
-	const exact = collection.TypeInteger64 | collection.TypeInteger
+func appendFeatureType(b []byte, p table.Property, isTime bool) []byte {
+	const exact = table.TypeInteger64 | table.TypeInteger
 	switch {
-	case p.Types&exact != 0 && p.Types&collection.TypeNumber == 0 && !isTime:
+	case p.Types&exact != 0 && p.Types&table.TypeNumber == 0 && !isTime:
 		return b
-	case p.Types&collection.TypeInteger15 != 0:
-		p.Types |= collection.TypeNumber
+	case p.Types&table.TypeInteger15 != 0:
+		p.Types |= table.TypeNumber
 	}
 	return appendType(b, p, isTime)
 }
@@ -89,7 +90,7 @@ func appendSchemaHead(b []byte, url string, def *collection.Definition) []byte {
 
 // appendSchema appends the schema of OGC API - Features, part 5: what an item has,
 // however it is written.
-func appendSchema(b []byte, url string, def *collection.Definition, properties []collection.Property) []byte {
+func appendSchema(b []byte, url string, def *collection.Definition, properties []table.Property) []byte {
 	b = append(appendSchemaHead(b, url, def), `,"properties":{`...)
 	place := 0
 	begin := func(name string) {
@@ -122,7 +123,7 @@ func appendSchema(b []byte, url string, def *collection.Definition, properties [
 }
 
 // appendFeatureSchema appends the schema of an item as a Feature of GeoJSON.
-func appendFeatureSchema(b []byte, url string, def *collection.Definition, properties []collection.Property) []byte {
+func appendFeatureSchema(b []byte, url string, def *collection.Definition, properties []table.Property) []byte {
 	b = append(appendSchemaHead(b, url, def), `,"required":["type","id","geometry","properties"],"properties":{`+
 		`"type":{"type":"string","enum":["Feature"]},"id":{"type":"string"},`+
 		`"geometry":{"type":"object","required":["type","coordinates"],"properties":{"type":{"type":"string","enum":["Point"]},`+

@@ -13,6 +13,7 @@ import (
 	"nearby/api"
 	"nearby/collection"
 	"nearby/store/embedded"
+	"nearby/table"
 )
 
 // schemaOf is the schema of part 5: the names in their order, and what is said of each.
@@ -129,14 +130,14 @@ func TestSchema(t *testing.T) {
 
 	// It is bounded, and what is told is right.
 	var body strings.Builder
-	for i := range 2 * collection.MaxProperties {
+	for i := range 2 * table.MaxProperties {
 		fmt.Fprintln(&body, feature(fmt.Sprint("many", i), 1, 1, fmt.Sprintf(`{"p%d":1,"%s":1}`, i, strings.Repeat("x", 200))))
 	}
 	h.do("POST", c+"/items", "application/x-ndjson", body.String()).want(t, 200)
-	if names, _ := schemaOf(t, h, ""); len(names) != 2+collection.MaxProperties {
+	if names, _ := schemaOf(t, h, ""); len(names) != 2+table.MaxProperties {
 		t.Errorf("there are %d properties", len(names))
 	}
-	for i := range 2 * collection.MaxProperties {
+	for i := range 2 * table.MaxProperties {
 		h.do("DELETE", fmt.Sprint(c, "/items/many", i), "", "").want(t, 204)
 	}
 	if names, _ := schemaOf(t, h, ""); len(names) != 12 {

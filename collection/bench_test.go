@@ -14,6 +14,7 @@ import (
 	"nearby/collection"
 	"nearby/index"
 	"nearby/item"
+	"nearby/table"
 )
 
 // fill loads n items with 120 bytes of properties, clustered round 100 towns.
@@ -55,7 +56,7 @@ func BenchmarkFill(b *testing.B) {
 	const n = 200_000
 	for b.Loop() {
 		h := open(b, b.TempDir())
-		c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+		c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -77,7 +78,7 @@ func BenchmarkLoad(b *testing.B) {
 	const n = 1_000_000
 	dir := b.TempDir()
 	h := open(b, dir)
-	fill(b, h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}}), n)
+	fill(b, h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}}), n)
 	h.shut()
 	for b.Loop() {
 		h := open(b, dir)
@@ -92,7 +93,7 @@ func BenchmarkLoad(b *testing.B) {
 func BenchmarkMove(b *testing.B) {
 	const n = 200_000
 	h := open(b, b.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	places := fill(b, c, n)
 	rng := rand.New(rand.NewPCG(2, 2))
 	batch := make([]collection.Write, 500)
@@ -115,7 +116,7 @@ func BenchmarkMove(b *testing.B) {
 func BenchmarkSnapshotNearest(b *testing.B) {
 	const n = 200_000
 	h := open(b, b.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	places := fill(b, c, n)
 	s := c.Snapshot()
 	rng := rand.New(rand.NewPCG(3, 3))
@@ -142,7 +143,7 @@ func BenchmarkSnapshotNearest(b *testing.B) {
 func BenchmarkReadBesideMoves(b *testing.B) {
 	const n = 200_000
 	h := open(b, b.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	places := fill(b, c, n)
 	for _, moving := range []bool{false, true} {
 		name := "idle"
@@ -179,7 +180,7 @@ func BenchmarkReadBesideMoves(b *testing.B) {
 			rng := rand.New(rand.NewPCG(3, 3))
 			var q index.Query
 			var hits []index.Hit
-			var items [10]collection.Item
+			var items [10]table.Item
 			times := make([]time.Duration, 0, 1<<20)
 			for b.Loop() {
 				p := places[rng.IntN(n)]

@@ -7,17 +7,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/paulmach/orb"
-
-	"nearby/index"
 	"nearby/store"
+	"nearby/table"
 )
 
 // Options of a catalog and its collections. The zero value of a limit takes its
 // default.
 type Options struct {
 	Store store.Store
-	Kinds Kinds
+	Kinds table.Kinds
 	Log   *slog.Logger
 
 	MaxCollections int           // default 1000
@@ -95,27 +93,25 @@ type Collection struct {
 	unflushed  atomic.Int64           // of the backlog
 
 	// What follows belongs to the writer.
-	tip     *Snapshot
-	arena   arena
-	refs    refPool
-	grave   []index.Ref // deleted, but still named by an index that is being built
-	rebuild rebuild
-	failed  error     // set: no more writes until restart
-	flights []*flight // where others write the store, too; in the order of their requests
-	turns   chan *flight
-	partial bool // the tip is not the state after any commit
-	backlog backlog
+	table    *table.Table
+	tip      *Snapshot     // the newest state, but that its index may be on its way
+	building chan struct{} // closed when the index that is being built is in use; nil: none is
+	failed   error         // set: no more writes until restart
+	flights  []*flight     // where others write the store, too; in the order of their requests
+	turns    chan *flight
+	partial  bool // the tip is not the state after any commit
+	backlog  backlog
 }
 
 // newCollection starts the writer of a collection whose first snapshot is tip.
-func newCollection(opt Options, w *world, tip *Snapshot, a arena, refs refPool) *Collection {
+func newCollection(opt Options, w *world, tip *Snapshot, t *table.Table) *Collection {
 	c := &Collection{
 		name: tip.def.Name, world: w, store: opt.Store, opt: opt, log: opt.Log,
 		queue:   make(chan *request, opt.MaxQueue),
 		control: make(chan *request),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
-		tip:     tip, arena: a, refs: refs,
+		tip:     tip, table: t,
 		deliveries: make(chan *delivery), ending: make(chan struct{}), turns: make(chan *flight),
 	}
 	c.current.Store(tip)
@@ -149,11 +145,11 @@ func (c *Collection) At(seq uint64) store.Position {
 // Snapshot returns the newest version.
 func (c *Collection) Snapshot() *Snapshot { return c.current.Load() }
 
-// publish makes a snapshot the newest.
-func (c *Collection) publish(s *Snapshot) {
-	c.tip = s
+// publish shows the table as it is now, which has every commit up to seq.
+func (c *Collection) publish(seq uint64) {
+	c.tip = &Snapshot{c.table.Snapshot(), c.tip.def, c.tip.defined, max(seq, c.tip.seq)}
 	if !c.partial {
-		c.current.Store(s)
+		c.current.Store(c.tip)
 	}
 }
 
@@ -183,37 +179,4 @@ func (c *Collection) ended() error {
 		return why.of(nil)
 	}
 	return ErrClosed
-}
-
-// next returns a snapshot like s for the writer to change.
-func (s *Snapshot) next(seq uint64) *Snapshot {
-	n := &Snapshot{
-		def: s.def, defined: s.defined, seq: max(seq, s.seq), records: s.records, ids: s.ids, index: s.index,
-		choice: s.choice, extent: s.extent, times: s.times, rebuilding: s.rebuilding,
-		shape: s.shape, properties: s.properties,
-		columns: make([]column, len(s.columns)),
-	}
-	copy(n.columns, s.columns)
-	return n
-}
-
-// emptyExtent holds nothing and grows by extend.
-func emptyExtent() orb.Bound {
-	return orb.Bound{Min: orb.Point{180, 90}, Max: orb.Point{-180, -90}}
-}
-
-func (s *Snapshot) extend(p index.Position) {
-	s.extent.Min[0], s.extent.Min[1] = min(s.extent.Min[0], p.Lon), min(s.extent.Min[1], p.Lat)
-	s.extent.Max[0], s.extent.Max[1] = max(s.extent.Max[0], p.Lon), max(s.extent.Max[1], p.Lat)
-}
-
-// points lists the items' places.
-func (s *Snapshot) points() []index.Point {
-	points := make([]index.Point, 0, s.ids.n)
-	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
-		lon, lat := s.records.Position(ref)
-		points = append(points, index.Point{Ref: ref, Lon: lon, Lat: lat})
-		return true
-	})
-	return points
 }

@@ -26,14 +26,15 @@ import (
 	"nearby/sphere"
 	"nearby/store"
 	"nearby/store/embedded"
+	"nearby/table"
 )
 
-var kinds = collection.Kinds{
-	collection.KindGeohash: func(s collection.IndexSpec) (index.Builder, error) {
+var kinds = table.Kinds{
+	table.KindGeohash: func(s table.IndexSpec) (index.Builder, error) {
 		opt := geohash.Options{Bits: s.Bits}
 		return geohash.New(opt), opt.Validate()
 	},
-	collection.KindQuadtree: func(s collection.IndexSpec) (index.Builder, error) {
+	table.KindQuadtree: func(s table.IndexSpec) (index.Builder, error) {
 		opt := quadtree.Options{MaxPointsPerNode: s.MaxPointsPerNode, MaxDepth: s.MaxDepth}
 		return quadtree.New(opt), opt.Validate()
 	},
@@ -175,7 +176,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 	const seed = 7
 	dir := t.TempDir()
 	h := open(t, dir)
-	c := h.make(collection.Definition{Name: "places", Index: collection.IndexSpec{Kind: "quadtree", MaxPointsPerNode: 4}, Queryables: []string{"kind"}})
+	c := h.make(collection.Definition{Name: "places", Index: table.IndexSpec{Kind: "quadtree", MaxPointsPerNode: 4}, Queryables: []string{"kind"}})
 	const writers, rounds = 4, 40
 	twins := make([]map[string]item.Item, writers)
 	var wg sync.WaitGroup
@@ -236,12 +237,12 @@ func TestCollectionEqualsMap(t *testing.T) {
 				}
 			}
 		}
-		hits, _, err := c.Snapshot().Nearest(nil, &index.Query{K: 1000, MaxDistance: index.Everywhere}, &collection.Filter{Equal: f})
+		hits, _, err := c.Snapshot().Nearest(nil, &index.Query{K: 1000, MaxDistance: index.Everywhere}, &table.Filter{Equal: f})
 		if err != nil || len(hits) != n {
 			t.Errorf("filter %v: %d hits, %v; want %d", f, len(hits), err, n)
 		}
 	}
-	if _, _, err := c.Snapshot().List(nil, "", 10, 0, &collection.Filter{Equal: map[string][]string{"knd": {"a"}}}); !errors.Is(err, collection.ErrUnknownQueryable) {
+	if _, _, err := c.Snapshot().List(nil, "", 10, 0, &table.Filter{Equal: map[string][]string{"knd": {"a"}}}); !errors.Is(err, table.ErrUnknownQueryable) {
 		t.Errorf("a misspelt property gave %v", err)
 	}
 
@@ -254,7 +255,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 		return ids
 	}
 	before := order(c.Snapshot())
-	if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: collection.IndexSpec{Kind: "geohash", Bits: 24}}); err != nil {
+	if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: table.IndexSpec{Kind: "geohash", Bits: 24}}); err != nil {
 		t.Fatal(err)
 	}
 	if st := c.Snapshot().Stats(); st.Kind != "geohash" || st.Index.Kind != "geohash" || st.Rebuilding {
@@ -403,7 +404,7 @@ func TestVersionsOfOneCommit(t *testing.T) {
 // the items that are always there, and one snapshot answers alike for ever.
 func TestIndexChangesUnderLoad(t *testing.T) {
 	h := open(t, t.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	const fixed = 500
 	var batch []collection.Write
 	for i := range fixed {
@@ -448,7 +449,7 @@ func TestIndexChangesUnderLoad(t *testing.T) {
 			reads++
 		}
 	}()
-	specs := []collection.IndexSpec{{Kind: "geohash", Bits: 18}, {Kind: "quadtree", MaxPointsPerNode: 2}, {Kind: "geohash"}, {Kind: "auto"}, {Kind: "quadtree"}}
+	specs := []table.IndexSpec{{Kind: "geohash", Bits: 18}, {Kind: "quadtree", MaxPointsPerNode: 2}, {Kind: "geohash"}, {Kind: "auto"}, {Kind: "quadtree"}}
 	for i := range 20 {
 		if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: specs[i%len(specs)]}); err != nil {
 			t.Fatal(err)
@@ -475,7 +476,7 @@ func TestIndexChangesUnderLoad(t *testing.T) {
 // Rewriting the same items for ever takes no more memory than a few copies.
 func TestRecordsAreCompacted(t *testing.T) {
 	h := open(t, t.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	properties := `{"text":"` + strings.Repeat("x", 200) + `"}`
 	want := map[string]item.Item{}
 	var peak int64
@@ -533,10 +534,10 @@ func TestDrop(t *testing.T) {
 // auto says why, and measures again when the collection has grown.
 func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 	h := open(t, t.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "auto"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "auto"}})
 	rng := rand.New(rand.NewPCG(9, 9))
 	n := 0
-	for c.Snapshot().Stats().Kind != collection.KindGeohash && n < 50_000 {
+	for c.Snapshot().Stats().Kind != table.KindGeohash && n < 50_000 {
 		var batch []collection.Write
 		for range 1000 {
 			batch = append(batch, upsert(fmt.Sprint(n), rng.Float64()*10, 5, `{}`))
@@ -545,7 +546,7 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 		write(t, c, batch...)
 	}
 	st := c.Snapshot().Stats()
-	if st.Kind != collection.KindGeohash || !strings.Contains(st.Reason, "even density along lines") {
+	if st.Kind != table.KindGeohash || !strings.Contains(st.Reason, "even density along lines") {
 		t.Errorf("with %d even points: %s, because %q", n, st.Kind, st.Reason)
 	}
 	if e, ok := c.Snapshot().Extent(); !ok || !e.Contains(orb.Point{5, 5}) || e.Max[0] > 10 {
@@ -557,7 +558,7 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 // it was measured.
 func TestAutoKeepsTheTree(t *testing.T) {
 	h := open(t, t.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "auto"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "auto"}})
 	rng := rand.New(rand.NewPCG(9, 10))
 	want := map[string]item.Item{}
 	for !strings.Contains(c.Snapshot().Stats().Reason, "uneven density") && len(want) < 50_000 {
@@ -573,7 +574,7 @@ func TestAutoKeepsTheTree(t *testing.T) {
 		}
 		write(t, c, batch...)
 	}
-	if st := c.Snapshot().Stats(); st.Kind != collection.KindQuadtree || !strings.Contains(st.Reason, "uneven density") {
+	if st := c.Snapshot().Stats(); st.Kind != table.KindQuadtree || !strings.Contains(st.Reason, "uneven density") {
 		t.Errorf("with %d uneven points: %s, because %q", len(want), st.Kind, st.Reason)
 	}
 	verify(t, c.Snapshot(), want)
@@ -586,11 +587,11 @@ func TestDefinitionFaults(t *testing.T) {
 		fields []string
 	}{
 		{collection.Definition{Name: "a/b"}, []string{"name"}},
-		{collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: "rtree"}}, []string{"index.kind"}},
-		{collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: "auto", Bits: 3}}, []string{"index"}},
-		{collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: "quadtree", Bits: 3}}, []string{"index.bits"}},
-		{collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: "geohash", Bits: 99}}, []string{"index"}},
-		{collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: "quadtree", MaxPointsPerNode: -1}}, []string{"index"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "rtree"}}, []string{"index.kind"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "auto", Bits: 3}}, []string{"index"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Bits: 3}}, []string{"index.bits"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "geohash", Bits: 99}}, []string{"index"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", MaxPointsPerNode: -1}}, []string{"index"}},
 		{collection.Definition{Name: "", Queryables: []string{"ok", "limit", "ok", ""}}, []string{"name", "queryables[1]", "queryables[2]", "queryables[3]"}},
 	} {
 		_, _, err := h.Put(context.Background(), c.def)
@@ -665,7 +666,7 @@ func TestListInSteps(t *testing.T) {
 	write(t, c, batch...)
 	s := c.Snapshot()
 	for _, f := range []map[string][]string{nil, {"kind": {"7"}}, {"kind": {"7", "8", "9"}}, {"kind": {"none"}}} {
-		want, reached, err := s.List(nil, "", 1000, 0, &collection.Filter{Equal: f})
+		want, reached, err := s.List(nil, "", 1000, 0, &table.Filter{Equal: f})
 		if err != nil || reached != "" {
 			t.Fatalf("at once: reached %q, %v", reached, err)
 		}
@@ -675,7 +676,7 @@ func TestListInSteps(t *testing.T) {
 				after, steps := "", 0
 				for {
 					n := len(got)
-					got, after, err = s.List(got, after, limit, budget, &collection.Filter{Equal: f})
+					got, after, err = s.List(got, after, limit, budget, &table.Filter{Equal: f})
 					if err != nil || len(got)-n > min(limit, budget) {
 						t.Fatalf("limit %d, budget %d: %d items, %v", limit, budget, len(got)-n, err)
 					}
@@ -715,7 +716,7 @@ func TestItemsOfManyRefs(t *testing.T) {
 		t.Fatalf("%d refs, %v", len(refs), err)
 	}
 	for _, n := range []int{0, 1, 15, 16, 17, 32, 33, len(refs)} {
-		got := make([]collection.Item, n+1)
+		got := make([]table.Item, n+1)
 		s.Items(got, refs[:n])
 		for i, ref := range refs[:n] {
 			one := s.Item(ref)
@@ -733,7 +734,7 @@ func TestItemsOfManyRefs(t *testing.T) {
 // durable before it is visible.
 func TestRefusalsFollowWhatIsVisible(t *testing.T) {
 	h := open(t, t.TempDir())
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	const rounds, size = 20, 1000
 	var loading sync.WaitGroup
 	loading.Go(func() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nearby/store"
+	"nearby/table"
 )
 
 // Defined is a definition and the version that it is.
@@ -147,7 +148,7 @@ func (c *Catalog) create(ctx context.Context, name string, edit Edit) (*Collecti
 	if err := c.room(w); err != nil {
 		return nil, err
 	}
-	tip, err := emptySnapshot(c.opt.Kinds, def, 0)
+	empty, err := table.New(c.opt.Kinds, def.schema())
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +158,7 @@ func (c *Catalog) create(ctx context.Context, name string, edit Edit) (*Collecti
 	if !stands(seq, err) {
 		return nil, err
 	}
-	tip.seq, tip.defined = uint64(seq), uint64(seq)
-	col := newCollection(c.opt, w, tip, arena{}, refPool{})
+	col := newCollection(c.opt, w, &Snapshot{empty.Snapshot(), def, uint64(seq), uint64(seq)}, empty)
 	w.set(func(m map[string]*Collection) { m[name] = col })
 	return col, err
 }
@@ -254,15 +254,15 @@ func (c *Catalog) defineShared(ctx context.Context, name string, edit Edit) (Mad
 		}
 		col, err := w.get(name)
 		if err != nil {
-			tip, err := emptySnapshot(c.opt.Kinds, def, uint64(seq))
+			empty, err := table.New(c.opt.Kinds, def.schema())
 			if err != nil {
 				return Made{}, uncertain(err)
 			}
-			return Made{nil, tip, at, created}, nil
+			return Made{nil, &Snapshot{empty.Snapshot(), def, uint64(seq), 0}, at, created}, nil
 		}
 		// The definition is made, whatever becomes of the collection now.
 		var building chan struct{}
-		_ = col.inWriter(ctx, func() error { building = col.rebuild.done; return nil })
+		_ = col.inWriter(ctx, func() error { building = col.building; return nil })
 		col.awaitBuilding(ctx, building)
 		return col.made(created), nil
 	}

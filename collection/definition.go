@@ -14,14 +14,7 @@ import (
 
 	"nearby/index"
 	"nearby/item"
-)
-
-// Kinds of index a definition can name. Auto measures the collection's density
-// and picks one of the others.
-const (
-	KindAuto     = "auto"
-	KindGeohash  = "geohash"
-	KindQuadtree = "quadtree"
+	"nearby/table"
 )
 
 // Limits of a definition.
@@ -29,24 +22,14 @@ const (
 	MaxNameBytes        = 64
 	MaxTitleBytes       = 256
 	MaxDescriptionBytes = 4096
-	MaxQueryables       = 32
-	MaxQueryableBytes   = 128
 )
-
-// IndexSpec chooses an index and its parameters; zero means chosen for you.
-type IndexSpec struct {
-	Kind             string `json:"kind"`                      // auto, geohash or quadtree
-	Bits             int    `json:"bits,omitzero"`             // geohash: bits of a cell, 1 to 64
-	MaxPointsPerNode int    `json:"maxPointsPerNode,omitzero"` // quadtree: 1 to 4096
-	MaxDepth         int    `json:"maxDepth,omitzero"`         // quadtree: 1 to 32
-}
 
 // Definition is what the owner of a collection decides about it.
 type Definition struct {
-	Name        string    `json:"-"`
-	Title       string    `json:"title,omitzero"`
-	Description string    `json:"description,omitzero"`
-	Index       IndexSpec `json:"index"`
+	Name        string          `json:"-"`
+	Title       string          `json:"title,omitzero"`
+	Description string          `json:"description,omitzero"`
+	Index       table.IndexSpec `json:"index"`
 	// Queryables are the top-level properties that can be filtered on.
 	Queryables []string `json:"queryables,omitempty"`
 	// Time is the top-level property that says when an item is: a date-time or a
@@ -62,6 +45,11 @@ type Definition struct {
 	Source  *Source `json:"source,omitzero"`
 	Created int64   `json:"created"` // Unix milliseconds
 	Updated int64   `json:"updated"` // Unix milliseconds
+}
+
+// schema is what a table needs of the definition.
+func (d *Definition) schema() table.Schema {
+	return table.Schema{Index: d.Index, Queryables: d.Queryables, Time: d.Time}
 }
 
 // Source is where the items of an attached collection come from.
@@ -91,10 +79,6 @@ func (e *DefinitionError) Error() string {
 	return fmt.Sprintf("%s %q: %s", e.Field, item.Shorten(e.Got), e.Reason)
 }
 
-// Kinds makes index builders by kind. It is given by whoever wires the program,
-// so that this package knows no implementation.
-type Kinds map[string]func(IndexSpec) (index.Builder, error)
-
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
 // CheckName reports whether name can name a collection.
@@ -106,7 +90,7 @@ func CheckName(name string) error {
 }
 
 // normalise fills in defaults and returns all faults joined.
-func (d *Definition) normalise(kinds Kinds) error {
+func (d *Definition) normalise(kinds table.Kinds) error {
 	var errs []error
 	fault := func(field, got, reason string) {
 		errs = append(errs, &DefinitionError{field, got, reason})
@@ -121,26 +105,26 @@ func (d *Definition) normalise(kinds Kinds) error {
 		fault("description", "", fmt.Sprintf("must have at most %d bytes", MaxDescriptionBytes))
 	}
 	if d.Index.Kind == "" {
-		d.Index.Kind = KindAuto
+		d.Index.Kind = table.KindAuto
 	}
 	s := d.Index
 	switch s.Kind {
-	case KindAuto:
-		if s != (IndexSpec{Kind: KindAuto}) {
+	case table.KindAuto:
+		if s != (table.IndexSpec{Kind: table.KindAuto}) {
 			fault("index", "", "of kind auto takes no parameters; in a patch, null removes one")
 		}
-	case KindGeohash:
+	case table.KindGeohash:
 		if s.MaxPointsPerNode != 0 || s.MaxDepth != 0 {
 			fault("index", "", "of kind geohash takes only bits; in a patch, null removes a parameter")
 		}
-	case KindQuadtree:
+	case table.KindQuadtree:
 		if s.Bits != 0 {
 			fault("index.bits", fmt.Sprint(s.Bits), "belongs to kind geohash; in a patch, null removes it")
 		}
 	default:
 		fault("index.kind", s.Kind, "must be auto, geohash or quadtree")
 	}
-	if s.Kind == KindGeohash || s.Kind == KindQuadtree {
+	if s.Kind == table.KindGeohash || s.Kind == table.KindQuadtree {
 		if make, ok := kinds[s.Kind]; !ok {
 			fault("index.kind", s.Kind, "is not available")
 		} else if _, err := make(s); err != nil {
@@ -150,17 +134,17 @@ func (d *Definition) normalise(kinds Kinds) error {
 	if d.WritePolicy != "" && d.WritePolicy != WriteThrough && d.WritePolicy != WriteBack {
 		fault("writePolicy", d.WritePolicy, "must be through or back")
 	}
-	if len(d.Queryables) > MaxQueryables {
-		fault("queryables", "", fmt.Sprintf("must be at most %d names, are %d", MaxQueryables, len(d.Queryables)))
+	if len(d.Queryables) > table.MaxQueryables {
+		fault("queryables", "", fmt.Sprintf("must be at most %d names, are %d", table.MaxQueryables, len(d.Queryables)))
 	}
-	if len(d.Time) > MaxQueryableBytes {
-		fault("time", d.Time, fmt.Sprintf("must have at most %d bytes", MaxQueryableBytes))
+	if len(d.Time) > table.MaxQueryableBytes {
+		fault("time", d.Time, fmt.Sprintf("must have at most %d bytes", table.MaxQueryableBytes))
 	}
 	for i, q := range d.looked() {
 		field := fmt.Sprintf("queryables[%d]", i)
 		switch {
-		case q == "" || len(q) > MaxQueryableBytes:
-			fault(field, q, fmt.Sprintf("must have 1 to %d bytes", MaxQueryableBytes))
+		case q == "" || len(q) > table.MaxQueryableBytes:
+			fault(field, q, fmt.Sprintf("must have 1 to %d bytes", table.MaxQueryableBytes))
 		case slices.Index(d.Queryables, q) < i:
 			fault(field, q, "is named twice")
 		}
@@ -171,7 +155,7 @@ func (d *Definition) normalise(kinds Kinds) error {
 // looked are the queryables that are looked at one by one: none where there are too many.
 // That is fault enough, and neither the time nor the answer grows with their number.
 func (d *Definition) looked() []string {
-	if len(d.Queryables) > MaxQueryables {
+	if len(d.Queryables) > table.MaxQueryables {
 		return nil
 	}
 	return d.Queryables
@@ -180,7 +164,7 @@ func (d *Definition) looked() []string {
 // check is normalise for a definition that is given now, in place of old, whose texts can be
 // read and whose names are free. Those that the store has may be from before that was
 // demanded.
-func (d *Definition) check(kinds Kinds, old *Definition) error {
+func (d *Definition) check(kinds table.Kinds, old *Definition) error {
 	errs := []error{d.normalise(kinds)}
 	text := func(field, got string, lines bool) {
 		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool {
@@ -209,7 +193,7 @@ func (d *Definition) check(kinds Kinds, old *Definition) error {
 // Encode checks the definition of a collection that is made now, and returns it as
 // the store keeps it: for who writes to the store without a catalog. The faults are
 // *DefinitionErrors, joined.
-func (d Definition) Encode(kinds Kinds) ([]byte, error) {
+func (d Definition) Encode(kinds table.Kinds) ([]byte, error) {
 	if err := d.check(kinds, new(Definition)); err != nil {
 		return nil, err
 	}

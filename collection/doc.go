@@ -20,12 +20,6 @@
 // Readers may demand to see a position (Catalog.Read), and Catalog.Verify compares
 // what is in memory with the store.
 //
-// A Snapshot is an immutable version of four parts: the records (ids, positions
-// and properties, packed into byte chunks), a map from id to item number, the
-// columns of the queryable properties, and the index. All four share what a
-// batch did not touch with the version before, and none holds a pointer per
-// item.
-//
-// Items are numbered by index.Ref. A number is free again once no index can
-// name it any more.
+// What a collection has in memory is its table.Table, which belongs to the writer. A
+// Snapshot is a version of that, with the definition and the commit that it shows.
 package collection

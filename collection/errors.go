@@ -34,6 +34,4 @@ var (
 	ErrKeyReused = errors.New("collection: the idempotency key belongs to another request")
 	// ErrKeyInUse: a request with the same key is under way.
 	ErrKeyInUse = errors.New("collection: a request with this idempotency key is under way")
-	// ErrUnknownQueryable: a filter names a property that is not queryable.
-	ErrUnknownQueryable = errors.New("collection: not a queryable property")
 )

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nearby/store"
+	"nearby/table"
 )
 
 // follow keeps the world up with a store that others write, too, until ctx ends or
@@ -218,12 +219,11 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 	if define == nil {
 		return nil
 	}
-	tip, err := emptySnapshot(f.catalog.opt.Kinds, def, ch.Item.Seq)
+	empty, err := table.New(f.catalog.opt.Kinds, def.schema())
 	if err != nil {
 		return err
 	}
-	tip.seq = uint64(step.Seq)
-	f.edit()[def.Name] = newCollection(f.catalog.opt, f.world, tip, arena{}, refPool{})
+	f.edit()[def.Name] = newCollection(f.catalog.opt, f.world, &Snapshot{empty.Snapshot(), def, ch.Item.Seq, uint64(step.Seq)}, empty)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"nearby/collection"
 	"nearby/index/indextest"
+	"nearby/table"
 )
 
 var huge = flag.Bool("huge", false, "measure 10^7 items instead of 10^6")
@@ -29,7 +30,7 @@ func BenchmarkGC(b *testing.B) {
 		return float64(m.HeapAlloc)
 	}
 	before := heap()
-	c := h.make(collection.Definition{Name: "c", Index: collection.IndexSpec{Kind: "quadtree"}})
+	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	fill(b, c, n)
 	// The store is closed, so that its memory does not count.
 	s := c.Snapshot()

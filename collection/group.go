@@ -5,20 +5,18 @@ import (
 	"slices"
 	"time"
 
-	"nearby/index"
 	"nearby/item"
 	"nearby/store"
+	"nearby/table"
 )
 
 // pending is the state of an id inside the group that is being formed.
 type pending struct {
 	id      string
 	exists  bool
-	stored  bool // the snapshot before the group has it, as ref
-	ref     index.Ref
-	hash    uint32 // of the id
-	change  int32  // its latest place in the group's changes; -1: none
-	seq     uint64 // 0: written by this group
+	before  table.Place // in the table before the group
+	change  int32       // its latest place in the group's changes; -1: none
+	seq     uint64      // 0: written by this group
 	created int64
 	updated int64
 	target  *item.Target // of merges: what the properties are after the latest change; nil: not read
@@ -51,14 +49,14 @@ func newGroup(n int) *group {
 }
 
 // touch returns the place in touched of an id, which is looked up in the newest
-// snapshot when the group meets it first.
-func (g *group) touch(tip *Snapshot, hash uint32, id string) int32 {
+// table when the group meets it first.
+func (g *group) touch(t *table.Table, hash table.Hash, id string) int32 {
 	if at, ok := g.places.find(g.touched, id); ok {
 		return at
 	}
-	p := pending{id: id, change: -1, hash: hash}
-	if p.ref, p.stored = tip.ids.lookup(&tip.records, p.hash, id); p.stored {
-		old := tip.records.item(p.ref)
+	p := pending{id: id, change: -1, before: t.Find(hash, id)}
+	if p.before.Exists {
+		old := t.At(p.before)
 		p.exists, p.seq, p.created, p.updated = true, old.Seq, old.Created, old.Updated
 	}
 	at := int32(len(g.touched))
@@ -77,13 +75,13 @@ func (c *Collection) admit(g *group, req *request) {
 	}
 	g.requests = append(g.requests, req)
 	now := time.Now().UnixMilli()
-	var hashes [16]uint32
+	var hashes [16]table.Hash
 	refused := false
 	for i := range req.writes {
 		if i%len(hashes) == 0 {
 			for j := range req.writes[i:min(i+len(hashes), len(req.writes))] {
-				hashes[j] = hashID(req.writes[i+j].Item.ID)
-				g.fetched += c.tip.ids.fetch(hashes[j])
+				hashes[j] = table.HashOf(req.writes[i+j].Item.ID)
+				g.fetched += c.table.Fetch(hashes[j])
 			}
 		}
 		w, res := &req.writes[i], &req.results[i]
@@ -98,13 +96,13 @@ func (c *Collection) admit(g *group, req *request) {
 		hash := hashes[i%len(hashes)]
 		if it.ID == "" && w.Op != Delete {
 			it.ID = item.NewID()
-			hash = hashID(it.ID)
+			hash = table.HashOf(it.ID)
 		}
 		res.ID = it.ID
 		if res.Err = c.check(w, &it); res.Err != nil {
 			continue
 		}
-		at := g.touch(c.tip, hash, it.ID)
+		at := g.touch(c.table, hash, it.ID)
 		p := &g.touched[at]
 		switch {
 		case w.Op == Insert && p.exists:
@@ -125,7 +123,7 @@ func (c *Collection) admit(g *group, req *request) {
 			res.Err = fmt.Errorf("%w: %w", ErrNotFound, &item.FieldError{Field: "geometry", Reason: "is missing, and there is no item with this id that has a position"})
 		case w.Op == Keep && p.exists:
 			res.Skipped = true
-		case !p.exists && c.tip.Len()+g.items >= c.opt.MaxItems:
+		case !p.exists && c.table.Snapshot().Len()+g.items >= c.opt.MaxItems:
 			res.Err = fmt.Errorf("%w: it holds %d items", ErrFull, c.opt.MaxItems)
 		}
 		if w.Op.merges() && res.Err == nil {
@@ -171,6 +169,22 @@ func (c *Collection) admit(g *group, req *request) {
 	}
 }
 
+// final yields what becomes of each id: its last change.
+func (g *group) final(yield func(table.Change) bool) {
+	for i := range g.changes {
+		ch, p := &g.changes[i], &g.touched[g.ids[i]]
+		if int(p.change) != i {
+			continue
+		}
+		if !g.stamped {
+			ch.Item.Seq = g.seq
+		}
+		if !yield(table.Change{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem}) {
+			return
+		}
+	}
+}
+
 // seal finishes what is known of a group before its commit: which versions others of
 // the same commit replace, and what is kept of requests with keys.
 func (g *group) seal() error {
@@ -206,7 +220,7 @@ func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error 
 			last := &g.changes[p.change].Item
 			lon, lat, old = last.Lon, last.Lat, last.Properties
 		} else {
-			last := c.tip.records.item(p.ref)
+			last := c.table.At(p.before)
 			lon, lat, old = last.Lon, last.Lat, last.Properties
 		}
 		if w.NoPosition {

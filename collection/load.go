@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"nearby/index"
 	"nearby/item"
 	"nearby/store"
+	"nearby/table"
 )
 
 // Progress tells how far the loading of a catalog is.
@@ -88,32 +88,17 @@ func (c *Catalog) readWorld(ctx context.Context, progress func(Progress)) (_ *wo
 	return w, nil
 }
 
-// share is what one goroutine reads of a collection.
-type share struct {
-	arena  arena
-	where  []uint64
-	hashes []uint32
-	points []index.Point // without refs
-	shape  *shape
-}
-
 // load reads one collection.
 func load(ctx context.Context, opt Options, w *world, view store.View, def Definition, defined store.Seq, progress func(Progress)) (*Collection, error) {
-	shares := make([]share, runtime.GOMAXPROCS(0))
-	for i := range shares {
-		shares[i].shape = newShape()
-	}
+	parts := runtime.GOMAXPROCS(0)
+	loader := table.NewLoader(parts)
 	var read atomic.Int64
-	err := view.Items(ctx, def.Name, len(shares), func(part int, it *item.Item) error {
+	err := view.Items(ctx, def.Name, parts, func(part int, it *item.Item) error {
 		if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
 			return fmt.Errorf("%w: item %q: %w", store.ErrCorrupt, it.ID, err)
 		}
-		s := &shares[part]
-		s.where = append(s.where, s.arena.append(it))
-		s.hashes = append(s.hashes, hashID(it.ID))
-		s.shape.replace(nil, it.Properties)
-		s.points = append(s.points, index.Point{Lon: it.Lon, Lat: it.Lat})
-		if n := len(s.where); n&0xffff == 0 {
+		p := loader.Part(part)
+		if p.Add(it); p.Len()&0xffff == 0 {
 			progress(Progress{Collection: def.Name, Items: int(read.Add(0x10000))})
 		}
 		return nil
@@ -121,66 +106,14 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 	if err != nil {
 		return nil, err
 	}
-
-	// The shares become one: their chunks follow each other, and items are
-	// numbered through.
-	var a arena
-	tip := &Snapshot{def: def, defined: uint64(defined), seq: uint64(view.Position().Seq), extent: emptyExtent(), shape: newShape()}
-	e := newEdit()
-	total := 0
-	for i := range shares {
-		total += len(shares[i].where)
-	}
-	entries := make([]entry, 0, total)
-	points := make([]index.Point, 0, total)
-	for i := range shares {
-		s := &shares[i]
-		if len(s.where) == 0 {
-			continue
-		}
-		tip.shape.join(s.shape)
-		base := uint64(len(a.chunks)) << 32
-		a.chunks = append(a.chunks, s.arena.chunks...)
-		a.dead = append(a.dead, s.arena.dead...)
-		a.filled = append(a.filled, s.arena.filled...)
-		a.last, a.used = len(a.chunks)-1, s.arena.used
-		for j, loc := range s.where {
-			ref := index.Ref(len(points))
-			p := s.points[j]
-			p.Ref = ref
-			tip.records.locate(e, ref, base+loc)
-			tip.extend(index.Position{Lon: p.Lon, Lat: p.Lat})
-			entries = append(entries, entry{s.hashes[j], ref})
-			points = append(points, p)
-		}
-		*s = share{}
-	}
-	tip.properties = tip.shape.publish(nil)
-	tip.records.chunks = a.chunks
-	tip.choice = choose(def.Index, points)
-
+	loader.Join(opt.Kinds, def.schema())
 	var g errgroup.Group
-	g.Go(func() (err error) {
-		tip.index, err = buildIndex(opt.Kinds, tip.choice.spec, points, &tip.records)
-		return err
-	})
-	g.Go(func() error {
-		tip.ids = newIDMap(&tip.records, entries)
-		return tip.fillColumns()
-	})
+	g.Go(loader.BuildIndex)
+	g.Go(loader.BuildMaps)
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	progress(Progress{Collection: def.Name, Items: total, Done: true})
-	return newCollection(opt, w, tip, a, refPool{next: index.Ref(total)}), nil
-}
-
-// emptySnapshot is where a new collection begins.
-func emptySnapshot(kinds Kinds, def Definition, defined uint64) (*Snapshot, error) {
-	s := &Snapshot{def: def, defined: defined, extent: emptyExtent(), choice: choose(def.Index, nil), shape: newShape()}
-	var err error
-	if s.index, err = buildIndex(kinds, s.choice.spec, nil, &s.records); err != nil {
-		return nil, err
-	}
-	return s, s.fillColumns()
+	t := loader.Table()
+	progress(Progress{Collection: def.Name, Items: t.Snapshot().Len(), Done: true})
+	return newCollection(opt, w, &Snapshot{t.Snapshot(), def, uint64(defined), uint64(view.Position().Seq)}, t), nil
 }

@@ -11,6 +11,7 @@ import (
 	"nearby/index"
 	"nearby/item"
 	"nearby/store/embedded"
+	"nearby/table"
 )
 
 const (
@@ -68,7 +69,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 		"definitions that change": {names: 2, batch: 100, beside: func(n int, h *house, c *collection.Collection) {
 			def := c.Snapshot().Definition()
 			def.Queryables = [][]string{{"q0"}, {"q1", "q0"}, {}, {"q0", "q1"}}[n%4]
-			def.Index = collection.IndexSpec{Kind: []string{"geohash", "quadtree"}[n%2]}
+			def.Index = table.IndexSpec{Kind: []string{"geohash", "quadtree"}[n%2]}
 			if _, _, err := h.Put(context.Background(), def); err != nil {
 				t.Error(err)
 			}
@@ -164,7 +165,7 @@ func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 		for r := range now + 1 {
 			for i := range n {
 				q := index.Query{Lon: float64(i), Lat: 1, K: n, MaxDistance: index.Everywhere}
-				hits, _, err := s.Nearest(nil, &q, &collection.Filter{Equal: map[string][]string{"status": {status(r, i)}}})
+				hits, _, err := s.Nearest(nil, &q, &table.Filter{Equal: map[string][]string{"status": {status(r, i)}}})
 				if err != nil {
 					t.Fatal(err)
 				}

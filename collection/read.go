@@ -151,7 +151,7 @@ func (c *Collection) raise(ctx context.Context, want uint64, wait time.Duration)
 		err := c.inWriter(ctx, func() error {
 			head, err := c.store.Commit(ctx, nil)
 			if err == nil && uint64(head) > c.tip.seq {
-				c.publish(c.tip.next(uint64(head)))
+				c.publish(uint64(head))
 			}
 			return err
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nearby/store"
+	"nearby/table"
 )
 
 // This file is the writer of a collection whose store others write, too. It differs
@@ -387,7 +388,7 @@ func (c *Collection) takeIn(d *delivery) error {
 	}
 	if d.show {
 		c.partial = false
-		c.publish(c.tip.next(d.seq))
+		c.publish(d.seq)
 		c.reconsider()
 	}
 	return nil
@@ -401,18 +402,13 @@ func (c *Collection) takeChanges(d *delivery) error {
 	for i := range d.changes {
 		ch := &d.changes[i]
 		if !c.backlog.holds(ch) { // else something newer is visible here already
-			g.append(ch, g.touch(c.tip, hashID(ch.Item.ID), ch.Item.ID))
+			g.append(ch, g.touch(c.table, table.HashOf(ch.Item.ID), ch.Item.ID))
 		}
 	}
 	if len(g.changes) == 0 {
 		return nil
 	}
-	l := &landing{group: g, done: make(chan struct{})}
-	if err := c.applyTables(l); err != nil {
-		return err
-	}
-	l.reindex()
-	return c.land(l)
+	return c.applyNow(g)
 }
 
 // append adds a change that was made already, whatever the state before it was.

@@ -21,6 +21,7 @@ import (
 	"nearby/store/postgres"
 	"nearby/store/postgres/pgtest"
 	"nearby/store/storetest"
+	"nearby/table"
 )
 
 // patience is how long a test waits for what has to come, on a machine that is busy.
@@ -298,8 +299,8 @@ func TestCopiesAgree(t *testing.T) { onEach(t, copiesAgree) }
 
 func copiesAgree(t *testing.T, open opener) {
 	c := open(t, 3, collection.Options{})
-	c.make(collection.Definition{Name: "a", Index: collection.IndexSpec{Kind: collection.KindQuadtree, MaxPointsPerNode: 4}, Queryables: []string{"v"}})
-	c.make(collection.Definition{Name: "b", Index: collection.IndexSpec{Kind: collection.KindGeohash}})
+	c.make(collection.Definition{Name: "a", Index: table.IndexSpec{Kind: table.KindQuadtree, MaxPointsPerNode: 4}, Queryables: []string{"v"}})
+	c.make(collection.Definition{Name: "b", Index: table.IndexSpec{Kind: table.KindGeohash}})
 	seed := storetest.Seed(t)
 	var wg sync.WaitGroup
 	var done, refused atomic.Int64
@@ -483,14 +484,14 @@ func definitionsAcrossCopies(t *testing.T, open opener) {
 	c := open(t, 2, collection.Options{})
 	for n := range 10 {
 		name := fmt.Sprint("c", n)
-		c.make(collection.Definition{Name: name, Index: collection.IndexSpec{Kind: collection.KindGeohash}})
+		c.make(collection.Definition{Name: name, Index: table.IndexSpec{Kind: table.KindGeohash}})
 		var batch []collection.Write
 		for i := range 100 {
 			batch = append(batch, upsert(fmt.Sprint(i), float64(i), float64(i%90), `{"of":"x"}`))
 		}
 		write(t, c.get(1, name), batch...)
 		def := c.get(0, name).Snapshot().Definition()
-		def.Title, def.Index, def.Queryables = "new", collection.IndexSpec{Kind: collection.KindQuadtree}, []string{"of"}
+		def.Title, def.Index, def.Queryables = "new", table.IndexSpec{Kind: table.KindQuadtree}, []string{"of"}
 		if _, _, err := c.all[1].Put(ctx, def); err != nil {
 			t.Fatal(err)
 		}
@@ -500,7 +501,7 @@ func definitionsAcrossCopies(t *testing.T, open opener) {
 			if got.Definition().Title != "new" {
 				t.Errorf("copy %d: %+v", i, got.Definition())
 			}
-			if refs, _, err := got.List(nil, "", 200, 0, &collection.Filter{Equal: map[string][]string{"of": {"x"}}}); err != nil || len(refs) != 100 {
+			if refs, _, err := got.List(nil, "", 200, 0, &table.Filter{Equal: map[string][]string{"of": {"x"}}}); err != nil || len(refs) != 100 {
 				t.Errorf("copy %d: the new queryable finds %d items, %v", i, len(refs), err)
 			}
 		}

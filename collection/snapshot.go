@@ -1,43 +1,15 @@
 package collection
 
-import (
-	"sync"
+import "nearby/table"
 
-	"github.com/paulmach/orb"
-
-	"nearby/index"
-)
-
-// Snapshot is one immutable version of a collection. It may be used by any
-// number of goroutines for any length of time.
+// Snapshot is one immutable version of a collection: its items, by way of their table,
+// and what is known of them. It may be used by any number of goroutines for any length
+// of time.
 type Snapshot struct {
-	def        Definition
-	defined    uint64 // the commit that wrote def
-	seq        uint64
-	records    records
-	ids        idMap
-	columns    []column
-	times      timeline
-	shape      *shape // the writer's
-	properties []Property
-	index      index.Index
-	choice     choice
-	extent     orb.Bound
-	rebuilding bool
-
-	statsOnce sync.Once
-	stats     Stats
-}
-
-// Stats describes a collection's memory and its index.
-type Stats struct {
-	Items       int
-	Index       index.Stats
-	Kind        string // kind of the index in use
-	Reason      string // why it is in use, when it was chosen for the collection
-	Rebuilding  bool   // a new index is being built beside it
-	RecordBytes int64  // ids, positions, properties
-	TableBytes  int64  // maps by id and by number, columns
+	*table.Snapshot
+	def     Definition
+	defined uint64 // the commit that wrote def
+	seq     uint64
 }
 
 // Definition returns the collection's definition.
@@ -48,130 +20,3 @@ func (s *Snapshot) Defined() uint64 { return s.defined }
 
 // Seq returns the sequence number of the last commit that the snapshot shows.
 func (s *Snapshot) Seq() uint64 { return s.seq }
-
-// Len returns the number of items.
-func (s *Snapshot) Len() int { return s.ids.n }
-
-// Extent returns a bound, in degrees, that holds all items, and false if there
-// are none. It shrinks only when the index is built anew.
-func (s *Snapshot) Extent() (orb.Bound, bool) {
-	return s.extent, s.ids.n > 0 && s.extent.Min[0] <= s.extent.Max[0]
-}
-
-// Times returns the first and the last time of the items, as date-times of RFC 3339, and
-// false if none has one. The span shrinks only when it is made anew.
-func (s *Snapshot) Times() (first, last string, ok bool) {
-	if !s.times.any || s.ids.n == 0 {
-		return "", "", false
-	}
-	return s.times.first.text(), s.times.last.text(), true
-}
-
-// Get returns the item with this id.
-func (s *Snapshot) Get(id string) (Item, bool) {
-	ref, ok := s.ids.find(&s.records, id)
-	if !ok {
-		return Item{}, false
-	}
-	return s.records.item(ref), true
-}
-
-// Item returns the item that an answer of this snapshot names.
-func (s *Snapshot) Item(ref index.Ref) Item { return s.records.item(ref) }
-
-// Items reads the items that several refs of an answer name into dst, which has
-// room for them. It is quicker than Item for each.
-func (s *Snapshot) Items(dst []Item, refs []index.Ref) { s.records.items(dst, refs) }
-
-// Nearest appends the nearest items to dst; see index.Query. filter, when not
-// empty, takes the place of q.Filter.
-func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]index.Hit, index.Proof, error) {
-	match, err := s.match(filter)
-	if err != nil {
-		return dst, index.Proof{}, err
-	}
-	if match != nil {
-		q.Filter = match
-	}
-	return s.index.Nearest(dst, q, &s.records)
-}
-
-// Count returns how many items match; see index.Index. filter is as for Nearest.
-func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, error) {
-	match, err := s.match(filter)
-	if err != nil {
-		return 0, index.Proof{}, err
-	}
-	if match != nil {
-		q.Filter = match
-	}
-	return s.index.Count(q, &s.records)
-}
-
-// Range appends the items in an area to dst; see index.RangeQuery.
-func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) ([]index.Ref, index.Proof, error) {
-	match, err := s.match(filter)
-	if err != nil {
-		return dst, index.Proof{}, err
-	}
-	if match != nil {
-		q.Filter = match
-	}
-	return s.index.Range(dst, q, &s.records)
-}
-
-// RangeAfter returns the place of an item in the order of Range.
-func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
-	it := s.records.item(ref)
-	return index.RangeAfter{ZKey: index.ZKey(it.Lon, it.Lat), ID: it.ID()}
-}
-
-// List appends up to limit items, at least 1, to dst that follow the item named
-// after in the order of their ids' hashes, or from the first if after is "". Each
-// item keeps its place in that order for as long as it exists, so pages that
-// continue one another show every item that was there all the time exactly once.
-//
-// It looks at no more than budget items, if that is not 0. reached is the id of
-// the last one looked at, after which to go on, or "" at the end.
-func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter *Filter) (refs []index.Ref, reached string, err error) {
-	match, err := s.match(filter)
-	if err != nil {
-		return dst, "", err
-	}
-	end, looked := len(dst)+limit, 0
-	var last index.Ref
-	s.ids.walk(&s.records, after, func(ref index.Ref) bool {
-		hit := match == nil || match(ref)
-		if hit && len(dst) == end || budget > 0 && looked == budget {
-			reached = s.records.ID(last)
-			return false
-		}
-		if last, looked = ref, looked+1; hit {
-			dst = append(dst, ref)
-		}
-		return true
-	})
-	return dst, reached, nil
-}
-
-// Stats describes the snapshot. The first call walks the index.
-func (s *Snapshot) Stats() Stats {
-	s.statsOnce.Do(func() {
-		st := Stats{
-			Items: s.ids.n, Index: s.index.Stats(), Kind: s.choice.spec.Kind, Reason: s.choice.reason,
-			Rebuilding: s.rebuilding,
-			TableBytes: s.ids.bytes() + s.records.where.bytes(5) + s.times.values.bytes(16),
-		}
-		for _, c := range s.records.chunks {
-			st.RecordBytes += int64(len(c))
-		}
-		for i := range s.columns {
-			st.TableBytes += s.columns[i].bytes()
-		}
-		s.stats = st
-	})
-	return s.stats
-}
-
-// Check walks the snapshot and returns the first broken invariant.
-func (s *Snapshot) Check() error { return s.index.Check(&s.records) }

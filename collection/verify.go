@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"nearby/index"
 	"nearby/item"
 	"nearby/store"
+	"nearby/table"
 )
 
 // ErrNotShared: there is nothing to compare with where nobody else writes the store.
@@ -305,29 +305,25 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 	}
 	ours := map[uint16]store.Digest{}
 	var buf []byte
-	hash := func(ref index.Ref) (it item.Item, h uint64) {
-		own := s.records.item(ref)
+	hash := func(own *table.Item) (it item.Item, h uint64) {
 		it = item.Item{ID: own.ID(), Lon: own.Lon, Lat: own.Lat, Properties: own.Properties, Seq: own.Seq}
 		h, buf = store.Hash(&it, buf)
 		return it, h
 	}
-	stopped := false
-	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
-		it, h := hash(ref)
-		if it.Seq >= provisional {
+	for own := range s.All() {
+		it, h := hash(&own)
+		if it.Seq >= table.Provisional {
 			v.Pending++
-			return true
+			continue
 		}
 		cell := store.Cell(it.Lon, it.Lat)
 		d := ours[cell]
 		d.Add(h)
 		ours[cell] = d
 		v.Items++
-		stopped = v.Items&0xffff == 0 && ctx.Err() != nil
-		return !stopped
-	})
-	if stopped {
-		return v, nil, ctx.Err()
+		if v.Items&0xffff == 0 && ctx.Err() != nil {
+			return v, nil, ctx.Err()
+		}
 	}
 	var cells []uint16
 	for cell, d := range ours {
@@ -358,11 +354,10 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 		items[store.Cell(it.Lon, it.Lat)]++
 		want, grown := store.Hash(it, buf)
 		buf = grown
-		ref, here := s.ids.find(&s.records, it.ID)
-		if here {
-			own, h := hash(ref)
+		if had, here := s.Get(it.ID); here {
+			own, h := hash(&had)
 			seen[own.ID] = true
-			if own.Seq >= provisional || h == want {
+			if own.Seq >= table.Provisional || h == want {
 				return nil
 			}
 			v.Different++
@@ -382,15 +377,13 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 			differing[cell] = true
 		}
 	}
-	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
-		it := s.records.item(ref)
-		if cell := store.Cell(it.Lon, it.Lat); it.Seq < provisional && slices.Contains(cells, cell) && !seen[it.ID()] {
+	for it := range s.All() {
+		if cell := store.Cell(it.Lon, it.Lat); it.Seq < table.Provisional && slices.Contains(cells, cell) && !seen[it.ID()] {
 			v.Extra++
 			differing[cell] = true
 			ids = append(ids, it.ID())
 		}
-		return true
-	})
+	}
 	v.Differing = len(differing)
 	return v, ids, nil
 }

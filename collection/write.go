@@ -1,7 +1,6 @@
 package collection
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"nearby/index"
 	"nearby/item"
 	"nearby/store"
+	"nearby/table"
 )
 
 // Op is what a Write does.
@@ -176,13 +175,9 @@ func uncertain(err error) error {
 // landing is a durable group on its way into memory.
 type landing struct {
 	*group
-	next  *Snapshot // complete but for the index
-	edit  edit
-	moves []index.Change
-	freed []index.Ref
-	done  chan struct{} // closed when the index, or err, is there
-	index index.Index
-	err   error
+	step *table.Step
+	done chan struct{} // closed when the index, or err, is there
+	err  error
 }
 
 // run is the writer: it forms groups, commits them and publishes snapshots until
@@ -404,7 +399,7 @@ func (c *Collection) apply(g *group, err error) *landing {
 		return nil
 	}
 	l := &landing{group: g, done: make(chan struct{})}
-	if l.err = c.applyTables(l); l.err != nil || len(l.moves) < overlapFrom {
+	if l.step, l.err = c.table.Begin(len(g.changes), g.final); l.err != nil || l.step.Moves() < overlapFrom {
 		l.reindex()
 		c.finish(l)
 		return nil
@@ -415,8 +410,8 @@ func (c *Collection) apply(g *group, err error) *landing {
 
 // reindex makes the index of the next snapshot.
 func (l *landing) reindex() {
-	if l.err == nil && len(l.moves) > 0 {
-		l.index, l.err = l.next.index.Apply(l.moves, &l.next.records)
+	if l.err == nil {
+		l.step.Index()
 	}
 	close(l.done)
 }
@@ -441,121 +436,18 @@ func (c *Collection) land(l *landing) error {
 	if l.err != nil {
 		return l.err
 	}
-	if l.index != nil {
-		l.next.index = l.index
-	}
-	c.rebuild.note(l.moves)
-	c.free(l.edit, l.next, l.freed)
-	c.compact(l.edit, l.next)
-	c.publish(l.next)
-	return nil
-}
-
-// applyTables makes the next tip of the present one and a group: all of it but
-// the index. Only the last change of each id counts.
-func (c *Collection) applyTables(l *landing) error {
-	e, g := newEdit(), l.group
-	next := c.tip.next(g.seq)
-	next.records.where = next.records.where.own()
-	next.ids.buckets = next.ids.buckets.own()
-	l.edit, l.next = e, next
-	l.moves = make([]index.Change, 0, len(g.changes))
-	added := make([]entry, 0, max(0, g.items))
-	for i := range g.changes {
-		ch, p := &g.changes[i], &g.touched[g.ids[i]]
-		it := &ch.Item
-		if int(p.change) != i {
-			continue
-		}
-		ref := p.ref
-		if ch.Op == store.DeleteItem {
-			if !p.stored { // inserted and deleted in this group
-				continue
-			}
-			old := next.records.item(ref)
-			l.moves = append(l.moves, index.Change{Op: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
-			l.freed = append(l.freed, ref)
-			next.ids.remove(e, &next.records, it.ID)
-			next.shape.replace(old.Properties, nil)
-			if err := next.setColumns(e, ref, nil); err != nil {
-				return err
-			}
-			continue
-		}
-		if !g.stamped {
-			it.Seq = g.seq
-		}
-		loc := c.arena.append(it)
-		next.records.chunks = c.arena.chunks
-		to := index.Position{Lon: it.Lon, Lat: it.Lat}
-		columns, before := true, []byte(nil) // may change, and what they were
-		if p.stored {
-			old := next.records.item(ref)
-			before = old.Properties
-			columns = !bytes.Equal(old.Properties, it.Properties)
-			c.arena.kill(next.records.location(ref))
-			next.records.locate(e, ref, loc)
-			if from := (index.Position{Lon: old.Lon, Lat: old.Lat}); from != to {
-				l.moves = append(l.moves, index.Change{Op: index.Move, Ref: ref, Old: from, New: to})
-			}
-		} else {
-			ref = c.refs.take()
-			next.records.locate(e, ref, loc)
-			added = append(added, entry{p.hash, ref})
-			l.moves = append(l.moves, index.Change{Op: index.Insert, Ref: ref, New: to})
-		}
-		next.extend(to)
-		if columns {
-			next.shape.replace(before, it.Properties)
-			if err := next.setColumns(e, ref, it.Properties); err != nil {
-				return err
-			}
-		}
-	}
-	next.sweepColumns(e)
-	next.properties = next.shape.publish(next.properties)
-	next.ids.add(e, &next.records, added)
-	c.tip = next
-	return nil
-}
-
-// setColumns puts an item's queryable values into the columns, and its time into the
-// timeline.
-func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
-	if len(s.columns) == 0 && s.def.Time == "" {
-		return nil
-	}
-	var numbers [MaxQueryables]uint32
-	var at when
-	var key []byte
-	err := members(properties, func(name, value []byte) (err error) {
-		if i := slices.IndexFunc(s.def.Queryables, func(q string) bool { return q == string(name) }); i >= 0 {
-			var ok bool
-			if key, ok, err = appendKey(key[:0], value); err != nil {
-				return err
-			}
-			if ok {
-				numbers[i] = s.columns[i].number(e, key)
-			}
-		}
-		if s.def.Time == string(name) && s.def.Time != "" && value[0] == '"' {
-			text, fault := unquoted(value)
-			at, err = parseTime(viewString(text)), fault
-		}
+	if _, err := c.table.Finish(l.step); err != nil {
 		return err
-	})
-	for i := range s.columns {
-		s.columns[i].put(e, ref, numbers[i])
 	}
-	if s.def.Time != "" {
-		s.times.put(e, uint32(ref), at)
-	}
-	return err
+	c.publish(l.seq)
+	return nil
 }
 
-// sweepColumns ends an edit of the columns.
-func (s *Snapshot) sweepColumns(e edit) {
-	for i := range s.columns {
-		s.columns[i].sweep(e)
+// applyNow applies and publishes a group.
+func (c *Collection) applyNow(g *group) error {
+	if _, err := c.table.Apply(len(g.changes), g.final); err != nil {
+		return err
 	}
+	c.publish(g.seq)
+	return nil
 }

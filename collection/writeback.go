@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nearby/store"
+	"nearby/table"
 )
 
 // Write-back: a write without conditions is visible and acknowledged at once, and made
@@ -24,9 +25,6 @@ const flushGrace = time.Second
 
 // maxFlush bounds the changes of one flush.
 const maxFlush = 5000
-
-// provisional begins the sequence numbers of versions that are not durable.
-const provisional = 1 << 62
 
 // backlog is the writes of a collection that are visible and not yet durable. It
 // belongs to the writer; the zero value is empty.
@@ -128,18 +126,12 @@ func (c *Collection) writeBack(req *request) {
 	for i := range g.changes {
 		ch := &g.changes[i]
 		c.backlog.made++
-		ch.Rests, ch.Base, ch.Item.Seq = false, 0, provisional+c.backlog.made
+		ch.Rests, ch.Base, ch.Item.Seq = false, 0, table.Provisional+c.backlog.made
 		c.backlog.put(ch, now, c.opt.WriteBackDelay)
 	}
 	c.unflushed.Store(int64(len(c.backlog.items)))
 	if len(g.changes) > 0 {
-		l := &landing{group: g, done: make(chan struct{})}
-		if l.err = c.applyTables(l); l.err == nil {
-			l.reindex()
-		} else {
-			close(l.done)
-		}
-		if err := c.land(l); err != nil {
+		if err := c.applyNow(g); err != nil {
 			c.failed = fmt.Errorf("collection %q: %w", c.name, err)
 			req.err = uncertain(c.failed) // it is in the backlog
 			close(req.done)

@@ -19,6 +19,7 @@ import (
 	"nearby/metrics"
 	"nearby/quadtree"
 	"nearby/store/embedded"
+	"nearby/table"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
@@ -37,7 +38,7 @@ func start(t testing.TB) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := collection.Kinds{collection.KindQuadtree: func(collection.IndexSpec) (index.Builder, error) { return quadtree.New(quadtree.Options{}), nil }}
+	kinds := table.Kinds{table.KindQuadtree: func(table.IndexSpec) (index.Builder, error) { return quadtree.New(quadtree.Options{}), nil }}
 	w := &watched{TB: t, catalog: collection.New(collection.Options{Store: st, Kinds: kinds})}
 	m := metrics.New("v0.0.0-test")
 	m.Catalog(w.catalog)

@@ -11,6 +11,7 @@ import (
 
 	"nearby/collection"
 	"nearby/store/postgres"
+	"nearby/table"
 )
 
 type attachCmd struct {
@@ -153,7 +154,7 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 		a.Collection = strings.Trim(c.Table[strings.LastIndex(c.Table, ".")+1:], `"`)
 	}
 	def := collection.Definition{
-		Name: a.Collection, Title: c.Title, Index: collection.IndexSpec{Kind: c.Index}, Queryables: c.Queryables, Time: c.Time,
+		Name: a.Collection, Title: c.Title, Index: table.IndexSpec{Kind: c.Index}, Queryables: c.Queryables, Time: c.Time,
 	}
 	if a.Definition, err = def.Encode(kinds()); err != nil {
 		return a, usagef("the collection's %v", err)

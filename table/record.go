@@ -1,4 +1,4 @@
-package collection
+package table
 
 import (
 	"bytes"
@@ -383,9 +383,12 @@ func appendUUID(dst, id []byte) []byte {
 	return append(dst, buf[:]...)
 }
 
+// Provisional begins the sequence numbers of versions that are not durable.
+const Provisional = 1 << 62
+
 // Version names the item as it is, for conditions; 0 as long as it is not durable.
 func (it *Item) Version() uint64 {
-	if it.Seq >= provisional {
+	if it.Seq >= Provisional {
 		return 0
 	}
 	return it.Seq

@@ -1,4 +1,4 @@
-package collection
+package table
 
 // vector is an immutable array that grows: changing an element copies the page
 // it is on and the path to it, not the whole. Pages that the present edit

@@ -1,4 +1,4 @@
-package collection
+package table
 
 import (
 	"nearby/index"
@@ -6,17 +6,17 @@ import (
 
 // free gives back the records and refs of deleted items. While an index is being
 // built beside, it may still name them, so they wait.
-func (c *Collection) free(e edit, next *Snapshot, freed []index.Ref) {
-	c.grave = append(c.grave, freed...)
-	if c.rebuild.active() {
+func (t *Table) free(e edit, next *Snapshot, freed []index.Ref) {
+	t.grave = append(t.grave, freed...)
+	if t.build != nil {
 		return
 	}
-	for _, ref := range c.grave {
-		c.arena.kill(next.records.location(ref))
+	for _, ref := range t.grave {
+		t.arena.kill(next.records.location(ref))
 		next.records.locate(e, ref, 0)
-		c.refs.give(ref)
+		t.refs.give(ref)
 	}
-	c.grave = c.grave[:0]
+	t.grave = t.grave[:0]
 }
 
 // maxCompacted bounds the bytes that are copied between two groups.
@@ -26,11 +26,11 @@ const maxCompacted = 16 << 20
 // than it copies, so it keeps up with the writer if it copies as many as were
 // appended: then no more than half of all records are dead, but for the last two
 // chunks.
-func (c *Collection) compact(e edit, next *Snapshot) {
-	if c.rebuild.active() {
+func (t *Table) compact(e edit, next *Snapshot) {
+	if t.build != nil {
 		return // deleted items keep their records until it is done
 	}
-	a := &c.arena
+	a := &t.arena
 	budget := min(a.appended, maxCompacted) + maxChunkBytes
 	for chunk := a.sparse(0); chunk >= 0 && budget > 0; chunk = a.sparse(chunk + 1) {
 		budget -= int(a.filled[chunk] - a.dead[chunk])

@@ -1,4 +1,4 @@
-package collection
+package table
 
 import (
 	"bytes"
@@ -249,7 +249,7 @@ func members(properties []byte, yield func(name, value []byte) error) error {
 	}
 }
 
-var errProperties = errors.New("collection: an item's properties are no JSON object")
+var errProperties = errors.New("an item's properties are no JSON object")
 
 // blanks returns where b goes on from i after white space.
 func blanks(b []byte, i int) int {
@@ -331,8 +331,11 @@ type Filter struct {
 
 // Filters reports whether a filter may keep less than everything.
 func (s *Snapshot) Filters(f *Filter) bool {
-	return f != nil && (len(f.Equal) > 0 || f.During != nil && s.def.Time != "")
+	return f != nil && (len(f.Equal) > 0 || f.During != nil && s.schema.Time != "")
 }
+
+// ErrUnknownQueryable: a filter names a property that is not queryable.
+var ErrUnknownQueryable = errors.New("not a queryable property")
 
 // match compiles the filter for one snapshot. A nil function keeps everything.
 func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
@@ -345,9 +348,9 @@ func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
 	}
 	var conditions []condition
 	for name, values := range f.Equal {
-		i := slices.Index(s.def.Queryables, name)
+		i := slices.Index(s.schema.Queryables, name)
 		if i < 0 {
-			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.def.Queryables, ", "))
+			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.schema.Queryables, ", "))
 		}
 		c := condition{column: &s.columns[i].values}
 		dict := &s.columns[i].dict
@@ -368,9 +371,71 @@ func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
 		}
 		return true
 	}
-	if f.During == nil || s.def.Time == "" {
+	if f.During == nil || s.schema.Time == "" {
 		return equal, nil
 	}
 	period, times := *f.During, &s.times.values
 	return func(ref index.Ref) bool { return period.holds(times.at(uint32(ref))) && equal(ref) }, nil
+}
+
+// setColumns puts an item's queryable values into the columns, and its time into the
+// timeline.
+func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
+	if len(s.columns) == 0 && s.schema.Time == "" {
+		return nil
+	}
+	var numbers [MaxQueryables]uint32
+	var at when
+	var key []byte
+	err := members(properties, func(name, value []byte) (err error) {
+		if i := slices.IndexFunc(s.schema.Queryables, func(q string) bool { return q == string(name) }); i >= 0 {
+			var ok bool
+			if key, ok, err = appendKey(key[:0], value); err != nil {
+				return err
+			}
+			if ok {
+				numbers[i] = s.columns[i].number(e, key)
+			}
+		}
+		if s.schema.Time == string(name) && s.schema.Time != "" && value[0] == '"' {
+			text, fault := unquoted(value)
+			at, err = parseTime(viewString(text)), fault
+		}
+		return err
+	})
+	for i := range s.columns {
+		s.columns[i].put(e, ref, numbers[i])
+	}
+	if s.schema.Time != "" {
+		s.times.put(e, uint32(ref), at)
+	}
+	return err
+}
+
+// sweepColumns ends an edit of the columns.
+func (s *Snapshot) sweepColumns(e edit) {
+	for i := range s.columns {
+		s.columns[i].sweep(e)
+	}
+}
+
+// fillColumns makes the columns of the definition's queryables, and the timeline, from the
+// items.
+func (s *Snapshot) fillColumns() error {
+	s.columns, s.times = make([]column, len(s.schema.Queryables)), timeline{}
+	for i := range s.columns {
+		s.columns[i] = newColumn()
+	}
+	if len(s.columns) == 0 && s.schema.Time == "" {
+		return nil
+	}
+	e := newEdit()
+	var err error
+	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
+		it := s.records.item(ref)
+		err = s.setColumns(e, ref, it.Properties)
+		return err == nil
+	})
+	s.sweepColumns(e)
+	return err
 }

@@ -1,4 +1,4 @@
-package collection
+package table
 
 import (
 	"bytes"
@@ -306,44 +306,6 @@ func TestChunksNumbersAreUsedAgain(t *testing.T) {
 			if it.ID() != fmt.Sprint("item-", ref) || it.Seq != uint64(ref) || it.Created != int64(ref) || it.Updated != 2*int64(ref) {
 				t.Fatalf("the %s item %d came back as %+v", name, ref, it.Copy())
 			}
-		}
-	}
-}
-
-// A group knows the ids that it has met, however many they become.
-func TestGroupKnowsItsIDs(t *testing.T) {
-	tip := &Snapshot{}
-	g := newGroup(1)
-	const n = 5000
-	for round := range 2 {
-		for i := range n {
-			id := fmt.Sprint("id-", i)
-			if at := g.touch(tip, hashID(id), id); int(at) != i {
-				t.Fatalf("round %d: id %d is at %d", round, i, at)
-			}
-		}
-	}
-	if len(g.touched) != n {
-		t.Errorf("%d ids became %d", n, len(g.touched))
-	}
-}
-
-// Ids whose hashes are the same are told apart by themselves.
-func TestPlacesOfEqualHashes(t *testing.T) {
-	p := newPlaces(4)
-	p.hash = func(id string) uint64 { return uint64(len(id)) << 40 }
-	var all []pending
-	for i := range 100 {
-		id := fmt.Sprintf("p%02d", i)
-		if at, ok := p.find(all, id); ok {
-			t.Fatalf("%s is at %d before it is there", id, at)
-		}
-		all = append(all, pending{id: id})
-		p.add(all)
-	}
-	for i := range all {
-		if at, ok := p.find(all, all[i].id); !ok || int(at) != i {
-			t.Errorf("%s is at %d, %v, want %d", all[i].id, at, ok, i)
 		}
 	}
 }

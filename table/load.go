@@ -1,0 +1,105 @@
+package table
+
+import (
+	"nearby/index"
+	"nearby/item"
+)
+
+// Loader makes a table of many items at once. Its parts are filled at the same time;
+// then Join puts them together, BuildIndex and BuildMaps make the rest, and Table returns
+// it.
+type Loader struct {
+	parts  []Part
+	table  *Table
+	points []index.Point
+	ids    []entry
+}
+
+// Part is what one goroutine reads.
+type Part struct {
+	arena  arena
+	where  []uint64
+	hashes []uint32
+	points []index.Point // without refs
+	shape  *shape
+}
+
+// NewLoader returns one of so many parts.
+func NewLoader(parts int) *Loader {
+	l := &Loader{parts: make([]Part, parts)}
+	for i := range l.parts {
+		l.parts[i].shape = newShape()
+	}
+	return l
+}
+
+// Part returns a part.
+func (l *Loader) Part(i int) *Part { return &l.parts[i] }
+
+// Add adds an item, whose id no other has.
+func (p *Part) Add(it *item.Item) {
+	p.where = append(p.where, p.arena.append(it))
+	p.hashes = append(p.hashes, hashID(it.ID))
+	p.shape.replace(nil, it.Properties)
+	p.points = append(p.points, index.Point{Lon: it.Lon, Lat: it.Lat})
+}
+
+// Len is the number of items in the part.
+func (p *Part) Len() int { return len(p.where) }
+
+// Join makes one table of the parts: their chunks follow each other, and items are
+// numbered through.
+func (l *Loader) Join(kinds Kinds, schema Schema) {
+	var a arena
+	tip := &Snapshot{schema: schema, extent: emptyExtent(), shape: newShape()}
+	e := newEdit()
+	total := 0
+	for i := range l.parts {
+		total += len(l.parts[i].where)
+	}
+	l.ids = make([]entry, 0, total)
+	l.points = make([]index.Point, 0, total)
+	for i := range l.parts {
+		p := &l.parts[i]
+		if len(p.where) == 0 {
+			continue
+		}
+		tip.shape.join(p.shape)
+		base := uint64(len(a.chunks)) << 32
+		a.chunks = append(a.chunks, p.arena.chunks...)
+		a.dead = append(a.dead, p.arena.dead...)
+		a.filled = append(a.filled, p.arena.filled...)
+		a.last, a.used = len(a.chunks)-1, p.arena.used
+		for j, loc := range p.where {
+			ref := index.Ref(len(l.points))
+			at := p.points[j]
+			at.Ref = ref
+			tip.records.locate(e, ref, base+loc)
+			tip.extend(index.Position{Lon: at.Lon, Lat: at.Lat})
+			l.ids = append(l.ids, entry{p.hashes[j], ref})
+			l.points = append(l.points, at)
+		}
+		*p = Part{}
+	}
+	tip.properties = tip.shape.publish(nil)
+	tip.records.chunks = a.chunks
+	tip.choice = choose(schema.Index, l.points)
+	l.table = &Table{kinds: kinds, tip: tip, arena: a, refs: refPool{next: index.Ref(total)}}
+}
+
+// BuildIndex makes the index. It may run beside BuildMaps.
+func (l *Loader) BuildIndex() (err error) {
+	tip := l.table.tip
+	tip.index, err = l.table.kinds.build(tip.choice.spec, l.points, &tip.records)
+	return err
+}
+
+// BuildMaps makes the map of ids and the columns. It may run beside BuildIndex.
+func (l *Loader) BuildMaps() error {
+	tip := l.table.tip
+	tip.ids = newIDMap(&tip.records, l.ids)
+	return tip.fillColumns()
+}
+
+// Table returns the table.
+func (l *Loader) Table() *Table { return l.table }

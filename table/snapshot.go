@@ -1,0 +1,207 @@
+package table
+
+import (
+	"iter"
+	"sync"
+
+	"github.com/paulmach/orb"
+
+	"nearby/index"
+)
+
+// Snapshot is one immutable version of a collection. It may be used by any
+// number of goroutines for any length of time.
+type Snapshot struct {
+	schema     Schema
+	records    records
+	ids        idMap
+	columns    []column
+	times      timeline
+	shape      *shape // the writer's
+	properties []Property
+	index      index.Index
+	choice     choice
+	extent     orb.Bound
+	rebuilding bool
+
+	statsOnce sync.Once
+	stats     Stats
+}
+
+// Stats describes a collection's memory and its index.
+type Stats struct {
+	Items       int
+	Index       index.Stats
+	Kind        string // kind of the index in use
+	Reason      string // why it is in use, when it was chosen for the collection
+	Rebuilding  bool   // a new index is being built beside it
+	RecordBytes int64  // ids, positions, properties
+	TableBytes  int64  // maps by id and by number, columns
+}
+
+// Len returns the number of items.
+func (s *Snapshot) Len() int { return s.ids.n }
+
+// Extent returns a bound, in degrees, that holds all items, and false if there
+// are none. It shrinks only when the index is built anew.
+func (s *Snapshot) Extent() (orb.Bound, bool) {
+	return s.extent, s.ids.n > 0 && s.extent.Min[0] <= s.extent.Max[0]
+}
+
+// Times returns the first and the last time of the items, as date-times of RFC 3339, and
+// false if none has one. The span shrinks only when it is made anew.
+func (s *Snapshot) Times() (first, last string, ok bool) {
+	if !s.times.any || s.ids.n == 0 {
+		return "", "", false
+	}
+	return s.times.first.text(), s.times.last.text(), true
+}
+
+// Get returns the item with this id.
+func (s *Snapshot) Get(id string) (Item, bool) {
+	ref, ok := s.ids.find(&s.records, id)
+	if !ok {
+		return Item{}, false
+	}
+	return s.records.item(ref), true
+}
+
+// All yields every item, in the order of List.
+func (s *Snapshot) All() iter.Seq[Item] {
+	return func(yield func(Item) bool) {
+		s.ids.walk(&s.records, "", func(ref index.Ref) bool { return yield(s.records.item(ref)) })
+	}
+}
+
+// Item returns the item that an answer of this snapshot names.
+func (s *Snapshot) Item(ref index.Ref) Item { return s.records.item(ref) }
+
+// Items reads the items that several refs of an answer name into dst, which has
+// room for them. It is quicker than Item for each.
+func (s *Snapshot) Items(dst []Item, refs []index.Ref) { s.records.items(dst, refs) }
+
+// Nearest appends the nearest items to dst; see index.Query. filter, when not
+// empty, takes the place of q.Filter.
+func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]index.Hit, index.Proof, error) {
+	match, err := s.match(filter)
+	if err != nil {
+		return dst, index.Proof{}, err
+	}
+	if match != nil {
+		q.Filter = match
+	}
+	return s.index.Nearest(dst, q, &s.records)
+}
+
+// Count returns how many items match; see index.Index. filter is as for Nearest.
+func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, error) {
+	match, err := s.match(filter)
+	if err != nil {
+		return 0, index.Proof{}, err
+	}
+	if match != nil {
+		q.Filter = match
+	}
+	return s.index.Count(q, &s.records)
+}
+
+// Range appends the items in an area to dst; see index.RangeQuery.
+func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) ([]index.Ref, index.Proof, error) {
+	match, err := s.match(filter)
+	if err != nil {
+		return dst, index.Proof{}, err
+	}
+	if match != nil {
+		q.Filter = match
+	}
+	return s.index.Range(dst, q, &s.records)
+}
+
+// RangeAfter returns the place of an item in the order of Range.
+func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
+	it := s.records.item(ref)
+	return index.RangeAfter{ZKey: index.ZKey(it.Lon, it.Lat), ID: it.ID()}
+}
+
+// List appends up to limit items, at least 1, to dst that follow the item named
+// after in the order of their ids' hashes, or from the first if after is "". Each
+// item keeps its place in that order for as long as it exists, so pages that
+// continue one another show every item that was there all the time exactly once.
+//
+// It looks at no more than budget items, if that is not 0. reached is the id of
+// the last one looked at, after which to go on, or "" at the end.
+func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter *Filter) (refs []index.Ref, reached string, err error) {
+	match, err := s.match(filter)
+	if err != nil {
+		return dst, "", err
+	}
+	end, looked := len(dst)+limit, 0
+	var last index.Ref
+	s.ids.walk(&s.records, after, func(ref index.Ref) bool {
+		hit := match == nil || match(ref)
+		if hit && len(dst) == end || budget > 0 && looked == budget {
+			reached = s.records.ID(last)
+			return false
+		}
+		if last, looked = ref, looked+1; hit {
+			dst = append(dst, ref)
+		}
+		return true
+	})
+	return dst, reached, nil
+}
+
+// Stats describes the snapshot. The first call walks the index.
+func (s *Snapshot) Stats() Stats {
+	s.statsOnce.Do(func() {
+		st := Stats{
+			Items: s.ids.n, Index: s.index.Stats(), Kind: s.choice.spec.Kind, Reason: s.choice.reason,
+			Rebuilding: s.rebuilding,
+			TableBytes: s.ids.bytes() + s.records.where.bytes(5) + s.times.values.bytes(16),
+		}
+		for _, c := range s.records.chunks {
+			st.RecordBytes += int64(len(c))
+		}
+		for i := range s.columns {
+			st.TableBytes += s.columns[i].bytes()
+		}
+		s.stats = st
+	})
+	return s.stats
+}
+
+// Check walks the snapshot and returns the first broken invariant.
+func (s *Snapshot) Check() error { return s.index.Check(&s.records) }
+
+// next returns a snapshot like s for the writer to change.
+func (s *Snapshot) next() *Snapshot {
+	n := &Snapshot{
+		schema: s.schema, records: s.records, ids: s.ids, index: s.index,
+		choice: s.choice, extent: s.extent, times: s.times, rebuilding: s.rebuilding,
+		shape: s.shape, properties: s.properties,
+		columns: make([]column, len(s.columns)),
+	}
+	copy(n.columns, s.columns)
+	return n
+}
+
+// emptyExtent holds nothing and grows by extend.
+func emptyExtent() orb.Bound {
+	return orb.Bound{Min: orb.Point{180, 90}, Max: orb.Point{-180, -90}}
+}
+
+func (s *Snapshot) extend(p index.Position) {
+	s.extent.Min[0], s.extent.Min[1] = min(s.extent.Min[0], p.Lon), min(s.extent.Min[1], p.Lat)
+	s.extent.Max[0], s.extent.Max[1] = max(s.extent.Max[0], p.Lon), max(s.extent.Max[1], p.Lat)
+}
+
+// points lists the items' places.
+func (s *Snapshot) points() []index.Point {
+	points := make([]index.Point, 0, s.ids.n)
+	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
+		lon, lat := s.records.Position(ref)
+		points = append(points, index.Point{Ref: ref, Lon: lon, Lat: lat})
+		return true
+	})
+	return points
+}

@@ -1,0 +1,192 @@
+package table
+
+import (
+	"bytes"
+	"iter"
+	"slices"
+
+	"nearby/index"
+	"nearby/item"
+)
+
+// Table is the newest state of a collection, and what its writer needs to make the
+// next one. Its methods must not run at the same time.
+type Table struct {
+	kinds Kinds
+	tip   *Snapshot
+	arena arena
+	refs  refPool
+	grave []index.Ref // deleted, but still named by an index that is being built
+	build *Build      // under way; nil: none
+}
+
+// New returns an empty table.
+func New(kinds Kinds, schema Schema) (*Table, error) {
+	s := &Snapshot{schema: schema, extent: emptyExtent(), choice: choose(schema.Index, nil), shape: newShape()}
+	var err error
+	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
+		return nil, err
+	}
+	return &Table{kinds: kinds, tip: s}, s.fillColumns()
+}
+
+// Snapshot returns the newest state. Between Begin and Finish its index is that of the
+// state before.
+func (t *Table) Snapshot() *Snapshot { return t.tip }
+
+// Place is where an item is in the newest state.
+type Place struct {
+	Exists bool
+	hash   uint32 // of the id
+	ref    index.Ref
+}
+
+// Hash is what Find and Fetch need of an id.
+type Hash uint32
+
+// HashOf returns the hash of an id.
+func HashOf(id string) Hash { return Hash(hashID(id)) }
+
+// Find returns where an id is.
+func (t *Table) Find(hash Hash, id string) Place {
+	ref, ok := t.tip.ids.lookup(&t.tip.records, uint32(hash), id)
+	return Place{ok, uint32(hash), ref}
+}
+
+// Fetch brings into the cache what Find needs, so that it comes for several ids at once.
+// What it returns has no meaning.
+func (t *Table) Fetch(hash Hash) uint32 { return t.tip.ids.fetch(uint32(hash)) }
+
+// At returns the item at a place, which must exist.
+func (t *Table) At(p Place) Item { return t.tip.records.item(p.ref) }
+
+// Change is what a batch makes of one item.
+type Change struct {
+	Place            // of Find, in the state that the batch changes
+	Item  *item.Item // what it is then
+	// Delete: it is deleted then. Of the Item only the ID counts.
+	Delete bool
+}
+
+// Step is a batch on its way into a table.
+type Step struct {
+	next  *Snapshot // complete but for the index
+	edit  edit
+	moves []index.Change
+	freed []index.Ref
+	index index.Index
+	err   error
+}
+
+// Begin makes the next state of the newest one and of a batch of about n changes, at most
+// one of each id: all of it but the index. Index and Finish must follow before the next
+// Begin. An error leaves the table unusable.
+func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
+	e := newEdit()
+	next := t.tip.next()
+	next.records.where = next.records.where.own()
+	next.ids.buckets = next.ids.buckets.own()
+	s := &Step{next: next, edit: e, moves: make([]index.Change, 0, n)}
+	var added []entry
+	for ch := range changes {
+		ref, it := ch.ref, ch.Item
+		if ch.Delete {
+			if !ch.Exists {
+				continue
+			}
+			old := next.records.item(ref)
+			s.moves = append(s.moves, index.Change{Op: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
+			s.freed = append(s.freed, ref)
+			next.ids.remove(e, &next.records, it.ID)
+			next.shape.replace(old.Properties, nil)
+			if err := next.setColumns(e, ref, nil); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		loc := t.arena.append(it)
+		next.records.chunks = t.arena.chunks
+		to := index.Position{Lon: it.Lon, Lat: it.Lat}
+		columns, before := true, []byte(nil) // may change, and what they were
+		if ch.Exists {
+			old := next.records.item(ref)
+			before = old.Properties
+			columns = !bytes.Equal(old.Properties, it.Properties)
+			t.arena.kill(next.records.location(ref))
+			next.records.locate(e, ref, loc)
+			if from := (index.Position{Lon: old.Lon, Lat: old.Lat}); from != to {
+				s.moves = append(s.moves, index.Change{Op: index.Move, Ref: ref, Old: from, New: to})
+			}
+		} else {
+			ref = t.refs.take()
+			next.records.locate(e, ref, loc)
+			if added == nil {
+				added = make([]entry, 0, n)
+			}
+			added = append(added, entry{ch.hash, ref})
+			s.moves = append(s.moves, index.Change{Op: index.Insert, Ref: ref, New: to})
+		}
+		next.extend(to)
+		if columns {
+			next.shape.replace(before, it.Properties)
+			if err := next.setColumns(e, ref, it.Properties); err != nil {
+				return nil, err
+			}
+		}
+	}
+	next.sweepColumns(e)
+	next.properties = next.shape.publish(next.properties)
+	next.ids.add(e, &next.records, added)
+	t.tip = next
+	return s, nil
+}
+
+// Moves is the number of changes that the index takes in.
+func (s *Step) Moves() int { return len(s.moves) }
+
+// Index makes the index of the next state. It may run beside all but Finish and Begin.
+func (s *Step) Index() {
+	if len(s.moves) > 0 {
+		s.index, s.err = s.next.index.Apply(s.moves, &s.next.records)
+	}
+}
+
+// Finish returns the next state, which is the newest one from then on.
+func (t *Table) Finish(s *Step) (*Snapshot, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if s.index != nil {
+		s.next.index = s.index
+	}
+	t.build.note(s.moves)
+	t.free(s.edit, s.next, s.freed)
+	t.compact(s.edit, s.next)
+	t.tip = s.next
+	return s.next, nil
+}
+
+// Apply is Begin, Index and Finish.
+func (t *Table) Apply(n int, changes iter.Seq[Change]) (*Snapshot, error) {
+	s, err := t.Begin(n, changes)
+	if err != nil {
+		return nil, err
+	}
+	s.Index()
+	return t.Finish(s)
+}
+
+// Redefine gives the table another schema, of which the index stays as it was: Rebuild
+// makes that.
+func (t *Table) Redefine(schema Schema) error {
+	old := t.tip.schema
+	next := t.tip.next()
+	next.schema = schema
+	if !slices.Equal(old.Queryables, schema.Queryables) || old.Time != schema.Time {
+		if err := next.fillColumns(); err != nil {
+			return err
+		}
+	}
+	t.tip = next
+	return nil
+}
