@@ -17,6 +17,7 @@ import (
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
+	"nearby/table"
 )
 
 // loadReport is what became of a load.
@@ -28,11 +29,18 @@ type loadReport struct {
 	Extent   *bbox    `json:"extent,omitempty"` // of the rows that were stored; nil: they have no position
 	Errors   []fault  `json:"errors"`           // of rows
 	Notes    []string `json:"notes,omitempty"`  // what else there is to know
+	Unread   *unread  `json:"unreadTimes,omitempty"`
 
 	where   *item.Extent
 	unnamed int    // rows without an id
 	seq     uint64 // of the last commit
 	pending bool   // it is visible and not yet durable
+}
+
+// unread tells of the rows that were stored with a time property whose value is no time.
+type unread struct {
+	Count int   `json:"count"`
+	First fault `json:"first"`
 }
 
 // bbox is west, south, east, north.
@@ -213,7 +221,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if t.key != "" {
 		return keyOfLoad(t.key)
 	}
-	report, err := s.load(r, t.Collection, in, opt, op, q.values.Get("onError") == "abort")
+	report, err := s.load(r, t, in, opt, op, q.values.Get("onError") == "abort")
 	if report.seq > 0 {
 		s.wrote(w, t.Collection, t.at, report.seq)
 	}
@@ -244,7 +252,7 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 // load reads rows and writes them in parts as they come: while one part is
 // written the next is read. A rejected row is counted and, as far as there is
 // room, reported.
-func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader, opt ingest.Options, op collection.Op, abort bool) (*loadReport, error) {
+func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Options, op collection.Op, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []fault{}, where: new(item.Extent)}
 	defer func() {
 		if b, any := report.where.Box(); any {
@@ -261,8 +269,9 @@ func (s *Server) load(r *http.Request, c *collection.Collection, body io.Reader,
 	defer stop(nil)
 	full, empty := make(chan *part), make(chan *part, partsInFlight)
 	var parts [partsInFlight]part
+	timed := t.found.Definition().Time
 	for i := range parts {
-		parts[i] = part{op: op, strict: abort, of: c, all: parts[:], merged: map[string]int{}}
+		parts[i] = part{op: op, strict: abort, of: t.Collection, time: timed, all: parts[:], merged: map[string]int{}}
 		empty <- &parts[i]
 	}
 	var writer sync.WaitGroup
@@ -474,6 +483,16 @@ func (r *loadReport) reject(e fault) {
 	}
 }
 
+// leaveUnread counts a row whose time is not understood.
+func (r *loadReport) leaveUnread(line int, id string, e *item.FieldError) {
+	if r.Unread == nil {
+		f := fault{Line: line, ID: id, Field: e.Field, Got: e.Got, Reason: e.Reason, Hint: e.Hint}
+		f.bound()
+		r.Unread = &unread{First: f}
+	}
+	r.Unread.Count++
+}
+
 // part is a run of rows on its way into the collection.
 type part struct {
 	op       collection.Op
@@ -483,6 +502,7 @@ type part struct {
 	text     []byte // the properties of all writes
 	bytes    int    // what the writes make of properties, at most
 	of       *collection.Collection
+	time     string         // the property that is the time of an item; "": none
 	all      []part         // of the load
 	merged   map[string]int // how many bytes of properties an item has after the writes, at most
 	rejected loadReport     // rows of this part that are not in writes
@@ -572,8 +592,12 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 		}
 		if res := &results[i]; res.Err == nil && !res.Skipped {
 			report.seq, report.pending = max(report.seq, res.Seq), report.pending || res.Pending
-			if w := &p.writes[i]; !w.NoPosition {
+			w := &p.writes[i]
+			if !w.NoPosition {
 				report.where.Add(w.Item.Lon, w.Item.Lat)
+			}
+			if e := table.UnreadTime(p.time, w.Item.Properties); e != nil {
+				report.leaveUnread(p.lines[i], w.Item.ID, e)
 			}
 		}
 		switch res := &results[i]; {

@@ -76,6 +76,7 @@ type statisticsOut struct {
 	IndexBytes   int64          `json:"indexBytes"`
 	RecordBytes  int64          `json:"recordBytes"`
 	TableBytes   int64          `json:"tableBytes"`
+	UnreadTimes  int            `json:"unreadTimes,omitzero"`
 }
 
 func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut {
@@ -91,6 +92,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 			Points: st.Index.Points, Cells: st.Index.Cells, Nodes: st.Index.Nodes, MaxOccupancy: st.Index.MaxOccupancy,
 			Occupancy: []int{}, Depths: map[string]int{},
 			IndexBytes: st.Index.Bytes, RecordBytes: st.RecordBytes, TableBytes: st.TableBytes,
+			UnreadTimes: snap.UnreadTimes(),
 		},
 		Links: []link{
 			{Href: url, Rel: "self", Type: appJSON},
@@ -141,7 +143,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 // digest is that of what does not differ between servers.
 func (o collectionOut) digest(d digest) (digest, error) {
 	o.Links = nil
-	o.Statistics = statisticsOut{Kind: o.Statistics.Kind, Reason: o.Statistics.Reason, Rebuilding: o.Statistics.Rebuilding}
+	o.Statistics = statisticsOut{Kind: o.Statistics.Kind, Reason: o.Statistics.Reason, Rebuilding: o.Statistics.Rebuilding, UnreadTimes: o.Statistics.UnreadTimes}
 	text, err := json.Marshal(&o, json.Deterministic(true))
 	return d.of(string(text)), err
 }

@@ -33,7 +33,7 @@ func TestCrossOrigin(t *testing.T) {
 					t.Errorf("%v: %s may be cached for another origin: Vary is %q", s.origins, path, a.header.Values("Vary"))
 				}
 				if exposed := a.header.Get("Access-Control-Expose-Headers"); want != "" {
-					for _, name := range []string{"Etag", "Location", "X-Request-Id", "Nearby-Token", "Nearby-Staleness-Ms", "Nearby-Durability", "Idempotent-Replayed"} {
+					for _, name := range []string{"Etag", "Location", "X-Request-Id", "Nearby-Token", "Nearby-Staleness-Ms", "Nearby-Durability", "Nearby-Note", "Idempotent-Replayed"} {
 						if !strings.Contains(exposed, name) {
 							t.Errorf("%s is not exposed by %q", name, exposed)
 						}

@@ -18,6 +18,7 @@ const (
 	headerStaleness  = "Nearby-Staleness-Ms" // how long ago that was known to be the newest
 	headerAfter      = "Nearby-After"        // a token: nothing older will do
 	headerWait       = "Nearby-Wait"         // how many milliseconds the caller waits for that
+	headerNote       = "Nearby-Note"         // of writes of an item
 	headerDurability = "Nearby-Durability"   // of writes that are answered before they are durable
 )
 

@@ -133,6 +133,9 @@ func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target
 	if res.Created {
 		status = http.StatusCreated
 	}
+	if table.UnreadTime(t.found.Definition().Time, wr.Item.Properties) != nil {
+		w.Header().Set(headerNote, "unread-time")
+	}
 	version := res.Seq
 	if res.Pending || res.Replaced {
 		version = 0 // it gets one when it is durable, or never

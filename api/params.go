@@ -281,7 +281,7 @@ func (q *query) datetime() error {
 	if err != nil {
 		hint := ""
 		if strings.Contains(v, " ") {
-			hint = "in a URL a plus sign is written %2B"
+			hint = "a T stands between the date and the time; in a URL a plus sign is written %2B"
 		}
 		return badParameter("datetime", v, err.Error(), hint)
 	}

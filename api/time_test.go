@@ -27,10 +27,15 @@ var timed = []struct{ id, when string }{
 	{"none3", `null`}, {"none4", `"2017-02-29"`}, //
 	{"none5", `"2016-06-15T23:59:60Z"`},             // no month ends there
 	{"none6", `["2017-01-01"]`}, {"none7", `"201"`}, //
-	{"none8", `"2017-01-01T00:00:00"`}, // in no zone
+	{"none8", `"2017-01-01T00:00:00"`},                  // in no zone
+	{"l", `"2017-01-01 01:00:00+01:00"`},                // e, for people
+	{"m", `"2017-01-01 00:00:00.00000000009999z"`},      // like i
+	{"none9", `"01/02/2017"`}, {"none10", `"20170101"`}, //
+	{"none11", `"2017-01-01 00:00:00"`}, {"none12", `"2017-01-01  00:00:00Z"`}, //
+	{"none13", `""`}, {"none14", `true`}, {"none15", `{"at":"2017-01-01"}`}, //
 }
 
-var untimed = []string{"none1", "none2", "none3", "none4", "none5", "none6", "none7", "none8"}
+var untimed = []string{"none1", "none2", "none3", "none4", "none5", "none6", "none7", "none8", "none9", "none10", "none11", "none12", "none13", "none14", "none15"}
 
 // asked is what of them lies within.
 var asked = []struct{ datetime, want string }{
@@ -38,26 +43,26 @@ var asked = []struct{ datetime, want string }{
 	{"2016-12-31t23:59:60z", "d f h"},
 	{"2017-01-01T01:59:60+02:00", "d f h"},
 	{"2016-12-31T23:59:59Z/2016-12-31T23:59:60Z", "c d f h"},
-	{"2017-01-01T00:00:00Z", "e g k"},
-	{"2017-01-01", "e g i k"},
+	{"2017-01-01T00:00:00Z", "e g k l"},
+	{"2017-01-01", "e g i k l m"},
 	{"2016-12-31", "c d f h"},
-	{"2016-12-31/2017-01-01", "c d e f g h i k"},
+	{"2016-12-31/2017-01-01", "c d e f g h i k l m"},
 	{"../2016-12-31", "a b c d f h"},
 	{"/2016-12-31T23:59:60Z", "a b c d f h"},
-	{"2017-01-01/..", "e g i j k"},
-	{"2017-01-01/", "e g i j k"},
-	{"2016-12-31T23:59:60.5Z/2017-01-01T00:00:00Z", "e g h k"},
+	{"2017-01-01/..", "e g i j k l m"},
+	{"2017-01-01/", "e g i j k l m"},
+	{"2016-12-31T23:59:60.5Z/2017-01-01T00:00:00Z", "e g h k l"},
 	{"2017-01-01T00:00:00.000000001Z/..", "g j"},
-	{"2017-01-01T00:00:00Z/2017-01-01T00:00:00.000000001Z", "e g i k"},
+	{"2017-01-01T00:00:00Z/2017-01-01T00:00:00.000000001Z", "e g i k l m"},
 	{"0000-01-01T00:00:00Z/0001-01-01", "a b"},
 	{"0001-01-01T00:00:00Z", "b"},
 	{"0000-01-01T00:00:00Z/2016-12-30", "a b"}, // how QGIS writes an open begin
 	{"2017-01-02/9999-12-31T00:00:00Z", ""},
 	{"9999-12-31T23:59:59.999999999Z/..", "j"},
-	{"2017-01-01T/..", "e g i j k"}, // how GDAL writes a midnight
-	{"../2017-01-01T", "a b c d e f g h k"},
-	{"2017-01-01T00Z/2017-01-01T00:00Z", "e g k"},
-	{"2016-12-31T23:59Z/..", "c d e f g h i j k"},
+	{"2017-01-01T/..", "e g i j k l m"}, // how GDAL writes a midnight
+	{"../2017-01-01T", "a b c d e f g h k l"},
+	{"2017-01-01T00Z/2017-01-01T00:00Z", "e g k l"},
+	{"2016-12-31T23:59Z/..", "c d e f g h i j k l m"},
 }
 
 // TestDatetime: datetime keeps the items whose time lies within, both ends included, and
@@ -111,7 +116,7 @@ func TestDatetime(t *testing.T) {
 	for _, q := range asked {
 		check(q.datetime, slices.Concat(untimed, strings.Fields(q.want)))
 	}
-	if got := ids("GET", c+"/items?even=true&datetime=2017-01-01T00:00:00Z", ""); !slices.Equal(got, []string{"e", "g", "k", "none2", "none4", "none6", "none8"}) {
+	if got := ids("GET", c+"/items?even=true&datetime=2017-01-01T00:00:00Z", ""); !slices.Equal(got, []string{"e", "g", "k", "none10", "none12", "none14", "none2", "none4", "none6", "none8"}) {
 		t.Errorf("with another filter: %v", got)
 	}
 	if got := interval(); len(got) != 1 || *got[0][0] != "0000-01-01T00:00:00Z" || *got[0][1] != "9999-12-31T23:59:59.999999999Z" {
@@ -148,16 +153,16 @@ func TestDatetime(t *testing.T) {
 	check("2016-12-31T23:59:60Z", none("f", "h", "x"))
 
 	h.do("PATCH", c, "application/merge-patch+json", `{"time":"closed"}`).want(t, 200)
-	check("1999-01-01", none("a", "c", "e", "f", "g", "h", "i", "j", "k", "x"))
+	check("1999-01-01", none("a", "c", "e", "f", "g", "h", "i", "j", "k", "l", "m", "x"))
 	if got := ids("GET", c+"/items?even=true&datetime=1998-01-01", ""); slices.Contains(got, "x") {
 		t.Errorf("of another property: %v", got)
 	}
-	check("1998-01-01", none("a", "c", "e", "f", "g", "h", "i", "j", "k"))
+	check("1998-01-01", none("a", "c", "e", "f", "g", "h", "i", "j", "k", "l", "m"))
 	if got := interval(); len(got) != 1 || *got[0][0] != "1999-01-01T00:00:00Z" || *got[0][1] != "1999-01-01T23:59:59Z" {
 		t.Errorf("the collection has the times %v", got)
 	}
 	h.do("PATCH", c, "application/merge-patch+json", `{"time":null}`).want(t, 200)
-	check("1998-01-01", none("a", "c", "e", "f", "g", "h", "i", "j", "k", "x"))
+	check("1998-01-01", none("a", "c", "e", "f", "g", "h", "i", "j", "k", "l", "m", "x"))
 	if got := interval(); got != nil {
 		t.Errorf("without a time property there are the times %v", got)
 	}
@@ -165,4 +170,95 @@ func TestDatetime(t *testing.T) {
 		t.Error("a filter that keeps everything hides the number")
 	}
 	h.do("GET", c+"/items?datetime=never", "", "").want(t, 400)
+}
+
+// A value of the time property that is no time is told of: how many rows of a load have one,
+// and which is the first, a write of one item, and the collection, whatever becomes of the
+// items and of the definition.
+func TestTimesThatAreNotUnderstood(t *testing.T) {
+	h := start(t, api.Options{})
+	const c = "/v1/collections/c"
+	h.do("PUT", c, "application/json", `{"time":"opened"}`).want(t, 201)
+	var tag string
+	unread := func(want int) {
+		t.Helper()
+		a := h.do("GET", c, "", "").want(t, 200)
+		got := decode[struct{ Statistics struct{ UnreadTimes *int } }](t, a).Statistics.UnreadTimes
+		if (got == nil) != (want == 0) || got != nil && *got != want {
+			t.Errorf("unreadTimes is %v, want %d", got, want)
+		}
+		tag = a.header.Get("Etag")
+	}
+	load := func(query, kind, body string, count, line int, id, got, hint string) {
+		t.Helper()
+		r := decode[struct {
+			UnreadTimes *struct {
+				Count int
+				First struct {
+					Line                         int
+					ID, Field, Got, Reason, Hint string
+				}
+			}
+		}](t, h.do("POST", c+"/items"+query, kind, body).want(t, 200)).UnreadTimes
+		switch {
+		case r == nil:
+			if count > 0 {
+				t.Errorf("%s: nothing is said", body)
+			}
+		case r.Count != count || r.First.Line != line || r.First.ID != id || r.First.Field != "opened" || r.First.Got != got ||
+			!strings.Contains(r.First.Reason, "every datetime") || !strings.Contains(r.First.Hint, hint) || (r.First.Hint == "") != (hint == ""):
+			t.Errorf("%s: %+v", body, *r)
+		}
+	}
+	unread(0)
+	load("", "text/csv", "id,lat,lon,opened\na,1,1,2020-01-01\nb,1,1,\nc,1,1,01/02/2020\nbad,91,1,02/02/2020\nd,1,1,2020-01-02 10:00:00\n", 2, 4, "c", "01/02/2020", "")
+	unread(2)
+	load("", "application/x-ndjson", `{"id":"d","lat":1,"lon":1,"opened":"2020-01-02 10:00:00"}`+"\n"+`{"id":"a","lat":1,"lon":1,"opened":2020}`, 2, 1, "d", "2020-01-02 10:00:00", "offset")
+	unread(3)
+	load("?onExisting=skip", "text/csv", "id,lat,lon,opened\na,1,1,x\nb,1,1,y\ne,1,1,z\n", 1, 4, "e", "z", "")
+	unread(4)
+	load("?onExisting=merge", geoJSON, `{"type":"FeatureCollection","features":[`+feature("e", 1, 1, `{"other":1}`)+","+feature("a", 1, 1, `{"opened":null}`)+","+feature("c", 1, 1, `{"opened":[]}`)+`]}`, 1, 1, "c", "[]", "")
+	unread(3) // c, d, e
+	before := tag
+	load("", "application/geo+json-seq", feature("d", 1, 1, `{"opened":"2020-01-02 10:00:00Z"}`), 0, 0, "", "", "")
+	if unread(2); tag == before {
+		t.Error("the tag of the collection does not change with the number")
+	}
+	var many strings.Builder // more than one part of a load
+	many.WriteString("id,lat,lon,opened\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&many, "m%d,1,1,%d/1/2020\n", i, i%12+1)
+	}
+	load("", "text/csv", many.String(), 20_000, 2, "m0", "1/1/2020", "")
+	unread(20_002)
+	p := decode[struct {
+		Loaded struct{ UnreadTimes *struct{ Count int } }
+	}](t, h.do("POST", c+"/items?onError=abort", "text/csv", "id,lat,lon,opened\na,1,2,never\nbad,91,1,never\n").want(t, 400))
+	if p.Loaded.UnreadTimes == nil || p.Loaded.UnreadTimes.Count != 1 {
+		t.Errorf("of what was loaded by then: %+v", p)
+	}
+
+	for _, w := range []struct{ method, path, kind, body, note string }{
+		{"PUT", "/items/one", geoJSON, feature("one", 1, 1, `{"opened":"01/02/2020"}`), "unread-time"},
+		{"PUT", "/items/one", geoJSON, feature("one", 1, 1, `{"opened":"2020-02-01"}`), ""},
+		{"PATCH", "/items/one", "application/merge-patch+json", `{"properties":{"opened":20200201}}`, "unread-time"},
+		{"PATCH", "/items/one", "application/merge-patch+json", `{"properties":{"other":1}}`, "unread-time"},
+		{"PATCH", "/items/one", "application/merge-patch+json", `{"properties":{"opened":null}}`, ""},
+		{"POST", "/items", geoJSON, feature("two", 1, 1, `{"opened":"soon"}`), "unread-time"},
+		{"POST", "/items", geoJSON, feature("three", 1, 1, `{"closed":"soon"}`), ""},
+		{"DELETE", "/items/two", "", "", ""},
+	} {
+		a := h.do(w.method, c+w.path, w.kind, w.body)
+		if got := a.header.Get("Nearby-Note"); a.status >= 300 || got != w.note {
+			t.Errorf("%s %s %s: %d, Nearby-Note is %q, want %q", w.method, w.path, w.body, a.status, got, w.note)
+		}
+	}
+	unread(20_003)
+	h.do("PATCH", c, "application/merge-patch+json", `{"time":"closed"}`).want(t, 200)
+	unread(1)
+	h.do("PATCH", c, "application/merge-patch+json", `{"time":null}`).want(t, 200)
+	unread(0)
+	load("", "text/csv", "id,lat,lon,opened\na,1,1,never\n", 0, 0, "", "", "")
+	h.do("PATCH", c, "application/merge-patch+json", `{"time":"opened"}`).want(t, 200)
+	unread(20_003)
 }

@@ -933,7 +933,8 @@ type Definition struct {
 	Statistics *Shown `json:"statistics,omitempty"`
 
 	// Time The top-level property with the time of an item, an RFC 3339 date-time or date, by
-	// which the parameter `datetime` filters. Left out or empty: items have no time.
+	// which the parameter `datetime` filters. Left out or empty: items have no time. A
+	// value that is neither is kept as it is; see `datetime`.
 	Time  *string `json:"time,omitempty"`
 	Title *string `json:"title,omitempty"`
 
@@ -1147,6 +1148,16 @@ type LoadReport struct {
 
 	// Skipped With `onExisting=skip`: rows whose items exist. These stay as they are.
 	Skipped int `json:"skipped"`
+
+	// UnreadTimes Left out if there are none: the rows that were stored although the value of the
+	// property that the definition names as its `time` is not understood. They match
+	// every `datetime`.
+	UnreadTimes *struct {
+		Count int `json:"count"`
+
+		// First One thing that was wrong, and where.
+		First Fault `json:"first"`
+	} `json:"unreadTimes,omitempty"`
 	Updated int `json:"updated"`
 }
 
@@ -1307,6 +1318,9 @@ type Statistics struct {
 	Rebuilding  bool `json:"rebuilding"`
 	RecordBytes int  `json:"recordBytes"`
 	TableBytes  int  `json:"tableBytes"`
+
+	// UnreadTimes How many items have a value of the property `time` that is not understood; left out if none has. They match every `datetime`.
+	UnreadTimes *int `json:"unreadTimes,omitempty"`
 }
 
 // StatisticsKind The index in use.
@@ -1713,12 +1727,20 @@ type ListItemsParams struct {
 
 	// Datetime A time such as 2018-02-12T23:20:50Z; or a date, which is the whole day in UTC; or
 	// two of these with / between. One of the two may be .. or empty, and both ends are
-	// included. It matches the items whose time lies within. The time of an item is the
-	// value of the property that the definition names as its `time`: an RFC 3339
-	// date-time or date. Times are exact to the nanosecond, and leap seconds (23:59:60Z)
-	// are times of their own. As the standard demands, items without such a value match
-	// too. If the definition names no `time`, all items match, and the collection has no
-	// temporal extent.
+	// included. It matches the items whose time lies within.
+	//
+	// The time of an item is the value of the property that the definition names as its
+	// `time`. That is a date-time of RFC 3339, which has an offset from UTC, or a date. A
+	// space may stand in place of the T. A time of an item may have any number of digits
+	// of a second, and is compared exactly; `datetime` may have nine. Leap seconds
+	// (23:59:60Z) are times of their own.
+	//
+	// As the standard demands, items without a time match every `datetime`. So do items
+	// whose value is not understood, such as 01/02/2020, or 2020-01-02 10:00:00, which
+	// has no offset. The answer to a load counts them in `unreadTimes`, the answer to a
+	// write of one item has `Nearby-Note`, and the statistics of the collection say how
+	// many there are. If the definition names no `time`, all items match, and the
+	// collection has no temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
 	// IdProperty Also return the id among the properties, under this name, for clients that look
@@ -2052,12 +2074,20 @@ type GetNearbyParams struct {
 
 	// Datetime A time such as 2018-02-12T23:20:50Z; or a date, which is the whole day in UTC; or
 	// two of these with / between. One of the two may be .. or empty, and both ends are
-	// included. It matches the items whose time lies within. The time of an item is the
-	// value of the property that the definition names as its `time`: an RFC 3339
-	// date-time or date. Times are exact to the nanosecond, and leap seconds (23:59:60Z)
-	// are times of their own. As the standard demands, items without such a value match
-	// too. If the definition names no `time`, all items match, and the collection has no
-	// temporal extent.
+	// included. It matches the items whose time lies within.
+	//
+	// The time of an item is the value of the property that the definition names as its
+	// `time`. That is a date-time of RFC 3339, which has an offset from UTC, or a date. A
+	// space may stand in place of the T. A time of an item may have any number of digits
+	// of a second, and is compared exactly; `datetime` may have nine. Leap seconds
+	// (23:59:60Z) are times of their own.
+	//
+	// As the standard demands, items without a time match every `datetime`. So do items
+	// whose value is not understood, such as 01/02/2020, or 2020-01-02 10:00:00, which
+	// has no offset. The answer to a load counts them in `unreadTimes`, the answer to a
+	// write of one item has `Nearby-Note`, and the statistics of the collection say how
+	// many there are. If the definition names no `time`, all items match, and the
+	// collection has no temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
 	// DistanceProperty Also return the distance among the properties, under this name.
@@ -7109,6 +7139,7 @@ type PostItemsResponse201Headers struct {
 	IdempotentReplayed *string
 	Location           *string
 	NearbyDurability   *string
+	NearbyNote         *string
 	NearbyToken        *string
 }
 
@@ -7244,6 +7275,7 @@ type GetItemResponse200Headers struct {
 	IdempotentReplayed *string
 	LastModified       *string
 	NearbyDurability   *string
+	NearbyNote         *string
 	NearbyStalenessMs  *int
 	NearbyToken        *string
 }
@@ -7323,6 +7355,7 @@ type PatchItemResponse200Headers struct {
 	IdempotentReplayed *string
 	LastModified       *string
 	NearbyDurability   *string
+	NearbyNote         *string
 	NearbyStalenessMs  *int
 	NearbyToken        *string
 }
@@ -7401,6 +7434,7 @@ type PutItemResponse200Headers struct {
 	IdempotentReplayed *string
 	LastModified       *string
 	NearbyDurability   *string
+	NearbyNote         *string
 	NearbyStalenessMs  *int
 	NearbyToken        *string
 }
@@ -7411,6 +7445,7 @@ type PutItemResponse201Headers struct {
 	IdempotentReplayed *string
 	Location           *string
 	NearbyDurability   *string
+	NearbyNote         *string
 	NearbyToken        *string
 }
 
@@ -9777,6 +9812,13 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 			}
 			headers.NearbyDurability = &value
 		}
+		if values := rsp.Header.Values("Nearby-Note"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Note", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyNote = &value
+		}
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -9951,6 +9993,13 @@ func ParseGetItemResponse(rsp *http.Response) (*GetItemResponse, error) {
 			}
 			headers.NearbyDurability = &value
 		}
+		if values := rsp.Header.Values("Nearby-Note"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Note", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyNote = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -10090,6 +10139,13 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 			}
 			headers.NearbyDurability = &value
 		}
+		if values := rsp.Header.Values("Nearby-Note"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Note", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyNote = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -10226,6 +10282,13 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 			}
 			headers.NearbyDurability = &value
 		}
+		if values := rsp.Header.Values("Nearby-Note"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Note", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyNote = &value
+		}
 		if values := rsp.Header.Values("Nearby-Staleness-Ms"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Staleness-Ms", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -10270,6 +10333,13 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 				return nil, err
 			}
 			headers.NearbyDurability = &value
+		}
+		if values := rsp.Header.Values("Nearby-Note"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Nearby-Note", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.NearbyNote = &value
 		}
 		if values := rsp.Header.Values("Nearby-Token"); len(values) > 0 {
 			var value string

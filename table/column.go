@@ -397,9 +397,8 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 				numbers[i] = s.columns[i].number(e, key)
 			}
 		}
-		if s.schema.Time == string(name) && s.schema.Time != "" && value[0] == '"' {
-			text, fault := unquoted(value)
-			at, err = parseTime(viewString(text)), fault
+		if s.schema.Time == string(name) && s.schema.Time != "" {
+			at = timeOf(value)
 		}
 		return err
 	})

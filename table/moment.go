@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"nearby/item"
 )
 
 // moment is a point in time, exact and in order. A leap second, 23:59:60, lies between
@@ -42,6 +44,7 @@ type timeKind uint8
 
 const (
 	noTime  timeKind = iota
+	unread           // a value, and none of those below
 	instant          // a date-time of RFC 3339
 	date             // a full-date of RFC 3339: the whole day, in UTC
 )
@@ -54,7 +57,44 @@ func (w when) end() moment {
 	return w.begin()
 }
 
-// parseTime reads a date-time or a full-date of RFC 3339. kind is noTime for anything else.
+// timeOf returns the time that a JSON value says.
+func timeOf(value []byte) (w when) {
+	if value[0] == '"' {
+		if text, err := unquoted(value); err == nil {
+			w = parseTime(viewString(text))
+		}
+	}
+	if w.kind == noTime && value[0] != 'n' {
+		w.kind = unread
+	}
+	return w
+}
+
+// UnreadTime says what is wrong with the property of an item that is named as its time, if
+// it has one whose value is no time. datetime then matches the item like one without a time.
+func UnreadTime(name string, properties []byte) (fault *item.FieldError) {
+	if name == "" {
+		return nil
+	}
+	_ = members(properties, func(member, value []byte) error {
+		if string(member) != name || timeOf(value).kind != unread {
+			return nil
+		}
+		text := string(value)
+		if t, err := unquoted(value); err == nil && value[0] == '"' {
+			text = string(t)
+		}
+		fault = &item.FieldError{Field: name, Got: item.Shorten(text), Reason: "is no time, so every datetime matches the item; a time is a date such as 2018-02-12, or has an offset from UTC, such as 2018-02-12T23:20:50Z"}
+		if parseTime(text+"Z").kind == instant {
+			fault.Hint = "the offset from UTC is missing, such as the Z at the end"
+		}
+		return nil
+	})
+	return fault
+}
+
+// parseTime reads a date-time or a full-date of RFC 3339, and a date-time that has a space in
+// place of its T (section 5.6). kind is noTime for anything else.
 func parseTime(s string) when {
 	year, month, day := number(s, 0, 4), number(s, 5, 2), number(s, 8, 2)
 	if len(s) < 10 || s[4] != '-' || s[7] != '-' || year < 0 || month < 1 || month > 12 || day < 1 {
@@ -69,7 +109,7 @@ func parseTime(s string) when {
 		return w
 	}
 	hour, minute, second := number(s, 11, 2), number(s, 14, 2), number(s, 17, 2)
-	if len(s) < 20 || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
+	if len(s) < 20 || s[10]|0x20 != 't' && s[10] != ' ' || s[13] != ':' || s[16] != ':' || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
 		return when{}
 	}
 	w.kind = instant
@@ -165,8 +205,11 @@ func ParsePeriod(text string) (p Period, err error) {
 }
 
 // asked reads a time of a request. GDAL cuts off the parts of a time that it was not given,
-// and means zeros: 2018-02-12T, 2018-02-12T23Z, 2018-02-12T23:20Z.
+// and means zeros: 2018-02-12T, 2018-02-12T23Z, 2018-02-12T23:20Z. A space may have been a +.
 func asked(s string) when {
+	if strings.Contains(s, " ") {
+		return when{}
+	}
 	const whole = "0000-00-00T00:00:00Z"
 	if n := len(strings.TrimSuffix(s, "Z")); n == len("2018-02-12T") || n == len("2018-02-12T23") || n == len("2018-02-12T23:20") {
 		s = s[:n] + whole[n:]
@@ -177,7 +220,7 @@ func asked(s string) when {
 // holds reports whether a period has a moment of the time of an item. One without a time
 // is in every period (OGC API - Features, requirement 26 C).
 func (p *Period) holds(w when) bool {
-	return w.kind == noTime ||
+	return w.kind <= unread ||
 		(p.openBegin || w.end().compare(p.begin) >= 0) && (p.openEnd || w.begin().compare(p.end) <= 0)
 }
 
@@ -199,18 +242,26 @@ type timeline struct {
 	owner       edit
 	first, last moment // grow only, as the extent in space does
 	any         bool
+	unread      int // items whose value is no time
 }
 
 // put says which time an item has.
 func (l *timeline) put(e edit, ref uint32, w when) {
-	if l.values.at(ref) == w {
+	old := l.values.at(ref)
+	if old == w {
 		return
+	}
+	if old.kind == unread {
+		l.unread--
+	}
+	if w.kind == unread {
+		l.unread++
 	}
 	if l.owner != e {
 		l.values, l.owner = l.values.own(), e
 	}
 	l.values.set(e, ref, w)
-	if w.kind == noTime {
+	if w.kind <= unread {
 		return
 	}
 	if !l.any || w.begin().compare(l.first) < 0 {

@@ -57,6 +57,9 @@ func (s *Snapshot) Times() (first, last string, ok bool) {
 	return s.times.first.text(), s.times.last.text(), true
 }
 
+// UnreadTimes returns how many items have a time property whose value is no time.
+func (s *Snapshot) UnreadTimes() int { return s.times.unread }
+
 // Get returns the item with this id.
 func (s *Snapshot) Get(id string) (Item, bool) {
 	ref, ok := s.ids.find(&s.records, id)

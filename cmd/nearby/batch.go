@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
+	"nearby/client"
 	"nearby/ingest"
 	"nearby/item"
 )
@@ -76,6 +77,17 @@ func (b *batch) add(row *ingest.Row, made bool) error {
 	b.lines, b.made = append(b.lines, row.Line), append(b.made, made)
 	b.ids[maphash.String(idSeed, it.ID)] = struct{}{}
 	return nil
+}
+
+// fault is what the server says of a row, at the row's place in the file.
+func (b *batch) fault(file *input, e *client.Fault) fault {
+	f := fault{File: file.name, Place: file.place, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
+	if line := deref(e.Line); line >= 1 && line <= len(b.lines) {
+		if f.Line = b.lines[line-1]; b.made[line-1] {
+			f.ID = ""
+		}
+	}
+	return f
 }
 
 // shares reports whether the batches may name a common id, so that the order in

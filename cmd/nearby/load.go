@@ -384,15 +384,9 @@ func (l *loader) send(ctx context.Context, file *input, b *batch) {
 		if err != nil {
 			l.abort(err)
 		}
-		l.report.answered(&answer, b)
-		for _, e := range answer.Errors {
-			f := fault{File: file.name, Place: file.place, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
-			if line := deref(e.Line); line >= 1 && line <= len(b.lines) {
-				if f.Line = b.lines[line-1]; b.made[line-1] {
-					f.ID = ""
-				}
-			}
-			l.reject(f)
+		l.report.answered(&answer, file, b)
+		for i := range answer.Errors {
+			l.reject(b.fault(file, &answer.Errors[i]))
 		}
 		l.report.rejectMore(max(0, answer.Rejected-len(answer.Errors)))
 	})

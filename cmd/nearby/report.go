@@ -49,6 +49,11 @@ func (f *fault) String() string {
 	return b.String()
 }
 
+// compare says which of two faults comes first in the files.
+func (f *fault) compare(other *fault) int {
+	return cmp.Or(cmp.Compare(f.Place, other.Place), cmp.Compare(f.Line, other.Line))
+}
+
 // what is the fault without its place.
 func (f *fault) what() string {
 	var b strings.Builder
@@ -77,10 +82,12 @@ type report struct {
 	extent                                    item.Extent // of what was loaded
 	places                                    worldmap.Places
 	faults                                    []fault // the first ones
+	unread                                    int     // rows that were stored with a time that is none
+	firstUnread                               fault
 }
 
-// answered adds what the server made of a batch.
-func (r *report) answered(answer *client.LoadReport, b *batch) {
+// answered adds what the server made of a batch of a file.
+func (r *report) answered(answer *client.LoadReport, file *input, b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e := deref(answer.Extent); len(e) == 4 {
@@ -92,6 +99,12 @@ func (r *report) answered(answer *client.LoadReport, b *batch) {
 				r.places.Add(p.lon, p.lat)
 			}
 		}
+	}
+	if u := answer.UnreadTimes; u != nil {
+		if f := b.fault(file, &u.First); r.unread == 0 || f.compare(&r.firstUnread) < 0 {
+			r.firstUnread = f
+		}
+		r.unread += u.Count
 	}
 	r.created += int64(answer.Created)
 	r.updated += int64(answer.Updated)
@@ -119,7 +132,7 @@ func (r *report) reject(f fault) {
 	r.rejected++
 	// Those that the server finds come later than those that are found here.
 	at, _ := slices.BinarySearchFunc(r.faults, f, func(have, f fault) int {
-		return cmp.Or(cmp.Compare(have.Place, f.Place), cmp.Compare(have.Line, f.Line), -1)
+		return cmp.Or(have.compare(&f), -1)
 	})
 	if at < r.maxFaults {
 		r.faults = slices.Insert(r.faults, at, f)
@@ -161,6 +174,10 @@ func (r *report) write(w io.Writer, collection string) {
 		if r.draw != nil {
 			fmt.Fprint(w, r.places.Draw(box, *r.draw))
 		}
+	}
+	if r.unread > 0 {
+		fmt.Fprintf(w, "times that are not understood: %s; the first:\n", thousands(int64(r.unread)))
+		fmt.Fprintln(w, " ", oneLine(r.firstUnread.String()))
 	}
 	if len(r.faults) == 0 {
 		return

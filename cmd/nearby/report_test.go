@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,6 +35,29 @@ func TestLoadReportsExtent(t *testing.T) {
 	if got := load("id,lat,lon\nbad,91,0\n"); strings.Contains(got, "extent") {
 		t.Errorf("nothing was loaded, but the report is\n%s", got)
 	}
+}
+
+// The report says how many rows have a time that is not understood, and which is the first,
+// in the order of the files, whichever part of them the server answers first.
+func TestLoadReportsTimes(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	load := func(want, csv string, args ...string) {
+		t.Helper()
+		r := runCLI(t, csv, append([]string{"load", "-", "-c", "dated", "--server", s.base, "--time", "opened"}, args...)...)
+		if says := strings.Contains(r.stdout, "not understood"); r.code != exitOK || says != (want != "") || !strings.Contains(r.stdout, want) {
+			t.Errorf("%d %s\nthe report is\n%swithout %q", r.code, r.stderr, r.stdout, want)
+		}
+	}
+	load("", "id,lat,lon,opened\n1,1,1,2020-01-01\n2,1,1,2020-01-01 10:00:00Z\n3,1,1,\n")
+	load("times that are not understood: 2; the first:\n  standard input:3: id 2: opened \"01/02/2020\": is no time", "id,lat,lon,opened\n1,1,1,2020-01-01\n2,1,1,01/02/2020\n3,1,1,2020-01-01 10:00:00\n")
+	load("standard input:2: opened \"2020-01-01T10:00\": is no time", "lat,lon,opened\n1,1,2020-01-01T10:00\n")
+	var many strings.Builder
+	many.WriteString("id,lat,lon,opened\n0,1,1,2020-01-01\n")
+	for i := range 3 * batchRows {
+		fmt.Fprintf(&many, "%d,1,1,yesterday\n", i)
+	}
+	load("not understood: 24,000; the first:\n  standard input:3: id 0", many.String())
 }
 
 // Columns that are swapped and in range, a sign that was lost, and numbers that are no
