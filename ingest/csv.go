@@ -39,16 +39,15 @@ type property struct {
 func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	info.Format = CSV
 	fill(src)
-	src.eol = lineEnd(src, '"')
 	for range opt.SkipLines {
-		src.skipPast(src.eol)
+		src.skipPast(src.lineEnd)
 	}
 	if opt.Columns == nil {
 		if err := fillLine(src); err != nil {
 			return nil, err
 		}
 		if d := namedDelimiter(src.lineAt(0)); d != 0 {
-			if src.skipPast(src.eol); opt.Delimiter == 0 {
+			if src.skipPast(src.lineEnd); opt.Delimiter == 0 {
 				opt.Delimiter = rune(d)
 			}
 			if err := fillLine(src); err != nil {
@@ -78,14 +77,9 @@ func fillLine(src *source) error {
 	} else if err != nil {
 		return err
 	}
-	for seen := 0; bytes.IndexByte(src.window()[seen:], src.eol) < 0; {
-		seen = len(src.window())
-		if src.more() {
-			continue
-		}
-		if src.full() {
-			return &HeaderError{Reason: fmt.Sprintf("the header is longer than the limit of %d bytes", src.limit), Unreadable: true}
-		}
+	if _, _, _, ok := src.seek(src.lineEnd, 0); !ok && src.full() {
+		return &HeaderError{Reason: fmt.Sprintf("the header is longer than the limit of %d bytes", src.limit), Unreadable: true}
+	} else if !ok {
 		return src.failure()
 	}
 	return nil
@@ -189,7 +183,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 // isRow reports whether a line, cut without regard to quotes, is as long as the header and has a
 // position.
 func (c *csvReader) isRow(line []byte) bool {
-	c.alone = cut(c.alone[:0], bytes.TrimRight(line, "\r"), c.rec.delim)
+	c.alone = cut(c.alone[:0], line, c.rec.delim)
 	cells := c.alone
 	if len(cells) != len(c.info.Columns) {
 		cells = c.fit(cells)

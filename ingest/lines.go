@@ -18,10 +18,10 @@ const jsonBlanks = " \t\r\n"
 // with a record separator, records end at the next one and may have several
 // lines; elsewhere a line is a record, so that a bad one costs one.
 type linesReader struct {
-	src   *source
-	info  Info
-	delim byte
-	dec   objectDecoder
+	src  *source
+	info Info
+	rec  ending
+	dec  objectDecoder
 }
 
 func newLinesReader(src *source, opt Options, info Info) (Reader, error) {
@@ -32,12 +32,9 @@ func newLinesReader(src *source, opt Options, info Info) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := bytes.IndexByte(src.window(), '\n'); i < 0 {
-		src.eol = lineEnd(src, 0) // white space in JSON, which line ends are to be
-	}
-	l := &linesReader{src: src, info: info, delim: src.eol}
+	l := &linesReader{src: src, info: info, rec: src.lineEnd}
 	if first == recordSeparator {
-		l.delim = recordSeparator
+		l.rec = src.separator
 		l.info.Format = GeoJSONSeq
 	}
 	l.dec.opt = opt
@@ -49,18 +46,20 @@ func (l *linesReader) Info() Info { return l.info }
 // Next implements Reader.
 func (l *linesReader) Next(row *Row) error {
 	for {
-		rec, line, err := l.src.until(l.delim)
+		rec, line, err := l.src.until(l.rec)
 		if errors.Is(err, errTooLong) {
 			return &RowError{Line: line, Field: "row", Reason: fmt.Sprintf("is longer than the limit of %d bytes", l.src.limit)}
 		}
 		if err != nil {
 			return err
 		}
-		body := bytes.TrimLeft(rec, jsonBlanks+"\x1e")
-		line += bytes.Count(rec[:len(rec)-len(body)], []byte{'\n'})
-		body = bytes.TrimRight(body, jsonBlanks)
-		if len(body) == 0 {
-			continue // each step of the loop consumes input
+		body := rec
+		if n := len(rec); n == 0 || rec[0] != '{' || rec[n-1] != '}' { // as few are
+			body = bytes.TrimLeft(rec, jsonBlanks+"\x1e")
+			line += countLines(rec[:len(rec)-len(body)])
+			if body = bytes.TrimRight(body, jsonBlanks); len(body) == 0 {
+				continue // each step of the loop consumes input
+			}
 		}
 		*row = Row{Line: line}
 		if err := l.dec.featureOrPlain(body, row); err != nil {

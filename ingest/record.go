@@ -36,29 +36,22 @@ type records struct {
 func (t *records) next() error {
 	s := t.src
 	var (
-		seen    int  // bytes of the window that hold no line end
-		quoted  bool // the record has a quote
-		open    bool // the window up to seen ends inside quotes
-		openAt  int  // offset of the quote last opened
-		lines   int  // line ends inside quotes so far
-		scanned int  // bytes that went through scanQuotes, up to the start of a line
+		from   int  // where in the window the line starts
+		quoted bool // the record has a quote
+		open   bool // the window up to from ends inside quotes
+		openAt int  // offset of the quote last opened
+		lines  int  // line ends inside quotes so far
 	)
 	t.line = s.line
 	for {
+		end, size, _, ended := s.seek(s.lineEnd, from) // of the record as far as this line, without and with its line end
 		w := s.window()
-		var end, size int // of the record as far as this line, without and with its line end
-		if i := bytes.IndexByte(w[seen:], s.eol); i >= 0 {
-			end, size = seen+i, seen+i+1
-		} else {
-			seen = len(w)
-			if s.more() {
-				continue
-			}
+		if !ended {
 			if s.full() && open {
 				return t.stray(openAt, fmt.Sprintf("is not closed within %d bytes", s.limit))
 			}
 			if s.full() {
-				s.skipPast(s.eol)
+				s.skipPast(s.lineEnd)
 				return t.longRow()
 			}
 			if err := s.failure(); err != nil {
@@ -69,14 +62,14 @@ func (t *records) next() error {
 			}
 			end, size = len(w), len(w)
 		}
-		if t.quotes && (open || bytes.IndexByte(w[scanned:end], '"') >= 0) {
+		if t.quotes && (open || bytes.IndexByte(w[from:end], '"') >= 0) {
 			quoted = true
-			inside, from, badAt := open, openAt, 0
-			open, openAt, badAt = t.scanQuotes(w[:end], scanned, open, openAt)
-			if inside && t.isRow != nil && t.isRow(w[scanned:end]) && (open && openAt == from || t.isRow(s.lineAt(from))) {
-				return t.stray(from, "is never closed")
+			inside, opened, badAt := open, openAt, 0
+			open, openAt, badAt = t.scanQuotes(w[:end], from, open, openAt)
+			if inside && t.isRow != nil && t.isRow(w[from:end]) && (open && openAt == opened || t.isRow(s.lineAt(opened))) {
+				return t.stray(opened, "is never closed")
 			}
-			if badAt >= 0 && bytes.IndexByte(w[openAt:badAt], s.eol) >= 0 {
+			if badAt >= 0 && openAt < from {
 				return t.stray(openAt, "is not closed at the end of a cell")
 			}
 			if badAt >= 0 {
@@ -86,32 +79,28 @@ func (t *records) next() error {
 			}
 		}
 		if open {
-			if end == size { // the stream ended
+			if !ended { // the stream did
 				return t.stray(openAt, "is never closed")
 			}
 			lines++
-			seen, scanned = size, size
+			from = size
 			continue
 		}
 		if end > s.limit {
 			s.skip(size)
 			return t.longRow()
 		}
-		rec := w[:end]
-		for len(rec) > 0 && rec[len(rec)-1] == '\r' {
-			rec = rec[:len(rec)-1]
-		}
 		s.start += size
 		s.line += lines
-		if size > end {
+		if ended {
 			s.line++
 		}
-		if len(rec) == 0 { // an empty line
+		if end == 0 { // an empty line
 			t.line = s.line
-			seen, scanned = 0, 0
+			from = 0
 			continue
 		}
-		t.split(rec, quoted)
+		t.split(w[:end], quoted)
 		return nil
 	}
 }
@@ -120,10 +109,10 @@ func (t *records) next() error {
 // too few, and goes on after the line of that quote.
 func (t *records) stray(at int, why string) error {
 	s := t.src
-	line := s.line + bytes.Count(s.window()[:at], []byte{s.eol})
+	line := s.line + s.lines(at)
 	got := around(s.lineAt(at), at-s.lineStart(at))
 	s.skip(at)
-	s.skipPast(s.eol)
+	s.skipPast(s.lineEnd)
 	return &RowError{Line: line, Field: "row", Got: got,
 		Reason: fmt.Sprintf("the quote opened on line %d %s", line, why), Hint: "a quote inside quotes is written twice"}
 }
@@ -144,7 +133,7 @@ func (t *records) scanQuotes(w []byte, from int, open bool, openAt int) (stillOp
 			switch rest := w[i+1:]; {
 			case len(rest) > 0 && rest[0] == '"':
 				i++ // a doubled quote
-			case len(rest) == 0 || rest[0] == t.delim || len(bytes.TrimLeft(rest, "\r")) == 0:
+			case len(rest) == 0 || rest[0] == t.delim:
 				open = false
 			default:
 				return false, openAt, i

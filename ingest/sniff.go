@@ -129,7 +129,7 @@ func sniffJSON(sample []byte) Format {
 	if look(sample).Type == typeCollection {
 		return GeoJSON
 	}
-	line, _, cut := bytes.Cut(bytes.TrimSpace(sample), []byte{'\n'})
+	line, _, cut := cutLine(bytes.TrimSpace(sample))
 	d := jsontext.NewDecoder(bytes.NewReader(line))
 	if _, err := d.ReadValue(); cut && errors.Is(err, io.ErrUnexpectedEOF) {
 		return GeoJSON
@@ -194,7 +194,7 @@ type outline struct {
 // goes. It follows brackets and strings as the reader of collections does, so that a
 // fault within a Feature hides nothing of what comes after it.
 func look(sample []byte) (o outline) {
-	src := source{buf: sample, end: len(sample), eol: '\n', line: 1, limit: len(sample), err: io.EOF}
+	src := source{buf: sample, end: len(sample), line: 1, limit: len(sample), err: io.EOF}
 	features := false
 	defer func() {
 		if o.Type == "" && features {
@@ -250,8 +250,7 @@ func unquoted(raw []byte) string {
 // 19 cells between tabs, a number first, coordinates fifth and sixth.
 func looksLikeGeoNames(src *source) bool {
 	fill(src)
-	line, _, _ := bytes.Cut(src.window(), []byte{'\n'})
-	cells := strings.Split(strings.TrimSuffix(string(line), "\r"), "\t")
+	cells := strings.Split(string(src.lineAt(0)), "\t")
 	if len(cells) != len(geoNamesColumns) || digits([]byte(cells[0])) != len(cells[0]) {
 		return false
 	}
@@ -273,10 +272,9 @@ type sample struct {
 func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	text := src.window()
 	if src.err == nil { // the last line may be cut off
-		text = text[:bytes.LastIndexByte(text, src.eol)+1]
+		text = text[:src.lineStart(len(text))]
 	}
 	t := records{src: newSource(bytes.NewReader(text), src.limit), delim: delim, quotes: quotes}
-	t.src.eol = src.eol
 	s := sample{delim: delim, header: columns}
 	if columns == nil {
 		if t.next() != nil {
@@ -324,37 +322,9 @@ func texts(cells [][]byte) []string {
 	return out
 }
 
-// lineEnd finds what ends the lines of a table: CR if there is no LF outside quotes, and
-// a CR is. quote is 0 where there are none.
-func lineEnd(src *source, quote byte) byte {
-	window := src.window()
-	quoted, alone := false, false
-	for i, b := range window {
-		switch {
-		case quote != 0 && b == quote:
-			quoted = !quoted
-		case quoted:
-		case b == '\n':
-			return '\n'
-		case b == '\r':
-			switch after := bytes.TrimLeft(window[i:], "\r"); {
-			case len(after) > 0:
-				alone = alone || after[0] != '\n'
-			case src.err != nil: // the stream ends so
-				alone = true
-			}
-		}
-	}
-	if alone {
-		return '\r'
-	}
-	return '\n'
-}
-
 // namedDelimiter is the delimiter that a spreadsheet names on a line of its own before
 // the header, sep=;, or 0.
 func namedDelimiter(line []byte) byte {
-	line = bytes.TrimRight(line, "\r")
 	if len(line) > 1 && line[0] == '"' && line[len(line)-1] == '"' {
 		line = line[1 : len(line)-1]
 	}
@@ -379,7 +349,7 @@ func beforeHeader(src *source, opt *Options) int {
 	comment, plain := -1, -1 // offsets of a header in a comment, and of the first line that is none
 	for range maxBefore {
 		rest := src.buf[at:src.end]
-		line, _, more := bytes.Cut(rest, []byte{src.eol})
+		line, after, more := cutLine(rest)
 		if len(bytes.Trim(line, lineBlanks)) > 0 {
 			switch hash := line[0] == '#'; {
 			case !hash && opt.isHeader(line):
@@ -391,7 +361,7 @@ func beforeHeader(src *source, opt *Options) int {
 				plain = at
 			}
 		}
-		if at += len(line) + 1; !more {
+		if at += len(rest) - len(after); !more {
 			break
 		}
 	}
@@ -410,7 +380,6 @@ func (o *Options) isHeader(line []byte) bool {
 	if o.Delimiter != 0 {
 		delims = []byte{byte(o.Delimiter)}
 	}
-	line = bytes.TrimRight(line, "\r")
 	return slices.ContainsFunc(delims, func(delim byte) bool {
 		if bytes.Count(line, []byte{delim}) >= MaxColumns {
 			return false
