@@ -78,10 +78,11 @@ vet: ## go vet, also of what is compiled for another processor
 	CGO_ENABLED=0 go vet -trimpath ./...
 	CGO_ENABLED=0 GOARCH=arm64 go vet -trimpath ./...
 
-lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the OpenAPI document, gofmt
+lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the OpenAPI document, go.mod, gofmt
 	CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath" $(GOLANGCI) run ./...
 	@if command -v npx >/dev/null; then npx -y @redocly/cli@$(REDOCLY_VERSION) lint openapi.yaml; \
 	  else echo "openapi.yaml is not linted: there is no npx"; fi
+	go mod tidy -diff
 	@test -z "$$(gofmt -l . )" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
 
 $(GOTESTSUM):

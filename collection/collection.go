@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"nearby/store"
 	"nearby/table"
 )
@@ -83,7 +85,7 @@ type Collection struct {
 	closing chan struct{}
 	stopped chan struct{}
 
-	complaints sometimes // about commits that fail
+	complaints rate.Sometimes // about commits that fail
 
 	shared     bool // others write the store, too
 	deliveries chan *delivery
@@ -112,6 +114,7 @@ func newCollection(opt Options, w *world, tip *Snapshot, t *table.Table) *Collec
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 		tip:     tip, table: t,
+		complaints: rate.Sometimes{Interval: time.Second},
 		deliveries: make(chan *delivery), ending: make(chan struct{}), turns: make(chan *flight),
 	}
 	c.current.Store(tip)
@@ -121,14 +124,6 @@ func newCollection(opt Options, w *world, tip *Snapshot, t *table.Table) *Collec
 		go c.run()
 	}
 	return c
-}
-
-// sometimes is true at most once a second, so that what repeats does not fill a log.
-type sometimes struct{ last atomic.Int64 }
-
-func (s *sometimes) now() bool {
-	now, last := time.Now().UnixNano(), s.last.Load()
-	return now-last >= int64(time.Second) && s.last.CompareAndSwap(last, now)
 }
 
 // Name returns the collection's name.

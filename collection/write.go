@@ -353,9 +353,9 @@ func (c *Collection) commit(g *group) error {
 			// What is in memory may no longer be what is stored.
 			c.failed = &store.UnavailableError{Reason: "it is not known whether a write before this one was made; " + restart, Err: err}
 		}
-		if c.complaints.now() {
+		c.complaints.Do(func() {
 			c.log.Error("commit failed", "collection", c.name, "changes", len(g.changes), "error", err)
-		}
+		})
 		if !stands(seq, err) {
 			return err
 		}

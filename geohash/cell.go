@@ -33,19 +33,6 @@ func keyAt(col, row int64, n int) uint64 {
 	return index.Interleave(uint32(col<<(32-(n+1)/2)), uint32(row<<(32-n/2)))
 }
 
-// neighbour returns the cell of n bits that is east cells to the east of the one
-// at key and north cells to the north. Columns wrap over the antimeridian. It
-// reports false for rows beyond a pole: nothing is north of the top row but the
-// same row's other columns.
-func neighbour(key uint64, n int, east, north int64) (uint64, bool) {
-	cols, rows := gridSize(n)
-	col, row := place(key, n)
-	if row += north; row < 0 || row >= rows {
-		return 0, false
-	}
-	return keyAt((col+east)&(cols-1), row, n), true
-}
-
 // cellName writes a cell in geohash's base 32. A number of bits that is not a
 // multiple of five is written as network prefixes are: the name of the cell's
 // south-western corner, then a slash and the number of bits. "u4pr" is a cell of

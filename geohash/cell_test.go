@@ -3,7 +3,6 @@ package geohash
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	gh "github.com/mmcloughlin/geohash"
@@ -61,53 +60,6 @@ func TestCellNames(t *testing.T) {
 			t.Errorf("%s names two cells", name)
 		}
 		seen[name] = true
-	}
-}
-
-func TestNeighbours(t *testing.T) {
-	key, n := parse(t, "xzrbx")
-	if east, ok := neighbour(key, n, 1, 0); !ok || cellName(east, n) != "8p208" {
-		t.Errorf("east of xzrbx is %s", cellName(east, n))
-	}
-	key, _ = parse(t, "8p208")
-	if west, ok := neighbour(key, n, -1, 0); !ok || cellName(west, n) != "xzrbx" {
-		t.Errorf("west of 8p208 is %s", cellName(west, n))
-	}
-	key, n = parse(t, "r")
-	var round []string
-	for _, d := range [][2]int64{{0, 1}, {1, 1}, {1, 0}, {1, -1}, {0, -1}, {-1, -1}, {-1, 0}, {-1, 1}} {
-		k, ok := neighbour(key, n, d[0], d[1])
-		if !ok {
-			t.Fatalf("r has no neighbour %v", d)
-		}
-		round = append(round, cellName(k, n))
-	}
-	if want := []string{"x", "8", "2", "0", "p", "n", "q", "w"}; !slices.Equal(round, want) {
-		t.Errorf("round r are %v, want %v", round, want)
-	}
-}
-
-func TestNeighboursAreSymmetric(t *testing.T) {
-	for _, n := range []int{1, 2, 5, 10, 13, 15} {
-		for cell := range uint64(1) << n {
-			key := cell << (64 - n)
-			_, row := place(key, n)
-			_, rows := gridSize(n)
-			for east := int64(-1); east <= 1; east++ {
-				for north := int64(-1); north <= 1; north++ {
-					to, ok := neighbour(key, n, east, north)
-					if inside := row+north >= 0 && row+north < rows; ok != inside {
-						t.Fatalf("%s has a neighbour (%d, %d): %v", cellName(key, n), east, north, ok)
-					}
-					if !ok {
-						continue
-					}
-					if back, ok := neighbour(to, n, -east, -north); !ok || back != key {
-						t.Fatalf("back from (%d, %d) of %s is %s", east, north, cellName(key, n), cellName(back, n))
-					}
-				}
-			}
-		}
 	}
 }
 

@@ -91,7 +91,8 @@ func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]i
 		return dst, index.Proof{}, err
 	}
 	if match != nil {
-		q.Filter = match
+		with := *q
+		with.Filter, q = match, &with
 	}
 	return s.index.Nearest(dst, q, &s.records)
 }
@@ -103,7 +104,8 @@ func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, erro
 		return 0, index.Proof{}, err
 	}
 	if match != nil {
-		q.Filter = match
+		with := *q
+		with.Filter, q = match, &with
 	}
 	return s.index.Count(q, &s.records)
 }
@@ -115,7 +117,8 @@ func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) (
 		return dst, index.Proof{}, err
 	}
 	if match != nil {
-		q.Filter = match
+		with := *q
+		with.Filter, q = match, &with
 	}
 	return s.index.Range(dst, q, &s.records)
 }

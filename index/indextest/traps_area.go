@@ -12,8 +12,15 @@ import (
 	"nearby/index"
 )
 
-// maxDepth is deeper than any tree or cell may be: all bits of a ZKey.
-const maxDepth = index.MaxBits
+// wantPath fails if what holds points at so many places is not one cell, or leaf, for each
+// place at most, below no more inner nodes than a path to each place can have: one for each
+// bit of a ZKey. An index that divides what cannot be divided has more, or does not end.
+func (v version) wantPath(t *testing.T, places int) {
+	t.Helper()
+	if s := v.index.Stats(); s.Cells < 1 || s.Cells > places || s.Nodes > places*index.MaxBits {
+		t.Errorf("%d places are in %d cells below %d nodes", places, s.Cells, s.Nodes)
+	}
+}
 
 func trapIdentical(t *testing.T, builder index.Builder) {
 	const n = 100_000
@@ -29,11 +36,7 @@ func trapIdentical(t *testing.T, builder index.Builder) {
 	if err := v.check(); err != nil {
 		t.Fatal(err)
 	}
-	for depth := range v.index.Stats().Depths {
-		if depth > maxDepth {
-			t.Errorf("depth %d", depth)
-		}
-	}
+	v.wantPath(t, 1)
 	smallest := make([]index.Ref, n)
 	for i := range smallest {
 		smallest[i] = index.Ref(i)
@@ -64,11 +67,7 @@ func trapIdentical(t *testing.T, builder index.Builder) {
 
 	close := []index.Position{at(13.4, 52.5), at(math.Nextafter(13.4, 14), 52.5), at(13.4, math.Nextafter(52.5, 0)), at(13.4+1e-13, 52.5)}
 	both(t, builder, close, func(t *testing.T, v version) {
-		for depth := range v.index.Stats().Depths {
-			if depth > maxDepth {
-				t.Errorf("depth %d", depth)
-			}
-		}
+		v.wantPath(t, len(close))
 		for i, p := range close {
 			if hits := v.hits(t, p.Lon, p.Lat, 4, 1e-3); len(hits) != 4 {
 				t.Errorf("round ref %d: %v", i, hits)

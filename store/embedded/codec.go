@@ -72,13 +72,8 @@ func unseal(key, value []byte) ([]byte, error) {
 // itemVersion begins every item's value, so that the layout can change.
 const itemVersion = 1
 
-// appendItem encodes all of an item but its id: version, lon and lat as
-// float64, then as varints seq, created, updated, then the properties.
-func appendItem(dst []byte, it *item.Item, seq store.Seq) []byte {
-	return append(appendItemHead(dst, it, seq), it.Properties...)
-}
-
-// appendItemHead is appendItem without the properties.
+// appendItemHead encodes an item without its id and its properties, which follow:
+// version, lon and lat as float64, then as varints seq, created, updated.
 func appendItemHead(dst []byte, it *item.Item, seq store.Seq) []byte {
 	dst = append(dst, itemVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(it.Lon))

@@ -35,6 +35,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/time/rate"
 
 	"nearby/store"
 )
@@ -252,7 +253,7 @@ func (s *Store) enterFolder() error {
 }
 
 func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
-	warn := sometimes{every: 10 * time.Second}
+	warn := rate.Sometimes{Interval: 10 * time.Second}
 	return &pebble.Options{
 		FS:                          s.disk,
 		Cache:                       cache,
@@ -272,30 +273,11 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 			},
 			// Pebble repeats what failed until it succeeds.
 			BackgroundError: func(err error) {
-				if warn.now() {
-					s.opt.Log.Warn("the store had an error in the background", "error", err)
-				}
+				warn.Do(func() { s.opt.Log.Warn("the store had an error in the background", "error", err) })
 				s.setback.note(err)
 			},
 		},
 	}
-}
-
-// sometimes is true once in a while, so that what repeats does not fill a log.
-type sometimes struct {
-	every time.Duration
-	mu    sync.Mutex
-	last  time.Time
-}
-
-func (s *sometimes) now() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.last.IsZero() && time.Since(s.last) < s.every {
-		return false
-	}
-	s.last = time.Now()
-	return true
 }
 
 // openTries is how often Pebble may fail in the background before Open gives up: with the

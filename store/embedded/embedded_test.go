@@ -425,7 +425,7 @@ func FuzzCodec(f *testing.F) {
 		}
 		in := item.Item{ID: string(key), Lon: lon, Lat: -lon, Properties: value, Created: seq2time(seq), Updated: updated}
 		k := appendItemKey(nil, seq, in.ID)
-		sealed := seal(k, appendItem(nil, &in, store.Seq(seq)))
+		sealed := seal(k, append(appendItemHead(nil, &in, store.Seq(seq)), in.Properties...))
 		var out item.Item
 		if err := readItem(&out, k, sealed); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"nearby/store"
 )
 
@@ -34,7 +36,7 @@ func (s *Store) degradation() error {
 // folder, and removes receipts that have expired.
 func (s *Store) tend() {
 	defer close(s.markDone)
-	warn := sometimes{every: time.Minute}
+	warn := rate.Sometimes{Interval: time.Minute}
 	tick := time.NewTicker(s.opt.MarkInterval)
 	defer tick.Stop()
 	for {
@@ -43,8 +45,8 @@ func (s *Store) tend() {
 			s.look()
 			for more := true; more; {
 				var err error
-				if more, err = s.expire(); err != nil && warn.now() {
-					s.opt.Log.Warn("receipts that have expired could not be removed", "error", err)
+				if more, err = s.expire(); err != nil {
+					warn.Do(func() { s.opt.Log.Warn("receipts that have expired could not be removed", "error", err) })
 				}
 			}
 		case <-s.stopMark:

@@ -39,6 +39,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/time/rate"
 
 	"nearby/store"
 )
@@ -129,7 +130,7 @@ type Store struct {
 	lost           atomic.Pointer[loss]        // since when, and why, the database cannot be followed; nil: it can
 	stats          counters
 	badRows        naming
-	attachedErrors sometimes // that attached tables cannot be asked
+	attachedErrors rate.Sometimes // that attached tables cannot be asked
 	unread         unread
 
 	beaten  sync.Mutex // of beat
@@ -156,7 +157,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		opt: opt, config: config, closing: make(chan struct{}), inspect: make(chan struct{}, 1),
-		attachedErrors: sometimes{every: 10 * time.Second}, noted: -1,
+		attachedErrors: rate.Sometimes{Interval: 10 * time.Second}, noted: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.recent.init()
@@ -230,23 +231,6 @@ func (s *Store) closedOr(err error) error {
 	default:
 		return err
 	}
-}
-
-// sometimes is true once in a while, so that what repeats does not fill a log.
-type sometimes struct {
-	every time.Duration
-	mu    sync.Mutex
-	last  time.Time
-}
-
-func (s *sometimes) now() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.last.IsZero() && time.Since(s.last) < s.every {
-		return false
-	}
-	s.last = time.Now()
-	return true
 }
 
 // pause waits, unless ctx or the channel ends before.

@@ -53,9 +53,7 @@ func (s *Store) keepAttached(ctx context.Context) {
 		next, err := s.attachedRound(ctx, &conn)
 		if err != nil && ctx.Err() == nil {
 			s.unread.none(err)
-			if s.attachedErrors.now() {
-				s.opt.Log.Warn("attached tables cannot be asked", "error", err)
-			}
+			s.attachedErrors.Do(func() { s.opt.Log.Warn("attached tables cannot be asked", "error", err) })
 			if conn != nil {
 				hangUp(conn) // with its lock
 				conn = nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/time/rate"
 
 	"nearby/store"
 )
@@ -25,7 +26,7 @@ func (s *Store) tend(ctx context.Context) {
 	beat, purge := time.NewTicker(beatInterval), time.NewTicker(purgeInterval)
 	defer beat.Stop()
 	defer purge.Stop()
-	quiet := sometimes{every: time.Minute}
+	quiet := rate.Sometimes{Interval: time.Minute}
 	for {
 		var err error
 		select {
@@ -37,8 +38,8 @@ func (s *Store) tend(ctx context.Context) {
 		case <-purge.C:
 			err = s.onConnection(ctx, purgeInterval/2, s.purge)
 		}
-		if err != nil && ctx.Err() == nil && quiet.now() {
-			s.opt.Log.Warn("the database is not tended", "error", err)
+		if err != nil && ctx.Err() == nil {
+			quiet.Do(func() { s.opt.Log.Warn("the database is not tended", "error", err) })
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"nearby/item"
 	"nearby/store"
 )
@@ -22,7 +24,7 @@ type unread struct {
 // trouble is what is the matter with an attached table.
 type trouble struct {
 	problem string
-	told    sometimes
+	told    rate.Sometimes
 }
 
 // troubleEvery is how often the log has the same trouble.
@@ -43,12 +45,12 @@ func (u *unread) note(attached []due, log *slog.Logger) {
 		case d.problem == "":
 			continue
 		case !was || before.problem != d.problem:
-			before = &trouble{d.problem, sometimes{every: troubleEvery}}
+			before = &trouble{d.problem, rate.Sometimes{Interval: troubleEvery}}
 		}
 		now[d.collection] = before
-		if before.told.now() {
+		before.told.Do(func() {
 			log.Error("an attached table cannot be read; its collection stays as it is", "collection", d.collection, "error", d.problem)
-		}
+		})
 	}
 	u.tables = now
 }
