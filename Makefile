@@ -53,7 +53,7 @@ test: $(GOTESTSUM) ## all tests with the race detector, in random order; a line 
 	@echo "testing; a package is named when it ends, the slowest take some minutes"
 	@$(PROVISION); $(GOTESTSUM) --format standard-quiet -- $(TESTS)
 	@echo "testing the indexes once more, without assembly"
-	@$(GOTESTSUM) --format standard-quiet -- -tags purego -shuffle=on ./index/... ./geohash ./quadtree
+	@$(GOTESTSUM) --format standard-quiet -- -tags purego -shuffle=on ./index/... ./internal/... ./geohash ./quadtree
 
 test-busy: ## the tests RUNS times (default 10) beside two processes that only compute; a line for each run
 	@.ci/busy $${RUNS:-10}

@@ -16,17 +16,23 @@ var allowed = map[string][]string{
 	"nearby/item":                  {},
 	"nearby/sphere":                {},
 	"nearby/index":                 {"nearby/sphere"},
-	"nearby/index/indextest":       {"nearby/index", "nearby/sphere"},
-	"nearby/index/bucket":          {"nearby/index", "nearby/sphere"},
-	"nearby/geohash":               {"nearby/index", "nearby/index/bucket", "nearby/sphere"},
-	"nearby/quadtree":              {"nearby/index", "nearby/index/bucket", "nearby/sphere"},
+	"nearby/internal/zorder":       {"nearby/sphere"},
+	"nearby/internal/budget":       {},
+	"nearby/internal/cover":        {"nearby/index", "nearby/internal/zorder"},
+	"nearby/internal/runs":         {"nearby/index", "nearby/internal/zorder", "nearby/sphere"},
+	"nearby/internal/batch":        {"nearby/index", "nearby/internal/runs", "nearby/internal/zorder", "nearby/sphere"},
+	"nearby/internal/topk":         {"nearby/index", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/sphere"},
+	"nearby/internal/bucket":       {"nearby/index", "nearby/internal/batch", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/internal/topk", "nearby/sphere"},
+	"nearby/index/indextest":       {"nearby/index", "nearby/internal/cover", "nearby/internal/zorder", "nearby/sphere"},
+	"nearby/geohash":               kit,
+	"nearby/quadtree":              kit,
 	"nearby/ingest":                {"nearby/item"},
 	"nearby/store":                 {"nearby/item"},
 	"nearby/store/storetest":       {"nearby/item", "nearby/store"},
 	"nearby/store/embedded":        {"nearby/item", "nearby/store"},
 	"nearby/store/postgres":        {"nearby/item", "nearby/store"},
 	"nearby/store/postgres/pgtest": {},
-	"nearby/table":                 {"nearby/index", "nearby/item"},
+	"nearby/table":                 {"nearby/index", "nearby/internal/zorder", "nearby/item"},
 	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/store", "nearby/table"},
 	"nearby/client":                {},
 	"nearby/metrics":               {"nearby/collection"},
@@ -40,6 +46,12 @@ var allowed = map[string][]string{
 	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/quadtree", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/table", "nearby/worldmap"},
 }
 
+// kit is what the indexes are made of: the contract, and what only its implementers need.
+var kit = []string{
+	"nearby/index", "nearby/internal/batch", "nearby/internal/bucket", "nearby/internal/budget", "nearby/internal/cover",
+	"nearby/internal/runs", "nearby/internal/topk", "nearby/internal/zorder", "nearby/sphere",
+}
+
 // confined are libraries whose types stay in one place.
 var confined = map[string][]string{
 	"github.com/cockroachdb/pebble":    {"nearby/store/embedded"},
@@ -47,7 +59,7 @@ var confined = map[string][]string{
 	"github.com/tidwall/rtree":         {"nearby/bench/peer"},
 	"github.com/golang/geo":            {"nearby/bench/peer"},
 	"github.com/paulmach/orb/quadtree": {"nearby/bench/peer"},
-	"github.com/mmcloughlin/geohash":   {"nearby/index", "nearby/index/indextest", "nearby/geohash"},
+	"github.com/mmcloughlin/geohash":   {"nearby/internal/zorder", "nearby/index/indextest", "nearby/geohash"},
 	"github.com/alecthomas/kong":       {"nearby/cmd/nearby"},
 	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/cmd/nearby", "nearby/metrics"},
 	"github.com/prometheus":            {"nearby/metrics"},

@@ -6,21 +6,23 @@ import (
 	"slices"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/batch"
+	"nearby/internal/bucket"
+	"nearby/internal/runs"
 	"nearby/sphere"
 )
 
-// batch is one Apply under way: a walk down the directory that takes each edit to
+// apply is one Apply under way: a walk down the directory that takes each edit to
 // its cell and makes anew, once, what lies on the way.
-type batch struct {
-	*index.Batch
+type apply struct {
+	*batch.Batch
 	bits  int
 	items index.Items
 }
 
 // Apply implements index.Index.
 func (g *grid) Apply(changes []index.Change, items index.Items) (index.Index, error) {
-	b := &batch{index.NewBatch(changes), g.bits, items}
+	b := &apply{batch.New(changes), g.bits, items}
 	next := *g
 	if len(b.Edits) > 0 {
 		next.root = b.branch(g.root, b.Edits, len(b.Edits)+scouted)
@@ -33,7 +35,7 @@ func (g *grid) Apply(changes []index.Change, items index.Items) (index.Index, er
 
 // branch returns what edits, at least one, make of a branch. There were above of
 // them above it.
-func (b *batch) branch(old branch, edits []index.Edit, above int) branch {
+func (b *apply) branch(old branch, edits []batch.Edit, above int) branch {
 	if above > scouted && len(edits) <= scouted && len(edits) > 1 {
 		b.scout(&old, edits)
 	}
@@ -42,7 +44,7 @@ func (b *batch) branch(old branch, edits []index.Edit, above int) branch {
 	}
 	was := old.node
 	n := &node{level: was.level, key: was.key, occupied: was.occupied}
-	var parts [1 << levelBits][]index.Edit
+	var parts [1 << levelBits][]batch.Edit
 	for rest := edits; len(rest) > 0; {
 		d, size := digit(rest[0].Key, n.level), 1
 		if digit(rest[len(rest)-1].Key, n.level) == d {
@@ -96,7 +98,7 @@ const scouted = 16
 // the other.
 //
 //go:noinline
-func (b *batch) scout(root *branch, edits []index.Edit) (sum uint64) {
+func (b *apply) scout(root *branch, edits []batch.Edit) (sum uint64) {
 	var ways [scouted]*branch
 	for i := range edits {
 		ways[i] = root
@@ -112,7 +114,7 @@ func (b *batch) scout(root *branch, edits []index.Edit) (sum uint64) {
 			}
 		}
 	}
-	var runs [scouted]index.Run
+	var runs [scouted]runs.Run
 	for i := range edits {
 		if p := ways[i].page; p != nil {
 			if at := p.cellOf(edits[i].Key, b.bits); at >= 0 && p.cells[at].small() {
@@ -129,7 +131,7 @@ func (b *batch) scout(root *branch, edits []index.Edit) (sum uint64) {
 }
 
 // elsewhere makes edits of a branch in another goroutine.
-func (b *batch) elsewhere(old branch, edits []index.Edit) chan branch {
+func (b *apply) elsewhere(old branch, edits []batch.Edit) chan branch {
 	done := make(chan branch, 1)
 	go func() {
 		br := b.branch(old, edits, math.MaxInt)
@@ -156,7 +158,7 @@ func (n *node) dropEmpty() {
 }
 
 // cellSize counts the edits of the first one's cell.
-func (b *batch) cellSize(edits []index.Edit) int {
+func (b *apply) cellSize(edits []batch.Edit) int {
 	n := 1
 	for key := cellKey(edits[0].Key, b.bits); n < len(edits) && cellKey(edits[n].Key, b.bits) == key; n++ {
 	}
@@ -164,7 +166,7 @@ func (b *batch) cellSize(edits []index.Edit) int {
 }
 
 // page returns what edits make of a branch that is a page.
-func (b *batch) page(old branch, edits []index.Edit) branch {
+func (b *apply) page(old branch, edits []batch.Edit) branch {
 	was := old.page
 	room := len(was.cells)
 	for rest := edits; len(rest) > 0; rest = rest[b.cellSize(rest):] {
@@ -208,13 +210,13 @@ func (b *batch) page(old branch, edits []index.Edit) branch {
 }
 
 // cell makes edits of a cell, and returns its bucket if it has one then.
-func (b *batch) cell(c *cell, big *bucket.Bucket, edits []index.Edit) *bucket.Bucket {
+func (b *apply) cell(c *cell, big *bucket.Bucket, edits []batch.Edit) *bucket.Bucket {
 	if big != nil {
 		if big = big.Apply(edits, b.items, b.Batch); big.Len() > smallCell {
 			c.n, c.box = uint32(big.Len()), big.Box()
 			return big
 		}
-		run, box := index.Run(nil).Pack(big.Append(nil))
+		run, box := runs.Run(nil).Pack(big.Append(nil))
 		c.setRun(run)
 		c.box = box
 		return nil
@@ -223,22 +225,22 @@ func (b *batch) cell(c *cell, big *bucket.Bucket, edits []index.Edit) *bucket.Bu
 	from, n := c.run(), int(c.n)
 	holes, come := b.Holes(memory[:0], from, 0, n, edits)
 	size := n + come - len(holes)
-	var run index.Run
+	var run runs.Run
 	switch {
 	case size > smallCell:
-		keys, recs := from.After(0, n, holes, edits, b.items)
-		big = newBucket(keys, b.items, func(k index.Keyed) index.Record { return recs[k.At] })
+		keys, recs := batch.After(from, 0, n, holes, edits, b.items)
+		big = newBucket(keys, b.items, func(k runs.Keyed) runs.Record { return recs[k.At] })
 		c.n, c.box, c.words = uint32(size), big.Box(), nil
 		return big
 	case size == n:
 		run = slices.Clone(from)
 	default:
-		run = make(index.Run, index.RunWords(size))
+		run = make(runs.Run, runs.RunWords(size))
 		run.Copy(0, from, 0, min(n, size))
 	}
-	run.Patch(0, from, 0, n, holes, edits)
+	batch.Patch(run, 0, from, 0, n, holes, edits)
 	c.setRun(run)
-	box, ok := index.Rebox(c.box, edits)
+	box, ok := batch.Rebox(c.box, edits)
 	if !ok {
 		box = run.Box(0, size)
 	}

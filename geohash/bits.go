@@ -3,7 +3,7 @@ package geohash
 import (
 	"fmt"
 
-	"nearby/index"
+	"nearby/internal/runs"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 // places and not of the cells, as queries come where the points are. Points at
 // one place count once: no precision parts them, and a cell that has nothing else
 // is in the order of the answer.
-func chooseBits(entries []index.Keyed) (int, string) {
+func chooseBits(entries []runs.Keyed) (int, string) {
 	if len(entries) <= fewPoints {
 		return defaultBits, fmt.Sprintf("%d bits, the default, as there were %d points to choose by", defaultBits, len(entries))
 	}
@@ -44,7 +44,7 @@ func chooseBits(entries []index.Keyed) (int, string) {
 
 // inGoodCells counts the different places and those in cells of n bits that have
 // at most goodCell points or a single place.
-func inGoodCells(entries []index.Keyed, n int) (good, places int) {
+func inGoodCells(entries []runs.Keyed, n int) (good, places int) {
 	shift := 64 - n
 	for lo, hi := 0, 0; lo < len(entries); lo = hi {
 		here := 1 // places in the cell

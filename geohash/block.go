@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -156,7 +157,7 @@ func (b block) rect() sphere.Rect {
 // cellStep describes a cell, page or node for a trace.
 func cellStep(kind index.StepKind, key uint64, n, points int, chord2 float64) index.Step {
 	return index.Step{
-		Kind: kind, Name: cellName(key, n), Bounds: index.CellRect(key, n), Level: n,
+		Kind: kind, Name: cellName(key, n), Bounds: zorder.Rect(key, n), Level: n,
 		Lower: sphere.LowerDistance(chord2), Points: points,
 	}
 }

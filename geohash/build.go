@@ -6,7 +6,8 @@ import (
 	"sync"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/runs"
 	"nearby/sphere"
 )
 
@@ -17,7 +18,7 @@ func New(opt Options) index.Builder {
 		if err := opt.Validate(); err != nil {
 			return nil, err
 		}
-		entries, err := index.KeyPoints(points)
+		entries, err := runs.KeyPoints(points)
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +44,7 @@ type builder struct {
 
 // branch makes the part of the directory whose prefix, level digits of key, all
 // entries share.
-func (b *builder) branch(entries []index.Keyed, key uint64, level int) branch {
+func (b *builder) branch(entries []runs.Keyed, key uint64, level int) branch {
 	if cells := b.cells(entries); cells <= pageCells {
 		return b.page(entries, cells, key, level)
 	}
@@ -52,7 +53,7 @@ func (b *builder) branch(entries []index.Keyed, key uint64, level int) branch {
 	for lo := 0; lo < len(entries); {
 		d := digit(entries[lo].Key, level)
 		end := lastKey(withDigit(key, level, d), prefixBits(level+1))
-		size, _ := slices.BinarySearchFunc(entries[lo:], end, func(e index.Keyed, end uint64) int {
+		size, _ := slices.BinarySearchFunc(entries[lo:], end, func(e runs.Keyed, end uint64) int {
 			if e.Key <= end {
 				return -1
 			}
@@ -90,7 +91,7 @@ func (b *builder) branch(entries []index.Keyed, key uint64, level int) branch {
 }
 
 // cells counts the cells of the entries, up to one more than fit in a page.
-func (b *builder) cells(entries []index.Keyed) int {
+func (b *builder) cells(entries []runs.Keyed) int {
 	shift := 64 - b.bits
 	cells := 0
 	for i := range entries {
@@ -103,10 +104,10 @@ func (b *builder) cells(entries []index.Keyed) int {
 	return cells
 }
 
-func (b *builder) page(entries []index.Keyed, cells int, key uint64, level int) branch {
+func (b *builder) page(entries []runs.Keyed, cells int, key uint64, level int) branch {
 	p := newPage(level, key, cells)
 	shift := 64 - b.bits
-	var recs []index.Record
+	var recs []runs.Record
 	for lo, hi := 0, 0; lo < len(entries); lo = hi {
 		for hi = lo + 1; hi < len(entries) && entries[hi].Key>>shift == entries[lo].Key>>shift; hi++ {
 		}
@@ -117,7 +118,7 @@ func (b *builder) page(entries []index.Keyed, cells int, key uint64, level int) 
 			for _, e := range entries[lo:hi] {
 				recs = append(recs, b.record(e))
 			}
-			var run index.Run
+			var run runs.Run
 			run, c.box = run.Pack(recs)
 			c.setRun(run)
 		} else {
@@ -129,26 +130,26 @@ func (b *builder) page(entries []index.Keyed, cells int, key uint64, level int) 
 	return p.sum()
 }
 
-func (b *builder) record(e index.Keyed) index.Record {
+func (b *builder) record(e runs.Keyed) runs.Record {
 	p := &b.points[e.At]
-	return index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref}
+	return runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref}
 }
 
 // bucket makes a bucket of a big cell's points.
-func (b *builder) bucket(in []index.Keyed) *bucket.Bucket {
+func (b *builder) bucket(in []runs.Keyed) *bucket.Bucket {
 	return newBucket(in, b.items, b.record)
 }
 
 // newBucket makes a bucket of points in order of their keys.
-func newBucket(in []index.Keyed, items index.Items, record func(index.Keyed) index.Record) *bucket.Bucket {
-	keys, recs := make([]uint64, len(in)), make([]index.Record, len(in))
+func newBucket(in []runs.Keyed, items index.Items, record func(runs.Keyed) runs.Record) *bucket.Bucket {
+	keys, recs := make([]uint64, len(in)), make([]runs.Record, len(in))
 	for lo, hi := 0, 0; lo < len(in); lo = hi {
 		for hi = lo + 1; hi < len(in) && in[hi].Key == in[lo].Key; hi++ {
 		}
 		for i := lo; i < hi; i++ {
 			keys[i], recs[i] = in[i].Key, record(in[i])
 		}
-		slices.SortFunc(recs[lo:hi], func(x, y index.Record) int { return items.CompareIDs(x.Ref, y.Ref) })
+		slices.SortFunc(recs[lo:hi], func(x, y runs.Record) int { return items.CompareIDs(x.Ref, y.Ref) })
 	}
 	return bucket.New(keys, recs)
 }

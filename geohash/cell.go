@@ -5,7 +5,7 @@ import (
 
 	gh "github.com/mmcloughlin/geohash"
 
-	"nearby/index"
+	"nearby/internal/zorder"
 )
 
 // A cell is its key, a ZKey of which only the first n bits count and the others
@@ -24,13 +24,13 @@ func gridSize(n int) (cols, rows int64) { return 1 << ((n + 1) / 2), 1 << (n / 2
 
 // place returns the column and row of the cell of n bits that holds key.
 func place(key uint64, n int) (col, row int64) {
-	lon, lat := index.Deinterleave(key)
+	lon, lat := zorder.Deinterleave(key)
 	return int64(lon >> (32 - (n+1)/2)), int64(uint64(lat) >> (32 - n/2))
 }
 
 // keyAt is the inverse of place.
 func keyAt(col, row int64, n int) uint64 {
-	return index.Interleave(uint32(col<<(32-(n+1)/2)), uint32(row<<(32-n/2)))
+	return zorder.Interleave(uint32(col<<(32-(n+1)/2)), uint32(row<<(32-n/2)))
 }
 
 // cellName writes a cell in geohash's base 32. A number of bits that is not a

@@ -7,7 +7,7 @@ import (
 
 	gh "github.com/mmcloughlin/geohash"
 
-	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -29,7 +29,7 @@ func TestUpstreamTraps(t *testing.T) {
 		{0, 90, "upbpb"}, {0, math.Nextafter(90, 0), "upbpb"}, {180, 0, "80000"}, {-180, 0, "80000"},
 		{180, 90, "bpbpb"}, {0, -90, "h0000"}, {math.Nextafter(180, 0), 0, "80000"},
 	} {
-		key := index.ZKey(test.lon, test.lat)
+		key := zorder.Key(test.lon, test.lat)
 		got := cellName(cellKey(key, 25), 25)
 		if test.lon == math.Nextafter(180, 0) && got == "xbpbp" {
 			continue // either column is right for what rounds to 180
@@ -41,7 +41,7 @@ func TestUpstreamTraps(t *testing.T) {
 }
 
 func TestCellNames(t *testing.T) {
-	key := index.ZKey(10.40744, 57.64911)
+	key := zorder.Key(10.40744, 57.64911)
 	for n, want := range map[int]string{
 		5: "u", 25: "u4pru", 55: "u4pruydqqvj", 1: "h/1", 26: "u4pruh/26", 0: "/0",
 	} {
@@ -79,7 +79,7 @@ func TestSidesAreLowerBounds(t *testing.T) {
 			lon = []float64{-180, 180, 0, math.Nextafter(180, 0), 179.9999}[r.IntN(5)]
 		}
 		v := sphere.FromDegrees(lon, lat)
-		key := index.ZKey(lon, lat)
+		key := zorder.Key(lon, lat)
 		o := newOrigin(lon, lat, v, key)
 		b := block{n: n, radius: int64(r.IntN(4))}
 		b.col, b.row = place(key, n)
@@ -91,7 +91,7 @@ func TestSidesAreLowerBounds(t *testing.T) {
 		plat := []float64{rect.South - eps, rect.North + eps, lat, r.Float64()*180 - 90, 90, -90}[r.IntN(6)]
 		plon = math.Remainder(plon, 360)
 		plat = max(-90, min(90, plat))
-		col, row := place(index.ZKey(plon, plat), n)
+		col, row := place(zorder.Key(plon, plat), n)
 		if b.holds(col, row) {
 			continue
 		}

@@ -1,24 +1,28 @@
 package geohash
 
-import "nearby/index"
+import (
+	"nearby/index"
+	"nearby/internal/cover"
+	"nearby/internal/topk"
+)
 
 // Count implements index.Index.
 func (g *grid) Count(q *index.Query, _ index.Items) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return 0, index.Proof{}, err
 	}
-	c := index.NewCounter(q)
+	c := topk.NewCounter(q)
 	done := g.root.points == 0 || g.root.count(&c)
 	return c.N, c.Proof(done), nil
 }
 
 // count counts the points of a part of the directory that match. It reports false
 // if the budget does not last.
-func (b *branch) count(c *index.Counter) bool {
+func (b *branch) count(c *topk.Counter) bool {
 	switch c.Cover(&b.box) {
-	case index.CoverNone:
+	case cover.None:
 		return true
-	case index.CoverAll:
+	case cover.All:
 		c.N += int(b.points)
 		return true
 	}
@@ -42,12 +46,12 @@ func (b *branch) count(c *index.Counter) bool {
 }
 
 // count does it for a cell of a page.
-func (p *page) count(i int, c *index.Counter) bool {
+func (p *page) count(i int, c *topk.Counter) bool {
 	here := &p.cells[i]
 	switch c.Cover(&here.box) {
-	case index.CoverNone:
+	case cover.None:
 		return true
-	case index.CoverAll:
+	case cover.All:
 		c.N += int(here.n)
 		return true
 	}

@@ -4,8 +4,8 @@ import (
 	"math/bits"
 	"unsafe"
 
-	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/runs"
 	"nearby/sphere"
 )
 
@@ -56,10 +56,10 @@ type cell struct {
 }
 
 // run returns the points of a small cell.
-func (c *cell) run() index.Run { return unsafe.Slice(c.words, index.RunWords(int(c.n))) }
+func (c *cell) run() runs.Run { return unsafe.Slice(c.words, runs.RunWords(int(c.n))) }
 
 // setRun makes the points of a small cell those of a run.
-func (c *cell) setRun(r index.Run) {
+func (c *cell) setRun(r runs.Run) {
 	c.n, c.at, c.words = uint32(r.Len()), 0, unsafe.SliceData(r)
 }
 

@@ -1,7 +1,7 @@
 // Package geohash is the static grid: an index.Index whose cells are geohash
 // cells of one precision, chosen when it is built and the same everywhere.
 //
-// A position's cell is the first Bits bits of its index.ZKey; any number of
+// A position's cell is the first Bits bits of its zorder.Key; any number of
 // bits will do, not only the multiples of five that have a plain name. A search
 // looks up the cell of its centre and then rings of neighbour cells round it.
 // What lies outside the block of cells walked so far is at least as far as the

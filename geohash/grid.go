@@ -5,10 +5,11 @@ import (
 	"sync"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 )
 
 // MaxBits is the greatest precision of a grid.
-const MaxBits = index.MaxBits
+const MaxBits = zorder.Bits
 
 // Options of a grid.
 type Options struct {

@@ -5,7 +5,10 @@ import (
 	"math/bits"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/budget"
+	"nearby/internal/topk"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -21,14 +24,14 @@ const maxRings = 2
 // of the frontier's bounds and of outside is therefore a lower bound for all
 // that is unseen, and the search goes on with whichever is the lesser.
 type search struct {
-	top     index.TopK
+	top     topk.TopK
 	origin  origin
 	queue   frontier
 	root    *branch
 	bits    int
 	query   *index.Query
 	items   index.Items
-	meter   index.Meter
+	meter   budget.Budget
 	block   block
 	inner   block   // the block before the last step up, which lies in this one
 	sides   sides   // what bounds the squared chords outside the block
@@ -46,10 +49,10 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	}
 	s := g.searches.Get().(*search)
 	v := s.top.Reset(q, items)
-	s.key = index.ZKey(q.Lon, q.Lat)
+	s.key = zorder.Key(q.Lon, q.Lat)
 	s.origin = newOrigin(q.Lon, q.Lat, v, s.key)
 	s.root, s.bits, s.query, s.items = &g.root, g.bits, q, items
-	s.meter = index.NewMeter(q.Budget)
+	s.meter = budget.New(q.Budget)
 
 	exact := s.run()
 	unseen := math.Inf(1)
@@ -131,10 +134,10 @@ func (s *search) begin() bool {
 		if n = s.bits; i == len(p.keys) || p.keys[i] != key {
 			n = 0
 			if i < len(p.keys) {
-				n = index.CommonBits(key, p.keys[i])
+				n = zorder.Common(key, p.keys[i])
 			}
 			if i > 0 {
-				n = max(n, index.CommonBits(key, p.keys[i-1]))
+				n = max(n, zorder.Common(key, p.keys[i-1]))
 			}
 			n++
 		}

@@ -5,7 +5,10 @@ import (
 	"slices"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/budget"
+	"nearby/internal/cover"
+	"nearby/internal/zorder"
 )
 
 // scan is one call of Range: a walk through the directory in the order of keys.
@@ -15,7 +18,7 @@ type scan struct {
 	bits   int
 	dst    []index.Ref
 	from   int // length of dst before
-	meter  index.Meter
+	meter  budget.Budget
 	cut    bool             // the budget ended it
 	at     index.RangeAfter // where, if so
 	sorted []keyed
@@ -33,9 +36,9 @@ func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 		return dst, index.Proof{}, err
 	}
 	s := g.scans.Get().(*scan)
-	*s = scan{query: q, items: items, bits: g.bits, dst: dst, from: len(dst), meter: index.NewMeter(q.Budget), sorted: s.sorted[:0]}
+	*s = scan{query: q, items: items, bits: g.bits, dst: dst, from: len(dst), meter: budget.New(q.Budget), sorted: s.sorted[:0]}
 	if g.root.points > 0 && q.Limit > 0 {
-		s.branch(&g.root, index.CoverPart)
+		s.branch(&g.root, cover.Part)
 	}
 	dst = s.dst
 	proof := index.Proof{Exact: !s.cut, Entered: s.meter.Entered, Compared: s.meter.Compared, Reached: s.at}
@@ -69,15 +72,15 @@ func (s *scan) passed(key uint64, n int) bool {
 
 // cover tells how much of a cell is in the query's bound, where parent tells it
 // of a cell round it.
-func (s *scan) cover(parent index.Cover, key uint64, n int) index.Cover {
-	if parent == index.CoverAll {
+func (s *scan) cover(parent cover.Cover, key uint64, n int) cover.Cover {
+	if parent == cover.All {
 		return parent
 	}
-	return s.query.Cover(key, n)
+	return cover.Of(s.query, key, n)
 }
 
 // branch walks a part of the directory and reports whether to go on.
-func (s *scan) branch(b *branch, c index.Cover) bool {
+func (s *scan) branch(b *branch, c cover.Cover) bool {
 	var key uint64
 	var level int
 	if b.node != nil {
@@ -89,7 +92,7 @@ func (s *scan) branch(b *branch, c index.Cover) bool {
 	if s.passed(key, n) {
 		return true
 	}
-	if c = s.cover(c, key, n); c == index.CoverNone {
+	if c = s.cover(c, key, n); c == cover.None {
 		return true
 	}
 	if !s.enter(key, 0) {
@@ -109,7 +112,7 @@ func (s *scan) branch(b *branch, c index.Cover) bool {
 		if s.passed(key, s.bits) {
 			continue
 		}
-		if in := s.cover(c, key, s.bits); in != index.CoverNone && !s.cell(b.page, i, in) {
+		if in := s.cover(c, key, s.bits); in != cover.None && !s.cell(b.page, i, in) {
 			return false
 		}
 	}
@@ -117,7 +120,7 @@ func (s *scan) branch(b *branch, c index.Cover) bool {
 }
 
 // cell appends the points of a cell and reports whether to go on.
-func (s *scan) cell(p *page, i int, in index.Cover) bool {
+func (s *scan) cell(p *page, i int, in cover.Cover) bool {
 	key, c := p.keys[i], &p.cells[i]
 	if !c.small() {
 		return s.bigCell(p.big[c.at], key, in)
@@ -131,8 +134,8 @@ func (s *scan) cell(p *page, i int, in index.Cover) bool {
 	for i := range run.Len() {
 		ref := run.Ref(i)
 		lon, lat := s.items.Position(ref)
-		if in == index.CoverAll || s.query.Contains(lon, lat) {
-			s.sorted = append(s.sorted, keyed{index.ZKey(lon, lat), ref})
+		if in == cover.All || cover.Contains(s.query, lon, lat) {
+			s.sorted = append(s.sorted, keyed{zorder.Key(lon, lat), ref})
 		}
 	}
 	slices.SortFunc(s.sorted, func(a, b keyed) int {
@@ -159,7 +162,7 @@ func (s *scan) before(key uint64, ref index.Ref) bool {
 }
 
 // bigCell appends the points of a big cell, which are in order.
-func (s *scan) bigCell(b *bucket.Bucket, cell uint64, in index.Cover) bool {
+func (s *scan) bigCell(b *bucket.Bucket, cell uint64, in cover.Cover) bool {
 	if !s.enter(cell, 0) {
 		return false
 	}
@@ -172,7 +175,7 @@ func (s *scan) bigCell(b *bucket.Bucket, cell uint64, in index.Cover) bool {
 		if s.query.Budget > 0 {
 			reached = index.RangeAfter{ZKey: key, ID: s.items.ID(ref)}
 		}
-		if in != index.CoverAll && !s.query.Contains(s.items.Position(ref)) || s.query.Filter != nil && !s.query.Filter(ref) {
+		if in != cover.All && !cover.Item(s.query, s.items, ref) || s.query.Filter != nil && !s.query.Filter(ref) {
 			return true
 		}
 		s.dst = append(s.dst, ref)

@@ -6,7 +6,9 @@ import (
 	"unsafe"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -43,7 +45,7 @@ func describe(s *index.Stats, b *branch) {
 	for i := range p.cells {
 		n := p.cells[i].n
 		if p.cells[i].small() {
-			s.Bytes += 8 * int64(index.RunWords(int(n)))
+			s.Bytes += 8 * int64(runs.RunWords(int(n)))
 		}
 		s.Cells++
 		s.Occupancy[bits.Len32(n)-1]++
@@ -154,10 +156,10 @@ func (c *checker) page(p *page, key uint64, level int) error {
 }
 
 // point checks one point and returns its ZKey.
-func (c *checker) point(rec index.Record, cell uint64) (uint64, error) {
+func (c *checker) point(rec runs.Record, cell uint64) (uint64, error) {
 	ref, v := rec.Ref, rec.V
 	lon, lat := c.items.Position(ref)
-	key := index.ZKey(lon, lat)
+	key := zorder.Key(lon, lat)
 	switch {
 	case c.seen[ref]:
 		return 0, fmt.Errorf("ref %d is there twice", ref)
@@ -174,7 +176,7 @@ func (c *checker) big(b *bucket.Bucket, cell uint64, cl *cell) error {
 	if b.Len() != int(cl.n) || b.Box() != cl.box {
 		return fmt.Errorf("cell %s has %d points, its bucket %d", cellName(cell, c.bits), cl.n, b.Len())
 	}
-	return b.Check(c.items, func(key uint64, rec index.Record) error {
+	return b.Check(c.items, func(key uint64, rec runs.Record) error {
 		zkey, err := c.point(rec, cell)
 		if err == nil && zkey != key {
 			err = fmt.Errorf("ref %d has the key %x, not %x", rec.Ref, key, zkey)

@@ -5,13 +5,16 @@ import (
 	"slices"
 
 	"nearby/index"
+	"nearby/internal/batch"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 )
 
-// batch is one Apply under way: a walk down the tree that takes each edit to its
+// apply is one Apply under way: a walk down the tree that takes each edit to its
 // place and makes anew, once, what lies on the way. What a child becomes follows
 // from its points alone, whatever it was.
-type batch struct {
-	*index.Batch
+type apply struct {
+	*batch.Batch
 	*lineage
 	items index.Items
 }
@@ -21,7 +24,7 @@ func (t *tree) Apply(changes []index.Change, items index.Items) (index.Index, er
 	if len(changes) == 0 {
 		return t, nil
 	}
-	b := &batch{index.NewBatch(changes), t.lineage, items}
+	b := &apply{batch.New(changes), t.lineage, items}
 	top := *t.top
 	if len(b.Edits) > 0 {
 		b.edit(&top, b.Edits, len(b.Edits)+scouted)
@@ -34,15 +37,15 @@ func (t *tree) Apply(changes []index.Change, items index.Items) (index.Index, er
 
 // edit makes edits, at least one, below n, a copy that nobody else knows yet. There
 // were above of them above n.
-func (b *batch) edit(n *node, edits []index.Edit, above int) {
-	var leaves, inner [4][]index.Edit
+func (b *apply) edit(n *node, edits []batch.Edit, above int) {
+	var leaves, inner [4][]batch.Edit
 	var opened [4]*node
 	some, shared, all := false, false, len(edits)
 	if above > scouted && all <= scouted && all > 1 {
 		scout(n, edits)
 	}
 	for q := 0; len(edits) > 0; q++ {
-		var here []index.Edit
+		var here []batch.Edit
 		here, edits = cut(edits, n.level, q)
 		switch {
 		case len(here) == 0:
@@ -86,7 +89,7 @@ const scouted = 16
 // other.
 //
 //go:noinline
-func scout(n *node, edits []index.Edit) (sum uint64) {
+func scout(n *node, edits []batch.Edit) (sum uint64) {
 	var ways [scouted]*node
 	for i := range edits {
 		ways[i] = n
@@ -111,7 +114,7 @@ func scout(n *node, edits []index.Edit) (sum uint64) {
 }
 
 // elsewhere makes edits below n in another goroutine and tells when it is done.
-func (b *batch) elsewhere(n *node, edits []index.Edit) chan struct{} {
+func (b *apply) elsewhere(n *node, edits []batch.Edit) chan struct{} {
 	done := make(chan struct{}, 1)
 	go func() {
 		b.edit(n, edits, math.MaxInt)
@@ -123,7 +126,7 @@ func (b *batch) elsewhere(n *node, edits []index.Edit) chan struct{} {
 
 // open returns a node to make edits of child i of n below, a copy of the child or
 // a new one above it; nil if the child is a bucket that they all belong to.
-func (b *batch) open(n *node, i int, edits []index.Edit) *node {
+func (b *apply) open(n *node, i int, edits []batch.Edit) *node {
 	var key uint64
 	sub, level := n.sub[i], b.MaxDepth
 	if sub != nil {
@@ -132,7 +135,7 @@ func (b *batch) open(n *node, i int, edits []index.Edit) *node {
 		key = n.bucket(i).Key()
 	}
 	first, last := edits[0].Key, edits[len(edits)-1].Key
-	switch common := min(index.CommonBits(first, key), index.CommonBits(last, key)) / 2; {
+	switch common := min(zorder.Common(first, key), zorder.Common(last, key)) / 2; {
 	case common < level:
 		// Some leave the way to the child in the levels that were skipped. It is
 		// the new node's only child, and will be again if no other joins it.
@@ -149,12 +152,12 @@ func (b *batch) open(n *node, i int, edits []index.Edit) *node {
 
 // settle makes c, which has been opened and edited, child i of n, or what it now
 // should be.
-func (b *batch) settle(n *node, i int, c *node) {
+func (b *apply) settle(n *node, i int, c *node) {
 	sub, only := n.sub[i], c.only()
 	n.count += c.count - uint32(n.size(i))
 	switch {
 	case int(c.count) <= b.MaxPointsPerNode:
-		n.fill(i, c.gather(make([]index.Record, 0, c.count)))
+		n.fill(i, c.gather(make([]runs.Record, 0, c.count)))
 	case only >= 0: // and no leaf, as it has too many points
 		n.put(i, c.child(only))
 	case sub != nil && sub.box == c.box:
@@ -179,7 +182,7 @@ func (n *node) only() int {
 }
 
 // bucket makes edits of child i of n, a bucket.
-func (b *batch) bucket(n *node, i int, edits []index.Edit) {
+func (b *apply) bucket(n *node, i int, edits []batch.Edit) {
 	old := n.bucket(i)
 	bu := old.Apply(edits, b.items, b.Batch)
 	n.count += uint32(bu.Len() - old.Len())
@@ -191,10 +194,10 @@ func (b *batch) bucket(n *node, i int, edits []index.Edit) {
 }
 
 // fill makes child i, a node or a bucket, a leaf of the records.
-func (n *node) fill(i int, recs []index.Record) {
-	n.put(i, child{box: index.BoxOf(recs)})
+func (n *node) fill(i int, recs []runs.Record) {
+	n.put(i, child{box: runs.BoxOf(recs)})
 	from, lo := n.run, int(n.at[i])
-	n.run = make(index.Run, index.RunWords(from.Len()+len(recs)))
+	n.run = make(runs.Run, runs.RunWords(from.Len()+len(recs)))
 	n.run.Copy(0, from, 0, lo)
 	for j, rec := range recs {
 		n.run.Set(lo+j, rec)
@@ -206,7 +209,7 @@ func (n *node) fill(i int, recs []index.Record) {
 }
 
 // leaves makes the edits of those children of n that are leaves or nothing.
-func (b *batch) leaves(n *node, edits *[4][]index.Edit) {
+func (b *apply) leaves(n *node, edits *[4][]batch.Edit) {
 	var (
 		holes  [4][]int
 		memory [16]int
@@ -232,7 +235,7 @@ func (b *batch) leaves(n *node, edits *[4][]index.Edit) {
 	if at == was {
 		n.run = slices.Clone(from)
 	} else {
-		n.run, n.at = make(index.Run, index.RunWords(int(at[4]))), at
+		n.run, n.at = make(runs.Run, runs.RunWords(int(at[4]))), at
 	}
 	for q := range edits {
 		lo, hi := int(was[q]), int(was[q+1])
@@ -240,8 +243,8 @@ func (b *batch) leaves(n *node, edits *[4][]index.Edit) {
 			n.run.Copy(int(at[q]), from, lo, min(hi, lo+int(at[q+1]-at[q])))
 		}
 		if edits := edits[q]; len(edits) > 0 && n.sub[q] == nil && n.bucket(q) == nil {
-			n.run.Patch(int(at[q]), from, lo, hi, holes[q], edits)
-			box, ok := index.Rebox(n.box.at(q), edits)
+			batch.Patch(n.run, int(at[q]), from, lo, hi, holes[q], edits)
+			box, ok := batch.Rebox(n.box.at(q), edits)
 			if !ok {
 				box = n.run.Box(n.leaf(q))
 			}
@@ -252,7 +255,7 @@ func (b *batch) leaves(n *node, edits *[4][]index.Edit) {
 
 // cut parts edits in order, none of which belong to children before q of a node of
 // that level, in those of child q and the rest.
-func cut(edits []index.Edit, level int8, q int) (here, rest []index.Edit) {
+func cut(edits []batch.Edit, level int8, q int) (here, rest []batch.Edit) {
 	lo, hi := 0, len(edits)
 	if quadrant(edits[0].Key, level) > q {
 		hi = 0
@@ -271,18 +274,18 @@ func cut(edits []index.Edit, level int8, q int) (here, rest []index.Edit) {
 
 // grow makes a node or bucket of the points lo to hi-1 of a run as they are after
 // edits.
-func (b *batch) grow(run index.Run, lo, hi int, holes []int, edits []index.Edit) child {
-	keys, recs := run.After(lo, hi, holes, edits, b.items)
+func (b *apply) grow(run runs.Run, lo, hi int, holes []int, edits []batch.Edit) child {
+	keys, recs := batch.After(run, lo, hi, holes, edits, b.items)
 	g := &grower{
 		lineage: b.lineage, items: b.items,
-		record: func(j uint32) index.Record { return recs[j] },
+		record: func(j uint32) runs.Record { return recs[j] },
 		ref:    func(j uint32) index.Ref { return recs[j].Ref },
 	}
 	return g.child(keys)
 }
 
 // gather appends all records below n to dst.
-func (n *node) gather(dst []index.Record) []index.Record {
+func (n *node) gather(dst []runs.Record) []runs.Record {
 	dst = n.run.Append(dst)
 	for i := range 4 {
 		if n.sub[i] != nil {

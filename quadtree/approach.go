@@ -2,6 +2,7 @@ package quadtree
 
 import (
 	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -21,7 +22,7 @@ const ahead = 4
 // What lies beside the way and matters waits on the stack after that. It returns
 // false if the budget does not last.
 func (s *search) approach(top *node, centre *sphere.Vec, q *index.Query) bool {
-	key := index.ZKey(q.Lon, q.Lat)
+	key := zorder.Key(q.Lon, q.Lat)
 	limit := min(s.topk.Limit, beyond)
 	s.way = s.way[:0]
 	for n, child := top, 0; ; {

@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -15,7 +17,7 @@ type grower struct {
 	*lineage
 	items index.Items
 	// record and ref read point idx of the source.
-	record func(idx uint32) index.Record
+	record func(idx uint32) runs.Record
 	ref    func(idx uint32) index.Ref
 	// spare holds a token for each processor without work; nil builds alone.
 	spare chan struct{}
@@ -25,16 +27,16 @@ type grower struct {
 const parallelFrom = 1 << 14
 
 func build(points []index.Point, items index.Items, line *lineage) (*tree, error) {
-	keys, err := index.KeyPoints(points)
+	keys, err := runs.KeyPoints(points)
 	if err != nil {
 		return nil, err
 	}
 	workers := runtime.GOMAXPROCS(0)
 	g := &grower{
 		lineage: line, items: items,
-		record: func(i uint32) index.Record {
+		record: func(i uint32) runs.Record {
 			p := &points[i]
-			return index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref}
+			return runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref}
 		},
 		ref:   func(i uint32) index.Ref { return points[i].Ref },
 		spare: make(chan struct{}, workers),
@@ -76,22 +78,22 @@ func (n *node) put(i int, c child) {
 
 // child makes a node or a bucket of more points than fit in a leaf. This is the
 // one place that decides the shape of a tree.
-func (g *grower) child(keys []index.Keyed) child {
+func (g *grower) child(keys []runs.Keyed) child {
 	first, last := keys[0].Key, keys[len(keys)-1].Key
-	level := index.CommonBits(first, last) / 2
+	level := zorder.Common(first, last) / 2
 	if level >= g.MaxDepth {
 		b := g.fillBucket(keys)
 		return child{bucket: b, box: b.Box()}
 	}
 	n := newNode(first, level)
 	n.count = uint32(len(keys))
-	var recs []index.Record // of the children that are leaves
-	var large [4]child      // the others
+	var recs []runs.Record // of the children that are leaves
+	var large [4]child     // the others
 	var wg sync.WaitGroup
 	for q, rest := 0, keys; q < 4; q++ {
 		end := len(rest)
 		if q < 3 {
-			end, _ = slices.BinarySearchFunc(rest, q+1, func(k index.Keyed, next int) int {
+			end, _ = slices.BinarySearchFunc(rest, q+1, func(k runs.Keyed, next int) int {
 				return quadrant(k.Key, n.level) - next
 			})
 		}
@@ -101,7 +103,7 @@ func (g *grower) child(keys []index.Keyed) child {
 		case len(part) <= g.MaxPointsPerNode:
 			from := len(recs)
 			recs = g.records(recs, part)
-			large[q].box = index.BoxOf(recs[from:])
+			large[q].box = runs.BoxOf(recs[from:])
 		case len(part) >= parallelFrom && len(part) < len(keys)*7/8 && g.begin():
 			wg.Go(func() {
 				large[q] = g.child(part)
@@ -131,7 +133,7 @@ func (g *grower) begin() bool {
 }
 
 // records appends the points' records to dst.
-func (g *grower) records(dst []index.Record, keys []index.Keyed) []index.Record {
+func (g *grower) records(dst []runs.Record, keys []runs.Keyed) []runs.Record {
 	dst = slices.Grow(dst, len(keys))
 	for _, k := range keys {
 		dst = append(dst, g.record(k.At))
@@ -140,7 +142,7 @@ func (g *grower) records(dst []index.Record, keys []index.Keyed) []index.Record 
 }
 
 // fillBucket makes a bucket of points in order of their keys.
-func (g *grower) fillBucket(keys []index.Keyed) *bucket.Bucket {
+func (g *grower) fillBucket(keys []runs.Keyed) *bucket.Bucket {
 	for lo := 0; lo < len(keys); {
 		hi := lo + 1
 		for hi < len(keys) && keys[hi].Key == keys[lo].Key {
@@ -158,8 +160,8 @@ func (g *grower) fillBucket(keys []index.Keyed) *bucket.Bucket {
 
 // sortByID orders points by the bytes of their ids, large sets in two halves at
 // once.
-func (g *grower) sortByID(keys []index.Keyed) {
-	compare := func(a, b index.Keyed) int { return g.items.CompareIDs(g.ref(a.At), g.ref(b.At)) }
+func (g *grower) sortByID(keys []runs.Keyed) {
+	compare := func(a, b runs.Keyed) int { return g.items.CompareIDs(g.ref(a.At), g.ref(b.At)) }
 	if len(keys) < parallelFrom || g.spare == nil || slices.IsSortedFunc(keys, compare) {
 		slices.SortFunc(keys, compare)
 		return

@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -118,7 +120,7 @@ func (c *checker) bucket(b *bucket.Bucket, key uint64, level int) error {
 	if b.Len() <= c.MaxPointsPerNode {
 		return fmt.Errorf("bucket has %d points, and a leaf takes %d", b.Len(), c.MaxPointsPerNode)
 	}
-	return b.Check(c.items, func(key uint64, rec index.Record) error {
+	return b.Check(c.items, func(key uint64, rec runs.Record) error {
 		zkey, err := c.point(&rec, cell, c.MaxDepth)
 		if err == nil && zkey != key {
 			err = fmt.Errorf("ref %d has key %#x, want %#x", rec.Ref, key, zkey)
@@ -128,13 +130,13 @@ func (c *checker) bucket(b *bucket.Bucket, key uint64, level int) error {
 }
 
 // point checks that a record is a point of the cell and returns its ZKey.
-func (c *checker) point(r *index.Record, key uint64, level int) (uint64, error) {
+func (c *checker) point(r *runs.Record, key uint64, level int) (uint64, error) {
 	if _, twice := c.seen[r.Ref]; twice {
 		return 0, fmt.Errorf("ref %d is there twice", r.Ref)
 	}
 	c.seen[r.Ref] = struct{}{}
 	lon, lat := c.items.Position(r.Ref)
-	zkey := index.ZKey(lon, lat)
+	zkey := zorder.Key(lon, lat)
 	if !within(zkey, key, level) {
 		return 0, fmt.Errorf("ref %d at (%v, %v) belongs elsewhere", r.Ref, lon, lat)
 	}

@@ -4,13 +4,16 @@ import (
 	"math"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/budget"
+	"nearby/internal/topk"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
 // search is the scratch of one query, kept for the next.
 type search struct {
-	topk   index.TopK
+	topk   topk.TopK
 	stack  []pending
 	way    []stop  // of approach
 	sorts  []entry // of Range
@@ -18,7 +21,7 @@ type search struct {
 
 	items index.Items
 	trace *index.Trace
-	meter index.Meter
+	meter budget.Budget
 }
 
 // pending is a child yet to be entered and the lower bound of the squared
@@ -32,12 +35,12 @@ type pending struct {
 // beyond is above all squared chords and below the bound of an empty box.
 const beyond = 8
 
-func (l *lineage) begin(items index.Items, budget int, trace *index.Trace) *search {
+func (l *lineage) begin(items index.Items, most int, trace *index.Trace) *search {
 	s, _ := l.searches.Get().(*search)
 	if s == nil {
 		s = new(search)
 	}
-	s.items, s.trace, s.meter = items, trace, index.NewMeter(budget)
+	s.items, s.trace, s.meter = items, trace, budget.New(most)
 	return s
 }
 
@@ -183,7 +186,7 @@ func (s *search) note(kind index.StepKind, key uint64, level int, bound float64,
 	s.trace.Add(index.Step{
 		Kind:   kind,
 		Name:   quadkey(key, level),
-		Bounds: index.CellRect(key, 2*level),
+		Bounds: zorder.Rect(key, 2*level),
 		Lower:  sphere.LowerDistance(bound),
 		Level:  level,
 		Points: points,

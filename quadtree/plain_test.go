@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"nearby/index"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -15,7 +17,7 @@ import (
 // figures of this package are measured against.
 type plain struct {
 	nodes []plainNode
-	recs  []index.Record
+	recs  []runs.Record
 }
 
 type plainNode struct {
@@ -27,11 +29,11 @@ type plainNode struct {
 func buildPlain(t table, leaf int) *plain {
 	type keyed struct {
 		key uint64
-		rec index.Record
+		rec runs.Record
 	}
 	keys := make([]keyed, len(t))
 	for i, p := range t {
-		keys[i] = keyed{index.ZKey(p.Lon, p.Lat), index.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: index.Ref(i)}}
+		keys[i] = keyed{zorder.Key(p.Lon, p.Lat), runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: index.Ref(i)}}
 	}
 	slices.SortFunc(keys, func(a, b keyed) int {
 		if a.key < b.key {
@@ -46,7 +48,7 @@ func buildPlain(t table, leaf int) *plain {
 	var grow func(lo, hi, level int) int32
 	grow = func(lo, hi, level int) int32 {
 		me := len(p.nodes)
-		p.nodes = append(p.nodes, plainNode{box: index.BoxOf(p.recs[lo:hi]), from: int32(lo), to: int32(hi)})
+		p.nodes = append(p.nodes, plainNode{box: runs.BoxOf(p.recs[lo:hi]), from: int32(lo), to: int32(hi)})
 		if hi-lo <= leaf || level == 32 {
 			return int32(me)
 		}

@@ -1,7 +1,7 @@
 // Package quadtree is the adaptive spatial index: cells split where points are
 // dense and stay whole where there are none.
 //
-// A tree divides the Earth in longitude and latitude, two bits of index.ZKey a
+// A tree divides the Earth in longitude and latitude, two bits of zorder.Key a
 // level. A leaf that exceeds Options.MaxPointsPerNode splits; a node whose
 // points fit in one leaf again becomes one. Levels at which all points of a
 // node lie in one quadrant are skipped, so that two points a centimetre apart
@@ -20,7 +20,7 @@
 //
 // A version is immutable. Apply walks the tree once with the whole batch, in
 // order of places, copies the nodes on the way to what it changes and shares the
-// rest. Points lie in runs without pointers (index.Run), one for all
+// rest. Points lie in runs without pointers (runs.Run), one for all
 // leaves of a node, so the garbage collector has a few nodes to look at, not the
 // points.
 package quadtree
@@ -30,13 +30,15 @@ import (
 	"sync"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 )
 
 // Defaults and limits of Options.
 const (
 	DefaultMaxPointsPerNode = 64 // of BenchmarkNodeSize: quicker than 48 from 10^6 points on, and fewer objects
-	DefaultMaxDepth         = index.MaxBits / 2
+	DefaultMaxDepth         = zorder.Bits / 2
 
 	maxPointsPerNodeLimit = 4096
 )
@@ -116,7 +118,7 @@ func (t *tree) Len() int { return t.top.size(0) }
 type node struct {
 	box     boxes // tight; empty where there is nothing
 	sub     [4]*node
-	run     index.Run          // the points of the leaves, in order of the children
+	run     runs.Run           // the points of the leaves, in order of the children
 	buckets *[4]*bucket.Bucket // nil where no child is a bucket
 
 	key   uint64    // the node's cell: the first 2*level bits of its points' ZKeys
@@ -174,22 +176,22 @@ func (n *node) cell(i int) (key uint64, level int) {
 	if n.level < 0 {
 		return 0, 0
 	}
-	return n.key | uint64(i)<<(index.MaxBits-2-2*int(n.level)), int(n.level) + 1
+	return n.key | uint64(i)<<(zorder.Bits-2-2*int(n.level)), int(n.level) + 1
 }
 
 // prefix returns the first 2*level bits of key.
 func prefix(key uint64, level int) uint64 {
-	return key >> (index.MaxBits - 2*level) << (index.MaxBits - 2*level)
+	return key >> (zorder.Bits - 2*level) << (zorder.Bits - 2*level)
 }
 
 // quadrant returns which child of a node at that level the key belongs to.
 func quadrant(key uint64, level int8) int {
-	return int(key >> (index.MaxBits - 2 - 2*int(level)) & 3)
+	return int(key >> (zorder.Bits - 2 - 2*int(level)) & 3)
 }
 
 // within reports whether the key lies in the cell.
 func within(key, cell uint64, level int) bool {
-	return index.CommonBits(key, cell) >= 2*level
+	return zorder.Common(key, cell) >= 2*level
 }
 
 // quadkey names a cell by its quadrants from the root down; the root is "".

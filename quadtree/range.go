@@ -4,7 +4,10 @@ import (
 	"slices"
 
 	"nearby/index"
-	"nearby/index/bucket"
+	"nearby/internal/bucket"
+	"nearby/internal/cover"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 )
 
 // entry is a point of a leaf with its place in the order of a Range answer.
@@ -31,7 +34,7 @@ func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 	}
 	s := t.begin(items, q.Budget, q.Trace)
 	w := sweep{search: s, q: q, dst: dst, end: len(dst) + q.Limit}
-	done := w.child(t.top, 0, index.CoverPart)
+	done := w.child(t.top, 0, cover.Part)
 	// A full answer is the whole answer, whatever the budget.
 	proof := index.Proof{Exact: done || w.full(), Entered: s.meter.Entered, Compared: s.meter.Compared}
 	if !proof.Exact {
@@ -54,7 +57,7 @@ func (w *sweep) enter(key uint64, points int) bool {
 
 // child walks child i of n, whose parent's cell has the given relation to the
 // area. It returns false when the answer is full or the budget spent.
-func (w *sweep) child(n *node, i int, rel index.Cover) bool {
+func (w *sweep) child(n *node, i int, rel cover.Cover) bool {
 	if w.full() {
 		return false
 	}
@@ -68,8 +71,8 @@ func (w *sweep) child(n *node, i int, rel index.Cover) bool {
 	if a := w.q.After; a != nil && lastKey(key, level) < a.ZKey {
 		return true
 	}
-	if rel != index.CoverAll {
-		if rel = w.q.Cover(key, 2*level); rel == index.CoverNone {
+	if rel != cover.All {
+		if rel = cover.Of(w.q, key, 2*level); rel == cover.None {
 			return true
 		}
 	}
@@ -100,7 +103,7 @@ func lastKey(key uint64, level int) uint64 {
 }
 
 // leaf puts the points of a leaf that are in the answer in order.
-func (w *sweep) leaf(run index.Run, lo, hi int, key uint64, level int, rel index.Cover) bool {
+func (w *sweep) leaf(run runs.Run, lo, hi int, key uint64, level int, rel cover.Cover) bool {
 	n := hi - lo
 	if !w.enter(key, n) {
 		return false
@@ -112,8 +115,8 @@ func (w *sweep) leaf(run index.Run, lo, hi int, key uint64, level int, rel index
 	for i := lo; i < hi; i++ {
 		ref := run.Ref(i)
 		lon, lat := w.items.Position(ref)
-		if rel == index.CoverAll || w.q.Contains(lon, lat) {
-			found = append(found, entry{index.ZKey(lon, lat), ref})
+		if rel == cover.All || cover.Contains(w.q, lon, lat) {
+			found = append(found, entry{zorder.Key(lon, lat), ref})
 		}
 	}
 	w.sorts = found
@@ -135,7 +138,7 @@ func (w *sweep) leaf(run index.Run, lo, hi int, key uint64, level int, rel index
 }
 
 // bucket takes the points of a bucket, which is in order, from the cursor on.
-func (w *sweep) bucket(b *bucket.Bucket, key uint64, level int, rel index.Cover) bool {
+func (w *sweep) bucket(b *bucket.Bucket, key uint64, level int, rel cover.Cover) bool {
 	if !w.enter(key, 0) {
 		return false
 	}
@@ -147,7 +150,7 @@ func (w *sweep) bucket(b *bucket.Bucket, key uint64, level int, rel index.Cover)
 	return ok
 }
 
-func (w *sweep) chunks(b *bucket.Bucket, key uint64, rel index.Cover) bool {
+func (w *sweep) chunks(b *bucket.Bucket, key uint64, rel cover.Cover) bool {
 	reached := w.q.Reached(key)
 	return b.Walk(w.follows, func(key uint64, ref index.Ref) bool {
 		if !w.meter.Compare(1) {
@@ -157,7 +160,7 @@ func (w *sweep) chunks(b *bucket.Bucket, key uint64, rel index.Cover) bool {
 		if w.q.Budget > 0 {
 			reached = index.RangeAfter{ZKey: key, ID: w.items.ID(ref)}
 		}
-		if rel != index.CoverAll && !w.q.Contains(w.items.Position(ref)) {
+		if rel != cover.All && !cover.Item(w.q, w.items, ref) {
 			return true
 		}
 		return w.take(key, ref)

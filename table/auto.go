@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 )
 
 // choice is the index that a collection uses and why.
@@ -46,7 +47,7 @@ func choose(spec IndexSpec, points []index.Point) choice {
 	step := max(1, len(points)/autoSample)
 	keys := make([]uint64, 0, len(points)/step+1)
 	for i := 0; i < len(points); i += step {
-		keys = append(keys, index.ZKey(points[i].Lon, points[i].Lat))
+		keys = append(keys, zorder.Key(points[i].Lon, points[i].Lat))
 	}
 	slices.Sort(keys)
 	quadtree := func(reason string) choice { return choice{IndexSpec{Kind: KindQuadtree}, reason, len(points)} }
@@ -55,7 +56,7 @@ func choose(spec IndexSpec, points []index.Point) choice {
 		return quadtree(fmt.Sprintf("fewer than %d points: nothing to measure, and the quadtree needs no precision", few))
 	}
 	n := 2
-	for ; n < index.MaxBits; n += 2 {
+	for ; n < zorder.Bits; n += 2 {
 		if cells, _ := occupied(keys, n); cells >= len(keys)/autoShare {
 			break
 		}
@@ -91,7 +92,7 @@ func occupied(keys []uint64, n int) (cells int, skew float64) {
 	crowd := 0.0
 	for i := 0; i < len(keys); {
 		j := i + 1
-		for j < len(keys) && keys[j]>>(index.MaxBits-n) == keys[i]>>(index.MaxBits-n) {
+		for j < len(keys) && keys[j]>>(zorder.Bits-n) == keys[i]>>(zorder.Bits-n) {
 			j++
 		}
 		cells++

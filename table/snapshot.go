@@ -7,6 +7,7 @@ import (
 	"github.com/paulmach/orb"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 )
 
 // Snapshot is one immutable version of a collection. It may be used by any
@@ -126,7 +127,7 @@ func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) (
 // RangeAfter returns the place of an item in the order of Range.
 func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
 	it := s.records.item(ref)
-	return index.RangeAfter{ZKey: index.ZKey(it.Lon, it.Lat), ID: it.ID()}
+	return index.RangeAfter{ZKey: zorder.Key(it.Lon, it.Lat), ID: it.ID()}
 }
 
 // List appends up to limit items, at least 1, to dst that follow the item named

@@ -10,6 +10,7 @@ import (
 	"github.com/paulmach/orb"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -198,7 +199,7 @@ func (d *driver) area() index.RangeQuery {
 		q.Polygon = orb.MultiPolygon{{ring(a.Lon, a.Lat, b.Lon, a.Lat, b.Lon, b.Lat, a.Lon, b.Lat)}}
 	}
 	if r := index.Ref(d.next() % 64); flags&8 != 0 && d.items.Has(r) {
-		q.After = &index.RangeAfter{ZKey: index.ZKey(d.items.Position(r)), ID: d.items.ID(r)}
+		q.After = &index.RangeAfter{ZKey: zorder.Key(d.items.Position(r)), ID: d.items.ID(r)}
 	}
 	return q
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/paulmach/orb"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -198,7 +199,7 @@ func (g *generator) rangeQuery(v version) index.RangeQuery {
 	}
 	if n := v.items.Len(); n > 0 && g.IntN(4) == 0 {
 		p := v.items.Points()[g.IntN(n)]
-		q.After = &index.RangeAfter{ZKey: index.ZKey(p.Lon, p.Lat), ID: v.items.ID(p.Ref)}
+		q.After = &index.RangeAfter{ZKey: zorder.Key(p.Lon, p.Lat), ID: v.items.ID(p.Ref)}
 	}
 	if g.IntN(4) == 0 {
 		q.Budget = 1 + g.IntN(1<<g.IntN(10))

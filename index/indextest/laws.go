@@ -12,6 +12,7 @@ import (
 	"github.com/paulmach/orb"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -207,7 +208,7 @@ func testPages(t *testing.T, builder index.Builder, seed uint64) {
 				break
 			}
 			last := page[len(page)-1]
-			q.After = &index.RangeAfter{ZKey: index.ZKey(v.items.Position(last)), ID: v.items.ID(last)}
+			q.After = &index.RangeAfter{ZKey: zorder.Key(v.items.Position(last)), ID: v.items.ID(last)}
 		}
 		if !slices.Equal(pages, whole) {
 			t.Fatalf("%s: pages %v, whole %v", describeRange(&q), pages, whole)

@@ -9,6 +9,7 @@ import (
 	"github.com/paulmach/orb"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -154,7 +155,7 @@ func (o *Oracle) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) 
 		if !inArea(q, p) || q.Filter != nil && !q.Filter(r) {
 			continue
 		}
-		key := index.ZKey(p.Lon, p.Lat)
+		key := zorder.Key(p.Lon, p.Lat)
 		if a := q.After; a != nil && (key < a.ZKey || key == a.ZKey && items.CompareID(r, a.ID) <= 0) {
 			continue
 		}

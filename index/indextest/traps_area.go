@@ -10,6 +10,7 @@ import (
 	"github.com/paulmach/orb"
 
 	"nearby/index"
+	"nearby/internal/zorder"
 )
 
 // wantPath fails if what holds points at so many places is not one cell, or leaf, for each
@@ -17,7 +18,7 @@ import (
 // bit of a ZKey. An index that divides what cannot be divided has more, or does not end.
 func (v version) wantPath(t *testing.T, places int) {
 	t.Helper()
-	if s := v.index.Stats(); s.Cells < 1 || s.Cells > places || s.Nodes > places*index.MaxBits {
+	if s := v.index.Stats(); s.Cells < 1 || s.Cells > places || s.Nodes > places*zorder.Bits {
 		t.Errorf("%d places are in %d cells below %d nodes", places, s.Cells, s.Nodes)
 	}
 }

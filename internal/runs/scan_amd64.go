@@ -1,6 +1,6 @@
 //go:build !purego
 
-package index
+package runs
 
 import (
 	"golang.org/x/sys/cpu"
@@ -16,8 +16,10 @@ func scanAVX(x *uint64, stride, n int, centre *sphere.Vec, limit float64, out *f
 
 var hasAVX = cpu.X86.HasAVX
 
-// scan is scanPortable, four points at a time where the processor can.
-func scan(r Run, lo, hi int, centre *sphere.Vec, limit float64, out *[scanPoints]float64) uint64 {
+// Scan puts the squared chords from the centre to the points lo to hi-1 into out, at most
+// ScanMost, and returns which of them are at most limit: bit i for point lo+i. It looks at
+// four points at a time where the processor can.
+func (r Run) Scan(lo, hi int, centre *sphere.Vec, limit float64, out *[ScanMost]float64) uint64 {
 	n := r.Len()
 	if !hasAVX || hi-lo < 4 {
 		return scanPortable(r, lo, hi, centre, limit, out)

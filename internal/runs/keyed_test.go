@@ -1,4 +1,4 @@
-package index_test
+package runs_test
 
 import (
 	"cmp"
@@ -9,7 +9,9 @@ import (
 	"slices"
 	"testing"
 
-	. "nearby/index"
+	"nearby/index"
+	. "nearby/internal/runs"
+	"nearby/internal/zorder"
 )
 
 // Keys come out as a stable sort leaves them, few or many, spread or alike.
@@ -31,13 +33,13 @@ func TestSortKeyed(t *testing.T) {
 }
 
 func TestKeyPoints(t *testing.T) {
-	points := []Point{{Lon: 10, Lat: 10}, {Lon: -10, Lat: -10}, {Lon: 10, Lat: 10}}
+	points := []index.Point{{Lon: 10, Lat: 10}, {Lon: -10, Lat: -10}, {Lon: 10, Lat: 10}}
 	keys, err := KeyPoints(points)
-	if err != nil || len(keys) != 3 || keys[0].At != 1 || keys[1].At != 0 || keys[2].At != 2 || keys[1].Key != ZKey(10, 10) {
+	if err != nil || len(keys) != 3 || keys[0].At != 1 || keys[1].At != 0 || keys[2].At != 2 || keys[1].Key != zorder.Key(10, 10) {
 		t.Errorf("%v, %v", keys, err)
 	}
 	points[2].Lat = 91
-	if _, err := KeyPoints(points); !errors.Is(err, ErrInvalid) {
+	if _, err := KeyPoints(points); !errors.Is(err, index.ErrInvalid) {
 		t.Errorf("a latitude of 91 gave %v", err)
 	}
 }

@@ -1,18 +1,19 @@
-package index_test
+package runs_test
 
 import (
 	"math/rand/v2"
 	"slices"
 	"testing"
 
-	. "nearby/index"
+	"nearby/index"
+	. "nearby/internal/runs"
 	"nearby/sphere"
 )
 
 func randomRecords(rnd *rand.Rand, n int) []Record {
 	recs := make([]Record, n)
 	for i := range recs {
-		recs[i] = Record{V: sphere.FromDegrees(rnd.Float64()*360-180, rnd.Float64()*180-90), Ref: Ref(rnd.Uint32())}
+		recs[i] = Record{V: sphere.FromDegrees(rnd.Float64()*360-180, rnd.Float64()*180-90), Ref: index.Ref(rnd.Uint32())}
 	}
 	return recs
 }
@@ -65,34 +66,6 @@ func TestRunCopy(t *testing.T) {
 			if box := got.Box(at, len(want)); !slices.Equal(got.Append(nil), want) || box != BoxOf(want[at:]) {
 				t.Fatalf("setting %d of %d gave %v, want %v", i, len(want), got.Append(nil), want)
 			}
-		}
-	}
-}
-
-// A meter never lets more through than its budget, and lets everything through
-// without one.
-func TestMeter(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(7, 8))
-	for range 1000 {
-		budget := rnd.IntN(100)
-		m := NewMeter(budget)
-		refused := false
-		for range 50 {
-			before := m
-			points := rnd.IntN(10)
-			cost, ok := points, m.Compare
-			if rnd.IntN(2) == 0 {
-				cost, ok = points+1, m.Enter
-			}
-			if !ok(points) {
-				refused = true
-				if m != before || budget == 0 || m.Entered+m.Compared+cost <= budget {
-					t.Fatalf("budget %d: %d more were refused at %+v, now %+v", budget, cost, before, m)
-				}
-			}
-		}
-		if spent := m.Entered + m.Compared; budget > 0 && (spent > budget || !refused && budget < 50) {
-			t.Fatalf("budget %d: spent %d", budget, spent)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package index_test
+package zorder_test
 
 import (
 	"math"
@@ -7,14 +7,14 @@ import (
 
 	"github.com/mmcloughlin/geohash"
 
-	. "nearby/index"
+	"nearby/internal/zorder"
 )
 
 func TestZKeyIsTheGeohash(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for range 100_000 {
 		lon, lat := rnd.Float64()*360-180, rnd.Float64()*179.9-89.95
-		if got, want := ZKey(lon, lat), geohash.EncodeInt(lat, lon); got != want {
+		if got, want := zorder.Key(lon, lat), geohash.EncodeInt(lat, lon); got != want {
 			t.Fatalf("lon %v lat %v: %x, the library says %x", lon, lat, got, want)
 		}
 	}
@@ -24,24 +24,24 @@ func TestZKeyIsTheGeohash(t *testing.T) {
 func TestZKeyAtTheEdges(t *testing.T) {
 	below90, below180 := math.Nextafter(90, 0), math.Nextafter(180, 0)
 	for _, lat := range []float64{90, below90, 89.99999999999999, 90 - 1e-9} {
-		if _, row := Deinterleave(ZKey(12, lat)); row != math.MaxUint32 {
+		if _, row := zorder.Deinterleave(zorder.Key(12, lat)); row != math.MaxUint32 {
 			t.Errorf("latitude %v is in row %d", lat, row)
 		}
 	}
-	if _, row := Deinterleave(ZKey(12, -90)); row != 0 {
+	if _, row := zorder.Deinterleave(zorder.Key(12, -90)); row != 0 {
 		t.Errorf("latitude -90 is in row %d", row)
 	}
 	for _, lat := range []float64{-90, -1e-17, 0, 45, 90} {
-		if ZKey(180, lat) != ZKey(-180, lat) {
+		if zorder.Key(180, lat) != zorder.Key(-180, lat) {
 			t.Errorf("latitude %v: 180 and -180 differ", lat)
 		}
 	}
-	if column, _ := Deinterleave(ZKey(-180, 3)); column != 0 {
+	if column, _ := zorder.Deinterleave(zorder.Key(-180, 3)); column != 0 {
 		t.Errorf("longitude -180 is in column %d", column)
 	}
 	// Short of 180 a point must stay in the last column, or a box that ends
 	// there would miss it.
-	if column, _ := Deinterleave(ZKey(below180, 3)); column != math.MaxUint32 {
+	if column, _ := zorder.Deinterleave(zorder.Key(below180, 3)); column != math.MaxUint32 {
 		t.Errorf("longitude %v is in column %d", below180, column)
 	}
 }
@@ -78,12 +78,12 @@ func TestInterleave(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(2, 2))
 	for range 10_000 {
 		lon, lat := rnd.Uint32(), rnd.Uint32()
-		key := Interleave(lon, lat)
-		if x, y := Deinterleave(key); x != lon || y != lat {
+		key := zorder.Interleave(lon, lat)
+		if x, y := zorder.Deinterleave(key); x != lon || y != lat {
 			t.Fatalf("%x, %x become %x, %x", lon, lat, x, y)
 		}
 	}
-	if Interleave(1<<31, 0) != 1<<63 {
+	if zorder.Interleave(1<<31, 0) != 1<<63 {
 		t.Error("the first bit is not the longitude's")
 	}
 }
@@ -93,7 +93,7 @@ func TestCommonBits(t *testing.T) {
 		a, b uint64
 		want int
 	}{{5, 5, 64}, {0, 1, 63}, {0, 1 << 63, 0}, {3 << 40, 1 << 40, 22}} {
-		if got := CommonBits(c.a, c.b); got != c.want {
+		if got := zorder.Common(c.a, c.b); got != c.want {
 			t.Errorf("%x and %x share %d bits, want %d", c.a, c.b, got, c.want)
 		}
 	}
@@ -115,12 +115,12 @@ func TestCellRect(t *testing.T) {
 			lon, lat = math.Nextafter(math.Round(lon/22.5)*22.5, -999), math.Nextafter(math.Round(lat/11.25)*11.25, 999)
 			lon, lat = max(-180, lon), min(90, lat)
 		}
-		key := ZKey(lon, lat)
+		key := zorder.Key(lon, lat)
 		if lon == 180 {
 			lon = -180
 		}
-		for n := 0; n <= MaxBits; n++ {
-			r := CellRect(key, n)
+		for n := 0; n <= zorder.Bits; n++ {
+			r := zorder.Rect(key, n)
 			if lon < r.West-rounding || lon > r.East+rounding || lat < r.South-rounding || lat > r.North+rounding {
 				t.Fatalf("%d bits: lon %v lat %v is not in %+v", n, lon, lat, r)
 			}
@@ -128,14 +128,14 @@ func TestCellRect(t *testing.T) {
 				t.Fatalf("%d bits: %+v", n, r)
 			}
 			// The library shifts by 64 - n, so 0 and odd counts say enough.
-			b := geohash.BoundingBoxIntWithPrecision(key>>(MaxBits-n), uint(n))
+			b := geohash.BoundingBoxIntWithPrecision(key>>(zorder.Bits-n), uint(n))
 			if n > 0 && (math.Abs(b.MinLng-r.West) > rounding || math.Abs(b.MinLat-r.South) > rounding ||
 				math.Abs(b.MaxLng-r.East) > rounding || math.Abs(b.MaxLat-r.North) > rounding) {
 				t.Fatalf("%d bits: %+v, the library draws %+v", n, r, b)
 			}
 		}
 	}
-	if r := CellRect(math.MaxUint64, 0); r.West != -180 || r.East != 180 || r.South != -90 || r.North != 90 {
+	if r := zorder.Rect(math.MaxUint64, 0); r.West != -180 || r.East != 180 || r.South != -90 || r.North != 90 {
 		t.Errorf("no bits: %+v", r)
 	}
 }

@@ -1,10 +1,13 @@
-package index
+package runs
 
 import (
 	"cmp"
 	"runtime"
 	"slices"
 	"sync"
+
+	"nearby/index"
+	"nearby/internal/zorder"
 )
 
 // Keyed is a point on its way into an index: its ZKey and its place in the
@@ -23,17 +26,17 @@ const radixFrom = 64
 
 // KeyPoints returns the points' keys in order, equal ones in the order of the
 // points. The error wraps ErrInvalid if one is not on Earth.
-func KeyPoints(points []Point) ([]Keyed, error) {
-	keys := make([]Keyed, len(points))
-	workers := workersFor(len(points))
+func KeyPoints(list []index.Point) ([]Keyed, error) {
+	keys := make([]Keyed, len(list))
+	workers := workersFor(len(list))
 	errs := make([]error, workers)
-	share(len(points), workers, func(w, lo, hi int) {
+	Share(len(list), workers, func(w, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			p := &points[i]
-			if errs[w] = CheckPosition(p.Lon, p.Lat); errs[w] != nil {
+			p := &list[i]
+			if errs[w] = index.CheckPosition(p.Lon, p.Lat); errs[w] != nil {
 				return
 			}
-			keys[i] = Keyed{ZKey(p.Lon, p.Lat), uint32(i)}
+			keys[i] = Keyed{zorder.Key(p.Lon, p.Lat), uint32(i)}
 		}
 	})
 	return SortKeyed(keys), cmp.Or(errs...)
@@ -46,8 +49,8 @@ func workersFor(n int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// share calls f for consecutive parts of 0..n at once and waits for all.
-func share(n, workers int, f func(worker, lo, hi int)) {
+// Share calls f for consecutive parts of 0..n at once and waits for all.
+func Share(n, workers int, f func(worker, lo, hi int)) {
 	if workers == 1 {
 		f(0, 0, n)
 		return
@@ -83,11 +86,11 @@ func SortKeyed(keys []Keyed) []Keyed {
 	}
 	to := make([]Keyed, len(keys))
 	counts := make([][1 << digitBits]int, workers)
-	for shift := 0; shift < MaxBits; shift += digitBits {
+	for shift := 0; shift < zorder.Bits; shift += digitBits {
 		if (any^all)>>shift&mask == 0 {
 			continue
 		}
-		share(len(keys), workers, func(w, lo, hi int) {
+		Share(len(keys), workers, func(w, lo, hi int) {
 			c := &counts[w]
 			*c = [1 << digitBits]int{}
 			for i := lo; i < hi; i++ {
@@ -100,7 +103,7 @@ func SortKeyed(keys []Keyed) []Keyed {
 				counts[w][d], at = at, at+counts[w][d]
 			}
 		}
-		share(len(keys), workers, func(w, lo, hi int) {
+		Share(len(keys), workers, func(w, lo, hi int) {
 			c := &counts[w]
 			for i := lo; i < hi; i++ {
 				d := keys[i].Key >> shift & mask

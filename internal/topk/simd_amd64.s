@@ -35,8 +35,8 @@
 	VADDPD  Y14, Y12, Y12 \
 	VCMPPD  $2, Y3, Y12, Y13
 
-// func fewAVX2(f *few, x *uint64, stride, n int, centre *sphere.Vec, id uint64) (next int, found uint8)
-TEXT ·fewAVX2(SB), NOSPLIT, $32-57
+// func simdAVX2(f *simd, x *uint64, stride, n int, centre *sphere.Vec, id uint64) (next int, found uint8)
+TEXT ·simdAVX2(SB), NOSPLIT, $32-57
 	MOVQ f+0(FP), DI
 	MOVQ x+8(FP), SI
 	MOVQ stride+16(FP), DX

@@ -1,61 +1,61 @@
-package index
+package topk
 
 import "slices"
 
-// ruler tells, of squared chords that come in any order, above which one none is
+// histogram tells, of squared chords that come in any order, above which one none is
 // among the k least: not to the last bit, but without sorting. It divides the range
 // from 0 to the greatest of the first k into marks of the same length, which on a
 // plane are rings of the same area, and counts how many lie between two marks.
-type ruler struct {
+type histogram struct {
 	k      int
 	scale  float64 // marks in a squared chord of 1
 	top    int     // the last ring that matters
 	upTo   int     // how many lie in it and in those before it
-	counts [rulerRings]uint32
+	counts [rings]uint32
 }
 
 const (
-	rulerRings = 256
+	rings = 256
 	// From a top ring below this one on the rings are too wide for the limit.
-	rulerCoarse = 32
+	coarseRings = 32
 )
 
-// lay begins to measure with the kept, of which there must be k or more, and returns
+// start begins to measure with the kept, of which there must be k or more, and returns
 // the limit.
-func (r *ruler) lay(kept []candidate, k int) (limit float64) {
+func (r *histogram) start(kept []candidate, k int) (limit float64) {
 	r.k, r.upTo = k, len(kept)
 	r.count(kept)
 	return r.lower()
 }
 
 // count makes rings up to the greatest squared chord.
-func (r *ruler) count(c []candidate) {
+func (r *histogram) count(c []candidate) {
 	greatest := 0.0
 	for i := range c {
 		greatest = max(greatest, c[i].chord2)
 	}
-	r.scale, r.top = 0, rulerRings-1
+	r.scale, r.top = 0, rings-1
 	if greatest > 1e-300 {
-		r.scale = rulerRings / greatest
+		r.scale = rings / greatest
 	}
-	r.counts = [rulerRings]uint32{}
+	r.counts = [rings]uint32{}
 	for i := range c {
 		r.counts[r.ring(c[i].chord2)]++
 	}
 }
 
 // ring returns where a squared chord lies, at most in the top ring.
-func (r *ruler) ring(chord2 float64) int { return min(int(chord2*r.scale), r.top) }
+func (r *histogram) ring(chord2 float64) int { return min(int(chord2*r.scale), r.top) }
 
 // add counts a squared chord and reports whether the limit is lower now.
-func (r *ruler) add(chord2 float64) bool {
+func (r *histogram) add(chord2 float64) bool {
 	r.counts[r.ring(chord2)]++
 	r.upTo++
 	return r.upTo-int(r.counts[r.top]) >= r.k
 }
 
 // lower gives up the rings beyond the k-th and returns the limit.
-func (r *ruler) lower() float64 {
+func (r *histogram) lower() float64 {
 	for r.upTo-int(r.counts[r.top]) >= r.k {
 		r.upTo -= int(r.counts[r.top])
 		r.top--
@@ -67,12 +67,12 @@ func (r *ruler) lower() float64 {
 }
 
 // coarse reports whether so many rings were given up that new ones pay.
-func (r *ruler) coarse() bool { return r.top < rulerCoarse && r.scale > 0 }
+func (r *histogram) coarse() bool { return r.top < coarseRings && r.scale > 0 }
 
 // sortByChord puts candidates in order of their squared chords and returns them and
 // the memory that they do not take: first by rings, as few share one, then within
-// them. The ruler cannot go on after that.
-func (r *ruler) sortByChord(c, spare []candidate) (sorted, rest []candidate) {
+// them. The histogram cannot go on after that.
+func (r *histogram) sortByChord(c, spare []candidate) (sorted, rest []candidate) {
 	r.count(c)
 	at, most := uint32(0), uint32(0)
 	for i, n := range r.counts {

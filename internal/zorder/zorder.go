@@ -1,4 +1,6 @@
-package index
+// Package zorder places positions on the Z-order curve of geohash: keys of 64 bits, and the
+// cells that their first bits name.
+package zorder
 
 import (
 	"math/bits"
@@ -8,8 +10,8 @@ import (
 	"nearby/sphere"
 )
 
-// MaxBits is the number of bits of a ZKey: 32 of longitude, 32 of latitude.
-const MaxBits = 64
+// Bits is the number of bits of a Key: 32 of longitude, 32 of latitude.
+const Bits = 64
 
 // topLat is in the northernmost row of cells at 32 bits of latitude. The
 // geohash library wraps latitudes that round to 90 round to the south pole.
@@ -19,13 +21,13 @@ const topLat = 90 - 180.0/(1<<33)
 // rounds to 180, which the library takes for -180.
 const eastLon = 180 - 360.0/(1<<33)
 
-// ZKey returns the position's place on the Z-order curve: the integer geohash
+// Key returns the position's place on the Z-order curve: the integer geohash
 // of 64 bits, longitude bit first. Its first n bits are the geohash cell of n
 // bits; each pair of bits is a step down a quadtree over the whole Earth. The
 // library it comes from is right except next to latitude 90 and longitude 180 and
 // for NaN: longitude 180 counts as -180, latitude 90 as the northernmost row, and NaN
 // must not get here (CheckPosition).
-func ZKey(lon, lat float64) uint64 {
+func Key(lon, lat float64) uint64 {
 	if lon >= 180 {
 		lon = -180
 	} else if lon > eastLon {
@@ -37,11 +39,11 @@ func ZKey(lon, lat float64) uint64 {
 	return geohash.EncodeInt(lat, lon)
 }
 
-// CellRect returns the rectangle of the cell made of the first n bits of key,
-// 0 <= n <= MaxBits. Positions within one rounding of its border may belong to
+// Rect returns the rectangle of the cell made of the first n bits of key,
+// 0 <= n <= Bits. Positions within one rounding of its border may belong to
 // the cell on the other side.
-func CellRect(key uint64, n int) sphere.Rect {
-	key = key >> (MaxBits - n) << (MaxBits - n) // n = 0 shifts by 64, which gives 0
+func Rect(key uint64, n int) sphere.Rect {
+	key = key >> (Bits - n) << (Bits - n) // n = 0 shifts by 64, which gives 0
 	lonBits, latBits := (n+1)/2, n/2
 	lon, lat := Deinterleave(key)
 	const lonUnit, latUnit = 360.0 / (1 << 32), 180.0 / (1 << 32)
@@ -53,7 +55,7 @@ func CellRect(key uint64, n int) sphere.Rect {
 	}
 }
 
-// Deinterleave splits a ZKey into its 32 bits of longitude and of latitude,
+// Deinterleave splits a Key into its 32 bits of longitude and of latitude,
 // each counted from the west and from the south.
 func Deinterleave(key uint64) (lon, lat uint32) {
 	return squash(key >> 1), squash(key)
@@ -62,8 +64,8 @@ func Deinterleave(key uint64) (lon, lat uint32) {
 // Interleave is the inverse of Deinterleave.
 func Interleave(lon, lat uint32) uint64 { return spread(lon)<<1 | spread(lat) }
 
-// CommonBits returns how many leading bits two keys share.
-func CommonBits(a, b uint64) int { return bits.LeadingZeros64(a ^ b) }
+// Common returns how many leading bits two keys share.
+func Common(a, b uint64) int { return bits.LeadingZeros64(a ^ b) }
 
 func spread(x uint32) uint64 {
 	v := uint64(x)

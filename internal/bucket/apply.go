@@ -6,22 +6,24 @@ import (
 	"sort"
 
 	"nearby/index"
+	"nearby/internal/batch"
+	"nearby/internal/runs"
 )
 
 // Apply returns a bucket with the edits made, all of them in its cell and in
 // order of their keys. It may be empty, or have few points. Of a point that is
 // to go and is not there the batch learns.
-func (b *Bucket) Apply(edits []index.Edit, items index.Items, batch *index.Batch) *Bucket {
+func (b *Bucket) Apply(edits []batch.Edit, items index.Items, all *batch.Batch) *Bucket {
 	for lo, hi := 0, 0; lo < len(edits); lo = hi {
 		for hi = lo + 1; hi < len(edits) && edits[hi].Key == edits[lo].Key; hi++ {
 		}
-		slices.SortStableFunc(edits[lo:hi], func(x, y index.Edit) int { return items.CompareIDs(x.Ref, y.Ref) })
+		slices.SortStableFunc(edits[lo:hi], func(x, y batch.Edit) int { return items.CompareIDs(x.Ref, y.Ref) })
 	}
 	to := &Bucket{chunks: make([]*chunk, 0, len(b.chunks)+1), same: b.same}
 	ci, last := 0, len(b.chunks)-1
 	for ; len(edits) > 0; ci++ {
 		// The first chunk that does not end before the edit, or the last one.
-		before := func(c *chunk, e *index.Edit) bool { return c.compare(c.len()-1, e, items) < 0 }
+		before := func(c *chunk, e *batch.Edit) bool { return c.compare(c.len()-1, e, items) < 0 }
 		skip := 0
 		if ci < last && before(b.chunks[ci], &edits[0]) {
 			skip = sort.Search(last-ci, func(i int) bool { return !before(b.chunks[ci+i], &edits[0]) })
@@ -34,7 +36,7 @@ func (b *Bucket) Apply(edits []index.Edit, items index.Items, batch *index.Batch
 		if ci < last {
 			n = sort.Search(n, func(i int) bool { return before(b.chunks[ci], &edits[i]) })
 		}
-		for _, c := range b.chunks[ci].apply(edits[:n], items, batch) {
+		for _, c := range b.chunks[ci].apply(edits[:n], items, all) {
 			to.same = to.same && c.same && (len(to.chunks) == 0 || c.continues(to.chunks[0]))
 			to.add(c)
 		}
@@ -57,7 +59,7 @@ func (b *Bucket) add(c *chunk) {
 	}
 	o := b.chunks[last]
 	n := o.len() + c.len()
-	both := &chunk{run: make(index.Run, index.RunWords(n)), keys: slices.Concat(o.keys, c.keys), box: o.box}
+	both := &chunk{run: make(runs.Run, runs.RunWords(n)), keys: slices.Concat(o.keys, c.keys), box: o.box}
 	both.run.Copy(0, o.run, 0, o.len())
 	both.run.Copy(o.len(), c.run, 0, c.len())
 	both.box.Union(c.box)
@@ -66,7 +68,7 @@ func (b *Bucket) add(c *chunk) {
 }
 
 // compare orders point i and the point of an edit.
-func (c *chunk) compare(i int, e *index.Edit, items index.Items) int {
+func (c *chunk) compare(i int, e *batch.Edit, items index.Items) int {
 	if c.keys[i] != e.Key {
 		return cmp.Compare(c.keys[i], e.Key)
 	}
@@ -74,7 +76,7 @@ func (c *chunk) compare(i int, e *index.Edit, items index.Items) int {
 }
 
 // apply returns the chunks that edits, in order, make of one.
-func (c *chunk) apply(edits []index.Edit, items index.Items, batch *index.Batch) []*chunk {
+func (c *chunk) apply(edits []batch.Edit, items index.Items, all *batch.Batch) []*chunk {
 	// The places of the edits, -1 for those that cannot be made.
 	places := make([]int, len(edits))
 	at, size, same := 0, c.len(), c.same
@@ -89,14 +91,14 @@ func (c *chunk) apply(edits []index.Edit, items index.Items, batch *index.Batch)
 		case at < c.len() && c.run.Record(at) == e.Record:
 			size--
 		default:
-			batch.Missing(e)
+			all.Missing(e)
 			places[i] = -1
 		}
 	}
 	if size == 0 {
 		return nil
 	}
-	n := &chunk{run: make(index.Run, index.RunWords(size)), keys: make([]uint64, 0, size)}
+	n := &chunk{run: make(runs.Run, runs.RunWords(size)), keys: make([]uint64, 0, size)}
 	from := 0 // those before have been copied or have gone
 	copyTo := func(to int) {
 		n.run.Copy(len(n.keys), c.run, from, to)
@@ -127,7 +129,7 @@ func (c *chunk) apply(edits []index.Edit, items index.Items, batch *index.Batch)
 	parts := make([]*chunk, (size+chunkPoints-1)/chunkPoints)
 	for i := range parts {
 		lo, hi := size*i/len(parts), size*(i+1)/len(parts)
-		p := &chunk{run: make(index.Run, index.RunWords(hi-lo)), keys: slices.Clone(n.keys[lo:hi]), box: n.run.Box(lo, hi)}
+		p := &chunk{run: make(runs.Run, runs.RunWords(hi-lo)), keys: slices.Clone(n.keys[lo:hi]), box: n.run.Box(lo, hi)}
 		p.run.Copy(0, n.run, lo, hi)
 		p.same = same || p.alike()
 		parts[i] = p

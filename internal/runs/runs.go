@@ -1,15 +1,18 @@
-package index
+// Package runs is the memory in which indexes keep points, and how they are scanned and
+// sorted.
+package runs
 
 import (
 	"math"
 
+	"nearby/index"
 	"nearby/sphere"
 )
 
 // Record is a point as indexes keep it.
 type Record struct {
 	V   sphere.Vec
-	Ref Ref
+	Ref index.Ref
 }
 
 // Run is points packed for searches: what a leaf, a cell or a chunk of either
@@ -87,7 +90,7 @@ func (r Run) Vec(i int) sphere.Vec {
 }
 
 // Ref returns the ref of point i.
-func (r Run) Ref(i int) Ref { return Ref(r[3*r.Len()+i/2] >> (i & 1 * 32)) }
+func (r Run) Ref(i int) index.Ref { return index.Ref(r[3*r.Len()+i/2] >> (i & 1 * 32)) }
 
 // Record returns point i.
 func (r Run) Record(i int) Record { return Record{r.Vec(i), r.Ref(i)} }
@@ -104,7 +107,7 @@ func (r Run) Append(dst []Record) []Record {
 func (r Run) Find(lo, hi int, rec Record) int {
 	_, _, _, refs := r.parts()
 	for i := lo; i < hi; i++ {
-		if Ref(refs[i/2]>>(i&1*32)) == rec.Ref && r.Vec(i) == rec.V {
+		if index.Ref(refs[i/2]>>(i&1*32)) == rec.Ref && r.Vec(i) == rec.V {
 			return i
 		}
 	}
@@ -149,7 +152,7 @@ func (r Run) Set(i int, rec Record) {
 	r.setRef(i, rec.Ref)
 }
 
-func (r Run) setRef(i int, ref Ref) {
+func (r Run) setRef(i int, ref index.Ref) {
 	shift := i & 1 * 32
 	w := &r[3*r.Len()+i/2]
 	*w = *w&^(math.MaxUint32<<shift) | uint64(ref)<<shift

@@ -1,4 +1,4 @@
-package index
+package runs
 
 import (
 	"math"
@@ -6,13 +6,13 @@ import (
 	"nearby/sphere"
 )
 
-// scanPoints is the greatest number of points in a scan.
-const scanPoints = 64
+// ScanMost is the greatest number of points in a Scan.
+const ScanMost = 64
 
 // scanPortable puts the squared chords from the centre to the points lo to hi-1
-// of a run into out, at most scanPoints, and returns which of them are at most
+// of a run into out, at most ScanMost, and returns which of them are at most
 // limit: bit i for point lo+i.
-func scanPortable(r Run, lo, hi int, centre *sphere.Vec, limit float64, out *[scanPoints]float64) (near uint64) {
+func scanPortable(r Run, lo, hi int, centre *sphere.Vec, limit float64, out *[ScanMost]float64) (near uint64) {
 	n := r.Len()
 	x, y, z := r[lo:hi], r[n+lo:n+hi], r[2*n+lo:2*n+hi]
 	y, z = y[:len(x)], z[:len(x)]

@@ -1,4 +1,4 @@
-package index
+package runs
 
 import (
 	"math"
@@ -18,14 +18,14 @@ func TestScanIsPortable(t *testing.T) {
 		}
 		r, _ := Run(nil).Pack(recs)
 		lo := rnd.IntN(len(recs))
-		hi := min(len(recs), lo+rnd.IntN(scanPoints+1))
+		hi := min(len(recs), lo+rnd.IntN(ScanMost+1))
 		centre := sphere.FromDegrees(rnd.Float64()*360-180, rnd.Float64()*180-90)
 		if rnd.IntN(4) == 0 {
 			centre = recs[rnd.IntN(len(recs))].V
 		}
 		limit := [...]float64{math.Inf(1), rnd.Float64() * 4, 0, -1, sphere.Chord2(centre, recs[lo].V)}[rnd.IntN(5)]
-		var got, want [scanPoints]float64
-		g, w := scan(r, lo, hi, &centre, limit, &got), scanPortable(r, lo, hi, &centre, limit, &want)
+		var got, want [ScanMost]float64
+		g, w := r.Scan(lo, hi, &centre, limit, &got), scanPortable(r, lo, hi, &centre, limit, &want)
 		if g != w || got != want {
 			t.Fatalf("%d to %d of %d: near %b, want %b", lo, hi, len(recs), g, w)
 		}

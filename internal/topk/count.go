@@ -1,8 +1,12 @@
-package index
+package topk
 
 import (
 	"math/bits"
 
+	"nearby/index"
+	"nearby/internal/budget"
+	"nearby/internal/cover"
+	"nearby/internal/runs"
 	"nearby/sphere"
 )
 
@@ -14,18 +18,18 @@ type Counter struct {
 	// N counts the matches found so far.
 	N int
 
-	meter       Meter
+	meter       budget.Budget
 	centre      sphere.Vec
-	filter      func(Ref) bool
+	filter      func(index.Ref) bool
 	maxDistance float64
 	limit       float64 // the squared chord above which no point matches
 	doubtful    float64 // squared chords from here on need their distance compared
 }
 
 // NewCounter prepares for a query, which must be valid.
-func NewCounter(q *Query) Counter {
+func NewCounter(q *index.Query) Counter {
 	c := Counter{
-		meter: NewMeter(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat),
+		meter: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat),
 		filter: q.Filter, maxDistance: q.MaxDistance,
 	}
 	c.limit, c.doubtful = within(q.MaxDistance)
@@ -33,14 +37,14 @@ func NewCounter(q *Query) Counter {
 }
 
 // Cover tells how many of the points in a box match.
-func (c *Counter) Cover(b *sphere.Box) Cover {
+func (c *Counter) Cover(b *sphere.Box) cover.Cover {
 	switch {
 	case b.Chord2(c.centre) > c.limit:
-		return CoverNone
+		return cover.None
 	case c.filter == nil && b.FarChord2(c.centre) < c.doubtful:
-		return CoverAll
+		return cover.All
 	}
-	return CoverPart
+	return cover.Part
 }
 
 // Enter counts a cell or node that has to be looked into. It reports false if the
@@ -49,13 +53,13 @@ func (c *Counter) Enter() bool { return c.meter.Enter(0) }
 
 // Scan counts the points lo to hi-1 of a run that match. It reports false, and
 // counts none, if the budget does not last.
-func (c *Counter) Scan(r Run, lo, hi int) bool {
+func (c *Counter) Scan(r runs.Run, lo, hi int) bool {
 	if !c.meter.Compare(hi - lo) {
 		return false
 	}
-	var chords [scanPoints]float64
-	for ; lo < hi; lo += scanPoints {
-		near := scan(r, lo, min(hi, lo+scanPoints), &c.centre, c.limit, &chords)
+	var chords [runs.ScanMost]float64
+	for ; lo < hi; lo += runs.ScanMost {
+		near := r.Scan(lo, min(hi, lo+runs.ScanMost), &c.centre, c.limit, &chords)
 		for ; near != 0; near &= near - 1 {
 			i := bits.TrailingZeros64(near)
 			if chords[i] >= c.doubtful && c.distance(r, lo+i, chords[i]) > c.maxDistance {
@@ -70,7 +74,7 @@ func (c *Counter) Scan(r Run, lo, hi int) bool {
 }
 
 // distance returns the distance as reported of point i, whose squared chord is given.
-func (c *Counter) distance(r Run, i int, chord2 float64) float64 {
+func (c *Counter) distance(r runs.Run, i int, chord2 float64) float64 {
 	if chord2 > 2 {
 		return sphere.Distance(c.centre, r.Vec(i))
 	}
@@ -78,6 +82,6 @@ func (c *Counter) distance(r Run, i int, chord2 float64) float64 {
 }
 
 // Proof returns the proof of a count that came to its end, or did not.
-func (c *Counter) Proof(done bool) Proof {
-	return Proof{Exact: done, Entered: c.meter.Entered, Compared: c.meter.Compared}
+func (c *Counter) Proof(done bool) index.Proof {
+	return index.Proof{Exact: done, Entered: c.meter.Entered, Compared: c.meter.Compared}
 }

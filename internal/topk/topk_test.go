@@ -1,28 +1,30 @@
-package index_test
+package topk_test
 
 import (
 	"math"
 	"math/rand/v2"
 	"testing"
 
-	. "nearby/index"
+	"nearby/index"
 	"nearby/index/indextest"
+	"nearby/internal/runs"
+	. "nearby/internal/topk"
 	"nearby/sphere"
 )
 
 // scanRun lets the collector scan one run.
-func scanRun(top *TopK, points []Point) {
-	var recs []Record
+func scanRun(top *TopK, points []index.Point) {
+	var recs []runs.Record
 	for _, p := range points {
-		recs = append(recs, Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref})
+		recs = append(recs, runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref})
 	}
-	run, _ := Run(nil).Pack(recs)
+	run, _ := runs.Run(nil).Pack(recs)
 	top.Scan(run, 0, run.Len())
 }
 
 // offerAll makes an answer with TopK alone: every point scanned, in a random
 // order and runs of random lengths.
-func offerAll(top *TopK, rnd *rand.Rand, q *Query, items *indextest.Items) ([]Hit, Proof) {
+func offerAll(top *TopK, rnd *rand.Rand, q *index.Query, items *indextest.Items) ([]index.Hit, index.Proof) {
 	top.Reset(q, items)
 	points := items.Points()
 	rnd.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
@@ -31,7 +33,7 @@ func offerAll(top *TopK, rnd *rand.Rand, q *Query, items *indextest.Items) ([]Hi
 		scanRun(top, points[:n])
 		points = points[n:]
 	}
-	var proof Proof
+	var proof index.Proof
 	hits := top.Append(nil, math.Inf(1), true, &proof)
 	top.Release()
 	return hits, proof
@@ -43,45 +45,45 @@ func TestTopKIsSorting(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(11, 11))
 	var top TopK
 	for round := range 800 {
-		centre := Position{Lon: rnd.Float64()*360 - 180, Lat: rnd.Float64()*180 - 90}
+		centre := index.Position{Lon: rnd.Float64()*360 - 180, Lat: rnd.Float64()*180 - 90}
 		from := centre
 		switch round % 4 {
 		case 1:
 			from.Lat = 0
 			from.Lon = math.Remainder(from.Lon+90, 360)
 		case 2:
-			from = Position{Lon: math.Remainder(from.Lon+180, 360), Lat: -from.Lat}
+			from = index.Position{Lon: math.Remainder(from.Lon+180, 360), Lat: -from.Lat}
 		case 3:
-			from = Position{Lon: rnd.Float64()*360 - 180, Lat: rnd.Float64()*180 - 90}
+			from = index.Position{Lon: rnd.Float64()*360 - 180, Lat: rnd.Float64()*180 - 90}
 		}
 		spread := math.Pow(10, 2-rnd.Float64()*16)
-		var positions []Position
+		var positions []index.Position
 		for i := range 1 + rnd.IntN(1200) {
-			p := Position{Lon: from.Lon + rnd.NormFloat64()*spread, Lat: from.Lat + rnd.NormFloat64()*spread}
+			p := index.Position{Lon: from.Lon + rnd.NormFloat64()*spread, Lat: from.Lat + rnd.NormFloat64()*spread}
 			if i > 0 && rnd.IntN(4) == 0 {
 				p = positions[rnd.IntN(i)] // a tie
 			}
-			positions = append(positions, Position{Lon: max(-180, min(180, p.Lon)), Lat: max(-90, min(90, p.Lat))})
+			positions = append(positions, index.Position{Lon: max(-180, min(180, p.Lon)), Lat: max(-90, min(90, p.Lat))})
 		}
 		items := indextest.NewItems(positions...)
 		oracle, err := indextest.BuildOracle(items.Points(), items)
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := Query{Lon: centre.Lon, Lat: centre.Lat, K: rnd.IntN([]int{20, 1001}[round/4%2]), MaxDistance: Everywhere}
-		all, _, err := oracle.Nearest(nil, &Query{Lon: q.Lon, Lat: q.Lat, K: len(positions), MaxDistance: Everywhere}, items)
+		q := index.Query{Lon: centre.Lon, Lat: centre.Lat, K: rnd.IntN([]int{20, 1001}[round/4%2]), MaxDistance: index.Everywhere}
+		all, _, err := oracle.Nearest(nil, &index.Query{Lon: q.Lon, Lat: q.Lat, K: len(positions), MaxDistance: index.Everywhere}, items)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if rnd.IntN(2) == 0 {
 			h := all[rnd.IntN(len(all))]
-			q.After = &After{Distance: h.Distance, ID: items.ID(h.Ref)}
+			q.After = &index.After{Distance: h.Distance, ID: items.ID(h.Ref)}
 		}
 		if rnd.IntN(2) == 0 {
 			q.MaxDistance = all[rnd.IntN(len(all))].Distance
 		}
 		if rnd.IntN(3) == 0 {
-			q.Filter = func(r Ref) bool { return r%3 == 0 }
+			q.Filter = func(r index.Ref) bool { return r%3 == 0 }
 		}
 		want, _, err := oracle.Nearest(nil, &q, items)
 		if err != nil {
@@ -111,11 +113,11 @@ func TestTopKAtMaxDistance(t *testing.T) {
 	if !(at(beyond) > at(1)) {
 		t.Fatalf("the last point is %v away, not beyond %v", at(beyond), at(1))
 	}
-	for _, inside := range [][]Position{{{Lon: 0.5}, {Lon: 0.75}}, {{Lon: 0.5}, {Lon: 0.75}, {Lon: 1}}} {
+	for _, inside := range [][]index.Position{{{Lon: 0.5}, {Lon: 0.75}}, {{Lon: 0.5}, {Lon: 0.75}, {Lon: 1}}} {
 		for _, k := range []int{3, 4, 10, 40} {
-			items := indextest.NewItems(append(inside, Position{Lon: beyond})...)
+			items := indextest.NewItems(append(inside, index.Position{Lon: beyond})...)
 			var top TopK
-			q := Query{K: k, MaxDistance: at(1)}
+			q := index.Query{K: k, MaxDistance: at(1)}
 			hits, proof := offerAll(&top, rand.New(rand.NewPCG(1, uint64(k))), &q, items)
 			if len(hits) != len(inside) || hits[len(hits)-1].Distance > at(1) || proof.Radius != at(1) {
 				t.Errorf("%d inside, k = %d: %v, proof %+v", len(inside), k, hits, proof)
@@ -126,13 +128,13 @@ func TestTopKAtMaxDistance(t *testing.T) {
 
 // A search cut short keeps the hits nearer than all it did not see.
 func TestTopKCutShort(t *testing.T) {
-	items := indextest.NewItems(Position{Lat: 1}, Position{Lat: 2}, Position{Lat: 3})
-	q := Query{K: 3, MaxDistance: Everywhere}
+	items := indextest.NewItems(index.Position{Lat: 1}, index.Position{Lat: 2}, index.Position{Lat: 3})
+	q := index.Query{K: 3, MaxDistance: index.Everywhere}
 	var top TopK
 	top.Reset(&q, items)
 	scanRun(&top, items.Points())
 	unseen := sphere.Chord2Of(250_000) // metres; two of the three are nearer
-	var proof Proof
+	var proof index.Proof
 	hits := top.Append(nil, unseen, false, &proof)
 	if len(hits) != 2 || proof.Exact || proof.Radius > 250_000 || proof.Radius < 249_999 {
 		t.Errorf("%d hits, proof %+v", len(hits), proof)
@@ -140,12 +142,12 @@ func TestTopKCutShort(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	good := Query{Lon: 180, Lat: -90, MaxDistance: Everywhere, After: &After{}}
+	good := index.Query{Lon: 180, Lat: -90, MaxDistance: index.Everywhere, After: &index.After{}}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
-	for _, p := range []Position{{Lon: 181}, {Lat: -90.1}, {Lon: math.NaN()}, {Lat: math.NaN()}, {Lon: math.Inf(-1)}} {
-		if CheckPosition(p.Lon, p.Lat) == nil {
+	for _, p := range []index.Position{{Lon: 181}, {Lat: -90.1}, {Lon: math.NaN()}, {Lat: math.NaN()}, {Lon: math.Inf(-1)}} {
+		if index.CheckPosition(p.Lon, p.Lat) == nil {
 			t.Errorf("%v passes", p)
 		}
 	}

@@ -4,13 +4,16 @@ import (
 	"sort"
 
 	"nearby/index"
+	"nearby/internal/budget"
+	"nearby/internal/cover"
+	"nearby/internal/topk"
 	"nearby/sphere"
 )
 
 // Search is one Nearest query that comes to a bucket.
 type Search struct {
-	Top    *index.TopK
-	Meter  *index.Meter
+	Top    *topk.TopK
+	Meter  *budget.Budget
 	Query  *index.Query
 	Items  index.Items
 	Centre sphere.Vec
@@ -42,12 +45,12 @@ func (b *Bucket) Nearest(s *Search) bool {
 }
 
 // Count counts the points that match. It reports false if the budget does not last.
-func (b *Bucket) Count(c *index.Counter) bool {
+func (b *Bucket) Count(c *topk.Counter) bool {
 	for _, ch := range b.chunks {
 		switch c.Cover(&ch.box) {
-		case index.CoverAll:
+		case cover.All:
 			c.N += ch.len()
-		case index.CoverPart:
+		case cover.Part:
 			if !c.Scan(ch.run, 0, ch.len()) {
 				return false
 			}

@@ -10,6 +10,11 @@ import (
 
 	"nearby/index"
 	"nearby/index/indextest"
+	"nearby/internal/batch"
+	"nearby/internal/budget"
+	"nearby/internal/runs"
+	"nearby/internal/topk"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -19,9 +24,9 @@ type model struct {
 	refs  []index.Ref
 }
 
-func (m *model) point(ref index.Ref) (uint64, index.Record) {
+func (m *model) point(ref index.Ref) (uint64, runs.Record) {
 	lon, lat := m.items.Position(ref)
-	return index.ZKey(lon, lat), index.Record{V: sphere.FromDegrees(lon, lat), Ref: ref}
+	return zorder.Key(lon, lat), runs.Record{V: sphere.FromDegrees(lon, lat), Ref: ref}
 }
 
 func (m *model) compare(a, b index.Ref) int {
@@ -32,7 +37,7 @@ func (m *model) compare(a, b index.Ref) int {
 
 func (m *model) build() *Bucket {
 	var keys []uint64
-	var recs []index.Record
+	var recs []runs.Record
 	for _, ref := range m.refs {
 		key, rec := m.point(ref)
 		keys, recs = append(keys, key), append(recs, rec)
@@ -44,7 +49,7 @@ func (m *model) build() *Bucket {
 func (m *model) holds(t *testing.T, b *Bucket) {
 	t.Helper()
 	var got []index.Ref
-	err := b.Check(m.items, func(key uint64, rec index.Record) error {
+	err := b.Check(m.items, func(key uint64, rec runs.Record) error {
 		if k, r := m.point(rec.Ref); k != key || r != rec {
 			t.Fatalf("ref %d is %x %v, want %x %v", rec.Ref, key, rec, k, r)
 		}
@@ -109,9 +114,9 @@ func TestModel(t *testing.T) {
 					in[ref] = true
 				}
 			}
-			batch := index.NewBatch(changes)
-			b = b.Apply(batch.Edits, m.items, batch)
-			if err := batch.Err(); err != nil {
+			all := batch.New(changes)
+			b = b.Apply(all.Edits, m.items, all)
+			if err := all.Err(); err != nil {
 				t.Fatal(err)
 			}
 			m.refs = m.refs[:0]
@@ -129,9 +134,9 @@ func TestModel(t *testing.T) {
 		lon, lat := m.items.Position(gone)
 		changes := []index.Change{{Op: index.Delete, Ref: gone, Old: index.Position{Lon: lon, Lat: lat}}}
 		for want := range 2 {
-			batch := index.NewBatch(changes)
-			b = b.Apply(batch.Edits, m.items, batch)
-			if err := batch.Err(); errors.Is(err, index.ErrUnknown) != (want == 1) {
+			all := batch.New(changes)
+			b = b.Apply(all.Edits, m.items, all)
+			if err := all.Err(); errors.Is(err, index.ErrUnknown) != (want == 1) {
 				t.Errorf("removing ref %d once more: %v", gone, err)
 			}
 		}
@@ -174,8 +179,8 @@ func TestNearest(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var top index.TopK
-				meter := index.NewMeter(0)
+				var top topk.TopK
+				meter := budget.New(0)
 				s := Search{Top: &top, Meter: &meter, Query: &q, Items: m.items, Centre: top.Reset(&q, m.items)}
 				if !b.Nearest(&s) {
 					t.Fatal("without a budget it ended early")

@@ -4,11 +4,12 @@ import (
 	"fmt"
 
 	"nearby/index"
+	"nearby/internal/runs"
 )
 
 // Check returns the first broken invariant: chunks of bounded size and points in
 // order of (ZKey, id), with tight boxes. It calls point for each.
-func (b *Bucket) Check(items index.Items, point func(key uint64, rec index.Record) error) error {
+func (b *Bucket) Check(items index.Items, point func(key uint64, rec runs.Record) error) error {
 	count := 0
 	var lastKey uint64
 	var last index.Ref
@@ -17,8 +18,8 @@ func (b *Bucket) Check(items index.Items, point func(key uint64, rec index.Recor
 			return fmt.Errorf("chunk has %d points and %d keys", c.run.Len(), len(c.keys))
 		}
 		recs := c.run.Append(nil)
-		if c.box != index.BoxOf(recs) {
-			return fmt.Errorf("chunk's box is %v, want %v", c.box, index.BoxOf(recs))
+		if c.box != runs.BoxOf(recs) {
+			return fmt.Errorf("chunk's box is %v, want %v", c.box, runs.BoxOf(recs))
 		}
 		for i, r := range recs {
 			key := c.keys[i]

@@ -16,6 +16,7 @@ import (
 	"unsafe"
 
 	"nearby/index"
+	"nearby/internal/runs"
 	"nearby/sphere"
 )
 
@@ -36,14 +37,14 @@ type Bucket struct {
 
 // chunk is a part of a bucket and never empty.
 type chunk struct {
-	run  index.Run
+	run  runs.Run
 	keys []uint64 // the ZKeys of the points
 	box  sphere.Box
 	same bool // as in Bucket
 }
 
 // New makes a bucket of points in order of (ZKey, id). It takes over keys.
-func New(keys []uint64, recs []index.Record) *Bucket {
+func New(keys []uint64, recs []runs.Record) *Bucket {
 	b := &Bucket{count: len(recs), same: true}
 	b.chunks = make([]*chunk, 0, (len(recs)+chunkPoints-1)/chunkPoints)
 	for lo := 0; lo < len(recs); lo += chunkPoints {
@@ -91,7 +92,7 @@ func (b *Bucket) Box() sphere.Box {
 }
 
 // Append appends all points to dst.
-func (b *Bucket) Append(dst []index.Record) []index.Record {
+func (b *Bucket) Append(dst []runs.Record) []runs.Record {
 	for _, c := range b.chunks {
 		dst = c.run.Append(dst)
 	}

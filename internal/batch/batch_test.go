@@ -1,4 +1,4 @@
-package index_test
+package batch_test
 
 import (
 	"errors"
@@ -8,18 +8,21 @@ import (
 	"strings"
 	"testing"
 
-	. "nearby/index"
+	"nearby/index"
+	. "nearby/internal/batch"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
 // point is what an edit is about, whichever way it goes.
 type point struct {
-	rec Record
+	rec runs.Record
 	key uint64
 }
 
-func pointOf(ref Ref, p Position) point {
-	return point{Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: ref}, ZKey(p.Lon, p.Lat)}
+func pointOf(ref index.Ref, p index.Position) point {
+	return point{runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: ref}, zorder.Key(p.Lon, p.Lat)}
 }
 
 // The edits of a batch, in any order, make of the points before it those that the
@@ -27,37 +30,37 @@ func pointOf(ref Ref, p Position) point {
 func TestBatchIsWhatItsChangesComeTo(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(21, 22))
 	for range 3000 {
-		places := make([]Position, 1+rnd.IntN(4))
+		places := make([]index.Position, 1+rnd.IntN(4))
 		for i := range places {
-			places[i] = Position{Lon: rnd.Float64(), Lat: rnd.Float64()}
+			places[i] = index.Position{Lon: rnd.Float64(), Lat: rnd.Float64()}
 		}
-		places = append(places, Position{Lon: places[0].Lon + 1e-12, Lat: places[0].Lat}) // most often of the same key
-		at := map[Ref]Position{}
-		for ref := range Ref(rnd.IntN(4)) {
+		places = append(places, index.Position{Lon: places[0].Lon + 1e-12, Lat: places[0].Lat}) // most often of the same key
+		at := map[index.Ref]index.Position{}
+		for ref := range index.Ref(rnd.IntN(4)) {
 			at[ref] = places[rnd.IntN(len(places))]
 		}
 		before := map[point]bool{}
 		for ref, p := range at {
 			before[pointOf(ref, p)] = true
 		}
-		var changes []Change
+		var changes []index.Change
 		for range rnd.IntN(1 << rnd.IntN(10)) {
-			c := Change{Ref: Ref(rnd.IntN(6)), New: places[rnd.IntN(len(places))]}
+			c := index.Change{Ref: index.Ref(rnd.IntN(6)), New: places[rnd.IntN(len(places))]}
 			old, in := at[c.Ref]
 			switch {
 			case !in:
-				c.Op = Insert
+				c.Op = index.Insert
 			case rnd.IntN(2) == 0:
-				c.Op, c.Old, c.New = Delete, old, Position{}
+				c.Op, c.Old, c.New = index.Delete, old, index.Position{}
 			default:
-				c.Op, c.Old = Move, old
+				c.Op, c.Old = index.Move, old
 			}
-			if at[c.Ref] = c.New; c.Op == Delete {
+			if at[c.Ref] = c.New; c.Op == index.Delete {
 				delete(at, c.Ref)
 			}
 			changes = append(changes, c)
 		}
-		b := NewBatch(changes)
+		b := New(changes)
 		if err := b.Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -96,22 +99,22 @@ func TestBatchIsWhatItsChangesComeTo(t *testing.T) {
 // The error is that of the first change that cannot be made, whatever is found
 // first.
 func TestBatchErr(t *testing.T) {
-	p, nan := Position{Lon: 1, Lat: 2}, Position{Lon: math.NaN()}
+	p, nan := index.Position{Lon: 1, Lat: 2}, index.Position{Lon: math.NaN()}
 	for _, c := range []struct {
-		changes []Change
+		changes []index.Change
 		missing []int // edits
 		want    error
 		text    string
 	}{
-		{[]Change{{Op: Insert, Ref: 7, New: p}, {Op: Insert, Ref: 8, New: nan}}, nil, ErrInvalid, "change 1 of ref 8"},
-		{[]Change{{Op: Delete, Ref: 7, Old: p}, {Op: Insert, Ref: 8, New: nan}}, []int{0}, ErrUnknown, "change 0 of ref 7"},
-		{[]Change{{Op: Insert, Ref: 8, New: nan}, {Op: Delete, Ref: 7, Old: p}}, nil, ErrInvalid, "change 0 of ref 8"},
-		{[]Change{{Op: Delete, Ref: 9, Old: p}, {Op: Delete, Ref: 7, Old: p}}, []int{0, 1}, ErrUnknown, "change 0 of ref 9"},
-		{[]Change{{Op: Delete, Ref: 9, Old: p}, {Op: Delete, Ref: 9, Old: p}}, nil, ErrUnknown, "change 1 of ref 9"},
-		{[]Change{{Op: Delete, Ref: 3, Old: nan}}, nil, ErrUnknown, "change 0 of ref 3"},
-		{[]Change{{Ref: 3, Old: p, New: p}}, nil, ErrInvalid, "change 0 of ref 3"},
+		{[]index.Change{{Op: index.Insert, Ref: 7, New: p}, {Op: index.Insert, Ref: 8, New: nan}}, nil, index.ErrInvalid, "change 1 of ref 8"},
+		{[]index.Change{{Op: index.Delete, Ref: 7, Old: p}, {Op: index.Insert, Ref: 8, New: nan}}, []int{0}, index.ErrUnknown, "change 0 of ref 7"},
+		{[]index.Change{{Op: index.Insert, Ref: 8, New: nan}, {Op: index.Delete, Ref: 7, Old: p}}, nil, index.ErrInvalid, "change 0 of ref 8"},
+		{[]index.Change{{Op: index.Delete, Ref: 9, Old: p}, {Op: index.Delete, Ref: 7, Old: p}}, []int{0, 1}, index.ErrUnknown, "change 0 of ref 9"},
+		{[]index.Change{{Op: index.Delete, Ref: 9, Old: p}, {Op: index.Delete, Ref: 9, Old: p}}, nil, index.ErrUnknown, "change 1 of ref 9"},
+		{[]index.Change{{Op: index.Delete, Ref: 3, Old: nan}}, nil, index.ErrUnknown, "change 0 of ref 3"},
+		{[]index.Change{{Ref: 3, Old: p, New: p}}, nil, index.ErrInvalid, "change 0 of ref 3"},
 	} {
-		b := NewBatch(c.changes)
+		b := New(c.changes)
 		for _, i := range c.missing {
 			b.Missing(&b.Edits[i])
 		}
@@ -126,44 +129,44 @@ func TestRunPatch(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(23, 24))
 	for range 5000 {
 		n := rnd.IntN(20)
-		at := make([]Position, n)
-		recs := make([]Record, n)
+		at := make([]index.Position, n)
+		recs := make([]runs.Record, n)
 		for i := range at {
-			at[i] = Position{Lon: rnd.Float64() * 10, Lat: rnd.Float64() * 10}
-			recs[i] = Record{V: sphere.FromDegrees(at[i].Lon, at[i].Lat), Ref: Ref(i)}
+			at[i] = index.Position{Lon: rnd.Float64() * 10, Lat: rnd.Float64() * 10}
+			recs[i] = runs.Record{V: sphere.FromDegrees(at[i].Lon, at[i].Lat), Ref: index.Ref(i)}
 		}
-		from, _ := Run(nil).Pack(recs)
+		from, _ := runs.Run(nil).Pack(recs)
 		lo := rnd.IntN(n + 1)
 		hi := lo + rnd.IntN(n+1-lo)
-		var changes []Change
-		want := []Record{}
+		var changes []index.Change
+		want := []runs.Record{}
 		for i := lo; i < hi; i++ {
 			if rnd.IntN(3) == 0 {
-				changes = append(changes, Change{Op: Delete, Ref: Ref(i), Old: at[i]})
+				changes = append(changes, index.Change{Op: index.Delete, Ref: index.Ref(i), Old: at[i]})
 			} else {
 				want = append(want, recs[i])
 			}
 		}
 		for range rnd.IntN(1 + rnd.IntN(8)) {
-			ref, to := Ref(100+len(changes)), Position{Lon: rnd.Float64() * 10, Lat: rnd.Float64() * 10}
-			changes = append(changes, Change{Op: Insert, Ref: ref, New: to})
+			ref, to := index.Ref(100+len(changes)), index.Position{Lon: rnd.Float64() * 10, Lat: rnd.Float64() * 10}
+			changes = append(changes, index.Change{Op: index.Insert, Ref: ref, New: to})
 			want = append(want, pointOf(ref, to).rec)
 		}
-		b := NewBatch(changes)
+		b := New(changes)
 		holes, come := b.Holes(nil, from, lo, hi, b.Edits)
 		size := hi - lo - len(holes) + come
-		to := make(Run, RunWords(size+2))
+		to := make(runs.Run, runs.RunWords(size+2))
 		to.Copy(1, from, lo, min(hi, lo+size))
-		to.Patch(1, from, lo, hi, holes, b.Edits)
+		Patch(to, 1, from, lo, hi, holes, b.Edits)
 		got := to.Append(nil)[1 : 1+size]
-		byRef := func(x, y Record) int { return int(x.Ref) - int(y.Ref) }
+		byRef := func(x, y runs.Record) int { return int(x.Ref) - int(y.Ref) }
 		slices.SortFunc(got, byRef)
 		slices.SortFunc(want, byRef)
 		if b.Err() != nil || !slices.Equal(got, want) || !slices.Equal(from.Append(nil), recs) {
 			t.Fatalf("%v: %v, want %v; error %v", changes, got, want, b.Err())
 		}
-		if box, ok := Rebox(from.Box(lo, hi), b.Edits); ok && box != BoxOf(want) {
-			t.Fatalf("%v: the box became %v, want %v", changes, box, BoxOf(want))
+		if box, ok := Rebox(from.Box(lo, hi), b.Edits); ok && box != runs.BoxOf(want) {
+			t.Fatalf("%v: the box became %v, want %v", changes, box, runs.BoxOf(want))
 		}
 	}
 }

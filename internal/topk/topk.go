@@ -1,10 +1,14 @@
-package index
+// Package topk decides which items match a query and in what order they are in the answer
+// (TopK), and how many match (Counter).
+package topk
 
 import (
 	"math"
 	"math/bits"
 	"slices"
 
+	"nearby/index"
+	"nearby/internal/runs"
 	"nearby/sphere"
 )
 
@@ -30,12 +34,12 @@ type TopK struct {
 
 	centre sphere.Vec
 	k      int
-	items  Items
-	filter func(Ref) bool
-	after  *After
+	items  index.Items
+	filter func(index.Ref) bool
+	after  *index.After
 	plain  bool // nothing but k bounds the answer
-	fast   bool // few has what kept would have
-	few    few
+	fast   bool // simd has what kept would have
+	simd   simd
 
 	maxDistance float64
 	doubtful    float64 // squared chords from here on need their distance compared with maxDistance
@@ -44,14 +48,14 @@ type TopK struct {
 	// kept are those that may be hits: for a small k in order of their squared
 	// chords, for a larger one in any. Behind the first k come only those that
 	// the k-th does not rule out.
-	kept   []candidate
-	most   int // how many are too many
-	ruled  bool
-	ruler  ruler       // for a larger k, from the k-th candidate on
-	runs   []Run       // that they came from
-	hits   []hit       // scratch of Append
-	sorted []candidate // and of settle
-	chords [scanPoints]float64
+	kept      []candidate
+	most      int // how many are too many
+	counting  bool
+	histogram histogram   // for a larger k, from the k-th candidate on
+	runs      []runs.Run  // that they came from
+	hits      []hit       // scratch of Append
+	sorted    []candidate // and of settle
+	chords    [runs.ScanMost]float64
 }
 
 // smallK is up to which k the kept ones are in order.
@@ -71,7 +75,7 @@ func (c candidate) at() int  { return int(uint32(c.id)) }
 type hit struct {
 	candidate
 	dist float64
-	ref  Ref
+	ref  index.Ref
 }
 
 // Margins of the squared chord within which two candidates may change places
@@ -115,10 +119,10 @@ func within(maxDistance float64) (limit, doubtful float64) {
 const spare = 64
 
 // Reset prepares for a query, which must be valid, and returns its centre.
-func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
+func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 	t.centre = sphere.FromDegrees(q.Lon, q.Lat)
 	t.k, t.items, t.filter, t.after = q.K, items, q.Filter, q.After
-	t.kept, t.ruled, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
+	t.kept, t.counting, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
 	t.maxDistance = q.MaxDistance
 	t.Limit, t.doubtful = within(q.MaxDistance)
 	t.Least = -1
@@ -130,8 +134,8 @@ func (t *TopK) Reset(q *Query, items Items) sphere.Vec {
 		t.Limit = -1
 	}
 	t.plain = t.filter == nil && t.after == nil && math.IsInf(t.doubtful, 1)
-	if t.fast = hasFew && q.Filter == nil && q.After == nil && q.K > 0 && q.K <= fewMost; t.fast {
-		t.few.reset(q.K, t.Limit)
+	if t.fast = hasSIMD && q.Filter == nil && q.After == nil && q.K > 0 && q.K <= simdMost; t.fast {
+		t.simd.reset(q.K, t.Limit)
 	}
 	return t.centre
 }
@@ -149,28 +153,28 @@ func (t *TopK) Passed(b *sphere.Box) bool {
 }
 
 // Scan considers the points lo to hi-1 of a run.
-func (t *TopK) Scan(r Run, lo, hi int) {
+func (t *TopK) Scan(r runs.Run, lo, hi int) {
 	t.runs = append(t.runs, r)
 	took := t.fast
 	if t.fast {
-		next, found := t.few.scan(r, lo, hi, &t.centre, len(t.runs)-1)
+		next, found := t.simd.scan(r, lo, hi, &t.centre, len(t.runs)-1)
 		switch found {
 		case foundNone:
 			t.runs = t.runs[:len(t.runs)-1]
 			return
 		case foundSome:
-			t.Limit = t.few.limit
+			t.Limit = t.simd.limit
 			return
 		case foundTie:
 			t.slowDown()
-			t.take(t.few.spilt, t.few.spiltI)
+			t.take(t.simd.spilt, t.simd.spiltI)
 			lo = next
 		}
 	}
 	kept, limit := t.kept, t.Limit
 	id := uint64(len(t.runs)-1) << 32
-	for ; lo < hi; lo += scanPoints {
-		near := scan(r, lo, min(hi, lo+scanPoints), &t.centre, limit, &t.chords)
+	for ; lo < hi; lo += runs.ScanMost {
+		near := r.Scan(lo, min(hi, lo+runs.ScanMost), &t.centre, limit, &t.chords)
 		for ; near != 0; near &= near - 1 {
 			i := bits.TrailingZeros64(near)
 			c := candidate{t.chords[i], id | uint64(lo+i)}
@@ -190,10 +194,10 @@ func (t *TopK) Scan(r Run, lo, hi int) {
 			} else {
 				kept = append(kept, c)
 				switch {
-				case t.ruled:
-					if t.ruler.add(c.chord2) {
-						limit = min(limit, t.ruler.lower())
-						if t.ruler.coarse() {
+				case t.counting:
+					if t.histogram.add(c.chord2) {
+						limit = min(limit, t.histogram.lower())
+						if t.histogram.coarse() {
 							t.kept, t.Limit = kept, limit
 							t.measure()
 							kept, limit = t.kept, t.Limit
@@ -218,12 +222,12 @@ func (t *TopK) Scan(r Run, lo, hi int) {
 	}
 }
 
-// measure lets the ruler give the limit from now on, after the first k candidates
+// measure lets the histogram give the limit from now on, after the first k candidates
 // and again when they have come much nearer.
 func (t *TopK) measure() {
 	t.drop(0)
-	t.Limit = min(t.Limit, t.ruler.lay(t.kept, t.k))
-	t.ruled = true
+	t.Limit = min(t.Limit, t.histogram.start(t.kept, t.k))
+	t.counting = true
 }
 
 // drop takes what lies beyond the limit out of the kept from place n on.
@@ -237,18 +241,18 @@ func (t *TopK) drop(n int) {
 	t.kept = t.kept[:n]
 }
 
-// slowDown goes on without few: what it has becomes the kept.
+// slowDown goes on without simd: what it has becomes the kept.
 func (t *TopK) slowDown() {
 	t.fast = false
-	t.kept, t.Limit = t.kept[:0], t.few.limit
-	for i, c2 := range t.few.chords {
+	t.kept, t.Limit = t.kept[:0], t.simd.limit
+	for i, c2 := range t.simd.chords {
 		if c2 >= 0 && c2 < noChord {
-			t.take(c2, t.few.ids[i])
+			t.take(c2, t.simd.ids[i])
 		}
 	}
 }
 
-// take adds a candidate of few to the kept if it is wanted.
+// take adds a candidate of simd to the kept if it is wanted.
 func (t *TopK) take(chord2 float64, id uint64) {
 	c := candidate{chord2, id}
 	if t.plain || t.wanted(t.runs[c.run()], c) {
@@ -268,7 +272,7 @@ func insert(kept []candidate, c candidate) []candidate {
 }
 
 // wanted reports whether the query's other conditions let a candidate pass.
-func (t *TopK) wanted(r Run, c candidate) bool {
+func (t *TopK) wanted(r runs.Run, c candidate) bool {
 	if c.chord2 >= t.doubtful {
 		if h := t.hit(r, c); h.distance() > t.maxDistance {
 			return false
@@ -289,7 +293,7 @@ func (t *TopK) wanted(r Run, c candidate) bool {
 
 // hit returns a candidate with its ref, and with its distance where the squared
 // chord does not give it.
-func (t *TopK) hit(r Run, c candidate) hit {
+func (t *TopK) hit(r runs.Run, c candidate) hit {
 	h := hit{c, math.NaN(), r.Ref(c.at())}
 	if h.chord2 > 2 {
 		h.dist = sphere.Distance(t.centre, r.Vec(c.at()))
@@ -378,7 +382,7 @@ func partition(c []candidate, k int) {
 func (t *TopK) settle() {
 	if t.k > smallK {
 		t.drop(0)
-		t.kept, t.sorted = t.ruler.sortByChord(t.kept, t.sorted)
+		t.kept, t.sorted = t.histogram.sortByChord(t.kept, t.sorted)
 	}
 	t.hits = t.hits[:0]
 	from := 0 // of the last run of hits that their chords do not tell apart
@@ -411,10 +415,10 @@ func (t *TopK) order(hits []hit) {
 // is a lower bound on the squared chords of all points not scanned (+Inf when
 // there are none). When exact is false, hits that unentered points might
 // precede are left out.
-func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []Hit {
+func (t *TopK) Append(dst []index.Hit, unentered float64, exact bool, proof *index.Proof) []index.Hit {
 	if t.fast {
-		if exact && t.few.apart() {
-			return t.appendFew(dst, proof)
+		if exact && t.simd.apart() {
+			return t.appendSIMD(dst, proof)
 		}
 		t.slowDown()
 	}
@@ -430,7 +434,7 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 		if !exact && d >= radius {
 			break
 		}
-		dst = append(dst, Hit{h.ref, d})
+		dst = append(dst, index.Hit{Ref: h.ref, Distance: d})
 	}
 	if t.k <= 0 {
 		radius = 0
@@ -445,11 +449,11 @@ func (t *TopK) Append(dst []Hit, unentered float64, exact bool, proof *Proof) []
 	return dst
 }
 
-// appendFew is Append for the hits of few, whose order is that of the answer.
-func (t *TopK) appendFew(dst []Hit, proof *Proof) []Hit {
+// appendSIMD is Append for the hits of simd, whose order is that of the answer.
+func (t *TopK) appendSIMD(dst []index.Hit, proof *index.Proof) []index.Hit {
 	proof.Exact, proof.Radius = true, min(sphere.HalfCircumference, t.maxDistance)
-	for i := fewSlots - t.k; i < fewSlots; i++ {
-		c := candidate{t.few.chords[i], t.few.ids[i]}
+	for i := simdSlots - t.k; i < simdSlots; i++ {
+		c := candidate{t.simd.chords[i], t.simd.ids[i]}
 		if c.chord2 > noChord {
 			return dst
 		}
@@ -457,7 +461,7 @@ func (t *TopK) appendFew(dst []Hit, proof *Proof) []Hit {
 		if d > t.maxDistance {
 			return dst
 		}
-		dst = append(dst, Hit{t.runs[c.run()].Ref(c.at()), d})
+		dst = append(dst, index.Hit{Ref: t.runs[c.run()].Ref(c.at()), Distance: d})
 	}
 	proof.Radius = min(proof.Radius, dst[len(dst)-1].Distance)
 	return dst

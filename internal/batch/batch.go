@@ -1,4 +1,5 @@
-package index
+// Package batch takes the changes of an Apply apart, for an index to take them in.
+package batch
 
 import (
 	"cmp"
@@ -7,13 +8,16 @@ import (
 	"slices"
 	"sync"
 
+	"nearby/index"
+	"nearby/internal/runs"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
 // Edit is a point that a batch takes out of an index or brings into it.
 type Edit struct {
 	Key uint64 // ZKey
-	Record
+	runs.Record
 	step int32 // the change that it is half or all of
 	Gone bool
 }
@@ -28,7 +32,7 @@ type Batch struct {
 	// Edits are in order of their keys. Whoever walks an index owns its part.
 	Edits []Edit
 
-	changes []Change
+	changes []index.Change
 	spare   chan struct{} // a token for each processor without work; nil if there is little to do
 
 	mu     sync.Mutex
@@ -39,24 +43,24 @@ type Batch struct {
 // sharedEdits is the number of edits from which a part is worth a goroutine.
 const sharedEdits = 100
 
-// NewBatch takes changes apart. What is wrong with them Err tells in the end.
-func NewBatch(changes []Change) *Batch {
+// New takes changes apart. Err tells in the end what is wrong with them.
+func New(changes []index.Change) *Batch {
 	b := &Batch{changes: changes, failed: len(changes)}
-	keys := make([]Keyed, 0, 2*len(changes))
+	keys := make([]runs.Keyed, 0, 2*len(changes))
 	for i := range changes {
 		c := &changes[i]
-		if err := c.check(); err != nil {
+		if err := check(c); err != nil {
 			b.fail(i, err)
 			break
 		}
-		if c.Op != Insert {
-			keys = append(keys, Keyed{ZKey(c.Old.Lon, c.Old.Lat), uint32(2 * i)})
+		if c.Op != index.Insert {
+			keys = append(keys, runs.Keyed{Key: zorder.Key(c.Old.Lon, c.Old.Lat), At: uint32(2 * i)})
 		}
-		if c.Op != Delete {
-			keys = append(keys, Keyed{ZKey(c.New.Lon, c.New.Lat), uint32(2*i + 1)})
+		if c.Op != index.Delete {
+			keys = append(keys, runs.Keyed{Key: zorder.Key(c.New.Lon, c.New.Lat), At: uint32(2*i + 1)})
 		}
 	}
-	keys = SortKeyed(keys)
+	keys = runs.SortKeyed(keys)
 	b.Edits = make([]Edit, len(keys))
 	workers := 1
 	if len(keys) >= 2*sharedEdits {
@@ -66,28 +70,28 @@ func NewBatch(changes []Change) *Batch {
 			b.spare <- struct{}{}
 		}
 	}
-	share(len(keys), workers, func(_, lo, hi int) {
+	runs.Share(len(keys), workers, func(_, lo, hi int) {
 		for i, k := range keys[lo:hi] {
 			c := &changes[k.At/2]
 			at := c.New
 			if k.At&1 == 0 {
 				at = c.Old
 			}
-			b.Edits[lo+i] = Edit{k.Key, Record{sphere.FromDegrees(at.Lon, at.Lat), c.Ref}, int32(k.At / 2), k.At&1 == 0}
+			b.Edits[lo+i] = Edit{k.Key, runs.Record{V: sphere.FromDegrees(at.Lon, at.Lat), Ref: c.Ref}, int32(k.At / 2), k.At&1 == 0}
 		}
 	})
 	b.net()
 	return b
 }
 
-func (c *Change) check() error {
+func check(c *index.Change) error {
 	switch {
-	case c.Op < Insert || c.Op > Move:
-		return fmt.Errorf("%w: unknown operation %d", ErrInvalid, c.Op)
-	case c.Op != Insert && CheckPosition(c.Old.Lon, c.Old.Lat) != nil:
-		return ErrUnknown // nothing lies outside the Earth
-	case c.Op != Delete:
-		return CheckPosition(c.New.Lon, c.New.Lat)
+	case c.Op < index.Insert || c.Op > index.Move:
+		return fmt.Errorf("%w: unknown operation %d", index.ErrInvalid, c.Op)
+	case c.Op != index.Insert && index.CheckPosition(c.Old.Lon, c.Old.Lat) != nil:
+		return index.ErrUnknown // nothing lies outside the Earth
+	case c.Op != index.Delete:
+		return index.CheckPosition(c.New.Lon, c.New.Lat)
 	}
 	return nil
 }
@@ -136,7 +140,7 @@ next:
 // Missing notes that a point that an edit takes out is not there.
 func (b *Batch) Missing(e *Edit) {
 	old := &b.changes[e.step].Old
-	b.fail(int(e.step), fmt.Errorf("%w at (%v, %v)", ErrUnknown, old.Lon, old.Lat))
+	b.fail(int(e.step), fmt.Errorf("%w at (%v, %v)", index.ErrUnknown, old.Lon, old.Lat))
 }
 
 func (b *Batch) fail(step int, err error) {
@@ -174,7 +178,7 @@ func (b *Batch) Done() { b.spare <- struct{}{} }
 
 // Holes appends to dst the places from lo on, among the points lo to hi-1 of a
 // run, of those that edits take out, and counts those that they bring.
-func (b *Batch) Holes(dst []int, r Run, lo, hi int, edits []Edit) (holes []int, come int) {
+func (b *Batch) Holes(dst []int, r runs.Run, lo, hi int, edits []Edit) (holes []int, come int) {
 	for i := range edits {
 		e := &edits[i]
 		if !e.Gone {
@@ -189,9 +193,9 @@ func (b *Batch) Holes(dst []int, r Run, lo, hi int, edits []Edit) (holes []int, 
 }
 
 // Patch makes the edits of the points lo to hi-1 of a run, whose Holes are given,
-// to the copy of them that begins at point at of r. Of as many points as will be
+// to the copy of them that begins at point at of r, another run. Of as many points as will be
 // there the copy has those that were there.
-func (r Run) Patch(at int, from Run, lo, hi int, holes []int, edits []Edit) {
+func Patch(r runs.Run, at int, from runs.Run, lo, hi int, holes []int, edits []Edit) {
 	n, come := hi-lo, 0
 	for i := range edits {
 		if !edits[i].Gone {
@@ -228,15 +232,15 @@ func (r Run) Patch(at int, from Run, lo, hi int, holes []int, edits []Edit) {
 // their keys in order: those that stay, all but the ones at holes, and those that
 // the edits bring. Points that stay are not in the batch, so items know where they
 // are.
-func (r Run) After(lo, hi int, holes []int, edits []Edit, items Items) ([]Keyed, []Record) {
-	keys, recs := make([]Keyed, 0, hi-lo+len(edits)), make([]Record, 0, hi-lo+len(edits))
-	add := func(key uint64, rec Record) {
-		keys, recs = append(keys, Keyed{Key: key, At: uint32(len(recs))}), append(recs, rec)
+func After(r runs.Run, lo, hi int, holes []int, edits []Edit, items index.Items) ([]runs.Keyed, []runs.Record) {
+	keys, recs := make([]runs.Keyed, 0, hi-lo+len(edits)), make([]runs.Record, 0, hi-lo+len(edits))
+	add := func(key uint64, rec runs.Record) {
+		keys, recs = append(keys, runs.Keyed{Key: key, At: uint32(len(recs))}), append(recs, rec)
 	}
 	for i := lo; i < hi; i++ {
 		if rec := r.Record(i); !slices.Contains(holes, i-lo) {
 			lon, lat := items.Position(rec.Ref)
-			add(ZKey(lon, lat), rec)
+			add(zorder.Key(lon, lat), rec)
 		}
 	}
 	for i := range edits {
@@ -244,7 +248,7 @@ func (r Run) After(lo, hi int, holes []int, edits []Edit, items Items) ([]Keyed,
 			add(e.Key, e.Record)
 		}
 	}
-	return SortKeyed(keys), recs
+	return runs.SortKeyed(keys), recs
 }
 
 // Rebox returns the box of points whose box was box before the edits took some

@@ -1,0 +1,36 @@
+package budget_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"nearby/internal/budget"
+)
+
+// A budget never lets more through than its budget, and lets everything through
+// without one.
+func TestBudget(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	for range 1000 {
+		most := rnd.IntN(100)
+		b := budget.New(most)
+		refused := false
+		for range 50 {
+			before := b
+			points := rnd.IntN(10)
+			cost, ok := points, b.Compare
+			if rnd.IntN(2) == 0 {
+				cost, ok = points+1, b.Enter
+			}
+			if !ok(points) {
+				refused = true
+				if b != before || most == 0 || b.Entered+b.Compared+cost <= most {
+					t.Fatalf("budget %d: %d more were refused at %+v, now %+v", most, cost, before, b)
+				}
+			}
+		}
+		if spent := b.Entered + b.Compared; most > 0 && (spent > most || !refused && most < 50) {
+			t.Fatalf("budget %d: spent %d", most, spent)
+		}
+	}
+}
