@@ -89,7 +89,7 @@ func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, e
 }
 
 // apply makes one write, at most once if it has a key.
-func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.Once) (res collection.Result, repeated bool, err error) {
+func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.IdempotencyKey) (res collection.Result, repeated bool, err error) {
 	var results []collection.Result
 	if once == nil {
 		results, err = t.Write(r.Context(), []collection.Write{wr})
@@ -119,7 +119,7 @@ func (s *Server) applied(w http.ResponseWriter, t *target, res *collection.Resul
 }
 
 // writeOne makes one write and shows the item.
-func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.Once) error {
+func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.IdempotencyKey) error {
 	res, _, err := s.apply(w, r, t, wr, once)
 	if err != nil {
 		return err

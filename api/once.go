@@ -32,11 +32,11 @@ func keyOf(r *http.Request) (string, error) {
 
 // once returns what makes a request one that is applied at most once, or nil if it
 // has no key.
-func (t *target) once(r *http.Request, body []byte) *collection.Once {
+func (t *target) once(r *http.Request, body []byte) *collection.IdempotencyKey {
 	if t.key == "" {
 		return nil
 	}
-	return &collection.Once{Key: t.key, Fingerprint: fingerprint(r, body)}
+	return &collection.IdempotencyKey{Key: t.key, Fingerprint: fingerprint(r, body)}
 }
 
 // parseKey reads a string of structured fields (RFC 9651), or a token, which many

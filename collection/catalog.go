@@ -16,11 +16,11 @@ type Catalog struct {
 	opt    Options
 	shared store.Shared // nil: nobody else writes the store
 
-	mu      sync.Mutex // held while the set of collections changes
-	closed  bool
-	world   atomic.Pointer[world] // nil: not everything in the store is in memory
-	hinders atomic.Pointer[error] // why it cannot be read, at last; nil: it is being read
-	waiting atomic.Int64          // readers that wait for freshness
+	mu         sync.Mutex // held while the set of collections changes
+	closed     bool
+	generation atomic.Pointer[generation] // nil: not everything in the store is in memory
+	hinders    atomic.Pointer[error]      // why it cannot be read, at last; nil: it is being read
+	waiting    atomic.Int64               // readers that wait for freshness
 
 	stopFollowing context.CancelFunc
 	followed      chan struct{} // closed when nothing follows the store any more
@@ -28,7 +28,7 @@ type Catalog struct {
 	verification  verification
 
 	replacedMu sync.Mutex
-	replaced   chan struct{} // closed when the world is replaced
+	replaced   chan struct{} // closed when the generation is replaced
 }
 
 // New returns a catalog that is not ready: Load must read the store first.
@@ -39,32 +39,32 @@ func New(opt Options) *Catalog {
 }
 
 // Ready reports whether everything in the store is in memory.
-func (c *Catalog) Ready() bool { return c.world.Load() != nil }
+func (c *Catalog) Ready() bool { return c.generation.Load() != nil }
 
-// worldNow returns the world and what is closed when another takes its place.
-func (c *Catalog) worldNow() (*world, <-chan struct{}) {
+// generationNow returns the generation and what is closed when another takes its place.
+func (c *Catalog) generationNow() (*generation, <-chan struct{}) {
 	c.replacedMu.Lock()
 	defer c.replacedMu.Unlock()
-	return c.world.Load(), c.replaced
+	return c.generation.Load(), c.replaced
 }
 
 // Get returns a collection, or ErrNotFound, or ErrNotReady before all is
 // loaded.
 func (c *Catalog) Get(name string) (*Collection, error) {
-	w := c.world.Load()
-	if w == nil {
+	gen := c.generation.Load()
+	if gen == nil {
 		return nil, c.notReady()
 	}
-	return w.get(name)
+	return gen.get(name)
 }
 
 // List returns all collections by name.
 func (c *Catalog) List() ([]*Collection, error) {
-	w := c.world.Load()
-	if w == nil {
+	gen := c.generation.Load()
+	if gen == nil {
 		return nil, c.notReady()
 	}
-	return w.list(), nil
+	return gen.list(), nil
 }
 
 // notReady is ErrNotReady with what hinders the catalog from being ready.
@@ -85,17 +85,17 @@ func (c *Catalog) Close() {
 	if closed {
 		return
 	}
-	for w := c.world.Load(); w != nil; {
+	for gen := c.generation.Load(); gen != nil; {
 		var all sync.WaitGroup
-		for _, col := range *w.byName.Load() {
+		for _, col := range *gen.byName.Load() {
 			all.Go(func() { c.finish(col) })
 		}
 		all.Wait()
-		now := c.world.Load()
-		if now == w {
+		now := c.generation.Load()
+		if now == gen {
 			break
 		}
-		w = now // it was replaced meanwhile
+		gen = now // it was replaced meanwhile
 	}
 	if c.stopFollowing != nil {
 		c.stopFollowing()

@@ -73,11 +73,11 @@ func (o Options) withDefaults() Options {
 // Collection is a named set of items with an index. All methods may be called
 // concurrently.
 type Collection struct {
-	name  string
-	world *world
-	store store.Store
-	opt   Options
-	log   *slog.Logger
+	name       string
+	generation *generation
+	store      store.Store
+	opt        Options
+	log        *slog.Logger
 
 	current atomic.Pointer[Snapshot]
 	queue   chan *request
@@ -99,23 +99,23 @@ type Collection struct {
 	tip      *Snapshot     // the newest state, but that its index may be on its way
 	building chan struct{} // closed when the index that is being built is in use; nil: none is
 	failed   error         // set: no more writes until restart
-	flights  []*flight     // where others write the store, too; in the order of their requests
-	turns    chan *flight
+	inFlight []*inFlight   // where others write the store, too; in the order of their requests
+	turns    chan *inFlight
 	partial  bool // the tip is not the state after any commit
 	backlog  backlog
 }
 
 // newCollection starts the writer of a collection whose first snapshot is tip.
-func newCollection(opt Options, w *world, tip *Snapshot, t *table.Table) *Collection {
+func newCollection(opt Options, w *generation, tip *Snapshot, t *table.Table) *Collection {
 	c := &Collection{
-		name: tip.def.Name, world: w, store: opt.Store, opt: opt, log: opt.Log,
+		name: tip.def.Name, generation: w, store: opt.Store, opt: opt, log: opt.Log,
 		queue:   make(chan *request, opt.MaxQueue),
 		control: make(chan *request),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 		tip:     tip, table: t,
 		complaints: rate.Sometimes{Interval: time.Second},
-		deliveries: make(chan *delivery), ending: make(chan struct{}), turns: make(chan *flight),
+		deliveries: make(chan *delivery), ending: make(chan struct{}), turns: make(chan *inFlight),
 	}
 	c.current.Store(tip)
 	if _, c.shared = opt.Store.(store.Shared); c.shared {
@@ -130,11 +130,11 @@ func newCollection(opt Options, w *world, tip *Snapshot, t *table.Table) *Collec
 func (c *Collection) Name() string { return c.name }
 
 // Epoch names the history that the collection's sequence numbers count in.
-func (c *Collection) Epoch() store.Epoch { return c.world.epoch }
+func (c *Collection) Epoch() store.Epoch { return c.generation.epoch }
 
 // At is a position in the history of the collection.
 func (c *Collection) At(seq uint64) store.Position {
-	return store.Position{Epoch: c.world.epoch, Seq: store.Seq(seq)}
+	return store.Position{Epoch: c.generation.epoch, Seq: store.Seq(seq)}
 }
 
 // Snapshot returns the newest version.

@@ -40,28 +40,28 @@ var kinds = table.Kinds{
 	},
 }
 
-// house is a catalog on a real store in a folder.
-type house struct {
+// fixture is a catalog on a real store in a folder.
+type fixture struct {
 	t     testing.TB
 	dir   string
 	store store.Store
 	*collection.Catalog
 }
 
-func open(t testing.TB, dir string) *house {
+func open(t testing.TB, dir string) *fixture {
 	t.Helper()
 	return openOn(t, dir, func(s store.Store) store.Store { return s })
 }
 
 // openOn has a store between the catalog and the one in the folder.
-func openOn(t testing.TB, dir string, between func(store.Store) store.Store) *house {
+func openOn(t testing.TB, dir string, between func(store.Store) store.Store) *fixture {
 	t.Helper()
 	in, err := embedded.Open(dir, embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := between(in)
-	h := &house{t: t, dir: dir, store: s, Catalog: collection.New(collection.Options{Store: s, Kinds: kinds})}
+	h := &fixture{t: t, dir: dir, store: s, Catalog: collection.New(collection.Options{Store: s, Kinds: kinds})}
 	if _, err := h.Get("any"); !errors.Is(err, collection.ErrNotReady) {
 		t.Fatalf("before loading, Get answered %v", err)
 	}
@@ -72,7 +72,7 @@ func openOn(t testing.TB, dir string, between func(store.Store) store.Store) *ho
 	return h
 }
 
-func (h *house) shut() {
+func (h *fixture) shut() {
 	if h.store != nil {
 		h.Catalog.Close()
 		if err := h.store.Close(); err != nil {
@@ -82,7 +82,7 @@ func (h *house) shut() {
 	}
 }
 
-func (h *house) make(def collection.Definition) *collection.Collection {
+func (h *fixture) make(def collection.Definition) *collection.Collection {
 	h.t.Helper()
 	c, created, err := h.Put(context.Background(), def)
 	if err != nil || !created {
@@ -365,7 +365,7 @@ func TestVersionsOfOneCommit(t *testing.T) {
 		var results [writers]collection.Result
 		var wg sync.WaitGroup
 		put := func(i int) (collection.Result, bool) {
-			once := collection.Once{Key: fmt.Sprint(round, "/", i), Fingerprint: []byte{byte(i)}}
+			once := collection.IdempotencyKey{Key: fmt.Sprint(round, "/", i), Fingerprint: []byte{byte(i)}}
 			res, repeated, err := c.WriteOnce(context.Background(), once, []collection.Write{upsert("n", float64(i), 0, `{}`)})
 			if err != nil || res[0].Err != nil {
 				t.Error(err, res)

@@ -91,11 +91,11 @@ func (c *Catalog) lookup(name string) (*Collection, error) {
 	if c.closed {
 		return nil, ErrClosed
 	}
-	w := c.world.Load()
-	if w == nil {
+	gen := c.generation.Load()
+	if gen == nil {
 		return nil, c.notReady()
 	}
-	return (*w.byName.Load())[name], nil
+	return (*gen.byName.Load())[name], nil
 }
 
 // edited is the next definition, checked and as the store keeps it.
@@ -120,13 +120,13 @@ func (o *Options) edited(old Defined, edit Edit) (def Definition, data []byte, e
 }
 
 // definedIn is the definition that a snapshot shows.
-func (s *Snapshot) definedIn(w *world) Defined {
-	return Defined{s.def, store.Position{Epoch: w.epoch, Seq: store.Seq(s.defined)}}
+func (s *Snapshot) definedIn(gen *generation) Defined {
+	return Defined{s.def, store.Position{Epoch: gen.epoch, Seq: store.Seq(s.defined)}}
 }
 
 // undefined stands for a collection that does not exist.
-func (w *world) undefined(name string) Defined {
-	return Defined{Definition{Name: name}, store.Position{Epoch: w.epoch}}
+func (gen *generation) undefined(name string) Defined {
+	return Defined{Definition{Name: name}, store.Position{Epoch: gen.epoch}}
 }
 
 // create makes a new collection, or returns nil if the name is taken.
@@ -136,16 +136,16 @@ func (c *Catalog) create(ctx context.Context, name string, edit Edit) (*Collecti
 	if c.closed {
 		return nil, ErrClosed
 	}
-	w := c.world.Load()
-	all := *w.byName.Load()
+	gen := c.generation.Load()
+	all := *gen.byName.Load()
 	if all[name] != nil {
 		return nil, nil
 	}
-	def, data, err := c.opt.edited(w.undefined(name), edit)
+	def, data, err := c.opt.edited(gen.undefined(name), edit)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.room(w); err != nil {
+	if err := c.room(gen); err != nil {
 		return nil, err
 	}
 	empty, err := table.New(c.opt.Kinds, def.schema())
@@ -154,18 +154,18 @@ func (c *Catalog) create(ctx context.Context, name string, edit Edit) (*Collecti
 	}
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opt.CommitTimeout)
 	defer cancel()
-	seq, err := c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.PutCollection, Collection: name, Definition: data, Rests: true}})
+	seq, err := c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.PutCollection, Collection: name, Definition: data, Expects: true}})
 	if !stands(seq, err) {
 		return nil, err
 	}
-	col := newCollection(c.opt, w, &Snapshot{empty.Snapshot(), def, uint64(seq), uint64(seq)}, empty)
-	w.set(func(m map[string]*Collection) { m[name] = col })
+	col := newCollection(c.opt, gen, &Snapshot{empty.Snapshot(), def, uint64(seq), uint64(seq)}, empty)
+	gen.set(func(m map[string]*Collection) { m[name] = col })
 	return col, err
 }
 
 // room fails if there are as many collections as there may be.
-func (c *Catalog) room(w *world) error {
-	if n := len(*w.byName.Load()); n >= c.opt.MaxCollections {
+func (c *Catalog) room(gen *generation) error {
+	if n := len(*gen.byName.Load()); n >= c.opt.MaxCollections {
 		return fmt.Errorf("%w: there are %d collections", ErrFull, n)
 	}
 	return nil
@@ -178,14 +178,14 @@ func (c *Collection) define(ctx context.Context, edit Edit) error {
 		if c.failed != nil {
 			return c.failed
 		}
-		def, data, err := c.opt.edited(c.tip.definedIn(c.world), edit)
+		def, data, err := c.opt.edited(c.tip.definedIn(c.generation), edit)
 		if err != nil {
 			return err
 		}
 		commitCtx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 		defer cancel()
 		seq, doubt := c.store.Commit(commitCtx, []store.Change{{
-			Op: store.PutCollection, Collection: c.name, Definition: data, Rests: true, Base: store.Seq(c.tip.defined),
+			Op: store.PutCollection, Collection: c.name, Definition: data, Expects: true, Expected: store.Seq(c.tip.defined),
 		}})
 		if !stands(seq, doubt) {
 			return doubt
@@ -219,13 +219,13 @@ func (c *Collection) awaitBuilding(ctx context.Context, building <-chan struct{}
 func (c *Catalog) defineShared(ctx context.Context, name string, edit Edit) (Made, error) {
 	want := Freshness{Strong: true} // others may have made it
 	for range maxEdits {
-		w, err := c.newest(ctx, &want)
+		gen, err := c.newest(ctx, &want)
 		if err != nil {
 			return Made{}, err
 		}
-		old := w.undefined(name)
-		if col, _ := w.get(name); col != nil {
-			old = col.Snapshot().definedIn(w)
+		old := gen.undefined(name)
+		if col, _ := gen.get(name); col != nil {
+			old = col.Snapshot().definedIn(gen)
 		}
 		def, data, err := c.opt.edited(old, edit)
 		if err != nil {
@@ -233,26 +233,26 @@ func (c *Catalog) defineShared(ctx context.Context, name string, edit Edit) (Mad
 		}
 		created := old.Version.Seq == 0
 		if created {
-			if err := c.room(w); err != nil {
+			if err := c.room(gen); err != nil {
 				return Made{}, err
 			}
 		}
 		seq, err := c.opt.Store.Commit(ctx, []store.Change{{
-			Op: store.PutCollection, Collection: name, Definition: data, Rests: true, Base: old.Version.Seq,
+			Op: store.PutCollection, Collection: name, Definition: data, Expects: true, Expected: old.Version.Seq,
 		}})
 		var stale *store.StaleError
 		if errors.As(err, &stale) {
-			want = Freshness{After: store.Position{Epoch: w.epoch, Seq: stale.Head}}
+			want = Freshness{After: store.Position{Epoch: gen.epoch, Seq: stale.Head}}
 			continue
 		}
 		if err != nil {
 			return Made{}, err
 		}
-		at := store.Position{Epoch: w.epoch, Seq: seq}
-		if w, err = c.catchUp(ctx, &Freshness{After: at}); err != nil {
+		at := store.Position{Epoch: gen.epoch, Seq: seq}
+		if gen, err = c.catchUp(ctx, &Freshness{After: at}); err != nil {
 			return Made{}, uncertain(err)
 		}
-		col, err := w.get(name)
+		col, err := gen.get(name)
 		if err != nil {
 			empty, err := table.New(c.opt.Kinds, def.schema())
 			if err != nil {
@@ -270,7 +270,7 @@ func (c *Catalog) defineShared(ctx context.Context, name string, edit Edit) (Mad
 }
 
 // newest is catchUp for a catalog that may have nothing yet, or be closed.
-func (c *Catalog) newest(ctx context.Context, f *Freshness) (*world, error) {
+func (c *Catalog) newest(ctx context.Context, f *Freshness) (*generation, error) {
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
@@ -297,18 +297,18 @@ func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) e
 	if c.closed {
 		return ErrClosed
 	}
-	w := c.world.Load()
-	if w == nil {
+	gen := c.generation.Load()
+	if gen == nil {
 		return c.notReady()
 	}
-	col, err := w.get(name)
+	col, err := gen.get(name)
 	if err != nil {
-		return notThere(w.undefined(name), allow)
+		return notThere(gen.undefined(name), allow)
 	}
 	var doubt error
 	err = col.inWriter(ctx, func() error {
 		if allow != nil {
-			if err := allow(col.tip.definedIn(w)); err != nil {
+			if err := allow(col.tip.definedIn(gen)); err != nil {
 				return err
 			}
 		}
@@ -322,12 +322,12 @@ func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) e
 		return nil
 	})
 	if errors.Is(err, ErrClosed) {
-		return notThere(w.undefined(name), allow)
+		return notThere(gen.undefined(name), allow)
 	}
 	if err != nil {
 		return err
 	}
-	w.set(func(m map[string]*Collection) { delete(m, name) })
+	gen.set(func(m map[string]*Collection) { delete(m, name) })
 	col.close()
 	return doubt
 }
@@ -349,38 +349,38 @@ func (c *Catalog) dropShared(ctx context.Context, name string, allow func(Define
 	}
 	want := Freshness{Strong: true}
 	for range maxEdits {
-		w := c.world.Load()
-		if w == nil {
+		gen := c.generation.Load()
+		if gen == nil {
 			return c.notReady()
 		}
 		change := store.Change{Op: store.DropCollection, Collection: name}
 		if allow != nil {
 			var err error
-			if w, err = c.newest(ctx, &want); err != nil {
+			if gen, err = c.newest(ctx, &want); err != nil {
 				return err
 			}
-			col, err := w.get(name)
+			col, err := gen.get(name)
 			if err != nil {
-				return notThere(w.undefined(name), allow)
+				return notThere(gen.undefined(name), allow)
 			}
-			old := col.Snapshot().definedIn(w)
+			old := col.Snapshot().definedIn(gen)
 			if err := allow(old); err != nil {
 				return err
 			}
-			change.Rests, change.Base = true, old.Version.Seq
+			change.Expects, change.Expected = true, old.Version.Seq
 		}
 		seq, err := c.opt.Store.Commit(ctx, []store.Change{change})
 		var stale *store.StaleError
 		switch {
 		case errors.As(err, &stale):
-			want = Freshness{After: store.Position{Epoch: w.epoch, Seq: stale.Head}}
+			want = Freshness{After: store.Position{Epoch: gen.epoch, Seq: stale.Head}}
 			continue
 		case errors.Is(err, store.ErrNoCollection):
-			return notThere(w.undefined(name), allow)
+			return notThere(gen.undefined(name), allow)
 		case err != nil:
 			return err
 		}
-		if _, err = c.catchUp(ctx, &Freshness{After: store.Position{Epoch: w.epoch, Seq: seq}}); err != nil {
+		if _, err = c.catchUp(ctx, &Freshness{After: store.Position{Epoch: gen.epoch, Seq: seq}}); err != nil {
 			return uncertain(err)
 		}
 		return nil

@@ -15,8 +15,9 @@
 //
 // Where other processes write the store, too (store.Shared), what is visible comes
 // from following it: a committed group comes back as a step, like those of others,
-// and is answered when it is visible. The collections of one history of the store are
-// a world; a new one is read beside it when the history turns out to be another.
+// and is answered when it is visible. The collections that were read from one history of
+// the store are a generation. When the history turns out to be another, a new generation
+// is read beside it and takes its place.
 // Readers may demand to see a position (Catalog.Read), and Catalog.Verify compares
 // what is in memory with the store.
 //

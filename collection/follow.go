@@ -11,23 +11,23 @@ import (
 	"nearby/table"
 )
 
-// follow keeps the world up with a store that others write, too, until ctx ends or
+// follow keeps the generation up with a store that others write, too, until ctx ends or
 // the store closes.
 func (c *Catalog) follow(ctx context.Context) {
 	defer close(c.followed)
 	for {
-		w := c.world.Load()
-		f := &follower{catalog: c, world: w}
-		err := c.shared.Follow(ctx, store.Position{Epoch: w.epoch, Seq: store.Seq(w.applied.Load())}, f.deliver)
+		gen := c.generation.Load()
+		f := &follower{catalog: c, generation: gen}
+		err := c.shared.Follow(ctx, store.Position{Epoch: gen.epoch, Seq: store.Seq(gen.applied.Load())}, f.deliver)
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
 			return
 		}
-		c.opt.Log.Warn("the collections are read anew", "epoch", w.epoch, "seq", w.applied.Load(), "reason", err)
+		c.opt.Log.Warn("the collections are read anew", "epoch", gen.epoch, "seq", gen.applied.Load(), "reason", err)
 		next, ok := c.anew(ctx)
 		if !ok {
 			return
 		}
-		c.replace(w, next)
+		c.replace(gen, next)
 	}
 }
 
@@ -35,13 +35,13 @@ func (c *Catalog) follow(ctx context.Context) {
 const retryPause = time.Second
 
 // anew reads the store until it succeeds or ctx ends.
-func (c *Catalog) anew(ctx context.Context) (*world, bool) {
+func (c *Catalog) anew(ctx context.Context) (*generation, bool) {
 	for {
 		begun := time.Now()
-		w, err := c.readWorld(ctx, func(Progress) {})
+		gen, err := c.readGeneration(ctx, func(Progress) {})
 		if err == nil {
-			c.opt.Log.Info("the collections were read anew", "epoch", w.epoch, "seq", w.applied.Load(), "microseconds", time.Since(begun).Microseconds())
-			return w, true
+			c.opt.Log.Info("the collections were read anew", "epoch", gen.epoch, "seq", gen.applied.Load(), "microseconds", time.Since(begun).Microseconds())
+			return gen, true
 		}
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
 			return nil, false
@@ -55,11 +55,11 @@ func (c *Catalog) anew(ctx context.Context) (*world, bool) {
 	}
 }
 
-// replace puts a world in the place of another. What the old one's collections
+// replace puts a generation in the place of another. What the old one's collections
 // have not finished is answered, and what is not yet durable goes over.
-func (c *Catalog) replace(old, next *world) {
+func (c *Catalog) replace(old, next *generation) {
 	c.replacedMu.Lock()
-	c.world.Store(next)
+	c.generation.Store(next)
 	close(c.replaced)
 	c.replaced = make(chan struct{})
 	c.replacedMu.Unlock()
@@ -76,13 +76,13 @@ func (c *Catalog) replace(old, next *world) {
 
 // follower takes in the steps of one Follow.
 type follower struct {
-	catalog *Catalog
-	world   *world
+	catalog    *Catalog
+	generation *generation
 
 	// What follows is about the step that is under way; it may come in several
 	// calls, of which only the last one shows anything.
 	touched map[*Collection]bool
-	byName  map[string]*Collection // changed copy of the world's; nil: not changed
+	byName  map[string]*Collection // changed copy of the generation's; nil: not changed
 	ended   []*Collection          // dropped
 }
 
@@ -100,12 +100,12 @@ func (f *follower) deliver(step *store.Step) error {
 	if err := f.show(step); err != nil {
 		return err
 	}
-	f.world.confirm(step.At)
-	if seq := uint64(step.Seq); seq > f.world.applied.Load() {
-		f.world.advance(seq)
+	f.generation.confirm(step.At)
+	if seq := uint64(step.Seq); seq > f.generation.applied.Load() {
+		f.generation.advance(seq)
 	}
 	if step.View != nil {
-		return f.catalog.inspected(f.world, step.View)
+		return f.catalog.inspected(f.generation, step.View)
 	}
 	return nil
 }
@@ -115,12 +115,12 @@ func (f *follower) collection(name string) *Collection {
 	if f.byName != nil {
 		return f.byName[name]
 	}
-	return (*f.world.byName.Load())[name]
+	return (*f.generation.byName.Load())[name]
 }
 
 func (f *follower) edit() map[string]*Collection {
 	if f.byName == nil {
-		f.byName = maps.Clone(*f.world.byName.Load())
+		f.byName = maps.Clone(*f.generation.byName.Load())
 	}
 	return f.byName
 }
@@ -223,7 +223,7 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 	if err != nil {
 		return err
 	}
-	f.edit()[def.Name] = newCollection(f.catalog.opt, f.world, &Snapshot{empty.Snapshot(), def, ch.Item.Seq, uint64(step.Seq)}, empty)
+	f.edit()[def.Name] = newCollection(f.catalog.opt, f.generation, &Snapshot{empty.Snapshot(), def, ch.Item.Seq, uint64(step.Seq)}, empty)
 	return nil
 }
 
@@ -238,7 +238,7 @@ func (f *follower) show(step *store.Step) error {
 		return err
 	}
 	if byName := f.byName; byName != nil {
-		f.world.byName.Store(&byName)
+		f.generation.byName.Store(&byName)
 		f.byName = nil
 	}
 	for _, col := range f.ended {

@@ -28,30 +28,30 @@ type group struct {
 	changes  []store.Change
 	ids      []int32 // for each change the place of its id in touched
 	touched  []pending
-	places   places // of ids in touched
-	items    int    // by how many the collection grows
-	bytes    int    // of the properties of all changes
-	seq      uint64 // of the commit
-	doubt    error  // the commit was made, and the next start may not find it
+	byID     idTable // of ids in touched
+	items    int     // by how many the collection grows
+	bytes    int     // of the properties of all changes
+	seq      uint64  // of the commit
+	doubt    error   // the commit was made, and the next start may not find it
 	receipts []store.Receipt
 	keyed    []*request // of the receipts
 	repeats  bool       // an id was changed more than once
 	stamped  bool       // the changes' items have their sequence numbers
-	fetched  uint32     // means nothing
+	fetched  uint32     // keeps the reads of Fetch from being optimised away
 }
 
 // newGroup returns a group with room for n changes.
 func newGroup(n int) *group {
 	return &group{
 		changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
-		touched: make([]pending, 0, n), places: newPlaces(n),
+		touched: make([]pending, 0, n), byID: newIDTable(n),
 	}
 }
 
 // touch returns the place in touched of an id, which is looked up in the newest
 // table when the group meets it first.
 func (g *group) touch(t *table.Table, hash table.Hash, id string) int32 {
-	if at, ok := g.places.find(g.touched, id); ok {
+	if at, ok := g.byID.find(g.touched, id); ok {
 		return at
 	}
 	p := pending{id: id, change: -1, before: t.Find(hash, id)}
@@ -61,7 +61,7 @@ func (g *group) touch(t *table.Table, hash table.Hash, id string) int32 {
 	}
 	at := int32(len(g.touched))
 	g.touched = append(g.touched, p)
-	g.places.add(g.touched)
+	g.byID.add(g.touched)
 	return at
 }
 
@@ -149,7 +149,7 @@ func (c *Collection) admit(g *group, req *request) {
 			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
 		}
 		if c.shared && p.change < 0 { // what this rests on, others may have changed
-			ch.Rests, ch.Base = true, store.Seq(p.seq)
+			ch.Expects, ch.Expected = true, store.Seq(p.seq)
 		}
 		g.repeats = g.repeats || p.change >= 0
 		if !w.Op.merges() {

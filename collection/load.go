@@ -32,12 +32,12 @@ func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w, err := c.readWorld(ctx, progress)
+	gen, err := c.readGeneration(ctx, progress)
 	if err != nil {
 		c.hinders.Store(&err)
 		return err
 	}
-	c.world.Store(w)
+	c.generation.Store(gen)
 	if c.shared != nil {
 		following, stop := context.WithCancel(context.Background())
 		c.stopFollowing, c.followed = stop, make(chan struct{})
@@ -49,8 +49,8 @@ func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
 	return nil
 }
 
-// readWorld reads all collections.
-func (c *Catalog) readWorld(ctx context.Context, progress func(Progress)) (_ *world, err error) {
+// readGeneration reads all collections.
+func (c *Catalog) readGeneration(ctx context.Context, progress func(Progress)) (_ *generation, err error) {
 	asOf := time.Now()
 	view, err := c.opt.Store.View(ctx)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Catalog) readWorld(ctx context.Context, progress func(Progress)) (_ *wo
 	if err != nil {
 		return nil, err
 	}
-	w := newWorld(view.Position(), asOf)
+	gen := newGeneration(view.Position(), asOf)
 	byName := map[string]*Collection{}
 	for _, stored := range all {
 		def, err := unmarshalDefinition(stored.Name, stored.Definition)
@@ -74,7 +74,7 @@ func (c *Catalog) readWorld(ctx context.Context, progress func(Progress)) (_ *wo
 		}
 		var col *Collection
 		if err == nil {
-			col, err = load(ctx, c.opt, w, view, def, stored.Seq, progress)
+			col, err = load(ctx, c.opt, gen, view, def, stored.Seq, progress)
 		}
 		if err != nil {
 			for _, col := range byName {
@@ -84,12 +84,12 @@ func (c *Catalog) readWorld(ctx context.Context, progress func(Progress)) (_ *wo
 		}
 		byName[def.Name] = col
 	}
-	w.byName.Store(&byName)
-	return w, nil
+	gen.byName.Store(&byName)
+	return gen, nil
 }
 
 // load reads one collection.
-func load(ctx context.Context, opt Options, w *world, view store.View, def Definition, defined store.Seq, progress func(Progress)) (*Collection, error) {
+func load(ctx context.Context, opt Options, gen *generation, view store.View, def Definition, defined store.Seq, progress func(Progress)) (*Collection, error) {
 	parts := runtime.GOMAXPROCS(0)
 	loader := table.NewLoader(parts)
 	var read atomic.Int64
@@ -115,5 +115,5 @@ func load(ctx context.Context, opt Options, w *world, view store.View, def Defin
 	}
 	t := loader.Table()
 	progress(Progress{Collection: def.Name, Items: t.Snapshot().Len(), Done: true})
-	return newCollection(opt, w, &Snapshot{t.Snapshot(), def, uint64(defined), uint64(view.Position().Seq)}, t), nil
+	return newCollection(opt, gen, &Snapshot{t.Snapshot(), def, uint64(defined), uint64(view.Position().Seq)}, t), nil
 }

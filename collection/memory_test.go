@@ -52,7 +52,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 		names  int // queryables
 		batch  int
 		writes func(i, version int) []collection.Write
-		beside func(int, *house, *collection.Collection) // now and then
+		beside func(int, *fixture, *collection.Collection) // now and then
 	}{
 		"none queryable": {batch: 500},
 		"one":            {names: 1, batch: 100},
@@ -66,7 +66,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 		"values that return": {names: 1, batch: 100, writes: func(i, version int) []collection.Write {
 			return []collection.Write{updated(i, version%7, 1)}
 		}},
-		"definitions that change": {names: 2, batch: 100, beside: func(n int, h *house, c *collection.Collection) {
+		"definitions that change": {names: 2, batch: 100, beside: func(n int, h *fixture, c *collection.Collection) {
 			def := c.Snapshot().Definition()
 			def.Queryables = [][]string{{"q0"}, {"q1", "q0"}, {}, {"q0", "q1"}}[n%4]
 			def.Index = table.IndexSpec{Kind: []string{"geohash", "quadtree"}[n%2]}
@@ -80,7 +80,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := &house{t: t, store: s, Catalog: collection.New(collection.Options{Store: s, Kinds: kinds})}
+			h := &fixture{t: t, store: s, Catalog: collection.New(collection.Options{Store: s, Kinds: kinds})}
 			defer h.shut()
 			if err := h.Load(context.Background(), nil); err != nil {
 				t.Fatal(err)

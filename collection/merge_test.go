@@ -49,7 +49,7 @@ func mergesHoldAcrossCopies(t *testing.T, open opener, policy string) {
 				col := c.get(w%2, "c")
 				res, err := col.Write(context.Background(), batch)
 				if round%3 == 0 && err == nil { // twice more, with a key: what was done under it is not done again
-					key := collection.Once{Key: fmt.Sprint(w, "/", round), Fingerprint: []byte("x")}
+					key := collection.IdempotencyKey{Key: fmt.Sprint(w, "/", round), Fingerprint: []byte("x")}
 					for range 2 {
 						var repeated bool
 						if _, repeated, err = col.WriteOnce(context.Background(), key, batch); err != nil {

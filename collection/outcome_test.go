@@ -91,7 +91,7 @@ func TestOutcomeUnderWay(t *testing.T) {
 	}
 
 	h.deaf = store.ErrUnavailable
-	_, _, err = c.WriteOnce(context.Background(), collection.Once{Key: "k"}, []collection.Write{upsert("c", 1, 1, `{}`)})
+	_, _, err = c.WriteOnce(context.Background(), collection.IdempotencyKey{Key: "k"}, []collection.Write{upsert("c", 1, 1, `{}`)})
 	uncertain(t, err)
 }
 

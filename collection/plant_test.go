@@ -6,9 +6,9 @@ import (
 	"nearby/store"
 )
 
-// Plant changes what a collection has in memory, as a defect would: the store knows
+// Corrupt changes what a collection has in memory, as a defect would: the store knows
 // nothing of it.
-func Plant(t testing.TB, c *Collection, change store.Change) {
+func Corrupt(t testing.TB, c *Collection, change store.Change) {
 	t.Helper()
 	change.Collection = c.name
 	d := c.send(&delivery{changes: []store.Change{change}, seq: c.Snapshot().seq, show: true})

@@ -35,21 +35,21 @@ type Reading struct {
 // ErrBehind, ErrNotFound, ErrNotReady, or store.ErrUnavailable if it is Strong and
 // the store cannot be asked.
 func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*Collection, Reading, error) {
-	w, err := c.fresh(ctx, &f)
+	gen, err := c.fresh(ctx, &f)
 	if err != nil {
 		return nil, Reading{}, err
 	}
-	at := w.applied.Load() // before the snapshot is loaded, which is that new or newer
-	col, err := w.get(name)
+	at := gen.applied.Load() // before the snapshot is loaded, which is that new or newer
+	col, err := gen.get(name)
 	if err != nil {
 		return nil, Reading{}, err
 	}
-	r := Reading{Snapshot: col.Snapshot(), At: store.Position{Epoch: w.epoch}}
+	r := Reading{Snapshot: col.Snapshot(), At: store.Position{Epoch: gen.epoch}}
 	if c.shared != nil {
-		r.At.Seq, r.Staleness = store.Seq(max(at, r.seq)), w.staleness()
+		r.At.Seq, r.Staleness = store.Seq(max(at, r.seq)), gen.staleness()
 		return col, r, nil
 	}
-	if want := uint64(f.After.Seq); r.seq < want && f.After.Epoch == w.epoch {
+	if want := uint64(f.After.Seq); r.seq < want && f.After.Epoch == gen.epoch {
 		leave, err := c.queue()
 		if err != nil {
 			return nil, Reading{}, err
@@ -63,23 +63,23 @@ func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*Collecti
 	return col, r, nil
 }
 
-// fresh returns the world, as fresh as demanded where others write the store, too.
-func (c *Catalog) fresh(ctx context.Context, f *Freshness) (*world, error) {
-	w := c.world.Load()
-	if w == nil {
+// fresh returns the generation, as fresh as demanded where others write the store, too.
+func (c *Catalog) fresh(ctx context.Context, f *Freshness) (*generation, error) {
+	gen := c.generation.Load()
+	if gen == nil {
 		return nil, c.notReady()
 	}
 	if c.shared == nil || (!f.Strong && f.After == store.Position{}) {
-		return w, nil
+		return gen, nil
 	}
-	if !f.Strong && f.After.Epoch == w.epoch && w.applied.Load() >= uint64(f.After.Seq) {
-		return w, nil
+	if !f.Strong && f.After.Epoch == gen.epoch && gen.applied.Load() >= uint64(f.After.Seq) {
+		return gen, nil
 	}
 	return c.catchUp(ctx, f)
 }
 
-// catchUp waits until the world is as fresh as demanded.
-func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*world, error) {
+// catchUp waits until the generation is as fresh as demanded.
+func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*generation, error) {
 	leave, err := c.queue()
 	if err != nil {
 		return nil, err
@@ -89,8 +89,8 @@ func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*world, error) {
 	defer cancel()
 	want, strong := f.After, f.Strong
 	for {
-		w, replaced := c.worldNow()
-		if !strong && want.Epoch != w.epoch {
+		gen, replaced := c.generationNow()
+		if !strong && want.Epoch != gen.epoch {
 			strong = true // the token is of another history than ours: which one is the store's?
 		}
 		if strong {
@@ -103,16 +103,16 @@ func (c *Catalog) catchUp(ctx context.Context, f *Freshness) (*world, error) {
 			}
 			want, strong = head, false
 		}
-		if want.Epoch == w.epoch {
-			if err := w.await(ctx, uint64(want.Seq)); err != nil {
-				return nil, behind(w, want)
+		if want.Epoch == gen.epoch {
+			if err := gen.await(ctx, uint64(want.Seq)); err != nil {
+				return nil, behind(gen, want)
 			}
-			return w, nil
+			return gen, nil
 		}
 		select {
 		case <-replaced:
 		case <-ctx.Done():
-			return nil, behind(w, want)
+			return nil, behind(gen, want)
 		}
 	}
 }
@@ -126,11 +126,11 @@ func (c *Catalog) queue() (leave func(), err error) {
 	return func() { c.waiting.Add(-1) }, nil
 }
 
-func behind(w *world, want store.Position) error {
-	if want.Epoch != w.epoch {
+func behind(gen *generation, want store.Position) error {
+	if want.Epoch != gen.epoch {
 		return fmt.Errorf("%w: it has another history than the one that was asked for", ErrBehind)
 	}
-	return fmt.Errorf("%w: it is at %d, before %d", ErrBehind, w.applied.Load(), want.Seq)
+	return fmt.Errorf("%w: it is at %d, before %d", ErrBehind, gen.applied.Load(), want.Seq)
 }
 
 // wait is how long a reader may wait.
@@ -172,15 +172,15 @@ func (c *Collection) raise(ctx context.Context, want uint64, wait time.Duration)
 // Now returns the newest position of which a reader without demands is sure, and
 // how long ago it was known to be the newest.
 func (c *Catalog) Now(ctx context.Context, f Freshness) (store.Position, time.Duration, error) {
-	w, err := c.fresh(ctx, &f)
+	gen, err := c.fresh(ctx, &f)
 	if err != nil {
 		return store.Position{}, 0, err
 	}
 	if c.shared != nil {
-		return store.Position{Epoch: w.epoch, Seq: store.Seq(w.applied.Load())}, w.staleness(), nil
+		return store.Position{Epoch: gen.epoch, Seq: store.Seq(gen.applied.Load())}, gen.staleness(), nil
 	}
-	at := store.Position{Epoch: w.epoch}
-	for _, col := range w.list() {
+	at := store.Position{Epoch: gen.epoch}
+	for _, col := range gen.list() {
 		at.Seq = max(at.Seq, store.Seq(col.Snapshot().seq))
 	}
 	return at, 0, nil

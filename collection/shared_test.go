@@ -429,7 +429,7 @@ func onceAcrossCopies(t *testing.T, open opener) {
 	c := open(t, 3, collection.Options{})
 	c.make(collection.Definition{Name: "c"})
 	for n := range 40 {
-		once := collection.Once{Key: fmt.Sprint("key", n), Fingerprint: []byte("f")}
+		once := collection.IdempotencyKey{Key: fmt.Sprint("key", n), Fingerprint: []byte("f")}
 		var seqs [3]uint64
 		var first, again atomic.Int32
 		var wg sync.WaitGroup
@@ -468,7 +468,7 @@ func onceAcrossCopies(t *testing.T, open opener) {
 		if err != nil || !repeated || !res[0].Created {
 			t.Fatalf("once more: %+v, %v, %v", res, repeated, err)
 		}
-		_, _, err = c.get(n%3, "c").WriteOnce(context.Background(), collection.Once{Key: once.Key, Fingerprint: []byte("g")}, []collection.Write{upsert("x", 0, 0, "{}")})
+		_, _, err = c.get(n%3, "c").WriteOnce(context.Background(), collection.IdempotencyKey{Key: once.Key, Fingerprint: []byte("g")}, []collection.Write{upsert("x", 0, 0, "{}")})
 		if !errors.Is(err, collection.ErrKeyReused) {
 			t.Fatalf("another request with the key: %v", err)
 		}
@@ -649,7 +649,7 @@ SELECT 'c', b.*, now(), now(), h.seq FROM nearby.head h, (VALUES ('east of all',
 			t.Errorf("found %+v, %v", v, err)
 		}
 	}
-	collection.Plant(t, c.get(0, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: "a"}})
+	collection.Corrupt(t, c.get(0, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: "a"}})
 	if v, err := c.all[0].Verify(context.Background()); err != nil || v.Mismatches() != 3 {
 		t.Errorf("found %+v, %v", v, err)
 	}
@@ -681,7 +681,7 @@ func verifyMends(t *testing.T, open opener) {
 		{"different", store.Change{Op: store.PutItem, Item: item.Item{ID: "99", Lon: 1, Lat: 2, Seq: 1}}, func(v collection.Verified) bool { return v.Different == 1 && v.Missing == 0 && v.Extra == 0 }},
 	} {
 		before, shown := c.all[1].Status().Mismatches, c.get(1, "c").Snapshot().Seq()
-		collection.Plant(t, c.get(1, "c"), tt.change)
+		collection.Corrupt(t, c.get(1, "c"), tt.change)
 		v, err := c.all[1].Verify(context.Background())
 		if err != nil || len(v.Collections) != 1 || !tt.check(v.Collections[0]) || v.Mismatches() != 1 {
 			t.Errorf("%s: found %+v, %v", tt.name, v, err)
@@ -702,7 +702,7 @@ func verifyMends(t *testing.T, open opener) {
 	// Too much: everything is read anew, and by everybody where the store knows histories.
 	epoch := c.get(1, "c").Epoch()
 	for i := range 1500 {
-		collection.Plant(t, c.get(1, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: fmt.Sprint(i)}})
+		collection.Corrupt(t, c.get(1, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: fmt.Sprint(i)}})
 	}
 	if v, err := c.all[1].Verify(context.Background()); err != nil || v.Mismatches() != 1500 {
 		t.Errorf("found %+v, %v", v, err)

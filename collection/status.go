@@ -40,8 +40,8 @@ const degradedAfter = 3 * time.Second
 
 // Status returns the catalog's.
 func (c *Catalog) Status() Status {
-	w := c.world.Load()
-	if w == nil {
+	gen := c.generation.Load()
+	if gen == nil {
 		st := Status{}
 		if why := c.hinders.Load(); why != nil {
 			st.Degraded = *why
@@ -63,7 +63,7 @@ func (c *Catalog) Status() Status {
 	if st.Degraded == nil && st.Staleness > degradedAfter {
 		st.Degraded = &store.UnavailableError{Reason: fmt.Sprintf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))}
 	}
-	for _, col := range *w.byName.Load() {
+	for _, col := range *gen.byName.Load() {
 		st.Pending += int(col.unflushed.Load())
 	}
 	if last := c.verification.last.Load(); last != nil {

@@ -84,20 +84,20 @@ type lastVerified struct {
 	err error
 }
 
-// inspection runs in the follower between two steps: what the world shows then, and
+// inspection runs in the follower between two steps: what the generation shows then, and
 // the view, are the same state.
 type inspection struct {
-	run  func(w *world, view store.View) error
+	run  func(gen *generation, view store.View) error
 	done chan error
 }
 
 // inspected gives a View that came with a step to whoever asked for it.
-func (c *Catalog) inspected(w *world, view store.View) error {
+func (c *Catalog) inspected(gen *generation, view store.View) error {
 	task := c.verification.task.Swap(nil)
 	if task == nil {
 		return view.Close()
 	}
-	err := task.run(w, view)
+	err := task.run(gen, view)
 	task.done <- err
 	if errors.Is(err, errReread) {
 		return err
@@ -110,7 +110,7 @@ func (c *Catalog) inspected(w *world, view store.View) error {
 const inspectTimeout = 15 * time.Second
 
 // inspect runs a function between two steps. It owns the view that it is given.
-func (c *Catalog) inspect(ctx context.Context, run func(*world, store.View) error) error {
+func (c *Catalog) inspect(ctx context.Context, run func(*generation, store.View) error) error {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	task := &inspection{run, make(chan error, 1)}
@@ -162,12 +162,12 @@ func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
 	var view store.View
 	snaps := map[string]*Snapshot{}
 	v := &Verification{}
-	err := c.inspect(ctx, func(w *world, at store.View) error {
+	err := c.inspect(ctx, func(gen *generation, at store.View) error {
 		view, v.At = at, at.Position()
-		for name, col := range *w.byName.Load() {
+		for name, col := range *gen.byName.Load() {
 			snaps[name] = col.Snapshot()
 		}
-		if got := (store.Position{Epoch: w.epoch, Seq: store.Seq(w.applied.Load())}); got != v.At {
+		if got := (store.Position{Epoch: gen.epoch, Seq: store.Seq(gen.applied.Load())}); got != v.At {
 			return fmt.Errorf("the view is at %v, the collections are at %v", v.At, got)
 		}
 		return nil
@@ -215,7 +215,7 @@ func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
 		err = c.beginAnew(ctx, v.At.Epoch)
 	case n > 0:
 		if err = c.rewrite(ctx, found); err == nil {
-			err = c.inspect(ctx, func(w *world, at store.View) error { return errors.Join(w.repair(ctx, at, found), at.Close()) })
+			err = c.inspect(ctx, func(gen *generation, at store.View) error { return errors.Join(gen.repair(ctx, at, found), at.Close()) })
 		}
 	}
 	v.Took = time.Since(begun)
@@ -277,7 +277,7 @@ func (c *Catalog) asStored(ctx context.Context, name string, ids []string) (_ []
 		if err != nil {
 			return nil, err
 		}
-		ch := store.Change{Op: store.PutItem, Collection: name, Item: it, Rests: true, Base: store.Seq(it.Seq)}
+		ch := store.Change{Op: store.PutItem, Collection: name, Item: it, Expects: true, Expected: store.Seq(it.Seq)}
 		if !there || item.CheckID(id) != nil { // an id of before, which cannot be put any more
 			ch = store.Change{Op: store.DeleteItem, Collection: name, Item: item.Item{ID: item.NewID()}}
 		}
@@ -289,7 +289,7 @@ func (c *Catalog) asStored(ctx context.Context, name string, ids []string) (_ []
 
 // reread has everything read anew, and returns why.
 func (c *Catalog) reread(ctx context.Context, why error) error {
-	err := c.inspect(ctx, func(_ *world, at store.View) error { return errors.Join(errReread, at.Close()) })
+	err := c.inspect(ctx, func(_ *generation, at store.View) error { return errors.Join(errReread, at.Close()) })
 	if errors.Is(err, errReread) {
 		return why
 	}
@@ -389,9 +389,9 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 }
 
 // repair makes items what they are in the store, between two steps.
-func (w *world) repair(ctx context.Context, view store.View, found map[string][]string) error {
+func (gen *generation) repair(ctx context.Context, view store.View, found map[string][]string) error {
 	for name, ids := range found {
-		col, err := w.get(name)
+		col, err := gen.get(name)
 		if err != nil {
 			continue // dropped since
 		}

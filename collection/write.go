@@ -85,8 +85,8 @@ type Result struct {
 // results before it closes done.
 type request struct {
 	writes  []Write
-	once    *Once // not nil: with a key
-	strict  bool  // nothing is done after the first write that is refused
+	once    *IdempotencyKey // not nil: with a key
+	strict  bool            // nothing is done after the first write that is refused
 	results []Result
 	run     func() error // instead of writes: run by the writer between groups
 	err     error
@@ -172,8 +172,8 @@ func uncertain(err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUncertain, err)
 }
 
-// landing is a durable group on its way into memory.
-type landing struct {
+// applying is a durable group on its way into memory.
+type applying struct {
 	*group
 	step *table.Step
 	done chan struct{} // closed when the index, or err, is there
@@ -186,7 +186,7 @@ type landing struct {
 // checked against must be visible by then.
 func (c *Collection) run() {
 	defer close(c.stopped)
-	var under *landing
+	var under *applying
 	var done chan struct{}
 	settle := func() {
 		if under != nil {
@@ -390,7 +390,7 @@ const overlapFrom = 256
 // apply makes the next tip from a committed group, err being the outcome of its
 // commit. If that leaves something to wait for, the caller must finish what is
 // returned before it applies another group; else the group is answered.
-func (c *Collection) apply(g *group, err error) *landing {
+func (c *Collection) apply(g *group, err error) *applying {
 	if err == nil && len(g.changes) > 0 && c.failed != nil { // since the commit
 		err = uncertain(c.failed)
 	}
@@ -398,7 +398,7 @@ func (c *Collection) apply(g *group, err error) *landing {
 		g.answer(err)
 		return nil
 	}
-	l := &landing{group: g, done: make(chan struct{})}
+	l := &applying{group: g, done: make(chan struct{})}
 	if l.step, l.err = c.table.Begin(len(g.changes), g.final); l.err != nil || l.step.Moves() < overlapFrom {
 		l.reindex()
 		c.finish(l)
@@ -409,7 +409,7 @@ func (c *Collection) apply(g *group, err error) *landing {
 }
 
 // reindex makes the index of the next snapshot.
-func (l *landing) reindex() {
+func (l *applying) reindex() {
 	if l.err == nil {
 		l.step.Index()
 	}
@@ -417,8 +417,8 @@ func (l *landing) reindex() {
 }
 
 // finish waits for the index, publishes the next snapshot and answers the group.
-func (c *Collection) finish(l *landing) {
-	if err := c.land(l); err != nil {
+func (c *Collection) finish(l *applying) {
+	if err := c.finishApply(l); err != nil {
 		// The store has it, memory refused it: only a defect can do that.
 		c.log.Error("a durable commit could not be applied; the collection takes no writes until restart",
 			"collection", c.name, "seq", l.seq, "error", err)
@@ -430,8 +430,8 @@ func (c *Collection) finish(l *landing) {
 	l.answer(l.doubt)
 }
 
-// land waits for the index and publishes the next snapshot.
-func (c *Collection) land(l *landing) error {
+// finishApply waits for the index and publishes the next snapshot.
+func (c *Collection) finishApply(l *applying) error {
 	<-l.done
 	if l.err != nil {
 		return l.err

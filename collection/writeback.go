@@ -29,15 +29,15 @@ const maxFlush = 5000
 // backlog is the writes of a collection that are visible and not yet durable. It
 // belongs to the writer; the zero value is empty.
 type backlog struct {
-	items   map[string]*unflushed
-	made    uint64    // how many there were
-	since   time.Time // when the oldest was made; zero: there are none
-	due     time.Time // when the next flush is to begin; zero: none
-	failing bool      // the last flush failed
-	left    bool      // the flush that is under way is not of all that there was
-	flushed []*unflushed
-	flight  *flight
-	held    *request // waits until nothing is pending
+	items    map[string]*unflushed
+	made     uint64    // how many there were
+	since    time.Time // when the oldest was made; zero: there are none
+	due      time.Time // when the next flush is to begin; zero: none
+	failing  bool      // the last flush failed
+	left     bool      // the flush that is under way is not of all that there was
+	flushed  []*unflushed
+	flushing *inFlight
+	held     *request // waits until nothing is pending
 }
 
 // unflushed is an item with a version that is not durable.
@@ -90,13 +90,13 @@ func (r *request) unconditional() bool {
 	return r.once == nil
 }
 
-// onItsWay reports whether a request is about an item that a flight is about, too. It
-// goes the same way, behind it: what a flight is checked against anew must not have
+// onItsWay reports whether a request is about an item that a group in flight is about, too. It
+// goes the same way, behind it: what a group in flight is checked against anew must not have
 // versions that the store does not know.
 func (c *Collection) onItsWay(req *request) bool {
-	for _, f := range c.flights {
+	for _, f := range c.inFlight {
 		for i := range req.writes {
-			if _, both := f.places.find(f.touched, req.writes[i].Item.ID); both {
+			if _, both := f.byID.find(f.touched, req.writes[i].Item.ID); both {
 				return true
 			}
 		}
@@ -126,7 +126,7 @@ func (c *Collection) writeBack(req *request) {
 	for i := range g.changes {
 		ch := &g.changes[i]
 		c.backlog.made++
-		ch.Rests, ch.Base, ch.Item.Seq = false, 0, table.Provisional+c.backlog.made
+		ch.Expects, ch.Expected, ch.Item.Seq = false, 0, table.Provisional+c.backlog.made
 		c.backlog.put(ch, now, c.opt.WriteBackDelay)
 	}
 	c.unflushed.Store(int64(len(c.backlog.items)))
@@ -186,8 +186,8 @@ func (c *Collection) flush() {
 	if len(g.changes) == 0 {
 		return
 	}
-	f := &flight{group: g, begun: time.Now(), done: make(chan struct{})}
-	p.flight = f
+	f := &inFlight{group: g, begun: time.Now(), done: make(chan struct{})}
+	p.flushing = f
 	go func() {
 		defer close(f.done)
 		f.err = c.commit(g)
@@ -198,7 +198,7 @@ func (c *Collection) flush() {
 // due is when a flush is to begin, which is at once if there is no time; nil: it is not.
 func (c *Collection) due(alarm *time.Timer, hurry bool) <-chan time.Time {
 	p := &c.backlog
-	if p.flight != nil || p.due.IsZero() {
+	if p.flushing != nil || p.due.IsZero() {
 		return nil
 	}
 	wait := time.Until(p.due)
@@ -209,14 +209,14 @@ func (c *Collection) due(alarm *time.Timer, hurry bool) <-chan time.Time {
 	return alarm.C
 }
 
-// flushLanded goes on after the commit of a flush.
-func (c *Collection) flushLanded(f *flight) {
+// flushCommitted goes on after the commit of a flush.
+func (c *Collection) flushCommitted(f *inFlight) {
 	p := &c.backlog
 	if p.failing = f.err != nil; !p.failing {
-		c.awaitWorld(f, arriving, f.seq)
+		c.awaitApplied(f, arriving, f.seq)
 		return
 	}
-	p.flight = nil
+	p.flushing = nil
 	for _, u := range p.flushed {
 		u.flying = 0
 	}
@@ -230,8 +230,8 @@ func (c *Collection) flushLanded(f *flight) {
 // store says it is.
 func (c *Collection) flushArrived() error {
 	p := &c.backlog
-	f := p.flight
-	p.flight = nil
+	f := p.flushing
+	p.flushing = nil
 	d := &delivery{seq: f.seq}
 	for _, u := range p.flushed {
 		if u.flying != u.version { // written again meanwhile
@@ -269,7 +269,7 @@ func (c *Collection) leftovers() []store.Change {
 	return all
 }
 
-// adopt takes over what another collection of the same name, in another world, had not
+// adopt takes over what another collection of the same name, in another generation, had not
 // made durable.
 func (c *Collection) adopt(changes []store.Change) {
 	writes := make([]Write, len(changes))

@@ -166,13 +166,13 @@ type Change struct {
 	Item       item.Item // PutItem: whole, its Seq is ignored and set by the store; DeleteItem: only ID
 	Definition []byte    // PutCollection: a JSON object, opaque to the store
 
-	// Rests says that the change is to be made only if the item is in the version
-	// Base, that is, was last written by that commit; 0: only if there is none.
+	// Expects says that the change is to be made only if the item is in the version
+	// Expected, that is, was last written by that commit; 0: only if there is none.
 	// For a change of a collection it is about the collection's definition. It is
 	// about the state before the commit, so only the first change of an item, or of
 	// a collection, in a commit may have it.
-	Rests bool
-	Base  Seq
+	Expects  bool
+	Expected Seq
 }
 
 // Clone returns the change with memory of its own.

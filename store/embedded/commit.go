@@ -93,11 +93,11 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 		return nil, 0, refusal(err)
 	}
 	seq := s.head + 1
-	size, rests, frees := 128, false, true
+	size, expects, frees := 128, false, true
 	for i := range changes {
 		frees = frees && (changes[i].Op == store.DeleteItem || changes[i].Op == store.DropCollection)
 		size += 64 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
-		rests = rests || changes[i].Rests
+		expects = expects || changes[i].Expects
 	}
 	for i := range receipts {
 		size += 256 + 2*len(receipts[i].Key) + len(receipts[i].Outcome)
@@ -114,8 +114,8 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 		// First, so that who repeats a commit learns that it was made.
 		err = s.encodeReceipts(batch, seq, receipts, names)
 	}
-	if err == nil && rests {
-		err = s.checkBases(changes)
+	if err == nil && expects {
+		err = s.checkExpected(changes)
 	}
 	if err == nil {
 		err = batch.Set(headKey, encodeHead(nil, seq), nil)
@@ -236,14 +236,14 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 	return names, nil
 }
 
-// checkBases fails with *store.StaleError if a change rests on what is not the
+// checkExpected fails with *store.StaleError if a change rests on what is not the
 // newest version, be it durable or not yet: only one commit can follow it. Called
 // with mu held.
-func (s *Store) checkBases(changes []store.Change) error {
+func (s *Store) checkExpected(changes []store.Change) error {
 	var key []byte
 	for i := range changes {
 		ch := &changes[i]
-		if !ch.Rests {
+		if !ch.Expects {
 			continue
 		}
 		newest := store.Seq(0)
@@ -257,7 +257,7 @@ func (s *Store) checkBases(changes []store.Change) error {
 				return fmt.Errorf("reading the version of %q in %q: %w", ch.Item.ID, ch.Collection, err)
 			}
 		}
-		if newest != ch.Base {
+		if newest != ch.Expected {
 			return &store.StaleError{Head: s.head}
 		}
 	}

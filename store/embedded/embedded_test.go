@@ -108,7 +108,7 @@ func storm(s *Store, writers int, l *ledger, stop <-chan struct{}) *sync.WaitGro
 				batch := make([]store.Change, 2)
 				for i, id := range ids {
 					batch[i] = store.Change{Op: store.PutItem, Collection: "c", Item: item.Item{ID: id, Updated: int64(version), Properties: []byte(fmt.Sprint(version))},
-						Rests: true, Base: newest[version%10]}
+						Expects: true, Expected: newest[version%10]}
 				}
 				l.mu.Lock()
 				l.tried[ids[0]], l.tried[ids[1]] = version, version

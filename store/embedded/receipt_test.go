@@ -289,7 +289,7 @@ func TestDamagedVersionsAndReceipts(t *testing.T) {
 		replace(appendReceiptKey(nil, "c/a"), appendReceiptKey(nil, "c/b"))
 		for _, base := range []store.Seq{0, seq} {
 			rests := put
-			rests.Rests, rests.Base = true, base
+			rests.Expects, rests.Expected = true, base
 			if _, err := s.Commit(ctx, []store.Change{rests}); !errors.Is(err, store.ErrCorrupt) {
 				t.Errorf("%s: a change that rests on a damaged version %d: %v", name, base, err)
 			}

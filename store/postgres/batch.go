@@ -32,8 +32,8 @@ type batch struct {
 	delCollection, delID []string
 	delNth               []int32
 
-	restCollection, restID []string // no id: the collection's definition
-	restBase               []int64
+	expectCollection, expectID []string // no id: the collection's definition
+	expected                   []int64
 
 	receiptName    []string
 	receiptOutcome [][]byte
@@ -46,7 +46,7 @@ const commitSQL = `SELECT last, epoch FROM nearby.commit($1, $2, $3, $4, $5, $6,
 func (b *batch) arguments(writer uuid.UUID, fence, number int64) []any {
 	return []any{writer, fence, number, b.commits, b.need, b.defName, b.defJSON, b.defFresh,
 		b.putCollection, b.putID, b.putLon, b.putLat, b.putProperties, b.putCreated, b.putUpdated, b.putNth,
-		b.delCollection, b.delID, b.delNth, b.restCollection, b.restID, b.restBase,
+		b.delCollection, b.delID, b.delNth, b.expectCollection, b.expectID, b.expected,
 		b.receiptName, b.receiptOutcome, b.receiptNth}
 }
 
@@ -96,10 +96,10 @@ func newBatch(group []*request) (*batch, error) {
 			default:
 				touches = append(touches, touch{ch, nth, order})
 			}
-			if ch.Rests {
-				b.restCollection = append(b.restCollection, ch.Collection)
-				b.restID = append(b.restID, ch.Item.ID)
-				b.restBase = append(b.restBase, int64(ch.Base))
+			if ch.Expects {
+				b.expectCollection = append(b.expectCollection, ch.Collection)
+				b.expectID = append(b.expectID, ch.Item.ID)
+				b.expected = append(b.expected, int64(ch.Expected))
 			}
 		}
 		for j := range req.receipts {

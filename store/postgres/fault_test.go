@@ -88,7 +88,7 @@ func TestCutWhileCommitting(t *testing.T) {
 	for i := range 3 * cuts {
 		cut := proxy.CutWhen(moments[i%3], pgtest.Runs(`nearby\.commit`))
 		ch := put("c", "count", float64((i+1)%180))
-		ch.Rests, ch.Base = true, seq
+		ch.Expects, ch.Expected = true, seq
 		next, err := s.Commit(context.Background(), []store.Change{ch}, store.Receipt{Collection: "c", Key: fmt.Sprint("cut ", i)})
 		if err != nil {
 			t.Fatalf("cut %d: %v", i, err)

@@ -410,7 +410,7 @@ func TestBadRows(t *testing.T) {
 	}
 	// It is as if they were not there.
 	onNothing := put("c", "0", 3)
-	onNothing.Rests = true
+	onNothing.Expects = true
 	commit(t, s, onNothing)
 	run(t, psql, `UPDATE nearby.items SET lon = 4, lat = 4 WHERE id = '1'`)
 	c.equals(t, s)
@@ -534,7 +534,7 @@ func TestNumberNotGivenOut(t *testing.T) {
 			t.Errorf("the row with the number %s is there: %v, %v", n, found, err)
 		}
 		onNothing := put("c", "n"+n, 3)
-		onNothing.Rests = true
+		onNothing.Expects = true
 		commit(t, s, onNothing)
 	}
 	c.equals(t, s)
@@ -588,7 +588,7 @@ func TestBadRowsPastTheTriggers(t *testing.T) {
 	// is an item then, for which the put comes too late.
 	for i, properties := range bad {
 		onNothing := put("c", fmt.Sprint("b", i), 3)
-		onNothing.Rests = true
+		onNothing.Expects = true
 		_, err := s.Commit(ctx, []store.Change{onNothing})
 		if stale := errors.As(err, new(*store.StaleError)); stale != (properties == `'null'`) || err != nil && !stale {
 			t.Errorf("putting an item in the place of %s: %v", properties, err)

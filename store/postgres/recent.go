@@ -103,7 +103,7 @@ func own(ch *store.Change, seq store.Seq) store.Change {
 		c.Item.Properties = nil // there is no telling them apart in the database
 	}
 	c.Item.Seq = uint64(seq)
-	c.Rests, c.Base = false, 0
+	c.Expects, c.Expected = false, 0
 	return c
 }
 

@@ -143,7 +143,7 @@ func (g *gathering) admit(req *request) bool {
 		return false
 	}
 	for i := range req.changes {
-		if ch := &req.changes[i]; ch.Rests {
+		if ch := &req.changes[i]; ch.Expects {
 			g.learn()
 			if g.touched[[2]string{ch.Collection, ch.Item.ID}] {
 				return false
@@ -455,7 +455,7 @@ func (w *writer) marked(group []*request) bool {
 	var collections, ids []string
 	for _, req := range group {
 		for i := range req.changes {
-			if ch := &req.changes[i]; ch.Rests && ch.Base == 0 && ch.Item.ID != "" {
+			if ch := &req.changes[i]; ch.Expects && ch.Expected == 0 && ch.Item.ID != "" {
 				collections, ids = append(collections, ch.Collection), append(ids, ch.Item.ID)
 			}
 		}

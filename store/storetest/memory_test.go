@@ -115,12 +115,12 @@ func (m *memory) Commit(ctx context.Context, changes []store.Change, receipts ..
 	}
 	stale := false
 	for _, ch := range changes {
-		if !ch.Rests || m.fault == "bases are ignored" || m.fault == "bases of deletions are ignored" && ch.Op == store.DeleteItem ||
+		if !ch.Expects || m.fault == "bases are ignored" || m.fault == "bases of deletions are ignored" && ch.Op == store.DeleteItem ||
 			m.fault == "bases of definitions are ignored" && ch.Op == store.PutCollection {
 			continue
 		}
 		newest := m.version(ch.Collection, ch.Item.ID)
-		stale = stale || newest != uint64(ch.Base) && (m.fault != "bases of others are ignored" || m.log[newest-1].by == m)
+		stale = stale || newest != uint64(ch.Expected) && (m.fault != "bases of others are ignored" || m.log[newest-1].by == m)
 	}
 	next := m.content.clone()
 	seq := head + 1
@@ -133,7 +133,7 @@ func (m *memory) Commit(ctx context.Context, changes []store.Change, receipts ..
 		if err = next.change(&ch); err != nil {
 			break
 		}
-		if m.fault == "a stale commit is made in part" && stale && !ch.Rests {
+		if m.fault == "a stale commit is made in part" && stale && !ch.Expects {
 			_ = m.content.change(&ch)
 		}
 		if m.fault == "versions outlive their collection" {

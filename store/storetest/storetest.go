@@ -65,7 +65,7 @@ func Run(t *testing.T, open Opener) {
 		{"Follow", testFollow},
 		{"FollowFromView", testFollowFromView},
 		{"FollowForked", testFollowForked},
-		{"Rests", testRests},
+		{"Expects", testRests},
 		{"RestsOnNothing", testRestsOnNothing},
 		{"RestsOnDefinition", testRestsOnDefinition},
 		{"Counter", testCounter},
@@ -248,7 +248,7 @@ func drop(collection string) store.Change {
 
 // resting makes a change rest on a version.
 func resting(ch store.Change, base store.Seq) store.Change {
-	ch.Rests, ch.Base = true, base
+	ch.Expects, ch.Expected = true, base
 	return ch
 }
 

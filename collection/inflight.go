@@ -17,15 +17,15 @@ import (
 // checked against the newest state here; that this is the newest state of all is
 // checked by the store, and if it is not, the group is checked anew.
 
-// flight is a group on its way through the store and back. Several are on their way at
-// a time, if they have no item in common: an item's changes are made in the order in
-// which they came.
-type flight struct {
+// inFlight is a group that is being committed, or that was and is not visible yet. Several
+// may be in flight at a time if they have no item in common: the changes of an item are
+// made in the order in which they came.
+type inFlight struct {
 	*group
 	begun time.Time
 	tries int           // how often it was checked anew
-	state flightState   // of what is waited for
-	leave func()        // ends a waiting for the world before its time; nil: none
+	state commitState   // of what is waited for
+	leave func()        // ends a waiting for the generation before its time; nil: none
 	done  chan struct{} // closed when the commit, if there was one, has ended
 	err   error         // of the commit, or of asking for the head
 	asked bool          // it is the head that was asked for
@@ -33,18 +33,18 @@ type flight struct {
 	over  chan struct{} // closed when it has ended
 }
 
-type flightState uint8
+type commitState uint8
 
 const (
-	committing flightState = iota + 1 // for the commit to end, or the head to be told
-	arriving                          // for what was committed to become visible
-	behindHead                        // for the state to become visible that it must be checked against
-	blocked                           // for another flight, with an item in common, to end
+	committing commitState = iota + 1 // for the commit to end, or the head to be told
+	arriving                          // until what was committed is visible
+	behindHead                        // for a newer state to become visible, against which it is checked again
+	blocked                           // for another group in flight, with an item in common, to end
 )
 
-// Bounds of a collection's flights.
+// Bounds of a collection's groups in flight.
 const (
-	maxFlights = 4
+	maxInFlight = 4
 	// maxTries bounds how often a group is checked anew because others changed the
 	// same items.
 	maxTries = 16
@@ -52,8 +52,8 @@ const (
 
 // ending says why a collection's writer is to end before its time.
 type ending struct {
-	successor *world // where to find what was committed
-	err       error  // of writes that wait
+	successor *generation // where to find what was committed
+	err       error       // of writes that wait
 }
 
 // end ends the writer at once, and waits for it.
@@ -73,16 +73,16 @@ func (c *Collection) runShared() {
 	defer alarm.Stop()
 	for {
 		queue := c.queue
-		if len(c.flights) >= maxFlights || p.held != nil || c.partial {
+		if len(c.inFlight) >= maxInFlight || p.held != nil || c.partial {
 			queue = nil
 		}
-		if p.held != nil && len(p.items) == 0 && p.flight == nil {
+		if p.held != nil && len(p.items) == 0 && p.flushing == nil {
 			req := p.held
 			p.held = nil
 			c.take(c.gather(req))
 			continue
 		}
-		if closing == nil && len(c.flights) == 0 && p.held == nil && len(p.items) == 0 && len(c.queue) == 0 {
+		if closing == nil && len(c.inFlight) == 0 && p.held == nil && len(p.items) == 0 && len(c.queue) == 0 {
 			return
 		}
 		select {
@@ -96,7 +96,7 @@ func (c *Collection) runShared() {
 				c.take(c.gather(req))
 			}
 		case f := <-c.turns:
-			c.goOn(f)
+			c.resume(f)
 		case <-c.due(alarm, closing == nil || p.held != nil):
 			c.flush()
 		case d := <-c.deliveries:
@@ -114,15 +114,15 @@ func (c *Collection) runShared() {
 	}
 }
 
-// take begins the flight of a group that was checked.
+// take begins the commit of a group that was checked.
 func (c *Collection) take(g *group) {
-	f := &flight{group: g, begun: time.Now(), over: make(chan struct{})}
-	c.flights = append(c.flights, f)
-	c.depart(f)
+	f := &inFlight{group: g, begun: time.Now(), over: make(chan struct{})}
+	c.inFlight = append(c.inFlight, f)
+	c.submit(f)
 }
 
-// onTurn has the flight go on when turn is closed.
-func (c *Collection) onTurn(f *flight, state flightState, turn <-chan struct{}) {
+// onTurn lets the group go on when turn is closed.
+func (c *Collection) onTurn(f *inFlight, state commitState, turn <-chan struct{}) {
 	f.state = state
 	go func() {
 		select {
@@ -137,18 +137,18 @@ func (c *Collection) onTurn(f *flight, state flightState, turn <-chan struct{}) 
 	}()
 }
 
-// awaitWorld has the flight go on when every commit up to seq is visible here.
-func (c *Collection) awaitWorld(f *flight, state flightState, seq uint64) {
-	reached, leave := c.world.waiters.enter(seq, c.world.applied.Load)
+// awaitApplied lets the group go on when every commit up to seq is visible here.
+func (c *Collection) awaitApplied(f *inFlight, state commitState, seq uint64) {
+	reached, leave := c.generation.waiters.enter(seq, c.generation.applied.Load)
 	f.leave = leave
 	c.onTurn(f, state, reached)
 }
 
-// depart commits a group that was checked. If it has an item in common with a flight
+// submit commits a group that was checked. If it has an item in common with a group in flight
 // that came before, that has to end first. If the state here speaks against a write, it
 // is the state of all copies that has to: it is waited for. In both cases the group is
 // checked anew.
-func (c *Collection) depart(f *flight) {
+func (c *Collection) submit(f *inFlight) {
 	if before := c.before(f); before != nil {
 		c.onTurn(f, blocked, before.over)
 		return
@@ -183,19 +183,19 @@ func (c *Collection) newest() (uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
 	defer cancel()
 	head, err := c.opt.Store.(store.Shared).Head(ctx)
-	if err == nil && head.Epoch != c.world.epoch {
+	if err == nil && head.Epoch != c.generation.epoch {
 		err = errAnew
 	}
 	return uint64(head.Seq), err
 }
 
-// before returns the last flight that came before this one and has an item in common
+// before returns the last group in flight that came before this one and has an item in common
 // with it.
-func (c *Collection) before(f *flight) *flight {
-	at := slices.Index(c.flights, f)
-	for _, other := range slices.Backward(c.flights[:at]) {
+func (c *Collection) before(f *inFlight) *inFlight {
+	at := slices.Index(c.inFlight, f)
+	for _, other := range slices.Backward(c.inFlight[:at]) {
 		for i := range f.touched {
-			if _, both := other.places.find(other.touched, f.touched[i].id); both {
+			if _, both := other.byID.find(other.touched, f.touched[i].id); both {
 				return other
 			}
 		}
@@ -218,29 +218,29 @@ func (g *group) refused() bool {
 	return false
 }
 
-// conclude ends a flight.
-func (c *Collection) conclude(f *flight, err error) {
+// conclude ends a group in flight.
+func (c *Collection) conclude(f *inFlight, err error) {
 	f.answer(err)
 	close(f.over)
-	c.flights = slices.DeleteFunc(c.flights, func(o *flight) bool { return o == f })
+	c.inFlight = slices.DeleteFunc(c.inFlight, func(o *inFlight) bool { return o == f })
 }
 
-// goOn goes on with a flight whose turn has come.
-func (c *Collection) goOn(f *flight) {
+// resume goes on with a group in flight whose turn has come.
+func (c *Collection) resume(f *inFlight) {
 	if f.leave != nil {
 		f.leave()
 		f.leave = nil
 	}
-	flush := f == c.backlog.flight
+	flush := f == c.backlog.flushing
 	switch {
 	case f.state == committing && flush:
-		c.flushLanded(f)
+		c.flushCommitted(f)
 	case f.state == arriving && flush:
 		if err := c.flushArrived(); err != nil {
 			c.fail(err)
 		}
 	case f.state == committing:
-		c.landed(f)
+		c.committed(f)
 	case f.state == arriving:
 		c.conclude(f, nil)
 	default:
@@ -248,27 +248,27 @@ func (c *Collection) goOn(f *flight) {
 	}
 }
 
-// again checks requests anew, as the group of a flight that keeps its place.
-func (c *Collection) again(f *flight, requests []*request) {
+// again checks requests again, as the group of a group in flight that keeps its place.
+func (c *Collection) again(f *inFlight, requests []*request) {
 	g := newGroup(len(f.changes))
 	for _, req := range requests {
 		clear(req.results)
 		c.admit(g, req)
 	}
 	f.group, f.err = g, nil
-	c.depart(f)
+	c.submit(f)
 }
 
-// landed goes on with a flight whose commit has ended, or for which the head was told.
-func (c *Collection) landed(f *flight) {
+// committed goes on with a group in flight whose commit has ended, or for which the head was told.
+func (c *Collection) committed(f *inFlight) {
 	var stale *store.StaleError
 	var taken *store.RepeatedError
 	switch asked := f.asked; {
 	case f.err == nil && asked:
 		f.asked, f.sure = false, true
-		c.awaitWorld(f, behindHead, f.seq)
+		c.awaitApplied(f, behindHead, f.seq)
 	case f.err == nil:
-		c.awaitWorld(f, arriving, f.seq)
+		c.awaitApplied(f, arriving, f.seq)
 	case errors.As(f.err, &stale):
 		f.tries++
 		f.sure = false
@@ -276,27 +276,27 @@ func (c *Collection) landed(f *flight) {
 			c.conclude(f, ErrContended)
 			return
 		}
-		c.awaitWorld(f, behindHead, uint64(stale.Head))
+		c.awaitApplied(f, behindHead, uint64(stale.Head))
 	case errors.As(f.err, &taken):
 		f.group, f.err = c.without(f.group, taken), nil
-		c.depart(f)
+		c.submit(f)
 	case errors.Is(f.err, store.ErrLocked) && len(f.requests) > 1:
-		c.scatter(f)
+		c.split(f)
 	default:
 		c.conclude(f, f.err)
 	}
 }
 
-// scatter makes a flight of each request, so that the one that cannot be made now does
+// split makes a group in flight of each request, so that the one that cannot be made now does
 // not hinder the others.
-func (c *Collection) scatter(f *flight) {
-	at := slices.Index(c.flights, f)
-	each := make([]*flight, len(f.requests))
+func (c *Collection) split(f *inFlight) {
+	at := slices.Index(c.inFlight, f)
+	each := make([]*inFlight, len(f.requests))
 	for i := range each {
-		each[i] = &flight{group: newGroup(0), begun: f.begun, over: make(chan struct{})}
+		each[i] = &inFlight{group: newGroup(0), begun: f.begun, over: make(chan struct{})}
 	}
 	requests := f.requests
-	c.flights = slices.Replace(c.flights, at, at+1, each...)
+	c.inFlight = slices.Replace(c.inFlight, at, at+1, each...)
 	close(f.over)
 	for i, one := range each {
 		c.again(one, requests[i:i+1])
@@ -305,8 +305,8 @@ func (c *Collection) scatter(f *flight) {
 
 // abandon answers what waits when the collection ends before its time.
 func (c *Collection) abandon(why *ending) {
-	all := c.flights
-	if f := c.backlog.flight; f != nil {
+	all := c.inFlight
+	if f := c.backlog.flushing; f != nil {
 		all = append(all, f)
 	}
 	for _, f := range all {
@@ -319,7 +319,7 @@ func (c *Collection) abandon(why *ending) {
 		switch next := why.successor; {
 		case f.err != nil || f.asked || f.state == behindHead || f.state == blocked:
 			f.answer(why.of(f.err))
-		case next != nil && (next.epoch != c.world.epoch || next.applied.Load() < f.seq):
+		case next != nil && (next.epoch != c.generation.epoch || next.applied.Load() < f.seq):
 			f.answer(fmt.Errorf("%w: the store's history was replaced", store.ErrUncertain))
 		default:
 			f.answer(nil)

@@ -12,9 +12,9 @@ import (
 	"nearby/store"
 )
 
-// Once names a request that must be applied at most once, however often it is
+// IdempotencyKey names a request that must be applied at most once, however often it is
 // sent, because its sender does not know whether it was.
-type Once struct {
+type IdempotencyKey struct {
 	Key         string // chosen by the sender; unique in the collection for a day, or until it is dropped
 	Fingerprint []byte // of all that the request asks for: the same key with another is an error
 }
@@ -37,7 +37,7 @@ type outcomeResult struct {
 // its results are those of then, and repeated is true. A refused write leaves no
 // trace: its request is judged anew when it comes again. Errors are those of Write,
 // ErrKeyReused, and ErrKeyInUse.
-func (c *Collection) WriteOnce(ctx context.Context, once Once, writes []Write) (results []Result, repeated bool, err error) {
+func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes []Write) (results []Result, repeated bool, err error) {
 	receipt, found, err := c.store.Receipt(ctx, c.name, once.Key)
 	if err != nil {
 		return nil, false, uncertain(err) // it may have come before
@@ -83,7 +83,7 @@ func (req *request) outcome() ([]byte, error) {
 }
 
 // results reads what was kept.
-func (o *Once) results(receipt store.Receipt) ([]Result, error) {
+func (o *IdempotencyKey) results(receipt store.Receipt) ([]Result, error) {
 	var kept outcome
 	if err := json.Unmarshal(receipt.Outcome, &kept); err != nil {
 		return nil, fmt.Errorf("%w: the receipt of %q: %w", store.ErrCorrupt, receipt.Key, err)

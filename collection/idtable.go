@@ -5,25 +5,25 @@ import (
 	"math/bits"
 )
 
-// places finds ids in a list of pending ones: a hash table, with linear probing, of
+// idTable finds ids in a list of pending ones: a hash table, with linear probing, of
 // places in the list + 1, each below half of the hash; 0 is free. It is never more
 // than half full.
-type places struct {
+type idTable struct {
 	slots []uint64
 	hash  func(id string) uint64
 }
 
-// newPlaces has room for n ids. A seed of its own keeps callers from choosing ids
+// newIDTable has room for n ids. A seed of its own keeps callers from choosing ids
 // that meet in the table.
-func newPlaces(n int) places {
+func newIDTable(n int) idTable {
 	seed := maphash.MakeSeed()
-	return places{newSlots(n), func(id string) uint64 { return maphash.String(seed, id) }}
+	return idTable{newSlots(n), func(id string) uint64 { return maphash.String(seed, id) }}
 }
 
 func newSlots(n int) []uint64 { return make([]uint64, 2<<bits.Len(uint(n))) }
 
 // slot returns where an id is in the table, or is to be, below tag.
-func (p *places) slot(all []pending, id string) (at *uint64, tag uint64) {
+func (p *idTable) slot(all []pending, id string) (at *uint64, tag uint64) {
 	hash := p.hash(id)
 	tag = hash >> 32
 	for i := hash; ; i++ {
@@ -35,13 +35,13 @@ func (p *places) slot(all []pending, id string) (at *uint64, tag uint64) {
 }
 
 // find returns the place of an id in the list.
-func (p *places) find(all []pending, id string) (int32, bool) {
+func (p *idTable) find(all []pending, id string) (int32, bool) {
 	at, _ := p.slot(all, id)
 	return int32(uint32(*at)) - 1, *at != 0
 }
 
 // add puts in the last of the list.
-func (p *places) add(all []pending) {
+func (p *idTable) add(all []pending) {
 	from := len(all) - 1
 	if 2*len(all) > len(p.slots) {
 		p.slots, from = newSlots(len(all)), 0
