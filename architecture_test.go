@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"nearby/internal/batch":        {"nearby/index", "nearby/internal/runs", "nearby/internal/zorder", "nearby/sphere"},
 	"nearby/internal/topk":         {"nearby/index", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/sphere"},
 	"nearby/internal/bucket":       {"nearby/index", "nearby/internal/batch", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/internal/topk", "nearby/sphere"},
+	"nearby/internal/sweep":        {"nearby/index", "nearby/internal/bucket", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/internal/zorder"},
 	"nearby/index/indextest":       {"nearby/index", "nearby/internal/cover", "nearby/internal/zorder", "nearby/sphere"},
 	"nearby/geohash":               kit,
 	"nearby/quadtree":              kit,
@@ -49,7 +50,7 @@ var allowed = map[string][]string{
 // kit is what the indexes are made of: the contract, and what only its implementers need.
 var kit = []string{
 	"nearby/index", "nearby/internal/batch", "nearby/internal/bucket", "nearby/internal/budget", "nearby/internal/cover",
-	"nearby/internal/runs", "nearby/internal/topk", "nearby/internal/zorder", "nearby/sphere",
+	"nearby/internal/runs", "nearby/internal/sweep", "nearby/internal/topk", "nearby/internal/zorder", "nearby/sphere",
 }
 
 // confined are libraries whose types stay in one place.

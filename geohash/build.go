@@ -8,6 +8,8 @@ import (
 	"nearby/index"
 	"nearby/internal/bucket"
 	"nearby/internal/runs"
+	"nearby/internal/sweep"
+	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
@@ -24,7 +26,7 @@ func New(opt Options) index.Builder {
 		}
 		g := &grid{bits: opt.Bits, lineage: new(lineage)}
 		g.searches.New = func() any { return new(search) }
-		g.scans.New = func() any { return new(scan) }
+		g.sweeps.New = func() any { return new(sweep.Sweep) }
 		if g.bits == 0 {
 			g.bits, g.reason = chooseBits(entries)
 		}
@@ -52,7 +54,7 @@ func (b *builder) branch(entries []runs.Keyed, key uint64, level int) branch {
 	var cuts [1<<levelBits + 1]int
 	for lo := 0; lo < len(entries); {
 		d := digit(entries[lo].Key, level)
-		end := lastKey(withDigit(key, level, d), prefixBits(level+1))
+		end := zorder.Last(withDigit(key, level, d), prefixBits(level+1))
 		size, _ := slices.BinarySearchFunc(entries[lo:], end, func(e runs.Keyed, end uint64) int {
 			if e.Key <= end {
 				return -1

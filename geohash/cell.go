@@ -16,9 +16,6 @@ import (
 // cellKey returns the key of the cell of n bits, 1 to 64, that holds key.
 func cellKey(key uint64, n int) uint64 { return key >> (64 - n) << (64 - n) }
 
-// lastKey returns the greatest ZKey in the cell of n bits, 0 to 64, at key.
-func lastKey(key uint64, n int) uint64 { return key | (1<<(64-n) - 1) }
-
 // gridSize returns the numbers of columns and rows of cells of n bits.
 func gridSize(n int) (cols, rows int64) { return 1 << ((n + 1) / 2), 1 << (n / 2) }
 

@@ -38,7 +38,7 @@ type grid struct {
 
 // lineage is what all versions that descend from one build share.
 type lineage struct {
-	searches, scans sync.Pool // scratch memory of Nearest and Range
+	searches, sweeps sync.Pool // scratch memory of Nearest and Range
 }
 
 var _ index.Index = (*grid)(nil)

@@ -333,7 +333,7 @@ func (s *search) add(b *branch) {
 // addCells puts the cells of a page that lie in a cell of n bits, n > 0, in the
 // frontier.
 func (s *search) addCells(p *page, key uint64, n int) {
-	last := lastKey(key, n)
+	last := zorder.Last(key, n)
 	for i := p.find(key); i < len(p.keys) && p.keys[i] <= last; i++ {
 		s.addCell(p, i)
 	}

@@ -126,7 +126,7 @@ func (c *checker) page(p *page, key uint64, level int) error {
 			return fmt.Errorf("cell %s is empty", cellName(ck, c.bits))
 		case i > 0 && ck <= p.keys[i-1]:
 			return fmt.Errorf("cell %s is out of order", cellName(ck, c.bits))
-		case ck != cellKey(ck, c.bits) || ck < key || ck > lastKey(key, prefixBits(level)):
+		case ck != cellKey(ck, c.bits) || ck < key || ck > zorder.Last(key, prefixBits(level)):
 			return fmt.Errorf("cell %s is in page %s", cellName(ck, c.bits), name)
 		}
 		if !cl.small() {

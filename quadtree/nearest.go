@@ -15,8 +15,7 @@ import (
 type search struct {
 	topk   topk.TopK
 	stack  []pending
-	way    []stop  // of approach
-	sorts  []entry // of Range
+	way    []stop // of approach
 	bounds [4]float64
 
 	items index.Items
@@ -183,12 +182,17 @@ func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
 
 // note records a step in the trace.
 func (s *search) note(kind index.StepKind, key uint64, level int, bound float64, points int) {
-	s.trace.Add(index.Step{
+	s.trace.Add(step(kind, key, level, bound, points))
+}
+
+// step describes what a search did in the cell of a level at key.
+func step(kind index.StepKind, key uint64, level int, bound float64, points int) index.Step {
+	return index.Step{
 		Kind:   kind,
 		Name:   quadkey(key, level),
 		Bounds: zorder.Rect(key, 2*level),
 		Lower:  sphere.LowerDistance(bound),
 		Level:  level,
 		Points: points,
-	})
+	}
 }

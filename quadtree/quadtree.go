@@ -95,6 +95,7 @@ func New(opt Options) index.Builder {
 type lineage struct {
 	Options
 	searches sync.Pool // of *search
+	sweeps   sync.Pool // of *sweep.Sweep
 }
 
 // tree is one version.

@@ -64,6 +64,12 @@ func Deinterleave(key uint64) (lon, lat uint32) {
 // Interleave is the inverse of Deinterleave.
 func Interleave(lon, lat uint32) uint64 { return spread(lon)<<1 | spread(lat) }
 
+// Last returns the greatest key in the cell of the first n bits of key, 0 to 64. key is its
+// least.
+func Last(key uint64, n int) uint64 {
+	return key | (1<<(Bits-n) - 1) // n = 0 shifts 1 by 64, which gives 0, and all bits are set
+}
+
 // Common returns how many leading bits two keys share.
 func Common(a, b uint64) int { return bits.LeadingZeros64(a ^ b) }
 
