@@ -139,7 +139,7 @@ func resolve(names []string, opt *Options) (columns, error) {
 			return c, ambiguous(names, geoms, "the geometry", "wkt", opt)
 		}
 	}
-	if opt.Lon == "" && opt.Lat == "" && len(names) > 1 { // one alone is a header cut wrongly
+	if opt.Lon == "" && opt.Lat == "" {
 		switch pairs := matching(names, func(n string) bool { return pairOf(n) != noPair }); len(pairs) {
 		case 0:
 		case 1:

@@ -365,3 +365,81 @@ func TestRowForNoItem(t *testing.T) {
 		}
 	}
 }
+
+// A header is one record, however many lines it has and whatever stands before it.
+func TestHeaderOfSeveralLines(t *testing.T) {
+	const want = `{"name\n(en)":"a\nb","note":"c"}`
+	const row = "1,\"a\nb\",1,2,c\n"
+	for name, tt := range map[string]struct {
+		text string
+		opt  ingest.Options
+	}{
+		"commas":                      {text: "id,\"name\n(en)\",lat,lon,note\n" + row},
+		"after a title":               {text: "The places of \"one\" town\n\nid,\"name\n(en)\",lat,lon,note\n" + row},
+		"after a title of two lines":  {text: "\"The places\nid,lat,lon,of,one town\"\nid,\"name\n(en)\",lat,lon,note\n" + row},
+		"after a comment":             {text: "# id, lat, lon: as \"surveyed\nid,\"name\n(en)\",lat,lon,note\n" + row},
+		"after a delimiter":           {text: "sep=,\nid,\"name\n(en)\",lat,lon,note\n" + row},
+		"after lines that are passed": {text: "lat,lon\nid,\"name\n(en)\",lat,lon,note\n" + row, opt: ingest.Options{SkipLines: 1}},
+		"semicolons":                  {text: strings.ReplaceAll("id,\"name\n(en)\",lat,lon,note\n"+row, ",", ";")},
+		"tabs":                        {text: strings.ReplaceAll("id,\"name\n(en)\",lat,lon,note\n"+row, ",", "\t"), opt: ingest.Options{Quotes: "on"}},
+		"a delimiter, and a quote":    {text: "id,\"name\n(en)\",\"lat\",\"lon\",\"note\"\n" + row},
+		"at the end":                  {text: "id,lat,lon,\"name\n(en)\",\"note\"\n1,1,2,\"a\nb\",c\n"},
+	} {
+		res := read(t, tt.text, tt.opt)
+		if res.err != nil || len(res.bad) > 0 || res.ids() != "1" {
+			t.Errorf("%s: kept %q, %v, %v", name, res.ids(), res.bad, res.err)
+			continue
+		}
+		if got := string(res.rows[0].Item.Properties); got != want {
+			t.Errorf("%s: the properties are %s, want %s", name, got, want)
+		}
+	}
+}
+
+// The delimiter is the one that gives positions: a column of both numbers may have another one
+// in its name and in its cells.
+func TestDelimiterOfPairs(t *testing.T) {
+	for _, text := range []string{
+		"id;lat, lng;name\n1;1.5, 2.5;a\n2;3,4;b, c\n",
+		"id;lat,lng\n1;1.5,2.5\n2;3,4\n",
+		"lat,lng;id\n1.5,2.5;1\n3,4;2\n",
+		"id|lat, lng\n1|1.5, 2.5\n2|3, 4\n",
+		"id\tLatitude,Longitude\n1\t1.5,2.5\n2\t3,4\n",
+		"id;lon,lat;geom_note\n1;2.5,1.5;x\n2;4,3;y\n",
+		"id,\"lat;lng\"\n1,1.5 2.5\n2,\"3,4\"\n",
+		"id;lat;lng\n1;1,5;2,5\n2;3,0;4,0\n",
+	} {
+		res := read(t, text, ingest.Options{})
+		if res.err != nil || len(res.bad) > 0 || res.ids() != "1 2" {
+			t.Errorf("%q: kept %q, %v, %v", text, res.ids(), res.bad, res.err)
+			continue
+		}
+		if a, b := res.rows[0].Item, res.rows[1].Item; a.Lon != 2.5 || a.Lat != 1.5 || b.Lon != 4 || b.Lat != 3 {
+			t.Errorf("%q: %v, %v; %v, %v", text, a.Lon, a.Lat, b.Lon, b.Lat)
+		}
+	}
+	// The column may be the only one.
+	for _, text := range []string{"\"lat, lng\"\n\"1.5, 2.5\"\n", "lat lng\n1.5 2.5\n", "lat, lng\n1.5, 2.5\n", "lat;lng\n1,5;2,5\n"} {
+		res := read(t, text, ingest.Options{})
+		if res.err != nil || len(res.rows) != 1 || res.rows[0].Item.Lon != 2.5 || res.rows[0].Item.Lat != 1.5 {
+			t.Errorf("%q: %+v, %v, %v", text, res.rows, res.bad, res.err)
+		}
+	}
+}
+
+// White space before JSON says nothing, also a byte order mark before it.
+func TestBlanksBeforeJSON(t *testing.T) {
+	collection := `{"type":"FeatureCollection","features":[` + feature(1) + `]}`
+	for _, blanks := range []string{"\t", "\t \t", "\n\t", " \r\n\t", strings.Repeat("\t \n", 300)} {
+		for _, mark := range []string{"", "\ufeff"} {
+			for _, json := range []string{collection, strings.ReplaceAll(collection, ",", ",\n\t"), feature(1), strings.ReplaceAll(feature(1), ",", ",\n\t"), feature(1) + "\n" + `{"lat":1,"lon":2,"id":"a"}`, "\x1e" + feature(1) + "\n"} {
+				if res := read(t, mark+blanks+json, ingest.Options{}); res.err != nil || !strings.HasPrefix(res.ids(), "1") {
+					t.Errorf("%.200q: kept %q, %v, %v", mark+blanks+json, res.ids(), res.bad, res.err)
+				}
+			}
+		}
+	}
+	if res := read(t, "\tlat\tlon\n1\t2\t3\n", ingest.Options{}); res.err != nil || len(res.rows) != 1 {
+		t.Errorf("a table whose first column has no name: %v, %v", res.rows, res.err)
+	}
+}

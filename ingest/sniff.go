@@ -92,6 +92,11 @@ const lineBlanks = " \r\n"
 // sniffFormat tells the formats apart by the first bytes.
 func sniffFormat(src *source, opt *Options) (Format, error) {
 	first, err := src.peek(lineBlanks)
+	if first == '\t' {
+		if fill(src); isJSON(src.window()) {
+			first, err = src.peek(jsonBlanks)
+		}
+	}
 	if errors.Is(err, io.EOF) {
 		return "", errEmpty()
 	}
@@ -307,6 +312,25 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	return s
 }
 
+// positions is how many rows of the sample have one in the columns that are for it.
+func (s *sample) positions(at columns, opt *Options) int {
+	c := csvReader{at: at, comma: opt.DecimalComma || at.lon >= 0 && commaDecimals(*s, at)}
+	n := 0
+	for _, row := range s.rows {
+		if row == nil || at.placeless() {
+			continue
+		}
+		cells := make([][]byte, len(row))
+		for i, cell := range row {
+			cells[i] = []byte(cell)
+		}
+		if _, _, err := c.position(cells); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // enclosed reports whether a cell of the sample begins and ends with a quote mark.
 func (s *sample) enclosed() bool {
 	return slices.ContainsFunc(s.rows, func(row []string) bool {
@@ -339,29 +363,38 @@ const maxBefore = 100
 
 // beforeHeader passes over what stands before the header, where it certainly is no
 // header: comments, which begin with #, and a title. It returns how many lines that were.
-// The header is the first line that has columns for the position, of those that are no
-// comment; or the last comment that has, if no other line does.
+// The header is the first record that has columns for the position, of those that are no
+// comment; or the last comment that has, if no other record does.
 func beforeHeader(src *source, opt *Options) int {
-	if line := src.lineAt(0); len(line) > 0 && line[0] != '#' && opt.isHeader(line) {
-		return 0
+	if text := src.window(); text[0] != '#' {
+		if _, is := opt.isHeader(text); is {
+			return 0
+		}
 	}
 	first, at := src.line, src.start
 	comment, plain := -1, -1 // offsets of a header in a comment, and of the first line that is none
 	for range maxBefore {
 		rest := src.buf[at:src.end]
 		line, after, more := cutLine(rest)
+		size := len(rest) - len(after)
 		if len(bytes.Trim(line, lineBlanks)) > 0 {
-			switch hash := line[0] == '#'; {
-			case !hash && opt.isHeader(line):
+			text := bytes.TrimLeft(rest, "# ")
+			hash := rest[0] == '#'
+			record, is := opt.isHeader(text)
+			switch {
+			case !hash && is:
 				src.skip(at - src.start)
 				return src.line - first
-			case hash && opt.isHeader(bytes.TrimLeft(line, "# ")):
+			case is:
 				comment = at
 			case !hash && plain < 0:
 				plain = at
 			}
+			if !hash {
+				size = max(size, len(rest)-len(text)+record)
+			}
 		}
-		if at += len(rest) - len(after); !more {
+		if at += size; !more {
 			break
 		}
 	}
@@ -374,32 +407,48 @@ func beforeHeader(src *source, opt *Options) int {
 	return src.line - first
 }
 
-// isHeader reports whether a line has columns for the position, however it is cut.
-func (o *Options) isHeader(line []byte) bool {
+// isHeader reports whether text begins with a record that has columns for the position, however
+// it is cut, and how many bytes the longest record has that it may begin with.
+func (o *Options) isHeader(text []byte) (size int, is bool) {
 	delims := []byte{',', ';', '\t', '|'}
 	if o.Delimiter != 0 {
 		delims = []byte{byte(o.Delimiter)}
 	}
-	return slices.ContainsFunc(delims, func(delim byte) bool {
+	line, _, _ := cutLine(text)
+	for _, delim := range delims {
 		if bytes.Count(line, []byte{delim}) >= MaxColumns {
-			return false
+			continue
 		}
-		header := decodeAll(texts(cut(nil, line, delim)), o.Encoding)
-		for i, h := range header {
-			header[i] = strings.Trim(strings.Trim(h, lineBlanks), `"`)
+		headers := [][]string{texts(cut(nil, line, delim))}
+		if o.quoted(delim) && bytes.IndexByte(line, '"') >= 0 { // it may have several lines
+			t := records{src: newSource(bytes.NewReader(text), len(text)), delim: delim, quotes: true}
+			if t.next() == nil && len(t.cells) <= MaxColumns {
+				headers = append(headers, texts(t.cells))
+				size = max(size, t.src.start)
+			}
 		}
-		names, _ := uniqueNames(header)
-		_, err := resolve(names, o)
-		return err == nil || isAmbiguous(err)
-	})
+		is = is || slices.ContainsFunc(headers, o.places)
+	}
+	return size, is
+}
+
+// places reports whether a header of several columns has those of the position.
+func (o *Options) places(header []string) bool {
+	header = decodeAll(header, o.Encoding)
+	for i, h := range header {
+		header[i] = strings.Trim(strings.Trim(h, lineBlanks), `"`)
+	}
+	names, _ := uniqueNames(header)
+	_, err := resolve(names, o)
+	return len(names) > 1 && (err == nil || isAmbiguous(err))
 }
 
 // sniffDelimiter cuts the sample by each delimiter and takes the one that
-// explains it best: one that yields coordinate columns, then the most rows as
-// long as the header, then the most cells.
+// explains it best: one that yields coordinate columns, then the most rows with a
+// position, then the most as long as the header, then the most cells.
 func sniffDelimiter(src *source, opt *Options) sample {
 	var best sample
-	bestScore := [3]int{-1}
+	bestScore := []int{-1}
 	for _, delim := range []byte{',', ';', '\t', '|'} {
 		s := takeSample(src, delim, opt.quoted(delim), opt.Columns)
 		if s.bad {
@@ -412,11 +461,13 @@ func sniffDelimiter(src *source, opt *Options) sample {
 			return s // whatever it is, this is what hinders
 		}
 		names, _ := uniqueNames(decodeAll(s.header, opt.Encoding))
-		score := [3]int{0, s.even, len(s.header)}
-		if _, err := resolve(names, opt); err == nil || isAmbiguous(err) {
+		score := []int{0, 0, s.even, len(s.header)}
+		if at, err := resolve(names, opt); err == nil {
+			score[0], score[1] = 1, s.positions(at, opt)
+		} else if isAmbiguous(err) {
 			score[0] = 1
 		}
-		if score[0] > bestScore[0] || score[0] == bestScore[0] && (score[1] > bestScore[1] || score[1] == bestScore[1] && score[2] > bestScore[2]) {
+		if slices.Compare(score, bestScore) > 0 {
 			best, bestScore = s, score
 		}
 	}
