@@ -142,6 +142,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	if err := at.once(header, names, &opt); err != nil {
 		return nil, err
 	}
+	notes = append(notes, at.passed(names, &opt)...)
 	c.at = at
 	if c.props, err = properties(names, at, &opt); err != nil {
 		return nil, err

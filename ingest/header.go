@@ -164,6 +164,47 @@ func looksLikeAxis(name string) bool {
 	return slices.ContainsFunc(plane, func(r rung) bool { return r.lon(name) || r.lat(name) })
 }
 
+// passed tells, in sentences, of the columns that another convention has for the position or
+// the id, beside those that were found. They are properties.
+func (c columns) passed(names []string, opt *Options) (notes []string) {
+	others := func(fits func(string) bool) []int {
+		return slices.DeleteFunc(matching(names, fits), func(i int) bool { return i == c.lon || i == c.lat || i == c.wkt || i == c.id })
+	}
+	tell := func(what string, used, others []int, decide string) {
+		if len(others) > 0 {
+			slices.Sort(others)
+			notes = append(notes, fmt.Sprintf("%s is read from %s; what may be one too is a property: %s; decide with %s",
+				what, item.List(pick(names, used)), item.List(pick(names, slices.Compact(others))), decide))
+		}
+	}
+	if opt.Lon == "" && opt.Lat == "" && opt.WKT == "" && !c.placeless() {
+		var axes []int
+		plane, words := ladder()
+		for _, r := range slices.Concat(plane, words) {
+			if lons, lats := others(r.lon), others(r.lat); len(lons) > 0 && len(lats) > 0 {
+				axes = append(append(axes, lons...), lats...)
+			}
+		}
+		points := others(func(n string) bool { return called(n, wktNames) || pairOf(n) != noPair })
+		var decide []string
+		if len(axes) > 0 {
+			decide = append(decide, strings.Join(opt.decide("lat", "lon"), " and "))
+		}
+		if len(points) > 0 {
+			decide = append(decide, opt.decide("wkt")...)
+		}
+		used := []int{c.wkt}
+		if c.wkt < 0 {
+			used = []int{c.lat, c.lon}
+		}
+		tell("the position", used, append(axes, points...), strings.Join(decide, ", or "))
+	}
+	if opt.ID == "" && c.id >= 0 {
+		tell("the id", []int{c.id}, others(func(n string) bool { return called(n, idNames) }), opt.decide("id")[0])
+	}
+	return notes
+}
+
 // once refuses a column that was found by its name where another one has the same name.
 func (c columns) once(header, names []string, opt *Options) error {
 	var first *HeaderError
@@ -270,12 +311,16 @@ func matching(names []string, fits func(string) bool) []int {
 	return at
 }
 
-func ambiguous(names []string, at []int, what, option string, opt *Options) *HeaderError {
-	fit := make([]string, len(at))
+func pick(names []string, at []int) []string {
+	picked := make([]string, len(at))
 	for i, a := range at {
-		fit[i] = names[a]
+		picked[i] = names[a]
 	}
-	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(fit)), Columns: names, Decide: opt.decide(option), several: true}
+	return picked
+}
+
+func ambiguous(names []string, at []int, what, option string, opt *Options) *HeaderError {
+	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(pick(names, at))), Columns: names, Decide: opt.decide(option), several: true}
 }
 
 // called reports whether a name is one of names, without regard to case.

@@ -387,6 +387,40 @@ func TestAdvice(t *testing.T) {
 	})
 }
 
+// Where two conventions name columns of one thing, the stated order decides, and the report says
+// what was used and what was left as a property. Columns that were named by who loads the file
+// are no question.
+func TestColumnsThatMayBeMeantToo(t *testing.T) {
+	deliver(t, []upload{
+		{name: "axes of a map", text: "id,y,x,lat,lon\n1,50,60,1,2\n", want: "1 2,1", printed: "the position is read from lat, lon; what may be one too is a property: y, x; decide with --lat NAME and --lon NAME",
+			posted: "the position is read from lat, lon; what may be one too is a property: y, x; decide with the parameter lat=NAME and the parameter lon=NAME"},
+		{name: "a geometry", text: "id,geom,lat,lon\n1,POINT(60 50),1,2\n", want: "1 2,1", printed: "a property: geom; decide with --wkt NAME", posted: "a property: geom; decide with the parameter wkt=NAME"},
+		{name: "a geometry and words", text: "id,the_geom,stop_lat,stop_lon\n1,POINT(2 1),50,60\n", want: "1 2,1", printed: "read from the_geom; what may be one too is a property: stop_lat, stop_lon; decide with --lat NAME"},
+		{name: "both", text: "id,x,y,\"lat, lng\",wkt,latitude,longitude\n1,60,50,\"50,60\",POINT(60 50),1,2\n", want: "1 2,1", printed: "a property: x, y, lat, lng, wkt; decide with --lat NAME and --lon NAME, or --wkt NAME"},
+		{name: "other words", text: "id,latitude_deg,longitude_deg,dme_latitude_deg,dme_longitude_deg\n1,1,2,50,60\n", want: "1 2,1", printed: "a property: dme_latitude_deg, dme_longitude_deg"},
+		{name: "ids", text: "uuid,id,lat,lon\nu,1,1,2\n", want: "1 2,1", printed: "the id is read from id; what may be one too is a property: uuid; decide with --id NAME", posted: "decide with the parameter id=NAME"},
+		{name: "three ids", text: "uuid,gbifID,geonameid,lat,lon\nu,g,1,1,2\n", want: "1 2,1", printed: "read from geonameid; what may be one too is a property: uuid, gbifID"},
+		{name: "two of one line", text: "id,latitude,longitude,lat,lon,y,x\n1,1,2,3,4,5,6\n", refused: 400, printed: "more than one column may be the latitude: latitude, lat", posted: "lat=NAME"},
+	})
+	s := startServer(t, t.TempDir())
+	c := newClient(t)
+	for i, f := range []struct{ query, args, text string }{
+		{"?lat=y&lon=x", "--lat y --lon x", "id,y,x,lat,lon,geom\n1,50,60,1,2,\n"},
+		{"?wkt=geom", "--wkt geom", "id,y,x,lat,lon,geom\n1,50,60,1,2,POINT(2 1)\n"},
+		{"?id=uuid", "--id uuid", "id,uuid,lat,lon\n1,u,1,2\n"},
+		{"", "", "id,lat,lon,y,site_lat,geometry_type,id_2\n1,1,2,3,4,Point,5\n"}, // half a position is none
+	} {
+		collection := fmt.Sprintf("c%d", i)
+		call(c, http.MethodPut, s.base+"/v1/collections/"+collection, "application/json", "{}")
+		if status, answer := call(c, http.MethodPost, s.base+"/v1/collections/"+collection+"/items"+f.query, "text/csv", f.text); status != http.StatusOK || strings.Contains(string(answer), "notes") {
+			t.Errorf("%s: %d %s", f.text, status, answer)
+		}
+		if r := runCLI(t, f.text, append([]string{"load", "-", "-c", collection, "--server", s.base}, strings.Fields(f.args)...)...); r.code != exitOK || strings.Contains(r.stderr, "may be") {
+			t.Errorf("%s: %+v", f.text, r)
+		}
+	}
+}
+
 // Files that are no text are named for what they are.
 func TestFilesThatAreNoText(t *testing.T) {
 	var wide strings.Builder
