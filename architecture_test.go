@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"nearby/internal/topk":         {"nearby/index", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/sphere"},
 	"nearby/internal/bucket":       {"nearby/index", "nearby/internal/batch", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/internal/topk", "nearby/sphere"},
 	"nearby/internal/sweep":        {"nearby/index", "nearby/internal/bucket", "nearby/internal/budget", "nearby/internal/cover", "nearby/internal/runs", "nearby/internal/zorder"},
-	"nearby/index/indextest":       {"nearby/index", "nearby/internal/cover", "nearby/internal/zorder", "nearby/sphere"},
+	"nearby/index/indextest":       {"nearby/index", "nearby/internal/zorder", "nearby/sphere"},
 	"nearby/geohash":               kit,
 	"nearby/quadtree":              kit,
 	"nearby/ingest":                {"nearby/item"},

@@ -96,7 +96,7 @@ type Collection struct {
 
 	// What follows belongs to the writer.
 	table    *table.Table
-	tip      *Snapshot     // the newest state, but that its index may be on its way
+	tip      *Snapshot     // the newest state whose index is there; while partial is set, readers do not have it yet
 	building chan struct{} // closed when the index that is being built is in use; nil: none is
 	failed   error         // set: no more writes until restart
 	inFlight []*inFlight   // where others write the store, too; in the order of their requests
@@ -106,9 +106,9 @@ type Collection struct {
 }
 
 // newCollection starts the writer of a collection whose first snapshot is tip.
-func newCollection(opt Options, w *generation, tip *Snapshot, t *table.Table) *Collection {
+func newCollection(opt Options, gen *generation, tip *Snapshot, t *table.Table) *Collection {
 	c := &Collection{
-		name: tip.def.Name, generation: w, store: opt.Store, opt: opt, log: opt.Log,
+		name: tip.def.Name, generation: gen, store: opt.Store, opt: opt, log: opt.Log,
 		queue:   make(chan *request, opt.MaxQueue),
 		control: make(chan *request),
 		closing: make(chan struct{}),

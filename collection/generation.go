@@ -103,37 +103,37 @@ type waiter struct {
 
 // enter returns a channel that is closed when seq is reached. now reads the
 // number. leave must be called in the end.
-func (gen *waiters) enter(seq uint64, now func() uint64) (reached <-chan struct{}, leave func()) {
+func (w *waiters) enter(seq uint64, now func() uint64) (reached <-chan struct{}, leave func()) {
 	me := &waiter{seq, make(chan struct{})}
-	gen.mu.Lock()
-	gen.list = append(gen.list, me)
-	gen.n.Store(int32(len(gen.list)))
-	gen.mu.Unlock()
+	w.mu.Lock()
+	w.list = append(w.list, me)
+	w.n.Store(int32(len(w.list)))
+	w.mu.Unlock()
 	if now() >= seq { // it may have been reached before we were on the list
-		gen.reached(now())
+		w.reached(now())
 	}
 	return me.reached, func() {
-		gen.mu.Lock()
-		defer gen.mu.Unlock()
-		if i := slices.Index(gen.list, me); i >= 0 {
-			gen.list = slices.Delete(gen.list, i, i+1)
-			gen.n.Store(int32(len(gen.list)))
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if i := slices.Index(w.list, me); i >= 0 {
+			w.list = slices.Delete(w.list, i, i+1)
+			w.n.Store(int32(len(w.list)))
 		}
 	}
 }
 
-func (gen *waiters) reached(seq uint64) {
-	if gen.n.Load() == 0 {
+func (w *waiters) reached(seq uint64) {
+	if w.n.Load() == 0 {
 		return
 	}
-	gen.mu.Lock()
-	defer gen.mu.Unlock()
-	gen.list = slices.DeleteFunc(gen.list, func(one *waiter) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.list = slices.DeleteFunc(w.list, func(one *waiter) bool {
 		if one.seq > seq {
 			return false
 		}
 		close(one.reached)
 		return true
 	})
-	gen.n.Store(int32(len(gen.list)))
+	w.n.Store(int32(len(w.list)))
 }

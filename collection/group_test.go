@@ -31,7 +31,7 @@ func TestGroupKnowsItsIDs(t *testing.T) {
 }
 
 // Ids whose hashes are the same are told apart by themselves.
-func TestPlacesOfEqualHashes(t *testing.T) {
+func TestIDTableTellsEqualHashesApart(t *testing.T) {
 	p := newIDTable(4)
 	p.hash = func(id string) uint64 { return uint64(len(id)) << 40 }
 	var all []pending

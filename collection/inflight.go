@@ -37,7 +37,7 @@ type commitState uint8
 
 const (
 	committing commitState = iota + 1 // for the commit to end, or the head to be told
-	arriving                          // until what was committed is visible
+	arriving                          // for what was committed to become visible
 	behindHead                        // for a newer state to become visible, against which it is checked again
 	blocked                           // for another group in flight, with an item in common, to end
 )
@@ -144,10 +144,9 @@ func (c *Collection) awaitApplied(f *inFlight, state commitState, seq uint64) {
 	c.onTurn(f, state, reached)
 }
 
-// submit commits a group that was checked. If it has an item in common with a group in flight
-// that came before, that has to end first. If the state here speaks against a write, it
-// is the state of all copies that has to: it is waited for. In both cases the group is
-// checked anew.
+// submit commits a group that was checked. A group in flight that came before and has an item
+// in common has to end first. If the state here speaks against a write, the newest state of
+// all copies is waited for. In both cases the group is checked anew.
 func (c *Collection) submit(f *inFlight) {
 	if before := c.before(f); before != nil {
 		c.onTurn(f, blocked, before.over)
@@ -189,8 +188,8 @@ func (c *Collection) newest() (uint64, error) {
 	return uint64(head.Seq), err
 }
 
-// before returns the last group in flight that came before this one and has an item in common
-// with it.
+// before returns the last group in flight that came before this one and has an item in
+// common with it.
 func (c *Collection) before(f *inFlight) *inFlight {
 	at := slices.Index(c.inFlight, f)
 	for _, other := range slices.Backward(c.inFlight[:at]) {
@@ -248,7 +247,8 @@ func (c *Collection) resume(f *inFlight) {
 	}
 }
 
-// again checks requests again, as the group of a group in flight that keeps its place.
+// again checks requests anew. The group that they make keeps the place in flight of the one
+// before.
 func (c *Collection) again(f *inFlight, requests []*request) {
 	g := newGroup(len(f.changes))
 	for _, req := range requests {
@@ -259,7 +259,7 @@ func (c *Collection) again(f *inFlight, requests []*request) {
 	c.submit(f)
 }
 
-// committed goes on with a group in flight whose commit has ended, or for which the head was told.
+// committed goes on with a group when its commit has ended, or the head was told.
 func (c *Collection) committed(f *inFlight) {
 	var stale *store.StaleError
 	var taken *store.RepeatedError
@@ -287,7 +287,7 @@ func (c *Collection) committed(f *inFlight) {
 	}
 }
 
-// split makes a group in flight of each request, so that the one that cannot be made now does
+// split puts each request in flight by itself, so that the one that cannot be made now does
 // not hinder the others.
 func (c *Collection) split(f *inFlight) {
 	at := slices.Index(c.inFlight, f)

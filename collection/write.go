@@ -176,8 +176,8 @@ func uncertain(err error) error {
 type applying struct {
 	*group
 	step *table.Step
-	done chan struct{} // closed when the index, or err, is there
-	err  error
+	done chan struct{} // closed when the step has its index, or failed
+	err  error         // of Begin
 }
 
 // run is the writer: it forms groups, commits them and publishes snapshots until
@@ -387,7 +387,7 @@ func (g *group) answer(err error) {
 // the writer; a few are done before another goroutine has begun.
 const overlapFrom = 256
 
-// apply makes the next tip from a committed group, err being the outcome of its
+// apply gives a committed group to the table, err being the outcome of its
 // commit. If that leaves something to wait for, the caller must finish what is
 // returned before it applies another group; else the group is answered.
 func (c *Collection) apply(g *group, err error) *applying {

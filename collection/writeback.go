@@ -90,9 +90,9 @@ func (r *request) unconditional() bool {
 	return r.once == nil
 }
 
-// onItsWay reports whether a request is about an item that a group in flight is about, too. It
-// goes the same way, behind it: what a group in flight is checked against anew must not have
-// versions that the store does not know.
+// onItsWay reports whether a request is about an item of a group in flight. It goes the same
+// way, behind it: what such a group is checked against anew must not have versions that the
+// store does not know.
 func (c *Collection) onItsWay(req *request) bool {
 	for _, f := range c.inFlight {
 		for i := range req.writes {

@@ -114,15 +114,15 @@ func (b *apply) scout(root *branch, edits []batch.Edit) (sum uint64) {
 			}
 		}
 	}
-	var runs [scouted]runs.Run
+	var cells [scouted]runs.Run
 	for i := range edits {
 		if p := ways[i].page; p != nil {
 			if at := p.cellOf(edits[i].Key, b.bits); at >= 0 && p.cells[at].small() {
-				runs[i] = p.cells[at].run()
+				cells[i] = p.cells[at].run()
 			}
 		}
 	}
-	for _, run := range runs {
+	for _, run := range cells {
 		for j := 0; j < len(run); j += 8 {
 			sum += run[j]
 		}

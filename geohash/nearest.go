@@ -31,7 +31,7 @@ type search struct {
 	bits    int
 	query   *index.Query
 	items   index.Items
-	meter   budget.Budget
+	budget  budget.Budget
 	block   block
 	inner   block   // the block before the last step up, which lies in this one
 	sides   sides   // what bounds the squared chords outside the block
@@ -52,7 +52,7 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	s.key = zorder.Key(q.Lon, q.Lat)
 	s.origin = newOrigin(q.Lon, q.Lat, v, s.key)
 	s.root, s.bits, s.query, s.items = &g.root, g.bits, q, items
-	s.meter = budget.New(q.Budget)
+	s.budget = budget.New(q.Budget)
 
 	exact := s.run()
 	unseen := math.Inf(1)
@@ -62,7 +62,7 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 			unseen = min(unseen, s.queue[0].chord2)
 		}
 	}
-	proof := index.Proof{Entered: s.meter.Entered, Compared: s.meter.Compared}
+	proof := index.Proof{Entered: s.budget.Entered, Compared: s.budget.Compared}
 	dst = s.top.Append(dst, unseen, exact, &proof)
 
 	s.top.Release()
@@ -106,7 +106,7 @@ func (s *search) begin() bool {
 	b, level := s.root, 0
 	n := 0 // precision of the first block
 	for n == 0 && b.node != nil {
-		if !s.meter.Enter(0) {
+		if !s.budget.Enter(0) {
 			return false
 		}
 		if t := s.query.Trace; t != nil {
@@ -168,7 +168,7 @@ func (s *search) trace() int {
 	}
 	t.Add(index.Step{
 		Kind: index.StepRing, Bounds: s.block.rect(), Lower: sphere.LowerDistance(s.outside),
-		Level: s.block.n, Ring: int(s.block.radius), Cells: s.meter.Entered,
+		Level: s.block.n, Ring: int(s.block.radius), Cells: s.budget.Entered,
 	})
 	return len(t.Steps) - 1
 }
@@ -176,7 +176,7 @@ func (s *search) trace() int {
 // traced completes the step: the cells looked up since.
 func (s *search) traced(ring int) {
 	if t := s.query.Trace; t != nil {
-		t.Steps[ring].Cells = s.meter.Entered - t.Steps[ring].Cells
+		t.Steps[ring].Cells = s.budget.Entered - t.Steps[ring].Cells
 	}
 }
 
@@ -278,7 +278,7 @@ func (s *search) lookUpOutside(dc, dr int64) bool {
 // lookUp finds what is in a cell of n bits and adds it to the frontier. It
 // reports false if the budget does not allow it.
 func (s *search) lookUp(key uint64, n int) bool {
-	if !s.meter.Enter(0) {
+	if !s.budget.Enter(0) {
 		return false
 	}
 	if t := s.query.Trace; t != nil {
@@ -355,7 +355,7 @@ func (s *search) enter() bool {
 	if f.cell >= 0 {
 		return s.enterCell(f, &f.page.cells[f.cell])
 	}
-	if !s.meter.Enter(0) {
+	if !s.budget.Enter(0) {
 		return false
 	}
 	s.queue.pop()
@@ -379,25 +379,25 @@ func (s *search) enter() bool {
 
 // enterCell does this for a cell.
 func (s *search) enterCell(f found, c *cell) bool {
-	ok, before := true, s.meter.Compared
+	ok, before := true, s.budget.Compared
 	if c.small() {
-		if !s.meter.Enter(int(c.n)) {
+		if !s.budget.Enter(int(c.n)) {
 			return false
 		}
 		s.queue.pop()
 		s.top.Scan(c.run(), 0, int(c.n))
 	} else {
-		if !s.meter.Enter(0) {
+		if !s.budget.Enter(0) {
 			return false
 		}
 		if ok = f.page.big[c.at].Nearest(&bucket.Search{
-			Top: &s.top, Meter: &s.meter, Query: s.query, Items: s.items, Centre: s.origin.vec,
+			Top: &s.top, Budget: &s.budget, Query: s.query, Items: s.items, Centre: s.origin.vec,
 		}); ok {
 			s.queue.pop() // else what was not compared is still unseen
 		}
 	}
 	if t := s.query.Trace; t != nil {
-		t.Add(cellStep(index.StepCell, f.page.keys[f.cell], s.bits, s.meter.Compared-before, f.chord2))
+		t.Add(cellStep(index.StepCell, f.page.keys[f.cell], s.bits, s.budget.Compared-before, f.chord2))
 	}
 	return ok
 }

@@ -18,8 +18,8 @@
 //	    Proof.Radius is in the answer, also when a budget cut the search short.
 //	I5  Snapshot. A version never changes; the same query on it gives the same
 //	    answer for ever.
-//	I6  Range answers in order of (ZKey, id bytes), so that a page can follow
-//	    another whatever the index.
+//	I6  Range answers in order of (ZKey, id bytes), see RangeAfter, so that a page
+//	    can follow another whatever the index.
 package index
 
 import (
@@ -213,7 +213,9 @@ type RangeQuery struct {
 }
 
 // RangeAfter is a place in the order of a Range answer. Without an ID it comes
-// before all items with its ZKey, so the zero value is the beginning.
+// before all items with its ZKey, so the zero value is the beginning. ZKey is an item's place
+// on the Z-order curve: the geohash of 64 bits of its position, longitude bit first (package
+// internal/zorder).
 type RangeAfter struct {
 	ZKey uint64
 	ID   string
@@ -256,4 +258,31 @@ type Stats struct {
 	Parameters map[string]int
 	// Reason says why the parameters were chosen, when they were.
 	Reason string
+}
+
+// Validate returns an error that wraps ErrInvalid if the query is out of range.
+func (q *RangeQuery) Validate() error {
+	for _, p := range []orb.Point{q.Bound.Min, q.Bound.Max} {
+		if err := CheckPosition(p[0], p[1]); err != nil {
+			return err
+		}
+	}
+	switch {
+	case q.Bound.Min[1] > q.Bound.Max[1]:
+		return fmt.Errorf("%w: south is %v, north is %v", ErrInvalid, q.Bound.Min[1], q.Bound.Max[1])
+	case q.Limit < 0:
+		return fmt.Errorf("%w: limit is %d, must not be negative", ErrInvalid, q.Limit)
+	case q.Budget < 0:
+		return fmt.Errorf("%w: budget is %d, must not be negative", ErrInvalid, q.Budget)
+	}
+	return nil
+}
+
+// Reached returns the place that a search has reached which has looked at all
+// that comes before the items with this key.
+func (q *RangeQuery) Reached(key uint64) RangeAfter {
+	if q.After != nil && q.After.ZKey >= key {
+		return *q.After
+	}
+	return RangeAfter{ZKey: key}
 }

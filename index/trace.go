@@ -1,8 +1,6 @@
 package index
 
-import (
-	"nearby/sphere"
-)
+import "nearby/sphere"
 
 // Trace records the steps of one search. The caller owns it; a search appends.
 type Trace struct {

@@ -194,7 +194,10 @@ func (s *source) lineEnd(from int) (end, after, lines int, ok bool) {
 // separator is the ending of a record of a text sequence.
 func (s *source) separator(from int) (end, after, lines int, ok bool) {
 	at := s.next(recordSeparator, &s.rs, s.start+from) - s.start
-	return at, at + 1, s.lines(at) - s.lines(from), at < len(s.window())
+	if at == len(s.window()) {
+		return 0, 0, 0, false // its lines are counted once, when the end is there
+	}
+	return at, at + 1, s.lines(at) - s.lines(from), true
 }
 
 // seek reads on until the window has an ending. It reports false if there is none, or no room

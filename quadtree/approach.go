@@ -41,7 +41,7 @@ func (s *search) approach(top *node, centre *sphere.Vec, q *index.Query) bool {
 			}
 			break
 		}
-		if !s.meter.Enter(0) {
+		if !s.budget.Enter(0) {
 			return false
 		}
 		if s.trace != nil {

@@ -18,9 +18,9 @@ type search struct {
 	way    []stop // of approach
 	bounds [4]float64
 
-	items index.Items
-	trace *index.Trace
-	meter budget.Budget
+	items  index.Items
+	trace  *index.Trace
+	budget budget.Budget
 }
 
 // pending is a child yet to be entered and the lower bound of the squared
@@ -39,7 +39,7 @@ func (l *lineage) begin(items index.Items, most int, trace *index.Trace) *search
 	if s == nil {
 		s = new(search)
 	}
-	s.items, s.trace, s.meter = items, trace, budget.New(most)
+	s.items, s.trace, s.budget = items, trace, budget.New(most)
 	return s
 }
 
@@ -61,7 +61,7 @@ func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	}
 	s := t.begin(items, q.Budget, q.Trace)
 	unentered, exact := s.nearest(t.top, q)
-	proof := index.Proof{Entered: s.meter.Entered, Compared: s.meter.Compared}
+	proof := index.Proof{Entered: s.budget.Entered, Compared: s.budget.Compared}
 	dst = s.topk.Append(dst, unentered, exact, &proof)
 	t.end(s)
 	return dst, proof, nil
@@ -90,7 +90,7 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 			continue
 		}
 		for sub := p.n.sub[p.child]; sub != nil; sub = p.n.sub[p.child] {
-			if !s.meter.Enter(0) {
+			if !s.budget.Enter(0) {
 				return s.waiting(p.bound), false
 			}
 			if s.trace != nil {
@@ -157,25 +157,25 @@ func (s *search) waiting(bound float64) float64 {
 // scan compares the points of a leaf or bucket. It returns false if the budget
 // does not last.
 func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
-	compared, ok := s.meter.Compared, true
+	compared, ok := s.budget.Compared, true
 	if b := p.n.bucket(p.child); b != nil {
-		if !s.meter.Enter(0) {
+		if !s.budget.Enter(0) {
 			return false
 		}
-		ok = b.Nearest(&bucket.Search{Top: &s.topk, Meter: &s.meter, Query: q, Items: s.items, Centre: centre})
+		ok = b.Nearest(&bucket.Search{Top: &s.topk, Budget: &s.budget, Query: q, Items: s.items, Centre: centre})
 	} else {
 		lo, hi := p.n.leaf(p.child)
 		if lo == hi {
 			return true
 		}
-		if !s.meter.Enter(hi - lo) {
+		if !s.budget.Enter(hi - lo) {
 			return false
 		}
 		s.topk.Scan(p.n.run, lo, hi)
 	}
 	if s.trace != nil {
 		key, level := p.n.cell(p.child)
-		s.note(index.StepLeaf, key, level, p.bound, s.meter.Compared-compared)
+		s.note(index.StepLeaf, key, level, p.bound, s.budget.Compared-compared)
 	}
 	return ok
 }

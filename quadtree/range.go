@@ -18,7 +18,9 @@ func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 		s = new(sweep.Sweep)
 	}
 	s.Reset(dst, q, items, swept)
-	walk(s, t.top, 0, cover.Part)
+	if q.Limit > 0 {
+		walk(s, t.top, 0, cover.Part)
+	}
 	dst, proof := s.Result()
 	t.sweeps.Put(s)
 	return dst, proof, nil
@@ -32,9 +34,6 @@ func swept(kind index.StepKind, key uint64, n, points int) index.Step {
 // walk goes through child i of n, whose parent's cell has the given relation to the
 // area. It returns false when the answer is full or the budget spent.
 func walk(s *sweep.Sweep, n *node, i int, in cover.Cover) bool {
-	if s.Full() {
-		return false
-	}
 	if n.size(i) == 0 {
 		return true
 	}

@@ -12,7 +12,7 @@ import (
 // choice is the index that a collection uses and why.
 type choice struct {
 	spec   IndexSpec
-	reason string // empty when the definition names the kind
+	reason string // empty when the schema names the kind
 	points int    // how many there were when it was made
 }
 
@@ -80,7 +80,7 @@ func choose(spec IndexSpec, points []index.Point) choice {
 }
 
 // Auto returns the kind of index that a collection of these points chooses when
-// its definition leaves that to it, and why.
+// its schema leaves that to it, and why.
 func Auto(points []index.Point) (kind, reason string) {
 	c := choose(IndexSpec{Kind: KindAuto}, points)
 	return c.spec.Kind, c.reason

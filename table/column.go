@@ -13,9 +13,8 @@ import (
 	"nearby/index"
 )
 
-// A column keeps the queryable property of the same place in the definition, of
-// every item, as the number of its
-// value, so that a filter compares numbers. Strings, numbers and booleans can
+// A column keeps the queryable of the same place in the Schema, of every item, as the
+// number of its value, so that a filter compares numbers. Strings, numbers and booleans can
 // be filtered on; null, arrays, objects and missing members match nothing.
 //
 // Each version of a column has its own version of the dictionary, so a value goes
@@ -325,7 +324,7 @@ type Filter struct {
 	// Property names and values are as in a URL; see keys.
 	Equal map[string][]string
 	// During, when not nil, is when the time of an item must lie. It keeps everything
-	// where the definition names no time property.
+	// where the schema names no time property.
 	During *Period
 }
 
@@ -418,7 +417,7 @@ func (s *Snapshot) sweepColumns(e edit) {
 	}
 }
 
-// fillColumns makes the columns of the definition's queryables, and the timeline, from the
+// fillColumns makes the columns of the schema's queryables, and the timeline, from the
 // items.
 func (s *Snapshot) fillColumns() error {
 	s.columns, s.times = make([]column, len(s.schema.Queryables)), timeline{}

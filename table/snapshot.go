@@ -10,7 +10,7 @@ import (
 	"nearby/internal/zorder"
 )
 
-// Snapshot is one immutable version of a collection. It may be used by any
+// Snapshot is one immutable version of a Table. It may be used by any
 // number of goroutines for any length of time.
 type Snapshot struct {
 	schema     Schema

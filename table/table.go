@@ -79,8 +79,9 @@ type Step struct {
 }
 
 // Begin makes the next state of the newest one and of a batch of about n changes, at most
-// one of each id: all of it but the index. Index and Finish must follow before the next
-// Begin. An error leaves the table unusable.
+// one of each id: all of it but the index. Index and Finish must follow before any other
+// method that changes the table: Begin, Apply, Redefine, Rebuild, EndBuild. Finish would undo
+// what they did. An error leaves the table unusable.
 func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
 	e := newEdit()
 	next := t.tip.next()
@@ -144,7 +145,8 @@ func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
 // Moves is the number of changes that the index takes in.
 func (s *Step) Moves() int { return len(s.moves) }
 
-// Index makes the index of the next state. It may run beside all but Finish and Begin.
+// Index makes the index of the next state. It may run beside what only reads the table: Find,
+// Fetch, At and Snapshot.
 func (s *Step) Index() {
 	if len(s.moves) > 0 {
 		s.index, s.err = s.next.index.Apply(s.moves, &s.next.records)

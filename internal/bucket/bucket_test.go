@@ -180,8 +180,8 @@ func TestNearest(t *testing.T) {
 					t.Fatal(err)
 				}
 				var top topk.TopK
-				meter := budget.New(0)
-				s := Search{Top: &top, Meter: &meter, Query: &q, Items: m.items, Centre: top.Reset(&q, m.items)}
+				left := budget.New(0)
+				s := Search{Top: &top, Budget: &left, Query: &q, Items: m.items, Centre: top.Reset(&q, m.items)}
 				if !b.Nearest(&s) {
 					t.Fatal("without a budget it ended early")
 				}
@@ -190,8 +190,8 @@ func TestNearest(t *testing.T) {
 				if !slices.Equal(got, want) {
 					t.Fatalf("kind %d, %+v: %d hits, want %d", kind, q, len(got), len(want))
 				}
-				if kind == 0 && q.Filter == nil && meter.Compared != len(got) {
-					t.Errorf("at one place %d points were compared for %d hits", meter.Compared, len(got))
+				if kind == 0 && q.Filter == nil && left.Compared != len(got) {
+					t.Errorf("at one place %d points were compared for %d hits", left.Compared, len(got))
 				}
 				if len(want) == 0 {
 					break

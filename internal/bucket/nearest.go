@@ -13,7 +13,7 @@ import (
 // Search is one Nearest query that comes to a bucket.
 type Search struct {
 	Top    *topk.TopK
-	Meter  *budget.Budget
+	Budget *budget.Budget
 	Query  *index.Query
 	Items  index.Items
 	Centre sphere.Vec
@@ -93,7 +93,7 @@ func (c *chunk) nearest(s *Search, at *place) bool {
 		return true
 	}
 	if !c.same {
-		if !s.Meter.Compare(c.len()) {
+		if !s.Budget.Compare(c.len()) {
 			return false
 		}
 		s.Top.Scan(c.run, 0, c.len())
@@ -108,7 +108,7 @@ func (c *chunk) nearest(s *Search, at *place) bool {
 	}
 	if s.Query.Filter == nil {
 		to := min(c.len(), from+max(0, s.Query.K-at.taken))
-		if !s.Meter.Compare(max(0, to-from)) {
+		if !s.Budget.Compare(max(0, to-from)) {
 			return false
 		}
 		s.Top.Scan(c.run, from, to)
@@ -116,7 +116,7 @@ func (c *chunk) nearest(s *Search, at *place) bool {
 		return true
 	}
 	for i := from; i < c.len() && at.taken < s.Query.K; i++ {
-		if !s.Meter.Compare(1) {
+		if !s.Budget.Compare(1) {
 			return false
 		}
 		if s.Query.Filter(c.run.Ref(i)) {

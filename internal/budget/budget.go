@@ -1,24 +1,21 @@
 // Package budget bounds the work of one search.
 package budget
 
-import (
-	"math"
-)
+import "math"
 
-// Budget counts the work of one search and ends it when the query's budget is
-// spent.
+// Budget is what is left of the work that one search may do, and counts what it did.
 type Budget struct {
 	Entered  int // cells or nodes
 	Compared int // points
 	left     int
 }
 
-// New returns a budget; 0 is no bound.
-func New(budget int) Budget {
-	if budget == 0 {
-		budget = math.MaxInt
+// New returns a budget of so much work; 0 is no bound.
+func New(most int) Budget {
+	if most == 0 {
+		most = math.MaxInt
 	}
-	return Budget{left: budget}
+	return Budget{left: most}
 }
 
 // Enter takes the cost of entering a cell or node and comparing so many points

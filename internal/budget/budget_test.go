@@ -7,8 +7,7 @@ import (
 	"nearby/internal/budget"
 )
 
-// A budget never lets more through than its budget, and lets everything through
-// without one.
+// A budget of n lets no more than n through; one of 0 lets everything through.
 func TestBudget(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for range 1000 {

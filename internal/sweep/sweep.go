@@ -43,18 +43,15 @@ func (s *Sweep) Reset(dst []index.Ref, q *index.RangeQuery, items index.Items, s
 
 // Result returns the answer and its proof, and drops what the query lent.
 func (s *Sweep) Result() ([]index.Ref, index.Proof) {
-	// A full answer is the whole answer, whatever the budget.
-	proof := index.Proof{Exact: !s.cut || s.Full(), Entered: s.budget.Entered, Compared: s.budget.Compared}
-	if !proof.Exact {
-		proof.Reached = s.at
-	}
+	// A full answer ends the walk before the budget does.
+	proof := index.Proof{Exact: !s.cut, Entered: s.budget.Entered, Compared: s.budget.Compared, Reached: s.at}
 	dst := s.dst
 	*s = Sweep{sorted: s.sorted[:0]}
 	return dst, proof
 }
 
-// Full reports whether the answer has all that was asked for.
-func (s *Sweep) Full() bool { return len(s.dst)-s.from >= s.query.Limit }
+// full reports whether the answer has all that was asked for.
+func (s *Sweep) full() bool { return len(s.dst)-s.from >= s.query.Limit }
 
 // Cover tells how much of the cell of the first n bits of key is in the area, where parent
 // tells it of a cell round it. None also says that the whole cell comes before the query's
@@ -154,5 +151,5 @@ func (s *Sweep) take(ref index.Ref) bool {
 	if s.query.Filter == nil || s.query.Filter(ref) {
 		s.dst = append(s.dst, ref)
 	}
-	return !s.Full()
+	return !s.full()
 }

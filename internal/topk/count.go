@@ -18,7 +18,7 @@ type Counter struct {
 	// N counts the matches found so far.
 	N int
 
-	meter       budget.Budget
+	budget      budget.Budget
 	centre      sphere.Vec
 	filter      func(index.Ref) bool
 	maxDistance float64
@@ -29,7 +29,7 @@ type Counter struct {
 // NewCounter prepares for a query, which must be valid.
 func NewCounter(q *index.Query) Counter {
 	c := Counter{
-		meter: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat),
+		budget: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat),
 		filter: q.Filter, maxDistance: q.MaxDistance,
 	}
 	c.limit, c.doubtful = within(q.MaxDistance)
@@ -49,12 +49,12 @@ func (c *Counter) Cover(b *sphere.Box) cover.Cover {
 
 // Enter counts a cell or node that has to be looked into. It reports false if the
 // budget does not last.
-func (c *Counter) Enter() bool { return c.meter.Enter(0) }
+func (c *Counter) Enter() bool { return c.budget.Enter(0) }
 
 // Scan counts the points lo to hi-1 of a run that match. It reports false, and
 // counts none, if the budget does not last.
 func (c *Counter) Scan(r runs.Run, lo, hi int) bool {
-	if !c.meter.Compare(hi - lo) {
+	if !c.budget.Compare(hi - lo) {
 		return false
 	}
 	var chords [runs.ScanMost]float64
@@ -83,5 +83,5 @@ func (c *Counter) distance(r runs.Run, i int, chord2 float64) float64 {
 
 // Proof returns the proof of a count that came to its end, or did not.
 func (c *Counter) Proof(done bool) index.Proof {
-	return index.Proof{Exact: done, Entered: c.meter.Entered, Compared: c.meter.Compared}
+	return index.Proof{Exact: done, Entered: c.budget.Entered, Compared: c.budget.Compared}
 }

@@ -4,11 +4,11 @@ import "slices"
 
 // histogram tells, of squared chords that come in any order, above which one none is
 // among the k least: not to the last bit, but without sorting. It divides the range
-// from 0 to the greatest of the first k into marks of the same length, which on a
-// plane are rings of the same area, and counts how many lie between two marks.
+// from 0 to the greatest of the first k into rings of the same width in squared chord,
+// which on a plane have the same area, and counts how many lie in each.
 type histogram struct {
 	k      int
-	scale  float64 // marks in a squared chord of 1
+	scale  float64 // rings in a squared chord of 1
 	top    int     // the last ring that matters
 	upTo   int     // how many lie in it and in those before it
 	counts [rings]uint32
@@ -20,69 +20,69 @@ const (
 	coarseRings = 32
 )
 
-// start begins to measure with the kept, of which there must be k or more, and returns
+// start counts the kept, of which there must be k or more, and returns
 // the limit.
-func (r *histogram) start(kept []candidate, k int) (limit float64) {
-	r.k, r.upTo = k, len(kept)
-	r.count(kept)
-	return r.lower()
+func (h *histogram) start(kept []candidate, k int) (limit float64) {
+	h.k, h.upTo = k, len(kept)
+	h.count(kept)
+	return h.lower()
 }
 
 // count makes rings up to the greatest squared chord.
-func (r *histogram) count(c []candidate) {
+func (h *histogram) count(c []candidate) {
 	greatest := 0.0
 	for i := range c {
 		greatest = max(greatest, c[i].chord2)
 	}
-	r.scale, r.top = 0, rings-1
+	h.scale, h.top = 0, rings-1
 	if greatest > 1e-300 {
-		r.scale = rings / greatest
+		h.scale = rings / greatest
 	}
-	r.counts = [rings]uint32{}
+	h.counts = [rings]uint32{}
 	for i := range c {
-		r.counts[r.ring(c[i].chord2)]++
+		h.counts[h.ring(c[i].chord2)]++
 	}
 }
 
 // ring returns where a squared chord lies, at most in the top ring.
-func (r *histogram) ring(chord2 float64) int { return min(int(chord2*r.scale), r.top) }
+func (h *histogram) ring(chord2 float64) int { return min(int(chord2*h.scale), h.top) }
 
 // add counts a squared chord and reports whether the limit is lower now.
-func (r *histogram) add(chord2 float64) bool {
-	r.counts[r.ring(chord2)]++
-	r.upTo++
-	return r.upTo-int(r.counts[r.top]) >= r.k
+func (h *histogram) add(chord2 float64) bool {
+	h.counts[h.ring(chord2)]++
+	h.upTo++
+	return h.upTo-int(h.counts[h.top]) >= h.k
 }
 
 // lower gives up the rings beyond the k-th and returns the limit.
-func (r *histogram) lower() float64 {
-	for r.upTo-int(r.counts[r.top]) >= r.k {
-		r.upTo -= int(r.counts[r.top])
-		r.top--
+func (h *histogram) lower() float64 {
+	for h.upTo-int(h.counts[h.top]) >= h.k {
+		h.upTo -= int(h.counts[h.top])
+		h.top--
 	}
-	if r.scale == 0 {
+	if h.scale == 0 {
 		return 0
 	}
-	return widen(float64(r.top+1) / r.scale)
+	return widen(float64(h.top+1) / h.scale)
 }
 
 // coarse reports whether so many rings were given up that new ones pay.
-func (r *histogram) coarse() bool { return r.top < coarseRings && r.scale > 0 }
+func (h *histogram) coarse() bool { return h.top < coarseRings && h.scale > 0 }
 
 // sortByChord puts candidates in order of their squared chords and returns them and
 // the memory that they do not take: first by rings, as few share one, then within
 // them. The histogram cannot go on after that.
-func (r *histogram) sortByChord(c, spare []candidate) (sorted, rest []candidate) {
-	r.count(c)
+func (h *histogram) sortByChord(c, spare []candidate) (sorted, rest []candidate) {
+	h.count(c)
 	at, most := uint32(0), uint32(0)
-	for i, n := range r.counts {
+	for i, n := range h.counts {
 		most = max(most, n)
-		r.counts[i] = at
+		h.counts[i] = at
 		at += n
 	}
 	spare = slices.Grow(spare[:0], len(c))[:len(c)]
 	for i := range c {
-		n := &r.counts[r.ring(c[i].chord2)]
+		n := &h.counts[h.ring(c[i].chord2)]
 		spare[*n] = c[i]
 		*n++
 	}

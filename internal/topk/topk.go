@@ -49,8 +49,8 @@ type TopK struct {
 	// chords, for a larger one in any. Behind the first k come only those that
 	// the k-th does not rule out.
 	kept      []candidate
-	most      int // how many are too many
-	counting  bool
+	most      int         // how many are too many
+	counting  bool        // the histogram gives the limit
 	histogram histogram   // for a larger k, from the k-th candidate on
 	runs      []runs.Run  // that they came from
 	hits      []hit       // scratch of Append

@@ -10,7 +10,7 @@ import (
 	"nearby/internal/zorder"
 )
 
-func TestZKeyIsTheGeohash(t *testing.T) {
+func TestKeyIsTheGeohash(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for range 100_000 {
 		lon, lat := rnd.Float64()*360-180, rnd.Float64()*179.9-89.95
@@ -20,8 +20,8 @@ func TestZKeyIsTheGeohash(t *testing.T) {
 	}
 }
 
-// Where the library wraps from the top of the grid to its bottom, ZKey must not.
-func TestZKeyAtTheEdges(t *testing.T) {
+// Where the library wraps from the top of the grid to its bottom, Key must not.
+func TestKeyAtTheEdges(t *testing.T) {
 	below90, below180 := math.Nextafter(90, 0), math.Nextafter(180, 0)
 	for _, lat := range []float64{90, below90, 89.99999999999999, 90 - 1e-9} {
 		if _, row := zorder.Deinterleave(zorder.Key(12, lat)); row != math.MaxUint32 {
@@ -46,10 +46,10 @@ func TestZKeyAtTheEdges(t *testing.T) {
 	}
 }
 
-// What the geohash library gets wrong; ZKey guards against the first.
+// What the geohash library gets wrong; Key guards against the first.
 func TestLibraryFacts(t *testing.T) {
 	if h := geohash.Encode(90, 0); geohash.BoundingBox(h).MinLat > 0 {
-		t.Error("latitude 90 is no longer at the south pole: the guard in ZKey can go")
+		t.Error("latitude 90 is no longer at the south pole: the guard in Key can go")
 	}
 	if h := geohash.EncodeWithPrecision(math.NaN(), math.NaN(), 6); h != "s00000" {
 		t.Errorf("NaN is %q", h)
@@ -88,7 +88,7 @@ func TestInterleave(t *testing.T) {
 	}
 }
 
-func TestCommonBits(t *testing.T) {
+func TestCommon(t *testing.T) {
 	for _, c := range []struct {
 		a, b uint64
 		want int
@@ -101,7 +101,7 @@ func TestCommonBits(t *testing.T) {
 
 // A cell's rectangle holds its points, up to a rounding at the borders, and is
 // the one the library draws.
-func TestCellRect(t *testing.T) {
+func TestRect(t *testing.T) {
 	const rounding = 1e-9 // degrees
 	rnd := rand.New(rand.NewPCG(3, 3))
 	for range 20_000 {

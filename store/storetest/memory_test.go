@@ -115,12 +115,12 @@ func (m *memory) Commit(ctx context.Context, changes []store.Change, receipts ..
 	}
 	stale := false
 	for _, ch := range changes {
-		if !ch.Expects || m.fault == "bases are ignored" || m.fault == "bases of deletions are ignored" && ch.Op == store.DeleteItem ||
+		if !ch.Expects || m.fault == "expectations are ignored" || m.fault == "expectations of deletions are ignored" && ch.Op == store.DeleteItem ||
 			m.fault == "bases of definitions are ignored" && ch.Op == store.PutCollection {
 			continue
 		}
 		newest := m.version(ch.Collection, ch.Item.ID)
-		stale = stale || newest != uint64(ch.Expected) && (m.fault != "bases of others are ignored" || m.log[newest-1].by == m)
+		stale = stale || newest != uint64(ch.Expected) && (m.fault != "expectations of others are ignored" || m.log[newest-1].by == m)
 	}
 	next := m.content.clone()
 	seq := head + 1

@@ -96,7 +96,7 @@ func testReceipts(t *testing.T, f *fixture) {
 	}
 	// Who makes a commit again, not knowing that it was made, learns that it was,
 	// though what it rests on was replaced, by itself.
-	retried := []store.Change{resting(put("c", "x", 2), seq)}
+	retried := []store.Change{expecting(put("c", "x", 2), seq)}
 	once, err := f.Commit(ctx, retried, store.Receipt{Collection: "c", Key: "retried"})
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func testReceiptsRefused(t *testing.T, f *fixture) {
 		receipts []store.Receipt
 	}{
 		"unknown collection": {[]store.Change{put("none", "x", 1)}, []store.Receipt{{Collection: "c", Key: "key"}}},
-		"stale":              {[]store.Change{resting(put("c", "a", 1), first)}, []store.Receipt{{Collection: "c", Key: "key"}}},
+		"stale":              {[]store.Change{expecting(put("c", "a", 1), first)}, []store.Receipt{{Collection: "c", Key: "key"}}},
 		"no collection":      {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Key: "key"}}},
 		"none of the name":   {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "none", Key: "key"}}},
 		"empty key":          {[]store.Change{put("c", "b", 1)}, []store.Receipt{{Collection: "c", Key: "key"}, {Collection: "c", Key: ""}}},

@@ -327,7 +327,7 @@ func testOneCloses(t *testing.T, a, b store.Shared) {
 		t.Errorf("the head of a closed store: %v", err)
 	}
 	a.Inspect() // does nothing
-	if next, err := b.Commit(ctx, []store.Change{resting(put("c", "a", 2), seq)}); err != nil || next <= seq {
+	if next, err := b.Commit(ctx, []store.Change{expecting(put("c", "a", 2), seq)}); err != nil || next <= seq {
 		t.Errorf("after %d came %d, %v", seq, next, err)
 	}
 }

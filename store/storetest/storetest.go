@@ -65,9 +65,9 @@ func Run(t *testing.T, open Opener) {
 		{"Follow", testFollow},
 		{"FollowFromView", testFollowFromView},
 		{"FollowForked", testFollowForked},
-		{"Expects", testRests},
-		{"RestsOnNothing", testRestsOnNothing},
-		{"RestsOnDefinition", testRestsOnDefinition},
+		{"Expects", testExpects},
+		{"ExpectsNothing", testExpectsNothing},
+		{"ExpectsDefinition", testExpectsDefinition},
 		{"Counter", testCounter},
 		{"Redefine", testRedefine},
 		{"Receipts", testReceipts},
@@ -247,7 +247,7 @@ func drop(collection string) store.Change {
 }
 
 // resting makes a change rest on a version.
-func resting(ch store.Change, base store.Seq) store.Change {
+func expecting(ch store.Change, base store.Seq) store.Change {
 	ch.Expects, ch.Expected = true, base
 	return ch
 }

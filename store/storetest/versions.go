@@ -35,37 +35,37 @@ func stale(t *testing.T, s store.Store, name string, changes ...store.Change) st
 
 // S7: a change that rests on the newest version is made; on another one the whole
 // commit is refused, and what replaced it is to be seen by then.
-func testRests(t *testing.T, f *fixture) {
+func testExpects(t *testing.T, f *fixture) {
 	defined := f.commit(define("c"), define("d"))
 	first := f.commit(put("c", "a", 1), put("c", "b", 1))
-	second := f.commit(resting(put("c", "a", 2), first))
+	second := f.commit(expecting(put("c", "a", 2), first))
 	for range 2 {
-		if head := stale(t, f, "replaced", resting(put("c", "a", 3), first)); head < second {
+		if head := stale(t, f, "replaced", expecting(put("c", "a", 3), first)); head < second {
 			t.Errorf("commit %d replaced the version, the refusal says %d", second, head)
 		}
-		stale(t, f, "never was", resting(put("c", "a", 3), defined))
-		stale(t, f, "of the future", resting(put("c", "a", 3), second+1000))
-		stale(t, f, "exists", resting(put("c", "a", 3), 0))
-		stale(t, f, "absent", resting(put("c", "none", 3), first))
-		stale(t, f, "of another collection", resting(put("d", "a", 3), second))
-		stale(t, f, "beside good ones", put("c", "x", 1), resting(put("c", "b", 3), first), resting(put("c", "a", 3), first), del("c", "b"), define("e"), put("e", "y", 1))
-		stale(t, f, "beside good ones, first", resting(put("c", "a", 3), first), resting(put("c", "b", 3), first))
-		stale(t, f, "beside a drop", drop("d"), resting(put("c", "a", 3), first))
-		stale(t, f, "deleting a replaced one", resting(del("c", "a"), first))
-		stale(t, f, "deleting an absent one", resting(del("c", "none"), first))
-		stale(t, f, "deleting what should be absent", resting(del("c", "a"), 0))
+		stale(t, f, "never was", expecting(put("c", "a", 3), defined))
+		stale(t, f, "of the future", expecting(put("c", "a", 3), second+1000))
+		stale(t, f, "exists", expecting(put("c", "a", 3), 0))
+		stale(t, f, "absent", expecting(put("c", "none", 3), first))
+		stale(t, f, "of another collection", expecting(put("d", "a", 3), second))
+		stale(t, f, "beside good ones", put("c", "x", 1), expecting(put("c", "b", 3), first), expecting(put("c", "a", 3), first), del("c", "b"), define("e"), put("e", "y", 1))
+		stale(t, f, "beside good ones, first", expecting(put("c", "a", 3), first), expecting(put("c", "b", 3), first))
+		stale(t, f, "beside a drop", drop("d"), expecting(put("c", "a", 3), first))
+		stale(t, f, "deleting a replaced one", expecting(del("c", "a"), first))
+		stale(t, f, "deleting an absent one", expecting(del("c", "none"), first))
+		stale(t, f, "deleting what should be absent", expecting(del("c", "a"), 0))
 		f.reopen() // versions are as durable as items
 	}
 	// Other items, and changes that rest on nothing, do not stand in the way.
 	f.commit(put("c", "b", 4))
-	both := f.commit(resting(put("c", "a", 5), second), put("c", "b", 6))
+	both := f.commit(expecting(put("c", "a", 5), second), put("c", "b", 6))
 	// Only the first change of an item rests on what was before the commit.
-	third := f.commit(resting(put("c", "a", 7), both), put("c", "a", 8), resting(put("c", "b", 9), both), del("c", "b"))
+	third := f.commit(expecting(put("c", "a", 7), both), put("c", "a", 8), expecting(put("c", "b", 9), both), del("c", "b"))
 	want := Content{"c": {}, "d": {}}
 	want.apply(third, []store.Change{put("c", "a", 8)})
 	got, _ := Read(t, f, 1)
 	Equal(t, got, want)
-	f.commit(resting(del("c", "a"), third))
+	f.commit(expecting(del("c", "a"), third))
 	if got, _ := Read(t, f, 1); len(got["c"]) != 0 {
 		t.Errorf("after the deletion there is %v", got)
 	}
@@ -73,27 +73,27 @@ func testRests(t *testing.T, f *fixture) {
 
 // S7, where there is no version: an item that was never there, or is no more, or was
 // in a collection before this one of the same name.
-func testRestsOnNothing(t *testing.T, f *fixture) {
-	first := f.commit(define("new"), resting(put("new", "a", 1), 0))
-	stale(t, f, "exists now", resting(put("new", "a", 2), 0))
-	f.commit(resting(del("new", "never"), 0))
+func testExpectsNothing(t *testing.T, f *fixture) {
+	first := f.commit(define("new"), expecting(put("new", "a", 1), 0))
+	stale(t, f, "exists now", expecting(put("new", "a", 2), 0))
+	f.commit(expecting(del("new", "never"), 0))
 	gone := f.commit(del("new", "a"))
 	for range 2 {
-		if head := stale(t, f, "was deleted", resting(put("new", "a", 2), first)); head < gone {
+		if head := stale(t, f, "was deleted", expecting(put("new", "a", 2), first)); head < gone {
 			t.Errorf("commit %d deleted the version, the refusal says %d", gone, head)
 		}
-		stale(t, f, "the number of the deletion", resting(put("new", "a", 2), gone))
+		stale(t, f, "the number of the deletion", expecting(put("new", "a", 2), gone))
 		f.reopen()
 	}
-	second := f.commit(resting(put("new", "a", 2), 0))
+	second := f.commit(expecting(put("new", "a", 2), 0))
 	f.commit(drop("new"))
 	again := f.commit(define("new"))
-	stale(t, f, "of the collection before", resting(put("new", "a", 3), second))
+	stale(t, f, "of the collection before", expecting(put("new", "a", 3), second))
 	f.reopen()
-	stale(t, f, "of the collection before, later", resting(put("new", "a", 3), second), put("new", "b", 1))
-	stale(t, f, "the collection's number", resting(put("new", "a", 3), again))
-	third := f.commit(resting(put("new", "a", 3), 0))
-	f.commit(resting(put("new", "a", 4), third))
+	stale(t, f, "of the collection before, later", expecting(put("new", "a", 3), second), put("new", "b", 1))
+	stale(t, f, "the collection's number", expecting(put("new", "a", 3), again))
+	third := f.commit(expecting(put("new", "a", 3), 0))
+	f.commit(expecting(put("new", "a", 4), third))
 }
 
 // count adds n to an item, one commit for each, reading it, resting on what was read
@@ -121,7 +121,7 @@ func count(s store.Store, n int, ready *sync.WaitGroup) ([]int64, error) {
 		next := put("c", "count", 1)
 		next.Item.Updated = it.Updated + 1
 		once()
-		_, err = s.Commit(ctx, []store.Change{resting(next, store.Seq(it.Seq))})
+		_, err = s.Commit(ctx, []store.Change{expecting(next, store.Seq(it.Seq))})
 		var refused *store.StaleError
 		switch {
 		case err == nil:
@@ -182,31 +182,31 @@ func testCounter(t *testing.T, f *fixture) {
 
 // S7 for definitions: a change of a collection that rests on the newest definition is
 // made; on another one the whole commit is refused.
-func testRestsOnDefinition(t *testing.T, f *fixture) {
-	first := f.commit(resting(define("c"), 0))
-	stale(t, f, "exists", resting(define("c"), 0))
+func testExpectsDefinition(t *testing.T, f *fixture) {
+	first := f.commit(expecting(define("c"), 0))
+	stale(t, f, "exists", expecting(define("c"), 0))
 	item := f.commit(put("c", "a", 1)) // no other definition
-	stale(t, f, "the number of an item", resting(define("c"), item))
-	second := f.commit(resting(define("c"), first))
+	stale(t, f, "the number of an item", expecting(define("c"), item))
+	second := f.commit(expecting(define("c"), first))
 	for range 2 {
-		if head := stale(t, f, "replaced", resting(define("c"), first)); head < second {
+		if head := stale(t, f, "replaced", expecting(define("c"), first)); head < second {
 			t.Errorf("commit %d replaced the definition, the refusal says %d", second, head)
 		}
-		stale(t, f, "of the future", resting(define("c"), second+1000))
-		stale(t, f, "absent", resting(define("none"), first))
-		stale(t, f, "dropping a replaced one", resting(drop("c"), first))
-		stale(t, f, "beside good ones", put("c", "b", 1), define("e"), resting(define("c"), first))
+		stale(t, f, "of the future", expecting(define("c"), second+1000))
+		stale(t, f, "absent", expecting(define("none"), first))
+		stale(t, f, "dropping a replaced one", expecting(drop("c"), first))
+		stale(t, f, "beside good ones", put("c", "b", 1), define("e"), expecting(define("c"), first))
 		f.reopen()
 	}
-	third := f.commit(resting(define("c"), second), put("c", "b", 1))
-	f.commit(resting(drop("c"), third))
-	stale(t, f, "was dropped", resting(define("c"), third))
-	fourth := f.commit(resting(define("c"), 0))
-	stale(t, f, "of the collection before", resting(define("c"), third))
-	stale(t, f, "dropping the collection before", resting(drop("c"), third))
+	third := f.commit(expecting(define("c"), second), put("c", "b", 1))
+	f.commit(expecting(drop("c"), third))
+	stale(t, f, "was dropped", expecting(define("c"), third))
+	fourth := f.commit(expecting(define("c"), 0))
+	stale(t, f, "of the collection before", expecting(define("c"), third))
+	stale(t, f, "dropping the collection before", expecting(drop("c"), third))
 	got, _ := Read(t, f, 1)
 	Equal(t, got, Content{"c": {}})
-	f.commit(resting(drop("c"), fourth), resting(define("d"), 0))
+	f.commit(expecting(drop("c"), fourth), expecting(define("d"), 0))
 }
 
 // redefine counts up in a collection's definition n times, reading it, resting on what
@@ -233,7 +233,7 @@ func redefine(s store.Store, n int) error {
 			count = 0 // as it was made
 		}
 		next := store.Change{Op: store.PutCollection, Collection: "c", Definition: fmt.Appendf(nil, `{"count":%d}`, count+1)}
-		_, err = s.Commit(ctx, []store.Change{resting(next, all[at].Seq)})
+		_, err = s.Commit(ctx, []store.Change{expecting(next, all[at].Seq)})
 		var refused *store.StaleError
 		switch {
 		case err == nil:
