@@ -32,7 +32,7 @@ type loadReport struct {
 	Unread   *unread  `json:"unreadTimes,omitempty"`
 
 	where   *item.Extent
-	unnamed int    // rows without an id
+	unnamed int    // rows that were stored and had no id
 	seq     uint64 // of the last commit
 	pending bool   // it is visible and not yet durable
 }
@@ -310,8 +310,8 @@ func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Opt
 	case cause != nil:
 		return report, cause
 	}
-	if report.unnamed > 0 && opt.Format != ingest.CSV { // whose reader says it
-		report.Notes = append(report.Notes, fmt.Sprintf("%d rows had no id and got a new one, so loading them again adds them again; name the property that has it with the parameter id=NAME", report.unnamed))
+	if report.unnamed > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("rows without an id: %d; each got a new one, so loading them again adds them again; name the column or the property that has the id with the parameter id=NAME", report.unnamed))
 	}
 	if report.rows() == 0 {
 		report.Notes = append(report.Notes, "there are no rows")
@@ -527,9 +527,6 @@ func (p *part) add(row *ingest.Row) {
 		p.text = append(p.text, it.Properties...)
 		it.Properties = p.text[len(p.text)-n : len(p.text) : len(p.text)]
 	}
-	if it.ID == "" {
-		p.rejected.unnamed++
-	}
 	p.bytes += p.makes(&it)
 	p.writes = append(p.writes, collection.Write{Op: p.op, Item: it, NoPosition: row.NoPosition})
 	p.lines = append(p.lines, row.Line)
@@ -593,6 +590,9 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 		if res := &results[i]; res.Err == nil && !res.Skipped {
 			report.seq, report.pending = max(report.seq, res.Seq), report.pending || res.Pending
 			w := &p.writes[i]
+			if w.Item.ID == "" {
+				report.unnamed++
+			}
 			if !w.NoPosition {
 				report.where.Add(w.Item.Lon, w.Item.Lat)
 			}
@@ -611,7 +611,6 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 			report.Updated++
 		}
 	}
-	report.unnamed += p.rejected.unnamed
 	report.add(&refused)
 	if !p.strict || refused.Rejected == 0 { // else a row before the one that could not be read ended the load
 		report.add(&p.rejected)

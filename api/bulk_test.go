@@ -126,3 +126,33 @@ func TestTableTypes(t *testing.T) {
 		}
 	}
 }
+
+// The answer to a load says how many rows were stored that had no id, in each format: also
+// those of a table whose column of the id is blank there.
+func TestRowsWithoutIDsAreCounted(t *testing.T) {
+	h := start(t, api.Options{})
+	const c = "/v1/collections/c"
+	h.do("PUT", c, "application/json", "{}").want(t, 201)
+	for _, l := range []struct {
+		query, kind, body string
+		want              int
+	}{
+		{"", "text/csv", "id,lat,lon\na,1,1\n,2,2\n\"\",3,3\n", 2},
+		{"", "text/csv", "lat,lon\n1,1\n2,2\nbad,3\n", 2},
+		{"?id=ref", "text/csv", "ref,id,lat,lon\n,a,1,1\nb,,2,2\n", 1},
+		{"?columns=id,lat,lon", "text/csv", ",1,1\na,2,2\n,91,1\n", 1},
+		{"", "text/tab-separated-values", "id\tlat\tlon\n\t1\t1\n", 1},
+		{"", "application/x-ndjson", `{"lat":1,"lon":1}` + "\n" + `{"id":"a","lat":1,"lon":1}`, 1},
+		{"", geoJSON, `{"type":"FeatureCollection","features":[` + feature("a", 1, 1, "") + `,{"type":"Feature","geometry":{"type":"Point","coordinates":[1,1]},"properties":null}]}`, 1},
+		{"?onExisting=skip", "text/csv", "id,lat,lon\na,1,1\n,2,2\n", 1},
+		{"", "text/csv", "id,lat,lon\na,1,1\nb,2,2\n", 0},
+		{"", "text/csv", "id,lat,lon\n,91,1\n", 0},
+	} {
+		a := h.do("POST", c+"/items"+l.query, l.kind, l.body).want(t, 200)
+		notes := strings.Join(decode[struct{ Notes []string }](t, a).Notes, "; ")
+		want := fmt.Sprintf("rows without an id: %d; ", l.want)
+		if strings.Contains(notes, "without an id") != (l.want > 0) || l.want > 0 && (!strings.Contains(notes, want) || strings.Count(notes, "id=NAME") != 1) {
+			t.Errorf("%s %s: the notes are %q, want %q", l.query, l.body, notes, want)
+		}
+	}
+}

@@ -165,9 +165,6 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	if opt.Quotes == "" && !quotes && s.enclosed() {
 		notes = append(notes, "quote marks are kept, as between tabs they mean nothing; if they enclose cells, say "+opt.name("quotes", "on"))
 	}
-	if at.id < 0 {
-		notes = append(notes, "no id column: every row gets a new id, so loading the file again adds every row again; name one with "+opt.name("id", "NAME"))
-	}
 	info.Delimiter, info.DecimalComma, info.Columns, info.Notes = rune(s.delim), c.comma, names, notes
 	name := func(i int) string {
 		if i < 0 {

@@ -343,7 +343,7 @@ func TestIDsByName(t *testing.T) {
 			}
 		})
 	}
-	const told, name = "no id", "id=NAME"
+	const told, name = "without an id", "id=NAME"
 	call(c, http.MethodPut, s.base+"/v1/collections/unnamed", "application/json", "{}")
 	for mediaType, text := range map[string]string{
 		"text/csv":             "when,what,lat,lon\n2026-01-01,collision,40.5,-74.5\n2026-01-01,collision,40.5,-74.5\n",

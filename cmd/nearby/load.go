@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -271,10 +270,6 @@ func (c *loadCmd) open(env *environ) (*inputs, error) {
 	return in, nil
 }
 
-// noIDNote begins the reader's note on files without ids, which get repeatable
-// ones here.
-const noIDNote = "no id column"
-
 // file loads one file. The notes tell the user what was found out about it.
 func (l *loader) file(ctx context.Context, f input) (notes []string, err error) {
 	rows, err := ingest.Open(l.bar.reader(f.r), l.opt)
@@ -282,9 +277,7 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 		return nil, err
 	}
 	for _, n := range rows.Info().Notes {
-		if !strings.HasPrefix(n, noIDNote) {
-			notes = append(notes, f.name+": "+n)
-		}
+		notes = append(notes, f.name+": "+n)
 	}
 	ids, made, before := newRowIDs(), false, l.report.rows()
 	b := newBatch()
