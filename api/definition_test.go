@@ -451,3 +451,34 @@ func TestReservedNames(t *testing.T) {
 	h.do("PATCH", "/v1/collections/old", "application/merge-patch+json", `{"queryables":["kind"]}`).want(t, 200)
 	h.do("PATCH", "/v1/collections/old", "application/merge-patch+json", `{"queryables":["format"]}`).want(t, 400)
 }
+
+// TestParametersOfALoadAreNoFilters: a property may have the name of a parameter that only a
+// load takes, and be filtered by; a load of the same collection still takes the parameter.
+func TestParametersOfALoadAreNoFilters(t *testing.T) {
+	h := start(t, api.Options{})
+	const c = "/v1/collections/c"
+	names := slices.DeleteFunc(api.TakesLoad(), func(name string) bool { return slices.Contains(api.TakesFilter(), name) })
+	if len(names) < 10 || !slices.Contains(names, "id") {
+		t.Fatalf("the parameters of a load are %q", names)
+	}
+	definition, _ := json.Marshal(map[string]any{"queryables": names})
+	h.do("PUT", c, "application/json", string(definition)).want(t, 201)
+	properties := map[string]string{}
+	for _, name := range names {
+		properties[name] = "x"
+	}
+	has, _ := json.Marshal(properties)
+	h.do("POST", c+"/items?id=ref&onError=abort&quotes=on", "text/csv", "ref,lat,lon,id\nother,1,1,y\n").want(t, 200)
+	h.do("PUT", c+"/items/one", geoJSON, feature("one", 1, 1, string(has))).want(t, 201)
+	for _, name := range names {
+		for _, path := range []string{"/items?", "/items?bbox=0,0,2,2&", "/nearby?lat=0&lon=0&"} {
+			if got := decode[found](t, h.do("GET", c+path+name+"=x", "", "").want(t, 200)).ids(); !slices.Equal(got, []string{"one"}) {
+				t.Errorf("%s%s=x finds %v", path, name, got)
+			}
+		}
+		batch := h.do("POST", c+"/nearby", "application/json", fmt.Sprintf(`{"queries":[{"lat":0,"lon":0,"filter":{%q:"x"}}]}`, name)).want(t, 200)
+		if got := decode[struct{ Results []found }](t, batch).Results[0].ids(); !slices.Equal(got, []string{"one"}) {
+			t.Errorf("in a batch %s=x finds %v", name, got)
+		}
+	}
+}

@@ -46,6 +46,9 @@ func IsPlain(s []byte) bool { return isPlain(s) }
 // TakesFilter are the parameters of the operations that filter.
 func TakesFilter() []string { return slices.Concat(takesItems, takesNearby) }
 
+// TakesLoad are the parameters of a load.
+func TakesLoad() []string { return slices.Clone(takesLoad) }
+
 // ParseQuery reads a query string. problem is the answer that it is refused with.
 func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter map[string][]string, problem string) {
 	q, err := parseQuery(raw, allowed, queryables)
