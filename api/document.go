@@ -77,7 +77,7 @@ func newDocument(publicURL string) (d document, err error) {
 
 	get, post = maps.Clone(get), maps.Clone(post)
 	get["operationId"], post["operationId"] = "listItems_"+documentID, "postItems_"+documentID
-	get["description"] = "As for any collection, with the queryables of this one: a value finds what an answer shows as it; repeated, it means \"or\"."
+	get["description"] = "As for any collection, with the queryables of this one."
 	delete(post, "description")
 	own := []any{"\x01"}
 	for _, p := range parameters {

@@ -918,12 +918,13 @@ type Definition struct {
 	// Links A member of an answer that is not part of the definition. It may be sent back, and is ignored.
 	Links *Shown `json:"links,omitempty"`
 
-	// Queryables The top-level properties that can be filtered on. Names of parameters, and
+	// Queryables The top-level properties that can be filtered on. The parameters of a load, such as
+	// `id`, can be queryables, since a load does not filter. Names of other parameters, and
 	// names that may become some, cannot be queryables: bbox, bbox-crs, consistency, crs,
-	// cursor, datetime, distance_property, exclude-properties, expectBbox, explain,
-	// externalIds, f, filter, filter-crs, filter-lang, format, geometry, id_property, ids,
-	// k, lat, limit, lon, offset, onError, onExisting, polygon, profile, properties, q,
-	// radius, resultType, skipGeometry, sortby.
+	// cursor, datetime, distance_property, exclude-properties, explain, externalIds, f,
+	// filter, filter-crs, filter-lang, format, geometry, id_property, ids, k, lat, limit,
+	// lon, offset, polygon, profile, properties, q, radius, resultType, skipGeometry,
+	// sortby.
 	Queryables *[]string `json:"queryables,omitempty"`
 
 	// Source A member of an answer that is not part of the definition. It may be sent back, and is ignored.
@@ -1080,6 +1081,11 @@ type FeatureIn_Id struct {
 
 // FeatureInType defines model for FeatureIn.Type.
 type FeatureInType string
+
+// FeaturesIn defines model for FeaturesIn.
+type FeaturesIn struct {
+	union json.RawMessage
+}
 
 // Filter For each property to filter by, the value, or the values, that it may have. They
 // match as in a URL: see the parameter `queryables`.
@@ -1466,11 +1472,17 @@ type K = int
 // Lat defines model for lat.
 type Lat = float64
 
+// LatName defines model for latName.
+type LatName = string
+
 // Limit defines model for limit.
 type Limit = int
 
 // Lon defines model for lon.
 type Lon = float64
+
+// LonName defines model for lonName.
+type LonName = string
 
 // OnError defines model for onError.
 type OnError string
@@ -1499,6 +1511,12 @@ type Wait = int
 // Wkt defines model for wkt.
 type Wkt = string
 
+// CollectionResponse defines model for Collection.
+type CollectionResponse = Collection
+
+// Created defines model for Created.
+type Created = Feature
+
 // Health defines model for Health.
 type Health struct {
 	Status HealthStatus `json:"status"`
@@ -1509,6 +1527,24 @@ type HealthStatus string
 
 // Item defines model for Item.
 type Item = Feature
+
+// Items defines model for Items.
+type Items = FeatureCollection
+
+// Loaded defines model for Loaded.
+type Loaded = LoadReport
+
+// ProblemResponse defines model for Problem.
+type ProblemResponse = Problem
+
+// DefinitionRequestBody defines model for Definition.
+type DefinitionRequestBody = Definition
+
+// ItemsInRequestBodyJSON defines model for ItemsIn.
+type ItemsInRequestBodyJSON = FeaturesIn
+
+// ItemsInRequestBodyJSON2 defines model for ItemsIn.
+type ItemsInRequestBodyJSON2 = FeaturesIn
 
 // GetLandingPageParams defines parameters for GetLandingPage.
 type GetLandingPageParams struct {
@@ -1787,16 +1823,6 @@ type ListItemsParamsConsistency string
 // ListItemsParamsF defines parameters for ListItems.
 type ListItemsParamsF string
 
-// PostItemsApplicationGeoPlusJSONBody defines parameters for PostItems.
-type PostItemsApplicationGeoPlusJSONBody struct {
-	union json.RawMessage
-}
-
-// PostItemsJSONBody defines parameters for PostItems.
-type PostItemsJSONBody struct {
-	union json.RawMessage
-}
-
 // PostItemsParams defines parameters for PostItems.
 type PostItemsParams struct {
 	// OnError What a bad row does to a load. `continue`: it is reported, and the other rows are
@@ -1829,10 +1855,10 @@ type PostItemsParams struct {
 	Id *Id `form:"id,omitempty" json:"id,omitempty"`
 
 	// Lat Of a load: the column of the latitude, or the member of plain objects.
-	Lat *string `form:"lat,omitempty" json:"lat,omitempty"`
+	Lat *LatName `form:"lat,omitempty" json:"lat,omitempty"`
 
 	// Lon Of a load: the column of the longitude, or the member of plain objects.
-	Lon *string `form:"lon,omitempty" json:"lon,omitempty"`
+	Lon *LonName `form:"lon,omitempty" json:"lon,omitempty"`
 
 	// Wkt Of a load of CSV: the column of points in well-known text.
 	Wkt *Wkt `form:"wkt,omitempty" json:"wkt,omitempty"`
@@ -2244,10 +2270,10 @@ type PatchCollectionApplicationMergePatchPlusJSONRequestBody = DefinitionPatch
 type PutCollectionJSONRequestBody = Definition
 
 // PostItemsApplicationGeoPlusJSONRequestBody defines body for PostItems for application/geo+json ContentType.
-type PostItemsApplicationGeoPlusJSONRequestBody PostItemsApplicationGeoPlusJSONBody
+type PostItemsApplicationGeoPlusJSONRequestBody = FeaturesIn
 
 // PostItemsJSONRequestBody defines body for PostItems for application/json ContentType.
-type PostItemsJSONRequestBody PostItemsJSONBody
+type PostItemsJSONRequestBody = FeaturesIn
 
 // PatchItemApplicationMergePatchPlusJSONRequestBody defines body for PatchItem for application/merge-patch+json ContentType.
 type PatchItemApplicationMergePatchPlusJSONRequestBody = PatchItemApplicationMergePatchPlusJSONBody
@@ -2323,22 +2349,22 @@ func (t *FeatureIn_Id) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// AsFeatureIn returns the union data inside the PostItemsApplicationGeoPlusJSONBody as a FeatureIn
-func (t PostItemsApplicationGeoPlusJSONBody) AsFeatureIn() (FeatureIn, error) {
+// AsFeatureIn returns the union data inside the FeaturesIn as a FeatureIn
+func (t FeaturesIn) AsFeatureIn() (FeatureIn, error) {
 	var body FeatureIn
 	err := json.Unmarshal(t.union, &body)
 	return body, err
 }
 
-// FromFeatureIn overwrites any union data inside the PostItemsApplicationGeoPlusJSONBody as the provided FeatureIn
-func (t *PostItemsApplicationGeoPlusJSONBody) FromFeatureIn(v FeatureIn) error {
+// FromFeatureIn overwrites any union data inside the FeaturesIn as the provided FeatureIn
+func (t *FeaturesIn) FromFeatureIn(v FeatureIn) error {
 	b, err := json.Marshal(v)
 	t.union = b
 	return err
 }
 
-// MergeFeatureIn performs a merge with any union data inside the PostItemsApplicationGeoPlusJSONBody, using the provided FeatureIn
-func (t *PostItemsApplicationGeoPlusJSONBody) MergeFeatureIn(v FeatureIn) error {
+// MergeFeatureIn performs a merge with any union data inside the FeaturesIn, using the provided FeatureIn
+func (t *FeaturesIn) MergeFeatureIn(v FeatureIn) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -2349,22 +2375,22 @@ func (t *PostItemsApplicationGeoPlusJSONBody) MergeFeatureIn(v FeatureIn) error 
 	return err
 }
 
-// AsFeatureCollectionIn returns the union data inside the PostItemsApplicationGeoPlusJSONBody as a FeatureCollectionIn
-func (t PostItemsApplicationGeoPlusJSONBody) AsFeatureCollectionIn() (FeatureCollectionIn, error) {
+// AsFeatureCollectionIn returns the union data inside the FeaturesIn as a FeatureCollectionIn
+func (t FeaturesIn) AsFeatureCollectionIn() (FeatureCollectionIn, error) {
 	var body FeatureCollectionIn
 	err := json.Unmarshal(t.union, &body)
 	return body, err
 }
 
-// FromFeatureCollectionIn overwrites any union data inside the PostItemsApplicationGeoPlusJSONBody as the provided FeatureCollectionIn
-func (t *PostItemsApplicationGeoPlusJSONBody) FromFeatureCollectionIn(v FeatureCollectionIn) error {
+// FromFeatureCollectionIn overwrites any union data inside the FeaturesIn as the provided FeatureCollectionIn
+func (t *FeaturesIn) FromFeatureCollectionIn(v FeatureCollectionIn) error {
 	b, err := json.Marshal(v)
 	t.union = b
 	return err
 }
 
-// MergeFeatureCollectionIn performs a merge with any union data inside the PostItemsApplicationGeoPlusJSONBody, using the provided FeatureCollectionIn
-func (t *PostItemsApplicationGeoPlusJSONBody) MergeFeatureCollectionIn(v FeatureCollectionIn) error {
+// MergeFeatureCollectionIn performs a merge with any union data inside the FeaturesIn, using the provided FeatureCollectionIn
+func (t *FeaturesIn) MergeFeatureCollectionIn(v FeatureCollectionIn) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -2375,74 +2401,12 @@ func (t *PostItemsApplicationGeoPlusJSONBody) MergeFeatureCollectionIn(v Feature
 	return err
 }
 
-func (t PostItemsApplicationGeoPlusJSONBody) MarshalJSON() ([]byte, error) {
+func (t FeaturesIn) MarshalJSON() ([]byte, error) {
 	b, err := t.union.MarshalJSON()
 	return b, err
 }
 
-func (t *PostItemsApplicationGeoPlusJSONBody) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
-
-// AsFeatureIn returns the union data inside the PostItemsJSONBody as a FeatureIn
-func (t PostItemsJSONBody) AsFeatureIn() (FeatureIn, error) {
-	var body FeatureIn
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromFeatureIn overwrites any union data inside the PostItemsJSONBody as the provided FeatureIn
-func (t *PostItemsJSONBody) FromFeatureIn(v FeatureIn) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeFeatureIn performs a merge with any union data inside the PostItemsJSONBody, using the provided FeatureIn
-func (t *PostItemsJSONBody) MergeFeatureIn(v FeatureIn) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsFeatureCollectionIn returns the union data inside the PostItemsJSONBody as a FeatureCollectionIn
-func (t PostItemsJSONBody) AsFeatureCollectionIn() (FeatureCollectionIn, error) {
-	var body FeatureCollectionIn
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromFeatureCollectionIn overwrites any union data inside the PostItemsJSONBody as the provided FeatureCollectionIn
-func (t *PostItemsJSONBody) FromFeatureCollectionIn(v FeatureCollectionIn) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeFeatureCollectionIn performs a merge with any union data inside the PostItemsJSONBody, using the provided FeatureCollectionIn
-func (t *PostItemsJSONBody) MergeFeatureCollectionIn(v FeatureCollectionIn) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-func (t PostItemsJSONBody) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
-
-func (t *PostItemsJSONBody) UnmarshalJSON(b []byte) error {
+func (t *FeaturesIn) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -2658,8 +2622,8 @@ type ClientInterface interface {
 	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the answer says so
-	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// without an id get a new one each time that they are loaded, and the `notes` of the
+	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 	// `header=absent`, which needs the parameter `columns`. A load takes no
 	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -2687,8 +2651,8 @@ type ClientInterface interface {
 	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the answer says so
-	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// without an id get a new one each time that they are loaded, and the `notes` of the
+	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 	// `header=absent`, which needs the parameter `columns`. A load takes no
 	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -2716,8 +2680,8 @@ type ClientInterface interface {
 	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the answer says so
-	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// without an id get a new one each time that they are loaded, and the `notes` of the
+	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 	// `header=absent`, which needs the parameter `columns`. A load takes no
 	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -3151,8 +3115,8 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 // 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 // `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the answer says so
-// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// without an id get a new one each time that they are loaded, and the `notes` of the
+// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 // table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 // `header=absent`, which needs the parameter `columns`. A load takes no
 // `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -3190,8 +3154,8 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 // 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 // `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the answer says so
-// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// without an id get a new one each time that they are loaded, and the `notes` of the
+// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 // table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 // `header=absent`, which needs the parameter `columns`. A load takes no
 // `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -3229,8 +3193,8 @@ func (c *Client) PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, co
 // other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 // 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 // `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the answer says so
-// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// without an id get a new one each time that they are loaded, and the `notes` of the
+// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 // table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 // `header=absent`, which needs the parameter `columns`. A load takes no
 // `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -6170,8 +6134,8 @@ type ClientWithResponsesInterface interface {
 	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the answer says so
-	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// without an id get a new one each time that they are loaded, and the `notes` of the
+	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 	// `header=absent`, which needs the parameter `columns`. A load takes no
 	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -6199,8 +6163,8 @@ type ClientWithResponsesInterface interface {
 	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the answer says so
-	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// without an id get a new one each time that they are loaded, and the `notes` of the
+	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 	// `header=absent`, which needs the parameter `columns`. A load takes no
 	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -6228,8 +6192,8 @@ type ClientWithResponsesInterface interface {
 	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the answer says so
-	// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+	// without an id get a new one each time that they are loaded, and the `notes` of the
+	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 	// `header=absent`, which needs the parameter `columns`. A load takes no
 	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -6444,7 +6408,7 @@ type GetLandingPageResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *LandingPage
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetLandingPageResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -6459,7 +6423,7 @@ func (r GetLandingPageResponse) GetJSON200() *LandingPage {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetLandingPageResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetLandingPageResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6520,7 +6484,7 @@ type GetAPIResponse struct {
 	// YAML200 the response for an HTTP 200 `application/yaml` response
 	YAML200 *string
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetAPIResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -6540,7 +6504,7 @@ func (r GetAPIResponse) GetYAML200() *string {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetAPIResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetAPIResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6597,7 +6561,7 @@ type GetPageResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetPageResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -6607,7 +6571,7 @@ type GetPageResponse struct {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetPageResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetPageResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6650,13 +6614,13 @@ type BackupResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *BackupResponseDefaultHeaders
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r BackupResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r BackupResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6720,7 +6684,7 @@ type ListCollectionsResponse struct {
 		Links       Links        `json:"links"`
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListCollectionsResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -6738,7 +6702,7 @@ func (r ListCollectionsResponse) GetJSON200() *struct {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListCollectionsResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r ListCollectionsResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6786,7 +6750,7 @@ type DeleteCollectionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *DeleteCollectionResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -6794,7 +6758,7 @@ type DeleteCollectionResponse struct {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r DeleteCollectionResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r DeleteCollectionResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6853,9 +6817,9 @@ type GetCollectionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Collection
+	JSON200 *CollectionResponse
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetCollectionResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -6865,12 +6829,12 @@ type GetCollectionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetCollectionResponse) GetJSON200() *Collection {
+func (r GetCollectionResponse) GetJSON200() *CollectionResponse {
 	return r.JSON200
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetCollectionResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetCollectionResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6921,9 +6885,9 @@ type PatchCollectionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Collection
+	JSON200 *CollectionResponse
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PatchCollectionResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -6931,12 +6895,12 @@ type PatchCollectionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r PatchCollectionResponse) GetJSON200() *Collection {
+func (r PatchCollectionResponse) GetJSON200() *CollectionResponse {
 	return r.JSON200
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r PatchCollectionResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r PatchCollectionResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -6994,11 +6958,11 @@ type PutCollectionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Collection
+	JSON200 *CollectionResponse
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Collection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PutCollectionResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
@@ -7008,7 +6972,7 @@ type PutCollectionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r PutCollectionResponse) GetJSON200() *Collection {
+func (r PutCollectionResponse) GetJSON200() *CollectionResponse {
 	return r.JSON200
 }
 
@@ -7018,7 +6982,7 @@ func (r PutCollectionResponse) GetJSON201() *Collection {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r PutCollectionResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r PutCollectionResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7077,9 +7041,9 @@ type ListItemsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationgeoJSON200 the response for an HTTP 200 `application/geo+json` response
-	ApplicationgeoJSON200 *FeatureCollection
+	ApplicationgeoJSON200 *Items
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListItemsResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -7089,12 +7053,12 @@ type ListItemsResponse struct {
 }
 
 // GetApplicationgeoJSON200 returns the response for an HTTP 200 `application/geo+json` response
-func (r ListItemsResponse) GetApplicationgeoJSON200() *FeatureCollection {
+func (r ListItemsResponse) GetApplicationgeoJSON200() *Items {
 	return r.ApplicationgeoJSON200
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListItemsResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r ListItemsResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7153,11 +7117,11 @@ type PostItemsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *LoadReport
+	JSON200 *Loaded
 	// ApplicationgeoJSON201 the response for an HTTP 201 `application/geo+json` response
-	ApplicationgeoJSON201 *Feature
+	ApplicationgeoJSON201 *Created
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PostItemsResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
@@ -7167,17 +7131,17 @@ type PostItemsResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r PostItemsResponse) GetJSON200() *LoadReport {
+func (r PostItemsResponse) GetJSON200() *Loaded {
 	return r.JSON200
 }
 
 // GetApplicationgeoJSON201 returns the response for an HTTP 201 `application/geo+json` response
-func (r PostItemsResponse) GetApplicationgeoJSON201() *Feature {
+func (r PostItemsResponse) GetApplicationgeoJSON201() *Created {
 	return r.ApplicationgeoJSON201
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r PostItemsResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r PostItemsResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7227,7 +7191,7 @@ type DeleteItemResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *DeleteItemResponse204Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -7235,7 +7199,7 @@ type DeleteItemResponse struct {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r DeleteItemResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r DeleteItemResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7300,7 +7264,7 @@ type GetItemResponse struct {
 	// ApplicationgeoJSON200 the response for an HTTP 200 `application/geo+json` response
 	ApplicationgeoJSON200 *Item
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetItemResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -7315,7 +7279,7 @@ func (r GetItemResponse) GetApplicationgeoJSON200() *Item {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetItemResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetItemResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7379,7 +7343,7 @@ type PatchItemResponse struct {
 	// ApplicationgeoJSON200 the response for an HTTP 200 `application/geo+json` response
 	ApplicationgeoJSON200 *Item
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PatchItemResponse200Headers
 	// Headers204 the parsed response headers for an HTTP 204 response
@@ -7394,7 +7358,7 @@ func (r PatchItemResponse) GetApplicationgeoJSON200() *Item {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r PatchItemResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r PatchItemResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7461,9 +7425,9 @@ type PutItemResponse struct {
 	// ApplicationgeoJSON200 the response for an HTTP 200 `application/geo+json` response
 	ApplicationgeoJSON200 *Item
 	// ApplicationgeoJSON201 the response for an HTTP 201 `application/geo+json` response
-	ApplicationgeoJSON201 *Feature
+	ApplicationgeoJSON201 *Created
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PutItemResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
@@ -7478,12 +7442,12 @@ func (r PutItemResponse) GetApplicationgeoJSON200() *Item {
 }
 
 // GetApplicationgeoJSON201 returns the response for an HTTP 201 `application/geo+json` response
-func (r PutItemResponse) GetApplicationgeoJSON201() *Feature {
+func (r PutItemResponse) GetApplicationgeoJSON201() *Created {
 	return r.ApplicationgeoJSON201
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r PutItemResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r PutItemResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7544,7 +7508,7 @@ type GetNearbyResponse struct {
 	// ApplicationgeoJSON200 the response for an HTTP 200 `application/geo+json` response
 	ApplicationgeoJSON200 *NearbyCollection
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetNearbyResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -7559,7 +7523,7 @@ func (r GetNearbyResponse) GetApplicationgeoJSON200() *NearbyCollection {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetNearbyResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetNearbyResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7612,7 +7576,7 @@ type PostNearbyResponse struct {
 		Results []NearbyCollection `json:"results"`
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PostNearbyResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -7627,7 +7591,7 @@ func (r PostNearbyResponse) GetJSON200() *struct {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r PostNearbyResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r PostNearbyResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7688,7 +7652,7 @@ type GetSchemaResponse struct {
 	// ApplicationschemaJSON200 the response for an HTTP 200 `application/schema+json` response
 	ApplicationschemaJSON200 *map[string]interface{}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetSchemaResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -7703,7 +7667,7 @@ func (r GetSchemaResponse) GetApplicationschemaJSON200() *map[string]interface{}
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetSchemaResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetSchemaResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7764,7 +7728,7 @@ type GetConformanceResponse struct {
 		ConformsTo []string `json:"conformsTo"`
 	}
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetConformanceResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -7781,7 +7745,7 @@ func (r GetConformanceResponse) GetJSON200() *struct {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetConformanceResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetConformanceResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7824,13 +7788,13 @@ type ListErrorsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ListErrorsResponseDefaultHeaders
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListErrorsResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r ListErrorsResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7873,13 +7837,13 @@ type GetErrorResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetErrorResponseDefaultHeaders
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetErrorResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetErrorResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7924,7 +7888,7 @@ type GetHealthResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Health
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetHealthResponseDefaultHeaders
 }
@@ -7935,7 +7899,7 @@ func (r GetHealthResponse) GetJSON200() *Health {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetHealthResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetHealthResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -7978,13 +7942,13 @@ type GetMetricsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetMetricsResponseDefaultHeaders
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetMetricsResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetMetricsResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -8036,7 +8000,7 @@ type GetReadyResponse struct {
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Readiness
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetReadyResponse503Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -8054,7 +8018,7 @@ func (r GetReadyResponse) GetJSON503() *Readiness {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetReadyResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r GetReadyResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -8104,7 +8068,7 @@ type VerifyResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Verification
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	ApplicationproblemJSONDefault *ProblemResponse
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *VerifyResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -8117,7 +8081,7 @@ func (r VerifyResponse) GetJSON200() *Verification {
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r VerifyResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r VerifyResponse) GetApplicationproblemJSONDefault() *ProblemResponse {
 	return r.ApplicationproblemJSONDefault
 }
 
@@ -8381,8 +8345,8 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 // 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 // `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the answer says so
-// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// without an id get a new one each time that they are loaded, and the `notes` of the
+// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 // table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 // `header=absent`, which needs the parameter `columns`. A load takes no
 // `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -8416,8 +8380,8 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 // 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 // `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the answer says so
-// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// without an id get a new one each time that they are loaded, and the `notes` of the
+// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 // table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 // `header=absent`, which needs the parameter `columns`. A load takes no
 // `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -8451,8 +8415,8 @@ func (c *ClientWithResponses) PostItemsWithApplicationGeoPlusJSONBodyWithRespons
 // other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
 // 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
 // `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the answer says so
-// in `notes`. Conditions such as `If-Match` are refused: 400. The content type of a
+// without an id get a new one each time that they are loaded, and the `notes` of the
+// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
 // table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
 // `header=absent`, which needs the parameter `columns`. A load takes no
 // `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
@@ -8779,7 +8743,7 @@ func ParseGetLandingPageResponse(rsp *http.Response) (*GetLandingPageResponse, e
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8890,7 +8854,7 @@ func ParseGetAPIResponse(rsp *http.Response) (*GetAPIResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8987,7 +8951,7 @@ func ParseGetPageResponse(rsp *http.Response) (*GetPageResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9081,7 +9045,7 @@ func ParseBackupResponse(rsp *http.Response) (*BackupResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9140,7 +9104,7 @@ func ParseListCollectionsResponse(rsp *http.Response) (*ListCollectionsResponse,
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9251,7 +9215,7 @@ func ParseDeleteCollectionResponse(rsp *http.Response) (*DeleteCollectionRespons
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9307,7 +9271,7 @@ func ParseGetCollectionResponse(rsp *http.Response) (*GetCollectionResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Collection
+		var dest CollectionResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9317,7 +9281,7 @@ func ParseGetCollectionResponse(rsp *http.Response) (*GetCollectionResponse, err
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9425,14 +9389,14 @@ func ParsePatchCollectionResponse(rsp *http.Response) (*PatchCollectionResponse,
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Collection
+		var dest CollectionResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9509,7 +9473,7 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Collection
+		var dest CollectionResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9523,7 +9487,7 @@ func ParsePutCollectionResponse(rsp *http.Response) (*PutCollectionResponse, err
 		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9624,7 +9588,7 @@ func ParseListItemsResponse(rsp *http.Response) (*ListItemsResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest FeatureCollection
+		var dest Items
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9634,7 +9598,7 @@ func ParseListItemsResponse(rsp *http.Response) (*ListItemsResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9742,21 +9706,21 @@ func ParsePostItemsResponse(rsp *http.Response) (*PostItemsResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest LoadReport
+		var dest Loaded
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest Feature
+		var dest Created
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.ApplicationgeoJSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9867,7 +9831,7 @@ func ParseDeleteItemResponse(rsp *http.Response) (*DeleteItemResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9947,7 +9911,7 @@ func ParseGetItemResponse(rsp *http.Response) (*GetItemResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10093,7 +10057,7 @@ func ParsePatchItemResponse(rsp *http.Response) (*PatchItemResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10229,14 +10193,14 @@ func ParsePutItemResponse(rsp *http.Response) (*PutItemResponse, error) {
 		response.ApplicationgeoJSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest Feature
+		var dest Created
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.ApplicationgeoJSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10396,7 +10360,7 @@ func ParseGetNearbyResponse(rsp *http.Response) (*GetNearbyResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10513,7 +10477,7 @@ func ParsePostNearbyResponse(rsp *http.Response) (*PostNearbyResponse, error) {
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10586,7 +10550,7 @@ func ParseGetSchemaResponse(rsp *http.Response) (*GetSchemaResponse, error) {
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10706,7 +10670,7 @@ func ParseGetConformanceResponse(rsp *http.Response) (*GetConformanceResponse, e
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10800,7 +10764,7 @@ func ParseListErrorsResponse(rsp *http.Response) (*ListErrorsResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10846,7 +10810,7 @@ func ParseGetErrorResponse(rsp *http.Response) (*GetErrorResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10899,7 +10863,7 @@ func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10945,7 +10909,7 @@ func ParseGetMetricsResponse(rsp *http.Response) (*GetMetricsResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11005,7 +10969,7 @@ func ParseGetReadyResponse(rsp *http.Response) (*GetReadyResponse, error) {
 		response.JSON503 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11068,7 +11032,7 @@ func ParseVerifyResponse(rsp *http.Response) (*VerifyResponse, error) {
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
+		var dest ProblemResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
