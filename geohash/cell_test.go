@@ -11,13 +11,6 @@ import (
 	"nearby/sphere"
 )
 
-// parse returns the key of a cell named by whole characters.
-func parse(t *testing.T, name string) (uint64, int) {
-	t.Helper()
-	v, n := gh.ConvertStringToInt(name)
-	return v << (64 - n), int(n)
-}
-
 func TestUpstreamTraps(t *testing.T) {
 	if gh.Encode(90, 0)[0] != 'h' {
 		t.Log("upstream no longer puts the north pole in the south")
