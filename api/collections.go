@@ -58,8 +58,8 @@ type temporalOut struct {
 const gregorian = "http://www.opengis.net/def/uom/ISO-8601/0/Gregorian"
 
 type spatialOut struct {
-	BBox [][4]float64 `json:"bbox"`
-	CRS  string       `json:"crs"`
+	BBox []bbox `json:"bbox"`
+	CRS  string `json:"crs"`
 }
 
 type statisticsOut struct {
@@ -129,7 +129,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 		out.Statistics.Depths[strconv.Itoa(d)] = n
 	}
 	if b, ok := snap.Extent(); ok {
-		out.Extent.Spatial = &spatialOut{[][4]float64{{b.Min[0], b.Min[1], b.Max[0], b.Max[1]}}, crs84}
+		out.Extent.Spatial = &spatialOut{[]bbox{{b.West, b.South, b.East, b.North}}, crs84}
 	}
 	if def.Time != "" {
 		out.Extent.Temporal = &temporalOut{make([][2]*string, 1), gregorian}

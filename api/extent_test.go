@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"nearby/api"
+	"nearby/collection"
+	"nearby/store/embedded"
 )
 
 // loaded is what the tests look at in the answer to a load, or in what a problem says was loaded.
@@ -56,6 +58,86 @@ func TestExtentOfALoad(t *testing.T) {
 	p := decode[struct{ Loaded loaded }](t, h.do("POST", c+"/items?onError=abort", "text/csv", "id,lat,lon\na,1,2\nb,3,4\nbad,91,1\nc,50,60\n").want(t, 400))
 	if fmt.Sprint(p.Loaded.Extent) != "[2 1 4 3]" {
 		t.Errorf("the extent of what was loaded by then is %v", p.Loaded.Extent)
+	}
+}
+
+// The extent of a collection is the smallest box around its items, by the same rule as that
+// of a load, whether they came one by one or at once, and after a restart. It crosses the
+// antimeridian where that is narrower (RFC 7946, section 5.2). Who reads an older state gets
+// its extent.
+func TestExtentOfACollection(t *testing.T) {
+	folder := t.TempDir()
+	reopen := func() (h *house, shut func()) {
+		db, err := embedded.Open(folder, embedded.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		catalog := collection.New(collection.Options{Store: db, Kinds: kinds})
+		if err := catalog.Load(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		return open(t, catalog, api.Options{}), func() {
+			catalog.Close()
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	h, shut := reopen()
+	defer func() { shut() }()
+	extent := func(name string) string {
+		return fmt.Sprint(decode[struct {
+			Extent struct{ Spatial struct{ BBox [][]float64 } }
+		}](t, h.do("GET", "/v1/collections/"+name, "", "").want(t, 200)).Extent.Spatial.BBox)
+	}
+	shown := []struct{ name, csv, want string }{
+		{"none", "", "[]"},
+		{"fiji", "a,-18.14,178.44\nb,-16.85,-179.97\nc,-17,177\nd,-20,-178\n", "[[177 -20 -178 -16.85]]"},
+		{"york", "a,40.7,-74\nb,41,-73.5\n", "[[-74 40.7 -73.5 41]]"},
+		{"one", "a,1.5,2\n", "[[2 1.5 2 1.5]]"},
+		{"meridian", "a,1,180\nb,2,-180\n", "[[-180 1 -180 2]]"},
+		{"pacific", "a,35,139.7\nb,37,-122.4\n", "[[139.7 35 -122.4 37]]"},
+		{"everywhere", "a,-90,0\nb,0,-120\nc,0,120\nd,90,-1\n", "[[-120 -90 120 90]]"},
+	}
+	for _, c := range shown {
+		for _, name := range []string{c.name, c.name + "-one-by-one"} {
+			h.do("PUT", "/v1/collections/"+name, "application/json", "{}").want(t, 201)
+		}
+		if c.csv == "" {
+			continue
+		}
+		r := decode[loaded](t, h.do("POST", "/v1/collections/"+c.name+"/items", "text/csv", "id,lat,lon\n"+c.csv).want(t, 200))
+		if got := fmt.Sprint([][]float64{r.Extent}); got != c.want {
+			t.Errorf("the extent of the load of %s is %s, want %s", c.name, got, c.want)
+		}
+		for row := range strings.Lines(c.csv) {
+			h.do("POST", "/v1/collections/"+c.name+"-one-by-one/items", "text/csv", "id,lat,lon\n"+row).want(t, 200)
+		}
+	}
+	for _, restarted := range []bool{false, true} {
+		for _, c := range shown {
+			for _, name := range []string{c.name, c.name + "-one-by-one"} {
+				if got := extent(name); got != c.want {
+					t.Errorf("restarted %v: the extent of %s is %s, want %s", restarted, name, got, c.want)
+				}
+			}
+		}
+		if !restarted {
+			shut()
+			h, shut = reopen()
+		}
+	}
+	// It grows with an item that moves, and not before a restart it shrinks.
+	for _, step := range []struct{ body, want string }{
+		{feature("a", -179, 1, ""), "[[2 1 -179 1.5]]"},
+		{feature("b", 90, 1, ""), "[[2 1 -179 1.5]]"},
+		{feature("b", 90, -3, ""), "[[2 -3 -179 1.5]]"},
+		{feature("c", -90, 0, ""), "[[2 -3 -90 1.5]]"},
+	} {
+		h.do("POST", "/v1/collections/one/items?onExisting=replace", "application/geo+json-seq", step.body).want(t, 200)
+		if got := extent("one"); got != step.want {
+			t.Errorf("after %s the extent is %s, want %s", step.body, got, step.want)
+		}
 	}
 }
 

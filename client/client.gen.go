@@ -857,6 +857,9 @@ type Collection struct {
 	Description *string   `json:"description,omitempty"`
 	Extent      struct {
 		Spatial *struct {
+			// Bbox One box: west, south, east, north of the items. If it is narrower across the
+			// antimeridian, west > east, as in the extent of a load. If items are moved or
+			// deleted, it may be larger than it must be.
 			Bbox [][]float64 `json:"bbox"`
 			Crs  string      `json:"crs"`
 		} `json:"spatial,omitempty"`

@@ -16,8 +16,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/paulmach/orb"
-
 	"nearby/collection"
 	"nearby/geohash"
 	"nearby/index"
@@ -549,7 +547,7 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 	if st.Kind != table.KindGeohash || !strings.Contains(st.Reason, "even density along lines") {
 		t.Errorf("with %d even points: %s, because %q", n, st.Kind, st.Reason)
 	}
-	if e, ok := c.Snapshot().Extent(); !ok || !e.Contains(orb.Point{5, 5}) || e.Max[0] > 10 {
+	if e, ok := c.Snapshot().Extent(); !ok || !e.Contains(5, 5) || e.East > 10 {
 		t.Errorf("extent %v, %v", e, ok)
 	}
 }

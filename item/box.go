@@ -124,12 +124,21 @@ func (e *Extent) Add(lon, lat float64) {
 		e.any, e.south, e.north = true, lat, lat
 	}
 	e.south, e.north = min(e.south, lat), max(e.north, lat)
-	c := &e.columns[min(int(lon+180), len(e.columns)-1)]
+	c := &e.columns[column(lon)]
 	if !c.any {
 		c.any, c.west, c.east = true, lon, lon
 	}
 	c.west, c.east = min(c.west, lon), max(c.east, lon)
 }
+
+// Holds reports whether a position changes nothing.
+func (e *Extent) Holds(lon, lat float64) bool {
+	c := &e.columns[column(lon)]
+	return c.any && lon >= c.west && lon <= c.east && lat >= e.south && lat <= e.north
+}
+
+// column is the degree that a longitude lies in.
+func column(lon float64) int { return min(int(lon+180), 359) }
 
 // Box returns the smallest box that holds all positions, and false if there are none. It
 // crosses the antimeridian if it is narrower so; a gap that lies within one degree is not

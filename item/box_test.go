@@ -60,7 +60,11 @@ func TestExtentIsTheSmallest(t *testing.T) {
 		lons := make([]float64, 1+rnd.IntN(6))
 		for i := range lons {
 			lons[i] = item.WrapLon(centre + (rnd.Float64()-0.5)*spread)
+			held, before := e.Holds(lons[i], float64(i)), e
 			e.Add(lons[i], float64(i))
+			if after, _ := e.Box(); held != (e == before) || !e.Holds(lons[i], float64(i)) {
+				t.Fatalf("%v,%d is held: %v, and then the extent is %v", lons[i], i, held, after)
+			}
 		}
 		b, ok := e.Box()
 		slices.Sort(lons)

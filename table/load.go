@@ -51,7 +51,7 @@ func (p *Part) Len() int { return len(p.where) }
 // numbered through.
 func (l *Loader) Join(kinds Kinds, schema Schema) {
 	var a arena
-	tip := &Snapshot{schema: schema, extent: emptyExtent(), shape: newShape()}
+	tip := &Snapshot{schema: schema, shape: newShape()}
 	e := newEdit()
 	total := 0
 	for i := range l.parts {
@@ -75,7 +75,7 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 			at := p.points[j]
 			at.Ref = ref
 			tip.records.locate(e, ref, base+loc)
-			tip.extend(index.Position{Lon: at.Lon, Lat: at.Lat})
+			tip.extend(e, at.Lon, at.Lat)
 			l.ids = append(l.ids, entry{p.hashes[j], ref})
 			l.points = append(l.points, at)
 		}

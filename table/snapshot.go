@@ -4,10 +4,9 @@ import (
 	"iter"
 	"sync"
 
-	"github.com/paulmach/orb"
-
 	"nearby/index"
 	"nearby/internal/zorder"
+	"nearby/item"
 )
 
 // Snapshot is one immutable version of a Table. It may be used by any
@@ -22,7 +21,8 @@ type Snapshot struct {
 	properties []Property
 	index      index.Index
 	choice     choice
-	extent     orb.Bound
+	extent     *item.Extent // nil: of none
+	extended   edit         // the owner of extent
 	rebuilding bool
 
 	statsOnce sync.Once
@@ -43,10 +43,13 @@ type Stats struct {
 // Len returns the number of items.
 func (s *Snapshot) Len() int { return s.ids.n }
 
-// Extent returns a bound, in degrees, that holds all items, and false if there
-// are none. It shrinks only when the index is built anew.
-func (s *Snapshot) Extent() (orb.Bound, bool) {
-	return s.extent, s.ids.n > 0 && s.extent.Min[0] <= s.extent.Max[0]
+// Extent returns the smallest box that holds all items, and false if there are none. It
+// does not shrink until the items are read anew.
+func (s *Snapshot) Extent() (item.Box, bool) {
+	if s.ids.n == 0 || s.extent == nil {
+		return item.Box{}, false
+	}
+	return s.extent.Box()
 }
 
 // Times returns the first and the last time of the items, as date-times of RFC 3339, and
@@ -184,7 +187,7 @@ func (s *Snapshot) Check() error { return s.index.Check(&s.records) }
 func (s *Snapshot) next() *Snapshot {
 	n := &Snapshot{
 		schema: s.schema, records: s.records, ids: s.ids, index: s.index,
-		choice: s.choice, extent: s.extent, times: s.times, rebuilding: s.rebuilding,
+		choice: s.choice, extent: s.extent, extended: s.extended, times: s.times, rebuilding: s.rebuilding,
 		shape: s.shape, properties: s.properties,
 		columns: make([]column, len(s.columns)),
 	}
@@ -192,14 +195,18 @@ func (s *Snapshot) next() *Snapshot {
 	return n
 }
 
-// emptyExtent holds nothing and grows by extend.
-func emptyExtent() orb.Bound {
-	return orb.Bound{Min: orb.Point{180, 90}, Max: orb.Point{-180, -90}}
-}
-
-func (s *Snapshot) extend(p index.Position) {
-	s.extent.Min[0], s.extent.Min[1] = min(s.extent.Min[0], p.Lon), min(s.extent.Min[1], p.Lat)
-	s.extent.Max[0], s.extent.Max[1] = max(s.extent.Max[0], p.Lon), max(s.extent.Max[1], p.Lat)
+// extend makes the extent hold a position. It is copied only for one that it does not hold.
+func (s *Snapshot) extend(e edit, lon, lat float64) {
+	if s.extent != nil && s.extent.Holds(lon, lat) {
+		return
+	}
+	if s.extended != e {
+		old := s.extent
+		if s.extent, s.extended = new(item.Extent), e; old != nil {
+			*s.extent = *old
+		}
+	}
+	s.extent.Add(lon, lat)
 }
 
 // points lists the items' places.

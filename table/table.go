@@ -22,7 +22,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(kinds Kinds, schema Schema) (*Table, error) {
-	s := &Snapshot{schema: schema, extent: emptyExtent(), choice: choose(schema.Index, nil), shape: newShape()}
+	s := &Snapshot{schema: schema, choice: choose(schema.Index, nil), shape: newShape()}
 	var err error
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
 			added = append(added, entry{ch.hash, ref})
 			s.moves = append(s.moves, index.Change{Op: index.Insert, Ref: ref, New: to})
 		}
-		next.extend(to)
+		next.extend(e, to.Lon, to.Lat)
 		if columns {
 			next.shape.replace(before, it.Properties)
 			if err := next.setColumns(e, ref, it.Properties); err != nil {
