@@ -160,7 +160,7 @@ func TestLoadFiles(t *testing.T) {
 			says: []string{"2 created", "2 rejected", "bad.csv:3: id 2: lat \"NaN\"", "bad.csv:5", "swapped"}},
 		{name: "abort.csv", content: "id,lat,lon\n1,1,2\n2,x,2\n3,2,2\n", args: []string{"--on-error", "abort"}, code: exitFailed, items: 1,
 			says: []string{"1 created", "1 rejected", "abort.csv:3", "--on-error"}},
-		{name: "many.csv", content: "id,lat,lon\n1,x,2\n2,x,2\n3,x,2\n", args: []string{"--max-errors", "1"}, code: exitRejected, items: 0,
+		{name: "many.csv", content: "id,lat,lon\n1,x,2\n2,x,2\n3,x,2\n", args: []string{"--max-errors", "1"}, code: exitRejected, items: -1,
 			says: []string{"3 rejected", "many.csv:2", "and 2 more"}},
 		{name: "twice.csv", content: "id,lat,lon,v\na,1,2,old\na,1,2,new\n", code: exitOK, items: 1,
 			says: []string{"1 created, 1 updated"}},

@@ -65,14 +65,16 @@ rows of existing items are rejected.
 A bad row does not stop the others. The report says how many rows were read, created,
 updated, skipped and rejected. For the first rejected rows it gives the line, the field
 and the reason. With --on-error abort the load stops at the first bad row; what was
-sent before it stays.
+sent before it stays. A collection that the load created, and in which no row could be
+stored, is removed again.
 
 The report's extent is the smallest box around what was loaded, and on a terminal a
 map shows where that is. Where two columns are swapped, yet in range, it is another
 part of the Earth. --expect-bbox makes it a condition: a row elsewhere is rejected,
 and the reason says so if it would lie in the box the other way round.
 
-A load that was interrupted can be repeated. The same command sends all rows again.
+A load that was interrupted says how many rows were sent and not answered: each of them
+may be loaded or not. It can be repeated: the same command sends all rows again.
 Rows that had arrived are written again, and none is there twice: each row is the item
 with its id. A row without an id gets one made from its position and properties, the
 same each time. With --on-existing skip, rows that had arrived are not written again.
@@ -105,6 +107,7 @@ type loader struct {
 	bar    *progress
 
 	found *found // the collection, as it still has to be created or changed; nil: done
+	made  bool   // the collection was created
 	abort context.CancelCauseFunc
 	wg    sync.WaitGroup
 	out   []*batch // on their way, oldest first
@@ -172,6 +175,11 @@ func (c *loadCmd) Run(env *environ) error {
 		failures = append(failures, cause, errors.New("what was loaded stays; later, "+repeated))
 	case cause != nil:
 		failures = append(failures, cause, errors.New("what was loaded stays; when this is mended, "+repeated))
+	}
+	if len(failures) > 0 || l.report.rejected > 0 {
+		if err := l.withdraw(env.ctx); err != nil {
+			failures = append(failures, err)
+		}
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)
@@ -257,10 +265,6 @@ func (c *loadCmd) open(env *environ) (*inputs, error) {
 			return nil, err
 		}
 		in.list = append(in.list, input{name: name, r: f})
-		if info.IsDir() {
-			in.close()
-			return nil, fmt.Errorf("%s is a folder", name)
-		}
 		sized = sized && info.Mode().IsRegular()
 		in.total += info.Size()
 	}
@@ -297,10 +301,10 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 			continue
 		case errors.Is(err, io.EOF):
 			l.send(ctx, &f, b)
-			if l.report.rows() == before {
-				notes = append(notes, f.name+": has no rows")
+			if l.report.rows() > before {
+				return notes, nil
 			}
-			return notes, l.define(ctx)
+			return append(notes, f.name+": has no rows"), l.define(ctx)
 		case err != nil:
 			l.send(ctx, &f, b)
 			return notes, err
@@ -330,16 +334,30 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 }
 
 // define creates or changes the collection, at the first row that is good or at the end of
-// a file: one that is refused before leaves nothing behind.
-func (l *loader) define(ctx context.Context) error {
+// a file that has no rows: what is refused before leaves nothing behind.
+func (l *loader) define(ctx context.Context) (err error) {
 	if l.found == nil {
 		return nil
 	}
-	err := l.cmd.define(ctx, l.remote, l.found)
-	if err == nil {
+	if l.made, err = l.cmd.define(ctx, l.remote, l.found); err == nil {
 		l.found = nil
 	}
 	return err
+}
+
+// withdraw removes the collection if this load has created it, and nothing was stored in it.
+func (l *loader) withdraw(ctx context.Context) error {
+	if !l.made || !l.report.nothing() {
+		return nil
+	}
+	removed, err := l.remote.removeEmpty(ctx, l.cmd.Collection)
+	if err != nil {
+		return fmt.Errorf("removing the collection %q, which this load created and which is empty: %w", l.cmd.Collection, err)
+	}
+	if removed {
+		fmt.Fprintln(l.env.stderr, oneLine(fmt.Sprintf("the collection %q was created by this load and removed again: no row was stored", l.cmd.Collection)))
+	}
+	return nil
 }
 
 // reject notes a row that is not loaded and, if so asked, ends the load.
@@ -376,6 +394,10 @@ func (l *loader) send(ctx context.Context, file *input, b *batch) {
 		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, client.PostItemsParamsOnExisting(l.cmd.OnExisting), abort, b.body)
 		if err != nil {
 			l.abort(err)
+		}
+		var p *problem
+		if err != nil && (!errors.As(err, &p) || p.outcome != client.NotMade) {
+			l.report.unknown(len(b.lines) - answer.Created - answer.Updated - answer.Skipped - answer.Rejected)
 		}
 		l.report.answered(&answer, file, b)
 		for i := range answer.Errors {

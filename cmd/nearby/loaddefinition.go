@@ -24,7 +24,8 @@ type found struct {
 		Queryables []string         `json:"queryables"`
 		Time       string           `json:"time"`
 	}
-	tag string // names the version of the definition
+	items int
+	tag   string // names the version of the definition
 }
 
 // lacks says, for each flag that the definition is not as, what it has instead.
@@ -73,8 +74,7 @@ func (c *loadCmd) look(ctx context.Context, r *remote) (*found, error) {
 
 // define makes the collection what the flags say: it is created, or changed, or found
 // to be so. Others may do the same at the same time.
-func (c *loadCmd) define(ctx context.Context, r *remote, f *found) error {
-	var err error
+func (c *loadCmd) define(ctx context.Context, r *remote, f *found) (created bool, err error) {
 	for range maxEdits {
 		switch {
 		case !f.exists:
@@ -108,11 +108,11 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) error {
 			}
 		}
 		if status(err) != http.StatusPreconditionFailed {
-			return err
+			return !f.exists && err == nil, err
 		}
 		if f, err = c.look(ctx, r); err != nil { // somebody else was there first
-			return err
+			return false, err
 		}
 	}
-	return fmt.Errorf("the definition of collection %q is changed by others all the time", c.Collection)
+	return false, fmt.Errorf("the definition of collection %q is changed by others all the time", c.Collection)
 }

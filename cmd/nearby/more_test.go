@@ -49,6 +49,48 @@ func TestLoadInterrupted(t *testing.T) {
 	}
 }
 
+// What an interrupted load says adds up: rows that were answered, rows that may be stored or not,
+// as no answer came, and rows that were not sent.
+func TestInterruptedLoadAddsUp(t *testing.T) {
+	t.Parallel()
+	const rest = 10
+	for name, tt := range map[string]struct {
+		refuse bool // the second batch is answered, and none of it was stored
+		says   string
+	}{
+		"no answer":  {false, "sent, but not answered: 10 rows, each of which may be loaded or not"},
+		"not stored": {true, "read, but not loaded: 10 rows"},
+	} {
+		ctx, interrupt := context.WithCancel(context.Background())
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if body, _ := io.ReadAll(r.Body); r.Method != http.MethodPost || bytes.Count(body, []byte("\n")) > rest {
+				_, _ = fmt.Fprintf(w, `{"created":%d,"updated":0,"skipped":0,"rejected":0,"errors":[]}`, batchRows)
+				return
+			}
+			if tt.refuse {
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusInsufficientStorage)
+				_, _ = io.WriteString(w, `{"type":"/v1/errors/capacity-reached","title":"full","status":507,"outcome":"not-made"}`)
+				return
+			}
+			interrupt()
+			<-r.Context().Done()
+		}))
+		var csv strings.Builder
+		csv.WriteString("id,lat,lon\n")
+		for i := range batchRows + rest {
+			fmt.Fprintf(&csv, "%d,1,2\n", i%batchRows) // an id of the first batch: the second is sent after it
+		}
+		var stdout, stderr bytes.Buffer
+		code := run(ctx, []string{"load", "-", "-c", "c", "--server", s.URL}, strings.NewReader(csv.String()), &stdout, &stderr)
+		if code != exitFailed || !strings.Contains(stdout.String(), "8,010 rows read, 8,000 created, 0 updated, 0 rejected") || !strings.Contains(stdout.String(), tt.says) {
+			t.Errorf("%s: exit code %d, %s%s; want %q", name, code, &stdout, &stderr, tt.says)
+		}
+		interrupt()
+		s.Close()
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }

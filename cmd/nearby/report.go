@@ -79,6 +79,7 @@ type report struct {
 	draw      *worldmap.Style // of a map of where the rows lie; nil: none
 
 	read, created, updated, skipped, rejected int64
+	unanswered                                int64       // rows that were sent; what became of them is not known
 	extent                                    item.Extent // of what was loaded
 	places                                    worldmap.Places
 	faults                                    []fault // the first ones
@@ -109,6 +110,20 @@ func (r *report) answered(answer *client.LoadReport, file *input, b *batch) {
 	r.created += int64(answer.Created)
 	r.updated += int64(answer.Updated)
 	r.skipped += int64(answer.Skipped)
+}
+
+// unknown counts rows that were sent and not answered.
+func (r *report) unknown(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unanswered += int64(n)
+}
+
+// nothing reports whether it is known that no row was stored.
+func (r *report) nothing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.created+r.updated+r.skipped+r.unanswered == 0
 }
 
 // row counts a row that was read, good or bad.
@@ -169,6 +184,12 @@ func (r *report) write(w io.Writer, collection string) {
 	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s%s rejected in %s (%s rows/s)\n",
 		oneLine(collection), thousands(r.read), thousands(r.created), thousands(r.updated), skipped, thousands(r.rejected),
 		took.Round(time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
+	if r.unanswered > 0 {
+		fmt.Fprintf(w, "sent, but not answered: %s rows, each of which may be loaded or not\n", thousands(r.unanswered))
+	}
+	if lost := r.read - r.created - r.updated - r.skipped - r.rejected - r.unanswered; lost > 0 {
+		fmt.Fprintf(w, "read, but not loaded: %s rows\n", thousands(lost))
+	}
 	if box, any := r.extent.Box(); any {
 		fmt.Fprintln(w, "extent:", describe(box))
 		if r.draw != nil {
