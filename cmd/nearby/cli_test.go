@@ -211,3 +211,28 @@ func TestDialable(t *testing.T) {
 		}
 	}
 }
+
+// An error that is about a file or a folder names it once.
+func TestPathIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args []string
+		path string
+	}{
+		{[]string{"serve", "--addr", "127.0.0.1:0", "--data", file}, file},
+		{[]string{"serve", "--addr", "127.0.0.1:0", "--data", filepath.Join(file, "below")}, filepath.Join(file, "below")},
+		{[]string{"load", "-c", "c", dir}, dir},
+		{[]string{"load", "-c", "c", filepath.Join(dir, "none")}, filepath.Join(dir, "none")},
+		{[]string{"bench", "--data", dir}, dir},
+	} {
+		r := runCLI(t, "", tt.args...)
+		if r.code != exitFailed || strings.Count(r.stderr, tt.path) != 1 || strings.Contains(r.stderr, "ingest:") {
+			t.Errorf("%v: %+v", tt.args, r)
+		}
+	}
+}

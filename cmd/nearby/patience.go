@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 )
@@ -10,7 +11,10 @@ import (
 // writes it, and to read it, or a device, for what is written.
 func openFile(ctx context.Context, name string) (io.ReadCloser, os.FileInfo, error) {
 	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+	if err == nil && info.IsDir() {
+		return nil, nil, fmt.Errorf("%s is a folder", name)
+	}
+	if err == nil && !info.Mode().IsRegular() {
 		return aside(ctx, func() (io.ReadCloser, error) { return os.Open(name) }), info, nil
 	}
 	f, err := os.Open(name)

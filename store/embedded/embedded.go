@@ -24,6 +24,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -173,6 +174,9 @@ var (
 // store.ErrLoss if acknowledged commits are missing.
 func Open(dir string, opt Options) (*Store, error) {
 	s, err := open(dir, opt)
+	if path := (*fs.PathError)(nil); errors.As(err, &path) && path == err && path.Path == dir {
+		err = path.Err // the folder is named once
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
 	}
