@@ -48,7 +48,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.R
 func (s *Server) loadBody(w http.ResponseWriter, r *http.Request) (io.Reader, error) {
 	limit := s.opt.Limits.MaxLoadBytes
 	in, err := s.body(w, r, limit)
-	if err != nil || r.Header["Content-Encoding"] != nil {
+	if enc := r.Header["Content-Encoding"]; err != nil || enc != nil && !slices.Equal(enc, []string{"identity"}) {
 		return in, err
 	}
 	in, zipped, err := ingest.Unpack(in)
@@ -145,6 +145,9 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([
 	data := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(r.ContentLength, 0), most)))
 	if _, err := data.ReadFrom(b); err != nil {
 		return nil, bodyError(err)
+	}
+	if bytes.HasPrefix(data.Bytes(), []byte("\x1f\x8b")) {
+		return nil, newProblem(malformedBody, "the body is gzipped, which no header says: send it with Content-Encoding: gzip, once")
 	}
 	return bytes.TrimPrefix(data.Bytes(), byteOrderMark), nil
 }

@@ -2636,7 +2636,10 @@ type ClientInterface interface {
 	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 	// more than 200 times its size; send it unpacked, or in parts. If the server is
 	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written.
+	// written. A FeatureCollection that is broken outside of its Features, or has another
+	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+	// them.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2665,7 +2668,10 @@ type ClientInterface interface {
 	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 	// more than 200 times its size; send it unpacked, or in parts. If the server is
 	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written.
+	// written. A FeatureCollection that is broken outside of its Features, or has another
+	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+	// them.
 	//
 	// Takes a body of the `application/geo+json` content type.
 	//
@@ -2694,7 +2700,10 @@ type ClientInterface interface {
 	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 	// more than 200 times its size; send it unpacked, or in parts. If the server is
 	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written.
+	// written. A FeatureCollection that is broken outside of its Features, or has another
+	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+	// them.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3129,7 +3138,10 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 // without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 // more than 200 times its size; send it unpacked, or in parts. If the server is
 // stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written.
+// written. A FeatureCollection that is broken outside of its Features, or has another
+// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+// them.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3168,7 +3180,10 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 // without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 // more than 200 times its size; send it unpacked, or in parts. If the server is
 // stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written.
+// written. A FeatureCollection that is broken outside of its Features, or has another
+// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+// them.
 //
 // Takes a body of the `application/geo+json` content type.
 //
@@ -3207,7 +3222,10 @@ func (c *Client) PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, co
 // without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 // more than 200 times its size; send it unpacked, or in parts. If the server is
 // stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written.
+// written. A FeatureCollection that is broken outside of its Features, or has another
+// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+// them.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6148,7 +6166,10 @@ type ClientWithResponsesInterface interface {
 	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 	// more than 200 times its size; send it unpacked, or in parts. If the server is
 	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written.
+	// written. A FeatureCollection that is broken outside of its Features, or has another
+	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+	// them.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6177,7 +6198,10 @@ type ClientWithResponsesInterface interface {
 	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 	// more than 200 times its size; send it unpacked, or in parts. If the server is
 	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written.
+	// written. A FeatureCollection that is broken outside of its Features, or has another
+	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+	// them.
 	//
 	// Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6206,7 +6230,10 @@ type ClientWithResponsesInterface interface {
 	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 	// more than 200 times its size; send it unpacked, or in parts. If the server is
 	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written.
+	// written. A FeatureCollection that is broken outside of its Features, or has another
+	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+	// them.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8359,7 +8386,10 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 // without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 // more than 200 times its size; send it unpacked, or in parts. If the server is
 // stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written.
+// written. A FeatureCollection that is broken outside of its Features, or has another
+// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+// them.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8394,7 +8424,10 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 // without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 // more than 200 times its size; send it unpacked, or in parts. If the server is
 // stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written.
+// written. A FeatureCollection that is broken outside of its Features, or has another
+// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+// them.
 //
 // Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8429,7 +8462,10 @@ func (c *ClientWithResponses) PostItemsWithApplicationGeoPlusJSONBodyWithRespons
 // without that header. The answer is 413 if it unpacks to more than 16 MiB and to
 // more than 200 times its size; send it unpacked, or in parts. If the server is
 // stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written.
+// written. A FeatureCollection that is broken outside of its Features, or has another
+// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
+// is read as it comes: the Features before the fault are loaded, and `loaded` counts
+// them.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

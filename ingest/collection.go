@@ -20,6 +20,7 @@ type collectionReader struct {
 	info     Info
 	dec      objectDecoder
 	single   bool // the stream is one Feature
+	check    bool // Features are passed over: it is looked whether the collection has an end
 	inside   bool // within "features"
 	started  bool // a member, or a Feature, came before: a comma is due
 	typed    bool // "type" came
@@ -58,7 +59,29 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	default:
 		return nil, errType(o.Type)
 	}
+	if errors.Is(src.err, io.EOF) { // all of it is here
+		if err := c.whole(); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
+}
+
+// whole reports what is wrong with a document that is in the window to its end, outside of its
+// Features: of a document that is refused no Feature is to be stored.
+func (c *collectionReader) whole() error {
+	src := *c.src
+	look := collectionReader{src: &src, single: c.single, check: true}
+	for {
+		var row Row
+		err := look.Next(&row)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.As(err, new(*RowError)) {
+			return err
+		}
+	}
 }
 
 // errNotGeoJSON is of an object that is neither a Feature nor a FeatureCollection.
@@ -68,7 +91,8 @@ func errNotGeoJSON() error {
 
 // CheckType reports whether data, a whole JSON object, is one Feature. It may say so and
 // not be one. Its errors are those of what is neither that nor a FeatureCollection, or is
-// one in another coordinate reference system than WGS 84.
+// one in another coordinate reference system than WGS 84, or that is broken outside of its
+// Features.
 func CheckType(data []byte) (feature bool, err error) {
 	switch o := look(data); {
 	case o.Type == typeCollection:
@@ -77,7 +101,10 @@ func CheckType(data []byte) (feature bool, err error) {
 				return false, err
 			}
 		}
-		return false, nil
+		c := collectionReader{src: sourceOf(data)}
+		_, _ = c.peek() // it begins with {
+		c.src.skip(1)
+		return false, c.whole()
 	case jsontext.Value(data).Kind() != '{': // whatever it is, who opens it says it
 		return false, nil
 	case o.Type == typeFeature, !jsontext.Value(data).IsValid():
@@ -90,6 +117,9 @@ func CheckType(data []byte) (feature bool, err error) {
 }
 
 func errType(kind string) error {
+	if kind == typeEsri {
+		return &HeaderError{Reason: "this is Esri JSON, not GeoJSON", Hint: "ask the service for f=geojson, or convert it first: ogr2ogr -f GeoJSONSeq", Unreadable: true}
+	}
 	return &item.FieldError{Field: "type", Got: item.Shorten(kind), Reason: "must be \"FeatureCollection\" or \"Feature\""}
 }
 
@@ -157,6 +187,9 @@ func (c *collectionReader) feature(row *Row) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.check {
+		return nil
 	}
 	*row = Row{Line: line}
 	if err := c.dec.feature(raw, row); err != nil {

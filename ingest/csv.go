@@ -118,9 +118,11 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	json := isJSON(src.window())
 	c := &csvReader{opt: opt, rec: records{src: src, delim: s.delim, quotes: quotes}, latin1: opt.Encoding == encLatin1}
 	header := opt.Columns
+	var line []byte // on which the header begins, as it stands in the file
 	if header == nil {
+		line = bytes.Clone(src.lineAt(0))
 		if err := c.rec.next(); err != nil {
-			return nil, headerFailed(err)
+			return nil, headerFailed(err, &opt)
 		}
 		header = decodeAll(texts(c.rec.cells), opt.Encoding)
 		if !validHeader(header) {
@@ -135,6 +137,11 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	at, err := resolve(names, &opt)
 	if err != nil && json {
 		return nil, &HeaderError{Reason: "the file is JSON, not CSV", Unreadable: true}
+	}
+	if err != nil && !isAmbiguous(err) && bytes.IndexByte(line, '"') >= 0 {
+		if _, is := opt.isHeader(line); is { // but for its quotes
+			return nil, errQuote(c.rec.line, string(line), &opt)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -200,15 +207,25 @@ func isJSON(window []byte) bool {
 }
 
 // headerFailed makes the errors of a header out of those of a record.
-func headerFailed(err error) error {
+func headerFailed(err error, opt *Options) error {
 	var r *RowError
 	switch {
 	case errors.Is(err, io.EOF):
 		return errEmpty()
+	case errors.As(err, &r) && r.Got != "": // only quotes are shown
+		return errQuote(r.Line, r.Got, opt)
 	case errors.As(err, &r):
-		return &HeaderError{Reason: "the header cannot be read: " + r.Reason, Hint: r.Hint, Unreadable: true}
+		return &HeaderError{Reason: "the header cannot be read: it " + r.Reason, Hint: r.Hint, Unreadable: true}
 	}
 	return err
+}
+
+// errQuote is of a header with a quote mark too many or too few.
+func errQuote(line int, got string, opt *Options) error {
+	return &HeaderError{
+		Reason: fmt.Sprintf("a quote mark in the header on line %d does not enclose a cell: %s", line, quote(got)), Unreadable: true,
+		Hint: "a quote inside quotes is written twice; to read quote marks as text, say " + opt.name("quotes", "off"),
+	}
 }
 
 // properties lists the columns that become properties.

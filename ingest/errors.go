@@ -33,7 +33,7 @@ func (e *RowError) Error() string {
 type HeaderError struct {
 	Reason    string   // a sentence without a full stop
 	Columns   []string // columns found, if the file has columns
-	LookedFor []string // names that would have done
+	LookedFor string   // names that would have done
 	Decide    []string // options that decide, as Options.Name writes them
 	Hint      string   // optional: what may have been meant
 
@@ -52,7 +52,9 @@ func (e *HeaderError) Error() string {
 		}
 	}
 	list("columns found", e.Columns)
-	list("looked for", e.LookedFor)
+	if e.LookedFor != "" {
+		b.WriteString("; looked for: " + e.LookedFor)
+	}
 	if len(e.Decide) > 0 {
 		b.WriteString("; decide with " + strings.Join(e.Decide, " and "))
 	}

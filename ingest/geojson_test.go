@@ -115,12 +115,6 @@ func TestJSONStreams(t *testing.T) {
 			bad:  []string{"5 geometry: must be a Point", "6 feature: valid JSON"}},
 		{name: "collection, type last", format: ingest.GeoJSON, ids: "1", text: `{"features":[` + feature(1) + `],"type":"FeatureCollection"}`},
 		{name: "collection of none", format: ingest.GeoJSON, text: `{"type":"FeatureCollection","features":[]}`},
-		{name: "collection without type", format: ingest.GeoJSON, ids: "1", text: `{"features":[` + feature(1) + `]}`, fatal: "type"},
-		{name: "collection cut short", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + ",\n{\"type\":", fatal: "ends inside"},
-		{name: "comma after the last", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + `,]}`, fatal: "missing"},
-		{name: "comma missing", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + feature(2) + `]}`, fatal: "comma"},
-		{name: "something after it", format: ingest.GeoJSON, ids: "1", text: `{"type":"FeatureCollection","features":[` + feature(1) + `]} {`, fatal: "after the end"},
-		{name: "features twice", format: ingest.GeoJSON, text: `{"type":"FeatureCollection","features":[],"features":[]}`, fatal: "once"},
 		{name: "one Feature over lines", format: ingest.GeoJSON, ids: "1", text: strings.ReplaceAll(feature(1), ",", ",\n")},
 		{name: "lines", format: ingest.NDJSON, ids: "1 a b  2", text: feature(1) + "\r\n\n{\"id\":\"a\",\"lat\":1,\"lon\":2,\"n\":[1, 2]}\n{\"ID\":\"b\",\"Latitude\":1,\"lng\":2}\n{\"lat\":1,\"lon\":2}\n{\"id\":\"c\",\"lat\":\"1\",\"lon\":2}\n{\"id\":\"d\",\"lon\":2}\n{\"lat\":1,\"latitude\":1,\"lon\":2}\n{oops\n{\"lat\":100,\"lon\":2}\n" + feature(2),
 			bad: []string{"6 lat: JSON number", "7 lat: missing", "8 lat: more than one", "9 row: valid JSON", "10 lat: swapped"}},
@@ -147,5 +141,70 @@ func TestPlainObjectProperties(t *testing.T) {
 	it := res.rows[0].Item
 	if it.ID != "42" || it.Lat != 51 || it.Lon != 7 || string(it.Properties) != `{"id":"kept","lat":"kept","a":{"b":[1,null]}}` {
 		t.Errorf("%+v %s", it, it.Properties)
+	}
+}
+
+// A document that is refused as a whole gives no Feature, if it is small enough to be looked
+// through before; of a larger one the Features before the fault are read.
+func TestBrokenCollections(t *testing.T) {
+	const limit = 64 << 10
+	const many = 900
+	for name, tt := range map[string]struct{ before, after, says string }{
+		"no type":              {`{"features":[`, `]}`, "type"},
+		"another type":         {`{"features":[`, `],"type":"Topology"}`, "type"},
+		"a type that is none":  {`{"features":[`, `],"type":7}`, "type"},
+		"type twice":           {`{"type":"FeatureCollection","features":[`, `],"type":"FeatureCollection"}`, "once"},
+		"features twice":       {`{"type":"FeatureCollection","features":[`, `],"features":[]}`, "once"},
+		"cut short":            {`{"type":"FeatureCollection","features":[`, ",\n{\"type\":", "ends inside"},
+		"cut short after one":  {`{"type":"FeatureCollection","features":[`, "", "ends inside"},
+		"a comma too many":     {`{"type":"FeatureCollection","features":[`, `,]}`, "missing"},
+		"a comma too few":      {`{"type":"FeatureCollection","features":[`, feature(2) + `]}`, "comma"},
+		"something after it":   {`{"type":"FeatureCollection","features":[`, `]} {`, "after the end"},
+		"a bracket too few":    {`{"type":"FeatureCollection","features":[`, `,{"type":"Feature","geometry":{"type":"Point"]}`, "ends inside"},
+		"a crs after Features": {`{"type":"FeatureCollection","features":[`, `],"crs":"EPSG:3857"}`, "EPSG:3857"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, n := range []int{1, 2, many} {
+				text := tt.before + strings.Repeat(feature(1)+",\n", n-1) + feature(1) + tt.after
+				want := 0
+				if len(text) > limit {
+					want = n
+				}
+				res := read(t, text, ingest.Options{Format: ingest.GeoJSON})
+				if res.err == nil || !strings.Contains(res.err.Error(), tt.says) || len(text) <= limit && len(res.bad) > 0 || len(res.rows) != want {
+					t.Errorf("of %d Features in %d bytes came %d, %v, %v; want %d, and an error of %q", n, len(text), len(res.rows), res.bad, res.err, want, tt.says)
+				}
+				if len(text) > limit {
+					continue
+				}
+				if _, err := ingest.CheckType([]byte(text)); err == nil || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("%d Features: the check says %v", n, err)
+				}
+			}
+		})
+	}
+	// A bad Feature is a bad row, whatever the size.
+	good := `{"type":"FeatureCollection","features":[{"type":"Feature","geometry":null},{oops},7,` + feature(1) + `]}`
+	if res := read(t, good, ingest.Options{Format: ingest.GeoJSON}); res.err != nil || res.ids() != "1" || len(res.bad) != 3 {
+		t.Errorf("bad Features: %q, %v, %v", res.ids(), res.bad, res.err)
+	}
+}
+
+// A row without a position says which member may be meant.
+func TestMembersThatMayBeMeant(t *testing.T) {
+	for _, tt := range []struct{ row, field, says string }{
+		{`{"start_lat":1,"start_lon":2}`, "lat", `"start_lat" may be it: name it with --lat start_lat`},
+		{`{"lat":1,"startLng":2}`, "lon", `"startLng" may be it: name it with --lon startLng`},
+		{`{"start_lat":1,"end_lat":2,"lon":3}`, "lat", `one of these may be it: start_lat, end_lat; name it with --lat NAME`},
+		{`{"x":1,"y":2}`, "lat", `"y" may be it`},
+		{`{"lat":1,"X":2}`, "lon", `"X" may be it`},
+		{`{"flat":1,"long_name":"a","plateau":2}`, "lat", `name it with --lat NAME`},
+		{`{"lat":1,"long_name":"a"}`, "lon", `name it with --lon NAME`},
+		{`{"geometry":{"type":"Point","coordinates":[1,2]},"properties":{}}`, "lat", `must be of type Feature`},
+	} {
+		res := read(t, tt.row+"\n", ingest.Options{Format: ingest.NDJSON})
+		if res.err != nil || len(res.bad) != 1 || res.bad[0].Field != tt.field || !strings.Contains(res.bad[0].Hint, tt.says) || strings.Contains(res.bad[0].Hint, "long_name") {
+			t.Errorf("%s: %v, %v; want a hint at %s: %s", tt.row, res.bad, res.err, tt.field, tt.says)
+		}
 	}
 }

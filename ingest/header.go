@@ -92,9 +92,8 @@ func ladder() (plane, words []rung) {
 	return plane, words
 }
 
-func lookedFor() []string {
-	return []string{"lat", "latitude", "y", "*_lat", "lat_*", "with", "lon", "lng", "long", "longitude", "x", "*_lon", "lon_*", "or", "wkt", "geom", "geometry", "the_geom"}
-}
+// lookedFor says what the ladder finds.
+const lookedFor = "lat, latitude or *_lat with lon, lng, long, longitude or *_lon; y with x; or one column wkt, geom, geometry or \"lat, lng\""
 
 // resolve finds the columns among names, by the options or by the ladder.
 func resolve(names []string, opt *Options) (columns, error) {
@@ -155,7 +154,7 @@ func resolve(names []string, opt *Options) (columns, error) {
 	if opt.Partial && c.placeless() && c.id >= 0 && !slices.ContainsFunc(names, looksLikeAxis) {
 		return c, nil
 	}
-	return c, &HeaderError{Reason: "no columns with coordinates", Columns: names, LookedFor: lookedFor(), Decide: opt.decide("lat", "lon"), Hint: noHeaderHint(names, opt)}
+	return c, &HeaderError{Reason: "no columns with coordinates", Columns: names, LookedFor: lookedFor, Decide: opt.decide("lat", "lon"), Hint: noHeaderHint(names, opt)}
 }
 
 // looksLikeAxis reports whether a column without a partner is for a coordinate.

@@ -149,7 +149,7 @@ const MaxColumns = 16384
 // waits for the first 64 KiB or the end of the stream; NDJSON and GeoJSON text
 // sequences whose Format is given are read as they come. Its errors are
 // *HeaderError if the file cannot be used, *item.FieldError if it is a GeoJSON object
-// of another type, or those of r.
+// of another type, *SyntaxError if it is one of less than 64 KiB that is broken, or those of r.
 func Open(r io.Reader, opt Options) (Reader, error) {
 	rows, err := open(r, opt)
 	if err != nil || !opt.Partial && opt.Expect == nil {

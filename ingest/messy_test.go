@@ -443,3 +443,52 @@ func TestBlanksBeforeJSON(t *testing.T) {
 		t.Errorf("a table whose first column has no name: %v, %v", res.rows, res.err)
 	}
 }
+
+// A quote mark in the header that encloses no cell is named, with the way round it.
+func TestStrayQuoteInTheHeader(t *testing.T) {
+	for _, header := range []string{
+		"id,\"name,lat,lon",
+		"id,\"name\"x,lat,lon",
+		"name,\"id\"x,lat,lon",
+		"\"id,name,lat,lon",
+		"id;\"name;lat;lon",
+	} {
+		for _, rows := range []string{"\n1,a,1,2\n2,b,3,4\n", "\n1,a,1,2\n2,b\",3,4\n", "\n1,\"a\",1,2\n"} {
+			for _, before := range []string{"", "# a comment\n"} {
+				text := before + header + rows
+				res := read(t, text, ingest.Options{})
+				says := fmt.Sprintf("a quote mark in the header on line %d does not enclose a cell: ", 1+strings.Count(before, "\n"))
+				if res.err == nil || !strings.Contains(res.err.Error(), says) || !strings.Contains(res.err.Error(), "--quotes off") {
+					t.Errorf("%q: %v; want %q", text, res.err, says)
+				}
+			}
+		}
+	}
+	if res := read(t, "id,\"name,lat,lon\n1,a,1,2\n", ingest.Options{Quotes: "off"}); res.err != nil || res.ids() != "1" {
+		t.Errorf("the advice followed: %q, %v, %v", res.ids(), res.bad, res.err)
+	}
+	if res := read(t, "id,\"name\",city\n1,a,b\n", ingest.Options{}); res.err == nil || strings.Contains(res.err.Error(), "quote mark") {
+		t.Errorf("a header whose quotes are good: %v", res.err)
+	}
+}
+
+// What is said of gzipped data that cannot be unpacked is in words, and names no package.
+func TestDamagedGzip(t *testing.T) {
+	whole, _ := io.ReadAll(zipped("id,lat,lon\n" + strings.Repeat("1,1,1\n", 10_000)))
+	damaged := bytes.Clone(whole)
+	damaged[len(damaged)-6] ^= 0xff
+	for name, tt := range map[string]struct {
+		data []byte
+		says string
+	}{
+		"cut off":              {whole[:len(whole)-9], "the gzipped data end too early"},
+		"cut off at once":      {whole[:4], "the gzipped data end too early"},
+		"damaged":              {damaged, "the gzipped data are damaged"},
+		"with more at the end": {append(bytes.Clone(whole), "more than that"...), "something stands after their end"},
+	} {
+		res := readAll(t, bytes.NewReader(tt.data), ingest.Options{})
+		if res.err == nil || !strings.Contains(res.err.Error(), tt.says) || strings.Contains(res.err.Error(), "ingest:") || strings.Contains(res.err.Error(), "gzip:") {
+			t.Errorf("%s: %v; want %q", name, res.err, tt.says)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (o *objectDecoder) plain(data []byte, row *Row) error {
 	}
 	if row.NoPosition = o.opt.Partial && !seen[1] && !seen[2]; !row.NoPosition {
 		if !seen[1] || !seen[2] {
-			return o.noPosition(seen[2])
+			return o.noPosition(data, seen[2])
 		}
 		if err := checkPosition(it.Lon, it.Lat); err != nil {
 			return err
@@ -103,15 +103,34 @@ func (o *objectDecoder) plain(data []byte, row *Row) error {
 	return err
 }
 
-func (o *objectDecoder) noPosition(hasLat bool) error {
-	field, names, override := "lat", latNames, o.opt.Lat
+func (o *objectDecoder) noPosition(data []byte, hasLat bool) error {
+	field, names, override, plane := "lat", latNames, o.opt.Lat, "y"
 	if hasLat {
-		field, names, override = "lon", lonNames, o.opt.Lon
+		field, names, override, plane = "lon", lonNames, o.opt.Lon, "x"
+	}
+	var meant []string
+	geometry := false
+	_ = o.object(data, "row", func(name string) error {
+		geometry = geometry || name == "geometry"
+		words := axisWords(name)
+		if strings.EqualFold(name, plane) || slices.ContainsFunc(words, func(w string) bool { return w != "long" && slices.Contains(names, w) }) {
+			meant = append(meant, name)
+		}
+		return o.dec.SkipValue()
+	})
+	hint := "name it with " + o.opt.name(field, "NAME")
+	switch {
+	case override == "" && len(meant) == 1:
+		hint = quote(meant[0]) + " may be it: name it with " + o.opt.name(field, item.Shorten(meant[0]))
+	case override == "" && len(meant) > 1:
+		hint = "one of these may be it: " + item.List(meant) + "; name it with " + o.opt.name(field, "NAME")
+	case geometry:
+		hint = "a GeoJSON row must be of type Feature"
 	}
 	if override != "" {
 		names = []string{override}
 	}
-	return &item.FieldError{Field: field, Reason: "is missing; looked for a member " + strings.Join(names, ", "), Hint: "a GeoJSON row must be of type Feature"}
+	return &item.FieldError{Field: field, Reason: "is missing; looked for a member " + strings.Join(names, ", "), Hint: hint}
 }
 
 // fits reports whether a member's name is the one asked for, or, if none was

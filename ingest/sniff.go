@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -25,6 +27,11 @@ var magics = []struct {
 	hint  string
 }{
 	{"\x1f\x8b", 0, "a gzip archive in another one", "pack it once only"},
+	{"\x1f\x9d", 0, "a .Z archive of compress", "unpack it first, or use gzip"},
+	{"\x1f\xa0", 0, "a .Z archive of compress", "unpack it first, or use gzip"},
+	{"LZIP\x01", 0, "an lzip archive", "unpack it first, or use gzip"},
+	{"\x5d\x00\x00", 0, "an LZMA archive", "unpack it first, or use gzip"},
+	{"x\x9c", 0, "zlib data", "unpack them first, or use gzip"},
 	{"PK\x03\x04", 0, "a zip archive or spreadsheet", "unpack it, or save the sheet as CSV"},
 	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "an .xls spreadsheet or another document of old", "save the sheet as CSV"},
 	{"1AY&SY", 4, "a bzip2 archive", "unpack it first, or use gzip"},
@@ -37,6 +44,8 @@ var magics = []struct {
 	{"PAR1", 0, "a Parquet file", "convert it to CSV or GeoJSON first"},
 	{"ARROW1\x00\x00", 0, "a Feather or Arrow file", "convert it to CSV or GeoJSON first"},
 	{"FEA1\x00", 0, "a Feather file", "convert it to CSV or GeoJSON first"},
+	{"Obj\x01", 0, "an Avro file", "convert it to CSV or GeoJSON first"},
+	{"\x93NUMPY", 0, "a NumPy array", "save it as CSV"},
 	{"\n\x09OSMHeader", 4, "an OpenStreetMap extract (.osm.pbf)", "convert it first: osmium export, or ogr2ogr -f GeoJSONSeq"},
 	{"SQLite format 3\x00", 0, "an SQLite or GeoPackage file", "convert it first: ogr2ogr -f GeoJSONSeq"},
 	{"fgb\x03fgb", 0, "a FlatGeobuf file", "convert it first: ogr2ogr -f GeoJSONSeq"},
@@ -67,10 +76,64 @@ func refuseBinary(src *source) error {
 			return &HeaderError{Reason: "the file is " + m.what + ", which cannot be read", Hint: m.hint, Unreadable: true}
 		}
 	}
-	if isUTF16(w[:min(len(w), enough)]) {
-		return &HeaderError{Reason: "the file is UTF-16 text without a byte order mark, which cannot be read", Hint: "save it as UTF-8", Unreadable: true}
+	w = w[:min(len(w), enough)]
+	for _, f := range []struct {
+		is         func([]byte) bool
+		what, hint string
+	}{
+		{isDBF, "a dBASE table (.dbf), as Shapefiles have", "convert the Shapefile first: ogr2ogr -f GeoJSONSeq"},
+		{isORC, "an ORC file", "convert it to CSV or GeoJSON first"},
+		{isGeobuf, "a geobuf file", "convert it first: geobuf2json"},
+		{isUTF16, "UTF-16 text without a byte order mark", "save it as UTF-8"},
+	} {
+		if f.is(w) {
+			return &HeaderError{Reason: "the file is " + f.what + ", which cannot be read", Hint: f.hint, Unreadable: true}
+		}
 	}
 	return nil
+}
+
+// isDBF looks for the head of a dBASE table: a version, the date of its last change, and a
+// header of 32 bytes a field.
+func isDBF(b []byte) bool {
+	return len(b) >= 32 && hasControls(b[:32]) && bytes.IndexByte([]byte("\x03\x30\x83\x8b\xf5"), b[0]) >= 0 &&
+		b[2] >= 1 && b[2] <= 12 && b[3] >= 1 && b[3] <= 31 && binary.LittleEndian.Uint16(b[8:]) > 64
+}
+
+// isORC looks for the three letters that an ORC file begins with, and for what no text has.
+func isORC(b []byte) bool { return bytes.HasPrefix(b, []byte("ORC")) && hasControls(b) }
+
+// isGeobuf looks for the fields that a geobuf message begins with: the names of properties, then
+// the dimensions and the precision if they are not the usual ones, then a collection with a
+// Feature, or a Feature with a geometry.
+func isGeobuf(b []byte) bool {
+	const (
+		name, dimensions, precision = 1<<3 | 2, 2 << 3, 3 << 3
+		collection, feature, inner  = 4<<3 | 2, 5<<3 | 2, 1<<3 | 2
+	)
+	if !hasControls(b) {
+		return false
+	}
+	for len(b) > 1 && b[0] == name {
+		size, n := binary.Uvarint(b[1:])
+		if n <= 0 || size > uint64(len(b)-1-n) || !utf8.Valid(b[1+n:1+n+int(size)]) || hasControls(b[1+n:1+n+int(size)]) {
+			return false
+		}
+		b = b[1+n+int(size):]
+	}
+	for len(b) > 1 && (b[0] == dimensions || b[0] == precision) {
+		b = b[2:]
+	}
+	if len(b) < 2 || b[0] != collection && b[0] != feature {
+		return false
+	}
+	_, n := binary.Uvarint(b[1:])
+	return n > 0 && len(b) > 1+n && b[1+n] == inner
+}
+
+// hasControls reports whether b has bytes that text has not.
+func hasControls(b []byte) bool {
+	return bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f\x1e", r) })
 }
 
 // isUTF16 reports whether most of b is ASCII in units of 16 bits.
@@ -131,7 +194,7 @@ func fill(src *source) {
 // sniffJSON tells a FeatureCollection, or one Feature written over several
 // lines, from a stream of objects, which has a whole value on its first line.
 func sniffJSON(sample []byte) Format {
-	if look(sample).Type == typeCollection {
+	if kind := look(sample).Type; kind == typeCollection || kind == typeEsri {
 		return GeoJSON
 	}
 	line, _, cut := cutLine(bytes.TrimSpace(sample))
@@ -187,11 +250,12 @@ func (o *Options) holdsOthers(file []byte) bool {
 const (
 	typeFeature    = "Feature"
 	typeCollection = "FeatureCollection"
+	typeEsri       = "Esri JSON" // which has features of another kind, and no type
 )
 
 // outline is what the members of a JSON object say of it.
 type outline struct {
-	Type string // its type, or that of a collection if it has features and no type
+	Type string // its type; if it has none, but features, what those are
 	crs  []byte // its crs, raw
 }
 
@@ -199,13 +263,9 @@ type outline struct {
 // goes. It follows brackets and strings as the reader of collections does, so that a
 // fault within a Feature hides nothing of what comes after it.
 func look(sample []byte) (o outline) {
-	src := source{buf: sample, end: len(sample), line: 1, limit: len(sample), err: io.EOF}
-	features := false
-	defer func() {
-		if o.Type == "" && features {
-			o.Type = typeCollection
-		}
-	}()
+	src := sourceOf(sample)
+	features := ""
+	defer func() { o.Type = cmp.Or(o.Type, features) }()
 	if b, err := src.peek(jsonBlanks); err != nil || b != '{' {
 		return o
 	}
@@ -225,7 +285,9 @@ func look(sample []byte) (o outline) {
 		src.skip(1)
 		b, _ = src.peek(jsonBlanks)
 		member := unquoted(name)
-		features = features || member == "features" && b == '['
+		if features == "" && member == "features" && b == '[' {
+			features = kindOf(src.window())
+		}
 		value, _, err := src.value()
 		if err != nil {
 			return o
@@ -237,6 +299,25 @@ func look(sample []byte) (o outline) {
 			o.crs = value
 		}
 	}
+}
+
+// kindOf tells what features are, by the first of them.
+func kindOf(features []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(features))
+	for range 2 { // [ and {
+		if _, err := d.ReadToken(); err != nil {
+			return typeCollection
+		}
+	}
+	for d.StackDepth() == 2 && d.PeekKind() == '"' {
+		if name, _ := d.ReadToken(); name.String() == "attributes" {
+			return typeEsri
+		}
+		if d.SkipValue() != nil {
+			break
+		}
+	}
+	return typeCollection
 }
 
 // unquoted is the text of a JSON string, or what came if it is none.

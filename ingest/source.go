@@ -39,6 +39,11 @@ func newSource(r io.Reader, limit int) *source {
 	return &source{r: r, buf: make([]byte, min(firstWindow, limit+rowSlack)), line: 1, limit: limit}
 }
 
+// sourceOf is the source of text that is there as a whole.
+func sourceOf(text []byte) *source {
+	return &source{buf: text, end: len(text), line: 1, limit: len(text), err: io.EOF}
+}
+
 // openSource makes the source of r, unpacked if it starts like gzip and may be.
 func openSource(r io.Reader, opt Options) (src *source, zipped bool, err error) {
 	if !opt.Unpacked {
@@ -106,7 +111,7 @@ func (s *source) failure() error {
 	if s.err == nil || errors.Is(s.err, io.EOF) {
 		return nil
 	}
-	return fmt.Errorf("ingest: reading after line %d: %w", s.line, s.err)
+	return fmt.Errorf("reading after line %d: %w", s.line, s.err)
 }
 
 // skip drops n bytes of the window and counts their lines.

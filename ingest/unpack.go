@@ -3,9 +3,11 @@ package ingest
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -45,8 +47,11 @@ func Unpack(r io.Reader) (unpacked io.Reader, zipped bool, err error) {
 func Gunzip(r io.Reader) (io.Reader, error) {
 	g := &gunzip{packed: counted{r: r}}
 	z, err := gzip.NewReader(&g.packed)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // there is not even a beginning
+	}
 	if err != nil {
-		return nil, fmt.Errorf("unpacking gzip: %w", err)
+		return nil, gunzipError(err)
 	}
 	g.z = z
 	return g, nil
@@ -65,7 +70,29 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	if g.unpacked > FreeUnpacked && g.unpacked/MaxRatio > g.packed.n {
 		return 0, new(RatioError)
 	}
-	return n, err
+	return n, gunzipError(err)
+}
+
+// damagedError says what is wrong with gzipped data.
+type damagedError struct {
+	reason string
+	err    error
+}
+
+func (e *damagedError) Error() string { return e.reason }
+func (e *damagedError) Unwrap() error { return e.err }
+
+// gunzipError says in words what the unpacker found. Other errors are those of what it read.
+func gunzipError(err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &damagedError{"the gzipped data end too early: they were cut off on their way", err}
+	case errors.Is(err, gzip.ErrHeader):
+		return &damagedError{"the data are not gzipped, or something stands after their end that is not", err}
+	case errors.Is(err, gzip.ErrChecksum), errors.As(err, new(flate.CorruptInputError)):
+		return &damagedError{"the gzipped data are damaged", err}
+	}
+	return err
 }
 
 // counted counts the bytes that come of r.

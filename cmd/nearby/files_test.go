@@ -89,7 +89,9 @@ func deliver(t *testing.T, files []upload) {
 			case f.refused != 0:
 				code, want = exitFailed, "no collection"
 			case f.rejected > 0:
-				code = exitRejected
+				if code = exitRejected; f.want == "" {
+					want = "no collection"
+				}
 			}
 			if got := show(loaded); got != want {
 				t.Errorf("by load came [%s], want [%s]", got, want)
@@ -257,6 +259,46 @@ func TestNumbersAndPoints(t *testing.T) {
 	})
 }
 
+// A load in which no row could be stored leaves no collection that it created, whether it is the
+// load or the server that rejects the rows. What was there before stays, also if it is empty.
+func TestLoadOfRejectedRows(t *testing.T) {
+	s := startServer(t, t.TempDir())
+	c := newClient(t)
+	exists := func(collection string) bool {
+		status, _ := call(c, http.MethodGet, s.base+"/v1/collections/"+collection, "", "")
+		return status == http.StatusOK
+	}
+	for i, f := range []struct {
+		name, args, text string
+		code             int
+		stays            bool
+	}{
+		{"bad rows", "", "id,lat,lon\n1,95,1\n2,x,1\n", exitRejected, false},
+		{"a bad row that ends it", "--on-error abort", "id,lat,lon\n1,95,1\n2,1,1\n", exitFailed, false},
+		{"rows for items that are not there", "--on-existing merge", "id,name\n1,a\n2,b\n", exitRejected, false},
+		{"a row that ends it", "--on-existing merge --on-error abort", "id,name\n1,a\n2,b\n", exitFailed, false},
+		{"bad Features", "", `{"type":"FeatureCollection","features":[{"type":"Feature","geometry":null}]}`, exitRejected, false},
+		{"a broken collection", "", `{"type":"FeatureCollection","features":[{"type":"Feature","id":"a","geometry":{"type":"Point","coordinates":[1,2]}},]}`, exitFailed, false},
+		{"a good row", "", "id,lat,lon\n1,95,1\n2,1,1\n", exitRejected, true},
+		{"a good row that is merged", "--on-existing merge", "id,name,lat,lon\n1,a,,\n2,b,1,1\n", exitRejected, true},
+		{"no rows", "", `{"type":"FeatureCollection","features":[]}`, exitOK, true},
+	} {
+		made, there := fmt.Sprintf("m%d", i), fmt.Sprintf("t%d", i)
+		call(c, http.MethodPut, s.base+"/v1/collections/"+there, "application/json", "{}")
+		for _, collection := range []string{made, there} {
+			if r := runCLI(t, f.text, append([]string{"load", "-", "-c", collection, "--server", s.base}, strings.Fields(f.args)...)...); r.code != f.code {
+				t.Errorf("%s: %+v", f.name, r)
+			}
+		}
+		if exists(made) != f.stays {
+			t.Errorf("%s: that the load left the collection that it created is %v", f.name, !f.stays)
+		}
+		if !exists(there) {
+			t.Errorf("%s: the load removed a collection that was there", f.name)
+		}
+	}
+}
+
 // What a GeoJSON body is, is said by its members in any order and however they are
 // written; what is none is refused as such, and nothing is left of it.
 func TestWhatAGeoJSONBodyIs(t *testing.T) {
@@ -281,7 +323,13 @@ func TestWhatAGeoJSONBodyIs(t *testing.T) {
 		{name: "a topology", mediaType: geoJSON, text: "{\"type\":\"Topology\",\n\"objects\":{},\"arcs\":[]}\n", refused: 400, posted: "Topology", printed: "Topology"},
 		{name: "stations on one line", mediaType: geoJSON, text: `{"last_updated":1700000000,"ttl":60,"data":{"stations":[{"station_id":"s1","lat":12.3,"lon":45.6}]}}`, refused: 400, posted: "not GeoJSON", printed: "not GeoJSON"},
 		{name: "a topology on one line", mediaType: geoJSON, text: `{"type":"Topology","objects":{},"arcs":[]}` + "\n", refused: 400, posted: "Topology", printed: "Topology"},
-		{name: "features of another kind", mediaType: geoJSON, text: "{\"geometryType\":\"esriGeometryPoint\",\n\"features\":[{\"attributes\":{\"id\":1},\"geometry\":{\"x\":1,\"y\":2}}]}\n", refused: 400, posted: "type", printed: "type"},
+		{name: "features of another kind", mediaType: geoJSON, text: "{\"geometryType\":\"esriGeometryPoint\",\n\"features\":[{\"attributes\":{\"id\":1},\"geometry\":{\"x\":1,\"y\":2}}]}\n", refused: 400, posted: "Esri JSON", printed: "Esri JSON"},
+		{name: "the same on one line", mediaType: geoJSON, text: `{"features":[{"geometry":{"x":1,"y":2},"attributes":{"id":1}}]}`, refused: 400, posted: "Esri JSON", printed: "Esri JSON"},
+		{name: "Features, and a type that is another", mediaType: geoJSON, text: `{"features":[` + one + `],"type":"FeatureSet"}`, refused: 400, posted: "FeatureSet", printed: "FeatureSet"},
+		{name: "Features, and no type", mediaType: geoJSON, text: `{"features":[` + one + `]}`, refused: 400, posted: "not GeoJSON", printed: "not GeoJSON"},
+		{name: "a comma too many", mediaType: geoJSON, text: `{"type":"FeatureCollection","features":[` + one + `,]}`, refused: 400, posted: "a Feature is missing", printed: "a Feature is missing"},
+		{name: "cut off", mediaType: geoJSON, text: `{"type":"FeatureCollection","features":[` + one + `,` + one[:40], refused: 400, posted: "ends inside", printed: "ends inside"},
+		{name: "type twice", mediaType: geoJSON, text: `{"type":"FeatureCollection","features":[` + one + `],"type":"FeatureCollection"}`, refused: 400, posted: "once", printed: "once"},
 	})
 }
 
@@ -450,6 +498,16 @@ func TestFilesThatAreNoText(t *testing.T) {
 		{"UTF-32", "\x00\x00\xfe\xff\x00\x00\x00i"},
 		{"UTF-16", wide.String()},
 		{"UTF-16", "\x00" + wide.String()[:wide.Len()-1]},
+		{".Z", "\x1f\x9d\x90\x69\xc8\x00"},
+		{"lzip", "LZIP\x01\x0c\x00"},
+		{"zlib", "x\x9c\x4b\x4c\x00"},
+		{"LZMA", "\x5d\x00\x00\x80\x00"},
+		{"Avro", "Obj\x01\x04\x14avro.codec"},
+		{"ORC", "ORC\n\x03\x00\x00\x00\x12"},
+		{"NumPy", "\x93NUMPY\x01\x00v\x00"},
+		{"dBASE", "\x03\x7c\x0b\x1d\x02\x00\x00\x00\x61\x00\x1f\x00" + strings.Repeat("\x00", 20) + "NAME\x00\x00\x00\x00\x00\x00\x00C"},
+		{"geobuf", "\n\x04name\n\x03pop\x22\x1c\n\x1a\n\x06\x08\x00\x1a\x02\x02\x04"},
+		{"geobuf", "\n\x04name\x10\x02\x18\x06\x22\x1c\n\x1a\n\x06\x08\x00\x1a\x02\x02\x04"},
 	} {
 		files = append(files, upload{name: f.says, text: f.text, refused: 400, posted: f.says, printed: f.says},
 			upload{name: f.says + " as GeoJSON", mediaType: "application/geo+json", text: f.text, refused: 400, posted: f.says, printed: f.says})
