@@ -193,7 +193,7 @@ func (a *nearbyAnswer) write(w io.Writer, c *queryCmd) error {
 	if !a.Proof.Exact {
 		word = "cut short"
 	}
-	_, err := fmt.Fprintf(w, "%s: complete within %s; %s cells or nodes entered, %s points compared\n", word,
+	_, err := fmt.Fprintf(w, "%s: complete within %s; cells or nodes entered: %s, points compared: %s\n", word,
 		formatDistance(a.Proof.Radius), thousands(int64(a.Proof.Entered)), thousands(int64(a.Proof.Compared)))
 	if next := a.cursor(); err == nil && next != "" && !a.Complete {
 		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", a.part(c), oneLine(next))
