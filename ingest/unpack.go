@@ -47,7 +47,7 @@ func Unpack(r io.Reader) (unpacked io.Reader, zipped bool, err error) {
 func Gunzip(r io.Reader) (io.Reader, error) {
 	g := &gunzip{packed: counted{r: r}}
 	z, err := gzip.NewReader(&g.packed)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // there is not even a beginning
 	}
 	if err != nil {

@@ -174,7 +174,7 @@ var (
 // store.ErrLoss if acknowledged commits are missing.
 func Open(dir string, opt Options) (*Store, error) {
 	s, err := open(dir, opt)
-	if path := (*fs.PathError)(nil); errors.As(err, &path) && path == err && path.Path == dir {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) && path.Error() == err.Error() && path.Path == dir {
 		err = path.Err // the folder is named once
 	}
 	if err != nil {
