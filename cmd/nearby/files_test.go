@@ -259,8 +259,9 @@ func TestNumbersAndPoints(t *testing.T) {
 	})
 }
 
-// A load in which no row could be stored leaves no collection that it created, whether it is the
-// load or the server that rejects the rows. What was there before stays, also if it is empty.
+// A load that reads no good row creates no collection. One that it created stays, also if the
+// server rejects every row: by then others may have written to it, and what they were told is
+// stored is not removed.
 func TestLoadOfRejectedRows(t *testing.T) {
 	s := startServer(t, t.TempDir())
 	c := newClient(t)
@@ -275,8 +276,8 @@ func TestLoadOfRejectedRows(t *testing.T) {
 	}{
 		{"bad rows", "", "id,lat,lon\n1,95,1\n2,x,1\n", exitRejected, false},
 		{"a bad row that ends it", "--on-error abort", "id,lat,lon\n1,95,1\n2,1,1\n", exitFailed, false},
-		{"rows for items that are not there", "--on-existing merge", "id,name\n1,a\n2,b\n", exitRejected, false},
-		{"a row that ends it", "--on-existing merge --on-error abort", "id,name\n1,a\n2,b\n", exitFailed, false},
+		{"rows for items that are not there", "--on-existing merge", "id,name\n1,a\n2,b\n", exitRejected, true},
+		{"a row that ends it", "--on-existing merge --on-error abort", "id,name\n1,a\n2,b\n", exitFailed, true},
 		{"bad Features", "", `{"type":"FeatureCollection","features":[{"type":"Feature","geometry":null}]}`, exitRejected, false},
 		{"a broken collection", "", `{"type":"FeatureCollection","features":[{"type":"Feature","id":"a","geometry":{"type":"Point","coordinates":[1,2]}},]}`, exitFailed, false},
 		{"a good row", "", "id,lat,lon\n1,95,1\n2,1,1\n", exitRejected, true},

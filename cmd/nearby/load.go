@@ -65,8 +65,8 @@ rows of existing items are rejected.
 A bad row does not stop the others. The report says how many rows were read, created,
 updated, skipped and rejected. For the first rejected rows it gives the line, the field
 and the reason. With --on-error abort the load stops at the first bad row; what was
-sent before it stays. A collection that the load created, and in which no row could be
-stored, is removed again.
+sent before it stays. A collection is created at the first good row. If the server then
+rejects every row, it stays, empty, and the report says so.
 
 The report's extent is the smallest box around what was loaded, and on a terminal a
 map shows where that is. Where two columns are swapped, yet in range, it is another
@@ -176,10 +176,8 @@ func (c *loadCmd) Run(env *environ) error {
 	case cause != nil:
 		failures = append(failures, cause, errors.New("what was loaded stays; when this is mended, "+repeated))
 	}
-	if len(failures) > 0 || l.report.rejected > 0 {
-		if err := l.withdraw(env.ctx); err != nil {
-			failures = append(failures, err)
-		}
+	if l.made && l.report.rejected > 0 && l.report.nothing() {
+		fmt.Fprintln(env.stderr, oneLine(fmt.Sprintf("the collection %q was created by this load, which stored no row in it", c.Collection)))
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)
@@ -343,21 +341,6 @@ func (l *loader) define(ctx context.Context) (err error) {
 		l.found = nil
 	}
 	return err
-}
-
-// withdraw removes the collection if this load has created it, and nothing was stored in it.
-func (l *loader) withdraw(ctx context.Context) error {
-	if !l.made || !l.report.nothing() {
-		return nil
-	}
-	removed, err := l.remote.removeEmpty(ctx, l.cmd.Collection)
-	if err != nil {
-		return fmt.Errorf("removing the collection %q, which this load created and which is empty: %w", l.cmd.Collection, err)
-	}
-	if removed {
-		fmt.Fprintln(l.env.stderr, oneLine(fmt.Sprintf("the collection %q was created by this load and removed again: no row was stored", l.cmd.Collection)))
-	}
-	return nil
 }
 
 // reject notes a row that is not loaded and, if so asked, ends the load.

@@ -24,8 +24,7 @@ type found struct {
 		Queryables []string         `json:"queryables"`
 		Time       string           `json:"time"`
 	}
-	items int
-	tag   string // names the version of the definition
+	tag string // names the version of the definition
 }
 
 // lacks says, for each flag that the definition is not as, what it has instead.

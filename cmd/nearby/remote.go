@@ -239,24 +239,10 @@ func (r *remote) collection(ctx context.Context, name string) (*found, error) {
 		return nil, err
 	}
 	f := &found{exists: true, tag: resp.Header.Get("ETag")}
-	var has struct {
-		Items int `json:"itemCount"`
-	}
-	if err := errors.Join(json.Unmarshal(data, &f.def), json.Unmarshal(data, &has)); err != nil {
+	if err := json.Unmarshal(data, &f.def); err != nil {
 		return nil, fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
 	}
-	f.items = has.Items
 	return f, nil
-}
-
-// removeEmpty removes a collection that has no items.
-func (r *remote) removeEmpty(ctx context.Context, name string) (removed bool, err error) {
-	f, err := r.collection(ctx, name)
-	if err != nil || !f.exists || f.items > 0 {
-		return false, err
-	}
-	_, err = r.read(r.v1.DeleteCollection(ctx, name, &client.DeleteCollectionParams{IfMatch: &f.tag}))
-	return err == nil, err
 }
 
 // create makes a collection. It is refused with 412 if there is one.
