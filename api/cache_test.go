@@ -1,8 +1,15 @@
 package api_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"nearby/api"
 	"nearby/collection"
@@ -70,6 +77,100 @@ func TestEncodingsHaveTags(t *testing.T) {
 			h.do("PUT", r[0], r[1], r[2], "If-Match", "W/"+packed).want(t, 412)
 			h.do("PUT", r[0], r[1], r[2], "If-Match", packed).want(t, 200)
 			h.do("PUT", r[0], r[1], r[2], "If-Match", packed).want(t, 412)
+		}
+	}
+}
+
+// TestAcceptedEncodings: an answer is never in an encoding that the request excludes, be it
+// long or short, a problem or not (RFC 9110, section 12.5.3). A request that leaves none is 406,
+// and nothing is done.
+func TestAcceptedEncodings(t *testing.T) {
+	h := start(t, api.Options{})
+	h.do("PUT", "/v1/collections/c", "application/json", `{}`).want(t, 201)
+	const short, long, none = "/v1/collections/c/items/short", "/v1/collections/c/items/long", "/v1/collections/c/items/none"
+	h.do("PUT", short, geoJSON, feature("short", 1, 1, "")).want(t, 201)
+	h.do("PUT", long, geoJSON, feature("long", 1, 1, `{"text":"`+strings.Repeat("x", 3000)+`"}`)).want(t, 201)
+	send := func(method, path string, accepted []string) *http.Response {
+		t.Helper()
+		var body io.Reader
+		if method == "PUT" {
+			body = strings.NewReader(feature("written", 2, 2, ""))
+		}
+		req, err := http.NewRequest(method, h.url+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header["Accept-Encoding"], req.Header["Content-Type"] = accepted, []string{geoJSON}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		var unpacked io.Reader = bytes.NewReader(text)
+		switch resp.Header.Get("Content-Encoding") {
+		case "gzip":
+			unpacked, err = gzip.NewReader(unpacked)
+		case "zstd":
+			unpacked, err = zstd.NewReader(unpacked)
+		}
+		if err == nil {
+			text, err = io.ReadAll(unpacked)
+		}
+		if err != nil || method != "HEAD" && !json.Valid(text) {
+			t.Errorf("%s %s with %q: %v %q", method, path, accepted, err, text)
+		}
+		if !varies(resp.Header, "Accept-Encoding") {
+			t.Errorf("%s %s with %q: Vary is %q", method, path, accepted, resp.Header["Vary"])
+		}
+		return resp
+	}
+	for _, c := range []struct {
+		accepted    []string
+		short, long string // their encodings; 406: the answer is that
+	}{
+		{nil, "", ""},
+		{[]string{""}, "", ""},
+		{[]string{"gzip"}, "", "gzip"},
+		{[]string{"gzip;q=0"}, "", ""},
+		{[]string{"identity;q=0.1, gzip;q=0"}, "", ""},
+		{[]string{"br"}, "", ""},
+		{[]string{"*"}, "", ""},
+		{[]string{"gzip, identity;q=0"}, "gzip", "gzip"},
+		{[]string{"gzip", "identity;q=0"}, "gzip", "gzip"},
+		{[]string{"identity ; Q=0.000 , zstd;q=0.5"}, "zstd", "zstd"},
+		{[]string{"gzip;q=0.4, zstd;q=0.5, *;q=0"}, "zstd", "zstd"},
+		{[]string{"gzip, *;q=0"}, "gzip", "gzip"},
+		{[]string{"x-gzip, *;q=0"}, "gzip", "gzip"},
+		{[]string{"*;q=0.5, identity;q=0"}, "gzip", "gzip"},
+		{[]string{"*;q=0, identity"}, "", ""},
+		{[]string{"*;q=0, identity;q=0.1"}, "", ""},
+		{[]string{"identity;q=0"}, "406", "406"},
+		{[]string{"*;q=0"}, "406", "406"},
+		{[]string{"br, *;q=0"}, "406", "406"},
+		{[]string{"identity;q=0, gzip;q=0, br"}, "406", "406"},
+		{[]string{"identity;q=x"}, "", ""}, // no weight
+	} {
+		for path, want := range map[string]string{short: c.short, long: c.long, none: c.short} {
+			resp := send("GET", path, c.accepted)
+			status := map[bool]int{true: 406, false: 200}[want == "406"]
+			if path == none && status == 200 {
+				status = 404
+			}
+			if got := resp.Header.Get("Content-Encoding"); resp.StatusCode != status || got != strings.TrimPrefix(want, "406") {
+				t.Errorf("%s with %q: %d in %q, want %d in %q", path, c.accepted, resp.StatusCode, got, status, want)
+			}
+		}
+		refused := c.short == "406"
+		if head := send("HEAD", short, c.accepted); (head.StatusCode == 406) != refused {
+			t.Errorf("HEAD with %q: %d", c.accepted, head.StatusCode)
+		}
+		written := "/v1/collections/c/items/written"
+		if put := send("PUT", written, c.accepted); (put.StatusCode == 406) != refused {
+			t.Errorf("PUT with %q: %d", c.accepted, put.StatusCode)
+		}
+		if there := h.do("DELETE", written, "", "").status != 404; there == refused {
+			t.Errorf("PUT with %q: it is written: %v", c.accepted, there)
 		}
 	}
 }

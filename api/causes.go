@@ -28,6 +28,7 @@ const (
 	collectionNotFound
 	itemNotFound
 	methodNotAllowed
+	notAcceptable
 	bodyStalled
 	itemExists
 	keyInUse
@@ -109,6 +110,9 @@ var causes = [numCauses]causeRow{
 	methodNotAllowed: {"method-not-allowed", 405, "The method is not possible here", notMade, false,
 		"The path exists and does not take the method.",
 		"The header `Allow` lists the methods."},
+	notAcceptable: {"not-acceptable", 406, "No encoding of the answer is accepted", notMade, false,
+		"`Accept-Encoding` excludes `identity`, by itself or by `*;q=0`, and accepts neither gzip nor zstd.",
+		"Accept one of these. Without the header, answers are sent as they are."},
 	bodyStalled: {"body-stalled", 408, "The body stopped coming", notMade, false,
 		"Nothing of the body came for a minute, so the server gave up.",
 		"Send the request again; send the body without pauses."},

@@ -226,6 +226,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		"collection-not-found": plain("DELETE", "/v1/collections/d", "", ""),
 		"item-not-found":       plain("DELETE", items+"/none", "", ""),
 		"method-not-allowed":   plain("PUT", "/v1/collections", "", ""),
+		"not-acceptable":       plain("PUT", items+"/a", geoJSON, point, "Accept-Encoding", "br, *;q=0"),
 		"item-exists":          plain("POST", items, geoJSON, feature("a", 1, 1, "")),
 		"backup-elsewhere":     plain("POST", "/v1/backup", "", ""),
 		"backup-not-allowed": func(t *testing.T) *answer {

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -88,12 +87,7 @@ func prefersYAML(accept []string) bool {
 	best, yaml := 0.0, false
 	for _, element := range elementsOf(accept) {
 		kind, parameters, _ := strings.Cut(element, ";")
-		q := 1.0
-		for p := range strings.SplitSeq(parameters, ";") {
-			if name, value, _ := strings.Cut(strings.TrimSpace(p), "="); strings.EqualFold(name, "q") {
-				q, _ = strconv.ParseFloat(value, 64)
-			}
-		}
+		q := weight(parameters)
 		kind = strings.ToLower(kind)
 		if isYAML := strings.Contains(kind, "yaml"); q > best && (isYAML || strings.Contains(kind, "json") || strings.Contains(kind, "*")) {
 			best, yaml = q, isYAML

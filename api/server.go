@@ -16,7 +16,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
-	"github.com/klauspost/compress/gzhttp"
 
 	"nearby/collection"
 	"nearby/item"
@@ -107,7 +106,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s.unrouted = s.meter("", "")
 	s.router = s.routes()
-	packed, err := compress(s.admit(s.options(s.router)))
+	packed, err := s.compress(s.admit(s.options(s.router)))
 	if err != nil {
 		return nil, err
 	}
@@ -299,29 +298,6 @@ func (s *Server) logRequest(e *exchange, method string) {
 		record.AddAttrs(slog.String("cut", string(e.cut)))
 	}
 	_ = handler.Handle(e, record) // as slog does: there is nobody to tell
-}
-
-// compress packs answers for those who take them so. It is left out for the
-// others, but for the header that tells caches of the difference.
-func compress(next http.Handler) (http.Handler, error) {
-	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.CompressionLevel(3), gzhttp.SuffixETag("-gzip"))
-	if err != nil {
-		return nil, err
-	}
-	packed := wrap(next)
-	vary, both := []string{headerAfter}, []string{"Accept-Encoding, " + headerAfter}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, wrapped := both, next
-		if r.Header["Accept-Encoding"] != nil {
-			given, wrapped = vary, packed // which adds the other
-		}
-		if h := w.Header(); h["Vary"] == nil {
-			h["Vary"] = given[:1:1]
-		} else {
-			h.Add("Vary", given[0])
-		}
-		wrapped.ServeHTTP(w, r)
-	}), nil
 }
 
 // admit refuses what is more than can be served at once, and bounds the time of
