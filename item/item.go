@@ -111,6 +111,8 @@ func CheckStored(it *Item) error {
 		return &FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", MaxPropertiesBytes, n)}
 	case n > 0 && it.Properties[0] != '{':
 		return &FieldError{Field: "properties", Got: Shorten(string(it.Properties[:min(n, 100)])), Reason: "must be a JSON object"}
+	case tooDeep(it.Properties):
+		return &FieldError{Field: "properties", Got: Shorten(string(it.Properties[:min(n, 100)])), Reason: mustNestLess}
 	}
 	return nil
 }

@@ -33,10 +33,19 @@ func field(t *testing.T, err error) string {
 // What is stored is served if it is a place with a name, and its properties are none or an object.
 func TestCheckStored(t *testing.T) {
 	largest := `{"x":"` + strings.Repeat("x", item.MaxPropertiesBytes-len(`{"x":""}`)) + `"}`
+	nested := func(depth int, open, inside, end string) []byte {
+		return []byte(`{"a":` + strings.Repeat(open, depth-1) + inside + strings.Repeat(end, depth-1) + `}`)
+	}
+	const brackets = `"[[[[{{{{[[[[{{{{[[[[{{{{[[[[{{{{[[[[{{{{\"[[[["`
 	for _, x := range []struct {
 		it   item.Item
 		want string // the field that is wrong; "": none
 	}{
+		{item.Item{ID: "a", Properties: nested(32, "[", "1", "]")}, ""},
+		{item.Item{ID: "a", Properties: nested(33, "[", "1", "]")}, "properties"},
+		{item.Item{ID: "a", Properties: nested(32, `{"b":`, brackets, "}")}, ""},
+		{item.Item{ID: "a", Properties: nested(33, `{"b":`, brackets, "}")}, "properties"},
+		{item.Item{ID: "a", Properties: nested(2, "["+strings.Repeat("[[]],{},", 50), "1", "]]")}, ""},
 		{item.Item{ID: "a", Lon: 180, Lat: -90}, ""},
 		{item.Item{ID: "a\u0085", Properties: []byte(`{}`)}, ""}, // once taken
 		{item.Item{ID: "a", Properties: []byte(largest)}, ""},

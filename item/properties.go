@@ -13,6 +13,8 @@ import (
 // PostgreSQL, has the same bound.
 const MaxPropertiesDepth = 32
 
+var mustNestLess = fmt.Sprintf("must nest at most %d deep", MaxPropertiesDepth)
+
 // CompactProperties checks that raw is one JSON object within the limits
 // (size, depth, unique member names, valid UTF-8, no NUL) and returns it
 // without insignificant white space. Empty input and "null" give nil, which
@@ -42,7 +44,7 @@ func CompactProperties(raw []byte) ([]byte, error) {
 			return fail("must be valid JSON: " + jsonReason(err))
 		}
 		if d.StackDepth() > MaxPropertiesDepth {
-			return fail(fmt.Sprintf("must nest at most %d deep", MaxPropertiesDepth))
+			return fail(mustNestLess)
 		}
 		if tok.Kind() == '"' && bytes.IndexByte([]byte(tok.String()), 0) >= 0 {
 			return fail("must not contain the NUL character")
@@ -59,6 +61,33 @@ func CompactProperties(raw []byte) ([]byte, error) {
 		return nil, nil // it had white space inside
 	}
 	return v, nil
+}
+
+// tooDeep reports whether a JSON text nests deeper than properties may.
+func tooDeep(text []byte) bool {
+	// Nearly all have so few brackets that they cannot.
+	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) <= MaxPropertiesDepth {
+		return false
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted:
+			if c == '\\' {
+				i++
+			}
+			quoted = c != '"'
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			if depth++; depth > MaxPropertiesDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
 }
 
 func jsonReason(err error) string {
