@@ -46,20 +46,39 @@ func meant(name string, allowed []string) string {
 	return ""
 }
 
-// inMetres says how a radius is written that is not a number.
-func inMetres(radius string) string {
-	text := strings.ToLower(strings.TrimSpace(radius))
+// ParseDistance reads metres, with or without a unit: m, km or mi, in whatever case.
+func ParseDistance(text string) (metres float64, ok bool) {
+	number, factor := strings.ToLower(strings.TrimSpace(text)), 1.0
 	for _, unit := range []struct {
 		name   string
 		metres float64
 	}{{"km", 1000}, {"mi", 1609.344}, {"m", 1}} {
-		number, ok := strings.CutSuffix(text, unit.name)
-		if !ok {
-			continue
-		}
-		if v, ok := item.ParseNumber(strings.TrimSpace(number)); ok && v >= 0 {
-			return fmt.Sprintf("in metres, without a unit: %.12g", v*unit.metres)
+		if n, has := strings.CutSuffix(number, unit.name); has {
+			number, factor = strings.TrimSpace(n), unit.metres
+			break
 		}
 	}
+	v, ok := item.ParseNumber(number)
+	return v * factor, ok && v >= 0
+}
+
+// inMetres says how a radius is written that is not a number.
+func inMetres(radius string) string {
+	if metres, ok := ParseDistance(radius); ok {
+		return fmt.Sprintf("in metres, without a unit: %.12g", metres)
+	}
 	return "in metres, without a unit"
+}
+
+// filterMeant says how a filter is written, where a is what the command line and other
+// servers call one; "": it is not.
+func filterMeant(a argument, queryables []string) string {
+	if name := strings.ToLower(a.name); name != "where" && name != "filter" || len(queryables) == 0 {
+		return ""
+	}
+	name, value, _ := strings.Cut(a.value, "=")
+	if name = strings.TrimSpace(name); slices.Contains(queryables, name) {
+		return item.Shorten(name+"="+strings.Trim(value, ` '"`)) + " may be meant"
+	}
+	return "a filter is a parameter with the name of a property, such as " + item.Shorten(queryables[0]) + "=VALUE"
 }

@@ -33,6 +33,12 @@ func TestHints(t *testing.T) {
 		"nearby?lat=1&lon=2&radius=0.5mi":        "radius: in metres, without a unit: 804.672",
 		"nearby?lat=1&lon=2&radius=far":          "radius: in metres, without a unit",
 		"nearby?lat=1&lon=2&radius=-1":           "radius: ",
+		"nearby?lat=1&lon=2&radius=100KM":        "radius: in metres, without a unit: 100000",
+		"nearby?lat=1&lon=2&where=category=cafe": "where: category=cafe may be meant",
+		"items?where=category%20=%20'cafe'":      "where: category=cafe may be meant",
+		"items?filter=category%3D%22a%3Db%22":    "filter: category=a=b may be meant",
+		"items?WHERE=colour=red":                 "WHERE: a filter is a parameter with the name of a property, such as category=VALUE",
+		"items?filter=":                          "filter: a filter is a parameter with the name of a property, such as category=VALUE",
 	} {
 		p := decode[refusal](t, h.do("GET", "/v1/collections/c/"+query, "", "").want(t, 400))
 		if len(p.Errors) != 1 || p.Errors[0].Parameter+": "+p.Errors[0].Hint != want {
@@ -61,6 +67,22 @@ func TestHints(t *testing.T) {
 		p := decode[refusal](t, h.do("POST", "/v1/collections/c/nearby", "application/json", `{"queries":[`+query+`]}`).want(t, 400))
 		if len(p.Errors) != 1 || strings.TrimSpace(p.Errors[0].Field+": "+p.Errors[0].Hint) != strings.TrimSpace(want) {
 			t.Errorf("%s: %+v, want %s", query, p.Errors, want)
+		}
+	}
+}
+
+// TestParseDistance: a distance is in metres, or has a unit, as people write it.
+func TestParseDistance(t *testing.T) {
+	for text, want := range map[string]float64{
+		"0": 0, "500": 500, "500m": 500, "500 M": 500, "2.5km": 2500, "2.5 km": 2500, "100KM": 100_000, "1Km": 1000, "2mi": 2 * 1609.344, "1 MI": 1609.344, " 7 ": 7,
+	} {
+		if got, ok := api.ParseDistance(text); !ok || got != want {
+			t.Errorf("%q: %v, %v; want %v", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"", "m", "km", "-1", "-1km", "1e400", "5 miles", "5nm", "5ft", "Inf", "1 k m", "5kmm", "2,5km"} {
+		if got, ok := api.ParseDistance(text); ok {
+			t.Errorf("%q is %v", text, got)
 		}
 	}
 }

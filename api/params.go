@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -147,7 +148,7 @@ func (q *query) take(raw string, a argument, allowed, queryables []string) error
 		if len(queryables) > 0 {
 			reason += ", and the queryable properties " + item.List(queryables)
 		}
-		return badParameter(item.Shorten(a.name), a.value, reason, meant(a.name, allowed))
+		return badParameter(item.Shorten(a.name), a.value, reason, cmp.Or(meant(a.name, allowed), filterMeant(a, queryables)))
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func TestUsage(t *testing.T) {
 		{"query 0x10 0 -c a", "decimal"},
 		{"query 1_0 0 -c a", "decimal"},
 		{"query 1 2 -c a -k 0", "-k"},
-		{"query 1 2 -c a --radius far", "--radius"},
+		{"query 1 2 -c a --radius far", "2.5km"},
 		{"query 1 2 -c a --radius=-5", "--radius"},
 		{"query 1 2 -c a --where red", "NAME=VALUE"},
 		{"query 1 2 -c a --where k=5", "parameter of its own"},
@@ -184,19 +184,6 @@ func TestFormatDistance(t *testing.T) {
 	} {
 		if got := formatDistance(c.metres); got != c.want {
 			t.Errorf("%v metres: %q, want %q", c.metres, got, c.want)
-		}
-	}
-}
-
-func TestParseDistance(t *testing.T) {
-	for s, want := range map[string]float64{"0": 0, "500": 500, "500m": 500, "2.5km": 2500, "2.5 km": 2500} {
-		if got, err := parseDistance(s); err != nil || got != want {
-			t.Errorf("%q: %v, %v; want %v", s, got, err, want)
-		}
-	}
-	for _, s := range []string{"", "m", "km", "-1", "1e400", "5mi", "Inf"} {
-		if got, err := parseDistance(s); err == nil {
-			t.Errorf("%q: %v, want an error", s, got)
 		}
 	}
 }

@@ -23,7 +23,7 @@ type queryCmd struct {
 	Lon        degrees  `arg:"" help:"Longitude in degrees, -180 to 180."`
 	Collection string   `required:"" short:"c" help:"Collection to ask." placeholder:"NAME"`
 	K          int      `name:"k" short:"k" default:"10" help:"How many places at most."`
-	Radius     string   `help:"Only places within this distance: metres, or with a unit, as in 2.5km." placeholder:"DISTANCE"`
+	Radius     string   `help:"Only places within this distance: metres, or with a unit, as in 2.5km or 3mi." placeholder:"DISTANCE"`
 	Where      []string `sep:"none" help:"Only places whose property has this value. May be repeated: values of one name are joined by \"or\", names by \"and\"." placeholder:"NAME=VALUE"`
 	Properties []string `help:"Properties to show, in place of the name." placeholder:"NAME"`
 	Cursor     string   `help:"Continue where an answer ended. That answer prints the value." placeholder:"CURSOR"`
@@ -94,9 +94,9 @@ func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values
 	// The generated numbers have fewer digits than the ones typed.
 	where = url.Values{"lat": {exactly(float64(c.Lat))}, "lon": {exactly(float64(c.Lon))}}
 	if c.Radius != "" {
-		metres, err := parseDistance(c.Radius)
-		if err != nil {
-			return params, nil, err
+		metres, ok := api.ParseDistance(c.Radius)
+		if !ok {
+			return params, nil, usagef("--radius %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", c.Radius)
 		}
 		where.Set("radius", exactly(metres))
 	}
@@ -120,21 +120,6 @@ func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values
 }
 
 func exactly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-
-// parseDistance reads metres, or a number with the unit m or km.
-func parseDistance(s string) (metres float64, err error) {
-	number, factor := s, 1.0
-	if n, ok := strings.CutSuffix(s, "km"); ok {
-		number, factor = n, 1000
-	} else if n, ok := strings.CutSuffix(s, "m"); ok {
-		number = n
-	}
-	v, ok := item.ParseNumber(strings.TrimSpace(number))
-	if !ok || v < 0 {
-		return 0, usagef("--radius %q: must be metres, such as 500, 500m or 2.5km", s)
-	}
-	return v * factor, nil
-}
 
 // nearbyAnswer is what is shown of the server's answer.
 type nearbyAnswer struct {
@@ -212,7 +197,7 @@ func (a *nearbyAnswer) part(c *queryCmd) string {
 	} else {
 		s += ", and there are more"
 	}
-	if metres, err := parseDistance(c.Radius); err == nil && c.Radius != "" {
+	if metres, ok := api.ParseDistance(c.Radius); ok {
 		s += " within " + formatDistance(metres)
 	}
 	return s
