@@ -90,28 +90,32 @@ func (s *Snapshot) Items(dst []Item, refs []index.Ref) { s.records.items(dst, re
 // Nearest appends the nearest items to dst; see index.Query. filter, when not
 // empty, takes the place of q.Filter.
 func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]index.Hit, index.Proof, error) {
-	match, err := s.match(filter)
+	q, err := s.filtered(q, filter)
 	if err != nil {
 		return dst, index.Proof{}, err
-	}
-	if match != nil {
-		with := *q
-		with.Filter, q = match, &with
 	}
 	return s.index.Nearest(dst, q, &s.records)
 }
 
 // Count returns how many items match; see index.Index. filter is as for Nearest.
 func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, error) {
-	match, err := s.match(filter)
+	q, err := s.filtered(q, filter)
 	if err != nil {
 		return 0, index.Proof{}, err
 	}
-	if match != nil {
-		with := *q
-		with.Filter, q = match, &with
-	}
 	return s.index.Count(q, &s.records)
+}
+
+// filtered returns a query with filter, if that is not empty, in the place of its own. The
+// caller's query stays as it is.
+func (s *Snapshot) filtered(q *index.Query, filter *Filter) (*index.Query, error) {
+	match, err := s.match(filter)
+	if match == nil {
+		return q, err
+	}
+	with := *q
+	with.Filter = match
+	return &with, nil
 }
 
 // Range appends the items in an area to dst; see index.RangeQuery.
