@@ -220,13 +220,13 @@ func TestAbstractTests(t *testing.T) {
 		}
 		last = row.number
 		t.Run(fmt.Sprintf("%02d%s", row.number, row.id), func(t *testing.T) {
-			v := &visit{house: h, places: places, known: map[string]reply{}}
+			v := &visit{fixture: h, places: places, known: map[string]reply{}}
 			row.test(v)
 			for _, complaint := range v.complaints {
 				t.Error(complaint)
 			}
 			for i, s := range row.spoils {
-				v := &visit{house: h, places: places, known: v.known, spoil: s}
+				v := &visit{fixture: h, places: places, known: v.known, spoil: s}
 				if row.test(v); len(v.complaints) == 0 {
 					t.Errorf("it lets pass answers that are spoiled in way %d of those beside it", i)
 				}
@@ -262,8 +262,8 @@ var world = map[string][]place{
 	"attached": {{"1", 95, 45, `{"name":"One"}`, "", ""}, {"2", 95.5, 45.5, `{"name":"Two"}`, "", ""}, {"3", -95, 45, `{"name":"Three"}`, "", ""}},
 }
 
-// openWorld opens a house with the collections of the world, and the crowd, in it.
-func openWorld(t *testing.T) (*house, map[string][]place) {
+// openWorld opens a fixture with the collections of the world, and the crowd, in it.
+func openWorld(t *testing.T) (*fixture, map[string][]place) {
 	t.Helper()
 	st, err := embedded.Open(t.TempDir(), embedded.Options{})
 	if err != nil {
@@ -393,7 +393,7 @@ func unanswered(status string) func(object) {
 
 // visit is what a test asks, and what it has to say against the answers.
 type visit struct {
-	*house
+	*fixture
 	places     map[string][]place
 	known      map[string]reply // by request: one that was answered is not sent again
 	spoil      spoil

@@ -17,7 +17,7 @@ import (
 )
 
 // askForBackup sends a header, or by HTTP/1.0, which nginx speaks to servers.
-func askForBackup(t *testing.T, h *house, header []string) *answer {
+func askForBackup(t *testing.T, h *fixture, header []string) *answer {
 	t.Helper()
 	version, host, more := "1.1", strings.TrimPrefix(h.url, "http://"), ""
 	switch {

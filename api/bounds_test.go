@@ -16,7 +16,7 @@ import (
 )
 
 // beside is another server for the same collections, with other limits.
-func (h *house) beside(l api.Limits) *house {
+func (h *fixture) beside(l api.Limits) *fixture {
 	h.Helper()
 	s, err := api.New(api.Options{Catalog: h.catalog, Limits: l})
 	if err != nil {
@@ -24,7 +24,7 @@ func (h *house) beside(l api.Limits) *house {
 	}
 	ts := httptest.NewServer(s)
 	h.Cleanup(ts.Close)
-	return &house{TB: h.TB, server: s, catalog: h.catalog, url: ts.URL, log: h.log, cover: h.cover, covered: h.covered}
+	return &fixture{TB: h.TB, server: s, catalog: h.catalog, url: ts.URL, log: h.log, cover: h.cover, covered: h.covered}
 }
 
 // spot is an item that the tests know without asking the server.
@@ -58,7 +58,7 @@ func crowd(n int) []spot {
 	return spots
 }
 
-func (h *house) loadSpots(name, index string, spots []spot) {
+func (h *fixture) loadSpots(name, index string, spots []spot) {
 	h.Helper()
 	h.do("PUT", "/v1/collections/"+name, "application/json", `{"index":`+index+`,"queryables":["kind"]}`).want(h, 201)
 	rows := strings.Builder{}
@@ -71,7 +71,7 @@ func (h *house) loadSpots(name, index string, spots []spot) {
 
 // walk follows the next links and returns the ids. No page but the last may be
 // empty, since some clients would stop there.
-func (h *house) walk(path string) (ids []string, last features) {
+func (h *fixture) walk(path string) (ids []string, last features) {
 	h.Helper()
 	for pages := 1; path != ""; pages++ {
 		last = decode[features](h, h.do("GET", path, "", "").want(h, 200))
@@ -91,7 +91,7 @@ func (h *house) walk(path string) (ids []string, last features) {
 func TestPagesWithinBounds(t *testing.T) {
 	spots := crowd(250)
 	h := start(t, api.Options{})
-	bounded := map[string]*house{
+	bounded := map[string]*fixture{
 		"compared 1":   h.beside(api.Limits{MaxCompared: 1}),
 		"compared 40":  h.beside(api.Limits{MaxCompared: 40}),
 		"compared 249": h.beside(api.Limits{MaxCompared: 249}),
@@ -169,7 +169,7 @@ func TestNearbyPagesOutward(t *testing.T) {
 				if kind != "" {
 					path += "&kind=" + kind
 				}
-				for name, b := range map[string]*house{"whole": h, "small": small, "short": short} {
+				for name, b := range map[string]*fixture{"whole": h, "small": small, "short": short} {
 					if got, last := b.walk(path); !slices.Equal(got, ids) || !last.Proof.Exact {
 						t.Errorf("%s, %s from %v: %d items, exact %v, want %d", index, name, centre, len(got), last.Proof.Exact, len(ids))
 					}

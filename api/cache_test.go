@@ -178,7 +178,7 @@ func TestAcceptedEncodings(t *testing.T) {
 // TestAnswersHaveTags: who has the answer to a query is told so, until the collection
 // changes, and by every server of one store.
 func TestAnswersHaveTags(t *testing.T) {
-	onBoth(t, func(t *testing.T, servers [3]*house) {
+	onBoth(t, func(t *testing.T, servers [3]*fixture) {
 		h := servers[0]
 		h.load("c", places)
 		h.load("other", places)

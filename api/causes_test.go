@@ -177,9 +177,9 @@ func (f *faulty) Fault() error {
 	return nil
 }
 
-// startFaulty opens a house on such a store, with the collection c and what else was
+// startFaulty opens a fixture on such a store, with the collection c and what else was
 // put into the store before.
-func startFaulty(t testing.TB, limits collection.Options, opt api.Options, before ...store.Change) (*house, *faulty) {
+func startFaulty(t testing.TB, limits collection.Options, opt api.Options, before ...store.Change) (*fixture, *faulty) {
 	t.Helper()
 	st, err := embedded.Open(t.TempDir(), embedded.Options{})
 	if err != nil {
@@ -202,7 +202,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		near  = "/v1/collections/c/nearby"
 	)
 	point := feature("p", 1, 1, "")
-	put := func(h *house, headers ...string) *answer { return h.do("PUT", items+"/p", geoJSON, point, headers...) }
+	put := func(h *fixture, headers ...string) *answer { return h.do("PUT", items+"/p", geoJSON, point, headers...) }
 	plain := func(method, path, contentType, body string, headers ...string) func(*testing.T) *answer {
 		return func(t *testing.T) *answer {
 			h := start(t, api.Options{Limits: api.Limits{MaxBatch: 3, MaxBatchK: 50, MaxBodyBytes: 10_000, MaxAnswerBytes: 2000}})
@@ -363,14 +363,14 @@ func TestCausesAreProvoked(t *testing.T) {
 }
 
 // make makes a collection without a request.
-func (h *house) make(name string) error {
+func (h *fixture) make(name string) error {
 	_, _, err := h.catalog.Put(context.Background(), collection.Definition{Name: name})
 	return err
 }
 
 // stream is do with a body that is not known beforehand. The answer must be a problem of
 // a write.
-func (h *house) stream(method, path, contentType string, body io.Reader) *answer {
+func (h *fixture) stream(method, path, contentType string, body io.Reader) *answer {
 	h.Helper()
 	req, err := http.NewRequest(method, h.url+path, io.NopCloser(body))
 	if err != nil {
@@ -390,7 +390,7 @@ func (h *house) stream(method, path, contentType string, body io.Reader) *answer
 }
 
 // crowd sends requests while commits wait, until one is refused.
-func (h *house) crowd(f *faulty, send func() *answer, status int) *answer {
+func (h *fixture) crowd(f *faulty, send func() *answer, status int) *answer {
 	release := f.hold()
 	const most = 20
 	answers := make(chan *answer, most)
@@ -520,7 +520,7 @@ func TestLoadEndsMidway(t *testing.T) {
 		Loaded        *struct{ Created, Updated, Rejected int }
 	}
 	// begin sends all rows, the commits waiting.
-	begin := func(t *testing.T) (h *house, f *faulty, release func(), answered chan *answer) {
+	begin := func(t *testing.T) (h *fixture, f *faulty, release func(), answered chan *answer) {
 		h, f = startFaulty(t, collection.Options{}, api.Options{PartRows: 100})
 		h.do("PUT", "/v1/collections/l", "application/json", "{}").want(t, 201)
 		release, answered = f.hold(), make(chan *answer, 1)
@@ -528,7 +528,7 @@ func TestLoadEndsMidway(t *testing.T) {
 		<-f.held
 		return h, f, release, answered
 	}
-	there := func(h *house) int {
+	there := func(h *fixture) int {
 		return *decode[features](t, h.do("GET", items+"?limit=1", "", "").want(t, 200)).NumberMatched
 	}
 	for name, c := range map[string]struct {

@@ -33,7 +33,7 @@ func TestNearbySaysWhatIsMissing(t *testing.T) {
 				if kind != "" {
 					path += "&kind=" + kind
 				}
-				for name, b := range map[string]*house{"": h, "short": short} {
+				for name, b := range map[string]*fixture{"": h, "short": short} {
 					for _, k := range []int{1, match - 1, match, match + 1, 1000} {
 						if k < 1 || k == 1 && match > 10 {
 							continue

@@ -15,9 +15,9 @@ import (
 	"nearby/store/embedded"
 )
 
-// aged opens a house with a collection c, made at made, and the item a in it, which was
+// aged opens a fixture with a collection c, made at made, and the item a in it, which was
 // last written at updated: as after a time, or with a clock that was set back since.
-func aged(t *testing.T, made, updated time.Time) *house {
+func aged(t *testing.T, made, updated time.Time) *fixture {
 	t.Helper()
 	st, err := embedded.Open(t.TempDir(), embedded.Options{})
 	if err != nil {

@@ -79,7 +79,7 @@ func TestDeadlines(t *testing.T) {
 }
 
 // logged waits until the log has a piece of text.
-func (h *house) logged(piece string) {
+func (h *fixture) logged(piece string) {
 	h.Helper()
 	for began := time.Now(); !strings.Contains(h.log.String(), piece); time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > patience {

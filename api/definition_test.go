@@ -20,16 +20,16 @@ import (
 )
 
 // onBoth runs a test on one server with a folder, and on three that share a database.
-func onBoth(t *testing.T, test func(t *testing.T, servers [3]*house)) {
+func onBoth(t *testing.T, test func(t *testing.T, servers [3]*fixture)) {
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()
 		h := start(t, api.Options{})
-		test(t, [3]*house{h, h, h})
+		test(t, [3]*fixture{h, h, h})
 	})
 	t.Run("database", func(t *testing.T) {
 		t.Parallel()
 		address := pgtest.Database(t)
-		var servers [3]*house
+		var servers [3]*fixture
 		for i := range servers {
 			servers[i] = replica(t, address, collection.Options{})
 		}
@@ -53,7 +53,7 @@ type sent struct {
 }
 
 // together sends requests about a collection at once, each to another server.
-func together(servers [3]*house, path string, requests ...sent) []*answer {
+func together(servers [3]*fixture, path string, requests ...sent) []*answer {
 	answers := make([]*answer, len(requests))
 	var all, ready sync.WaitGroup
 	ready.Add(len(requests))
@@ -76,7 +76,7 @@ func together(servers [3]*house, path string, requests ...sent) []*answer {
 // lost, whatever members they change.
 func TestDefinitionsAreNotLost(t *testing.T) {
 	const path, rounds = "/v1/collections/c", 60
-	onBoth(t, func(t *testing.T, servers [3]*house) {
+	onBoth(t, func(t *testing.T, servers [3]*fixture) {
 		h := servers[0]
 		h.do("PUT", path, "application/json", `{}`).want(t, 201)
 		lost := map[int]int{}
@@ -121,7 +121,7 @@ func TestDefinitionsAreNotLost(t *testing.T) {
 // what is left is what some order of the requests would leave.
 func TestDefinitionsRace(t *testing.T) {
 	const path, rounds = "/v1/collections/c", 30
-	onBoth(t, func(t *testing.T, servers [3]*house) {
+	onBoth(t, func(t *testing.T, servers [3]*fixture) {
 		h := servers[0]
 		now := func(status int) definition {
 			t.Helper()
@@ -167,7 +167,7 @@ func TestDefinitionsRace(t *testing.T) {
 // TestDefinitionConditions: of requests that demand the same version one is made.
 func TestDefinitionConditions(t *testing.T) {
 	const path = "/v1/collections/c"
-	onBoth(t, func(t *testing.T, servers [3]*house) {
+	onBoth(t, func(t *testing.T, servers [3]*fixture) {
 		count := func(answers []*answer) (n map[int]int) {
 			n = map[int]int{}
 			for _, a := range answers {
@@ -315,7 +315,7 @@ func TestDefinitionPatches(t *testing.T) {
 // lasts it is not made again, though the item is gone.
 func TestKeysOfCollections(t *testing.T) {
 	const path = "/v1/collections/c"
-	onBoth(t, func(t *testing.T, servers [3]*house) {
+	onBoth(t, func(t *testing.T, servers [3]*fixture) {
 		h := servers[0]
 		key := []string{"Idempotency-Key", `"order 1"`}
 		made := h.do("PUT", path, "application/json", `{}`).want(t, 201)

@@ -67,7 +67,7 @@ func TestExtentOfALoad(t *testing.T) {
 // its extent.
 func TestExtentOfACollection(t *testing.T) {
 	folder := t.TempDir()
-	reopen := func() (h *house, shut func()) {
+	reopen := func() (h *fixture, shut func()) {
 		db, err := embedded.Open(folder, embedded.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 )
 
 // fine fails the fuzzer on an answer that no request may get.
-func fine(t *testing.T, h *house, req *http.Request) {
+func fine(t *testing.T, h *fixture, req *http.Request) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.server.ServeHTTP(w, req)

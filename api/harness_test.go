@@ -95,9 +95,9 @@ func newCatalog(t testing.TB) *collection.Catalog {
 	return c
 }
 
-// house is a server that listens on TCP. Every exchange with it is held to
+// fixture is a server that listens on TCP. Every exchange with it is held to
 // the contract.
-type house struct {
+type fixture struct {
 	testing.TB
 	server  *api.Server
 	catalog *collection.Catalog
@@ -125,8 +125,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// start opens a house that is ready.
-func start(t testing.TB, opt api.Options) *house {
+// start opens a fixture that is ready.
+func start(t testing.TB, opt api.Options) *fixture {
 	t.Helper()
 	h := startUnready(t, opt)
 	if err := h.catalog.Load(context.Background(), nil); err != nil {
@@ -135,14 +135,14 @@ func start(t testing.TB, opt api.Options) *house {
 	return h
 }
 
-// startUnready opens a house whose catalog has not been loaded.
-func startUnready(t testing.TB, opt api.Options) *house {
+// startUnready opens a fixture whose catalog has not been loaded.
+func startUnready(t testing.TB, opt api.Options) *fixture {
 	t.Helper()
 	return open(t, newCatalog(t), opt)
 }
 
-// openStore opens a house of a store, whose catalog ends with the test, and st after it.
-func openStore(t testing.TB, st store.Store, limits collection.Options, opt api.Options) *house {
+// openStore opens a fixture of a store, whose catalog ends with the test, and st after it.
+func openStore(t testing.TB, st store.Store, limits collection.Options, opt api.Options) *fixture {
 	t.Helper()
 	limits.Store, limits.Kinds = st, kinds
 	catalog := collection.New(limits)
@@ -158,10 +158,10 @@ func openStore(t testing.TB, st store.Store, limits collection.Options, opt api.
 	return open(t, catalog, opt)
 }
 
-// open opens a house of a catalog.
-func open(t testing.TB, catalog *collection.Catalog, opt api.Options) *house {
+// open opens a fixture of a catalog.
+func open(t testing.TB, catalog *collection.Catalog, opt api.Options) *fixture {
 	t.Helper()
-	h := &house{TB: t, catalog: catalog, log: new(syncBuffer), cover: new(sync.Mutex), covered: map[string]bool{}}
+	h := &fixture{TB: t, catalog: catalog, log: new(syncBuffer), cover: new(sync.Mutex), covered: map[string]bool{}}
 	opt.Catalog = h.catalog
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.NewJSONHandler(h.log, nil))
@@ -187,7 +187,7 @@ type answer struct {
 
 // do sends a request; further headers come in pairs. The answer, and the request if it
 // was accepted, must be as the document says.
-func (h *house) do(method, path, contentType, body string, headers ...string) *answer {
+func (h *fixture) do(method, path, contentType, body string, headers ...string) *answer {
 	h.Helper()
 	var rd io.Reader
 	if body != "" {
@@ -224,7 +224,7 @@ func (h *house) do(method, path, contentType, body string, headers ...string) *a
 }
 
 // hold compares an exchange with the contract.
-func (h *house) hold(req *http.Request, body string, a *answer) {
+func (h *fixture) hold(req *http.Request, body string, a *answer) {
 	h.Helper()
 	if a.status >= 400 && req.Method != http.MethodHead && req.URL.Path != "/readyz" {
 		a.isProblem(h, writes(req))
@@ -358,7 +358,7 @@ func (f features) ids() []string {
 }
 
 // next returns the link to the page that follows, or "".
-func (h *house) next(f *features) string {
+func (h *fixture) next(f *features) string {
 	for _, l := range f.Links {
 		if l.Rel == "next" {
 			if !strings.HasPrefix(l.Href, "http") || l.Type != geoJSON {
@@ -379,7 +379,7 @@ const places = "id,lat,lon,name,category\n" +
 	"f,90,0,Pole,ice\n"
 
 // load makes a collection with the places in it.
-func (h *house) load(name, rows string) {
+func (h *fixture) load(name, rows string) {
 	h.Helper()
 	h.do("PUT", "/v1/collections/"+name, "application/json", `{"title":"Places","queryables":["category"]}`).want(h, 201)
 	a := h.do("POST", "/v1/collections/"+name+"/items", "text/csv", rows).want(h, 200)

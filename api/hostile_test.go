@@ -45,7 +45,7 @@ func TestEndlessBodies(t *testing.T) {
 	bounded := h.beside(api.Limits{MaxLoadBytes: 300_000})
 	const c = "/v1/collections/c"
 	for _, r := range []struct {
-		server                             *house
+		server                             *fixture
 		method, path, mediaType, head, row string
 		encoding                           string
 		status                             int
@@ -271,7 +271,7 @@ func TestHostileIDs(t *testing.T) {
 		if got.ID != id || got.Properties.I != i {
 			t.Errorf("%q came back as %s", id, a.body)
 		}
-		self := (&visit{house: h}).link(got.links, "self", geoJSON)
+		self := (&visit{fixture: h}).link(got.links, "self", geoJSON)
 		h.do("DELETE", self, "", "").want(t, 204)
 		h.do("GET", items+url.PathEscape(id), "", "").want(t, 404)
 	}

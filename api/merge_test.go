@@ -24,7 +24,7 @@ const (
 )
 
 // stored is an item as text: lon, lat and the properties, sorted by name; "" if there is none.
-func (h *house) stored(items, id string) string {
+func (h *fixture) stored(items, id string) string {
 	h.Helper()
 	a := h.do("GET", items+"/"+id, "", "")
 	if a.status == http.StatusNotFound {
@@ -230,7 +230,7 @@ func TestMoversAndDispatcher(t *testing.T) {
 	}
 }
 
-func moversAndDispatcher(t *testing.T, definition string, mover, dispatcher *house) {
+func moversAndDispatcher(t *testing.T, definition string, mover, dispatcher *fixture) {
 	const c, drivers, assignments = "/v1/collections/drivers", 40, 120
 	token := mover.do("PUT", c, "application/json", definition).want(t, 201).header.Get("Nearby-Token")
 	moves := func(round, kind int) (format, body string) {
@@ -302,7 +302,7 @@ func moversAndDispatcher(t *testing.T, definition string, mover, dispatcher *hou
 	}
 	all.Wait()
 	round--
-	for _, h := range []*house{mover, dispatcher} {
+	for _, h := range []*fixture{mover, dispatcher} {
 		for d := range drivers {
 			it := decode[struct {
 				Geometry   struct{ Coordinates []float64 }

@@ -21,8 +21,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// replica opens a house on a database that others may share.
-func replica(t testing.TB, address string, opt collection.Options, change ...func(*postgres.Options)) *house {
+// replica opens a fixture on a database that others may share.
+func replica(t testing.TB, address string, opt collection.Options, change ...func(*postgres.Options)) *fixture {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	// A database that takes its time is not one that is away: the machine may be busy.
@@ -39,7 +39,7 @@ func replica(t testing.TB, address string, opt collection.Options, change ...fun
 }
 
 // until asks again and again until the answer is as wanted.
-func (h *house) until(what string, ask func() bool) {
+func (h *fixture) until(what string, ask func() bool) {
 	h.Helper()
 	for deadline := time.Now().Add(patience); !ask(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -127,7 +127,7 @@ func TestReplicas(t *testing.T) {
 	})
 	b.do("GET", c+"/items/late?consistency=strong", "", "").want(t, 200)
 
-	for _, h := range []*house{a, b} {
+	for _, h := range []*fixture{a, b} {
 		v := decode[struct {
 			Equal       bool
 			Collections []struct {

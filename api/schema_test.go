@@ -17,7 +17,7 @@ import (
 )
 
 // schemaOf is the schema of part 5: the names in their order, and what is said of each.
-func schemaOf(t *testing.T, h *house, query string) (names []string, properties map[string]map[string]any) {
+func schemaOf(t *testing.T, h *fixture, query string) (names []string, properties map[string]map[string]any) {
 	t.Helper()
 	a := h.do("GET", "/v1/collections/c/schema"+query, "", "").want(t, 200)
 	doc := decode[struct {
@@ -51,7 +51,7 @@ func schemaOf(t *testing.T, h *house, query string) (names []string, properties 
 // after every kind of change and after a restart.
 func TestSchema(t *testing.T) {
 	folder := t.TempDir()
-	reopen := func() (h *house, shut func()) {
+	reopen := func() (h *fixture, shut func()) {
 		st, err := embedded.Open(folder, embedded.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -22,8 +22,8 @@ import (
 	"nearby/store/postgres/pgtest"
 )
 
-// openFolder opens a house on a folder. shut ends it before the test does.
-func openFolder(t *testing.T, dir string, opt embedded.Options) (h *house, shut func()) {
+// openFolder opens a fixture on a folder. shut ends it before the test does.
+func openFolder(t *testing.T, dir string, opt embedded.Options) (h *fixture, shut func()) {
 	t.Helper()
 	st, err := embedded.Open(dir, opt)
 	if err != nil {
@@ -45,7 +45,7 @@ func openFolder(t *testing.T, dir string, opt embedded.Options) (h *house, shut 
 
 // isAnother fails if the answer of a server on a restored store is taken for that of the
 // store before, which had the same number.
-func isAnother(t *testing.T, h *house, path string, lost, made *answer) {
+func isAnother(t *testing.T, h *fixture, path string, lost, made *answer) {
 	t.Helper()
 	if lost.position(t).Seq != made.position(t).Seq {
 		t.Fatalf("the numbers are %d and %d: the test shows nothing", lost.position(t).Seq, made.position(t).Seq)
@@ -117,11 +117,11 @@ func TestTagsOfAnotherDatabase(t *testing.T) {
 	if _, err := conn.Exec(ctx, `UPDATE nearby.head SET seq = $1, epoch = (random() * 1e15)::bigint`, seq); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []*house{h, other} {
+	for _, s := range []*fixture{h, other} {
 		s.until("the other history is served", func() bool { return s.do("GET", c, "", "").position(t).Epoch != epoch })
 	}
 	made := other.do("PUT", n, geoJSON, feature("n", 2, 2, `{"by":"B"}`)).want(t, 201)
-	for _, s := range []*house{h, other} {
+	for _, s := range []*fixture{h, other} {
 		isAnother(t, s, n, lost, made)
 		s.do("PATCH", c, mergePatch, `{"title":"X"}`, "If-Match", defined).want(t, 412)
 	}
@@ -269,7 +269,7 @@ func FuzzTags(f *testing.F) {
 // TestPreconditions: whatever has a tag is held to both conditions, by every method, in the order
 // of RFC 9110, section 13.2.2.
 func TestPreconditions(t *testing.T) {
-	onBoth(t, func(t *testing.T, servers [3]*house) {
+	onBoth(t, func(t *testing.T, servers [3]*fixture) {
 		h := servers[0]
 		h.load("c", places)
 		const c, a = "/v1/collections/c", "/v1/collections/c/items/a"

@@ -20,7 +20,7 @@ import (
 // people read it as a name, and nowhere a NUL, which PostgreSQL cannot hold. What is
 // refused says which member it was, and leaves all as it was; both stores decide alike.
 func TestControlCharacters(t *testing.T) {
-	onBoth(t, func(t *testing.T, servers [3]*house) {
+	onBoth(t, func(t *testing.T, servers [3]*fixture) {
 		h := servers[0]
 		h.load("c", places)
 		const c, items, js = "/v1/collections/c", "/v1/collections/c/items", "application/json"
@@ -92,7 +92,7 @@ func TestTextsOfBefore(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	const c, old = "/v1/collections/c", "/v1/collections/c/items/old%C2%85"
-	check := func(t *testing.T, h *house) {
+	check := func(t *testing.T, h *fixture) {
 		t.Helper()
 		h.do("GET", old, "", "").want(t, 200)
 		if all := decode[features](t, h.do("GET", c+"/items", "", "").want(t, 200)); len(all.Features) != 1 || all.Features[0].ID != "old\u0085" {

@@ -1,0 +1,295 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// sampleRows is how many rows are looked at to find the delimiter and the like.
+const sampleRows = 100
+
+// sample is the beginning of a CSV file, as one delimiter cuts it.
+type sample struct {
+	delim  byte
+	header []string
+	rows   [][]string
+	bad    bool // the header could not be cut
+	wide   int  // how many columns it has, if they are too many
+	even   int  // rows with as many cells as the header
+}
+
+// takeSample cuts the first rows of what src has read so far.
+func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
+	text := src.window()
+	if src.err == nil { // the last line may be cut off
+		text = text[:src.lineStart(len(text))]
+	}
+	t := records{src: newSource(bytes.NewReader(text), src.limit), delim: delim, quotes: quotes}
+	s := sample{delim: delim, header: columns}
+	if columns == nil {
+		if t.next() != nil {
+			s.bad = true
+			return s
+		}
+		if n := len(t.cells); n > MaxColumns {
+			s.wide = n
+			return s
+		}
+		s.header = texts(t.cells)
+	}
+	for len(s.rows) < sampleRows {
+		if err := t.next(); err != nil {
+			if bad := (*RowError)(nil); !errors.As(err, &bad) {
+				break
+			}
+			s.rows = append(s.rows, nil) // counts towards the bound
+			continue
+		}
+		switch width := len(s.header); {
+		case empty(t.cells):
+		case len(t.cells) == width || len(t.cells) > width && empty(t.cells[width:]):
+			s.even++
+			s.rows = append(s.rows, texts(t.cells[:width]))
+		default:
+			s.rows = append(s.rows, nil)
+		}
+	}
+	return s
+}
+
+// positions is how many rows of the sample have one in the columns that are for it.
+func (s *sample) positions(at columns, opt *Options) int {
+	c := csvReader{at: at, comma: opt.DecimalComma || at.lon >= 0 && commaDecimals(*s, at)}
+	n := 0
+	for _, row := range s.rows {
+		if row == nil || at.placeless() {
+			continue
+		}
+		cells := make([][]byte, len(row))
+		for i, cell := range row {
+			cells[i] = []byte(cell)
+		}
+		if _, _, err := c.position(cells); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// enclosed reports whether a cell of the sample begins and ends with a quote mark.
+func (s *sample) enclosed() bool {
+	return slices.ContainsFunc(s.rows, func(row []string) bool {
+		return slices.ContainsFunc(row, func(cell string) bool { return len(cell) > 1 && cell[0] == '"' && cell[len(cell)-1] == '"' })
+	})
+}
+
+func texts(cells [][]byte) []string {
+	out := make([]string, len(cells))
+	for i, c := range cells {
+		out[i] = string(c)
+	}
+	return out
+}
+
+// namedDelimiter is the delimiter that a spreadsheet names on a line of its own before
+// the header, sep=;, or 0.
+func namedDelimiter(line []byte) byte {
+	if len(line) > 1 && line[0] == '"' && line[len(line)-1] == '"' {
+		line = line[1 : len(line)-1]
+	}
+	if len(line) == len("sep=;") && bytes.EqualFold(line[:len("sep=")], []byte("sep=")) && line[4] < utf8.RuneSelf {
+		return line[4]
+	}
+	return 0
+}
+
+// maxBefore is how many lines before a header are passed over.
+const maxBefore = 100
+
+// beforeHeader passes over what stands before the header, where it certainly is no
+// header: comments, which begin with #, and a title. It returns how many lines that were.
+// The header is the first record that has columns for the position, of those that are no
+// comment; or the last comment that has, if no other record does.
+func beforeHeader(src *source, opt *Options) int {
+	if text := src.window(); text[0] != '#' {
+		if _, is := opt.isHeader(text); is {
+			return 0
+		}
+	}
+	first, at := src.line, src.start
+	comment, plain := -1, -1 // offsets of a header in a comment, and of the first line that is none
+	for range maxBefore {
+		rest := src.buf[at:src.end]
+		line, after, more := cutLine(rest)
+		size := len(rest) - len(after)
+		if len(bytes.Trim(line, lineBlanks)) > 0 {
+			text := bytes.TrimLeft(rest, "# ")
+			hash := rest[0] == '#'
+			record, is := opt.isHeader(text)
+			switch {
+			case !hash && is:
+				src.skip(at - src.start)
+				return src.line - first
+			case is:
+				comment = at
+			case !hash && plain < 0:
+				plain = at
+			}
+			if !hash {
+				size = max(size, len(rest)-len(text)+record)
+			}
+		}
+		if at += size; !more {
+			break
+		}
+	}
+	switch {
+	case comment >= 0:
+		src.skip(comment - src.start)
+	case plain >= 0:
+		src.skip(plain - src.start)
+	}
+	return src.line - first
+}
+
+// isHeader reports whether text begins with a record that has columns for the position, however
+// it is cut, and how many bytes the longest record has that it may begin with.
+func (o *Options) isHeader(text []byte) (size int, is bool) {
+	delims := []byte{',', ';', '\t', '|'}
+	if o.Delimiter != 0 {
+		delims = []byte{byte(o.Delimiter)}
+	}
+	line, _, _ := cutLine(text)
+	for _, delim := range delims {
+		if bytes.Count(line, []byte{delim}) >= MaxColumns {
+			continue
+		}
+		headers := [][]string{texts(cut(nil, line, delim))}
+		if o.quoted(delim) && bytes.IndexByte(line, '"') >= 0 { // it may have several lines
+			t := records{src: newSource(bytes.NewReader(text), len(text)), delim: delim, quotes: true}
+			if t.next() == nil && len(t.cells) <= MaxColumns {
+				headers = append(headers, texts(t.cells))
+				size = max(size, t.src.start)
+			}
+		}
+		is = is || slices.ContainsFunc(headers, o.places)
+	}
+	return size, is
+}
+
+// places reports whether a header of several columns has those of the position.
+func (o *Options) places(header []string) bool {
+	header = decodeAll(header, o.Encoding)
+	for i, h := range header {
+		header[i] = strings.Trim(strings.Trim(h, lineBlanks), `"`)
+	}
+	names, _ := uniqueNames(header)
+	_, err := resolve(names, o)
+	return len(names) > 1 && (err == nil || isAmbiguous(err))
+}
+
+// sniffDelimiter cuts the sample by each delimiter and takes the one that
+// explains it best: one that yields coordinate columns, then the most rows with a
+// position, then the most as long as the header, then the most cells.
+func sniffDelimiter(src *source, opt *Options) sample {
+	var best sample
+	bestScore := []int{-1}
+	for _, delim := range []byte{',', ';', '\t', '|'} {
+		s := takeSample(src, delim, opt.quoted(delim), opt.Columns)
+		if s.bad {
+			if best.delim == 0 {
+				best = s
+			}
+			continue
+		}
+		if s.wide > 0 {
+			return s // whatever it is, this is what hinders
+		}
+		names, _ := uniqueNames(decodeAll(s.header, opt.Encoding))
+		score := []int{0, 0, s.even, len(s.header)}
+		if at, err := resolve(names, opt); err == nil {
+			score[0], score[1] = 1, s.positions(at, opt)
+		} else if isAmbiguous(err) {
+			score[0] = 1
+		}
+		if slices.Compare(score, bestScore) > 0 {
+			best, bestScore = s, score
+		}
+	}
+	return best
+}
+
+// isAmbiguous reports whether err came of too many candidates, which is a
+// header well cut.
+func isAmbiguous(err error) bool {
+	var h *HeaderError
+	return errors.As(err, &h) && h.several
+}
+
+func decodeAll(cells []string, encoding string) []string {
+	if encoding != encLatin1 {
+		return cells
+	}
+	out := make([]string, len(cells))
+	for i, c := range cells {
+		out[i] = string(appendLatin1(nil, []byte(c)))
+	}
+	return out
+}
+
+// commaDecimals reports whether the coordinates of the sample are certainly
+// written with decimal commas: at least one is, and none has a point.
+func commaDecimals(s sample, c columns) bool {
+	seen := false
+	for _, row := range s.rows {
+		if row == nil {
+			continue
+		}
+		for _, cell := range []string{row[c.lon], row[c.lat]} {
+			cell = strings.Trim(cell, " \t")
+			if strings.Contains(cell, ".") {
+				return false
+			}
+			if strings.Contains(cell, ",") {
+				if _, ok := parseCell([]byte(cell), true); !ok {
+					return false
+				}
+				seen = true
+			}
+		}
+	}
+	return seen
+}
+
+// projected reports whether the sample's rows, as far as they have numbers,
+// are all far off any degrees.
+func projected(s sample, c columns, decimalComma bool) bool {
+	seen := false
+	for _, row := range s.rows {
+		if row == nil {
+			continue
+		}
+		lon, ok1 := parseCell([]byte(row[c.lon]), decimalComma)
+		lat, ok2 := parseCell([]byte(row[c.lat]), decimalComma)
+		if !ok1 || !ok2 {
+			continue
+		}
+		if !farOut(lon, lat) {
+			return false
+		}
+		seen = true
+	}
+	return seen
+}
+
+func validHeader(header []string) bool {
+	for _, h := range header {
+		if !utf8.ValidString(h) {
+			return false
+		}
+	}
+	return true
+}
