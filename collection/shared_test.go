@@ -422,6 +422,80 @@ func conditionsHoldAcrossCopies(t *testing.T, open opener) {
 	}
 }
 
+// A write is refused, or left out, for a state of its item only if that is the newest state
+// of all copies: a copy that is behind waits until it knows.
+func TestRefusalsAreOfTheNewestState(t *testing.T) {
+	c := openCopies(t, 2, collection.Options{})
+	c.make(collection.Definition{Name: "c"})
+	a, b := c.get(0, "c"), c.get(1, "c")
+	at := func(op collection.Op, lon float64) collection.Write {
+		return collection.Write{Op: op, Item: item.Item{ID: "x", Lon: lon, Lat: 1}}
+	}
+	do := func(col *collection.Collection, w collection.Write) (collection.Result, error) {
+		res, err := col.Write(context.Background(), []collection.Write{w})
+		if err != nil {
+			return collection.Result{}, err
+		}
+		return res[0], res[0].Err
+	}
+	ifSeq := func(w collection.Write, seq uint64) collection.Write {
+		w.IfSeq = []uint64{seq}
+		return w
+	}
+	for name, tt := range map[string]struct {
+		there bool                              // before, in both copies
+		first collection.Op                     // by one copy
+		then  func(seq uint64) collection.Write // by the one that does not know; seq is of the first
+		made  bool                              // the item is there then, as the second write has it
+	}{
+		"deleting what another has made":   {false, collection.Insert, func(uint64) collection.Write { return at(collection.Delete, 0) }, false},
+		"patching what another has made":   {false, collection.Insert, func(uint64) collection.Write { return at(collection.Patch, 3) }, true},
+		"making what another has deleted":  {true, collection.Delete, func(uint64) collection.Write { return at(collection.Insert, 3) }, true},
+		"keeping what another has deleted": {true, collection.Delete, func(uint64) collection.Write { return at(collection.Keep, 3) }, true},
+		"a version that another has made":  {true, collection.Upsert, func(seq uint64) collection.Write { return ifSeq(at(collection.Upsert, 3), seq) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin := at(collection.Upsert, 1)
+			if _, err := do(a, begin); err != nil {
+				t.Fatal(err)
+			}
+			if !tt.there {
+				if _, err := do(a, at(collection.Delete, 0)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.after(a.Epoch(), a.Snapshot().Seq())
+			behind := c.stores[1].following
+			behind.mu.Lock() // b is told nothing
+			first, err := do(a, at(tt.first, 2))
+			if err != nil {
+				behind.mu.Unlock()
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := do(b, tt.then(first.Seq))
+				done <- err
+			}()
+			select {
+			case err = <-done:
+				t.Errorf("it is answered before the copy knows: %v", err)
+				behind.mu.Unlock()
+			case <-time.After(30 * time.Millisecond): // a wrong answer may also come later
+				behind.mu.Unlock()
+				err = <-done
+			}
+			if err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			c.agree()
+			if it, there := b.Snapshot().Get("x"); there != tt.made || there && it.Lon != 3 {
+				t.Errorf("there: %v, at %v", there, it.Lon)
+			}
+		})
+	}
+}
+
 // A request with a key is applied once, whichever copies it is sent to.
 func TestOnceAcrossCopies(t *testing.T) { onEach(t, onceAcrossCopies) }
 
