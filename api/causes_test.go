@@ -202,7 +202,9 @@ func TestCausesAreProvoked(t *testing.T) {
 		near  = "/v1/collections/c/nearby"
 	)
 	point := feature("p", 1, 1, "")
-	put := func(h *fixture, headers ...string) *answer { return h.do("PUT", items+"/p", geoJSON, point, headers...) }
+	put := func(h *fixture, headers ...string) *answer {
+		return h.do("PUT", items+"/p", geoJSON, point, headers...)
+	}
 	plain := func(method, path, contentType, body string, headers ...string) func(*testing.T) *answer {
 		return func(t *testing.T) *answer {
 			h := start(t, api.Options{Limits: api.Limits{MaxBatch: 3, MaxBatchK: 50, MaxBodyBytes: 10_000, MaxAnswerBytes: 2000}})
