@@ -35,16 +35,18 @@ var allowed = map[string][]string{
 	"nearby/store/postgres/pgtest": {},
 	"nearby/table":                 {"nearby/index", "nearby/internal/zorder", "nearby/item"},
 	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/store", "nearby/table"},
+	"nearby/replica":               {"nearby/collection", "nearby/item", "nearby/store", "nearby/table"},
+	"nearby/catalog":               {"nearby/collection", "nearby/item", "nearby/replica", "nearby/store", "nearby/table"},
 	"nearby/client":                {},
-	"nearby/metrics":               {"nearby/collection"},
-	"nearby/api":                   {"nearby", "nearby/collection", "nearby/index", "nearby/ingest", "nearby/item", "nearby/sphere", "nearby/store", "nearby/table"},
+	"nearby/metrics":               {"nearby/catalog", "nearby/collection"},
+	"nearby/api":                   {"nearby", "nearby/catalog", "nearby/collection", "nearby/index", "nearby/ingest", "nearby/item", "nearby/sphere", "nearby/store", "nearby/table"},
 	"nearby/bench/dataset":         {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/httpbench":       {},
 	"nearby/bench/peer":            {"nearby/bench/dataset", "nearby/index", "nearby/sphere"},
 	"nearby/bench/servers":         {"nearby/bench/dataset", "nearby/bench/httpbench", "nearby/sphere"},
 	"nearby/bench":                 {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere", "nearby/table"},
 	"nearby/worldmap":              {"nearby/item"},
-	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/quadtree", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/table", "nearby/worldmap"},
+	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/quadtree", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/table", "nearby/worldmap"},
 }
 
 // kit is what the indexes are made of: the contract, and what only its implementers need.

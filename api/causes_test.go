@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"nearby/api"
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/index"
 	"nearby/ingest"
@@ -601,7 +602,7 @@ func TestHindered(t *testing.T) {
 	} {
 		h, f := startFaulty(t, collection.Options{}, api.Options{})
 		f.blind(x.why)
-		catalog := collection.New(collection.Options{Store: f, Kinds: kinds})
+		catalog := catalog.New(collection.Options{Store: f, Kinds: kinds})
 		if err := catalog.Load(context.Background(), nil); !errors.Is(err, store.ErrUnavailable) {
 			t.Fatal(err)
 		}

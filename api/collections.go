@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/item"
 	"nearby/store"
@@ -340,8 +341,8 @@ func (s *Server) change(r *http.Request) (c change, err error) {
 
 // define gives a collection a definition that is made of the newest one, if that is as
 // the request demands.
-func (s *Server) define(w http.ResponseWriter, r *http.Request, c *change, edit collection.Edit) error {
-	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old collection.Defined) (collection.Definition, error) {
+func (s *Server) define(w http.ResponseWriter, r *http.Request, c *change, edit catalog.Edit) error {
+	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old catalog.Defined) (collection.Definition, error) {
 		if err := c.given.check(old); err != nil {
 			return collection.Definition{}, err
 		}
@@ -383,7 +384,7 @@ func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	def := in.definition(c.name)
-	return s.define(w, r, &c, func(collection.Defined) (collection.Definition, error) { return def, nil })
+	return s.define(w, r, &c, func(catalog.Defined) (collection.Definition, error) { return def, nil })
 }
 
 func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
@@ -408,7 +409,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	whole := kind == appJSON && in.Index != nil
-	return s.define(w, r, &c, func(old collection.Defined) (collection.Definition, error) {
+	return s.define(w, r, &c, func(old catalog.Defined) (collection.Definition, error) {
 		if old.Version.Seq == 0 {
 			return old.Definition, noCollection(c.name)
 		}
@@ -429,15 +430,15 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	var allow func(collection.Defined) error
+	var allow func(catalog.Defined) error
 	if c.given.any() {
-		allow = func(old collection.Defined) error { return c.given.check(old) }
+		allow = func(old catalog.Defined) error { return c.given.check(old) }
 	}
 	if err := s.opt.Catalog.DropIf(r.Context(), c.name, allow); err != nil {
 		return err
 	}
 	// There is no snapshot any more that would tell the commit, which is visible now.
-	if at, _, err := s.opt.Catalog.Now(r.Context(), collection.Freshness{}); err == nil {
+	if at, _, err := s.opt.Catalog.Now(r.Context(), catalog.Freshness{}); err == nil {
 		s.tell(w, at)
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"nearby/api"
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/geohash"
 	"nearby/item"
@@ -437,7 +438,7 @@ func TestReservedNames(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	catalog := collection.New(collection.Options{Store: db, Kinds: kinds})
+	catalog := catalog.New(collection.Options{Store: db, Kinds: kinds})
 	defer catalog.Close()
 	if err := catalog.Load(t.Context(), nil); err != nil {
 		t.Fatal(err)

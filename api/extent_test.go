@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nearby/api"
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store/embedded"
 )
@@ -72,7 +73,7 @@ func TestExtentOfACollection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		catalog := collection.New(collection.Options{Store: db, Kinds: kinds})
+		catalog := catalog.New(collection.Options{Store: db, Kinds: kinds})
 		if err := catalog.Load(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store"
 )
@@ -32,7 +33,7 @@ const maxWait = 10 * time.Minute
 
 // freshness reads what a request demands of its answer: Nearby-After, Nearby-Wait and
 // the parameter consistency, which the caller's parse checks.
-func freshness(r *http.Request) (f collection.Freshness, err error) {
+func freshness(r *http.Request) (f catalog.Freshness, err error) {
 	after, wait := r.Header[headerAfter], r.Header[headerWait]
 	f.Strong = wantsStrong(r.URL.RawQuery)
 	if after == nil && wait == nil {
@@ -99,7 +100,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (*collection.Colle
 }
 
 // named returns the name of a collection in the path, and what the request demands.
-func named(r *http.Request) (name string, f collection.Freshness, err error) {
+func named(r *http.Request) (name string, f catalog.Freshness, err error) {
 	if name, err = pathParam(r, "collectionId"); err == nil {
 		f, err = freshness(r)
 	}
@@ -181,7 +182,7 @@ func (s *Server) wroteAt(w http.ResponseWriter, after, at store.Position) {
 // refused gives an answer the token of a position that shows why a write was
 // refused.
 func (s *Server) refused(w http.ResponseWriter, r *http.Request, t *target) {
-	if _, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), collection.Freshness{}); err == nil {
+	if _, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), catalog.Freshness{}); err == nil {
 		s.tell(w, reading.At)
 	}
 }

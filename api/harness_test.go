@@ -25,6 +25,7 @@ import (
 
 	"nearby"
 	"nearby/api"
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/geohash"
 	"nearby/index"
@@ -79,13 +80,13 @@ var kinds = table.Kinds{
 }
 
 // newCatalog is a real catalog on a real store in a folder of its own.
-func newCatalog(t testing.TB) *collection.Catalog {
+func newCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
 	st, err := embedded.Open(t.TempDir(), embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := collection.New(collection.Options{Store: st, Kinds: kinds})
+	c := catalog.New(collection.Options{Store: st, Kinds: kinds})
 	t.Cleanup(func() {
 		c.Close()
 		if err := st.Close(); err != nil {
@@ -100,7 +101,7 @@ func newCatalog(t testing.TB) *collection.Catalog {
 type fixture struct {
 	testing.TB
 	server  *api.Server
-	catalog *collection.Catalog
+	catalog *catalog.Catalog
 	url     string
 	log     *syncBuffer
 	cover   *sync.Mutex     // of covered, which requests at a time share
@@ -145,7 +146,7 @@ func startUnready(t testing.TB, opt api.Options) *fixture {
 func openStore(t testing.TB, st store.Store, limits collection.Options, opt api.Options) *fixture {
 	t.Helper()
 	limits.Store, limits.Kinds = st, kinds
-	catalog := collection.New(limits)
+	catalog := catalog.New(limits)
 	t.Cleanup(func() {
 		catalog.Close()
 		if err := st.Close(); err != nil {
@@ -159,7 +160,7 @@ func openStore(t testing.TB, st store.Store, limits collection.Options, opt api.
 }
 
 // open opens a fixture of a catalog.
-func open(t testing.TB, catalog *collection.Catalog, opt api.Options) *fixture {
+func open(t testing.TB, catalog *catalog.Catalog, opt api.Options) *fixture {
 	t.Helper()
 	h := &fixture{TB: t, catalog: catalog, log: new(syncBuffer), cover: new(sync.Mutex), covered: map[string]bool{}}
 	opt.Catalog = h.catalog

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
@@ -55,7 +56,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 // as long as the item was not written again.
 func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, res *collection.Result) error {
 	made := store.Position{Epoch: t.Epoch(), Seq: store.Seq(res.Seq)}
-	_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), collection.Freshness{After: made, Wait: DefaultWait})
+	_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), catalog.Freshness{After: made, Wait: DefaultWait})
 	if err != nil {
 		return newProblem(outcomeUnknown, "the patch was made before, and what it made of the item cannot be shown yet")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"nearby/api"
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store/embedded"
 	"nearby/table"
@@ -56,7 +57,7 @@ func TestSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		catalog := collection.New(collection.Options{Store: st, Kinds: kinds})
+		catalog := catalog.New(collection.Options{Store: st, Kinds: kinds})
 		if err := catalog.Load(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}

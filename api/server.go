@@ -17,13 +17,13 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
-	"nearby/collection"
+	"nearby/catalog"
 	"nearby/item"
 )
 
 // Options of a server.
 type Options struct {
-	Catalog *collection.Catalog
+	Catalog *catalog.Catalog
 	Log     *slog.Logger // default: discards
 	// LogRequest, when not nil, takes the lines about requests in place of Log. It
 	// must not keep what it is given.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store"
 )
@@ -231,7 +232,7 @@ func (d demand) definitions() demand {
 
 // check holds the conditions of a write to the definition that there is; Seq 0: there is
 // none.
-func (c *preconditions) check(old collection.Defined) error {
+func (c *preconditions) check(old catalog.Defined) error {
 	text := ""
 	if old.Version.Seq != 0 {
 		text = makeTag(old.Version)

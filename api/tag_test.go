@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"nearby/api"
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store"
 	"nearby/store/embedded"
@@ -29,7 +30,7 @@ func openFolder(t *testing.T, dir string, opt embedded.Options) (h *fixture, shu
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog := collection.New(collection.Options{Store: st, Kinds: kinds})
+	catalog := catalog.New(collection.Options{Store: st, Kinds: kinds})
 	if err := catalog.Load(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}

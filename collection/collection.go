@@ -7,14 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"nearby/store"
 	"nearby/table"
 )
 
-// Options of a catalog and its collections. The zero value of a limit takes its
-// default.
+// Options of collections and of the catalog that holds them. The zero value of a limit takes
+// its default.
 type Options struct {
 	Store store.Store
 	Kinds table.Kinds
@@ -33,7 +31,8 @@ type Options struct {
 	MaxWaiters     int           // readers that wait for freshness; default 1024
 }
 
-func (o Options) withDefaults() Options {
+// WithDefaults returns the options with a default for each limit that is zero.
+func (o Options) WithDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -73,56 +72,50 @@ func (o Options) withDefaults() Options {
 // Collection is a named set of items with an index. All methods may be called
 // concurrently.
 type Collection struct {
-	name       string
-	generation *generation
-	store      store.Store
-	opt        Options
-	log        *slog.Logger
+	name   string
+	epoch  store.Epoch
+	opt    Options
+	by     Committer
+	writer *Writer // not to be used but by itself
 
 	current atomic.Pointer[Snapshot]
-	queue   chan *request
-	control chan *request
-	closing chan struct{}
-	stopped chan struct{}
-
-	complaints rate.Sometimes // about commits that fail
-
-	shared     bool // others write the store, too
-	deliveries chan *delivery
-	closeOnce  sync.Once
-	ending     chan struct{}          // closed: end at once
-	why        atomic.Pointer[ending] // set before it is closed
-	unflushed  atomic.Int64           // of the backlog
-
-	// What follows belongs to the writer.
-	table    *table.Table
-	tip      *Snapshot     // the newest state whose index is there; while partial is set, readers do not have it yet
-	building chan struct{} // closed when the index that is being built is in use; nil: none is
-	failed   error         // set: no more writes until restart
-	inFlight []*inFlight   // where others write the store, too; in the order of their requests
-	turns    chan *inFlight
-	partial  bool // the tip is not the state after any commit
-	backlog  backlog
+	queue   chan *Request
+	calls   chan func()   // functions that run in the writer
+	closing chan struct{} // closed: end when everything accepted is finished
+	once    sync.Once     // closes closing
+	stopped chan struct{} // closed when the writer has ended
+	why     error         // why it ended; set before stopped is closed
+	pending atomic.Int64  // items that are acknowledged and not durable
 }
 
-// newCollection starts the writer of a collection whose first snapshot is tip.
-func newCollection(opt Options, gen *generation, tip *Snapshot, t *table.Table) *Collection {
+// State is what a collection begins with.
+type State struct {
+	Epoch      store.Epoch // the history of the store
+	Table      *table.Table
+	Definition Definition
+	Defined    uint64 // the commit that wrote the definition
+	Seq        uint64 // the last commit that the table shows
+}
+
+// New starts the writer of a collection. by makes its Committer; nil takes the one for a
+// store that nobody else writes.
+func New(opt Options, s State, by func(*Writer) Committer) *Collection {
+	tip := &Snapshot{s.Table.Snapshot(), s.Definition, s.Defined, s.Seq}
 	c := &Collection{
-		name: tip.def.Name, generation: gen, store: opt.Store, opt: opt, log: opt.Log,
-		queue:   make(chan *request, opt.MaxQueue),
-		control: make(chan *request),
+		name: s.Definition.Name, epoch: s.Epoch, opt: opt,
+		queue:   make(chan *Request, opt.MaxQueue),
+		calls:   make(chan func()),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
-		tip:     tip, table: t,
-		complaints: rate.Sometimes{Interval: time.Second},
-		deliveries: make(chan *delivery), ending: make(chan struct{}), turns: make(chan *inFlight),
 	}
 	c.current.Store(tip)
-	if _, c.shared = opt.Store.(store.Shared); c.shared {
-		go c.runShared()
-	} else {
-		go c.run()
+	w := &Writer{Collection: c, table: s.Table, tip: tip}
+	if by == nil {
+		by = newDirect
 	}
+	c.by = by(w)
+	c.writer = w
+	go w.run()
 	return c
 }
 
@@ -130,48 +123,66 @@ func newCollection(opt Options, gen *generation, tip *Snapshot, t *table.Table) 
 func (c *Collection) Name() string { return c.name }
 
 // Epoch names the history that the collection's sequence numbers count in.
-func (c *Collection) Epoch() store.Epoch { return c.generation.epoch }
+func (c *Collection) Epoch() store.Epoch { return c.epoch }
 
 // At is a position in the history of the collection.
 func (c *Collection) At(seq uint64) store.Position {
-	return store.Position{Epoch: c.generation.epoch, Seq: store.Seq(seq)}
+	return store.Position{Epoch: c.epoch, Seq: store.Seq(seq)}
 }
+
+// Committer returns the one that New made.
+func (c *Collection) Committer() Committer { return c.by }
 
 // Snapshot returns the newest version.
 func (c *Collection) Snapshot() *Snapshot { return c.current.Load() }
 
-// publish shows the table as it is now, which has every commit up to seq.
-func (c *Collection) publish(seq uint64) {
-	c.tip = &Snapshot{c.table.Snapshot(), c.tip.def, c.tip.defined, max(seq, c.tip.seq)}
-	if !c.partial {
-		c.current.Store(c.tip)
+// Queued is how many requests wait for the collection's writer.
+func (c *Collection) Queued() int { return len(c.queue) }
+
+// Pending is how many of its items were written and acknowledged, and are not yet
+// durable.
+func (c *Collection) Pending() int { return int(c.pending.Load()) }
+
+// LossWindow is how long an acknowledged write may not yet be durable; 0 if it
+// always is.
+func (c *Collection) LossWindow() time.Duration { return c.by.LossWindow(c.Snapshot()) }
+
+// Do lets the writer call f between groups, and does not wait for it. It returns false if
+// the writer has ended.
+func (c *Collection) Do(f func()) bool {
+	select {
+	case c.calls <- f:
+		return true
+	case <-c.stopped:
+		return false
 	}
 }
 
-// inWriter runs f in the writer, between groups.
-func (c *Collection) inWriter(ctx context.Context, f func() error) error {
-	req := &request{run: f, done: make(chan struct{})}
+// InWriter calls f in the writer, when everything before is visible, and waits for it.
+func (c *Collection) InWriter(ctx context.Context, f func(*Writer) error) error {
+	var err error
+	done := make(chan struct{})
+	call := func() {
+		defer close(done)
+		c.by.Settle()
+		err = f(c.writer)
+	}
 	select {
-	case c.control <- req:
+	case c.calls <- call:
 	case <-c.stopped:
-		return c.ended()
+		return c.why
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	<-req.done
-	return req.err
+	<-done
+	return err
 }
 
-// close stops the writer after it has finished what was accepted.
-func (c *Collection) close() {
-	c.closeOnce.Do(func() { close(c.closing) })
+// Stopped returns what is closed when the writer has ended.
+func (c *Collection) Stopped() <-chan struct{} { return c.stopped }
+
+// Close stops the writer after it has finished what was accepted.
+func (c *Collection) Close() {
+	c.once.Do(func() { close(c.closing) })
 	<-c.stopped
-}
-
-// ended is why the writer stopped.
-func (c *Collection) ended() error {
-	if why := c.why.Load(); why != nil {
-		return why.of(nil)
-	}
-	return ErrClosed
 }

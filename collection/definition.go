@@ -47,8 +47,8 @@ type Definition struct {
 	Updated int64   `json:"updated"` // Unix milliseconds
 }
 
-// schema is what a table needs of the definition.
-func (d *Definition) schema() table.Schema {
+// Schema is what a table needs of the definition.
+func (d *Definition) Schema() table.Schema {
 	return table.Schema{Index: d.Index, Queryables: d.Queryables, Time: d.Time}
 }
 
@@ -89,8 +89,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// normalise fills in defaults and returns all faults joined.
-func (d *Definition) normalise(kinds table.Kinds) error {
+// Normalise fills in defaults and returns all faults joined.
+func (d *Definition) Normalise(kinds table.Kinds) error {
 	var errs []error
 	fault := func(field, got, reason string) {
 		errs = append(errs, &DefinitionError{field, got, reason})
@@ -161,11 +161,11 @@ func (d *Definition) looked() []string {
 	return d.Queryables
 }
 
-// check is normalise for a definition that is given now, in place of old, whose texts can be
+// Check is Normalise for a definition that is given now, in place of old, whose texts can be
 // read and whose names are free. Those that the store has may be from before that was
 // demanded.
-func (d *Definition) check(kinds table.Kinds, old *Definition) error {
-	errs := []error{d.normalise(kinds)}
+func (d *Definition) Check(kinds table.Kinds, old *Definition) error {
+	errs := []error{d.Normalise(kinds)}
 	text := func(field, got string, lines bool) {
 		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool {
 			return unicode.IsControl(r) && (!lines || !strings.ContainsRune("\n\r\t", r))
@@ -194,17 +194,19 @@ func (d *Definition) check(kinds table.Kinds, old *Definition) error {
 // the store keeps it: for who writes to the store without a catalog. The faults are
 // *DefinitionErrors, joined.
 func (d Definition) Encode(kinds table.Kinds) ([]byte, error) {
-	if err := d.check(kinds, new(Definition)); err != nil {
+	if err := d.Check(kinds, new(Definition)); err != nil {
 		return nil, err
 	}
 	d.Created = time.Now().UnixMilli()
 	d.Updated = d.Created
-	return d.marshal()
+	return d.Marshal()
 }
 
-func (d *Definition) marshal() ([]byte, error) { return json.Marshal(d, json.Deterministic(true)) }
+// Marshal returns the definition as the store keeps it.
+func (d *Definition) Marshal() ([]byte, error) { return json.Marshal(d, json.Deterministic(true)) }
 
-func unmarshalDefinition(name string, data []byte) (Definition, error) {
+// ReadDefinition reads what Marshal has made of the definition of a collection.
+func ReadDefinition(name string, data []byte) (Definition, error) {
 	d := Definition{Name: name}
 	if err := json.Unmarshal(data, &d); err != nil {
 		return d, fmt.Errorf("collection %q: its stored definition cannot be read: %w", name, err)

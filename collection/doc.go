@@ -1,11 +1,10 @@
-// Package collection is what stands between the HTTP layer and the indexes:
-// named sets of items, each with an index, kept durably in a store and served
-// from memory.
+// Package collection is one named set of items: its definition, its writer, and the
+// snapshots that readers see.
 //
-// A Catalog holds the collections. Each Collection has one writer goroutine and
-// any number of readers. A write goes this way:
+// Each Collection has one writer goroutine and any number of readers. A write goes this
+// way:
 //
-//	Write -> queue -> group -> checked against the newest state
+//	Write -> queue -> Group -> checked against the newest state
 //	      -> store.Commit (durable) -> new Snapshot published (visible)
 //	      -> the caller is answered (acknowledged)
 //
@@ -13,14 +12,15 @@
 // writers share one commit. A reader loads the Snapshot pointer once and works
 // on that: it never waits, and never sees half a batch.
 //
-// Where other processes write the store, too (store.Shared), what is visible comes
-// from following it: a committed group comes back as a step, like those of others,
-// and is answered when it is visible. The collections that were read from one history of
-// the store are a generation. When the history turns out to be another, a new generation
-// is read beside it and takes its place.
-// Readers may demand to see a position (Catalog.Read), and Catalog.Verify compares
-// what is in memory with the store.
-//
 // What a collection has in memory is its table.Table, which belongs to the writer. A
 // Snapshot is a version of that, with the definition and the commit that it shows.
+//
+// The writer has one loop (writer.go). When what was committed becomes visible is up to its
+// Committer: at once, where nobody else writes the store (direct.go), or when it comes back
+// from the store (package replica). Nothing else here differs between the two.
+//
+// What is checked where: a Group has checked each write (group.go: the id, the position, the
+// size, the conditions), and nothing that comes later checks it again. The JSON of properties
+// is checked by whoever reads it from outside, before Write. Whether a write is allowed at all
+// is checked by Begin, for attached tables, and by the store.
 package collection

@@ -34,4 +34,9 @@ var (
 	ErrKeyReused = errors.New("collection: the idempotency key belongs to another request")
 	// ErrKeyInUse: a request with the same key is under way.
 	ErrKeyInUse = errors.New("collection: a request with this idempotency key is under way")
+	// ErrNotShared: there is nothing to compare with where nobody else writes the store.
+	ErrNotShared = errors.New("collection: the store is not shared")
+	// ErrNotCompared: the collections could not be compared with the store, which says
+	// nothing good of them.
+	ErrNotCompared = errors.New("collection: could not compare with the store")
 )

@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,35 +23,35 @@ type pending struct {
 	target  *item.Target // of merges: what the properties are after the latest change; nil: not read
 }
 
-// group is what the writer commits at once.
-type group struct {
-	requests []*request
-	changes  []store.Change
+// Group is what the writer commits at once.
+type Group struct {
+	Requests []*Request
+	Changes  []store.Change
+	Seq      uint64 // of the commit
+	Doubt    error  // the commit was made, and the next start may not find it
+
 	ids      []int32 // for each change the place of its id in touched
 	touched  []pending
 	byID     idTable // of ids in touched
 	items    int     // by how many the collection grows
 	bytes    int     // of the properties of all changes
-	seq      uint64  // of the commit
-	doubt    error   // the commit was made, and the next start may not find it
 	receipts []store.Receipt
-	keyed    []*request // of the receipts
+	keyed    []*Request // of the receipts
 	repeats  bool       // an id was changed more than once
 	stamped  bool       // the changes' items have their sequence numbers
-	fetched  uint32     // keeps the reads of Fetch from being optimised away
 }
 
 // newGroup returns a group with room for n changes.
-func newGroup(n int) *group {
-	return &group{
-		changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
+func newGroup(n int) *Group {
+	return &Group{
+		Changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
 		touched: make([]pending, 0, n), byID: newIDTable(n),
 	}
 }
 
 // touch returns the place in touched of an id, which is looked up in the newest
 // table when the group meets it first.
-func (g *group) touch(t *table.Table, hash table.Hash, id string) int32 {
+func (g *Group) touch(t *table.Table, hash table.Hash, id string) int32 {
 	if at, ok := g.byID.find(g.touched, id); ok {
 		return at
 	}
@@ -65,75 +66,123 @@ func (g *group) touch(t *table.Table, hash table.Hash, id string) int32 {
 	return at
 }
 
-// admit checks a request's writes against the newest state and adds the changes
+// NewGroup returns an empty group with room for n changes.
+func (w *Writer) NewGroup(n int) *Group { return newGroup(n) }
+
+// Has reports whether the group is about the item with an id.
+func (g *Group) Has(id string) bool {
+	_, has := g.byID.find(g.touched, id)
+	return has
+}
+
+// Meets reports whether both groups are about the same item.
+func (g *Group) Meets(other *Group) bool {
+	for i := range g.touched {
+		if other.Has(g.touched[i].id) {
+			return true
+		}
+	}
+	return false
+}
+
+// Stamp says that the changes carry their versions, and that the group belongs to the commit seq.
+func (g *Group) Stamp(seq uint64) { g.Seq, g.stamped = seq, true }
+
+// Refused reports whether a write was refused, or left out, for the state of its item.
+func (g *Group) Refused() bool {
+	for _, req := range g.Requests {
+		for i := range req.Results {
+			if req.Results[i].Skipped {
+				return true
+			}
+			if err := req.Results[i].Err; errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrPrecondition) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Answer gives a group's requests their results.
+func (g *Group) Answer(err error) {
+	for _, req := range g.Requests {
+		for i := range req.Results {
+			if res := &req.Results[i]; res.Err == nil && !res.Skipped {
+				res.Seq = g.Seq
+			}
+		}
+		req.Answer(err)
+	}
+}
+
+// Admit checks a request's writes against the newest state and adds the changes
 // that follow to the group.
-func (c *Collection) admit(g *group, req *request) {
-	if req.once != nil && slices.ContainsFunc(g.receipts, func(r store.Receipt) bool { return r.Key == req.once.Key }) {
-		req.err = ErrKeyInUse
-		close(req.done)
+func (w *Writer) Admit(g *Group, req *Request) {
+	if req.Key != nil && slices.ContainsFunc(g.receipts, func(r store.Receipt) bool { return r.Key == req.Key.Key }) {
+		req.Answer(ErrKeyInUse)
 		return
 	}
-	g.requests = append(g.requests, req)
+	g.Requests = append(g.Requests, req)
 	now := time.Now().UnixMilli()
 	var hashes [16]table.Hash
 	refused := false
-	for i := range req.writes {
+	for i := range req.Writes {
 		if i%len(hashes) == 0 {
-			for j := range req.writes[i:min(i+len(hashes), len(req.writes))] {
-				hashes[j] = table.HashOf(req.writes[i+j].Item.ID)
-				g.fetched += c.table.Fetch(hashes[j])
+			for j := range req.Writes[i:min(i+len(hashes), len(req.Writes))] {
+				hashes[j] = table.HashOf(req.Writes[i+j].Item.ID)
+				w.fetched += w.table.Fetch(hashes[j])
 			}
 		}
-		w, res := &req.writes[i], &req.results[i]
+		one, res := &req.Writes[i], &req.Results[i]
 		if i > 0 {
-			refused = refused || req.results[i-1].Err != nil
+			refused = refused || req.Results[i-1].Err != nil
 		}
 		if refused && req.strict {
-			res.ID, res.Err = w.Item.ID, ErrNotTried
+			res.ID, res.Err = one.Item.ID, ErrNotTried
 			continue
 		}
-		it := w.Item
+		it := one.Item
 		hash := hashes[i%len(hashes)]
-		if it.ID == "" && w.Op != Delete {
+		if it.ID == "" && one.Op != Delete {
 			it.ID = item.NewID()
 			hash = table.HashOf(it.ID)
 		}
 		res.ID = it.ID
-		if res.Err = c.check(w, &it); res.Err != nil {
+		if res.Err = one.check(&it); res.Err != nil {
 			continue
 		}
-		at := g.touch(c.table, hash, it.ID)
+		at := g.touch(w.table, hash, it.ID)
 		p := &g.touched[at]
 		switch {
-		case w.Op == Insert && p.exists:
+		case one.Op == Insert && p.exists:
 			res.Err = fmt.Errorf("%w: %q", ErrExists, it.ID)
-		case (w.IfExists || w.IfSeq != nil) && !p.exists:
+		case (one.IfExists || one.IfSeq != nil) && !p.exists:
 			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
-		case w.IfSeq != nil && (p.seq == 0 || !slices.Contains(w.IfSeq, p.seq)):
+		case one.IfSeq != nil && (p.seq == 0 || !slices.Contains(one.IfSeq, p.seq)):
 			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
-		case !w.IfUnmodified.IsZero() && p.exists && !Unmodified(p.updated, w.IfUnmodified, time.Now()):
+		case !one.IfUnmodified.IsZero() && p.exists && !Unmodified(p.updated, one.IfUnmodified, time.Now()):
 			res.Err = fmt.Errorf("%w: the item %q was written after that time", ErrPrecondition, it.ID)
-		case w.IfAbsent && p.exists:
+		case one.IfAbsent && p.exists:
 			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
-		case p.exists && p.seq != 0 && slices.Contains(w.IfNotSeq, p.seq):
+		case p.exists && p.seq != 0 && slices.Contains(one.IfNotSeq, p.seq):
 			res.Err = fmt.Errorf("%w: the item %q is in that version", ErrPrecondition, it.ID)
-		case (w.Op == Delete || w.Op == Patch) && !p.exists:
+		case (one.Op == Delete || one.Op == Patch) && !p.exists:
 			res.Err = fmt.Errorf("%w: item %q", ErrNotFound, it.ID)
-		case w.NoPosition && !p.exists:
+		case one.NoPosition && !p.exists:
 			res.Err = fmt.Errorf("%w: %w", ErrNotFound, &item.FieldError{Field: "geometry", Reason: "is missing, and there is no item with this id that has a position"})
-		case w.Op == Keep && p.exists:
+		case one.Op == Keep && p.exists:
 			res.Skipped = true
-		case !p.exists && c.table.Snapshot().Len()+g.items >= c.opt.MaxItems:
-			res.Err = fmt.Errorf("%w: it holds %d items", ErrFull, c.opt.MaxItems)
+		case !p.exists && w.table.Snapshot().Len()+g.items >= w.opt.MaxItems:
+			res.Err = fmt.Errorf("%w: it holds %d items", ErrFull, w.opt.MaxItems)
 		}
-		if w.Op.merges() && res.Err == nil {
-			res.Err = c.merge(g, p, w, &it)
+		if one.Op.merges() && res.Err == nil {
+			res.Err = w.merge(g, p, one, &it)
 		}
 		if res.Err != nil || res.Skipped {
 			continue
 		}
-		ch := store.Change{Op: store.PutItem, Collection: c.name, Item: it}
-		if w.Op == Delete {
+		ch := store.Change{Op: store.PutItem, Collection: w.name, Item: it}
+		if one.Op == Delete {
 			ch.Op = store.DeleteItem
 			p.exists = false
 			g.items--
@@ -148,36 +197,36 @@ func (c *Collection) admit(g *group, req *request) {
 			ch.Item.Created, ch.Item.Updated = p.created, p.updated
 			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
 		}
-		if c.shared && p.change < 0 { // what this rests on, others may have changed
+		if p.change < 0 { // what this rests on, others may have changed, if they write the store
 			ch.Expects, ch.Expected = true, store.Seq(p.seq)
 		}
 		g.repeats = g.repeats || p.change >= 0
-		if !w.Op.merges() {
+		if !one.Op.merges() {
 			p.target = nil
 		}
 		p.seq = 0
 		g.bytes += len(ch.Item.Properties)
-		p.change = int32(len(g.changes))
-		g.changes, g.ids = append(g.changes, ch), append(g.ids, at)
-		if w.Op.merges() {
-			res.Merged = &g.changes[p.change].Item
+		p.change = int32(len(g.Changes))
+		g.Changes, g.ids = append(g.Changes, ch), append(g.ids, at)
+		if one.Op.merges() {
+			res.Merged = &g.Changes[p.change].Item
 		}
 	}
-	if req.once != nil && !slices.ContainsFunc(req.results, func(r Result) bool { return r.Err != nil }) {
-		g.receipts = append(g.receipts, store.Receipt{Collection: c.name, Key: req.once.Key})
+	if req.Key != nil && !slices.ContainsFunc(req.Results, func(r Result) bool { return r.Err != nil }) {
+		g.receipts = append(g.receipts, store.Receipt{Collection: w.name, Key: req.Key.Key})
 		g.keyed = append(g.keyed, req)
 	}
 }
 
 // final yields what becomes of each id: its last change.
-func (g *group) final(yield func(table.Change) bool) {
-	for i := range g.changes {
-		ch, p := &g.changes[i], &g.touched[g.ids[i]]
+func (g *Group) final(yield func(table.Change) bool) {
+	for i := range g.Changes {
+		ch, p := &g.Changes[i], &g.touched[g.ids[i]]
 		if int(p.change) != i {
 			continue
 		}
 		if !g.stamped {
-			ch.Item.Seq = g.seq
+			ch.Item.Seq = g.Seq
 		}
 		if !yield(table.Change{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem}) {
 			return
@@ -187,14 +236,14 @@ func (g *group) final(yield func(table.Change) bool) {
 
 // seal finishes what is known of a group before its commit: which versions others of
 // the same commit replace, and what is kept of requests with keys.
-func (g *group) seal() error {
+func (g *Group) seal() error {
 	n := int32(0) // changes are in the order of the results that are no errors
-	for _, req := range g.requests {
+	for _, req := range g.Requests {
 		if !g.repeats {
 			break
 		}
-		for i := range req.results {
-			if res := &req.results[i]; res.Err == nil && !res.Skipped {
+		for i := range req.Results {
+			if res := &req.Results[i]; res.Err == nil && !res.Skipped {
 				res.Replaced = g.touched[g.ids[n]].change != n
 				n++
 			}
@@ -212,22 +261,22 @@ func (g *group) seal() error {
 // merge makes of a patch what its item becomes: of the newest version that there is,
 // the group's own changes included. If another copy has written a newer one, the store
 // refuses what rests on this one, and the patch is merged anew.
-func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error {
+func (w *Writer) merge(g *Group, p *pending, one *Write, it *item.Item) error {
 	var old []byte
 	if p.exists {
 		var lon, lat float64
 		if p.change >= 0 {
-			last := &g.changes[p.change].Item
+			last := &g.Changes[p.change].Item
 			lon, lat, old = last.Lon, last.Lat, last.Properties
 		} else {
-			last := c.table.At(p.before)
+			last := w.table.At(p.before)
 			lon, lat, old = last.Lon, last.Lat, last.Properties
 		}
-		if w.NoPosition {
+		if one.NoPosition {
 			it.Lon, it.Lat = lon, lat
 		}
 	}
-	if it.Properties = old; len(w.Item.Properties) == 0 {
+	if it.Properties = old; len(one.Item.Properties) == 0 {
 		return nil
 	}
 	// Properties that a group merges into again and again are read once. Those of an item
@@ -237,7 +286,7 @@ func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error 
 	if target == nil {
 		target = item.NewTarget(old)
 	}
-	merged, err := target.Merge(w.Item.Properties)
+	merged, err := target.Merge(one.Item.Properties)
 	if err != nil {
 		return err
 	}
@@ -257,7 +306,7 @@ func (c *Collection) merge(g *group, p *pending, w *Write, it *item.Item) error 
 }
 
 // check validates one write by itself.
-func (c *Collection) check(w *Write, it *item.Item) error {
+func (w *Write) check(it *item.Item) error {
 	if w.Op == Delete {
 		return item.CheckStoredID(it.ID)
 	}
@@ -276,4 +325,19 @@ func (c *Collection) check(w *Write, it *item.Item) error {
 		return &item.FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", item.MaxPropertiesBytes, len(it.Properties))}
 	}
 	return nil
+}
+
+// append adds a change that was made already, whatever the state before it was.
+func (g *Group) append(ch *store.Change, at int32) {
+	p := &g.touched[at]
+	switch {
+	case ch.Op == store.DeleteItem && p.exists:
+		p.exists = false
+		g.items--
+	case ch.Op == store.PutItem && !p.exists:
+		p.exists = true
+		g.items++
+	}
+	p.change = int32(len(g.Changes))
+	g.Changes, g.ids = append(g.Changes, *ch), append(g.ids, at)
 }

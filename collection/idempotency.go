@@ -38,15 +38,15 @@ type outcomeResult struct {
 // trace: its request is judged anew when it comes again. Errors are those of Write,
 // ErrKeyReused, and ErrKeyInUse.
 func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes []Write) (results []Result, repeated bool, err error) {
-	receipt, found, err := c.store.Receipt(ctx, c.name, once.Key)
+	receipt, found, err := c.opt.Store.Receipt(ctx, c.name, once.Key)
 	if err != nil {
-		return nil, false, uncertain(err) // it may have come before
+		return nil, false, Uncertain(err) // it may have come before
 	}
 	if found {
 		results, err = once.results(receipt)
 		return results, err == nil, err
 	}
-	wait, err := c.begin(&request{once: &once, writes: writes})
+	wait, err := c.begin(&Request{Key: &once, Writes: writes})
 	if err != nil {
 		return nil, false, err
 	}
@@ -62,8 +62,8 @@ func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes 
 	}
 	if err == nil && slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
 		// It may have been refused for what it has done itself, where it was sent before.
-		if receipt, found, err = c.store.Receipt(ctx, c.name, once.Key); err != nil {
-			return nil, false, uncertain(err)
+		if receipt, found, err = c.opt.Store.Receipt(ctx, c.name, once.Key); err != nil {
+			return nil, false, Uncertain(err)
 		}
 		if found {
 			results, err = once.results(receipt)
@@ -74,9 +74,9 @@ func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes 
 }
 
 // outcome returns what is kept of a request that is about to be committed.
-func (req *request) outcome() ([]byte, error) {
-	o := outcome{Fingerprint: req.once.Fingerprint, Results: make([]outcomeResult, len(req.results))}
-	for i, res := range req.results {
+func (req *Request) outcome() ([]byte, error) {
+	o := outcome{Fingerprint: req.Key.Fingerprint, Results: make([]outcomeResult, len(req.Results))}
+	for i, res := range req.Results {
 		o.Results[i] = outcomeResult{res.ID, res.Created, res.Times.Created, res.Times.Updated, res.Replaced}
 	}
 	return json.Marshal(&o)

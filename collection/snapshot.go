@@ -20,3 +20,16 @@ func (s *Snapshot) Defined() uint64 { return s.defined }
 
 // Seq returns the sequence number of the last commit that the snapshot shows.
 func (s *Snapshot) Seq() uint64 { return s.seq }
+
+// Empty returns a snapshot of a collection without items, whose definition the commit
+// defined has written.
+func Empty(kinds table.Kinds, def Definition, defined uint64) (*Snapshot, error) {
+	empty, err := table.New(kinds, def.Schema())
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{empty.Snapshot(), def, defined, 0}, nil
+}
+
+// WritePolicy is that of the definition; "" leaves it to the server.
+func (s *Snapshot) WritePolicy() string { return s.def.WritePolicy }

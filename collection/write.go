@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"slices"
 	"time"
 
 	"nearby/item"
 	"nearby/store"
-	"nearby/table"
 )
 
 // Op is what a Write does.
@@ -51,8 +48,8 @@ type Write struct {
 	IfUnmodified time.Time
 }
 
-// conditional reports whether a write depends on what there is.
-func (w *Write) conditional() bool {
+// Conditional reports whether a write depends on what there is.
+func (w *Write) Conditional() bool {
 	return w.IfSeq != nil || w.IfNotSeq != nil || w.IfExists || w.IfAbsent || !w.IfUnmodified.IsZero()
 }
 
@@ -81,16 +78,22 @@ type Result struct {
 	Err      error // why this write was refused; the others of its request stand
 }
 
-// request is what one caller hands to the writer. The writer sets err and the
-// results before it closes done.
-type request struct {
-	writes  []Write
-	once    *IdempotencyKey // not nil: with a key
-	strict  bool            // nothing is done after the first write that is refused
-	results []Result
-	run     func() error // instead of writes: run by the writer between groups
-	err     error
-	done    chan struct{}
+// Request is what one caller hands to the writer. Who answers it sets Err and the Results,
+// and calls Done.
+type Request struct {
+	Writes  []Write
+	Key     *IdempotencyKey // nil: none
+	Results []Result
+	Err     error
+
+	strict bool // nothing is done after the first write that is refused
+	done   chan struct{}
+}
+
+// Answer ends a request; err is that of the whole.
+func (r *Request) Answer(err error) {
+	r.Err = err
+	close(r.done)
 }
 
 // Write makes changes durable and visible and returns one result for each, in
@@ -110,18 +113,18 @@ func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error
 // gives their outcome. Changes are made in the order in which they were begun, so
 // that a caller may begin the next while the writer is busy with the last.
 func (c *Collection) Begin(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
-	return c.begin(&request{writes: writes})
+	return c.begin(&Request{Writes: writes})
 }
 
 // BeginStrict is Begin for writes that end at the first one that is refused: those
 // after it are not made, and have the error ErrNotTried.
 func (c *Collection) BeginStrict(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
-	return c.begin(&request{writes: writes, strict: true})
+	return c.begin(&Request{Writes: writes, strict: true})
 }
 
 // begin queues a request.
-func (c *Collection) begin(req *request) (wait func(context.Context) ([]Result, error), err error) {
-	if len(req.writes) == 0 {
+func (c *Collection) begin(req *Request) (wait func(context.Context) ([]Result, error), err error) {
+	if len(req.Writes) == 0 {
 		return func(context.Context) ([]Result, error) { return nil, nil }, nil
 	}
 	if src := c.Snapshot().def.Source; src != nil {
@@ -129,10 +132,10 @@ func (c *Collection) begin(req *request) (wait func(context.Context) ([]Result, 
 	}
 	select {
 	case <-c.stopped:
-		return nil, c.ended()
+		return nil, c.why
 	default:
 	}
-	req.results, req.done = make([]Result, len(req.writes)), make(chan struct{})
+	req.Results, req.done = make([]Result, len(req.Writes)), make(chan struct{})
 	select {
 	case c.queue <- req:
 	default:
@@ -142,312 +145,32 @@ func (c *Collection) begin(req *request) (wait func(context.Context) ([]Result, 
 		if err := c.await(ctx, req); err != nil {
 			return nil, err
 		}
-		return req.results, nil
+		return req.Results, nil
 	}, nil
 }
 
 // await waits for the outcome of a request.
-func (c *Collection) await(ctx context.Context, req *request) error {
+func (c *Collection) await(ctx context.Context, req *Request) error {
 	select {
 	case <-req.done:
-		return req.err
+		return req.Err
 	case <-c.stopped:
 		// The writer may have answered as it stopped.
 		select {
 		case <-req.done:
-			return req.err
+			return req.Err
 		default:
-			return c.ended()
+			return c.why
 		}
 	case <-ctx.Done():
-		return uncertain(ctx.Err())
+		return Uncertain(ctx.Err())
 	}
 }
 
-// uncertain is the error of what may have been made, and perhaps was.
-func uncertain(err error) error {
+// Uncertain is the error of what may have been made, and perhaps was.
+func Uncertain(err error) error {
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("%w: %v", store.ErrUncertain, err) //nolint:errorlint // that one says that nothing was applied
 	}
 	return fmt.Errorf("%w: %w", store.ErrUncertain, err)
-}
-
-// applying is a durable group on its way into memory.
-type applying struct {
-	*group
-	step *table.Step
-	done chan struct{} // closed when the step has its index, or failed
-	err  error         // of Begin
-}
-
-// run is the writer: it forms groups, commits them and publishes snapshots until
-// the collection is closed. While the index takes in one group, the next is
-// formed and committed; it is answered after the one before it, for what it was
-// checked against must be visible by then.
-func (c *Collection) run() {
-	defer close(c.stopped)
-	var under *applying
-	var done chan struct{}
-	settle := func() {
-		if under != nil {
-			c.finish(under)
-			under, done = nil, nil
-		}
-	}
-	for {
-		select {
-		case req := <-c.queue:
-			g, err := c.commitOnce(c.gather(req))
-			settle()
-			if under = c.apply(g, err); under != nil {
-				done = under.done
-			}
-		case <-done:
-			settle()
-		case req := <-c.control:
-			settle()
-			req.err = req.run()
-			close(req.done)
-		case <-c.closing:
-			settle()
-			c.drain()
-			return
-		}
-	}
-}
-
-// maxGroupBytes bounds the properties of a group to which more is added. A merge counts with
-// what it makes, which may be much more than what was sent: the next request waits for all of it.
-const maxGroupBytes = 4 << 20
-
-// gather forms a group of the first request and those that wait.
-func (c *Collection) gather(first *request) *group {
-	g := newGroup(len(first.writes))
-	c.admit(g, first)
-	yielded := false
-	for len(g.changes) < c.opt.MaxGroup && g.bytes < maxGroupBytes {
-		select {
-		case next := <-c.queue:
-			c.admit(g, next)
-			yielded = false
-		default:
-			if yielded {
-				return g
-			}
-			runtime.Gosched() // those about to queue a request share the sync
-			yielded = true
-		}
-	}
-	return g
-}
-
-// drain answers what is queued when the collection closes: accepted requests
-// are finished.
-func (c *Collection) drain() {
-	for {
-		select {
-		case req := <-c.queue:
-			if l := c.apply(c.commitOnce(c.gather(req))); l != nil {
-				c.finish(l)
-			}
-		default:
-			return
-		}
-	}
-}
-
-// commitOnce makes a group durable, without the requests that were made before.
-func (c *Collection) commitOnce(g *group) (*group, error) {
-	for {
-		err := c.commit(g)
-		var taken *store.RepeatedError
-		switch {
-		case errors.As(err, &taken):
-			g = c.without(g, taken)
-		case errors.Is(err, store.ErrNoSpace) && g.mixed():
-			g = c.deletions(g, err)
-		default:
-			return g, err
-		}
-	}
-}
-
-// onlyDeletes reports whether all that a request asks for is to delete.
-func (r *request) onlyDeletes() bool {
-	return !slices.ContainsFunc(r.writes, func(w Write) bool { return w.Op != Delete })
-}
-
-// mixed reports whether some requests of a group only delete, and others do not.
-func (g *group) mixed() bool {
-	deletes := 0
-	for _, req := range g.requests {
-		if req.onlyDeletes() {
-			deletes++
-		}
-	}
-	return deletes > 0 && deletes < len(g.requests)
-}
-
-// deletions answers the requests of a group for which there is no space, and makes a
-// group of those that only delete, for which there may be.
-func (c *Collection) deletions(g *group, full error) *group {
-	rest := newGroup(len(g.changes))
-	for _, req := range g.requests {
-		if req.onlyDeletes() {
-			clear(req.results)
-			c.admit(rest, req)
-			continue
-		}
-		req.err = full
-		close(req.done)
-	}
-	return rest
-}
-
-// without answers the requests of a group whose keys are taken, and makes a group of
-// the others.
-func (c *Collection) without(g *group, taken *store.RepeatedError) *group {
-	rest := newGroup(len(g.changes))
-	for _, req := range g.requests {
-		if req.once == nil || !slices.ContainsFunc(taken.Receipts, func(r store.Receipt) bool { return r.Key == req.once.Key }) {
-			clear(req.results)
-			c.admit(rest, req)
-			continue
-		}
-		req.err = taken
-		close(req.done)
-	}
-	if len(rest.requests) == len(g.requests) { // the store names keys that nobody has: only a defect can do that
-		rest.answer(taken)
-		rest = newGroup(0)
-	}
-	return rest
-}
-
-// restart is what an operator can do about a collection that takes no writes.
-const restart = "the collection takes no more until the server is started anew"
-
-// commit makes a group durable.
-func (c *Collection) commit(g *group) error {
-	if len(g.changes) == 0 {
-		return nil
-	}
-	if c.failed != nil && !c.shared {
-		return c.failed
-	}
-	// The commit is not tied to a caller's patience: others share it.
-	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
-	defer cancel()
-	if err := g.seal(); err != nil {
-		return err
-	}
-	seq, err := c.store.Commit(ctx, g.changes, g.receipts...)
-	if errors.As(err, new(*store.StaleError)) || errors.As(err, new(*store.RepeatedError)) {
-		return err
-	}
-	if errors.Is(err, store.ErrReadOnly) {
-		return fmt.Errorf("%w: %w", ErrReadOnly, err)
-	}
-	if err != nil {
-		if errors.Is(err, store.ErrUncertain) && !c.shared && !stands(seq, err) {
-			// What is in memory may no longer be what is stored.
-			c.failed = &store.UnavailableError{Reason: "it is not known whether a write before this one was made; " + restart, Err: err}
-		}
-		c.complaints.Do(func() {
-			c.log.Error("commit failed", "collection", c.name, "changes", len(g.changes), "error", err)
-		})
-		if !stands(seq, err) {
-			return err
-		}
-	}
-	g.seq, g.doubt = uint64(seq), err
-	return nil
-}
-
-// stands reports whether the store has a commit of which it returned the number and an
-// error: memory follows the store then, and the caller gets the error, if there is one.
-func stands(seq store.Seq, err error) bool {
-	return err == nil || seq != 0 && errors.Is(err, store.ErrUncertain)
-}
-
-// answer gives a group's requests their results.
-func (g *group) answer(err error) {
-	for _, req := range g.requests {
-		req.err = err
-		for i := range req.results {
-			if res := &req.results[i]; res.Err == nil && !res.Skipped {
-				res.Seq = g.seq
-			}
-		}
-		close(req.done)
-	}
-}
-
-// overlapFrom is the number of changes from which the index takes them in beside
-// the writer; a few are done before another goroutine has begun.
-const overlapFrom = 256
-
-// apply gives a committed group to the table, err being the outcome of its
-// commit. If that leaves something to wait for, the caller must finish what is
-// returned before it applies another group; else the group is answered.
-func (c *Collection) apply(g *group, err error) *applying {
-	if err == nil && len(g.changes) > 0 && c.failed != nil { // since the commit
-		err = uncertain(c.failed)
-	}
-	if err != nil || len(g.changes) == 0 {
-		g.answer(err)
-		return nil
-	}
-	l := &applying{group: g, done: make(chan struct{})}
-	if l.step, l.err = c.table.Begin(len(g.changes), g.final); l.err != nil || l.step.Moves() < overlapFrom {
-		l.reindex()
-		c.finish(l)
-		return nil
-	}
-	go l.reindex()
-	return l
-}
-
-// reindex makes the index of the next snapshot.
-func (l *applying) reindex() {
-	if l.err == nil {
-		l.step.Index()
-	}
-	close(l.done)
-}
-
-// finish waits for the index, publishes the next snapshot and answers the group.
-func (c *Collection) finish(l *applying) {
-	if err := c.finishApply(l); err != nil {
-		// The store has it, memory refused it: only a defect can do that.
-		c.log.Error("a durable commit could not be applied; the collection takes no writes until restart",
-			"collection", c.name, "seq", l.seq, "error", err)
-		c.failed = &store.UnavailableError{Reason: "a write that was made could not be shown; " + restart}
-		l.answer(uncertain(c.failed))
-		return
-	}
-	c.reconsider()
-	l.answer(l.doubt)
-}
-
-// finishApply waits for the index and publishes the next snapshot.
-func (c *Collection) finishApply(l *applying) error {
-	<-l.done
-	if l.err != nil {
-		return l.err
-	}
-	if _, err := c.table.Finish(l.step); err != nil {
-		return err
-	}
-	c.publish(l.seq)
-	return nil
-}
-
-// applyNow applies and publishes a group.
-func (c *Collection) applyNow(g *group) error {
-	if _, err := c.table.Apply(len(g.changes), g.final); err != nil {
-		return err
-	}
-	c.publish(g.seq)
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nearby/api"
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/index"
 	"nearby/metrics"
@@ -27,7 +28,7 @@ import (
 // watched is a server with metrics.
 type watched struct {
 	testing.TB
-	catalog *collection.Catalog
+	catalog *catalog.Catalog
 	server  *api.Server
 	http    *httptest.Server
 }
@@ -39,7 +40,7 @@ func start(t testing.TB) *watched {
 		t.Fatal(err)
 	}
 	kinds := table.Kinds{table.KindQuadtree: func(table.IndexSpec) (index.Builder, error) { return quadtree.New(quadtree.Options{}), nil }}
-	w := &watched{TB: t, catalog: collection.New(collection.Options{Store: st, Kinds: kinds})}
+	w := &watched{TB: t, catalog: catalog.New(collection.Options{Store: st, Kinds: kinds})}
 	m := metrics.New("v0.0.0-test")
 	m.Catalog(w.catalog)
 	w.server, err = api.New(api.Options{

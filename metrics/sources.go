@@ -3,6 +3,7 @@ package metrics
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"nearby/catalog"
 	"nearby/collection"
 )
 
@@ -48,12 +49,12 @@ func (s *source) Collect(ch chan<- prometheus.Metric) {
 }
 
 // Catalog adds the state of a catalog and of each of its collections.
-func (m *Metrics) Catalog(c *collection.Catalog) {
+func (m *Metrics) Catalog(c *catalog.Catalog) {
 	m.Source(func() []Number { return status(c.Status()) })
 	m.registry.MustRegister(newCollections(c))
 }
 
-func status(st collection.Status) []Number {
+func status(st catalog.Status) []Number {
 	verified := 0.0
 	if !st.Verified.IsZero() {
 		verified = float64(st.Verified.UnixMilli()) / 1000
@@ -81,7 +82,7 @@ func one(yes bool) float64 {
 
 // collections tells what each collection holds.
 type collections struct {
-	catalog *collection.Catalog
+	catalog *catalog.Catalog
 	columns []column
 }
 
@@ -90,7 +91,7 @@ type column struct {
 	value func(*collection.Collection, *collection.Snapshot) float64
 }
 
-func newCollections(c *collection.Catalog) *collections {
+func newCollections(c *catalog.Catalog) *collections {
 	out := &collections{catalog: c}
 	add := func(name, help string, value func(*collection.Collection, *collection.Snapshot) float64) {
 		out.columns = append(out.columns, column{prometheus.NewDesc(name, help, []string{"collection"}, nil), value})

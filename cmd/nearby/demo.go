@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"nearby/bench/dataset"
+	"nearby/catalog"
 	"nearby/collection"
 )
 
@@ -14,7 +15,7 @@ import (
 const demoSeed = 1
 
 // createDemo makes the collections of the demo that are missing.
-func createDemo(ctx context.Context, catalog *collection.Catalog, log *slog.Logger) error {
+func createDemo(ctx context.Context, catalog *catalog.Catalog, log *slog.Logger) error {
 	for _, d := range dataset.Demo() {
 		_, err := catalog.Get(d.Name)
 		if errors.Is(err, collection.ErrNotFound) {
@@ -29,7 +30,7 @@ func createDemo(ctx context.Context, catalog *collection.Catalog, log *slog.Logg
 	return nil
 }
 
-func createOne(ctx context.Context, catalog *collection.Catalog, d dataset.Collection) error {
+func createOne(ctx context.Context, catalog *catalog.Catalog, d dataset.Collection) error {
 	items, err := d.Items(d.Points, demoSeed)
 	if err != nil {
 		return err

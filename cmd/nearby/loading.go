@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"nearby/collection"
+	"nearby/catalog"
 )
 
 // loading tells in the log how far the reading of the store is.
@@ -20,7 +20,7 @@ type loading struct {
 }
 
 // progress is called from several goroutines.
-func (l *loading) progress(p collection.Progress) {
+func (l *loading) progress(p catalog.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := p.Items - l.items[p.Collection]; n > 0 {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"nearby/api"
-	"nearby/collection"
+	"nearby/catalog"
 	"nearby/metrics"
 	"nearby/store"
 )
@@ -99,7 +99,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	catalog := collection.New(c.Storage.options(c.Limits.catalog(st, log)))
+	catalog := catalog.New(c.Storage.options(c.Limits.catalog(st, log)))
 	defer catalog.Close()
 
 	watched := metrics.New(programVersion())
@@ -180,7 +180,7 @@ func (c *serveCmd) requestLog(log *slog.Logger, out *logBuffer) func(*api.Answer
 }
 
 // fill reads the store into the catalog, and makes the demo's collections.
-func (c *serveCmd) fill(ctx context.Context, catalog *collection.Catalog, log *slog.Logger) error {
+func (c *serveCmd) fill(ctx context.Context, catalog *catalog.Catalog, log *slog.Logger) error {
 	p := &loading{log: log, begun: time.Now(), items: map[string]int{}}
 	for {
 		err := catalog.Load(ctx, p.progress)

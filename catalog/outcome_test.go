@@ -1,4 +1,4 @@
-package collection_test
+package catalog_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store"
 	"nearby/store/embedded"
@@ -55,17 +56,17 @@ func TestOutcomeUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &held{Store: s}
-	catalog := collection.New(collection.Options{Store: h, Kinds: kinds})
+	cat := catalog.New(collection.Options{Store: h, Kinds: kinds})
 	t.Cleanup(func() {
-		catalog.Close()
+		cat.Close()
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := catalog.Load(context.Background(), nil); err != nil {
+	if err := cat.Load(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "c"})
+	c, _, err := cat.Put(context.Background(), collection.Definition{Name: "c"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,22 +100,22 @@ func TestOutcomeUnderWay(t *testing.T) {
 // visible, is not called one that was not made.
 func TestOutcomeBeforeVisible(t *testing.T) {
 	c := openCopies(t, 1, collection.Options{})
-	catalog := c.all[0]
+	cat := c.all[0]
 	c.make(collection.Definition{Name: "old"})
 	stall := &c.stores[0].following.mu
 	for name, change := range map[string]func(context.Context) error{
 		"create": func(ctx context.Context) error {
-			_, _, err := catalog.Put(ctx, collection.Definition{Name: "new"})
+			_, _, err := cat.Put(ctx, collection.Definition{Name: "new"})
 			return err
 		},
 		"update": func(ctx context.Context) error {
-			_, _, err := catalog.Put(ctx, collection.Definition{Name: "old", Title: "Old"})
+			_, _, err := cat.Put(ctx, collection.Definition{Name: "old", Title: "Old"})
 			return err
 		},
-		"drop": func(ctx context.Context) error { return catalog.Drop(ctx, "old") },
+		"drop": func(ctx context.Context) error { return cat.Drop(ctx, "old") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := catalog.Now(context.Background(), collection.Freshness{Strong: true}); err != nil {
+			if _, _, err := cat.Now(context.Background(), catalog.Freshness{Strong: true}); err != nil {
 				t.Fatal(err)
 			}
 			if name == "update" && c.dropped("old") {
@@ -150,7 +151,7 @@ func TestOutcomeAtTheEnd(t *testing.T) {
 	}()
 	h := &held{Store: s}
 	c := &copies{T: t, store: h}
-	catalog := c.open(collection.Options{CommitTimeout: 50 * time.Millisecond})
+	cat := c.open(collection.Options{CommitTimeout: 50 * time.Millisecond})
 	c.make(collection.Definition{Name: "c"})
 	h.began, h.release = make(chan struct{}), make(chan error)
 	failed := make(chan error)
@@ -160,7 +161,7 @@ func TestOutcomeAtTheEnd(t *testing.T) {
 	}()
 	<-h.began
 	closed := make(chan struct{})
-	go func() { catalog.Close(); close(closed) }()
+	go func() { cat.Close(); close(closed) }()
 	time.Sleep(300 * time.Millisecond) // so long that closing has given up, mostly; both ways are right
 	h.release <- store.ErrUncertain
 	uncertain(t, <-failed)

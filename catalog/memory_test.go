@@ -1,4 +1,4 @@
-package collection_test
+package catalog_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/index"
 	"nearby/item"
@@ -80,7 +81,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := &fixture{t: t, store: s, Catalog: collection.New(collection.Options{Store: s, Kinds: kinds})}
+			h := &fixture{t: t, store: s, Catalog: catalog.New(collection.Options{Store: s, Kinds: kinds})}
 			defer h.shut()
 			if err := h.Load(context.Background(), nil); err != nil {
 				t.Fatal(err)

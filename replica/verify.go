@@ -1,4 +1,4 @@
-package collection
+package replica
 
 import (
 	"context"
@@ -10,17 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nearby/collection"
 	"nearby/item"
 	"nearby/store"
 	"nearby/table"
 )
-
-// ErrNotShared: there is nothing to compare with where nobody else writes the store.
-var ErrNotShared = errors.New("collection: the store is not shared")
-
-// ErrNotCompared: the collections could not be compared with the store, which says
-// nothing good of them.
-var ErrNotCompared = errors.New("collection: could not compare with the store")
 
 // Verification is the outcome of comparing every collection with the store.
 type Verification struct {
@@ -69,7 +63,7 @@ func (v *Verification) unserved() int {
 const maxRepairs = 1000
 
 // errReread ends the following of a store, so that everything is read anew.
-var errReread = errors.New("collection: too much differs from the store")
+var errReread = errors.New("replica: too much differs from the store")
 
 // verification is the state of comparing with the store.
 type verification struct {
@@ -87,13 +81,13 @@ type lastVerified struct {
 // inspection runs in the follower between two steps: what the generation shows then, and
 // the view, are the same state.
 type inspection struct {
-	run  func(gen *generation, view store.View) error
+	run  func(gen *Generation, view store.View) error
 	done chan error
 }
 
 // inspected gives a View that came with a step to whoever asked for it.
-func (c *Catalog) inspected(gen *generation, view store.View) error {
-	task := c.verification.task.Swap(nil)
+func (r *Replica) inspected(gen *Generation, view store.View) error {
+	task := r.verification.task.Swap(nil)
 	if task == nil {
 		return view.Close()
 	}
@@ -110,19 +104,19 @@ func (c *Catalog) inspected(gen *generation, view store.View) error {
 const inspectTimeout = 15 * time.Second
 
 // inspect runs a function between two steps. It owns the view that it is given.
-func (c *Catalog) inspect(ctx context.Context, run func(*generation, store.View) error) error {
+func (r *Replica) inspect(ctx context.Context, run func(*Generation, store.View) error) error {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	task := &inspection{run, make(chan error, 1)}
-	c.verification.task.Store(task)
-	c.shared.Inspect()
+	r.verification.task.Store(task)
+	r.shared.Inspect()
 	select {
 	case err := <-task.done:
 		return err
-	case <-c.followed:
-		return ErrClosed
+	case <-r.followed:
+		return collection.ErrClosed
 	case <-ctx.Done():
-		if c.verification.task.CompareAndSwap(task, nil) {
+		if r.verification.task.CompareAndSwap(task, nil) {
 			return fmt.Errorf("the store sends nothing: %w", ctx.Err())
 		}
 		return <-task.done // it has begun
@@ -131,43 +125,37 @@ func (c *Catalog) inspect(ctx context.Context, run func(*generation, store.View)
 
 // Verify compares every collection with the store at one position, cell by cell,
 // and repairs what differs. That it could not compare is an error, ErrNotCompared.
-func (c *Catalog) Verify(ctx context.Context) (*Verification, error) {
-	if !c.Ready() {
-		return nil, c.notReady()
+func (r *Replica) Verify(ctx context.Context) (*Verification, error) {
+	if !r.verification.mu.TryLock() {
+		return nil, fmt.Errorf("%w: a comparison is under way", collection.ErrBusy)
 	}
-	if c.shared == nil {
-		return nil, ErrNotShared
-	}
-	if !c.verification.mu.TryLock() {
-		return nil, fmt.Errorf("%w: a comparison is under way", ErrBusy)
-	}
-	defer c.verification.mu.Unlock()
-	v, err := c.verify(ctx)
+	defer r.verification.mu.Unlock()
+	v, err := r.verify(ctx)
 	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrNotCompared, err)
-		c.opt.Log.Error("the collections were not compared with the store", "error", err)
+		err = fmt.Errorf("%w: %w", collection.ErrNotCompared, err)
+		r.opt.Log.Error("the collections were not compared with the store", "error", err)
 	} else {
 		n := v.mistakes()
-		c.verification.mistakes.Add(int64(n))
+		r.verification.mistakes.Add(int64(n))
 		if n > 0 {
-			c.opt.Log.Error("the collections differed from the store", "items", n, "found", v.Collections)
+			r.opt.Log.Error("the collections differed from the store", "items", n, "found", v.Collections)
 		}
 	}
-	c.verification.last.Store(&lastVerified{time.Now(), err})
+	r.verification.last.Store(&lastVerified{time.Now(), err})
 	return v, err
 }
 
-func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
+func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	begun := time.Now()
 	var view store.View
-	snaps := map[string]*Snapshot{}
+	snaps := map[string]*collection.Snapshot{}
 	v := &Verification{}
-	err := c.inspect(ctx, func(gen *generation, at store.View) error {
+	err := r.inspect(ctx, func(gen *Generation, at store.View) error {
 		view, v.At = at, at.Position()
-		for name, col := range *gen.byName.Load() {
+		for name, col := range gen.All() {
 			snaps[name] = col.Snapshot()
 		}
-		if got := (store.Position{Epoch: gen.epoch, Seq: store.Seq(gen.applied.Load())}); got != v.At {
+		if got := gen.Position(); got != v.At {
 			return fmt.Errorf("the view is at %v, the collections are at %v", v.At, got)
 		}
 		return nil
@@ -191,10 +179,10 @@ func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
 	for _, one := range stored {
 		snap, ok := snaps[one.Name]
 		if !ok {
-			if def, err := unmarshalDefinition(one.Name, one.Definition); err != nil || def.normalise(c.opt.Kinds) != nil {
+			if def, err := collection.ReadDefinition(one.Name, one.Definition); err != nil || def.Normalise(r.opt.Kinds) != nil {
 				continue // left out everywhere
 			}
-			return nil, c.reread(ctx, fmt.Errorf("collection %q is missing", one.Name))
+			return nil, r.reread(ctx, fmt.Errorf("collection %q is missing", one.Name))
 		}
 		delete(snaps, one.Name)
 		of, ids, err := compare(ctx, digester, snap)
@@ -208,14 +196,14 @@ func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
 		}
 	}
 	for name := range snaps {
-		return nil, c.reread(ctx, fmt.Errorf("collection %q is not in the store", name))
+		return nil, r.reread(ctx, fmt.Errorf("collection %q is not in the store", name))
 	}
 	switch {
 	case n > maxRepairs:
-		err = c.beginAnew(ctx, v.At.Epoch)
+		err = r.beginAnew(ctx, v.At.Epoch)
 	case n > 0:
-		if err = c.rewrite(ctx, found); err == nil {
-			err = c.inspect(ctx, func(gen *generation, at store.View) error { return errors.Join(gen.repair(ctx, at, found), at.Close()) })
+		if err = r.rewrite(ctx, found); err == nil {
+			err = r.inspect(ctx, func(gen *Generation, at store.View) error { return errors.Join(gen.repair(ctx, at, found), at.Close()) })
 		}
 	}
 	v.Took = time.Since(begun)
@@ -225,13 +213,13 @@ func (c *Catalog) verify(ctx context.Context) (*Verification, error) {
 // beginAnew has everything read anew, and by everybody, as another history: what was shown
 // of this one, and kept by callers under its numbers, was not what the store has. A copy that
 // takes no writes can only read anew itself.
-func (c *Catalog) beginAnew(ctx context.Context, epoch store.Epoch) error {
-	if renewing, ok := c.shared.(store.Renewing); ok {
+func (r *Replica) beginAnew(ctx context.Context, epoch store.Epoch) error {
+	if renewing, ok := r.shared.(store.Renewing); ok {
 		if err := renewing.Renew(ctx, epoch); !errors.Is(err, store.ErrReadOnly) {
 			return err
 		}
 	}
-	return c.reread(ctx, nil)
+	return r.reread(ctx, nil)
 }
 
 // rewritten bounds the items that are written at once.
@@ -240,13 +228,13 @@ const rewritten = 64
 // rewrite writes to the store what it has of items that memory had otherwise. So they have
 // another version, and their collection another position: callers may have kept, under the
 // tags of the former ones, what was wrong. A copy that takes no writes leaves that to others.
-func (c *Catalog) rewrite(ctx context.Context, found map[string][]string) error {
+func (r *Replica) rewrite(ctx context.Context, found map[string][]string) error {
 	for name, ids := range found {
 		for part := range slices.Chunk(ids, rewritten) {
 			for tries := 0; ; tries++ {
-				changes, err := c.asStored(ctx, name, part)
+				changes, err := r.asStored(ctx, name, part)
 				if err == nil {
-					_, err = c.shared.Commit(ctx, changes)
+					_, err = r.shared.Commit(ctx, changes)
 				}
 				switch {
 				case errors.Is(err, store.ErrReadOnly):
@@ -265,8 +253,8 @@ func (c *Catalog) rewrite(ctx context.Context, found map[string][]string) error 
 
 // asStored are the changes that write items of a collection as the store has them. Of those
 // that it does not have, a deletion of nothing tells that there was something.
-func (c *Catalog) asStored(ctx context.Context, name string, ids []string) (_ []store.Change, err error) {
-	view, err := c.shared.View(ctx)
+func (r *Replica) asStored(ctx context.Context, name string, ids []string) (_ []store.Change, err error) {
+	view, err := r.shared.View(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -288,8 +276,8 @@ func (c *Catalog) asStored(ctx context.Context, name string, ids []string) (_ []
 }
 
 // reread has everything read anew, and returns why.
-func (c *Catalog) reread(ctx context.Context, why error) error {
-	err := c.inspect(ctx, func(_ *generation, at store.View) error { return errors.Join(errReread, at.Close()) })
+func (r *Replica) reread(ctx context.Context, why error) error {
+	err := r.inspect(ctx, func(_ *Generation, at store.View) error { return errors.Join(errReread, at.Close()) })
 	if errors.Is(err, errReread) {
 		return why
 	}
@@ -297,9 +285,9 @@ func (c *Catalog) reread(ctx context.Context, why error) error {
 }
 
 // compare finds the items of a snapshot that are not as the store has them.
-func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, []string, error) {
-	v := Verified{Name: s.def.Name}
-	theirs, err := view.Digests(ctx, s.def.Name)
+func compare(ctx context.Context, view store.Digester, s *collection.Snapshot) (Verified, []string, error) {
+	v := Verified{Name: s.Definition().Name}
+	theirs, err := view.Digests(ctx, s.Definition().Name)
 	if err != nil {
 		return v, nil, err
 	}
@@ -350,7 +338,7 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 	seen := map[string]bool{}
 	differing := map[uint16]bool{}
 	items := map[uint16]int{}
-	err = view.Cells(ctx, s.def.Name, cells, func(it *item.Item) error {
+	err = view.Cells(ctx, s.Definition().Name, cells, func(it *item.Item) error {
 		items[store.Cell(it.Lon, it.Lat)]++
 		want, grown := store.Hash(it, buf)
 		buf = grown
@@ -389,13 +377,14 @@ func compare(ctx context.Context, view store.Digester, s *Snapshot) (Verified, [
 }
 
 // repair makes items what they are in the store, between two steps.
-func (gen *generation) repair(ctx context.Context, view store.View, found map[string][]string) error {
+func (gen *Generation) repair(ctx context.Context, view store.View, found map[string][]string) error {
 	for name, ids := range found {
-		col, err := gen.get(name)
+		col, err := gen.Get(name)
 		if err != nil {
 			continue // dropped since
 		}
-		d := &delivery{seq: uint64(view.Position().Seq), show: true}
+		seq := uint64(view.Position().Seq)
+		var changes []store.Change
 		for _, id := range ids {
 			it, there, err := view.Get(ctx, name, id)
 			if err != nil {
@@ -403,15 +392,30 @@ func (gen *generation) repair(ctx context.Context, view store.View, found map[st
 			}
 			ch := store.Change{Op: store.PutItem, Collection: name, Item: it}
 			if !there {
-				ch = store.Change{Op: store.DeleteItem, Collection: name, Item: item.Item{ID: id, Seq: d.seq}}
+				ch = store.Change{Op: store.DeleteItem, Collection: name, Item: item.Item{ID: id, Seq: seq}}
 			}
-			d.changes = append(d.changes, ch)
+			changes = append(changes, ch)
 		}
-		if err := await([]*delivery{col.send(d)}); err != nil {
+		if err := Repair(col, seq, changes); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Repair makes changes to what a collection has in memory, in the state after the commit seq.
+// The store knows nothing of them.
+func Repair(col *collection.Collection, seq uint64, changes []store.Change) error {
+	return await([]*delivery{send(col, &delivery{changes: changes, seq: seq, show: true})})
+}
+
+// Verified returns when the last comparison ended, zero if there was none, and why it
+// failed, and the number of items that memory had not as the store, in all comparisons.
+func (r *Replica) Verified() (at time.Time, mistakes int, err error) {
+	if last := r.verification.last.Load(); last != nil {
+		at, err = last.at, last.err
+	}
+	return at, int(r.verification.mistakes.Load()), err
 }
 
 // verifyTimeout bounds a comparison in the background.
@@ -419,16 +423,16 @@ const verifyTimeout = 10 * time.Minute
 
 // verifyAgain compares with the store now and then, until ctx ends. Copies that began
 // together do not compare at the same time.
-func (c *Catalog) verifyAgain(ctx context.Context) {
+func (r *Replica) verifyAgain(ctx context.Context) {
 	for {
-		wait := c.opt.VerifyEvery/2 + rand.N(c.opt.VerifyEvery)
+		wait := r.opt.VerifyEvery/2 + rand.N(r.opt.VerifyEvery)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return
 		}
 		limited, cancel := context.WithTimeout(ctx, verifyTimeout)
-		_, _ = c.Verify(limited) // the outcome is in the log and in Status
+		_, _ = r.Verify(limited) // the outcome is in the log and in Status
 		cancel()
 	}
 }

@@ -1,4 +1,4 @@
-package collection_test
+package catalog_test
 
 import (
 	"context"
@@ -8,13 +8,14 @@ import (
 	"sync"
 	"testing"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store"
 )
 
 // adding makes an edit that adds a queryable.
-func adding(name string) collection.Edit {
-	return func(old collection.Defined) (collection.Definition, error) {
+func adding(name string) catalog.Edit {
+	return func(old catalog.Defined) (collection.Definition, error) {
 		def := old.Definition
 		def.Queryables = append(slices.Clone(def.Queryables), name)
 		return def, nil
@@ -59,26 +60,26 @@ func defineRefused(t *testing.T, open opener) {
 	ctx := context.Background()
 	c := open(t, 2, collection.Options{})
 	errNo := errors.New("no")
-	asked := collection.Defined{}
-	no := func(old collection.Defined) (collection.Definition, error) { asked = old; return old.Definition, errNo }
-	noDrop := func(old collection.Defined) error { asked = old; return errNo }
+	asked := catalog.Defined{}
+	no := func(old catalog.Defined) (collection.Definition, error) { asked = old; return old.Definition, errNo }
+	noDrop := func(old catalog.Defined) error { asked = old; return errNo }
 	for _, exists := range []bool{false, true} {
 		if exists {
 			c.make(collection.Definition{Name: "c", Title: "T"})
 		}
-		for _, catalog := range c.all {
-			if _, err := catalog.Define(ctx, "c", no); !errors.Is(err, errNo) || (asked.Version.Seq != 0) != exists || (asked.Title == "T") != exists {
+		for _, cat := range c.all {
+			if _, err := cat.Define(ctx, "c", no); !errors.Is(err, errNo) || (asked.Version.Seq != 0) != exists || (asked.Title == "T") != exists {
 				t.Errorf("%v, asked about %+v", err, asked)
 			}
-			if err := catalog.DropIf(ctx, "c", noDrop); !errors.Is(err, errNo) || (asked.Version.Seq != 0) != exists {
+			if err := cat.DropIf(ctx, "c", noDrop); !errors.Is(err, errNo) || (asked.Version.Seq != 0) != exists {
 				t.Errorf("%v, asked about %+v", err, asked)
 			}
-			if _, err := catalog.Get("c"); (err == nil) != exists {
+			if _, err := cat.Get("c"); (err == nil) != exists {
 				t.Errorf("after a refusal: %v", err)
 			}
 		}
 	}
-	yes := func(collection.Defined) error { return nil }
+	yes := func(catalog.Defined) error { return nil }
 	if err := c.all[1].DropIf(ctx, "c", yes); err != nil {
 		t.Error(err)
 	}

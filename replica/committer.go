@@ -1,4 +1,4 @@
-package collection
+package replica
 
 import (
 	"context"
@@ -7,21 +7,39 @@ import (
 	"slices"
 	"time"
 
+	"nearby/collection"
 	"nearby/store"
-	"nearby/table"
 )
 
-// This file is the writer of a collection whose store others write, too. It differs
-// from run in one thing: what is visible comes from following the store alone, one's
-// own commits included, so that every copy goes through the same states. A group is
-// checked against the newest state here; that this is the newest state of all is
-// checked by the store, and if it is not, the group is checked anew.
+// committer is the collection.Committer of a collection whose store others write, too. What
+// is visible comes from following the store alone, one's own commits included, so that every
+// copy goes through the same states. A group is checked against the newest state here; that
+// this is the newest state of all is checked by the store, and if it is not, the group is
+// checked anew.
+type committer struct {
+	*collection.Writer
+	generation *Generation
+	shared     store.Shared
+	inFlight   []*inFlight // in the order of their requests
+	backlog    backlog
+	alarm      *time.Timer
+}
+
+// newCommitter returns what collection.New needs for a collection of a generation.
+func newCommitter(gen *Generation, shared store.Shared) func(*collection.Writer) collection.Committer {
+	return func(w *collection.Writer) collection.Committer {
+		return &committer{Writer: w, generation: gen, shared: shared, alarm: time.NewTimer(time.Hour)}
+	}
+}
+
+// of returns the committer of a collection of a generation that follows a store.
+func of(col *collection.Collection) *committer { return col.Committer().(*committer) }
 
 // inFlight is a group that is being committed, or that was and is not visible yet. Several
 // may be in flight at a time if they have no item in common: the changes of an item are
 // made in the order in which they came.
 type inFlight struct {
-	*group
+	*collection.Group
 	begun time.Time
 	tries int           // how often it was checked anew
 	state commitState   // of what is waited for
@@ -52,93 +70,63 @@ const (
 
 // ending says why a collection's writer is to end before its time.
 type ending struct {
-	successor *generation // where to find what was committed
+	successor *Generation // where to find what was committed
 	err       error       // of writes that wait
 }
 
-// end ends the writer at once, and waits for it.
-func (c *Collection) end(why ending) {
-	if c.why.CompareAndSwap(nil, &why) {
-		close(c.ending)
-	}
-	<-c.stopped
+// end ends a collection's writer at once, and waits for it.
+func end(col *collection.Collection, why ending) {
+	c := of(col)
+	c.Do(func() { c.abandon(&why) })
+	<-c.Stopped()
 }
 
-// runShared is the writer.
-func (c *Collection) runShared() {
-	defer close(c.stopped)
-	p := &c.backlog
-	closing := c.closing
-	alarm := time.NewTimer(time.Hour)
-	defer alarm.Stop()
-	for {
-		queue := c.queue
-		if len(c.inFlight) >= maxInFlight || p.held != nil || c.partial {
-			queue = nil
-		}
-		if p.held != nil && len(p.items) == 0 && p.flushing == nil {
-			req := p.held
-			p.held = nil
-			c.take(c.gather(req))
-			continue
-		}
-		if closing == nil && len(c.inFlight) == 0 && p.held == nil && len(p.items) == 0 && len(c.queue) == 0 {
-			return
-		}
-		select {
-		case req := <-queue:
-			switch {
-			case c.mayWriteBack(req):
-				c.writeBack(req)
-			case len(p.items) > 0:
-				p.held = req
-			default:
-				c.take(c.gather(req))
-			}
-		case f := <-c.turns:
-			c.resume(f)
-		case <-c.due(alarm, closing == nil || p.held != nil):
-			c.flush()
-		case d := <-c.deliveries:
-			d.err = c.takeIn(d)
-			close(d.done)
-		case req := <-c.control:
-			req.err = req.run()
-			close(req.done)
-		case <-closing:
-			closing = nil
-		case <-c.ending:
-			c.abandon(c.why.Load())
-			return
-		}
+// Ready is part of collection.Committer.
+func (c *committer) Ready() bool {
+	return len(c.inFlight) < maxInFlight && c.backlog.held == nil && !c.Hidden()
+}
+
+// Idle is part of collection.Committer.
+func (c *committer) Idle() bool {
+	return len(c.inFlight) == 0 && c.backlog.held == nil && len(c.backlog.items) == 0
+}
+
+// Settle is part of collection.Committer.
+func (c *committer) Settle() {}
+
+// Take is part of collection.Committer.
+func (c *committer) Take(req *collection.Request) {
+	switch {
+	case c.mayWriteBack(req):
+		c.writeBack(req)
+	case len(c.backlog.items) > 0:
+		c.backlog.held = req
+	default:
+		c.take(c.Gather(req))
 	}
 }
 
 // take begins the commit of a group that was checked.
-func (c *Collection) take(g *group) {
-	f := &inFlight{group: g, begun: time.Now(), over: make(chan struct{})}
+func (c *committer) take(g *collection.Group) {
+	f := &inFlight{Group: g, begun: time.Now(), over: make(chan struct{})}
 	c.inFlight = append(c.inFlight, f)
 	c.submit(f)
 }
 
 // onTurn lets the group go on when turn is closed.
-func (c *Collection) onTurn(f *inFlight, state commitState, turn <-chan struct{}) {
+func (c *committer) onTurn(f *inFlight, state commitState, turn <-chan struct{}) {
 	f.state = state
 	go func() {
 		select {
 		case <-turn:
-		case <-c.ending:
-			return
-		}
-		select {
-		case c.turns <- f:
-		case <-c.ending:
+			c.Do(func() { c.resume(f) })
+		case <-c.Stopped():
 		}
 	}()
 }
 
 // awaitApplied lets the group go on when every commit up to seq is visible here.
-func (c *Collection) awaitApplied(f *inFlight, state commitState, seq uint64) {
+func (c *committer) awaitApplied(f *inFlight, state commitState, seq uint64) {
 	reached, leave := c.generation.waiters.enter(seq, c.generation.applied.Load)
 	f.leave = leave
 	c.onTurn(f, state, reached)
@@ -147,41 +135,41 @@ func (c *Collection) awaitApplied(f *inFlight, state commitState, seq uint64) {
 // submit commits a group that was checked. A group in flight that came before and has an item
 // in common has to end first. If the state here speaks against a write, the newest state of
 // all copies is waited for. In both cases the group is checked anew.
-func (c *Collection) submit(f *inFlight) {
+func (c *committer) submit(f *inFlight) {
 	if before := c.before(f); before != nil {
 		c.onTurn(f, blocked, before.over)
 		return
 	}
-	if len(f.changes) == 0 && (f.sure || !f.refused()) {
+	if len(f.Changes) == 0 && (f.sure || !f.Refused()) {
 		c.conclude(f, nil)
 		return
 	}
 	if f.tries > maxTries {
-		c.conclude(f, ErrContended)
+		c.conclude(f, collection.ErrContended)
 		return
 	}
 	f.done = make(chan struct{})
-	if f.sure || !f.refused() {
+	if f.sure || !f.Refused() {
 		go func() {
 			defer close(f.done)
-			f.err = c.commit(f.group)
+			f.err = c.Commit(f.Group)
 		}()
 		c.onTurn(f, committing, f.done)
 		return
 	}
 	go func() {
 		defer close(f.done)
-		f.seq, f.err = c.newest()
+		f.Seq, f.err = c.newest()
 	}()
 	f.asked = true
 	c.onTurn(f, committing, f.done)
 }
 
 // newest asks the store for the head of the history that is followed.
-func (c *Collection) newest() (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.opt.CommitTimeout)
+func (c *committer) newest() (uint64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.Options().CommitTimeout)
 	defer cancel()
-	head, err := c.opt.Store.(store.Shared).Head(ctx)
+	head, err := c.shared.Head(ctx)
 	if err == nil && head.Epoch != c.generation.epoch {
 		err = errAnew
 	}
@@ -190,42 +178,25 @@ func (c *Collection) newest() (uint64, error) {
 
 // before returns the last group in flight that came before this one and has an item in
 // common with it.
-func (c *Collection) before(f *inFlight) *inFlight {
+func (c *committer) before(f *inFlight) *inFlight {
 	at := slices.Index(c.inFlight, f)
 	for _, other := range slices.Backward(c.inFlight[:at]) {
-		for i := range f.touched {
-			if _, both := other.byID.find(other.touched, f.touched[i].id); both {
-				return other
-			}
+		if f.Meets(other.Group) {
+			return other
 		}
 	}
 	return nil
 }
 
-// refused reports whether a write was refused, or left out, for the state of its item.
-func (g *group) refused() bool {
-	for _, req := range g.requests {
-		for i := range req.results {
-			if req.results[i].Skipped {
-				return true
-			}
-			if err := req.results[i].Err; errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrPrecondition) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // conclude ends a group in flight.
-func (c *Collection) conclude(f *inFlight, err error) {
-	f.answer(err)
+func (c *committer) conclude(f *inFlight, err error) {
+	f.Answer(err)
 	close(f.over)
 	c.inFlight = slices.DeleteFunc(c.inFlight, func(o *inFlight) bool { return o == f })
 }
 
 // resume goes on with a group in flight whose turn has come.
-func (c *Collection) resume(f *inFlight) {
+func (c *committer) resume(f *inFlight) {
 	if f.leave != nil {
 		f.leave()
 		f.leave = nil
@@ -243,44 +214,44 @@ func (c *Collection) resume(f *inFlight) {
 	case f.state == arriving:
 		c.conclude(f, nil)
 	default:
-		c.again(f, f.requests)
+		c.again(f, f.Requests)
+	}
+	if b := &c.backlog; b.held != nil && len(b.items) == 0 && b.flushing == nil {
+		req := b.held
+		b.held = nil
+		c.take(c.Gather(req))
 	}
 }
 
 // again checks requests anew. The group that they make keeps the place in flight of the one
 // before.
-func (c *Collection) again(f *inFlight, requests []*request) {
-	g := newGroup(len(f.changes))
-	for _, req := range requests {
-		clear(req.results)
-		c.admit(g, req)
-	}
-	f.group, f.err = g, nil
+func (c *committer) again(f *inFlight, requests []*collection.Request) {
+	f.Group, f.err = c.Again(requests), nil
 	c.submit(f)
 }
 
 // committed goes on with a group when its commit has ended, or the head was told.
-func (c *Collection) committed(f *inFlight) {
+func (c *committer) committed(f *inFlight) {
 	var stale *store.StaleError
 	var taken *store.RepeatedError
 	switch asked := f.asked; {
 	case f.err == nil && asked:
 		f.asked, f.sure = false, true
-		c.awaitApplied(f, behindHead, f.seq)
+		c.awaitApplied(f, behindHead, f.Seq)
 	case f.err == nil:
-		c.awaitApplied(f, arriving, f.seq)
+		c.awaitApplied(f, arriving, f.Seq)
 	case errors.As(f.err, &stale):
 		f.tries++
 		f.sure = false
 		if f.tries > maxTries {
-			c.conclude(f, ErrContended)
+			c.conclude(f, collection.ErrContended)
 			return
 		}
 		c.awaitApplied(f, behindHead, uint64(stale.Head))
 	case errors.As(f.err, &taken):
-		f.group, f.err = c.without(f.group, taken), nil
+		f.Group, f.err = c.Without(f.Group, taken), nil
 		c.submit(f)
-	case errors.Is(f.err, store.ErrLocked) && len(f.requests) > 1:
+	case errors.Is(f.err, store.ErrLocked) && len(f.Requests) > 1:
 		c.split(f)
 	default:
 		c.conclude(f, f.err)
@@ -289,13 +260,13 @@ func (c *Collection) committed(f *inFlight) {
 
 // split puts each request in flight by itself, so that the one that cannot be made now does
 // not hinder the others.
-func (c *Collection) split(f *inFlight) {
+func (c *committer) split(f *inFlight) {
 	at := slices.Index(c.inFlight, f)
-	each := make([]*inFlight, len(f.requests))
+	each := make([]*inFlight, len(f.Requests))
 	for i := range each {
-		each[i] = &inFlight{group: newGroup(0), begun: f.begun, over: make(chan struct{})}
+		each[i] = &inFlight{Group: c.NewGroup(0), begun: f.begun, over: make(chan struct{})}
 	}
-	requests := f.requests
+	requests := f.Requests
 	c.inFlight = slices.Replace(c.inFlight, at, at+1, each...)
 	close(f.over)
 	for i, one := range each {
@@ -304,7 +275,7 @@ func (c *Collection) split(f *inFlight) {
 }
 
 // abandon answers what waits when the collection ends before its time.
-func (c *Collection) abandon(why *ending) {
+func (c *committer) abandon(why *ending) {
 	all := c.inFlight
 	if f := c.backlog.flushing; f != nil {
 		all = append(all, f)
@@ -318,26 +289,17 @@ func (c *Collection) abandon(why *ending) {
 		}
 		switch next := why.successor; {
 		case f.err != nil || f.asked || f.state == behindHead || f.state == blocked:
-			f.answer(why.of(f.err))
-		case next != nil && (next.epoch != c.generation.epoch || next.applied.Load() < f.seq):
-			f.answer(fmt.Errorf("%w: the store's history was replaced", store.ErrUncertain))
+			f.Answer(why.of(f.err))
+		case next != nil && (next.epoch != c.generation.epoch || next.applied.Load() < f.Seq):
+			f.Answer(fmt.Errorf("%w: the store's history was replaced", store.ErrUncertain))
 		default:
-			f.answer(nil)
+			f.Answer(nil)
 		}
 	}
 	if req := c.backlog.held; req != nil {
-		req.err = why.of(nil)
-		close(req.done)
+		req.Answer(why.of(nil))
 	}
-	for {
-		select {
-		case req := <-c.queue:
-			req.err = why.of(nil)
-			close(req.done)
-		default:
-			return
-		}
-	}
+	c.End(why.of(nil))
 }
 
 // errAnew: what a write rests on is from another history, or too old.
@@ -359,69 +321,33 @@ func (e *ending) of(err error) error {
 
 // fail notes that this copy may differ from the store. The next step that comes in
 // says so to whoever delivers it, and everything is read anew.
-func (c *Collection) fail(err error) {
-	if c.failed == nil {
-		c.failed = fmt.Errorf("collection %q: what the store has could not be taken in: %w", c.name, err)
-	}
+func (c *committer) fail(err error) {
+	c.Fail(fmt.Errorf("collection %q: what the store has could not be taken in: %w", c.Name(), err))
 }
 
 // takeIn takes in a delivery.
-func (c *Collection) takeIn(d *delivery) error {
-	if c.failed != nil {
-		return c.failed
+func (c *committer) takeIn(d *delivery) error {
+	if err := c.Failed(); err != nil {
+		return err
 	}
-	c.partial = true
+	c.Hide()
 	if d.defined != 0 {
-		def := c.tip.def
+		def := c.Tip().Definition()
 		if d.define != nil {
 			def = *d.define
 		}
-		if _, err := c.redefine(d.seq, d.defined, def); err != nil {
+		if _, err := c.Redefine(d.seq, d.defined, def); err != nil {
 			return err
 		}
 	}
 	if len(d.changes) > 0 {
-		if err := c.takeChanges(d); err != nil {
+		if err := c.TakeIn(d.seq, d.changes, c.backlog.holds); err != nil {
 			c.fail(err)
-			return c.failed
+			return c.Failed()
 		}
 	}
 	if d.show {
-		c.partial = false
-		c.publish(d.seq)
-		c.reconsider()
+		c.Show(d.seq)
 	}
 	return nil
-}
-
-// takeChanges makes the next tip of the present one and changes that the store has
-// made.
-func (c *Collection) takeChanges(d *delivery) error {
-	g := newGroup(len(d.changes))
-	g.seq, g.stamped = d.seq, true
-	for i := range d.changes {
-		ch := &d.changes[i]
-		if !c.backlog.holds(ch) { // else something newer is visible here already
-			g.append(ch, g.touch(c.table, table.HashOf(ch.Item.ID), ch.Item.ID))
-		}
-	}
-	if len(g.changes) == 0 {
-		return nil
-	}
-	return c.applyNow(g)
-}
-
-// append adds a change that was made already, whatever the state before it was.
-func (g *group) append(ch *store.Change, at int32) {
-	p := &g.touched[at]
-	switch {
-	case ch.Op == store.DeleteItem && p.exists:
-		p.exists = false
-		g.items--
-	case ch.Op == store.PutItem && !p.exists:
-		p.exists = true
-		g.items++
-	}
-	p.change = int32(len(g.changes))
-	g.changes, g.ids = append(g.changes, *ch), append(g.ids, at)
 }

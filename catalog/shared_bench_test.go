@@ -1,4 +1,4 @@
-package collection_test
+package catalog_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/item"
 	"nearby/store/postgres"
@@ -24,12 +25,12 @@ func BenchmarkSharedWrite(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer func() { _ = st.Close() }()
-			catalog := collection.New(collection.Options{Store: st, Kinds: kinds})
-			defer catalog.Close()
-			if err := catalog.Load(context.Background(), nil); err != nil {
+			cat := catalog.New(collection.Options{Store: st, Kinds: kinds})
+			defer cat.Close()
+			if err := cat.Load(context.Background(), nil); err != nil {
 				b.Fatal(err)
 			}
-			col, _, err := catalog.Put(context.Background(), collection.Definition{Name: "c"})
+			col, _, err := cat.Put(context.Background(), collection.Definition{Name: "c"})
 			if err != nil {
 				b.Fatal(err)
 			}

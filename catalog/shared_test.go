@@ -1,4 +1,4 @@
-package collection_test
+package catalog_test
 
 import (
 	"context"
@@ -14,8 +14,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/item"
+	"nearby/replica"
 	"nearby/store"
 	"nearby/store/embedded"
 	"nearby/store/postgres"
@@ -160,7 +162,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 type copies struct {
 	*testing.T
 	store  store.Store
-	all    []*collection.Catalog
+	all    []*catalog.Catalog
 	stores []*several // of catalogs that share an embedded store
 	url    string     // of the database that they share otherwise
 }
@@ -219,7 +221,7 @@ func openCopies(t *testing.T, n int, opt collection.Options) *copies {
 	return c
 }
 
-func (c *copies) open(opt collection.Options) *collection.Catalog {
+func (c *copies) open(opt collection.Options) *catalog.Catalog {
 	c.Helper()
 	opt.Kinds = kinds
 	if opt.MaxWait == 0 {
@@ -231,13 +233,13 @@ func (c *copies) open(opt collection.Options) *collection.Catalog {
 		s := &several{Store: c.store, following: new(following), failing: new(atomic.Bool), slow: new(atomic.Int64)}
 		opt.Store, c.stores = s, append(c.stores, s)
 	}
-	catalog := collection.New(opt)
-	if err := catalog.Load(context.Background(), nil); err != nil {
+	cat := catalog.New(opt)
+	if err := cat.Load(context.Background(), nil); err != nil {
 		c.Fatal(err)
 	}
-	c.Cleanup(catalog.Close)
-	c.all = append(c.all, catalog)
-	return catalog
+	c.Cleanup(cat.Close)
+	c.all = append(c.all, cat)
+	return cat
 }
 
 func (c *copies) make(def collection.Definition) {
@@ -253,7 +255,7 @@ func (c *copies) make(def collection.Definition) {
 func (c *copies) after(epoch store.Epoch, seq uint64) {
 	c.Helper()
 	for i, cat := range c.all {
-		if _, _, err := cat.Now(context.Background(), collection.Freshness{After: store.Position{Epoch: epoch, Seq: store.Seq(seq)}}); err != nil {
+		if _, _, err := cat.Now(context.Background(), catalog.Freshness{After: store.Position{Epoch: epoch, Seq: store.Seq(seq)}}); err != nil {
 			c.Fatalf("copy %d: %v", i, err)
 		}
 	}
@@ -272,7 +274,7 @@ func (c *copies) get(i int, name string) *collection.Collection {
 func (c *copies) agree() {
 	c.Helper()
 	for _, cat := range c.all {
-		if _, _, err := cat.Now(context.Background(), collection.Freshness{Strong: true}); err != nil {
+		if _, _, err := cat.Now(context.Background(), catalog.Freshness{Strong: true}); err != nil {
 			c.Fatal(err)
 		}
 	}
@@ -337,7 +339,7 @@ func copiesAgree(t *testing.T, open opener) {
 				}
 				done.Add(1)
 				other := c.all[rng.IntN(3)]
-				_, r, err := other.Read(context.Background(), name, collection.Freshness{After: store.Position{Epoch: col.Epoch(), Seq: store.Seq(res[0].Seq)}})
+				_, r, err := other.Read(context.Background(), name, catalog.Freshness{After: store.Position{Epoch: col.Epoch(), Seq: store.Seq(res[0].Seq)}})
 				if err != nil || uint64(r.At.Seq) < res[0].Seq {
 					t.Errorf("reading after %d: %v, %v", res[0].Seq, r.At, err)
 					return
@@ -396,7 +398,7 @@ func conditionsHoldAcrossCopies(t *testing.T, open opener) {
 	for i := range c.all {
 		wg.Go(func() {
 			for range 60 {
-				col, r, err := c.all[i].Read(context.Background(), "c", collection.Freshness{})
+				col, r, err := c.all[i].Read(context.Background(), "c", catalog.Freshness{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -723,7 +725,7 @@ SELECT 'c', b.*, now(), now(), h.seq FROM nearby.head h, (VALUES ('east of all',
 			t.Errorf("found %+v, %v", v, err)
 		}
 	}
-	collection.Corrupt(t, c.get(0, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: "a"}})
+	catalog.Corrupt(t, c.get(0, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: "a"}})
 	if v, err := c.all[0].Verify(context.Background()); err != nil || v.Mismatches() != 3 {
 		t.Errorf("found %+v, %v", v, err)
 	}
@@ -748,14 +750,14 @@ func verifyMends(t *testing.T, open opener) {
 	for _, tt := range []struct {
 		name   string
 		change store.Change
-		check  func(collection.Verified) bool
+		check  func(replica.Verified) bool
 	}{
-		{"missing", store.Change{Op: store.DeleteItem, Item: item.Item{ID: "17"}}, func(v collection.Verified) bool { return v.Missing == 1 && v.Extra == 0 && v.Different == 0 }},
-		{"extra", store.Change{Op: store.PutItem, Item: item.Item{ID: "extra", Lon: 1, Lat: 2, Seq: 1}}, func(v collection.Verified) bool { return v.Extra == 1 && v.Missing == 0 && v.Different == 0 }},
-		{"different", store.Change{Op: store.PutItem, Item: item.Item{ID: "99", Lon: 1, Lat: 2, Seq: 1}}, func(v collection.Verified) bool { return v.Different == 1 && v.Missing == 0 && v.Extra == 0 }},
+		{"missing", store.Change{Op: store.DeleteItem, Item: item.Item{ID: "17"}}, func(v replica.Verified) bool { return v.Missing == 1 && v.Extra == 0 && v.Different == 0 }},
+		{"extra", store.Change{Op: store.PutItem, Item: item.Item{ID: "extra", Lon: 1, Lat: 2, Seq: 1}}, func(v replica.Verified) bool { return v.Extra == 1 && v.Missing == 0 && v.Different == 0 }},
+		{"different", store.Change{Op: store.PutItem, Item: item.Item{ID: "99", Lon: 1, Lat: 2, Seq: 1}}, func(v replica.Verified) bool { return v.Different == 1 && v.Missing == 0 && v.Extra == 0 }},
 	} {
 		before, shown := c.all[1].Status().Mismatches, c.get(1, "c").Snapshot().Seq()
-		collection.Corrupt(t, c.get(1, "c"), tt.change)
+		catalog.Corrupt(t, c.get(1, "c"), tt.change)
 		v, err := c.all[1].Verify(context.Background())
 		if err != nil || len(v.Collections) != 1 || !tt.check(v.Collections[0]) || v.Mismatches() != 1 {
 			t.Errorf("%s: found %+v, %v", tt.name, v, err)
@@ -776,7 +778,7 @@ func verifyMends(t *testing.T, open opener) {
 	// Too much: everything is read anew, and by everybody where the store knows histories.
 	epoch := c.get(1, "c").Epoch()
 	for i := range 1500 {
-		collection.Corrupt(t, c.get(1, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: fmt.Sprint(i)}})
+		catalog.Corrupt(t, c.get(1, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: fmt.Sprint(i)}})
 	}
 	if v, err := c.all[1].Verify(context.Background()); err != nil || v.Mismatches() != 1500 {
 		t.Errorf("found %+v, %v", v, err)
@@ -809,7 +811,7 @@ func TestReadAnew(t *testing.T) {
 				default:
 				}
 				id := fmt.Sprint(w, "-", n)
-				col, _, err := c.all[w%2].Read(context.Background(), "c", collection.Freshness{})
+				col, _, err := c.all[w%2].Read(context.Background(), "c", catalog.Freshness{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -870,7 +872,7 @@ func freshness(t *testing.T, open opener, late time.Duration) {
 	c.make(collection.Definition{Name: "c"})
 	ctx := context.Background()
 	// On a busy machine a copy may need longer than it is given here.
-	read := func(i int, f collection.Freshness) collection.Reading {
+	read := func(i int, f catalog.Freshness) catalog.Reading {
 		t.Helper()
 		for deadline := time.Now().Add(patience); ; {
 			_, r, err := c.all[i].Read(ctx, "c", f)
@@ -882,12 +884,12 @@ func freshness(t *testing.T, open opener, late time.Duration) {
 			}
 		}
 	}
-	r := read(0, collection.Freshness{Strong: true})
+	r := read(0, catalog.Freshness{Strong: true})
 	future := store.Position{Epoch: r.At.Epoch, Seq: r.At.Seq + 1000}
 	for asked, wait := range map[time.Duration]time.Duration{0: most, less: less, most: most, 10 * patience: most} {
 		limited, cancel := context.WithTimeout(ctx, wait+late+time.Second)
 		begun := time.Now()
-		if _, _, err := c.all[1].Read(limited, "c", collection.Freshness{After: future, Wait: asked}); !errors.Is(err, collection.ErrBehind) {
+		if _, _, err := c.all[1].Read(limited, "c", catalog.Freshness{After: future, Wait: asked}); !errors.Is(err, collection.ErrBehind) {
 			t.Errorf("the future: %v", err)
 		}
 		took := time.Since(begun)
@@ -896,11 +898,11 @@ func freshness(t *testing.T, open opener, late time.Duration) {
 			t.Errorf("asked to wait %v it waited %v, not %v", asked, took, wait)
 		}
 	}
-	if got := read(1, collection.Freshness{After: store.Position{Epoch: "another", Seq: 1 << 40}}); got.At.Epoch != r.At.Epoch {
+	if got := read(1, catalog.Freshness{After: store.Position{Epoch: "another", Seq: 1 << 40}}); got.At.Epoch != r.At.Epoch {
 		t.Errorf("another history: %+v", got.At)
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		_, got, err := c.all[1].Read(ctx, "c", collection.Freshness{})
+		_, got, err := c.all[1].Read(ctx, "c", catalog.Freshness{})
 		if err == nil && got.Staleness <= time.Second {
 			break
 		}
@@ -958,7 +960,7 @@ func TestOthersWriteWholeTransactions(t *testing.T) {
 		}
 		want := []int{2 * n, 2 * n, n, 2 * n, 0}[round]
 		for i, cat := range c.all {
-			if _, _, err := cat.Now(ctx, collection.Freshness{Strong: true}); err != nil {
+			if _, _, err := cat.Now(ctx, catalog.Freshness{Strong: true}); err != nil {
 				t.Fatal(err)
 			}
 			if got := c.get(i, "a").Snapshot().Len() + c.get(i, "b").Snapshot().Len(); got != want {

@@ -1,16 +1,19 @@
-package collection
+package catalog
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"nearby/collection"
 	"nearby/item"
+	"nearby/replica"
 	"nearby/store"
 	"nearby/table"
 )
@@ -37,20 +40,12 @@ func (c *Catalog) Load(ctx context.Context, progress func(Progress)) error {
 		c.hinders.Store(&err)
 		return err
 	}
-	c.generation.Store(gen)
-	if c.shared != nil {
-		following, stop := context.WithCancel(context.Background())
-		c.stopFollowing, c.followed = stop, make(chan struct{})
-		go c.follow(following)
-		if c.opt.VerifyEvery > 0 {
-			go c.verifyAgain(following)
-		}
-	}
+	c.history.start(gen)
 	return nil
 }
 
 // readGeneration reads all collections.
-func (c *Catalog) readGeneration(ctx context.Context, progress func(Progress)) (_ *generation, err error) {
+func (c *Catalog) readGeneration(ctx context.Context, progress func(Progress)) (_ *replica.Generation, err error) {
 	asOf := time.Now()
 	view, err := c.opt.Store.View(ctx)
 	if err != nil {
@@ -61,35 +56,31 @@ func (c *Catalog) readGeneration(ctx context.Context, progress func(Progress)) (
 	if err != nil {
 		return nil, err
 	}
-	gen := newGeneration(view.Position(), asOf)
-	byName := map[string]*Collection{}
+	gen := replica.NewGeneration(view.Position(), asOf)
+	byName := map[string]*collection.Collection{}
 	for _, stored := range all {
-		def, err := unmarshalDefinition(stored.Name, stored.Definition)
-		if err == nil && c.shared != nil {
-			err = def.normalise(c.opt.Kinds)
-		}
-		if err != nil && c.shared != nil { // others may write what they like
-			c.opt.Log.Error("a collection is left out: its definition is not valid", "collection", stored.Name, "error", err)
+		def, err := collection.ReadDefinition(stored.Name, stored.Definition)
+		if err = c.history.readable(&def, err); errors.Is(err, errLeftOut) {
 			continue
 		}
-		var col *Collection
+		var col *collection.Collection
 		if err == nil {
-			col, err = load(ctx, c.opt, gen, view, def, stored.Seq, progress)
+			col, err = c.load(ctx, gen, view, def, stored.Seq, progress)
 		}
 		if err != nil {
 			for _, col := range byName {
-				col.close()
+				col.Close()
 			}
 			return nil, fmt.Errorf("collection %q: %w", stored.Name, err)
 		}
 		byName[def.Name] = col
 	}
-	gen.byName.Store(&byName)
+	gen.Edit(func(m map[string]*collection.Collection) { maps.Copy(m, byName) })
 	return gen, nil
 }
 
 // load reads one collection.
-func load(ctx context.Context, opt Options, gen *generation, view store.View, def Definition, defined store.Seq, progress func(Progress)) (*Collection, error) {
+func (c *Catalog) load(ctx context.Context, gen *replica.Generation, view store.View, def collection.Definition, defined store.Seq, progress func(Progress)) (*collection.Collection, error) {
 	parts := runtime.GOMAXPROCS(0)
 	loader := table.NewLoader(parts)
 	var read atomic.Int64
@@ -106,7 +97,7 @@ func load(ctx context.Context, opt Options, gen *generation, view store.View, de
 	if err != nil {
 		return nil, err
 	}
-	loader.Join(opt.Kinds, def.schema())
+	loader.Join(c.opt.Kinds, def.Schema())
 	var g errgroup.Group
 	g.Go(loader.BuildIndex)
 	g.Go(loader.BuildMaps)
@@ -115,5 +106,7 @@ func load(ctx context.Context, opt Options, gen *generation, view store.View, de
 	}
 	t := loader.Table()
 	progress(Progress{Collection: def.Name, Items: t.Snapshot().Len(), Done: true})
-	return newCollection(opt, gen, &Snapshot{t.Snapshot(), def, uint64(defined), uint64(view.Position().Seq)}, t), nil
+	return collection.New(c.opt, collection.State{
+		Epoch: gen.Epoch(), Table: t, Definition: def, Defined: uint64(defined), Seq: uint64(view.Position().Seq),
+	}, c.history.committer(gen)), nil
 }

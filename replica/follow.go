@@ -1,89 +1,25 @@
-package collection
+package replica
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"time"
 
+	"nearby/collection"
 	"nearby/store"
 	"nearby/table"
 )
 
-// follow keeps the generation up with a store that others write, too, until ctx ends or
-// the store closes.
-func (c *Catalog) follow(ctx context.Context) {
-	defer close(c.followed)
-	for {
-		gen := c.generation.Load()
-		f := &follower{catalog: c, generation: gen}
-		err := c.shared.Follow(ctx, store.Position{Epoch: gen.epoch, Seq: store.Seq(gen.applied.Load())}, f.deliver)
-		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
-			return
-		}
-		c.opt.Log.Warn("the collections are read anew", "epoch", gen.epoch, "seq", gen.applied.Load(), "reason", err)
-		next, ok := c.anew(ctx)
-		if !ok {
-			return
-		}
-		c.replace(gen, next)
-	}
-}
-
-// retryPause is between attempts to read everything anew.
-const retryPause = time.Second
-
-// anew reads the store until it succeeds or ctx ends.
-func (c *Catalog) anew(ctx context.Context) (*generation, bool) {
-	for {
-		begun := time.Now()
-		gen, err := c.readGeneration(ctx, func(Progress) {})
-		if err == nil {
-			c.opt.Log.Info("the collections were read anew", "epoch", gen.epoch, "seq", gen.applied.Load(), "microseconds", time.Since(begun).Microseconds())
-			return gen, true
-		}
-		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
-			return nil, false
-		}
-		c.opt.Log.Error("the collections cannot be read anew; the old ones stay", "error", err)
-		select {
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-			return nil, false
-		}
-	}
-}
-
-// replace puts a generation in the place of another. What the old one's collections
-// have not finished is answered, and what is not yet durable goes over.
-func (c *Catalog) replace(old, next *generation) {
-	c.replacedMu.Lock()
-	c.generation.Store(next)
-	close(c.replaced)
-	c.replaced = make(chan struct{})
-	c.replacedMu.Unlock()
-	c.rebuilt.Add(1)
-	for name, col := range *old.byName.Load() {
-		col.end(ending{successor: next})
-		if left := col.leftovers(); len(left) > 0 {
-			if heir, err := next.get(name); err == nil {
-				heir.adopt(left)
-			}
-		}
-	}
-}
-
 // follower takes in the steps of one Follow.
 type follower struct {
-	catalog    *Catalog
-	generation *generation
+	replica    *Replica
+	generation *Generation
 
 	// What follows is about the step that is under way; it may come in several
 	// calls, of which only the last one shows anything.
-	touched map[*Collection]bool
-	byName  map[string]*Collection // changed copy of the generation's; nil: not changed
-	ended   []*Collection          // dropped
+	touched map[*collection.Collection]bool
+	byName  map[string]*collection.Collection // changed copy of the generation's; nil: not changed
+	ended   []*collection.Collection          // dropped
 }
 
 // deliver takes in a step, or a part of one.
@@ -105,22 +41,22 @@ func (f *follower) deliver(step *store.Step) error {
 		f.generation.advance(seq)
 	}
 	if step.View != nil {
-		return f.catalog.inspected(f.generation, step.View)
+		return f.replica.inspected(f.generation, step.View)
 	}
 	return nil
 }
 
 // collection finds a collection as it is after the changes so far.
-func (f *follower) collection(name string) *Collection {
+func (f *follower) collection(name string) *collection.Collection {
 	if f.byName != nil {
 		return f.byName[name]
 	}
-	return (*f.generation.byName.Load())[name]
+	return f.generation.All()[name]
 }
 
-func (f *follower) edit() map[string]*Collection {
+func (f *follower) edit() map[string]*collection.Collection {
 	if f.byName == nil {
-		f.byName = maps.Clone(*f.generation.byName.Load())
+		f.byName = maps.Clone(f.generation.All())
 	}
 	return f.byName
 }
@@ -180,14 +116,14 @@ func (f *follower) items(step *store.Step, changes []store.Change, last bool) er
 		} else {
 			f.touch(col)
 		}
-		under = append(under, col.send(&delivery{changes: share, seq: uint64(step.Seq), show: show}))
+		under = append(under, send(col, &delivery{changes: share, seq: uint64(step.Seq), show: show}))
 	}
 	return await(under)
 }
 
-func (f *follower) touch(col *Collection) {
+func (f *follower) touch(col *collection.Collection) {
 	if f.touched == nil {
-		f.touched = map[*Collection]bool{}
+		f.touched = map[*collection.Collection]bool{}
 	}
 	f.touched[col] = true
 }
@@ -203,27 +139,29 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 		}
 		return nil
 	}
-	def, err := unmarshalDefinition(ch.Collection, ch.Definition)
+	def, err := collection.ReadDefinition(ch.Collection, ch.Definition)
 	if err == nil {
-		err = def.normalise(f.catalog.opt.Kinds)
+		err = def.Normalise(f.replica.opt.Kinds)
 	}
 	define := &def
 	if err != nil {
-		f.catalog.opt.Log.Error("a collection's definition is not valid; what it had stays", "collection", ch.Collection, "error", err)
+		f.replica.opt.Log.Error("a collection's definition is not valid; what it had stays", "collection", ch.Collection, "error", err)
 		define = nil // but the version is known, so that another can take its place
 	}
 	if col != nil {
 		f.touch(col)
-		return await([]*delivery{col.send(&delivery{define: define, defined: ch.Item.Seq, seq: uint64(step.Seq)})})
+		return await([]*delivery{send(col, &delivery{define: define, defined: ch.Item.Seq, seq: uint64(step.Seq)})})
 	}
 	if define == nil {
 		return nil
 	}
-	empty, err := table.New(f.catalog.opt.Kinds, def.schema())
+	empty, err := table.New(f.replica.opt.Kinds, def.Schema())
 	if err != nil {
 		return err
 	}
-	f.edit()[def.Name] = newCollection(f.catalog.opt, f.generation, &Snapshot{empty.Snapshot(), def, ch.Item.Seq, uint64(step.Seq)}, empty)
+	f.edit()[def.Name] = collection.New(f.replica.opt, collection.State{
+		Epoch: f.generation.epoch, Table: empty, Definition: def, Defined: ch.Item.Seq, Seq: uint64(step.Seq),
+	}, f.replica.Committer(f.generation))
 	return nil
 }
 
@@ -231,7 +169,7 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 func (f *follower) show(step *store.Step) error {
 	var under []*delivery
 	for col := range f.touched {
-		under = append(under, col.send(&delivery{show: true, seq: uint64(step.Seq)}))
+		under = append(under, send(col, &delivery{show: true, seq: uint64(step.Seq)}))
 	}
 	clear(f.touched)
 	if err := await(under); err != nil {
@@ -242,7 +180,7 @@ func (f *follower) show(step *store.Step) error {
 		f.byName = nil
 	}
 	for _, col := range f.ended {
-		go col.end(ending{err: fmt.Errorf("%w: collection %q was deleted", ErrNotFound, col.name)})
+		go end(col, ending{err: fmt.Errorf("%w: collection %q was deleted", collection.ErrNotFound, col.Name())})
 	}
 	f.ended = nil
 	return nil
@@ -251,8 +189,8 @@ func (f *follower) show(step *store.Step) error {
 // delivery is a part of a step on its way into a collection.
 type delivery struct {
 	changes []store.Change
-	define  *Definition // the new definition; nil: as before
-	defined uint64      // not 0: by this commit
+	define  *collection.Definition // the new definition; nil: as before
+	defined uint64                 // not 0: by this commit
 	seq     uint64
 	show    bool // make visible what was taken in
 	done    chan struct{}
@@ -260,11 +198,10 @@ type delivery struct {
 }
 
 // send hands a delivery to the collection's writer.
-func (c *Collection) send(d *delivery) *delivery {
+func send(col *collection.Collection, d *delivery) *delivery {
 	d.done = make(chan struct{})
-	select {
-	case c.deliveries <- d:
-	case <-c.stopped:
+	c := of(col)
+	if !c.Do(func() { d.err = c.takeIn(d); close(d.done) }) {
 		close(d.done) // nobody sees it any more
 	}
 	return d

@@ -1,7 +1,6 @@
-package collection
+package catalog
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -28,19 +27,12 @@ type Status struct {
 	Mismatches int       // items that memory had not as the store, in all comparisons: 0 for ever, or something is wrong
 }
 
-// Queued is how many requests wait for the collection's writer.
-func (c *Collection) Queued() int { return len(c.queue) }
-
-// Pending is how many of its items were written and acknowledged, and are not yet
-// durable.
-func (c *Collection) Pending() int { return int(c.unflushed.Load()) }
-
 // degradedAfter is the staleness from which a catalog is degraded.
 const degradedAfter = 3 * time.Second
 
 // Status returns the catalog's.
 func (c *Catalog) Status() Status {
-	gen := c.generation.Load()
+	gen := c.history.generation()
 	if gen == nil {
 		st := Status{}
 		if why := c.hinders.Load(); why != nil {
@@ -48,11 +40,9 @@ func (c *Catalog) Status() Status {
 		}
 		return st
 	}
-	st := Status{
-		Ready: true, Waiting: int(c.waiting.Load()), Rebuilt: int(c.rebuilt.Load()),
-		Mismatches: int(c.verification.mistakes.Load()),
-	}
-	st.At, st.Staleness, _ = c.Now(context.Background(), Freshness{})
+	st := Status{Ready: true, Waiting: int(c.waiting.Load())}
+	c.history.status(&st)
+	st.At, st.Staleness = c.history.now(gen)
 	if watched, ok := c.opt.Store.(store.Watched); ok {
 		st.Degraded = watched.Fault()
 		st.Restored = errors.Is(st.Degraded, store.ErrRestored)
@@ -63,11 +53,8 @@ func (c *Catalog) Status() Status {
 	if st.Degraded == nil && st.Staleness > degradedAfter {
 		st.Degraded = &store.UnavailableError{Reason: fmt.Sprintf("the store was last heard of %v ago", st.Staleness.Round(time.Millisecond))}
 	}
-	for _, col := range *gen.byName.Load() {
-		st.Pending += int(col.unflushed.Load())
-	}
-	if last := c.verification.last.Load(); last != nil {
-		st.Verified, st.VerifyErr = last.at, last.err
+	for _, col := range gen.All() {
+		st.Pending += col.Pending()
 	}
 	return st
 }

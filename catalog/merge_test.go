@@ -1,4 +1,4 @@
-package collection_test
+package catalog_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package collection
+package replica
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"nearby/collection"
 	"nearby/store"
 	"nearby/table"
 )
@@ -37,7 +38,7 @@ type backlog struct {
 	left     bool      // the flush that is under way is not of all that there was
 	flushed  []*unflushed
 	flushing *inFlight
-	held     *request // waits until nothing is pending
+	held     *collection.Request // waits until nothing is pending
 }
 
 // unflushed is an item with a version that is not durable.
@@ -57,46 +58,45 @@ func (p *backlog) holds(ch *store.Change) bool {
 	return ok
 }
 
-// LossWindow is how long an acknowledged write may not yet be durable; 0 if it
-// always is.
-func (c *Collection) LossWindow() time.Duration {
-	if !c.writesBack(c.Snapshot()) {
+// LossWindow is part of collection.Committer.
+func (c *committer) LossWindow(s *collection.Snapshot) time.Duration {
+	if !c.writesBack(s) {
 		return 0
 	}
-	return c.opt.WriteBackDelay + flushGrace
+	return c.Options().WriteBackDelay + flushGrace
 }
 
-func (c *Collection) writesBack(s *Snapshot) bool {
-	policy := s.def.WritePolicy
+func (c *committer) writesBack(s *collection.Snapshot) bool {
+	policy := s.WritePolicy()
 	if policy == "" {
-		policy = c.opt.WritePolicy
+		policy = c.Options().WritePolicy
 	}
-	return c.shared && policy == WriteBack
+	return policy == collection.WriteBack
 }
 
 // mayWriteBack reports whether a request is to be acknowledged before it is durable.
-func (c *Collection) mayWriteBack(req *request) bool {
-	return c.failed == nil && c.writesBack(c.tip) && req.unconditional() &&
-		len(c.backlog.items)+len(req.writes) <= c.opt.MaxPending && !c.onItsWay(req)
+func (c *committer) mayWriteBack(req *collection.Request) bool {
+	return c.Failed() == nil && c.writesBack(c.Tip()) && unconditional(req) &&
+		len(c.backlog.items)+len(req.Writes) <= c.Options().MaxPending && !c.onItsWay(req)
 }
 
 // unconditional reports whether a request may be acknowledged before it is durable.
-func (r *request) unconditional() bool {
-	for i := range r.writes {
-		if w := &r.writes[i]; w.Op != Upsert || w.conditional() {
+func unconditional(r *collection.Request) bool {
+	for i := range r.Writes {
+		if w := &r.Writes[i]; w.Op != collection.Upsert || w.Conditional() {
 			return false
 		}
 	}
-	return r.once == nil
+	return r.Key == nil
 }
 
 // onItsWay reports whether a request is about an item of a group in flight. It goes the same
 // way, behind it: what such a group is checked against anew must not have versions that the
 // store does not know.
-func (c *Collection) onItsWay(req *request) bool {
+func (c *committer) onItsWay(req *collection.Request) bool {
 	for _, f := range c.inFlight {
-		for i := range req.writes {
-			if _, both := f.byID.find(f.touched, req.writes[i].Item.ID); both {
+		for i := range req.Writes {
+			if f.Has(req.Writes[i].Item.ID) {
 				return true
 			}
 		}
@@ -105,44 +105,40 @@ func (c *Collection) onItsWay(req *request) bool {
 }
 
 // late says that nothing more can be taken: what was taken is not durable in time.
-func (p *backlog) late(now time.Time, c *Collection) error {
-	if !p.since.IsZero() && now.Sub(p.since) > c.opt.WriteBackDelay+flushGrace {
+func (p *backlog) late(now time.Time, c *committer) error {
+	if !p.since.IsZero() && now.Sub(p.since) > c.Options().WriteBackDelay+flushGrace {
 		return &store.UnavailableError{Reason: "writes that were acknowledged are not durable in time; writes are taken again when they are"}
 	}
 	return nil
 }
 
 // writeBack makes a request visible and answers it.
-func (c *Collection) writeBack(req *request) {
+func (c *committer) writeBack(req *collection.Request) {
 	now := time.Now()
 	if err := c.backlog.late(now, c); err != nil {
-		req.err = err
-		close(req.done)
+		req.Answer(err)
 		return
 	}
-	g := newGroup(len(req.writes))
-	g.seq, g.stamped = c.tip.seq, true
-	c.admit(g, req)
-	for i := range g.changes {
-		ch := &g.changes[i]
+	g := c.NewGroup(len(req.Writes))
+	g.Stamp(c.Tip().Seq())
+	c.Admit(g, req)
+	for i := range g.Changes {
+		ch := &g.Changes[i]
 		c.backlog.made++
 		ch.Expects, ch.Expected, ch.Item.Seq = false, 0, table.Provisional+c.backlog.made
-		c.backlog.put(ch, now, c.opt.WriteBackDelay)
+		c.backlog.put(ch, now, c.Options().WriteBackDelay)
 	}
-	c.unflushed.Store(int64(len(c.backlog.items)))
-	if len(g.changes) > 0 {
-		if err := c.applyNow(g); err != nil {
-			c.failed = fmt.Errorf("collection %q: %w", c.name, err)
-			req.err = uncertain(c.failed) // it is in the backlog
-			close(req.done)
-			return
-		}
-		c.reconsider()
+	c.SetPending(len(c.backlog.items))
+	if err := c.Apply(g); err != nil {
+		c.Fail(fmt.Errorf("collection %q: %w", c.Name(), err))
+		req.Answer(collection.Uncertain(c.Failed())) // it is in the backlog
+		return
 	}
-	for i := range req.results {
-		req.results[i].Pending = req.results[i].Err == nil
+	c.Reconsider()
+	for i := range req.Results {
+		req.Results[i].Pending = req.Results[i].Err == nil
 	}
-	g.answer(nil)
+	g.Answer(nil)
 }
 
 func (p *backlog) put(ch *store.Change, now time.Time, delay time.Duration) {
@@ -164,14 +160,14 @@ func (p *backlog) put(ch *store.Change, now time.Time, delay time.Duration) {
 	}
 }
 
-// flush begins to make pending writes durable, as many as go at once.
-func (c *Collection) flush() {
+// Wake is part of collection.Committer. It begins to make pending writes durable, as many as go at once.
+func (c *committer) Wake() {
 	p := &c.backlog
 	p.due, p.left = time.Time{}, len(p.items) > maxFlush
 	if p.left {
 		p.due = time.Now()
 	}
-	g := newGroup(min(len(p.items), maxFlush))
+	g := c.NewGroup(min(len(p.items), maxFlush))
 	p.flushed = p.flushed[:0]
 	for _, u := range p.items {
 		if len(p.flushed) == maxFlush {
@@ -179,41 +175,42 @@ func (c *Collection) flush() {
 		}
 		ch := u.change
 		ch.Item.Seq = 0
-		g.changes = append(g.changes, ch)
+		g.Changes = append(g.Changes, ch)
 		u.flying = u.version
 		p.flushed = append(p.flushed, u)
 	}
-	if len(g.changes) == 0 {
+	if len(g.Changes) == 0 {
 		return
 	}
-	f := &inFlight{group: g, begun: time.Now(), done: make(chan struct{})}
+	f := &inFlight{Group: g, begun: time.Now(), done: make(chan struct{})}
 	p.flushing = f
 	go func() {
 		defer close(f.done)
-		f.err = c.commit(g)
+		f.err = c.Commit(g)
 	}()
 	c.onTurn(f, committing, f.done)
 }
 
-// due is when a flush is to begin, which is at once if there is no time; nil: it is not.
-func (c *Collection) due(alarm *time.Timer, hurry bool) <-chan time.Time {
+// Alarm is part of collection.Committer: it tells when a flush is to begin, which is at once
+// if there is no time.
+func (c *committer) Alarm(closing bool) <-chan time.Time {
 	p := &c.backlog
 	if p.flushing != nil || p.due.IsZero() {
 		return nil
 	}
 	wait := time.Until(p.due)
-	if hurry && !p.failing {
+	if (closing || p.held != nil) && !p.failing {
 		wait = 0
 	}
-	alarm.Reset(wait)
-	return alarm.C
+	c.alarm.Reset(wait)
+	return c.alarm.C
 }
 
 // flushCommitted goes on after the commit of a flush.
-func (c *Collection) flushCommitted(f *inFlight) {
+func (c *committer) flushCommitted(f *inFlight) {
 	p := &c.backlog
 	if p.failing = f.err != nil; !p.failing {
-		c.awaitApplied(f, arriving, f.seq)
+		c.awaitApplied(f, arriving, f.Seq)
 		return
 	}
 	p.flushing = nil
@@ -223,63 +220,51 @@ func (c *Collection) flushCommitted(f *inFlight) {
 	if errors.Is(f.err, store.ErrNoCollection) {
 		return // dropped: the step that says so ends this
 	}
-	p.due = time.Now().Add(max(c.opt.WriteBackDelay, 100*time.Millisecond)) // and again
+	p.due = time.Now().Add(max(c.Options().WriteBackDelay, 100*time.Millisecond)) // and again
 }
 
 // flushArrived takes what is durable out of what is pending: the item is now what the
 // store says it is.
-func (c *Collection) flushArrived() error {
+func (c *committer) flushArrived() error {
 	p := &c.backlog
 	f := p.flushing
 	p.flushing = nil
-	d := &delivery{seq: f.seq}
+	var changes []store.Change
 	for _, u := range p.flushed {
 		if u.flying != u.version { // written again meanwhile
 			u.flying = 0
 			continue
 		}
 		ch := u.change
-		ch.Item.Seq = f.seq
-		if u.behind.Op != 0 && u.behind.Item.Seq >= f.seq {
+		ch.Item.Seq = f.Seq
+		if u.behind.Op != 0 && u.behind.Item.Seq >= f.Seq {
 			ch = u.behind
 		}
 		delete(p.items, u.change.Item.ID)
-		d.changes = append(d.changes, ch)
+		changes = append(changes, ch)
 	}
 	p.flushed = p.flushed[:0]
-	c.unflushed.Store(int64(len(p.items)))
+	c.SetPending(len(p.items))
 	switch {
 	case len(p.items) == 0:
 		p.since, p.due = time.Time{}, time.Time{}
 	case !p.left: // what is there came while the flush was under way, and set due
 		p.since = f.begun
 	}
-	if len(d.changes) == 0 || c.failed != nil {
-		return c.failed
+	if err := c.Failed(); err != nil {
+		return err
 	}
-	return c.takeChanges(d)
+	return c.TakeIn(f.Seq, changes, c.backlog.holds)
 }
 
-// leftovers are the changes that an ended collection had not made durable.
-func (c *Collection) leftovers() []store.Change {
-	var all []store.Change
-	for _, u := range c.backlog.items {
-		all = append(all, u.change)
+// handOver gives what an ended collection had not made durable to the one that has its name
+// in the next generation.
+func handOver(from, to *collection.Collection) {
+	var writes []collection.Write
+	for _, u := range of(from).backlog.items {
+		writes = append(writes, collection.Write{Op: collection.Upsert, Item: u.change.Item})
 	}
-	return all
-}
-
-// adopt takes over what another collection of the same name, in another generation, had not
-// made durable.
-func (c *Collection) adopt(changes []store.Change) {
-	writes := make([]Write, len(changes))
-	for i := range changes {
-		writes[i] = Write{Op: Upsert, Item: changes[i].Item}
-	}
-	req := &request{writes: writes, results: make([]Result, len(writes)), done: make(chan struct{})}
-	select {
-	case c.queue <- req:
-	default:
-		c.log.Error("acknowledged writes are lost: the queue is full", "collection", c.name, "writes", len(writes))
+	if _, err := to.Begin(writes); err != nil {
+		of(to).Options().Log.Error("acknowledged writes are lost: the queue is full", "collection", to.Name(), "writes", len(writes), "error", err)
 	}
 }

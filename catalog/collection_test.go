@@ -1,4 +1,4 @@
-package collection_test
+package catalog_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"nearby/catalog"
 	"nearby/collection"
 	"nearby/geohash"
 	"nearby/index"
@@ -43,7 +44,7 @@ type fixture struct {
 	t     testing.TB
 	dir   string
 	store store.Store
-	*collection.Catalog
+	*catalog.Catalog
 }
 
 func open(t testing.TB, dir string) *fixture {
@@ -59,7 +60,7 @@ func openOn(t testing.TB, dir string, between func(store.Store) store.Store) *fi
 		t.Fatal(err)
 	}
 	s := between(in)
-	h := &fixture{t: t, dir: dir, store: s, Catalog: collection.New(collection.Options{Store: s, Kinds: kinds})}
+	h := &fixture{t: t, dir: dir, store: s, Catalog: catalog.New(collection.Options{Store: s, Kinds: kinds})}
 	if _, err := h.Get("any"); !errors.Is(err, collection.ErrNotReady) {
 		t.Fatalf("before loading, Get answered %v", err)
 	}

@@ -1,0 +1,148 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"nearby/collection"
+	"nearby/replica"
+	"nearby/store"
+)
+
+// Defined is a definition and the version that it is.
+type Defined struct {
+	collection.Definition
+	Version store.Position // of the commit that wrote it; Seq 0: there is no such collection
+}
+
+// Edit makes a collection's next definition of the newest one. An error of it is that
+// of who called it, and nothing is changed. It may be called several times, since
+// others change the definition, too, and must not wait.
+type Edit func(Defined) (collection.Definition, error)
+
+// Made is what Define has made.
+type Made struct {
+	Collection *collection.Collection // nil: somebody else has deleted it since
+	Snapshot   *collection.Snapshot   // shows the definition, or a later one
+	Version    store.Position
+	Created    bool
+}
+
+// maxEdits bounds how often a definition is made anew because it was changed meanwhile.
+const maxEdits = 64
+
+var errRedefined = fmt.Errorf("%w: or this server cannot read the definition", collection.ErrContended)
+
+// Put creates a collection, or replaces the definition of the one that has the
+// name. A definition that is not valid gives one or more *DefinitionError,
+// joined.
+func (c *Catalog) Put(ctx context.Context, def collection.Definition) (col *collection.Collection, created bool, err error) {
+	made, err := c.Define(ctx, def.Name, func(Defined) (collection.Definition, error) { return def, nil })
+	if err == nil && made.Collection == nil {
+		err = collection.Uncertain(fmt.Errorf("%w: collection %q was deleted", collection.ErrNotFound, def.Name))
+	}
+	return made.Collection, made.Created, err
+}
+
+// Define creates a collection, or gives the one that has the name another definition,
+// made of the newest one: no change that somebody else makes at the same time is lost.
+// A definition that is not valid gives one or more *DefinitionError, joined.
+//
+// If another index follows from it, that is built beside the present one, which goes
+// on answering, and then takes its place. Define waits for this; if ctx ends first,
+// the building goes on without it.
+func (c *Catalog) Define(ctx context.Context, name string, edit Edit) (Made, error) {
+	return c.history.define(ctx, name, edit)
+}
+
+// Drop deletes a collection with all its items.
+func (c *Catalog) Drop(ctx context.Context, name string) error { return c.DropIf(ctx, name, nil) }
+
+// DropIf is Drop if allow returns nil for the newest definition; else its error is
+// returned, also where the collection does not exist. allow may be nil.
+func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) error) error {
+	if _, err := c.ready(); err != nil {
+		return err
+	}
+	return c.history.drop(ctx, name, allow)
+}
+
+// open is ready of a catalog that is not closed.
+func (c *Catalog) open() (*replica.Generation, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.openLocked()
+}
+
+// openLocked is open where the mutex is held.
+func (c *Catalog) openLocked() (*replica.Generation, error) {
+	if c.closed {
+		return nil, collection.ErrClosed
+	}
+	return c.ready()
+}
+
+// made is what a collection has now.
+func made(col *collection.Collection, created bool) Made {
+	s := col.Snapshot()
+	return Made{col, s, col.At(s.Defined()), created}
+}
+
+// edited is the next definition, checked and as the store keeps it.
+func (c *Catalog) edited(old Defined, edit Edit) (def collection.Definition, data []byte, err error) {
+	if def, err = edit(old); err != nil {
+		return def, nil, err
+	}
+	def.Name = old.Name
+	if err := def.Check(c.opt.Kinds, &old.Definition); err != nil {
+		return def, nil, err
+	}
+	def.Source = old.Source // a table is attached in the database
+	def.Created, def.Updated = old.Created, max(time.Now().UnixMilli(), old.Created, old.Updated)
+	if old.Version.Seq == 0 {
+		def.Created = def.Updated
+	}
+	data, err = def.Marshal()
+	return def, data, err
+}
+
+// definedIn is the definition that a snapshot shows.
+func definedIn(gen *replica.Generation, s *collection.Snapshot) Defined {
+	return Defined{s.Definition(), store.Position{Epoch: gen.Epoch(), Seq: store.Seq(s.Defined())}}
+}
+
+// undefined stands for a collection that does not exist.
+func undefined(gen *replica.Generation, name string) Defined {
+	return Defined{collection.Definition{Name: name}, store.Position{Epoch: gen.Epoch()}}
+}
+
+// room fails if there are as many collections as there may be.
+func (c *Catalog) room(gen *replica.Generation) error {
+	if n := len(gen.All()); n >= c.opt.MaxCollections {
+		return fmt.Errorf("%w: there are %d collections", collection.ErrFull, n)
+	}
+	return nil
+}
+
+// notThere is why a collection that does not exist is not dropped.
+func notThere(none Defined, allow func(Defined) error) error {
+	if allow != nil {
+		if err := allow(none); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: collection %q", collection.ErrNotFound, none.Name)
+}
+
+// awaitBuilding waits for an index, if ctx lasts; nil: there is none to wait for.
+func awaitBuilding(ctx context.Context, col *collection.Collection, building <-chan struct{}) {
+	if building == nil {
+		return
+	}
+	select {
+	case <-building:
+	case <-ctx.Done():
+	case <-col.Stopped():
+	}
+}

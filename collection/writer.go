@@ -1,0 +1,264 @@
+package collection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"nearby/store"
+	"nearby/table"
+)
+
+// Committer is what differs between a store of one's own and a store that others write, too:
+// when what was committed becomes visible. The one for a store of one's own shows it at once
+// (direct.go); that of package replica shows it when it comes back from the store.
+//
+// The writer calls all methods but LossWindow, one at a time. Functions given to
+// Collection.Do are called by the writer as well, and so may use a Committer's state.
+type Committer interface {
+	// Ready reports whether the next request may be taken.
+	Ready() bool
+	// Take is given the next request. It may gather others (Writer.Gather), and sees to
+	// it that each is answered, now or later.
+	Take(*Request)
+	// Settle finishes what has to be visible before another function looks at the newest
+	// state.
+	Settle()
+	// Alarm returns a channel that tells when to call Wake; nil: there is nothing to wake
+	// for. closing says that no more requests will come.
+	Alarm(closing bool) <-chan time.Time
+	Wake()
+	// Idle reports whether every request that was taken is answered, and durable.
+	Idle() bool
+	// LossWindow is Collection.LossWindow. It may be called by anybody.
+	LossWindow(*Snapshot) time.Duration
+}
+
+// Writer is what belongs to the one goroutine that changes a collection. Its methods are for
+// Committers and for functions that run in the writer (Collection.Do, Collection.InWriter);
+// Commit alone may be called by other goroutines.
+type Writer struct {
+	*Collection
+	table      *table.Table
+	tip        *Snapshot      // the newest state whose index is there; while partial is set, readers do not have it yet
+	partial    bool           // the tip is not the state after any commit
+	building   chan struct{}  // closed when the index that is being built is in use; nil: none is
+	failed     error          // set: see Fail
+	ended      bool           // set: the loop is to end
+	complaints rate.Sometimes // about commits that fail
+	fetched    uint32         // keeps the reads of Fetch from being optimised away
+}
+
+// run is the one loop of the writer.
+func (w *Writer) run() {
+	defer close(w.stopped)
+	closing := w.closing
+	for !w.ended {
+		var queue chan *Request
+		if w.by.Ready() {
+			queue = w.queue
+		}
+		if closing == nil && len(w.queue) == 0 && w.by.Idle() {
+			w.End(ErrClosed)
+			return
+		}
+		select {
+		case req := <-queue:
+			w.by.Take(req)
+		case call := <-w.calls:
+			call()
+		case <-w.by.Alarm(closing == nil):
+			w.by.Wake()
+		case <-closing:
+			closing = nil
+		}
+	}
+}
+
+// End lets the writer end at once. Requests that wait are answered with err, and so are
+// those that come later. The Committer answers those that it has.
+func (w *Writer) End(err error) {
+	w.ended, w.why = true, err
+	for {
+		select {
+		case req := <-w.queue:
+			req.Answer(err)
+		default:
+			return
+		}
+	}
+}
+
+// Options returns those of the collection.
+func (w *Writer) Options() *Options { return &w.opt }
+
+// Tip returns the newest state, which readers may not have yet.
+func (w *Writer) Tip() *Snapshot { return w.tip }
+
+// SetPending is for a Committer that acknowledges before a write is durable.
+func (w *Writer) SetPending(n int) { w.pending.Store(int64(n)) }
+
+// Fail lets the collection take no more: what is in memory may not be what is stored, or the
+// collection is being deleted. The first error counts.
+func (w *Writer) Fail(err error) {
+	if w.failed == nil {
+		w.failed = err
+	}
+}
+
+// Failed returns the error that Fail was given, or nil.
+func (w *Writer) Failed() error { return w.failed }
+
+// Hide keeps the tip from readers until Show: it is not the state after any commit.
+func (w *Writer) Hide() { w.partial = true }
+
+// Hidden reports whether readers do not have the tip.
+func (w *Writer) Hidden() bool { return w.partial }
+
+// Show gives readers the newest state, which has every commit up to seq, and lets auto
+// measure again when the collection has become another size.
+func (w *Writer) Show(seq uint64) {
+	w.partial = false
+	w.publish(seq)
+	w.Reconsider()
+}
+
+// Reconsider lets auto measure again when the collection has become another size.
+func (w *Writer) Reconsider() {
+	if w.table.Outgrown() {
+		w.startRebuild()
+	}
+}
+
+// publish makes the table as it is now, which has every commit up to seq, the tip.
+func (w *Writer) publish(seq uint64) {
+	w.tip = &Snapshot{w.table.Snapshot(), w.tip.def, w.tip.defined, max(seq, w.tip.seq)}
+	if !w.partial {
+		w.current.Store(w.tip)
+	}
+}
+
+// maxGroupBytes bounds the properties of a group to which more is added. A merge counts with
+// what it makes, which may be much more than what was sent: the next request waits for all of it.
+const maxGroupBytes = 4 << 20
+
+// Gather forms a group of the first request and those that wait.
+func (w *Writer) Gather(first *Request) *Group {
+	g := newGroup(len(first.Writes))
+	w.Admit(g, first)
+	yielded := false
+	for len(g.Changes) < w.opt.MaxGroup && g.bytes < maxGroupBytes {
+		select {
+		case next := <-w.queue:
+			w.Admit(g, next)
+			yielded = false
+		default:
+			if yielded {
+				return g
+			}
+			runtime.Gosched() // those about to queue a request share the sync
+			yielded = true
+		}
+	}
+	return g
+}
+
+// Again checks requests anew, against the newest state, and makes a group of them.
+func (w *Writer) Again(requests []*Request) *Group {
+	n := 0
+	for _, req := range requests {
+		n += len(req.Writes)
+	}
+	g := newGroup(n)
+	for _, req := range requests {
+		clear(req.Results)
+		w.Admit(g, req)
+	}
+	return g
+}
+
+// Without answers the requests of a group whose keys are taken, and makes a group of
+// the others.
+func (w *Writer) Without(g *Group, taken *store.RepeatedError) *Group {
+	var rest []*Request
+	for _, req := range g.Requests {
+		if req.Key == nil || !slices.ContainsFunc(taken.Receipts, func(r store.Receipt) bool { return r.Key == req.Key.Key }) {
+			rest = append(rest, req)
+			continue
+		}
+		req.Answer(taken)
+	}
+	if len(rest) == len(g.Requests) { // the store names keys that nobody has: only a defect can do that
+		g.Answer(taken)
+		rest = nil
+	}
+	return w.Again(rest)
+}
+
+// Commit makes a group durable. An error says that the store has not made it, or that this is
+// not known. No error and Group.Doubt say that the store has it and that the next start may
+// not find it.
+func (w *Writer) Commit(g *Group) error {
+	if len(g.Changes) == 0 {
+		return nil
+	}
+	// The commit is not tied to a caller's patience: others share it.
+	ctx, cancel := context.WithTimeout(context.Background(), w.opt.CommitTimeout)
+	defer cancel()
+	if err := g.seal(); err != nil {
+		return err
+	}
+	seq, err := w.opt.Store.Commit(ctx, g.Changes, g.receipts...)
+	if errors.As(err, new(*store.StaleError)) || errors.As(err, new(*store.RepeatedError)) {
+		return err
+	}
+	if errors.Is(err, store.ErrReadOnly) {
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	if err != nil {
+		w.complaints.Do(func() {
+			w.opt.Log.Error("commit failed", "collection", w.name, "changes", len(g.Changes), "error", err)
+		})
+		if !Stands(seq, err) {
+			return err
+		}
+	}
+	g.Seq, g.Doubt = uint64(seq), err
+	return nil
+}
+
+// Stands reports whether the store has a commit of which it returned the number and an
+// error: memory follows the store then, and the caller gets the error, if there is one.
+func Stands(seq store.Seq, err error) bool {
+	return err == nil || seq != 0 && errors.Is(err, store.ErrUncertain)
+}
+
+// Apply makes the next tip of the present one and of a group.
+func (w *Writer) Apply(g *Group) error {
+	if len(g.Changes) == 0 {
+		return nil
+	}
+	if _, err := w.table.Apply(len(g.Changes), g.final); err != nil {
+		return err
+	}
+	w.publish(g.Seq)
+	return nil
+}
+
+// TakeIn makes the next tip of the present one and of changes that the store has made by the
+// commit seq, but for those that are to be hidden.
+func (w *Writer) TakeIn(seq uint64, changes []store.Change, hidden func(*store.Change) bool) error {
+	g := newGroup(len(changes))
+	g.Stamp(seq)
+	for i := range changes {
+		if ch := &changes[i]; !hidden(ch) {
+			g.append(ch, g.touch(w.table, table.HashOf(ch.Item.ID), ch.Item.ID))
+		}
+	}
+	return w.Apply(g)
+}
