@@ -70,15 +70,12 @@ func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, 
 		}
 		q.filter.During = &period
 	}
-	if len(in.Filter) > 0 {
-		q.filter.Equal, err = conditions(path(".filter"), in.Filter, queryables)
-	}
+	err = conditions(&q.filter, path(".filter"), in.Filter, queryables)
 	return q, err
 }
 
 // conditions reads a filter of a body. A value means what it means in a URL.
-func conditions(path string, in map[string]jsontext.Value, queryables []string) (map[string][]string, error) {
-	filter := make(map[string][]string, len(in))
+func conditions(filter *table.Filter, path string, in map[string]jsontext.Value, queryables []string) error {
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		field := path + "." + item.Shorten(name)
 		if !slices.Contains(queryables, name) {
@@ -86,16 +83,18 @@ func conditions(path string, in map[string]jsontext.Value, queryables []string) 
 			if len(queryables) > 0 {
 				reason = "is not a queryable property; those are " + strings.Join(queryables, ", ")
 			}
-			return nil, badField(field, item.Shorten(string(in[name])), reason, "")
+			return badField(field, item.Shorten(string(in[name])), reason, "")
 		}
 		values, ok := scalars(in[name])
 		if !ok {
-			return nil, badField(field, item.Shorten(string(in[name])),
+			return badField(field, item.Shorten(string(in[name])),
 				fmt.Sprintf("must be a string, a number, true or false, or an array of 1 to %d of them", maxValues), "")
 		}
-		filter[name] = values
+		for _, v := range values {
+			filter.Add(name, v)
+		}
 	}
-	return filter, nil
+	return nil
 }
 
 // maxValues is how many values a condition of a body may allow.

@@ -51,10 +51,8 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 		}
 		d += digest(0).of(a.name).of(a.value)
 	}
-	for name, values := range q.filter.Equal {
-		for _, v := range values {
-			d += digest(0).of("=").of(name).of(v)
-		}
+	for name, text := range q.filter.Added() {
+		d += digest(0).of("=").of(name).of(text)
 	}
 	b := make([]byte, 0, len("W/")+maxTagBytes+1+digestBytes)
 	b = append(b, "W/"...)

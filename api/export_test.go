@@ -59,7 +59,13 @@ func ParseQuery(raw string, allowed, queryables []string) (values map[string]str
 	for _, a := range q.values.given[:q.values.n] {
 		values[a.name] = a.value
 	}
-	return values, q.filter.Equal, ""
+	for name, text := range q.filter.Added() {
+		if filter == nil {
+			filter = map[string][]string{}
+		}
+		filter[name] = append(filter[name], text)
+	}
+	return values, filter, ""
 }
 
 // Refusals are all answers, of which one is due, to a query string that is refused.

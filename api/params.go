@@ -136,10 +136,7 @@ func (q *query) take(raw string, a argument, allowed, queryables []string) error
 		q.values.given[q.values.n] = a
 		q.values.n++
 	case slices.Contains(queryables, a.name):
-		if q.filter.Equal == nil {
-			q.filter.Equal = map[string][]string{}
-		}
-		q.filter.Equal[a.name] = append(q.filter.Equal[a.name], a.value)
+		q.filter.Add(a.name, a.value)
 	default:
 		reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
 		if len(allowed) == 0 {

@@ -39,6 +39,17 @@ var kinds = table.Kinds{
 	},
 }
 
+// equal is a filter by the values that properties may have.
+func equal(want map[string][]string) *table.Filter {
+	f := &table.Filter{}
+	for name, texts := range want {
+		for _, text := range texts {
+			f.Add(name, text)
+		}
+	}
+	return f
+}
+
 // fixture is a catalog on a real store in a folder.
 type fixture struct {
 	t     testing.TB
@@ -236,12 +247,12 @@ func TestCollectionEqualsMap(t *testing.T) {
 				}
 			}
 		}
-		hits, _, err := c.Snapshot().Nearest(nil, &index.Query{K: 1000, MaxDistance: index.Everywhere}, &table.Filter{Equal: f})
+		hits, _, err := c.Snapshot().Nearest(nil, &index.Query{K: 1000, MaxDistance: index.Everywhere}, equal(f))
 		if err != nil || len(hits) != n {
 			t.Errorf("filter %v: %d hits, %v; want %d", f, len(hits), err, n)
 		}
 	}
-	if _, _, err := c.Snapshot().List(nil, "", 10, 0, &table.Filter{Equal: map[string][]string{"knd": {"a"}}}); !errors.Is(err, table.ErrUnknownQueryable) {
+	if _, _, err := c.Snapshot().List(nil, "", 10, 0, equal(map[string][]string{"knd": {"a"}})); !errors.Is(err, table.ErrUnknownQueryable) {
 		t.Errorf("a misspelt property gave %v", err)
 	}
 
@@ -665,7 +676,7 @@ func TestListInSteps(t *testing.T) {
 	write(t, c, batch...)
 	s := c.Snapshot()
 	for _, f := range []map[string][]string{nil, {"kind": {"7"}}, {"kind": {"7", "8", "9"}}, {"kind": {"none"}}} {
-		want, reached, err := s.List(nil, "", 1000, 0, &table.Filter{Equal: f})
+		want, reached, err := s.List(nil, "", 1000, 0, equal(f))
 		if err != nil || reached != "" {
 			t.Fatalf("at once: reached %q, %v", reached, err)
 		}
@@ -675,7 +686,7 @@ func TestListInSteps(t *testing.T) {
 				after, steps := "", 0
 				for {
 					n := len(got)
-					got, after, err = s.List(got, after, limit, budget, &table.Filter{Equal: f})
+					got, after, err = s.List(got, after, limit, budget, equal(f))
 					if err != nil || len(got)-n > min(limit, budget) {
 						t.Fatalf("limit %d, budget %d: %d items, %v", limit, budget, len(got)-n, err)
 					}

@@ -166,7 +166,7 @@ func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 		for r := range now + 1 {
 			for i := range n {
 				q := index.Query{Lon: float64(i), Lat: 1, K: n, MaxDistance: index.Everywhere}
-				hits, _, err := s.Nearest(nil, &q, &table.Filter{Equal: map[string][]string{"status": {status(r, i)}}})
+				hits, _, err := s.Nearest(nil, &q, equal(map[string][]string{"status": {status(r, i)}}))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -577,7 +577,7 @@ func definitionsAcrossCopies(t *testing.T, open opener) {
 			if got.Definition().Title != "new" {
 				t.Errorf("copy %d: %+v", i, got.Definition())
 			}
-			if refs, _, err := got.List(nil, "", 200, 0, &table.Filter{Equal: map[string][]string{"of": {"x"}}}); err != nil || len(refs) != 100 {
+			if refs, _, err := got.List(nil, "", 200, 0, equal(map[string][]string{"of": {"x"}})); err != nil || len(refs) != 100 {
 				t.Errorf("copy %d: the new queryable finds %d items, %v", i, len(refs), err)
 			}
 		}

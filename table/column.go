@@ -3,10 +3,8 @@ package table
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"slices"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -316,65 +314,6 @@ func appendUnquoted(dst, quoted []byte) ([]byte, error) {
 		return append(dst, quoted[1:len(quoted)-1]...), nil
 	}
 	return jsontext.AppendUnquote(dst, quoted)
-}
-
-// Filter is a condition on items. A nil Filter has none.
-type Filter struct {
-	// Equal has, for each of some queryable properties, the values that it may have.
-	// Property names and values are as in a URL; see keys.
-	Equal map[string][]string
-	// During, when not nil, is when the time of an item must lie. It keeps everything
-	// where the schema names no time property.
-	During *Period
-}
-
-// Filters reports whether a filter may keep less than everything.
-func (s *Snapshot) Filters(f *Filter) bool {
-	return f != nil && (len(f.Equal) > 0 || f.During != nil && s.schema.Time != "")
-}
-
-// ErrUnknownQueryable: a filter names a property that is not queryable.
-var ErrUnknownQueryable = errors.New("not a queryable property")
-
-// match compiles the filter for one snapshot. A nil function keeps everything.
-func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
-	if !s.Filters(f) {
-		return nil, nil
-	}
-	type condition struct {
-		column *vector[uint32]
-		any    []uint32
-	}
-	var conditions []condition
-	for name, values := range f.Equal {
-		i := slices.Index(s.schema.Queryables, name)
-		if i < 0 {
-			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.schema.Queryables, ", "))
-		}
-		c := condition{column: &s.columns[i].values}
-		dict := &s.columns[i].dict
-		for _, v := range values {
-			keys(v, func(key []byte) {
-				if n, ok := dict.lookup(key); ok {
-					c.any = append(c.any, n)
-				}
-			})
-		}
-		conditions = append(conditions, c)
-	}
-	equal := func(ref index.Ref) bool {
-		for _, c := range conditions {
-			if !slices.Contains(c.any, c.column.at(uint32(ref))) {
-				return false
-			}
-		}
-		return true
-	}
-	if f.During == nil || s.schema.Time == "" {
-		return equal, nil
-	}
-	period, times := *f.During, &s.times.values
-	return func(ref index.Ref) bool { return period.holds(times.at(uint32(ref))) && equal(ref) }, nil
 }
 
 // setColumns puts an item's queryable values into the columns, and its time into the

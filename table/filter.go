@@ -1,0 +1,92 @@
+package table
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"nearby/index"
+)
+
+// Filter is a condition on items. The zero value and a nil Filter have none. What a text asks
+// for is decided in this file, and nowhere else: callers pass on names and texts as they came.
+type Filter struct {
+	// equal has, for each of some queryable properties, the values that it may have.
+	equal map[string][]string
+	// During, when not nil, is when the time of an item must lie. It keeps everything
+	// where the schema names no time property.
+	During *Period
+}
+
+// Add demands that a queryable property has a value, as it is written in a URL; see keys.
+// Several values of one property are joined by "or", properties by "and".
+func (f *Filter) Add(name, text string) {
+	if f.equal == nil {
+		f.equal = map[string][]string{}
+	}
+	f.equal[name] = append(f.equal[name], text)
+}
+
+// Added yields what was added, the names in no order.
+func (f *Filter) Added() iter.Seq2[string, string] {
+	return func(yield func(name, text string) bool) {
+		for name, texts := range f.equal {
+			for _, text := range texts {
+				if !yield(name, text) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Filters reports whether a filter may keep less than everything.
+func (s *Snapshot) Filters(f *Filter) bool {
+	return f != nil && (len(f.equal) > 0 || f.During != nil && s.schema.Time != "")
+}
+
+// ErrUnknownQueryable: a filter names a property that is not queryable.
+var ErrUnknownQueryable = errors.New("not a queryable property")
+
+// match compiles the filter for one snapshot. A nil function keeps everything.
+func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
+	if !s.Filters(f) {
+		return nil, nil
+	}
+	type condition struct {
+		column *vector[uint32]
+		any    []uint32
+	}
+	var conditions []condition
+	for name, values := range f.equal {
+		i := slices.Index(s.schema.Queryables, name)
+		if i < 0 {
+			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.schema.Queryables, ", "))
+		}
+		c := condition{column: &s.columns[i].values}
+		dict := &s.columns[i].dict
+		for _, v := range values {
+			keys(v, func(key []byte) {
+				if n, ok := dict.lookup(key); ok {
+					c.any = append(c.any, n)
+				}
+			})
+		}
+		conditions = append(conditions, c)
+	}
+	equal := func(ref index.Ref) bool {
+		for _, c := range conditions {
+			if !slices.Contains(c.any, c.column.at(uint32(ref))) {
+				return false
+			}
+		}
+		return true
+	}
+	if f.During == nil || s.schema.Time == "" {
+		return equal, nil
+	}
+	period, times := *f.During, &s.times.values
+	return func(ref index.Ref) bool { return period.holds(times.at(uint32(ref))) && equal(ref) }, nil
+}
