@@ -16,9 +16,9 @@ type Defined struct {
 	Version store.Position // of the commit that wrote it; Seq 0: there is no such collection
 }
 
-// Edit makes a collection's next definition of the newest one. An error of it is that
-// of who called it, and nothing is changed. It may be called several times, since
-// others change the definition, too, and must not wait.
+// Edit makes the next definition of a collection from the newest one. If it returns an error,
+// nothing is changed, and Define returns that error. It may be called several times, since
+// others change the definition, too. It must not wait for anything.
 type Edit func(Defined) (collection.Definition, error)
 
 // Made is what Define has made.
@@ -45,13 +45,12 @@ func (c *Catalog) Put(ctx context.Context, def collection.Definition) (col *coll
 	return made.Collection, made.Created, err
 }
 
-// Define creates a collection, or gives the one that has the name another definition,
-// made of the newest one: no change that somebody else makes at the same time is lost.
-// A definition that is not valid gives one or more *DefinitionError, joined.
+// Define creates a collection, or changes the definition of the one with this name. edit is
+// given the newest definition, so no change that somebody else makes at the same time is
+// lost. A definition that is not valid gives one or more *DefinitionError, joined.
 //
-// If another index follows from it, that is built beside the present one, which goes
-// on answering, and then takes its place. Define waits for this; if ctx ends first,
-// the building goes on without it.
+// If the definition asks for another index, that is built while the present one answers, and
+// then takes its place. Define waits for this. If ctx ends first, the building goes on.
 func (c *Catalog) Define(ctx context.Context, name string, edit Edit) (Made, error) {
 	return c.history.define(ctx, name, edit)
 }
@@ -59,8 +58,8 @@ func (c *Catalog) Define(ctx context.Context, name string, edit Edit) (Made, err
 // Drop deletes a collection with all its items.
 func (c *Catalog) Drop(ctx context.Context, name string) error { return c.DropIf(ctx, name, nil) }
 
-// DropIf is Drop if allow returns nil for the newest definition; else its error is
-// returned, also where the collection does not exist. allow may be nil.
+// DropIf calls allow with the newest definition, also if the collection does not exist. If
+// allow returns an error, DropIf returns it and drops nothing. allow may be nil.
 func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) error) error {
 	if _, err := c.ready(); err != nil {
 		return err

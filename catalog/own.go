@@ -68,9 +68,9 @@ func (h *own) read(ctx context.Context, gen *replica.Generation, col *collection
 	return r, nil
 }
 
-// raise returns a snapshot that shows every commit up to want, where nobody else
-// writes the store. Commits to other collections have numbers, too: if nothing is
-// under way here, the snapshot shows all there is to show.
+// raise returns a snapshot that shows every commit up to want. Commits to other collections
+// have numbers, too. So if nothing is under way in this collection, its newest snapshot shows
+// every commit up to the head of the store.
 func (h *own) raise(ctx context.Context, col *collection.Collection, want uint64, wait time.Duration) (*collection.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -96,8 +96,8 @@ func (h *own) raise(ctx context.Context, col *collection.Collection, want uint64
 	}
 }
 
-// define makes the definition in the collection's writer, or, of a collection that does not
-// exist, while no other can be made or dropped.
+// define changes the definition in the collection's writer. If the collection does not exist,
+// define creates it, and no other can be created or dropped at that time.
 func (h *own) define(ctx context.Context, name string, edit Edit) (Made, error) {
 	for range maxEdits {
 		col, err := h.lookup(name)

@@ -55,8 +55,8 @@ func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*collecti
 	return col, r, nil
 }
 
-// Now returns the newest position of which a reader without demands is sure, and
-// how long ago it was known to be the newest.
+// Now returns the position that every reader sees, as fresh as demanded, and how long ago it
+// was known to be the newest.
 func (c *Catalog) Now(ctx context.Context, f Freshness) (store.Position, time.Duration, error) {
 	if _, err := c.ready(); err != nil {
 		return store.Position{}, 0, err

@@ -99,8 +99,8 @@ func (h *shared) finish(col *collection.Collection) {
 	col.Close()
 }
 
-// define lets the store make the change only if the definition is the one that it was made of
-// (S7). The definition comes back from there.
+// define commits the new definition. The store makes the change only if the old definition is
+// still the newest (S7). The new one becomes visible when it comes back from the store.
 func (h *shared) define(ctx context.Context, name string, edit Edit) (Made, error) {
 	want := Freshness{Strong: true} // others may have made it
 	for range maxEdits {

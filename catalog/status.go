@@ -24,7 +24,7 @@ type Status struct {
 
 	Verified   time.Time // when the last comparison with the store ended; zero: never
 	VerifyErr  error     // why it failed
-	Mismatches int       // items that memory had not as the store, in all comparisons: 0 for ever, or something is wrong
+	Mismatches int       // items that differed from the store, in all comparisons together; it should always be 0
 }
 
 // degradedAfter is the staleness from which a catalog is degraded.

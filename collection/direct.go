@@ -9,10 +9,9 @@ import (
 	"nearby/table"
 )
 
-// direct is the Committer for a store that nobody else writes. What is committed is in the
-// table and visible at once. While the index takes in one group, the next is formed and
-// committed; it is answered after the one before it, for what it was checked against must
-// be visible by then.
+// direct is the Committer for a store that only this process writes. It shows a group as soon
+// as it is committed. While the index takes in one group, the next is formed and committed.
+// Groups are answered in their order, since each was checked against the one before it.
 type direct struct {
 	*Writer
 	under *applying // nil: none

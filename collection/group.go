@@ -49,8 +49,8 @@ func newGroup(n int) *Group {
 	}
 }
 
-// touch returns the place in touched of an id, which is looked up in the newest
-// table when the group meets it first.
+// touch returns the place of an id in touched. When a group meets an id for the first time,
+// touch looks it up in the table.
 func (g *Group) touch(t *table.Table, hash table.Hash, id string) int32 {
 	if at, ok := g.byID.find(g.touched, id); ok {
 		return at
@@ -88,7 +88,7 @@ func (g *Group) Meets(other *Group) bool {
 // Stamp says that the changes carry their versions, and that the group belongs to the commit seq.
 func (g *Group) Stamp(seq uint64) { g.Seq, g.stamped = seq, true }
 
-// Refused reports whether a write was refused, or left out, for the state of its item.
+// Refused reports whether a write was refused, or skipped, because of the state of its item.
 func (g *Group) Refused() bool {
 	for _, req := range g.Requests {
 		for i := range req.Results {
@@ -115,8 +115,8 @@ func (g *Group) Answer(err error) {
 	}
 }
 
-// Admit checks a request's writes against the newest state and adds the changes
-// that follow to the group.
+// Admit checks the writes of a request against the newest state, and adds those that are not
+// refused to the group.
 func (w *Writer) Admit(g *Group, req *Request) {
 	if req.Key != nil && slices.ContainsFunc(g.receipts, func(r store.Receipt) bool { return r.Key == req.Key.Key }) {
 		req.Answer(ErrKeyInUse)
@@ -197,7 +197,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			ch.Item.Created, ch.Item.Updated = p.created, p.updated
 			res.Times.Created, res.Times.Updated = ch.Item.Created, ch.Item.Updated
 		}
-		if p.change < 0 { // what this rests on, others may have changed, if they write the store
+		if p.change < 0 { // a shared store checks that this version is still the newest
 			ch.Expects, ch.Expected = true, store.Seq(p.seq)
 		}
 		g.repeats = g.repeats || p.change >= 0
@@ -218,7 +218,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 	}
 }
 
-// final yields what becomes of each id: its last change.
+// final yields the last change of each id.
 func (g *Group) final(yield func(table.Change) bool) {
 	for i := range g.Changes {
 		ch, p := &g.Changes[i], &g.touched[g.ids[i]]
@@ -234,8 +234,8 @@ func (g *Group) final(yield func(table.Change) bool) {
 	}
 }
 
-// seal finishes what is known of a group before its commit: which versions others of
-// the same commit replace, and what is kept of requests with keys.
+// seal finishes a group before its commit. It marks the results that a later write of the
+// group replaces, and makes the receipts of requests with keys.
 func (g *Group) seal() error {
 	n := int32(0) // changes are in the order of the results that are no errors
 	for _, req := range g.Requests {
@@ -258,9 +258,9 @@ func (g *Group) seal() error {
 	return nil
 }
 
-// merge makes of a patch what its item becomes: of the newest version that there is,
-// the group's own changes included. If another copy has written a newer one, the store
-// refuses what rests on this one, and the patch is merged anew.
+// merge applies a patch to the newest version of its item, which may be one of the same
+// group. If another replica has written a newer version, the store refuses the commit, and
+// the patch is merged again.
 func (w *Writer) merge(g *Group, p *pending, one *Write, it *item.Item) error {
 	var old []byte
 	if p.exists {
@@ -279,8 +279,8 @@ func (w *Writer) merge(g *Group, p *pending, one *Write, it *item.Item) error {
 	if it.Properties = old; len(one.Item.Properties) == 0 {
 		return nil
 	}
-	// Properties that a group merges into again and again are read once. Those of an item
-	// that comes once are not kept: they are many times as large then.
+	// If a group merges into one item several times, its properties are parsed once. For an
+	// item that comes once the parsed form is not kept: it needs much more memory.
 	target := p.target
 	p.target = nil
 	if target == nil {
@@ -327,7 +327,7 @@ func (w *Write) check(it *item.Item) error {
 	return nil
 }
 
-// append adds a change that was made already, whatever the state before it was.
+// append adds a change that the store has already made, without any check.
 func (g *Group) append(ch *store.Change, at int32) {
 	p := &g.touched[at]
 	switch {

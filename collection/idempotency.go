@@ -12,8 +12,8 @@ import (
 	"nearby/store"
 )
 
-// IdempotencyKey names a request that must be applied at most once, however often it is
-// sent, because its sender does not know whether it was.
+// IdempotencyKey names a request. Its sender may send it several times, because it does not
+// know whether it was applied; the collection applies it at most once.
 type IdempotencyKey struct {
 	Key         string // chosen by the sender; unique in the collection for a day, or until it is dropped
 	Fingerprint []byte // of all that the request asks for: the same key with another is an error
@@ -33,10 +33,10 @@ type outcomeResult struct {
 	Replaced bool   `json:"replaced,omitzero"`
 }
 
-// WriteOnce is Write for a request that may come again. If it was applied before,
-// its results are those of then, and repeated is true. A refused write leaves no
-// trace: its request is judged anew when it comes again. Errors are those of Write,
-// ErrKeyReused, and ErrKeyInUse.
+// WriteOnce is Write for a request that may be sent several times. If it was applied before,
+// WriteOnce returns the results of that time, and repeated is true. If one of its writes was
+// refused, nothing is kept, and the request is checked again when it comes again. The errors
+// are those of Write, ErrKeyReused, and ErrKeyInUse.
 func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes []Write) (results []Result, repeated bool, err error) {
 	receipt, found, err := c.opt.Store.Receipt(ctx, c.name, once.Key)
 	if err != nil {
@@ -61,7 +61,8 @@ func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes 
 		}
 	}
 	if err == nil && slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
-		// It may have been refused for what it has done itself, where it was sent before.
+		// It may have been refused because of its own effect, if it was sent before to
+		// another replica.
 		if receipt, found, err = c.opt.Store.Receipt(ctx, c.name, once.Key); err != nil {
 			return nil, false, Uncertain(err)
 		}

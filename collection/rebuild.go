@@ -7,9 +7,9 @@ import (
 	"nearby/table"
 )
 
-// Redefine gives the collection a definition that a commit has written, in the writer.
-// seq is the newest commit, which may be a later one. building is closed when
-// the index that it asks for is in use; nil: it is.
+// Redefine gives the collection the definition that the commit defined has written. seq is
+// the newest commit, which may be a later one. building is closed when the index that the
+// definition asks for is in use; nil means that it is in use already.
 func (w *Writer) Redefine(seq, defined uint64, def Definition) (building chan struct{}, err error) {
 	old := w.tip.def
 	if err := w.table.Redefine(def.Schema()); err != nil {
@@ -23,9 +23,8 @@ func (w *Writer) Redefine(seq, defined uint64, def Definition) (building chan st
 	return building, nil
 }
 
-// startRebuild begins to build the index that the definition asks for. It runs
-// in the writer. The channel is closed when the newest definition's index is
-// live.
+// startRebuild begins to build the index that the definition asks for. The channel is closed
+// when the index of the newest definition is in use.
 func (w *Writer) startRebuild() chan struct{} {
 	if b := w.table.Rebuild(); b != nil {
 		w.building = make(chan struct{})
@@ -58,6 +57,6 @@ func (w *Writer) build(b *table.Build) {
 	})
 }
 
-// Building returns what is closed when the index that is being built is in use; nil: none is
-// being built.
+// Building returns a channel that is closed when the index that is being built is in use;
+// nil if none is being built.
 func (w *Writer) Building() <-chan struct{} { return w.building }

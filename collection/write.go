@@ -29,9 +29,9 @@ func (o Op) merges() bool { return o == Merge || o == Patch }
 type Write struct {
 	Op   Op
 	Item item.Item // Delete needs only the ID. An empty ID is made up (not for Delete).
-	// The Properties of a Merge and a Patch are a JSON merge patch (RFC 7396) of those
-	// that the item has when the write is made, by whomever they were written; null
-	// clears them. NoPosition leaves it where it is: a Merge then needs an item, too.
+	// In a Merge and a Patch, Properties is a JSON merge patch (RFC 7396). The writer
+	// applies it to the newest version of the item. null removes a property. NoPosition
+	// says that the item keeps its position; then a Merge, too, needs an item that exists.
 	NoPosition bool
 	// IfSeq, when not nil, demands that the item exists in one of these versions;
 	// ErrPrecondition otherwise.
@@ -43,8 +43,8 @@ type Write struct {
 	IfExists bool
 	// IfAbsent demands that it does not; ErrPrecondition otherwise.
 	IfAbsent bool
-	// IfUnmodified, when not zero, demands that the item, if it exists, was not written
-	// after this time of whole seconds; ErrPrecondition otherwise.
+	// IfUnmodified, when not zero, is a time in whole seconds. It demands that the item
+	// was not written after it; ErrPrecondition otherwise. A missing item is no error.
 	IfUnmodified time.Time
 }
 
@@ -53,9 +53,10 @@ func (w *Write) Conditional() bool {
 	return w.IfSeq != nil || w.IfNotSeq != nil || w.IfExists || w.IfAbsent || !w.IfUnmodified.IsZero()
 }
 
-// Unmodified reports whether what was last written at updated, in Unix milliseconds, was
-// not written after since, a time of whole seconds. A time ahead of the clock is from
-// before that was set back: other versions may be of the same second, and count as later.
+// Unmodified reports whether an item that was last written at updated, in Unix milliseconds,
+// was not written after since, a time in whole seconds. If updated is ahead of now, the clock
+// was set back meanwhile. Then several versions may have been written in the second since, and
+// Unmodified returns false for them.
 func Unmodified(updated int64, since, now time.Time) bool {
 	second := time.UnixMilli(updated).Unix()
 	return second < since.Unix() || second == since.Unix() && updated <= now.UnixMilli()
@@ -70,16 +71,16 @@ type Result struct {
 	// Merged is what a Merge or a Patch has made; nil if it was made before, by another
 	// request with the same key.
 	Merged *item.Item
-	// Replaced: a later write of the same commit has replaced the version, which was
-	// never to be seen. Seq names what took its place.
+	// Replaced: a later write of the same commit has replaced this version, so no reader
+	// ever sees it. Seq is that of the later version.
 	Replaced bool
 	Times    struct{ Created, Updated int64 }
 	Pending  bool  // visible here, and durable within Collection.LossWindow
 	Err      error // why this write was refused; the others of its request stand
 }
 
-// Request is what one caller hands to the writer. Who answers it sets Err and the Results,
-// and calls Done.
+// Request is what one caller hands to the writer. The writer sets the Results and then calls
+// Answer.
 type Request struct {
 	Writes  []Write
 	Key     *IdempotencyKey // nil: none
@@ -90,17 +91,18 @@ type Request struct {
 	done   chan struct{}
 }
 
-// Answer ends a request; err is that of the whole.
+// Answer ends a request. An error means that none of its writes was made, unless it is
+// store.ErrUncertain.
 func (r *Request) Answer(err error) {
 	r.Err = err
 	close(r.done)
 }
 
 // Write makes changes durable and visible and returns one result for each, in
-// order. Refused writes do not hinder the others. An error means that none was
-// applied, except store.ErrUncertain, as which counts a context that ended while
-// waiting: then they may have been. The caller must not change writes until it returns;
-// if the context ended, never.
+// order. A refused write does not hinder the others. An error means that no write was made.
+// The exception is store.ErrUncertain: the writes may have been made. If ctx ends while
+// Write waits, the error is ErrUncertain. The caller must not change writes before Write
+// returns, and never if ctx has ended.
 func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error) {
 	wait, err := c.Begin(writes)
 	if err != nil {
@@ -109,14 +111,14 @@ func (c *Collection) Write(ctx context.Context, writes []Write) ([]Result, error
 	return wait(ctx)
 }
 
-// Begin is Write in two steps: it queues the changes, and wait, to be called once,
-// gives their outcome. Changes are made in the order in which they were begun, so
-// that a caller may begin the next while the writer is busy with the last.
+// Begin is Write in two steps. It queues the writes; wait, which must be called once,
+// returns their outcome. The writer makes them in the order in which they were begun. So a
+// caller may begin the next writes while the writer is busy with the last.
 func (c *Collection) Begin(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
 	return c.begin(&Request{Writes: writes})
 }
 
-// BeginStrict is Begin for writes that end at the first one that is refused: those
+// BeginStrict is Begin, but the first write that is refused ends the request: the writes
 // after it are not made, and have the error ErrNotTried.
 func (c *Collection) BeginStrict(writes []Write) (wait func(context.Context) ([]Result, error), err error) {
 	return c.begin(&Request{Writes: writes, strict: true})
@@ -167,7 +169,8 @@ func (c *Collection) await(ctx context.Context, req *Request) error {
 	}
 }
 
-// Uncertain is the error of what may have been made, and perhaps was.
+// Uncertain wraps the error of a write that may have been made: the result is a
+// store.ErrUncertain.
 func Uncertain(err error) error {
 	if errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("%w: %v", store.ErrUncertain, err) //nolint:errorlint // that one says that nothing was applied

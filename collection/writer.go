@@ -14,23 +14,23 @@ import (
 	"nearby/table"
 )
 
-// Committer is what differs between a store of one's own and a store that others write, too:
-// when what was committed becomes visible. The one for a store of one's own shows it at once
-// (direct.go); that of package replica shows it when it comes back from the store.
+// Committer decides when a commit becomes visible. This is what differs between a store that
+// only this process writes and one that others write, too. direct (direct.go) shows a commit
+// at once. The Committer of package replica shows it when it comes back from the store.
 //
-// The writer calls all methods but LossWindow, one at a time. Functions given to
-// Collection.Do are called by the writer as well, and so may use a Committer's state.
+// The writer's goroutine calls all methods but LossWindow. It also calls the functions that
+// are given to Collection.Do; so these may use the state of a Committer.
 type Committer interface {
 	// Ready reports whether the next request may be taken.
 	Ready() bool
 	// Take is given the next request. It may gather others (Writer.Gather), and sees to
 	// it that each is answered, now or later.
 	Take(*Request)
-	// Settle finishes what has to be visible before another function looks at the newest
-	// state.
+	// Settle is called before a function of Collection.InWriter. It makes visible what is
+	// committed, if that is up to this process.
 	Settle()
-	// Alarm returns a channel that tells when to call Wake; nil: there is nothing to wake
-	// for. closing says that no more requests will come.
+	// Alarm returns a channel; when it delivers, the writer calls Wake. nil: there is no
+	// need to. closing says that no more requests will come.
 	Alarm(closing bool) <-chan time.Time
 	Wake()
 	// Idle reports whether every request that was taken is answered, and durable.
@@ -39,9 +39,9 @@ type Committer interface {
 	LossWindow(*Snapshot) time.Duration
 }
 
-// Writer is what belongs to the one goroutine that changes a collection. Its methods are for
-// Committers and for functions that run in the writer (Collection.Do, Collection.InWriter);
-// Commit alone may be called by other goroutines.
+// Writer has what only one goroutine may use: the one that changes the collection. Committers
+// call its methods, and so do functions that run in that goroutine (Collection.Do,
+// Collection.InWriter). Only Commit may be called by other goroutines.
 type Writer struct {
 	*Collection
 	table      *table.Table
@@ -80,8 +80,8 @@ func (w *Writer) run() {
 	}
 }
 
-// End lets the writer end at once. Requests that wait are answered with err, and so are
-// those that come later. The Committer answers those that it has.
+// End ends the writer after the present function. It answers the requests that wait, and those
+// that come later, with err. The Committer must have answered the requests that it has taken.
 func (w *Writer) End(err error) {
 	w.ended, w.why = true, err
 	for {
@@ -103,8 +103,8 @@ func (w *Writer) Tip() *Snapshot { return w.tip }
 // SetPending is for a Committer that acknowledges before a write is durable.
 func (w *Writer) SetPending(n int) { w.pending.Store(int64(n)) }
 
-// Fail lets the collection take no more: what is in memory may not be what is stored, or the
-// collection is being deleted. The first error counts.
+// Fail notes that memory may differ from the store, or that the collection is deleted. The
+// Committer then refuses writes with err. If Fail is called again, the first error stays.
 func (w *Writer) Fail(err error) {
 	if w.failed == nil {
 		w.failed = err
@@ -114,21 +114,23 @@ func (w *Writer) Fail(err error) {
 // Failed returns the error that Fail was given, or nil.
 func (w *Writer) Failed() error { return w.failed }
 
-// Hide keeps the tip from readers until Show: it is not the state after any commit.
+// Hide keeps new tips from readers until Show is called, because they are not the state after
+// any commit.
 func (w *Writer) Hide() { w.partial = true }
 
 // Hidden reports whether readers do not have the tip.
 func (w *Writer) Hidden() bool { return w.partial }
 
-// Show gives readers the newest state, which has every commit up to seq, and lets auto
-// measure again when the collection has become another size.
+// Show gives readers the newest state, which has every commit up to seq, and calls
+// Reconsider.
 func (w *Writer) Show(seq uint64) {
 	w.partial = false
 	w.publish(seq)
 	w.Reconsider()
 }
 
-// Reconsider lets auto measure again when the collection has become another size.
+// Reconsider chooses the index again if the definition leaves that to the server and the
+// number of items has changed much.
 func (w *Writer) Reconsider() {
 	if w.table.Outgrown() {
 		w.startRebuild()
@@ -200,9 +202,9 @@ func (w *Writer) Without(g *Group, taken *store.RepeatedError) *Group {
 	return w.Again(rest)
 }
 
-// Commit makes a group durable. An error says that the store has not made it, or that this is
-// not known. No error and Group.Doubt say that the store has it and that the next start may
-// not find it.
+// Commit makes a group durable. An error means that the store has not made it;
+// store.ErrUncertain means that this is not known. If there is no error but Group.Doubt is
+// set, this process has the commit, but after a restart it may be missing.
 func (w *Writer) Commit(g *Group) error {
 	if len(g.Changes) == 0 {
 		return nil
@@ -232,8 +234,9 @@ func (w *Writer) Commit(g *Group) error {
 	return nil
 }
 
-// Stands reports whether the store has a commit of which it returned the number and an
-// error: memory follows the store then, and the caller gets the error, if there is one.
+// Stands reports whether the store has made a commit, where seq and err are what it returned.
+// It may have made it and return an error, too: then the commit is shown, and the caller gets
+// the error.
 func Stands(seq store.Seq, err error) bool {
 	return err == nil || seq != 0 && errors.Is(err, store.ErrUncertain)
 }
@@ -250,8 +253,8 @@ func (w *Writer) Apply(g *Group) error {
 	return nil
 }
 
-// TakeIn makes the next tip of the present one and of changes that the store has made by the
-// commit seq, but for those that are to be hidden.
+// TakeIn makes the next tip: the present one with changes that the commit seq has made. It
+// leaves out the changes for which hidden returns true.
 func (w *Writer) TakeIn(seq uint64, changes []store.Change, hidden func(*store.Change) bool) error {
 	g := newGroup(len(changes))
 	g.Stamp(seq)

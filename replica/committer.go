@@ -11,11 +11,11 @@ import (
 	"nearby/store"
 )
 
-// committer is the collection.Committer of a collection whose store others write, too. What
-// is visible comes from following the store alone, one's own commits included, so that every
-// copy goes through the same states. A group is checked against the newest state here; that
-// this is the newest state of all is checked by the store, and if it is not, the group is
-// checked anew.
+// committer is the collection.Committer for a store that others write, too. A commit becomes
+// visible only when the store delivers it, also if it is this replica's own; so all replicas
+// go through the same states. A group is checked against the newest state of this replica.
+// The store checks that no other replica has written a newer one; if one has, the group is
+// checked again.
 type committer struct {
 	*collection.Writer
 	generation *Generation
@@ -35,19 +35,19 @@ func newCommitter(gen *Generation, shared store.Shared) func(*collection.Writer)
 // of returns the committer of a collection of a generation that follows a store.
 func of(col *collection.Collection) *committer { return col.Committer().(*committer) }
 
-// inFlight is a group that is being committed, or that was and is not visible yet. Several
-// may be in flight at a time if they have no item in common: the changes of an item are
-// made in the order in which they came.
+// inFlight is a group whose commit has begun and is not visible yet. Several groups may be in
+// flight at a time if they have no item in common, so the changes of one item are made in
+// their order.
 type inFlight struct {
 	*collection.Group
 	begun time.Time
 	tries int           // how often it was checked anew
 	state commitState   // of what is waited for
-	leave func()        // ends a waiting for the generation before its time; nil: none
+	leave func()        // stops waiting for a commit to be visible; nil: it does not wait
 	done  chan struct{} // closed when the commit, if there was one, has ended
 	err   error         // of the commit, or of asking for the head
-	asked bool          // it is the head that was asked for
-	sure  bool          // the state that it was checked against is as new as the requests
+	asked bool          // done is about the question for the head, not about a commit
+	sure  bool          // the group was checked against a state that is newer than its requests
 	over  chan struct{} // closed when it has ended
 }
 
@@ -132,9 +132,9 @@ func (c *committer) awaitApplied(f *inFlight, state commitState, seq uint64) {
 	c.onTurn(f, state, reached)
 }
 
-// submit commits a group that was checked. A group in flight that came before and has an item
-// in common has to end first. If the state here speaks against a write, the newest state of
-// all copies is waited for. In both cases the group is checked anew.
+// submit commits a group that was checked. There are two cases in which it waits first, and
+// the group is checked again: an earlier group in flight has an item in common, or a write
+// was refused because of the state here, which may not be the newest of all replicas.
 func (c *committer) submit(f *inFlight) {
 	if before := c.before(f); before != nil {
 		c.onTurn(f, blocked, before.over)
@@ -223,14 +223,15 @@ func (c *committer) resume(f *inFlight) {
 	}
 }
 
-// again checks requests anew. The group that they make keeps the place in flight of the one
-// before.
+// again checks requests again. Their new group takes the place of the old one among those in
+// flight.
 func (c *committer) again(f *inFlight, requests []*collection.Request) {
 	f.Group, f.err = c.Again(requests), nil
 	c.submit(f)
 }
 
-// committed goes on with a group when its commit has ended, or the head was told.
+// committed goes on with a group when its commit has ended, or when the store has said what
+// its head is.
 func (c *committer) committed(f *inFlight) {
 	var stale *store.StaleError
 	var taken *store.RepeatedError
@@ -258,8 +259,8 @@ func (c *committer) committed(f *inFlight) {
 	}
 }
 
-// split puts each request in flight by itself, so that the one that cannot be made now does
-// not hinder the others.
+// split makes a group of each request, so that one request that cannot be made now does not
+// hinder the others.
 func (c *committer) split(f *inFlight) {
 	at := slices.Index(c.inFlight, f)
 	each := make([]*inFlight, len(f.Requests))
@@ -274,7 +275,7 @@ func (c *committer) split(f *inFlight) {
 	}
 }
 
-// abandon answers what waits when the collection ends before its time.
+// abandon answers all requests and ends the writer.
 func (c *committer) abandon(why *ending) {
 	all := c.inFlight
 	if f := c.backlog.flushing; f != nil {
@@ -302,10 +303,10 @@ func (c *committer) abandon(why *ending) {
 	c.End(why.of(nil))
 }
 
-// errAnew: what a write rests on is from another history, or too old.
+// errAnew refuses a write that was checked against another history.
 var errAnew error = &store.UnavailableError{Reason: "the collections are being read anew from the database; writes are taken again in a moment"}
 
-// of is the error of a write that was not made, or of one of which that is not known.
+// of returns the error for a write whose commit had the error err, or was not begun.
 func (e *ending) of(err error) error {
 	var stale *store.StaleError
 	switch {
@@ -319,8 +320,8 @@ func (e *ending) of(err error) error {
 	return err
 }
 
-// fail notes that this copy may differ from the store. The next step that comes in
-// says so to whoever delivers it, and everything is read anew.
+// fail notes that this replica may differ from the store. takeIn then refuses the next step,
+// and the follower reads everything again.
 func (c *committer) fail(err error) {
 	c.Fail(fmt.Errorf("collection %q: what the store has could not be taken in: %w", c.Name(), err))
 }

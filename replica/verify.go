@@ -30,9 +30,9 @@ type Verified struct {
 	Items     int // compared
 	Cells     int // of geohash prefixes, compared
 	Differing int // cells
-	Missing   int // items that the store has and memory had not
-	Unserved  int // of these, rows of the store that are no items, and are not repaired
-	Extra     int // the other way round
+	Missing   int // items that the store has and memory did not have
+	Unserved  int // of these: rows of the store that are not valid items, and are not repaired
+	Extra     int // items that memory had and the store does not have
 	Different int // items whose versions were not the same
 	Pending   int // items that are not durable yet, and were left out
 }
@@ -210,9 +210,9 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	return v, err
 }
 
-// beginAnew has everything read anew, and by everybody, as another history: what was shown
-// of this one, and kept by callers under its numbers, was not what the store has. A copy that
-// takes no writes can only read anew itself.
+// beginAnew begins another history in the store, so that all replicas read everything again.
+// Callers may have kept wrong answers under the numbers of the present history. A replica that
+// takes no writes cannot do that; it only reads everything again itself.
 func (r *Replica) beginAnew(ctx context.Context, epoch store.Epoch) error {
 	if renewing, ok := r.shared.(store.Renewing); ok {
 		if err := renewing.Renew(ctx, epoch); !errors.Is(err, store.ErrReadOnly) {
@@ -225,9 +225,9 @@ func (r *Replica) beginAnew(ctx context.Context, epoch store.Epoch) error {
 // rewritten bounds the items that are written at once.
 const rewritten = 64
 
-// rewrite writes to the store what it has of items that memory had otherwise. So they have
-// another version, and their collection another position: callers may have kept, under the
-// tags of the former ones, what was wrong. A copy that takes no writes leaves that to others.
+// rewrite writes the items that differed to the store again, as the store has them. So they
+// get a new version, and their collection a new position: callers may have kept wrong answers
+// under the old entity tags. A replica that takes no writes does nothing here.
 func (r *Replica) rewrite(ctx context.Context, found map[string][]string) error {
 	for name, ids := range found {
 		for part := range slices.Chunk(ids, rewritten) {
@@ -251,8 +251,9 @@ func (r *Replica) rewrite(ctx context.Context, found map[string][]string) error 
 	return nil
 }
 
-// asStored are the changes that write items of a collection as the store has them. Of those
-// that it does not have, a deletion of nothing tells that there was something.
+// asStored returns the changes that write items of a collection as the store has them. For an
+// item that the store does not have, it deletes an id that nobody has: so the collection gets
+// a new position, too.
 func (r *Replica) asStored(ctx context.Context, name string, ids []string) (_ []store.Change, err error) {
 	view, err := r.shared.View(ctx)
 	if err != nil {
@@ -409,8 +410,8 @@ func Repair(col *collection.Collection, seq uint64, changes []store.Change) erro
 	return await([]*delivery{send(col, &delivery{changes: changes, seq: seq, show: true})})
 }
 
-// Verified returns when the last comparison ended, zero if there was none, and why it
-// failed, and the number of items that memory had not as the store, in all comparisons.
+// Verified returns when the last comparison ended (zero if there was none), its error, and
+// mistakes: the number of items that differed from the store, in all comparisons together.
 func (r *Replica) Verified() (at time.Time, mistakes int, err error) {
 	if last := r.verification.last.Load(); last != nil {
 		at, err = last.at, last.err
@@ -421,8 +422,8 @@ func (r *Replica) Verified() (at time.Time, mistakes int, err error) {
 // verifyTimeout bounds a comparison in the background.
 const verifyTimeout = 10 * time.Minute
 
-// verifyAgain compares with the store now and then, until ctx ends. Copies that began
-// together do not compare at the same time.
+// verifyAgain compares with the store now and then, until ctx ends. The intervals are random,
+// so that replicas that were started together do not all compare at the same time.
 func (r *Replica) verifyAgain(ctx context.Context) {
 	for {
 		wait := r.opt.VerifyEvery/2 + rand.N(r.opt.VerifyEvery)

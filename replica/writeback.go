@@ -11,24 +11,25 @@ import (
 	"nearby/table"
 )
 
-// Write-back: a write without conditions is visible and acknowledged at once, and made
-// durable with others a little later, the newest version of each item only. It is for
-// what moves all the time and will be told again soon. What is lost when the process
-// dies was acknowledged within the last LossWindow: if the store is away for longer,
-// no more is taken.
+// Write-back: a write without conditions is visible and acknowledged at once. A little later
+// it is made durable together with others, and of each item only the newest version. This is
+// for items that move all the time, whose next position comes soon. If the process dies, the
+// writes of the last LossWindow are lost. If the store is away for longer than that, no more
+// writes are taken.
 //
-// Until it is durable, a version hides what the store says of the item, here; in the
-// other copies it is not to be seen. In the end the copies agree: the last one to be
-// flushed is the newest for all.
+// Until a version is durable, this replica shows it in place of the store's, and the other
+// replicas do not show it. In the end all agree: the version that was flushed last is the
+// newest.
 
-// flushGrace is what a flush may take beyond the delay before no more writes are taken.
+// flushGrace is how much longer than the delay a flush may take; after that no more writes
+// are taken.
 const flushGrace = time.Second
 
 // maxFlush bounds the changes of one flush.
 const maxFlush = 5000
 
-// backlog is the writes of a collection that are visible and not yet durable. It
-// belongs to the writer; the zero value is empty.
+// backlog has the writes of a collection that are visible and not yet durable. The zero value
+// is empty.
 type backlog struct {
 	items    map[string]*unflushed
 	made     uint64    // how many there were
@@ -49,7 +50,8 @@ type unflushed struct {
 	behind  store.Change // what the store said meanwhile; Op 0: nothing
 }
 
-// holds reports whether what the store says of an item is to be hidden, and keeps it.
+// holds reports whether a change that the store delivers is hidden by a version that is not
+// durable. If so, holds keeps the change.
 func (p *backlog) holds(ch *store.Change) bool {
 	u, ok := p.items[ch.Item.ID]
 	if ok {
@@ -90,9 +92,9 @@ func unconditional(r *collection.Request) bool {
 	return r.Key == nil
 }
 
-// onItsWay reports whether a request is about an item of a group in flight. It goes the same
-// way, behind it: what such a group is checked against anew must not have versions that the
-// store does not know.
+// onItsWay reports whether a request is about an item of a group in flight. Such a request is
+// not written back but committed after that group: the group may be checked again, and must
+// not meet versions that the store does not have.
 func (c *committer) onItsWay(req *collection.Request) bool {
 	for _, f := range c.inFlight {
 		for i := range req.Writes {
@@ -104,7 +106,7 @@ func (c *committer) onItsWay(req *collection.Request) bool {
 	return false
 }
 
-// late says that nothing more can be taken: what was taken is not durable in time.
+// late returns an error if the oldest write was not made durable in time.
 func (p *backlog) late(now time.Time, c *committer) error {
 	if !p.since.IsZero() && now.Sub(p.since) > c.Options().WriteBackDelay+flushGrace {
 		return &store.UnavailableError{Reason: "writes that were acknowledged are not durable in time; writes are taken again when they are"}
@@ -160,7 +162,8 @@ func (p *backlog) put(ch *store.Change, now time.Time, delay time.Duration) {
 	}
 }
 
-// Wake is part of collection.Committer. It begins to make pending writes durable, as many as go at once.
+// Wake is part of collection.Committer. It begins a flush: it commits the pending writes, at
+// most maxFlush.
 func (c *committer) Wake() {
 	p := &c.backlog
 	p.due, p.left = time.Time{}, len(p.items) > maxFlush
@@ -191,8 +194,8 @@ func (c *committer) Wake() {
 	c.onTurn(f, committing, f.done)
 }
 
-// Alarm is part of collection.Committer: it tells when a flush is to begin, which is at once
-// if there is no time.
+// Alarm is part of collection.Committer. It delivers when a flush is to begin: at once if the
+// collection is closing or a request waits for it.
 func (c *committer) Alarm(closing bool) <-chan time.Time {
 	p := &c.backlog
 	if p.flushing != nil || p.due.IsZero() {
@@ -223,8 +226,8 @@ func (c *committer) flushCommitted(f *inFlight) {
 	p.due = time.Now().Add(max(c.Options().WriteBackDelay, 100*time.Millisecond)) // and again
 }
 
-// flushArrived takes what is durable out of what is pending: the item is now what the
-// store says it is.
+// flushArrived removes the writes that are durable from the backlog. Their items are from now
+// on what the store says.
 func (c *committer) flushArrived() error {
 	p := &c.backlog
 	f := p.flushing
@@ -257,8 +260,8 @@ func (c *committer) flushArrived() error {
 	return c.TakeIn(f.Seq, changes, c.backlog.holds)
 }
 
-// handOver gives what an ended collection had not made durable to the one that has its name
-// in the next generation.
+// handOver queues the writes that an ended collection had not made durable in the collection
+// of the same name in the next generation.
 func handOver(from, to *collection.Collection) {
 	var writes []collection.Write
 	for _, u := range of(from).backlog.items {

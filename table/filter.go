@@ -10,8 +10,9 @@ import (
 	"nearby/index"
 )
 
-// Filter is a condition on items. The zero value and a nil Filter have none. What a text asks
-// for is decided in this file, and nowhere else: callers pass on names and texts as they came.
+// Filter is a condition on items. The zero value and a nil Filter keep all items. This file
+// alone decides what a text of a filter means: callers pass on names and texts as they got
+// them.
 type Filter struct {
 	// equal has, for each of some queryable properties, the values that it may have.
 	equal map[string][]string
