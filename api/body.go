@@ -164,7 +164,7 @@ func bodyError(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return newProblem(bodyStalled, "")
 	}
-	return newProblem(malformedBody, "the body could not be read: "+inWords(err))
+	return newProblem(malformedBody, "the body could not be read: "+err.Error())
 }
 
 // readJSON reads a body into v. Unknown and repeated members, wrong types and

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -411,18 +410,13 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 	whole := kind == appJSON && in.Index != nil
 	return s.define(w, r, &c, func(old catalog.Defined) (collection.Definition, error) {
 		if old.Version.Seq == 0 {
-			return old.Definition, noCollection(c.name)
+			return old.Definition, collection.NotFound(c.name)
 		}
 		if whole { // it takes the place of the one before, with all its parameters
 			old.Index = table.IndexSpec{}
 		}
 		return patchDefinition(old.Definition, patch)
 	})
-}
-
-// noCollection is the answer about a collection that is not there.
-func noCollection(name string) error {
-	return fmt.Errorf("%w: collection %q", collection.ErrNotFound, name)
 }
 
 func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error {

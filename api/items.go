@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -63,7 +64,7 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 
 // noItem is the answer about an item that is not there.
 func noItem(c *collection.Collection, id string) error {
-	return newProblem(itemNotFound, "there is no item "+strconv.Quote(item.Shorten(id))+" in collection "+c.Name())
+	return newProblem(itemNotFound, fmt.Sprintf("item %q does not exist in collection %q", item.Shorten(id), c.Name()))
 }
 
 // targetItem returns the collection and the id of an item that a request writes.

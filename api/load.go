@@ -138,7 +138,7 @@ func (n *noted) Read(p []byte) (int, error) {
 }
 
 // errAborted ends a load with onError=abort.
-var errAborted = errors.New("api: a row was rejected")
+var errAborted = errors.New("a row was rejected")
 
 // writeParts writes parts in order and adds what becomes of them to the report,
 // until there are no more, one fails, or has a rejected row if abort is set. The

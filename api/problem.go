@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -162,20 +161,9 @@ func details(c cause, err error) string {
 		return store.Reason(err)
 	case serverReadOnly, starting, stopping, outcomeUnknown, requestTimeout:
 		return ""
-	case collectionNotFound:
-		if what, ok := strings.CutPrefix(inWords(err), "not found: "); ok && !strings.HasSuffix(what, " was deleted") {
-			return "there is no " + what
-		}
 	}
-	return inWords(err)
+	return err.Error()
 }
-
-// origins are the names of packages that their errors begin with, which say nothing to
-// callers.
-var origins = regexp.MustCompile(`\b(?:collection|index|ingest|store): `)
-
-// inWords is an error without the names of packages.
-func inWords(err error) string { return origins.ReplaceAllLiteralString(err.Error(), "") }
 
 // definitionFaults lists the *collection.DefinitionError joined in err.
 func definitionFaults(err error) []fault {

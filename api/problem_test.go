@@ -87,17 +87,17 @@ func TestNothingThere(t *testing.T) {
 	h.load("c", places)
 	const none = "/v1/collections/none"
 	for _, r := range [][5]string{
-		{"GET", none, "", "", `there is no collection "none"`},
-		{"GET", none + "/items", "", "", `there is no collection "none"`},
-		{"GET", none + "/nearby?lat=0&lon=0", "", "", `there is no collection "none"`},
-		{"POST", none + "/nearby", "application/json", `{"queries":[]}`, `there is no collection "none"`},
-		{"PUT", none + "/items/a", geoJSON, feature("a", 1, 1, ""), `there is no collection "none"`},
-		{"POST", none + "/items", "text/csv", "id,lat,lon\na,1,1\n", `there is no collection "none"`},
-		{"PATCH", none, "application/json", `{}`, `there is no collection "none"`},
-		{"DELETE", none, "", "", `there is no collection "none"`},
-		{"GET", "/v1/collections/c/items/none", "", "", `there is no item "none" in collection c`},
-		{"PATCH", "/v1/collections/c/items/none", mergePatch, `{}`, `there is no item "none" in collection c`},
-		{"DELETE", "/v1/collections/c/items/none", "", "", `there is no item "none" in collection c`},
+		{"GET", none, "", "", `collection "none" does not exist`},
+		{"GET", none + "/items", "", "", `collection "none" does not exist`},
+		{"GET", none + "/nearby?lat=0&lon=0", "", "", `collection "none" does not exist`},
+		{"POST", none + "/nearby", "application/json", `{"queries":[]}`, `collection "none" does not exist`},
+		{"PUT", none + "/items/a", geoJSON, feature("a", 1, 1, ""), `collection "none" does not exist`},
+		{"POST", none + "/items", "text/csv", "id,lat,lon\na,1,1\n", `collection "none" does not exist`},
+		{"PATCH", none, "application/json", `{}`, `collection "none" does not exist`},
+		{"DELETE", none, "", "", `collection "none" does not exist`},
+		{"GET", "/v1/collections/c/items/none", "", "", `item "none" does not exist in collection "c"`},
+		{"PATCH", "/v1/collections/c/items/none", mergePatch, `{}`, `item "none" does not exist in collection "c"`},
+		{"DELETE", "/v1/collections/c/items/none", "", "", `item "none" does not exist in collection "c"`},
 	} {
 		if p := decode[struct{ Detail string }](t, h.do(r[0], r[1], r[2], r[3]).want(t, 404)); p.Detail != r[4] {
 			t.Errorf("%s %s is answered %q, want %q", r[0], r[1], p.Detail, r[4])

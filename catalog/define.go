@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"nearby/collection"
@@ -32,7 +31,7 @@ type Made struct {
 // maxEdits bounds how often a definition is made anew because it was changed meanwhile.
 const maxEdits = 64
 
-var errRedefined = fmt.Errorf("%w: or this server cannot read the definition", collection.ErrContended)
+var errRedefined = collection.Refuse(collection.ErrContended, "others change the definition all the time, or this server cannot read it")
 
 // Put creates a collection, or replaces the definition of the one that has the
 // name. A definition that is not valid gives one or more *DefinitionError,
@@ -40,7 +39,7 @@ var errRedefined = fmt.Errorf("%w: or this server cannot read the definition", c
 func (c *Catalog) Put(ctx context.Context, def collection.Definition) (col *collection.Collection, created bool, err error) {
 	made, err := c.Define(ctx, def.Name, func(Defined) (collection.Definition, error) { return def, nil })
 	if err == nil && made.Collection == nil {
-		err = collection.Uncertain(fmt.Errorf("%w: collection %q was deleted", collection.ErrNotFound, def.Name))
+		err = collection.Uncertain(collection.Refuse(collection.ErrNotFound, "collection %q was deleted", def.Name))
 	}
 	return made.Collection, made.Created, err
 }
@@ -119,7 +118,7 @@ func undefined(gen *replica.Generation, name string) Defined {
 // room fails if there are as many collections as there may be.
 func (c *Catalog) room(gen *replica.Generation) error {
 	if n := len(gen.All()); n >= c.opt.MaxCollections {
-		return fmt.Errorf("%w: there are %d collections", collection.ErrFull, n)
+		return collection.Refuse(collection.ErrFull, "there are %d collections, which is as many as there may be", n)
 	}
 	return nil
 }
@@ -131,7 +130,7 @@ func notThere(none Defined, allow func(Defined) error) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: collection %q", collection.ErrNotFound, none.Name)
+	return collection.NotFound(none.Name)
 }
 
 // awaitBuilding waits for an index, if ctx lasts; nil: there is none to wait for.

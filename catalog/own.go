@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -90,7 +89,7 @@ func (h *own) raise(ctx context.Context, col *collection.Collection, want uint64
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: it is at %d, before %d", collection.ErrBehind, col.Snapshot().Seq(), want)
+			return nil, collection.Refuse(collection.ErrBehind, "collection %q shows commit %d, and not yet %d", col.Name(), col.Snapshot().Seq(), want)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -230,7 +229,7 @@ func (h *own) drop(ctx context.Context, name string, allow func(Defined) error) 
 		if seq, doubt = c.opt.Store.Commit(commitCtx, []store.Change{{Op: store.DropCollection, Collection: name}}); !collection.Stands(seq, doubt) {
 			return doubt
 		}
-		w.Fail(fmt.Errorf("%w: collection %q was deleted", collection.ErrClosed, name))
+		w.Fail(collection.Refuse(collection.ErrClosed, "collection %q was deleted", name))
 		return nil
 	})
 	if errors.Is(err, collection.ErrClosed) {

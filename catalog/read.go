@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"nearby/collection"
@@ -73,7 +72,7 @@ func (c *Catalog) Now(ctx context.Context, f Freshness) (store.Position, time.Du
 func (c *Catalog) queue() (leave func(), err error) {
 	if c.waiting.Add(1) > int64(c.opt.MaxWaiters) {
 		c.waiting.Add(-1)
-		return nil, fmt.Errorf("%w: %d requests wait already", collection.ErrBehind, c.opt.MaxWaiters)
+		return nil, collection.Refuse(collection.ErrBehind, "%d requests wait already until this server is as new as they demand", c.opt.MaxWaiters)
 	}
 	return func() { c.waiting.Add(-1) }, nil
 }

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"nearby/collection"
@@ -164,7 +163,7 @@ func (h *shared) newest(ctx context.Context, f *Freshness) (*replica.Generation,
 
 func (h *shared) drop(ctx context.Context, name string, allow func(Defined) error) error {
 	if err := collection.CheckName(name); err != nil {
-		return fmt.Errorf("%w: collection %q", collection.ErrNotFound, name)
+		return collection.NotFound(name)
 	}
 	want := Freshness{Strong: true}
 	for range maxEdits {

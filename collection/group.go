@@ -155,25 +155,25 @@ func (w *Writer) Admit(g *Group, req *Request) {
 		p := &g.touched[at]
 		switch {
 		case one.Op == Insert && p.exists:
-			res.Err = fmt.Errorf("%w: %q", ErrExists, it.ID)
+			res.Err = Refuse(ErrExists, "item %q exists already", it.ID)
 		case (one.IfExists || one.IfSeq != nil) && !p.exists:
-			res.Err = fmt.Errorf("%w: there is no item %q", ErrPrecondition, it.ID)
+			res.Err = Refuse(ErrPrecondition, "item %q does not exist", it.ID)
 		case one.IfSeq != nil && (p.seq == 0 || !slices.Contains(one.IfSeq, p.seq)):
-			res.Err = fmt.Errorf("%w: the item %q was changed since", ErrPrecondition, it.ID)
+			res.Err = Refuse(ErrPrecondition, "item %q was changed since", it.ID)
 		case !one.IfUnmodified.IsZero() && p.exists && !Unmodified(p.updated, one.IfUnmodified, time.Now()):
-			res.Err = fmt.Errorf("%w: the item %q was written after that time", ErrPrecondition, it.ID)
+			res.Err = Refuse(ErrPrecondition, "item %q was written after that time", it.ID)
 		case one.IfAbsent && p.exists:
-			res.Err = fmt.Errorf("%w: the item %q exists", ErrPrecondition, it.ID)
+			res.Err = Refuse(ErrPrecondition, "item %q exists", it.ID)
 		case p.exists && p.seq != 0 && slices.Contains(one.IfNotSeq, p.seq):
-			res.Err = fmt.Errorf("%w: the item %q is in that version", ErrPrecondition, it.ID)
+			res.Err = Refuse(ErrPrecondition, "item %q is in that version", it.ID)
 		case (one.Op == Delete || one.Op == Patch) && !p.exists:
-			res.Err = fmt.Errorf("%w: item %q", ErrNotFound, it.ID)
+			res.Err = Refuse(ErrNotFound, "item %q does not exist", it.ID)
 		case one.NoPosition && !p.exists:
-			res.Err = fmt.Errorf("%w: %w", ErrNotFound, &item.FieldError{Field: "geometry", Reason: "is missing, and there is no item with this id that has a position"})
+			res.Err = Refuse(ErrNotFound, "%w", &item.FieldError{Field: "geometry", Reason: "is missing, and there is no item with this id that has a position"})
 		case one.Op == Keep && p.exists:
 			res.Skipped = true
 		case !p.exists && w.table.Snapshot().Len()+g.items >= w.opt.MaxItems:
-			res.Err = fmt.Errorf("%w: it holds %d items", ErrFull, w.opt.MaxItems)
+			res.Err = Refuse(ErrFull, "the collection holds %d items, which is the most that it may hold", w.opt.MaxItems)
 		}
 		if one.Op.merges() && res.Err == nil {
 			res.Err = w.merge(g, p, one, &it)

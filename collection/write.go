@@ -130,7 +130,7 @@ func (c *Collection) begin(req *Request) (wait func(context.Context) ([]Result, 
 		return func(context.Context) ([]Result, error) { return nil, nil }, nil
 	}
 	if src := c.Snapshot().def.Source; src != nil {
-		return nil, fmt.Errorf("%w: collection %q shows the table %s", ErrReadOnly, c.name, src.Table)
+		return nil, Refuse(ErrReadOnly, "collection %q shows the table %s, and its items are changed there", c.name, src.Table)
 	}
 	select {
 	case <-c.stopped:

@@ -3,7 +3,6 @@ package collection
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -220,7 +219,7 @@ func (w *Writer) Commit(g *Group) error {
 		return err
 	}
 	if errors.Is(err, store.ErrReadOnly) {
-		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+		return Refuse(ErrReadOnly, "%w", err)
 	}
 	if err != nil {
 		w.complaints.Do(func() {

@@ -76,9 +76,9 @@ type Position struct{ Lon, Lat float64 }
 // Errors that callers decide on.
 var (
 	// ErrInvalid: a query or a point is out of range; the error says which.
-	ErrInvalid = errors.New("index: invalid")
+	ErrInvalid = errors.New("not valid")
 	// ErrUnknown: a Delete or Move names a point that is not in the index.
-	ErrUnknown = errors.New("index: no such point")
+	ErrUnknown = errors.New("no such point")
 )
 
 // Builder builds an index of all points at once. It may reorder points.

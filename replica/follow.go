@@ -2,7 +2,6 @@ package replica
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 
 	"nearby/collection"
@@ -180,7 +179,7 @@ func (f *follower) show(step *store.Step) error {
 		f.byName = nil
 	}
 	for _, col := range f.ended {
-		go end(col, ending{err: fmt.Errorf("%w: collection %q was deleted", collection.ErrNotFound, col.Name())})
+		go end(col, ending{err: collection.Refuse(collection.ErrNotFound, "collection %q was deleted", col.Name())})
 	}
 	f.ended = nil
 	return nil

@@ -3,7 +3,6 @@ package replica
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -68,7 +67,7 @@ func (gen *Generation) Get(name string) (*collection.Collection, error) {
 	if col, ok := gen.All()[name]; ok {
 		return col, nil
 	}
-	return nil, fmt.Errorf("%w: collection %q", collection.ErrNotFound, name)
+	return nil, collection.NotFound(name)
 }
 
 // List returns all collections by name.

@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,7 +143,7 @@ func (r *Replica) CatchUp(ctx context.Context, want store.Position, strong bool)
 			head, err := r.shared.Head(ctx)
 			switch {
 			case ctx.Err() != nil:
-				return nil, fmt.Errorf("%w: the store does not tell how far it is", collection.ErrBehind)
+				return nil, collection.Refuse(collection.ErrBehind, "the store does not tell which commit is its newest")
 			case err != nil:
 				return nil, err
 			}
@@ -166,9 +165,9 @@ func (r *Replica) CatchUp(ctx context.Context, want store.Position, strong bool)
 
 func behind(gen *Generation, want store.Position) error {
 	if want.Epoch != gen.epoch {
-		return fmt.Errorf("%w: it has another history than the one that was asked for", collection.ErrBehind)
+		return collection.Refuse(collection.ErrBehind, "this server has another history than the one that was asked for")
 	}
-	return fmt.Errorf("%w: it is at %d, before %d", collection.ErrBehind, gen.applied.Load(), want.Seq)
+	return collection.Refuse(collection.ErrBehind, "this server shows commit %d, and not yet %d", gen.applied.Load(), want.Seq)
 }
 
 // GiveUp ends a collection that cannot make durable in time what it has acknowledged.

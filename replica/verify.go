@@ -63,7 +63,7 @@ func (v *Verification) unserved() int {
 const maxRepairs = 1000
 
 // errReread ends the following of a store, so that everything is read anew.
-var errReread = errors.New("replica: too much differs from the store")
+var errReread = errors.New("too much differs from the store")
 
 // verification is the state of comparing with the store.
 type verification struct {
@@ -127,13 +127,13 @@ func (r *Replica) inspect(ctx context.Context, run func(*Generation, store.View)
 // and repairs what differs. That it could not compare is an error, ErrNotCompared.
 func (r *Replica) Verify(ctx context.Context) (*Verification, error) {
 	if !r.verification.mu.TryLock() {
-		return nil, fmt.Errorf("%w: a comparison is under way", collection.ErrBusy)
+		return nil, collection.Refuse(collection.ErrBusy, "a comparison is under way")
 	}
 	defer r.verification.mu.Unlock()
 	v, err := r.verify(ctx)
 	if err != nil {
-		err = fmt.Errorf("%w: %w", collection.ErrNotCompared, err)
 		r.opt.Log.Error("the collections were not compared with the store", "error", err)
+		err = collection.Refuse(collection.ErrNotCompared, "%w", err)
 	} else {
 		n := v.mistakes()
 		r.verification.mistakes.Add(int64(n))

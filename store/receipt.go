@@ -13,11 +13,11 @@ func CheckReceipts(receipts []Receipt) error {
 		key := receipts[i].Key
 		switch {
 		case receipts[i].Collection == "":
-			return fmt.Errorf("store: the receipt %q is of no collection", key)
+			return fmt.Errorf("the receipt %q is of no collection", key)
 		case key == "" || len(key) > MaxKeyBytes:
-			return fmt.Errorf("store: a receipt's key of %d bytes, must have 1 to %d", len(key), MaxKeyBytes)
+			return fmt.Errorf("a receipt's key has %d bytes, must have 1 to %d", len(key), MaxKeyBytes)
 		case !utf8.ValidString(key) || strings.Contains(key, "\x00"):
-			return fmt.Errorf("store: the receipt's key %q is not UTF-8 without NUL", key)
+			return fmt.Errorf("the receipt's key %q is not UTF-8 without NUL", key)
 		}
 	}
 	if len(receipts) < 2 {
@@ -27,7 +27,7 @@ func CheckReceipts(receipts []Receipt) error {
 	for i := range receipts {
 		name := receipts[i].Name()
 		if seen[name] {
-			return fmt.Errorf("store: a commit has two receipts with the key %q of collection %q", receipts[i].Key, receipts[i].Collection)
+			return fmt.Errorf("a commit has two receipts with the key %q of collection %q", receipts[i].Key, receipts[i].Collection)
 		}
 		seen[name] = true
 	}

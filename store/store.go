@@ -53,15 +53,15 @@ type Position struct {
 // Errors that callers decide on. Implementations wrap them with context.
 var (
 	// ErrCorrupt: bytes that were read are not those that were written.
-	ErrCorrupt = errors.New("store: corrupt data")
+	ErrCorrupt = errors.New("corrupt data")
 	// ErrGone: the changes asked for are no longer kept; read a View and
 	// follow from its Seq.
-	ErrGone = errors.New("store: changes no longer kept")
+	ErrGone = errors.New("the changes since then are no longer kept")
 	// ErrClosed: the store is closed, or closing.
-	ErrClosed = errors.New("store: closed")
+	ErrClosed = errors.New("the store is closed")
 	// ErrUnavailable: the store cannot take writes now (disk full or failing,
 	// database away). Nothing of the commit was applied.
-	ErrUnavailable = errors.New("store: unavailable")
+	ErrUnavailable = errors.New("the store is unavailable")
 	// ErrLocked: an item that a change is about is held by another program's
 	// transaction. It is an ErrUnavailable.
 	ErrLocked error = &UnavailableError{Reason: "an item of the write is held by an open transaction of another program; the write can be made when that has ended"}
@@ -72,18 +72,19 @@ var (
 	// nobody has said yet that everything is back. It is an ErrUnavailable.
 	ErrRestored error = &UnavailableError{Reason: "the database is being restored, or was restored and is not released; whoever restores it releases it when everything is back"}
 	// ErrUncertain: whether the commit was applied is not known.
-	ErrUncertain = errors.New("store: outcome of the commit unknown")
+	ErrUncertain = errors.New("it is not known whether the write was made")
 	// ErrLoss: the store opened with less than it had acknowledged.
-	ErrLoss = errors.New("store: acknowledged data is missing")
-	// ErrNoCollection: a change names a collection that is not defined.
-	ErrNoCollection = errors.New("store: no such collection")
+	ErrLoss = errors.New("acknowledged data is missing")
+	// ErrNoCollection: a change names a collection that is not defined. Its text comes
+	// after the name.
+	ErrNoCollection = errors.New("does not exist")
 	// ErrForked: the store's history is not the one of that epoch; read a View.
-	ErrForked = errors.New("store: another history")
+	ErrForked = errors.New("the store has another history")
 	// ErrReadOnly: this store takes no commits from here, now or ever.
-	ErrReadOnly = errors.New("store: read only")
+	ErrReadOnly = errors.New("the store takes no writes")
 	// ErrAttached: the items of the collection come from a table, and can be changed
 	// only there. It is an ErrReadOnly.
-	ErrAttached = fmt.Errorf("%w: the items come from a table", ErrReadOnly)
+	ErrAttached = fmt.Errorf("%w for a collection whose items come from a table", ErrReadOnly)
 )
 
 // UnavailableError is an ErrUnavailable that says why in words for everybody: callers
@@ -100,11 +101,10 @@ type UnavailableError struct {
 }
 
 func (e *UnavailableError) Error() string {
-	s := ErrUnavailable.Error() + ": " + e.Reason
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
+	if e.Err == nil {
+		return e.Reason
 	}
-	return s
+	return e.Reason + " (" + e.Err.Error() + ")"
 }
 
 func (e *UnavailableError) Unwrap() []error {
@@ -132,7 +132,7 @@ type StaleError struct {
 }
 
 func (e *StaleError) Error() string {
-	return fmt.Sprintf("store: a change rests on a version that was replaced by commit %d or before", e.Head)
+	return fmt.Sprintf("a change is based on a version that commit %d, or one before it, has replaced", e.Head)
 }
 
 // RepeatedError says that keys of a commit's receipts are taken (S8). Nothing of
@@ -142,7 +142,7 @@ type RepeatedError struct {
 }
 
 func (e *RepeatedError) Error() string {
-	return fmt.Sprintf("store: %d of the commit's receipts have keys that are taken", len(e.Receipts))
+	return fmt.Sprintf("%d idempotency keys of the commit are taken", len(e.Receipts))
 }
 
 // Op is what a Change does.

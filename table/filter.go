@@ -64,7 +64,7 @@ func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
 	for name, values := range f.equal {
 		i := slices.Index(s.schema.Queryables, name)
 		if i < 0 {
-			return nil, fmt.Errorf("%w: %q; queryable are: %s", ErrUnknownQueryable, name, strings.Join(s.schema.Queryables, ", "))
+			return nil, fmt.Errorf("%q is %w; queryable are %s", name, ErrUnknownQueryable, strings.Join(s.schema.Queryables, ", "))
 		}
 		c := condition{column: &s.columns[i].values}
 		dict := &s.columns[i].dict

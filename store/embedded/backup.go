@@ -75,7 +75,7 @@ func (b *Backup) count(key []byte) error {
 }
 
 // ErrNoBackup: what was read is no backup, or not a whole one.
-var ErrNoBackup = errors.New("store: this is no whole backup")
+var ErrNoBackup = errors.New("this is no whole backup")
 
 // Backup writes all that the store has at one commit. Commits go on meanwhile.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (Backup, error) {

@@ -103,7 +103,7 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 		size += 256 + 2*len(receipts[i].Key) + len(receipts[i].Outcome)
 	}
 	if size > maxCommitBytes {
-		return nil, 0, fmt.Errorf("store: a commit of about %d bytes, more than %d", size, maxCommitBytes)
+		return nil, 0, fmt.Errorf("the commit has about %d bytes, more than the %d that are taken", size, maxCommitBytes)
 	}
 	if err := s.obstacle(size, frees); err != nil {
 		return nil, 0, err
@@ -192,13 +192,13 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 		ch := &changes[i]
 		col, exists := lookup(ch.Collection)
 		if !exists && ch.Op != store.PutCollection {
-			return nil, fmt.Errorf("%w: %q", store.ErrNoCollection, ch.Collection)
+			return nil, fmt.Errorf("collection %q %w", ch.Collection, store.ErrNoCollection)
 		}
 		var err error
 		switch ch.Op {
 		case store.PutItem:
 			if ch.Item.ID == "" || len(ch.Item.ID) > item.MaxIDBytes {
-				return nil, fmt.Errorf("store: an id of %d bytes", len(ch.Item.ID))
+				return nil, fmt.Errorf("the id of an item has %d bytes, must have 1 to %d", len(ch.Item.ID), item.MaxIDBytes)
 			}
 			head = appendItemHead(head[:0], &ch.Item, seq)
 			op := batch.SetDeferred(itemKeyPrefixLen+len(ch.Item.ID), len(head)+len(ch.Item.Properties)+sealLen)
@@ -211,7 +211,7 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 		case store.PutCollection:
 			if !exists {
 				if created>>16 != seq {
-					return nil, errors.New("store: a batch creates too many collections")
+					return nil, errors.New("the commit creates too many collections")
 				}
 				col.number = uint64(created)
 				created++
@@ -227,7 +227,7 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 			}
 			names[ch.Collection] = incarnation{}
 		default:
-			return nil, fmt.Errorf("store: unknown operation %d", ch.Op)
+			return nil, fmt.Errorf("unknown operation %d", ch.Op)
 		}
 		if err != nil {
 			return nil, err

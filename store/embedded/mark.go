@@ -87,7 +87,7 @@ func parseMark(data []byte) (mark, error) {
 	case m.format == 3:
 		_, err = fmt.Sscanf(text, "nearby head 3 %s %d %x %d %d", &m.epoch, &m.seq, &m.closed, &m.self.inode, &m.self.born)
 	default:
-		return mark{}, fmt.Errorf("store: the head mark %s has format %d, which a newer version has written; this one knows 1 to 3", markFile, m.format)
+		return mark{}, fmt.Errorf("the head mark %s has format %d, which a newer version has written; this one knows 1 to 3", markFile, m.format)
 	}
 	if err != nil || string(m.bytes()) != string(data) {
 		return mark{}, damaged

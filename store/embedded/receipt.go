@@ -141,7 +141,7 @@ func (s *Store) encodeReceipts(batch *pebble.Batch, seq store.Seq, receipts []st
 			col = s.incarnations[r.Collection]
 		}
 		if col.number == 0 {
-			return fmt.Errorf("%w: %q", store.ErrNoCollection, r.Collection)
+			return fmt.Errorf("collection %q %w", r.Collection, store.ErrNoCollection)
 		}
 		old, at, ok, err := s.receipt(name)
 		if err != nil {

@@ -181,7 +181,7 @@ func (r *recent) after(ctx context.Context, seq store.Seq) ([]commit, time.Time,
 // Follow is part of store.Store.
 func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
 	if after.Epoch != store.Epoch(s.epoch) {
-		return fmt.Errorf("%w: the store's epoch is %s, not %s", store.ErrForked, s.epoch, after.Epoch)
+		return fmt.Errorf("%w: its epoch is %s, not %s", store.ErrForked, s.epoch, after.Epoch)
 	}
 	s.recent.enter()
 	defer s.recent.leave()

@@ -116,7 +116,7 @@ func (v *view) Items(ctx context.Context, collection string, parts int, yield fu
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("%w: %q", store.ErrNoCollection, collection)
+		return fmt.Errorf("collection %q %w", collection, store.ErrNoCollection)
 	}
 	lower, upper := itemSpan(incarnation)
 	bounds := append(append([][]byte{lower}, v.splits(lower, upper, parts)...), upper)

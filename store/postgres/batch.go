@@ -86,7 +86,7 @@ func newBatch(group []*request) (*batch, error) {
 				fates[ch.Collection] = f
 			}
 			if !f.exists && ch.Op != store.PutCollection {
-				return nil, fmt.Errorf("%w: %q", store.ErrNoCollection, ch.Collection)
+				return nil, fmt.Errorf("collection %q %w", ch.Collection, store.ErrNoCollection)
 			}
 			switch ch.Op {
 			case store.PutCollection:

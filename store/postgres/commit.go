@@ -90,21 +90,21 @@ func (r *request) check() error {
 	for i := range r.changes {
 		ch := &r.changes[i]
 		if n := len(ch.Collection); n == 0 || n > 64 {
-			return fmt.Errorf("store: a collection's name of %d bytes", n)
+			return fmt.Errorf("the name of a collection has %d bytes, must have 1 to 64", n)
 		}
 		switch ch.Op {
 		case store.PutItem:
 			if err := errors.Join(item.CheckID(ch.Item.ID), item.CheckPosition(ch.Item.Lon, ch.Item.Lat)); err != nil {
-				return fmt.Errorf("store: %w", err)
+				return err
 			}
 		case store.DeleteItem:
 			if err := item.CheckStoredID(ch.Item.ID); err != nil {
-				return fmt.Errorf("store: %w", err)
+				return err
 			}
 		case store.PutCollection, store.DropCollection:
 			r.alone = true
 		default:
-			return fmt.Errorf("store: unknown operation %d", ch.Op)
+			return fmt.Errorf("unknown operation %d", ch.Op)
 		}
 	}
 	return store.CheckReceipts(r.receipts)

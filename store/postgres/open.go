@@ -164,7 +164,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		s.end()
 		if hopeless(err) {
-			err = fmt.Errorf("store: the database refuses: %v", err) //nolint:errorlint // it is not unavailable
+			err = fmt.Errorf("the database refuses: %v", err) //nolint:errorlint // it is not unavailable
 		}
 		return nil, err
 	}

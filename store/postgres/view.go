@@ -136,7 +136,7 @@ func born(ctx context.Context, conn *pgx.Conn, name string) (int64, error) {
 	var seq int64
 	err := conn.QueryRow(ctx, `SELECT born FROM nearby.collections WHERE name = $1 AND NOT dropped`, name).Scan(&seq)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, fmt.Errorf("%w: %q", store.ErrNoCollection, name)
+		return 0, fmt.Errorf("collection %q %w", name, store.ErrNoCollection)
 	}
 	return seq, readError(err)
 }

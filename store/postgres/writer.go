@@ -251,6 +251,12 @@ func (e *lockedError) Error() string {
 }
 func (e *lockedError) Unwrap() error { return e.err }
 
+// attachedError is a store.ErrAttached, in the words of the database.
+type attachedError struct{ err *pgconn.PgError }
+
+func (e *attachedError) Error() string   { return e.err.Message }
+func (e *attachedError) Unwrap() []error { return []error{store.ErrAttached, e.err} }
+
 // commit makes a batch and returns the number of its last commit.
 func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 	started := time.Now()
@@ -420,7 +426,7 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 		w.hangUp() // the next connection raises the fence
 		return true, pe
 	case pe.Code == codeNoCollection:
-		return false, fmt.Errorf("%w: %q", store.ErrNoCollection, pe.Detail)
+		return false, fmt.Errorf("collection %q %w", pe.Detail, store.ErrNoCollection)
 	case pe.Code == codeStale && w.marked(group):
 		return true, pe
 	case pe.Code == codeStale:
@@ -430,7 +436,7 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 		}
 		return false, &store.StaleError{Head: store.Seq(head)}
 	case pe.Code == codeAttached:
-		return false, fmt.Errorf("%w: %s", store.ErrAttached, pe.Message)
+		return false, &attachedError{pe}
 	case pe.Code == codeRepeated:
 		return false, w.repeated(group)
 	case pe.Code == "55P03" && strings.Contains(pe.Where, "nearby.head"):
@@ -445,7 +451,7 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 	case strings.HasPrefix(pe.Code, "53"), strings.HasPrefix(pe.Code, "57"), strings.HasPrefix(pe.Code, "58"):
 		return false, unavailable(pe)
 	default:
-		return false, fmt.Errorf("store: the database refuses the commit: %w", pe)
+		return false, fmt.Errorf("the database refuses the commit: %w", pe)
 	}
 }
 
