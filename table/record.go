@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"nearby/index"
 	"nearby/item"
 )
@@ -227,11 +229,11 @@ type arena struct {
 
 // append writes a record and returns its location.
 func (a *arena) append(it *item.Item) uint64 {
-	var uuid [16]byte
 	id, flags := []byte(nil), byte(0)
 	idLen := len(it.ID)
-	if parseUUID(&uuid, it.ID) {
-		id, flags, idLen = uuid[:], flagUUID, 16
+	uuid, isUUID := parseUUID(it.ID)
+	if isUUID {
+		id, flags, idLen = uuid[:], flagUUID, len(uuid)
 	}
 	created, updated := max(0, it.Created), max(0, it.Created, it.Updated)
 	need := chunkHead + 17 + 5*binary.MaxVarintLen64 + idLen + len(it.Properties)
@@ -336,39 +338,18 @@ func recordLen(b []byte) int {
 	return n + int(before) + int(last)
 }
 
-// parseUUID reports whether s is a UUID in its usual spelling, lower case with
-// hyphens, and puts its bytes into dst.
-func parseUUID(dst *[16]byte, s string) bool {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return false
+// parseUUID reads a UUID in its usual spelling, in lower case with hyphens: the one in which
+// it comes back. In another spelling that uuid.Parse takes it is an id like any other.
+func parseUUID(s string) (id uuid.UUID, ok bool) {
+	if len(s) != 36 {
+		return id, false
 	}
-	n := 0
-	for i := 0; i < 36; {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			i++
-			continue
-		}
-		hi, lo := hexDigit(s[i]), hexDigit(s[i+1])
-		if hi > 15 || lo > 15 {
-			return false
-		}
-		dst[n] = hi<<4 | lo
-		n++
-		i += 2
-	}
-	return true
+	id, err := uuid.Parse(s)
+	var buf [36]byte
+	return id, err == nil && string(appendUUID(buf[:0], id[:])) == s
 }
 
-func hexDigit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 0xff
-}
-
+// appendUUID does not allocate, as uuid.UUID.String does.
 func appendUUID(dst, id []byte) []byte {
 	var buf [36]byte
 	hex.Encode(buf[0:8], id[0:4])
