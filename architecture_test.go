@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"nearby/index/indextest":       {"nearby/index", "nearby/internal/zorder", "nearby/sphere"},
 	"nearby/geohash":               kit,
 	"nearby/quadtree":              kit,
+	"nearby/indexes":               {"nearby/geohash", "nearby/index", "nearby/quadtree", "nearby/table"},
 	"nearby/ingest":                {"nearby/item"},
 	"nearby/store":                 {"nearby/item"},
 	"nearby/store/storetest":       {"nearby/item", "nearby/store"},
@@ -44,9 +45,9 @@ var allowed = map[string][]string{
 	"nearby/bench/httpbench":       {},
 	"nearby/bench/peer":            {"nearby/bench/dataset", "nearby/index", "nearby/sphere"},
 	"nearby/bench/servers":         {"nearby/bench/dataset", "nearby/bench/httpbench", "nearby/sphere"},
-	"nearby/bench":                 {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere", "nearby/table"},
+	"nearby/bench":                 {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/indexes", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
 	"nearby/worldmap":              {"nearby/item"},
-	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/geohash", "nearby/index", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/quadtree", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/table", "nearby/worldmap"},
+	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/indexes", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/table", "nearby/worldmap"},
 }
 
 // kit is what the indexes are made of: the contract, and what only its implementers need.

@@ -277,8 +277,8 @@ func openWorld(t *testing.T) (*fixture, map[string][]place) {
 	for name, def := range map[string]collection.Definition{
 		"crowd":    {Index: table.IndexSpec{Kind: table.KindAuto}, Queryables: []string{"kind"}},
 		"empty":    {Title: "Empty", Index: table.IndexSpec{Kind: table.KindAuto}},
-		"timed":    {Description: "Some have a time.", Index: table.IndexSpec{Kind: table.KindGeohash}, Queryables: []string{"kind"}, Time: "opened"},
-		"timeless": {Index: table.IndexSpec{Kind: table.KindQuadtree}, Time: "opened"},
+		"timed":    {Description: "Some have a time.", Index: table.IndexSpec{Kind: "geohash"}, Queryables: []string{"kind"}, Time: "opened"},
+		"timeless": {Index: table.IndexSpec{Kind: "quadtree"}, Time: "opened"},
 		"attached": {Index: table.IndexSpec{Kind: table.KindAuto}, Source: &collection.Source{Table: "public.places", Follow: "poll", Guarantee: "None."}},
 	} {
 		def.Name, def.Created, def.Updated = name, 1, 1

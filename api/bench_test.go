@@ -46,7 +46,7 @@ func BenchmarkNearby(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "c", Index: table.IndexSpec{Kind: table.KindQuadtree}})
+	c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "quadtree"}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -180,11 +180,11 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, limit int64, v
 	return decodeJSON(data, v)
 }
 
-func decodeJSON(data []byte, v any) error {
+func decodeJSON(data []byte, v any, options ...json.Options) error {
 	if value := jsontext.Value(data); value.Kind() != '{' && value.IsValid() {
 		return newProblem(malformedBody, "the body must be a JSON object")
 	}
-	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
+	err := json.Unmarshal(data, v, append(options, json.RejectUnknownMembers(true))...)
 	if err == nil {
 		return nil
 	}

@@ -229,6 +229,13 @@ type definitionIn struct {
 	WritePolicy *string          `json:"writePolicy"`
 }
 
+// decodeDefinition reads a body, in which the index may have the parameters of the kinds that
+// there are.
+func (s *Server) decodeDefinition(data []byte) (in definitionIn, err error) {
+	err = decodeJSON(data, &in, json.WithUnmarshalers(s.opt.Catalog.Kinds().Unmarshalers()))
+	return in, err
+}
+
 // shown are the members of a collection that are no part of its definition. They are
 // passed over, so that what was read can be sent back.
 type shown struct {
@@ -298,7 +305,7 @@ func (in *definitionIn) definition(name string) collection.Definition {
 
 // patchDefinition applies a JSON merge patch, an object, to a definition as PUT would
 // have it.
-func patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
+func (s *Server) patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
 	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, Time: &def.Time, WritePolicy: &def.WritePolicy})
 	if err != nil {
 		return def, err
@@ -307,8 +314,8 @@ func patchDefinition(def collection.Definition, patch []byte) (collection.Defini
 	if err != nil {
 		return def, err
 	}
-	var in definitionIn
-	if err := decodeJSON(merged, &in); err != nil {
+	in, err := s.decodeDefinition(merged)
+	if err != nil {
 		return def, err
 	}
 	return in.definition(def.Name), nil
@@ -375,8 +382,15 @@ func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
 	if err := collection.CheckName(c.name); err != nil {
 		return err
 	}
-	var in definitionIn
-	if err := s.readJSON(w, r, s.opt.Limits.MaxBodyBytes, &in, appJSON); err != nil {
+	if _, err := mediaType(r, appJSON); err != nil {
+		return err
+	}
+	body, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
+	if err != nil {
+		return err
+	}
+	in, err := s.decodeDefinition(body)
+	if err != nil {
 		return err
 	}
 	if err := in.check(c.name); err != nil {
@@ -400,8 +414,8 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// Also what is to be removed has to be a member that is known.
-	var in definitionIn
-	if err := decodeJSON(patch, &in); err != nil {
+	in, err := s.decodeDefinition(patch)
+	if err != nil {
 		return err
 	}
 	if err := in.check(c.name); err != nil {
@@ -415,7 +429,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 		if whole { // it takes the place of the one before, with all its parameters
 			old.Index = table.IndexSpec{}
 		}
-		return patchDefinition(old.Definition, patch)
+		return s.patchDefinition(old.Definition, patch)
 	})
 }
 

@@ -27,12 +27,9 @@ import (
 	"nearby/api"
 	"nearby/catalog"
 	"nearby/collection"
-	"nearby/geohash"
-	"nearby/index"
-	"nearby/quadtree"
+	"nearby/indexes"
 	"nearby/store"
 	"nearby/store/embedded"
-	"nearby/table"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -68,16 +65,7 @@ func document(t testing.TB) *openapi3.T {
 	return doc
 }
 
-var kinds = table.Kinds{
-	table.KindGeohash: func(s table.IndexSpec) (index.Builder, error) {
-		opt := geohash.Options{Bits: s.Bits}
-		return geohash.New(opt), opt.Validate()
-	},
-	table.KindQuadtree: func(s table.IndexSpec) (index.Builder, error) {
-		opt := quadtree.Options{MaxPointsPerNode: s.MaxPointsPerNode, MaxDepth: s.MaxDepth}
-		return quadtree.New(opt), opt.Validate()
-	},
-}
+var kinds = indexes.Kinds()
 
 // newCatalog is a real catalog on a real store in a folder of its own.
 func newCatalog(t testing.TB) *catalog.Catalog {

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"nearby/bench/dataset"
-	"nearby/table"
+	"nearby/indexes"
 )
 
 // Work is weighed in points compared. Entering a node or a cell costs as much as
@@ -27,7 +27,7 @@ func TestAutoChoosesWell(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			chosen, reason := table.Auto((&places{positions}).points())
+			chosen, reason := indexes.Kinds().Auto((&places{positions}).points())
 			work := weighted(t, name, positions)
 			t.Logf("%s: grid %.0f, tree %.0f; %s: %s", name, work[kindGeohash], work[kindQuadtree], chosen, reason)
 			if best := min(work[kindGeohash], work[kindQuadtree]); work[chosen] > autoSlack*best {

@@ -10,7 +10,7 @@ import (
 
 	"nearby/bench/dataset"
 	"nearby/index"
-	"nearby/table"
+	"nearby/indexes"
 )
 
 // maxSamples bounds the queries of a row that are kept for the plots.
@@ -84,7 +84,7 @@ func measureSet(ctx context.Context, s dataset.Set, o Options, variants []varian
 		return nil, err
 	}
 	result := &SetResult{Name: s.Name, Points: len(s.Positions)}
-	result.Auto.Kind, result.Auto.Reason = table.Auto(m.items.points())
+	result.Auto.Kind, result.Auto.Reason = indexes.Kinds().Auto(m.items.points())
 	standard := map[string]*side{}
 	var pair []*side
 	sides := make([]*side, len(variants))

@@ -10,6 +10,7 @@ import (
 	"nearby/collection"
 	"nearby/replica"
 	"nearby/store"
+	"nearby/table"
 )
 
 // Catalog holds the collections of one store. All methods may be called
@@ -64,6 +65,9 @@ func New(opt collection.Options) *Catalog {
 	}
 	return c
 }
+
+// Kinds are the kinds of index that a definition can name.
+func (c *Catalog) Kinds() table.Kinds { return c.opt.Kinds }
 
 // Ready reports whether everything in the store is in memory.
 func (c *Catalog) Ready() bool { return c.history.generation() != nil }

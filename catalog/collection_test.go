@@ -18,26 +18,16 @@ import (
 
 	"nearby/catalog"
 	"nearby/collection"
-	"nearby/geohash"
 	"nearby/index"
+	"nearby/indexes"
 	"nearby/item"
-	"nearby/quadtree"
 	"nearby/sphere"
 	"nearby/store"
 	"nearby/store/embedded"
 	"nearby/table"
 )
 
-var kinds = table.Kinds{
-	table.KindGeohash: func(s table.IndexSpec) (index.Builder, error) {
-		opt := geohash.Options{Bits: s.Bits}
-		return geohash.New(opt), opt.Validate()
-	},
-	table.KindQuadtree: func(s table.IndexSpec) (index.Builder, error) {
-		opt := quadtree.Options{MaxPointsPerNode: s.MaxPointsPerNode, MaxDepth: s.MaxDepth}
-		return quadtree.New(opt), opt.Validate()
-	},
-}
+var kinds = indexes.Kinds()
 
 // equal is a filter by the values that properties may have.
 func equal(want map[string][]string) *table.Filter {
@@ -186,7 +176,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 	const seed = 7
 	dir := t.TempDir()
 	h := open(t, dir)
-	c := h.make(collection.Definition{Name: "places", Index: table.IndexSpec{Kind: "quadtree", MaxPointsPerNode: 4}, Queryables: []string{"kind"}})
+	c := h.make(collection.Definition{Name: "places", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: 4}}}, Queryables: []string{"kind"}})
 	const writers, rounds = 4, 40
 	twins := make([]map[string]item.Item, writers)
 	var wg sync.WaitGroup
@@ -265,7 +255,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 		return ids
 	}
 	before := order(c.Snapshot())
-	if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: table.IndexSpec{Kind: "geohash", Bits: 24}}); err != nil {
+	if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: table.IndexSpec{Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 24}}}}); err != nil {
 		t.Fatal(err)
 	}
 	if st := c.Snapshot().Stats(); st.Kind != "geohash" || st.Index.Kind != "geohash" || st.Rebuilding {
@@ -459,7 +449,7 @@ func TestIndexChangesUnderLoad(t *testing.T) {
 			reads++
 		}
 	}()
-	specs := []table.IndexSpec{{Kind: "geohash", Bits: 18}, {Kind: "quadtree", MaxPointsPerNode: 2}, {Kind: "geohash"}, {Kind: "auto"}, {Kind: "quadtree"}}
+	specs := []table.IndexSpec{{Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 18}}}, {Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: 2}}}, {Kind: "geohash"}, {Kind: "auto"}, {Kind: "quadtree"}}
 	for i := range 20 {
 		if _, _, err := h.Put(context.Background(), collection.Definition{Name: c.Name(), Index: specs[i%len(specs)]}); err != nil {
 			t.Fatal(err)
@@ -547,7 +537,7 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 	c := h.make(collection.Definition{Name: "c", Index: table.IndexSpec{Kind: "auto"}})
 	rng := rand.New(rand.NewPCG(9, 9))
 	n := 0
-	for c.Snapshot().Stats().Kind != table.KindGeohash && n < 50_000 {
+	for c.Snapshot().Stats().Kind != "geohash" && n < 50_000 {
 		var batch []collection.Write
 		for range 1000 {
 			batch = append(batch, upsert(fmt.Sprint(n), rng.Float64()*10, 5, `{}`))
@@ -556,7 +546,7 @@ func TestAutoRebuildsWhenOutgrown(t *testing.T) {
 		write(t, c, batch...)
 	}
 	st := c.Snapshot().Stats()
-	if st.Kind != table.KindGeohash || !strings.Contains(st.Reason, "even density along lines") {
+	if st.Kind != "geohash" || !strings.Contains(st.Reason, "even density along lines") {
 		t.Errorf("with %d even points: %s, because %q", n, st.Kind, st.Reason)
 	}
 	if e, ok := c.Snapshot().Extent(); !ok || !e.Contains(5, 5) || e.East > 10 {
@@ -584,7 +574,7 @@ func TestAutoKeepsTheTree(t *testing.T) {
 		}
 		write(t, c, batch...)
 	}
-	if st := c.Snapshot().Stats(); st.Kind != table.KindQuadtree || !strings.Contains(st.Reason, "uneven density") {
+	if st := c.Snapshot().Stats(); st.Kind != "quadtree" || !strings.Contains(st.Reason, "uneven density") {
 		t.Errorf("with %d uneven points: %s, because %q", len(want), st.Kind, st.Reason)
 	}
 	verify(t, c.Snapshot(), want)
@@ -598,10 +588,10 @@ func TestDefinitionFaults(t *testing.T) {
 	}{
 		{collection.Definition{Name: "a/b"}, []string{"name"}},
 		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "rtree"}}, []string{"index.kind"}},
-		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "auto", Bits: 3}}, []string{"index"}},
-		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Bits: 3}}, []string{"index.bits"}},
-		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "geohash", Bits: 99}}, []string{"index"}},
-		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", MaxPointsPerNode: -1}}, []string{"index"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "auto", Settings: table.Settings{{Name: "bits", Value: 3}}}}, []string{"index"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "bits", Value: 3}}}}, []string{"index.bits"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 99}}}}, []string{"index"}},
+		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: -1}}}}, []string{"index"}},
 		{collection.Definition{Name: "", Queryables: []string{"ok", "limit", "ok", ""}}, []string{"name", "queryables[1]", "queryables[2]", "queryables[3]"}},
 	} {
 		_, _, err := h.Put(context.Background(), c.def)

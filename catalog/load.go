@@ -59,7 +59,7 @@ func (c *Catalog) readGeneration(ctx context.Context, progress func(Progress)) (
 	gen := replica.NewGeneration(view.Position(), asOf)
 	byName := map[string]*collection.Collection{}
 	for _, stored := range all {
-		def, err := collection.ReadDefinition(stored.Name, stored.Definition)
+		def, err := collection.ReadDefinition(c.opt.Kinds, stored.Name, stored.Definition)
 		if err = c.history.readable(&def, err); errors.Is(err, errLeftOut) {
 			continue
 		}

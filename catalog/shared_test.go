@@ -301,8 +301,8 @@ func TestCopiesAgree(t *testing.T) { onEach(t, copiesAgree) }
 
 func copiesAgree(t *testing.T, open opener) {
 	c := open(t, 3, collection.Options{})
-	c.make(collection.Definition{Name: "a", Index: table.IndexSpec{Kind: table.KindQuadtree, MaxPointsPerNode: 4}, Queryables: []string{"v"}})
-	c.make(collection.Definition{Name: "b", Index: table.IndexSpec{Kind: table.KindGeohash}})
+	c.make(collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: 4}}}, Queryables: []string{"v"}})
+	c.make(collection.Definition{Name: "b", Index: table.IndexSpec{Kind: "geohash"}})
 	seed := storetest.Seed(t)
 	var wg sync.WaitGroup
 	var done, refused atomic.Int64
@@ -560,14 +560,14 @@ func definitionsAcrossCopies(t *testing.T, open opener) {
 	c := open(t, 2, collection.Options{})
 	for n := range 10 {
 		name := fmt.Sprint("c", n)
-		c.make(collection.Definition{Name: name, Index: table.IndexSpec{Kind: table.KindGeohash}})
+		c.make(collection.Definition{Name: name, Index: table.IndexSpec{Kind: "geohash"}})
 		var batch []collection.Write
 		for i := range 100 {
 			batch = append(batch, upsert(fmt.Sprint(i), float64(i), float64(i%90), `{"of":"x"}`))
 		}
 		write(t, c.get(1, name), batch...)
 		def := c.get(0, name).Snapshot().Definition()
-		def.Title, def.Index, def.Queryables = "new", table.IndexSpec{Kind: table.KindQuadtree}, []string{"of"}
+		def.Title, def.Index, def.Queryables = "new", table.IndexSpec{Kind: "quadtree"}, []string{"of"}
 		if _, _, err := c.all[1].Put(ctx, def); err != nil {
 			t.Fatal(err)
 		}

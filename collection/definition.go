@@ -107,29 +107,16 @@ func (d *Definition) Normalise(kinds table.Kinds) error {
 	if d.Index.Kind == "" {
 		d.Index.Kind = table.KindAuto
 	}
-	s := d.Index
-	switch s.Kind {
-	case table.KindAuto:
-		if s != (table.IndexSpec{Kind: table.KindAuto}) {
-			fault("index", "", "of kind auto takes no parameters; in a patch, null removes one")
+	for _, s := range d.Index.Settings {
+		if _, ok := kinds.Param(s.Name); !ok {
+			fault("index."+s.Name, fmt.Sprint(s.Value), "is no parameter of a kind of index")
 		}
-	case table.KindGeohash:
-		if s.MaxPointsPerNode != 0 || s.MaxDepth != 0 {
-			fault("index", "", "of kind geohash takes only bits; in a patch, null removes a parameter")
-		}
-	case table.KindQuadtree:
-		if s.Bits != 0 {
-			fault("index.bits", fmt.Sprint(s.Bits), "belongs to kind geohash; in a patch, null removes it")
-		}
-	default:
-		fault("index.kind", s.Kind, "must be auto, geohash or quadtree")
 	}
-	if s.Kind == table.KindGeohash || s.Kind == table.KindQuadtree {
-		if make, ok := kinds[s.Kind]; !ok {
-			fault("index.kind", s.Kind, "is not available")
-		} else if _, err := make(s); err != nil {
-			fault("index", "", strings.TrimPrefix(err.Error(), index.ErrInvalid.Error()+": "))
-		}
+	d.Index.Settings = kinds.Order(d.Index.Settings)
+	if kind, ok := kinds.Find(d.Index.Kind); ok || d.Index.Kind == table.KindAuto {
+		d.checkIndex(kinds, kind, fault)
+	} else {
+		fault("index.kind", d.Index.Kind, "must be "+kinds.Choice())
 	}
 	if d.WritePolicy != "" && d.WritePolicy != WriteThrough && d.WritePolicy != WriteBack {
 		fault("writePolicy", d.WritePolicy, "must be through or back")
@@ -150,6 +137,30 @@ func (d *Definition) Normalise(kinds table.Kinds) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkIndex checks the settings of an index. The kind is the zero Kind for auto, which has no
+// parameters.
+func (d *Definition) checkIndex(kinds table.Kinds, kind table.Kind, fault func(field, got, reason string)) {
+	const remove = "; in a patch, null removes "
+	foreign := slices.DeleteFunc(slices.Clone(d.Index.Settings), func(s table.Setting) bool { return kind.Has(s.Name) })
+	switch {
+	case len(foreign) > 0 && len(kind.Params) == 0:
+		fault("index", "", "of kind "+d.Index.Kind+" takes no parameters"+remove+"one")
+	case len(foreign) > 0 && len(kind.Params) == 1:
+		fault("index", "", "of kind "+d.Index.Kind+" takes only "+kind.Params[0].Name+remove+"a parameter")
+	default:
+		for _, s := range foreign {
+			owner, _ := kinds.Param(s.Name)
+			fault("index."+s.Name, fmt.Sprint(s.Value), "belongs to kind "+owner.Name+remove+"it")
+		}
+	}
+	if kind.New == nil {
+		return
+	}
+	if _, err := kind.New(d.Index.Settings); err != nil {
+		fault("index", "", strings.TrimPrefix(err.Error(), index.ErrInvalid.Error()+": "))
+	}
 }
 
 // looked are the queryables that are looked at one by one: none where there are too many.
@@ -206,9 +217,9 @@ func (d Definition) Encode(kinds table.Kinds) ([]byte, error) {
 func (d *Definition) Marshal() ([]byte, error) { return json.Marshal(d, json.Deterministic(true)) }
 
 // ReadDefinition reads what Marshal has made of the definition of a collection.
-func ReadDefinition(name string, data []byte) (Definition, error) {
+func ReadDefinition(kinds table.Kinds, name string, data []byte) (Definition, error) {
 	d := Definition{Name: name}
-	if err := json.Unmarshal(data, &d); err != nil {
+	if err := json.Unmarshal(data, &d, json.WithUnmarshalers(kinds.Unmarshalers())); err != nil {
 		return d, fmt.Errorf("collection %q: its stored definition cannot be read: %w", name, err)
 	}
 	return d, nil

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"testing"
 
-	"nearby/index"
-	"nearby/quadtree"
+	"nearby/indexes"
 	"nearby/table"
 )
 
 // A group knows the ids that it has met, however many they become.
 func TestGroupKnowsItsIDs(t *testing.T) {
-	empty, err := table.New(table.Kinds{table.KindQuadtree: func(table.IndexSpec) (index.Builder, error) { return quadtree.New(quadtree.Options{}), nil }}, table.Schema{Index: table.IndexSpec{Kind: table.KindQuadtree}})
+	empty, err := table.New(indexes.Kinds(), table.Schema{Index: table.IndexSpec{Kind: "quadtree"}})
 	if err != nil {
 		t.Fatal(err)
 	}

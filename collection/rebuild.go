@@ -17,7 +17,7 @@ func (w *Writer) Redefine(seq, defined uint64, def Definition) (building chan st
 	}
 	w.tip = &Snapshot{w.tip.Snapshot, def, defined, w.tip.seq}
 	w.publish(seq)
-	if old.Index != def.Index {
+	if !old.Index.Equal(def.Index) {
 		building = w.startRebuild()
 	}
 	return building, nil

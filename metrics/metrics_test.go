@@ -13,16 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	"nearby/api"
 	"nearby/catalog"
 	"nearby/collection"
-	"nearby/index"
+	"nearby/indexes"
 	"nearby/metrics"
-	"nearby/quadtree"
 	"nearby/store/embedded"
-	"nearby/table"
-
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 // watched is a server with metrics.
@@ -39,8 +37,7 @@ func start(t testing.TB) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := table.Kinds{table.KindQuadtree: func(table.IndexSpec) (index.Builder, error) { return quadtree.New(quadtree.Options{}), nil }}
-	w := &watched{TB: t, catalog: catalog.New(collection.Options{Store: st, Kinds: kinds})}
+	w := &watched{TB: t, catalog: catalog.New(collection.Options{Store: st, Kinds: indexes.Kinds()})}
 	m := metrics.New("v0.0.0-test")
 	m.Catalog(w.catalog)
 	w.server, err = api.New(api.Options{

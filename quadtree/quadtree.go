@@ -38,31 +38,32 @@ import (
 // Defaults and limits of Options.
 const (
 	DefaultMaxPointsPerNode = 64 // of BenchmarkNodeSize: quicker than 48 from 10^6 points on, and fewer objects
-	DefaultMaxDepth         = zorder.Bits / 2
+	DefaultMaxDepth         = MostDepth
 
-	maxPointsPerNodeLimit = 4096
+	MostPointsPerNode = 4096            // of MaxPointsPerNode
+	MostDepth         = zorder.Bits / 2 // of MaxDepth
 )
 
 // Options are the settings of a tree. The zero value asks for the defaults.
 type Options struct {
 	// MaxPointsPerNode is the number of points above which a leaf splits, from
-	// 1 to 4096. 0 is DefaultMaxPointsPerNode.
+	// 1 to MostPointsPerNode. 0 is DefaultMaxPointsPerNode.
 	MaxPointsPerNode int
 	// MaxDepth is the number of splits from the root after which a leaf holds
-	// any number of points, from 1 to 32. 0 is DefaultMaxDepth.
+	// any number of points, from 1 to MostDepth. 0 is DefaultMaxDepth.
 	MaxDepth int
 }
 
 // Validate returns an error that wraps index.ErrInvalid if a setting is out of
 // range.
 func (o Options) Validate() error {
-	if o.MaxPointsPerNode < 0 || o.MaxPointsPerNode > maxPointsPerNodeLimit {
+	if o.MaxPointsPerNode < 0 || o.MaxPointsPerNode > MostPointsPerNode {
 		return fmt.Errorf("%w: maximum points per node is %d, must be from 1 to %d (0 for the default)",
-			index.ErrInvalid, o.MaxPointsPerNode, maxPointsPerNodeLimit)
+			index.ErrInvalid, o.MaxPointsPerNode, MostPointsPerNode)
 	}
-	if o.MaxDepth < 0 || o.MaxDepth > DefaultMaxDepth {
+	if o.MaxDepth < 0 || o.MaxDepth > MostDepth {
 		return fmt.Errorf("%w: maximum depth is %d, must be from 1 to %d (0 for the default)",
-			index.ErrInvalid, o.MaxDepth, DefaultMaxDepth)
+			index.ErrInvalid, o.MaxDepth, MostDepth)
 	}
 	return nil
 }
@@ -197,7 +198,7 @@ func within(key, cell uint64, level int) bool {
 
 // quadkey names a cell by its quadrants from the root down; the root is "".
 func quadkey(key uint64, level int) string {
-	var digits [DefaultMaxDepth]byte
+	var digits [MostDepth]byte
 	for i := range level {
 		digits[i] = '0' + byte(quadrant(key, int8(i)))
 	}

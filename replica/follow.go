@@ -138,7 +138,7 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 		}
 		return nil
 	}
-	def, err := collection.ReadDefinition(ch.Collection, ch.Definition)
+	def, err := collection.ReadDefinition(f.replica.opt.Kinds, ch.Collection, ch.Definition)
 	if err == nil {
 		err = def.Normalise(f.replica.opt.Kinds)
 	}

@@ -179,7 +179,7 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	for _, one := range stored {
 		snap, ok := snaps[one.Name]
 		if !ok {
-			if def, err := collection.ReadDefinition(one.Name, one.Definition); err != nil || def.Normalise(r.opt.Kinds) != nil {
+			if def, err := collection.ReadDefinition(r.opt.Kinds, one.Name, one.Definition); err != nil || def.Normalise(r.opt.Kinds) != nil {
 				continue // left out everywhere
 			}
 			return nil, r.reread(ctx, fmt.Errorf("collection %q is missing", one.Name))

@@ -19,7 +19,7 @@ type choice struct {
 // autoSample is how many points are looked at to choose an index.
 const autoSample = 1 << 16
 
-// Auto prefers the grid for points that are even and lie along lines.
+// Points count as EvenLines up to these bounds.
 const (
 	// autoSkew is the crowding up to which points count as even: how many times as
 	// many points share a cell with a point as cells hold on average.
@@ -34,13 +34,14 @@ const (
 
 // choose decides which index serves these points. With kind auto it sorts them
 // into geohash cells fine enough to hold a few points each, and measures there
-// how evenly they lie and whether they cover an area or lie along lines.
+// how evenly they lie and whether they cover an area or lie along lines. The kinds
+// say which of them suits what.
 //
 // nearby bench has the figures behind it: wherever points cover an area, evenly
 // or not, or many share a place, a query costs less in the quadtree. Along a
 // route the two are level near the points, and the grid is ahead elsewhere and
 // in moves. TestAutoChoosesWell of package bench holds the choice to that.
-func choose(spec IndexSpec, points []index.Point) choice {
+func (k Kinds) choose(spec IndexSpec, points []index.Point) choice {
 	if spec.Kind != KindAuto {
 		return choice{spec: spec, points: len(points)}
 	}
@@ -50,10 +51,11 @@ func choose(spec IndexSpec, points []index.Point) choice {
 		keys = append(keys, zorder.Key(points[i].Lon, points[i].Lat))
 	}
 	slices.Sort(keys)
-	quadtree := func(reason string) choice { return choice{IndexSpec{Kind: KindQuadtree}, reason, len(points)} }
+	usual := k.suited(AnyPoints)
+	anyPoints := func(reason string) choice { return choice{IndexSpec{Kind: usual.Name}, reason, len(points)} }
 	const few = 256
 	if len(keys) < few {
-		return quadtree(fmt.Sprintf("fewer than %d points: nothing to measure, and the quadtree needs no precision", few))
+		return anyPoints(fmt.Sprintf("fewer than %d points: nothing to measure, and the %s needs no precision", few, usual.Title))
 	}
 	n := 2
 	for ; n < zorder.Bits; n += 2 {
@@ -63,7 +65,7 @@ func choose(spec IndexSpec, points []index.Point) choice {
 	}
 	cells, skew := occupied(keys, n)
 	if cells < len(keys)/autoShare {
-		return quadtree(fmt.Sprintf("%d sampled points lie at %d places: where many share a place the quadtree has less to compare", len(keys), cells))
+		return anyPoints(fmt.Sprintf("%d sampled points lie at %d places: where many share a place the %s has less to compare", len(keys), cells, usual.Title))
 	}
 	const halvings = 3
 	larger, _ := occupied(keys, max(n-2*halvings, 0))
@@ -71,18 +73,31 @@ func choose(spec IndexSpec, points []index.Point) choice {
 	say := fmt.Sprintf("in %d sampled points, sorted into %d occupied cells of %d bits, a point shares its cell with %.1f times as many points as cells hold on average, and half as long a cell is one of %.1f times as many",
 		len(keys), cells, n, skew, math.Exp2(dimension))
 	if skew > autoSkew {
-		return quadtree(say + ": uneven density suits the quadtree")
+		return anyPoints(say + ": uneven density suits the " + usual.Title)
 	}
 	if dimension > autoDimension {
-		return quadtree(say + ": points all over an area suit the quadtree")
+		return anyPoints(say + ": points all over an area suit the " + usual.Title)
 	}
-	return choice{IndexSpec{Kind: KindGeohash}, say + ": even density along lines suits the geohash grid", len(points)}
+	lines := k.suited(EvenLines)
+	return choice{IndexSpec{Kind: lines.Name}, say + ": even density along lines suits the " + lines.Title, len(points)}
+}
+
+// suited returns the first kind that suits such points, or else any points.
+func (k Kinds) suited(points Suits) Kind {
+	for _, suits := range []Suits{points, AnyPoints} {
+		for _, kind := range k {
+			if kind.Suits == suits {
+				return kind
+			}
+		}
+	}
+	return Kind{Name: KindAuto} // which cannot be built
 }
 
 // Auto returns the kind of index that a collection of these points chooses when
 // its schema leaves that to it, and why.
-func Auto(points []index.Point) (kind, reason string) {
-	c := choose(IndexSpec{Kind: KindAuto}, points)
+func (k Kinds) Auto(points []index.Point) (kind, reason string) {
+	c := k.choose(IndexSpec{Kind: KindAuto}, points)
 	return c.spec.Kind, c.reason
 }
 

@@ -55,10 +55,11 @@ func (b *Build) Run() {
 	s := b.snapshot
 	points := s.points()
 	b.points = len(points)
-	b.choice = choose(s.schema.Index, points)
-	if b.choice.spec != s.choice.spec || b.choice.spec.Kind != KindQuadtree {
-		b.index, b.err = b.kinds.build(b.choice.spec, points, &s.records)
-	} // else it is the tree in use, which has divided where the points came
+	b.choice = b.kinds.choose(s.schema.Index, points)
+	if kind, _ := b.kinds.Find(b.choice.spec.Kind); kind.Adapts && b.choice.spec.Equal(s.choice.spec) {
+		return // the one in use is what would be built
+	}
+	b.index, b.err = b.kinds.build(b.choice.spec, points, &s.records)
 }
 
 // Built describes what Run has built: the kind, and how many items it holds; false if the

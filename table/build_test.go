@@ -7,18 +7,14 @@ import (
 	"slices"
 	"testing"
 
-	"nearby/geohash"
 	"nearby/index"
+	"nearby/indexes"
 	"nearby/item"
-	"nearby/quadtree"
 	"nearby/sphere"
 	"nearby/table"
 )
 
-var kinds = table.Kinds{
-	table.KindGeohash:  func(s table.IndexSpec) (index.Builder, error) { return geohash.New(geohash.Options{Bits: s.Bits}), nil },
-	table.KindQuadtree: func(table.IndexSpec) (index.Builder, error) { return quadtree.New(quadtree.Options{}), nil },
-}
+var kinds = indexes.Kinds()
 
 // model is a table and what it should hold.
 type model struct {
@@ -95,7 +91,7 @@ func (m *model) holds(when string) {
 // An index that is built beside changes takes the place of the other one with all of them,
 // deletions and new items included; if the schema changes meanwhile, it is the newest schema's.
 func TestBuildBesideChanges(t *testing.T) {
-	specs := []table.IndexSpec{{Kind: table.KindGeohash, Bits: 12}, {Kind: table.KindQuadtree}, {Kind: table.KindGeohash, Bits: 20}}
+	specs := []table.IndexSpec{{Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 12}}}, {Kind: "quadtree"}, {Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 20}}}}
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		schema := table.Schema{Index: specs[rnd.IntN(len(specs))], Queryables: []string{"v"}}
@@ -108,7 +104,7 @@ func TestBuildBesideChanges(t *testing.T) {
 		for round := range 6 {
 			when := fmt.Sprintf("seed %d, round %d", seed, round)
 			redefine := func() {
-				schema.Index = specs[(slices.Index(specs, schema.Index)+1+rnd.IntN(len(specs)-1))%len(specs)]
+				schema.Index = specs[(slices.IndexFunc(specs, schema.Index.Equal)+1+rnd.IntN(len(specs)-1))%len(specs)]
 				if err := m.Redefine(schema); err != nil {
 					t.Fatal(err)
 				}
@@ -130,7 +126,7 @@ func TestBuildBesideChanges(t *testing.T) {
 					t.Fatalf("%s: %v", when, err)
 				}
 			}
-			if got := m.Snapshot().Stats(); got.Kind != schema.Index.Kind || got.Rebuilding || schema.Index.Bits != 0 && got.Index.Parameters["bits"] != schema.Index.Bits {
+			if got := m.Snapshot().Stats(); got.Kind != schema.Index.Kind || got.Rebuilding || schema.Index.Settings != nil && got.Index.Parameters["bits"] != schema.Index.Settings.Get("bits") {
 				t.Fatalf("%s: %s %v, rebuilding %v; want %+v", when, got.Kind, got.Index.Parameters, got.Rebuilding, schema.Index)
 			}
 			m.holds(when)

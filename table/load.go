@@ -83,7 +83,7 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 	}
 	tip.properties = tip.shape.publish(nil)
 	tip.records.chunks = a.chunks
-	tip.choice = choose(schema.Index, l.points)
+	tip.choice = kinds.choose(schema.Index, l.points)
 	l.table = &Table{kinds: kinds, tip: tip, arena: a, refs: refPool{next: index.Ref(total)}}
 }
 

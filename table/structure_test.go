@@ -208,19 +208,20 @@ func TestAutoMeasuresDensity(t *testing.T) {
 		}
 		crowded[i] = index.Point{Lon: -110 + rng.NormFloat64()*spread, Lat: 44 + rng.NormFloat64()*spread/2}
 	}
+	kinds := Kinds{{Name: "none"}, {Name: "lines", Suits: EvenLines}, {Name: "any", Suits: AnyPoints}}
 	for _, c := range []struct {
 		name   string
 		points []index.Point
 		want   string
 	}{
-		{"an area", even, KindQuadtree},
-		{"a route", route, KindGeohash},
-		{"crowded", crowded, KindQuadtree},
-		{"one spot", make([]index.Point, 10_000), KindQuadtree},
-		{"few", even[:10], KindQuadtree},
-		{"none", nil, KindQuadtree},
+		{"an area", even, "any"},
+		{"a route", route, "lines"},
+		{"crowded", crowded, "any"},
+		{"one spot", make([]index.Point, 10_000), "any"},
+		{"few", even[:10], "any"},
+		{"none", nil, "any"},
 	} {
-		got := choose(IndexSpec{Kind: KindAuto}, c.points)
+		got := kinds.choose(IndexSpec{Kind: KindAuto}, c.points)
 		if got.spec.Kind != c.want {
 			t.Errorf("%s: chose %s, want %s: %s", c.name, got.spec.Kind, c.want, got.reason)
 		}

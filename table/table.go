@@ -22,7 +22,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(kinds Kinds, schema Schema) (*Table, error) {
-	s := &Snapshot{schema: schema, choice: choose(schema.Index, nil), shape: newShape()}
+	s := &Snapshot{schema: schema, choice: kinds.choose(schema.Index, nil), shape: newShape()}
 	var err error
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err

@@ -234,7 +234,7 @@ func TestComposeFlags(t *testing.T) {
 	c := readCompose(t)
 	for _, name := range c.replicas() {
 		var known []string
-		parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}))
+		parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}), flagVars())
 		if err != nil {
 			t.Fatal(err)
 		}

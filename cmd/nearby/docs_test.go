@@ -44,7 +44,7 @@ func pages(t *testing.T) map[string]string {
 // typed and as variables.
 func flagsOf(t *testing.T) map[string]map[string]bool {
 	t.Helper()
-	parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}))
+	parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}), flagVars())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func amount(s string) string {
 // after a flag, are those that the flags have.
 func TestDocumentedDefaults(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}))
+	parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}), flagVars())
 	if err != nil {
 		t.Fatal(err)
 	}
