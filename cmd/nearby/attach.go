@@ -17,49 +17,48 @@ import (
 
 type attachCmd struct {
 	Store string `required:"" help:"URL of the PostgreSQL database, as for serve: postgres://user:password@host:5432/name." placeholder:"URL"`
-	List  bool   `help:"List the attached tables, and do nothing else."`
+	List  bool   `help:"Only list the attached tables."`
 
-	Table      string   `help:"Table or view, perhaps with its schema." placeholder:"NAME"`
+	Table      string   `help:"Table or view, as NAME or SCHEMA.NAME." placeholder:"NAME"`
 	ID         string   `name:"id" help:"Column of the id, of any type." placeholder:"COLUMN"`
 	Lon        string   `help:"Column of the longitude, in degrees." placeholder:"COLUMN"`
 	Lat        string   `help:"Column of the latitude, in degrees." placeholder:"COLUMN"`
-	Geom       string   `help:"In place of --lon and --lat: column of PostGIS points, geometry or geography." placeholder:"COLUMN"`
+	Geom       string   `help:"Column of PostGIS points, geometry or geography, in place of --lon and --lat." placeholder:"COLUMN"`
 	Properties []string `help:"Columns that become properties, in this order. Default: all other columns." placeholder:"COLUMN"`
 
-	Collection string   `short:"c" help:"Name of the collection. Default: that of the table." placeholder:"NAME"`
+	Collection string   `short:"c" help:"Name of the collection. Default: the name of the table." placeholder:"NAME"`
 	Title      string   `help:"Title of the collection." placeholder:"TEXT"`
-	Queryables []string `help:"Properties that can be filtered on." placeholder:"NAME"`
+	Queryables []string `help:"Properties that requests can filter by." placeholder:"NAME"`
 	Time       string   `help:"Property with the time of an item, by which the parameter datetime filters: a column of type date or timestamptz, or of text with RFC 3339 dates or date-times." placeholder:"NAME"`
 	Index      string   `default:"auto" enum:"${kinds}" help:"Index of the collection: ${enum}."`
 
-	Follow   *string        `enum:"trigger,poll" help:"How changes of the table are noticed: trigger or poll." placeholder:"HOW"`
+	Follow   *string        `enum:"trigger,poll" help:"How nearby notices changes of the table: trigger or poll." placeholder:"HOW"`
 	Column   string         `help:"With poll: column with the time of a row's last change, timestamptz or timestamp. An index on it makes polling cheap." placeholder:"COLUMN"`
-	Interval time.Duration  `default:"10s" help:"With poll: how often the table is asked for changes."`
-	Overlap  time.Duration  `default:"30s" help:"With poll: how long a transaction may take so that its changes are still found by their time."`
-	Sweep    *time.Duration `help:"How often all rows are compared, which finds every change; 0 is never. Default: 10m with poll, never with trigger." placeholder:"DURATION"`
+	Interval time.Duration  `default:"10s" help:"With poll: how often the servers ask the table for changes."`
+	Overlap  time.Duration  `default:"30s" help:"With poll: longest time of a transaction whose changes polling finds. Sweeps find the others."`
+	Sweep    *time.Duration `help:"How often the servers compare all rows, which finds every change; 0 means never. Default: 10m with poll, never with trigger." placeholder:"DURATION"`
 
-	TrustOwner string `help:"Role that owns the table or view, and through it can run code as the role in --store. Needed if that role is a superuser." placeholder:"ROLE"`
+	TrustOwner string `help:"Role that owns the table or view. Needed if the role in --store is a superuser, because the owner can run code as that role." placeholder:"ROLE"`
 }
 
 // Help is shown below the flags.
 func (attachCmd) Help() string {
-	return `Shows a table or view of the database as a collection. The database copies the rows
-into nearby's tables and keeps the copy up to date. The table itself stays as it is, and
-the programs that write it need no change. Over HTTP the collection can only be read.
+	return `Shows a table or view of the database as a collection. The database copies the rows into
+nearby's tables and keeps the copy up to date. The columns and rows of the table do not change,
+and the programs that write it need no change. Over HTTP the collection can only be read.
 
-With --follow trigger, the copy changes in the transaction that changes the table. The
-id needs a unique index, and the role needs the privilege to make triggers.
-With --follow poll, the servers ask the table for rows that were changed, and compare
-all rows from time to time. This works for views, too. The command prints what readers
-of the collection may rely on.
+With --follow trigger, the copy changes in the transaction that changes the table. The column of
+the id needs a unique index, and the role needs the privilege to make triggers. With --follow poll,
+the servers ask the table for changed rows, and from time to time compare all rows. This works for
+views too. The command prints a sentence that says what readers of the collection can rely on.
 
-The owner of the table or view can run code with the rights of the role in --store, by
-a function that a view calls or by a cast of a column's type. Attach only what belongs to
-roles that you trust with nearby's data. If the role in --store is a superuser,
---trust-owner has to name the owner.
+The owner of the table or view can run code with the rights of the role in --store: by a function
+that a view calls, or by a cast of a column's type. Attach only tables of roles that you trust with
+nearby's data. If the role in --store is a superuser, name the owner with --trust-owner.
 
-Rows that are no items, such as those without a position, are left out and named.
-If the command was interrupted, repeat it. Repeated later, it compares all rows.
+The collection leaves out rows that are not valid items, such as rows without a position. The
+command names the first of them. If the command was interrupted, repeat it. If the table is already
+attached, the command compares all rows.
 
 Examples:
 
@@ -224,13 +223,13 @@ func (c *attachCmd) list(env *environ) error {
 type detachCmd struct {
 	Store      string `required:"" help:"URL of the PostgreSQL database." placeholder:"URL"`
 	Collection string `required:"" short:"c" help:"Collection to detach." placeholder:"NAME"`
-	Keep       bool   `help:"Keep the collection. It can then be written."`
+	Keep       bool   `help:"Keep the collection. It then takes writes over HTTP."`
 }
 
 // Help is shown below the flags.
 func (detachCmd) Help() string {
-	return `Undoes attach. The triggers are removed from the table, which stays. The
-collection is deleted, or kept with --keep.
+	return `Undoes attach. The command removes the triggers from the table, or ends polling, and
+deletes the collection. The table itself stays. With --keep the collection stays too.
 
 Examples:
 

@@ -26,23 +26,25 @@ const (
 )
 
 type backupCmd struct {
-	To      string        `required:"" help:"File to make, or an existing folder, in which the file is named by the time and the commit." placeholder:"FILE"`
-	Server  string        `default:"http://127.0.0.1:8080" help:"URL of the server whose folder is backed up." placeholder:"URL"`
-	Data    string        `type:"path" help:"Folder of the store. If no server has it open, it is read directly, else the server at --server is asked." placeholder:"DIR"`
-	Timeout time.Duration `default:"24h" help:"How long it may take."`
+	To      string        `required:"" help:"File to make, or an existing folder. In a folder, the name of the file has the time and the commit." placeholder:"FILE"`
+	Server  string        `default:"http://127.0.0.1:8080" help:"URL of the server that makes the backup." placeholder:"URL"`
+	Data    string        `type:"path" help:"Folder of the store. If no server has it open, the command reads it. If a server has it open, that server must be the one at --server." placeholder:"DIR"`
+	Timeout time.Duration `default:"24h" help:"Longest time for the backup."`
 }
 
 // Help is shown below the flags.
 func (backupCmd) Help() string {
-	return `A backup has everything that the store has at one commit. The server answers meanwhile. Until
-the backup is complete and on the disk, the name of its file ends in .nearby.partial. If a backup
-is killed, the next one into the same folder removes that file. An existing file is never
-overwritten. Only the owner of the file can read it.
+	return `A backup has everything that the store has at one commit. The server still answers while it makes
+the backup. Until the backup is complete and on the disk, the name of its file ends in
+.nearby.partial. If the command is killed, the next backup into the same folder removes that file.
+The command never overwrites a file. Only the owner of the file can read it.
 
-The server on this machine makes the backup. A server on another machine does so if it was
-started with --backup-from any. A database is backed up with its own tools, such as pg_dump.
+By default the server on this machine makes the backup. A server on another machine makes one only
+if it was started with --backup-from any. If the store is a database, use the database's own tools,
+such as pg_dump.
 
-Exits with 0 if the backup is complete, else with 1.
+Exits with 0 if the backup is complete. Exits with 4 if it is not, but the same command may succeed
+later; else with 1.
 
 Examples:
 
@@ -260,22 +262,23 @@ func syncFolder(dir string) error {
 }
 
 type restoreCmd struct {
-	Backup  string `arg:"" type:"path" help:"Backup to restore, or a folder of backups, of which the newest is used." placeholder:"FILE"`
+	Backup  string `arg:"" type:"path" help:"Backup to restore, or a folder of backups. In a folder the command uses the newest one." placeholder:"FILE"`
 	Data    string `type:"path" help:"Folder to make. It must be empty or missing, unless --replace is given." placeholder:"DIR"`
-	Replace bool   `help:"Replace what is in the folder. The old content is kept beside it."`
+	Replace bool   `help:"Replace the folder. The old folder stays beside it, with another name."`
 	Check   bool   `help:"Only read and check the backup."`
 }
 
 // Help is shown below the flags.
 func (restoreCmd) Help() string {
-	return `The whole backup is read and checked by its checksums, written beside the folder, and read
-again. Then it takes the place of the folder in one step. The restored folder begins a new
-history: ETags and tokens that were given out after the backup do not match its items by chance.
+	return `The command reads the whole backup, checks its checksums, writes a new folder beside the one in
+--data, and reads that again. Then the new folder takes the place of the one in --data. It begins a
+new history, so an ETag or token from before the restore never matches a version that is written
+after it.
 
-No server may have the folder open. If the command is killed, it leaves a folder whose name ends
-in .restoring; the next restore removes it.
+No server may have the folder open. If the command is killed, it leaves a folder whose name ends in
+.restoring. The next restore removes it.
 
-Exits with 0 if the backup is whole and, without --check, restored; else with 1.
+Exits with 0 if the backup is complete and, without --check, restored; else with 1.
 
 Examples:
 
@@ -347,16 +350,16 @@ func newestBackup(path string) (string, error) {
 }
 
 type epochCmd struct {
-	Data string `default:"./data" type:"path" help:"Folder of the store, which no server may have open."`
+	Data string `default:"./data" type:"path" help:"Folder of the store. No server may have it open."`
 	New  bool   `help:"Begin a new history."`
 }
 
 // Help is shown below the flags.
 func (epochCmd) Help() string {
-	return `The history of a folder has a name, its epoch. It is part of every ETag and token. A folder that
-was copied, or restored by "nearby restore", begins a new history by itself. A folder that came
-back with a snapshot of its disk or machine cannot be recognised: use --new before the server
-starts. Otherwise ETags and tokens from before can match newer versions of items.
+	return `The history of a folder has a name, its epoch. Every ETag and token contains the epoch. If a folder
+was copied, or restored by "nearby restore", the server begins a new history by itself. The server
+cannot notice that a snapshot of the disk or of the machine was put back. In that case use --new
+before the server starts. Otherwise an old ETag or token can match a newer version of an item.
 
 Examples:
 

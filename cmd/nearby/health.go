@@ -10,15 +10,16 @@ import (
 
 type healthCmd struct {
 	Server  string        `help:"URL of the server." placeholder:"URL"`
-	Addr    string        `default:"127.0.0.1:8080" help:"Address that the server listens on, where --server is not given."`
+	Addr    string        `default:"127.0.0.1:8080" help:"Address that the server listens on, if there is no --server."`
 	Timeout time.Duration `default:"2s" help:"How long to wait for an answer."`
 }
 
 // Help is shown below the flags.
 func (healthCmd) Help() string {
-	return `Made for the health checks of containers, whose images have no curl. It reads
-NEARBY_ADDR as the server does, so in the server's container it needs no flags. A degraded
-server, whose answers may be old, counts as ready; the output says why it is degraded.
+	return `This command is for health checks of containers, whose images have no curl. It reads
+NEARBY_ADDR as the server does, so it needs no flags in the server's container. A server is
+degraded if its answers may be old or its writes fail. A degraded server counts as ready, and the
+output says why it is degraded.
 
 Examples:
 

@@ -14,23 +14,23 @@ import (
 // limits are the bounds of the server, each a flag.
 type limits struct {
 	MaxK           int           `name:"max-k" default:"1000" help:"Greatest k of a query."`
-	MaxLimit       int           `default:"10000" help:"Greatest limit of a page."`
-	MaxBatch       int           `default:"1000" help:"Queries in one request."`
-	MaxBody        int64         `default:"1048576" help:"Bytes of a request's body, loads and batches excepted."`
-	MaxBatchBody   int64         `default:"8388608" help:"Bytes of the body of a request with many queries."`
-	MaxLoad        int64         `default:"17179869184" help:"Bytes of a bulk load, unpacked; 0 is any size."`
-	MaxBatchK      int           `name:"max-batch-k" default:"100000" help:"Sum of k over the queries of one request."`
-	MaxAnswer      int64         `default:"67108864" help:"Bytes of an answer. A page ends there, and its next link leads on."`
-	MaxCompared    int           `default:"50000000" help:"Points that one query may compare. The answer says so if that was not enough."`
-	MaxConcurrent  int           `default:"512" help:"Requests served at once."`
-	RequestTimeout time.Duration `default:"30s" help:"Time of a request, loads excepted."`
-	LoadTimeout    time.Duration `default:"60s" help:"Time that a load may go without progress."`
+	MaxLimit       int           `default:"10000" help:"Greatest number of items in a page."`
+	MaxBatch       int           `default:"1000" help:"Greatest number of queries in one request."`
+	MaxBody        int64         `default:"1048576" help:"Greatest size in bytes of a request's body, except for loads and requests with many queries."`
+	MaxBatchBody   int64         `default:"8388608" help:"Greatest size in bytes of the body of a request with many queries."`
+	MaxLoad        int64         `default:"17179869184" help:"Greatest size in bytes of a bulk load after decompression; 0 means any size."`
+	MaxBatchK      int           `name:"max-batch-k" default:"100000" help:"Greatest sum of k over the queries of one request."`
+	MaxAnswer      int64         `default:"67108864" help:"Greatest size in bytes of an answer. A page ends there, and its next link leads to the rest."`
+	MaxCompared    int           `default:"50000000" help:"Greatest number of points that one query compares. An answer that ends there says so."`
+	MaxConcurrent  int           `default:"512" help:"Greatest number of requests at once."`
+	RequestTimeout time.Duration `default:"30s" help:"Longest time for a request that is not a load."`
+	LoadTimeout    time.Duration `default:"60s" help:"Longest time that a load may make no progress."`
 
-	MaxCollections int           `default:"1000" help:"Collections."`
-	MaxItems       int           `default:"2147483648" help:"Items in a collection."`
-	MaxQueue       int           `default:"1024" help:"Writes that may wait for a collection."`
-	MaxGroup       int           `default:"8192" help:"Changes in one commit."`
-	CommitTimeout  time.Duration `default:"30s" help:"Time that a commit may take."`
+	MaxCollections int           `default:"1000" help:"Greatest number of collections."`
+	MaxItems       int           `default:"2147483648" help:"Greatest number of items in a collection."`
+	MaxQueue       int           `default:"1024" help:"Greatest number of writes that wait for one collection."`
+	MaxGroup       int           `default:"8192" help:"Greatest number of changes in one commit."`
+	CommitTimeout  time.Duration `default:"30s" help:"Longest time for a commit."`
 }
 
 // check refuses limits under which nothing would work.

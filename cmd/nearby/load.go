@@ -20,11 +20,11 @@ type loadCmd struct {
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 
 	Create    bool     `default:"true" negatable:"" help:"Create the collection if it is missing."`
-	Index     *string  `enum:"${kinds}" help:"Index of the collection: ${kinds_choice}. Default: auto if the collection is created, else what it has." placeholder:"KIND"`
-	Queryable []string `help:"Property that can be filtered on. May be repeated." placeholder:"NAME"`
+	Index     *string  `enum:"${kinds}" help:"Index of the collection: ${kinds_choice}. Default: auto if the load creates the collection, else the index that it has." placeholder:"KIND"`
+	Queryable []string `help:"Property that requests can filter by. May be repeated." placeholder:"NAME"`
 	Time      string   `help:"Property with the time of an item, an RFC 3339 date or date-time, by which the parameter datetime filters." placeholder:"NAME"`
 
-	UpdateDefinition bool `help:"If the collection exists and differs from --index, --queryable or --time, change it. Queryables are added. Without this flag nothing is loaded in that case."`
+	UpdateDefinition bool `help:"If the collection exists and differs from --index, --queryable or --time, change it. Its other queryables stay."`
 
 	Format       string   `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
 	Lat          string   `help:"Column of the latitude." placeholder:"NAME"`
@@ -32,56 +32,56 @@ type loadCmd struct {
 	ID           string   `name:"id" help:"Column of the id, or property of Features." placeholder:"NAME"`
 	WKT          string   `name:"wkt" help:"Column of points in well-known text." placeholder:"NAME"`
 	SkipLines    int      `help:"Number of lines to skip at the beginning of a CSV file." placeholder:"N"`
-	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" is a tab." placeholder:"CHAR"`
+	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" means a tab." placeholder:"CHAR"`
 	Columns      []string `help:"Names of the columns of a CSV file without a header line." placeholder:"NAME"`
-	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. With auto it does, except where tabs are between the cells."`
+	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. auto means on, but off if tabs separate the cells."`
 	DecimalComma bool     `help:"Coordinates have a decimal comma, as in 50,9375."`
 	Encoding     string   `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
 
-	ExpectBBox string `name:"expect-bbox" help:"The box that every row must lie in; one elsewhere is rejected. West > east crosses the antimeridian." placeholder:"WEST,SOUTH,EAST,NORTH"`
-	OnExisting string `default:"replace" enum:"replace,merge,skip,fail" help:"What a row does to an item that has its id: ${enum}."`
-	OnError    string `default:"continue" enum:"continue,abort" help:"After a rejected row: ${enum}."`
-	MaxErrors  int    `default:"20" help:"Rejected rows to show."`
-	Map        bool   `default:"true" negatable:"" help:"Show on a terminal where on Earth the rows lie."`
+	ExpectBBox string `name:"expect-bbox" help:"Box that every row must lie in. The load rejects other rows. If west > east, the box crosses the antimeridian." placeholder:"WEST,SOUTH,EAST,NORTH"`
+	OnExisting string `default:"replace" enum:"replace,merge,skip,fail" help:"What a row does to the item that has its id: ${enum}."`
+	OnError    string `default:"continue" enum:"continue,abort" help:"What the load does after a rejected row: ${enum}."`
+	MaxErrors  int    `default:"20" help:"Greatest number of rejected rows to show."`
+	Map        bool   `default:"true" negatable:"" help:"Show a map of the rows on a terminal."`
 }
 
 // Help is shown below the flags.
 func (loadCmd) Help() string {
-	return `The format is found by the first bytes of a file: CSV (comma, semicolon, tab or pipe), a
-dump of GeoNames, NDJSON, GeoJSON or a GeoJSON text sequence. Columns are found by
-their names: lat, latitude, y; lon, lng, long, longitude, x; id. --id names another
-column, or the property of Features that is their id.
+	return `nearby recognises the format of a file by its first bytes: CSV (comma, semicolon, tab or
+pipe), a dump of GeoNames, NDJSON, GeoJSON or a GeoJSON text sequence. It recognises the
+columns of a table by their names, such as lat, latitude, y; lon, lng, long, longitude, x;
+id. --id names another column, or a property of Features.
 
-A collection that is missing is created with --index, --queryable and --time. If one
-exists that differs from these, nothing is loaded, unless --update-definition is given:
-the collection is then changed first. Its other queryables stay.
+If the collection is missing, the load creates it with --index, --queryable and --time. If
+the collection exists and differs from these flags, the load changes nothing and fails.
+With --update-definition it changes the collection first.
 
-A row replaces the item that has its id, with all properties. With --on-existing merge
-it changes only what it names: a row may then have a position and no properties, or
-properties and no position. An empty cell of a CSV file names nothing; null in a JSON
-file removes a property. With skip, existing items stay as they are. With fail, the
-rows of existing items are rejected.
+A row replaces the item that has its id. With --on-existing merge, a row changes only what
+it names: it may have a position and no properties, or properties and no position. An empty
+cell of a CSV file changes nothing. A null in a JSON file removes a property. With skip,
+existing items stay as they are. With fail, the load rejects rows whose items exist.
 
-A bad row does not stop the others. The report says how many rows were read, created,
-updated, skipped and rejected. For the first rejected rows it gives the line, the field
-and the reason. With --on-error abort the load stops at the first bad row; what was
-sent before it stays. A collection is created at the first good row. If the server then
-rejects every row, it stays, empty, and the report says so.
+If a row is bad, the load rejects it and goes on. At the end it reports how many rows it
+read, created, updated, skipped and rejected. For the first rejected rows it gives the
+line, the field and the reason. With --on-error abort the load stops at the first bad row;
+the rows that it sent before stay. The load creates a missing collection at the first good
+row. If the server then rejects every row, the collection stays, empty, and the load says
+so.
 
-The report's extent is the smallest box around what was loaded, and on a terminal a
-map shows where that is. Where two columns are swapped, yet in range, it is another
-part of the Earth. --expect-bbox makes it a condition: a row elsewhere is rejected,
-and the reason says so if it would lie in the box the other way round.
+The report has the extent: the smallest box around the rows that were loaded. On a terminal
+it also shows a map. If two columns are swapped, the extent is often in another part of the
+Earth. With --expect-bbox the load rejects each row outside of a box. It says so if the row
+would be inside with its columns swapped, or with another sign.
 
-A load that was interrupted says how many rows were sent and not answered: each of them
-may be loaded or not. It can be repeated: the same command sends all rows again.
-Rows that had arrived are written again, and none is there twice: each row is the item
-with its id. A row without an id gets one made from its position and properties, the
-same each time. With --on-existing skip, rows that had arrived are not written again.
+If the load was interrupted, it says for how many rows no answer came: the server may have
+loaded them or not. Run the same command again. It sends all rows again, and no row is
+loaded twice, because a row replaces the item that has its id. If a row has no id, the load
+makes one from its position and properties, so that it is the same each time. With
+--on-existing skip, rows that were already loaded are not written again.
 
-Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 the command
-line is wrong; 3 the good rows were loaded, others were rejected; 4 the server was busy
-or stopped, and the same command may succeed later.
+Exit codes: 0 all rows were loaded; 1 the load failed or was stopped; 2 the command line is
+wrong; 3 the good rows were loaded, and others were rejected; 4 the server was busy or
+stopped, and the same command may succeed later.
 
 Examples:
 

@@ -38,10 +38,10 @@ const (
 
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Serve collections over HTTP."`
-	Load    loadCmd    `cmd:"" help:"Load files of places into a collection."`
+	Load    loadCmd    `cmd:"" help:"Load files of points into a collection."`
 	Attach  attachCmd  `cmd:"" help:"Show a table of the database as a collection."`
 	Detach  detachCmd  `cmd:"" help:"Stop showing a table as a collection."`
-	Query   queryCmd   `cmd:"" help:"Ask for the places nearest to a point."`
+	Query   queryCmd   `cmd:"" help:"Ask for the items nearest to a point."`
 	Bench   benchCmd   `cmd:"" help:"Measure both indexes, on generated points or on your own."`
 	Backup  backupCmd  `cmd:"" help:"Make a backup of a server's data folder."`
 	Restore restoreCmd `cmd:"" help:"Make a data folder from a backup, or check a backup."`
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, out, cursor io.Wri
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("nearby"),
-		kong.Description("Exact proximity search: points in collections, the nearest ones over HTTP."),
+		kong.Description("Store points in collections, and ask over HTTP for the nearest ones. Answers are exact."),
 		kong.DefaultEnvars("NEARBY"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Writers(out, cursor),

@@ -20,22 +20,22 @@ import (
 
 type queryCmd struct {
 	Lat        degrees  `arg:"" help:"Latitude in degrees, -90 to 90."`
-	Lon        degrees  `arg:"" help:"Longitude in degrees, -180 to 180."`
-	Collection string   `required:"" short:"c" help:"Collection to ask." placeholder:"NAME"`
-	K          int      `name:"k" short:"k" default:"10" help:"How many places at most."`
-	Radius     string   `help:"Only places within this distance: metres, or with a unit, as in 2.5km or 3mi." placeholder:"DISTANCE"`
-	Where      []string `sep:"none" help:"Only places whose property has this value. May be repeated: values of one name are joined by \"or\", names by \"and\"." placeholder:"NAME=VALUE"`
-	Properties []string `help:"Properties to show, in place of the name." placeholder:"NAME"`
-	Cursor     string   `help:"Continue where an answer ended. That answer prints the value." placeholder:"CURSOR"`
+	Lon        degrees  `arg:"" help:"Longitude in degrees, -540 to 540; 190 means -170."`
+	Collection string   `required:"" short:"c" help:"Collection to search." placeholder:"NAME"`
+	K          int      `name:"k" short:"k" default:"10" help:"Greatest number of items."`
+	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
+	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
+	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
+	Cursor     string   `help:"Continue where an earlier answer ended. That answer printed the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
-	JSON       bool     `name:"json" help:"Print the server's GeoJSON as it came."`
+	JSON       bool     `name:"json" help:"Print the GeoJSON that the server sent."`
 }
 
 // Help is shown below the flags.
 func (queryCmd) Help() string {
-	return `Prints the nearest places, nearest first. The last line says within which radius no
-other place lies. If there are more places within --radius than -k, it also says how many,
-and how to get the next ones.
+	return `Prints the nearest items, nearest first. The last lines say within which radius the answer
+is complete. If more than -k items lie within --radius, they also say how many, and how to
+get the next ones.
 
 Examples:
 

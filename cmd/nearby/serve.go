@@ -17,20 +17,20 @@ import (
 )
 
 type serveCmd struct {
-	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. The default can be reached from this machine only. Port 0 is any free port."`
-	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, such as that of a proxy. Without it they begin with the URL of the request." placeholder:"URL"`
-	AllowedHost []string `name:"allowed-host" help:"Host that requests may name, such as geo.example.org, or * for any. Loopback and the host of --public-url are always allowed; requests for other hosts are refused. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
-	TrustProxy  []string `name:"trust-proxy" help:"Address of a proxy, or block of addresses such as 10.0.0.0/8. The server believes its headers Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
-	CORSOrigin  []string `name:"cors-origin" help:"Origin whose pages may send requests from a browser, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
-	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on. Without it /metrics is served at --addr." placeholder:"ADDR"`
+	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. Only this machine can reach the default. Port 0 means any free port."`
+	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, such as the URL of a proxy. Default: the URL of the request." placeholder:"URL"`
+	AllowedHost []string `name:"allowed-host" help:"Host that the server answers for, such as geo.example.org, or * for any. The server always answers for loopback and the host of --public-url. It refuses requests for other hosts. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
+	TrustProxy  []string `name:"trust-proxy" help:"Address of a proxy, or a block of addresses such as 10.0.0.0/8. From this proxy the server accepts the header Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
+	CORSOrigin  []string `name:"cors-origin" help:"Origin whose web pages may send requests, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
+	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on. Default: --addr." placeholder:"ADDR"`
 	BackupFrom  string   `default:"local" enum:"local,any,none" help:"Who may get a backup of the data folder over HTTP: local (programs on this machine), any (every caller) or none."`
 	Demo        bool     `help:"Create the collections city and wilderness if they are missing."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged on stderr: ${enum}."`
 	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
 
-	DrainDelay      time.Duration `default:"0s" help:"After SIGTERM or SIGINT: how long to go on answering while /readyz is 503, so that a load balancer notices."`
-	ShutdownTimeout time.Duration `default:"30s" help:"After --drain-delay: how long requests under way may take."`
+	DrainDelay      time.Duration `default:"0s" help:"How long the server still answers after SIGTERM or SIGINT, while /readyz answers 503. A load balancer can then notice."`
+	ShutdownTimeout time.Duration `default:"30s" help:"How long requests that have begun may take after --drain-delay."`
 
 	Storage storage `embed:"" group:"Store"`
 	Limits  limits  `embed:"" group:"Limits"`
@@ -38,10 +38,10 @@ type serveCmd struct {
 
 // Help is shown below the flags.
 func (serveCmd) Help() string {
-	return `The server opens its address and then reads the store. Until that is done /healthz
-answers 200 and /readyz 503. When it is ready, it prints one line with its address to stdout.
-The log goes to stderr; the line of a request is there within a second. SIGTERM and SIGINT end the
-server: it answers the requests under way and finishes the writes that it has accepted.
+	return `The server opens its address and then reads the store. Meanwhile /healthz answers 200, and /readyz
+503. When the server is ready, it prints one line with its address to stdout. It logs to stderr, and
+writes the line of a request within a second. SIGTERM and SIGINT stop the server. Before it ends, it
+answers the requests that have begun and finishes the writes that it has accepted.
 
 Examples:
 

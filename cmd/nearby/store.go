@@ -22,20 +22,20 @@ import (
 
 // storage says where a server keeps its points.
 type storage struct {
-	Data       string `default:"./data" type:"path" help:"Folder of the store, for one server. It is created if it is missing."`
-	Store      string `help:"URL of a PostgreSQL database that several servers share, in place of a folder: postgres://user:password@host:5432/name. The server makes its tables in the schema nearby, and brings them up to date." placeholder:"URL"`
-	AcceptLoss bool   `help:"Open a folder that has lost acknowledged writes, and go on with what is left."`
+	Data       string `default:"./data" type:"path" help:"Folder of the store, for one server. The server creates it if it is missing."`
+	Store      string `help:"URL of a PostgreSQL database that several servers share, in place of a folder: postgres://user:password@host:5432/name. The server makes its tables in the schema nearby, and updates them when a new version needs that." placeholder:"URL"`
+	AcceptLoss bool   `help:"Open a folder that has lost acknowledged writes, and serve what is left."`
 
-	WritePolicy    string        `default:"through" enum:"through,back" help:"When a write is acknowledged, unless its collection has a policy of its own. through: when it is durable and visible. back: when it is visible; it is made durable a little later, and a crash can lose the last moments. Only with --store."`
-	WriteBackDelay time.Duration `default:"200ms" help:"With back: how long writes are gathered before they are made durable. While any is older than this and one second, no more are taken."`
-	MaxPending     int           `default:"100000" help:"With back: how many writes of a collection may wait to be made durable. More are written through."`
+	WritePolicy    string        `default:"through" enum:"through,back" help:"When the server acknowledges a write. through: when the write is durable and visible. back: when it is visible; the server commits it a little later, and a crash can lose the last moments. A collection can have its own policy. Only with --store."`
+	WriteBackDelay time.Duration `default:"200ms" help:"With back: how long the server gathers writes before it commits them. It refuses more writes while one is older than this and one second."`
+	MaxPending     int           `default:"100000" help:"With back: greatest number of writes of a collection that wait for their commit. The server commits further writes before it acknowledges them."`
 
-	ReadOnly       bool          `help:"Take no writes. A server on a standby database does so by itself. A folder is not changed, and several servers may read it."`
+	ReadOnly       bool          `help:"Refuse writes. A server on a standby database does this by itself. With --data the server changes nothing in the folder, and several servers may read it."`
 	ReplicaName    string        `help:"Name of this server in the table nearby.replicas. Default: host and process id." placeholder:"NAME"`
-	PollInterval   time.Duration `default:"250ms" help:"How often the database is asked for changes by other servers. It also notifies of them."`
-	VerifyInterval time.Duration `default:"10m" help:"How often everything is compared with the database; 0 is never."`
-	MaxWait        time.Duration `default:"10s" help:"How long a request may wait until the server is as new as it demands."`
-	MaxWaiters     int           `default:"1024" help:"How many requests may wait so."`
+	PollInterval   time.Duration `default:"250ms" help:"How often the server asks the database for changes by others. The database also notifies the server of each commit."`
+	VerifyInterval time.Duration `default:"10m" help:"How often the server compares all its items with the database; 0 means never."`
+	MaxWait        time.Duration `default:"10s" help:"How long a request may wait for the server to become as new as the request demands."`
+	MaxWaiters     int           `default:"1024" help:"Greatest number of requests that wait in this way."`
 }
 
 // sharedPartRows bounds the rows of a load that are written at once, and sharedGroup

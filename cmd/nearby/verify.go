@@ -17,13 +17,12 @@ type verifyCmd struct {
 
 // Help is shown below the flags.
 func (verifyCmd) Help() string {
-	return `Each server compares everything that it has in memory with the database that it shares
-with others, item by item, and repairs what differs. Exits with 0 if every server compared and
-nothing differed, else with 1.
+	return `Asks each server to compare the items in its memory with the database, and to repair what
+differs. Exits with 0 if every server compared its items and nothing differed, else with 1.
 
-    missing    items that the database had and the server had not
-    extra      items that the server had and the database had not
-    different  items that the server had in another version
+    missing    items that the database had and the server did not have
+    extra      items that the server had and the database did not have
+    different  items of which the server had another version
 
 Examples:
 
