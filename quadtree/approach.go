@@ -13,9 +13,6 @@ type stop struct {
 	child  int // the one that the way goes through; -1: none
 }
 
-// ahead is how many of those that wait are asked for from memory at once.
-const ahead = 4
-
 // approach goes down to the leaf whose cell holds the centre, as long as nothing
 // beside the way is nearer, and scans it. The centre's key says where to go, so the
 // processor need not wait for one node's distances before it looks at the next.
@@ -69,18 +66,6 @@ func (s *search) lookBack(centre *sphere.Vec) {
 				s.wait(base, pending{bound, w.n, child})
 			}
 		}
-	}
-	for i := len(s.stack) - 1; i >= max(0, len(s.stack)-ahead); i-- {
-		s.stack[i].prefetch()
-	}
-}
-
-// prefetch asks for the memory of a node or a leaf.
-func (p *pending) prefetch() {
-	if sub := p.n.sub[p.child]; sub != nil {
-		prefetchNode(sub)
-	} else if lo, hi := p.n.leaf(p.child); lo < hi {
-		p.n.run.Prefetch(lo, hi)
 	}
 }
 

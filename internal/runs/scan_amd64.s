@@ -2,6 +2,12 @@
 
 #include "textflag.h"
 
+// Without scanAVX a query with k = 100 takes 1.09 to 1.22 times as long near the points of a
+// geohash grid, and 1.04 to 1.09 times in a quadtree. A query with k below 16 uses
+// internal/topk/simd_amd64.s in its place. Without prefetch a query near the points of a grid
+// of 10^6 takes 1.13 to 1.25 times as long with k = 100 and 1.14 times with k = 10 in towns; in
+// empty land it takes 0.91 to 1.00 times as long. (10^5 and 10^6 points; AMD EPYC, Zen 4.)
+
 // func scanAVX(x *uint64, stride, n int, centre *sphere.Vec, limit float64, out *float64) (near uint64)
 //
 // Four points at a time; the last four overlap those before where n is no
