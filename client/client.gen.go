@@ -857,16 +857,16 @@ type Collection struct {
 	Description *string   `json:"description,omitempty"`
 	Extent      struct {
 		Spatial *struct {
-			// Bbox One box: west, south, east, north of the items. If it is narrower across the
-			// antimeridian, west > east, as in the extent of a load. If items are moved or
-			// deleted, it may be larger than it must be.
+			// Bbox One box around the items: west, south, east, north. If the smallest box
+			// crosses the antimeridian, west > east. After items were moved or
+			// deleted, the box may be larger than necessary.
 			Bbox [][]float64 `json:"bbox"`
 			Crs  string      `json:"crs"`
 		} `json:"spatial,omitempty"`
 
-		// Temporal If the definition names a `time`.
+		// Temporal Present if the definition names a `time`.
 		Temporal *struct {
-			// Interval The first and the last time of the items; null if none has one.
+			// Interval The first and the last time of the items; null if no item has a time.
 			Interval [][]*time.Time `json:"interval"`
 			Trs      string         `json:"trs"`
 		} `json:"temporal,omitempty"`
@@ -878,7 +878,7 @@ type Collection struct {
 	Links      Links              `json:"links"`
 	Queryables []string           `json:"queryables"`
 
-	// Source The table of the database from which the items come. They cannot be written over HTTP.
+	// Source The table of the database that the items come from. Nobody can write such items over HTTP.
 	Source     *Source    `json:"source,omitempty"`
 	Statistics Statistics `json:"statistics"`
 
@@ -887,9 +887,9 @@ type Collection struct {
 	Title   string    `json:"title"`
 	Updated time.Time `json:"updated"`
 
-	// WritePolicy When a write is answered. `through`: when it is durable. `back`: when this server
-	// shows it; the answer then has `Nearby-Durability`. Left out or empty: as the
-	// server is configured. `back` needs a shared store.
+	// WritePolicy When the server acknowledges a write. `through`: when the write is durable. `back`:
+	// when this server shows it; the answer then has `Nearby-Durability`. Left out or
+	// empty: the policy of the server. `back` needs a shared store.
 	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
@@ -898,94 +898,94 @@ type CollectionItemType string
 
 // Definition defines model for Definition.
 type Definition struct {
-	// Created A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Created A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Created *Shown `json:"created,omitempty"`
 
-	// Crs A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Crs A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Crs         *Shown  `json:"crs,omitempty"`
 	Description *string `json:"description,omitempty"`
 
-	// Extent A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Extent A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Extent *Shown `json:"extent,omitempty"`
 
-	// Id If it is there, that of the path.
+	// Id If you send it, it must be the id in the path.
 	Id    *string    `json:"id,omitempty"`
 	Index *IndexSpec `json:"index,omitempty"`
 
-	// ItemCount A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// ItemCount A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	ItemCount *Shown `json:"itemCount,omitempty"`
 
-	// ItemType A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// ItemType A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	ItemType *Shown `json:"itemType,omitempty"`
 
-	// Links A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Links A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Links *Shown `json:"links,omitempty"`
 
-	// Queryables The top-level properties that can be filtered on. The parameters of a load, such as
-	// `id`, can be queryables, since a load does not filter. Names of other parameters, and
-	// names that may become some, cannot be queryables: bbox, bbox-crs, consistency, crs,
-	// cursor, datetime, distance_property, exclude-properties, explain, externalIds, f,
-	// filter, filter-crs, filter-lang, format, geometry, id_property, ids, k, lat, limit,
-	// lon, offset, polygon, profile, properties, q, radius, resultType, skipGeometry,
-	// sortby.
+	// Queryables The top-level properties that requests can filter by. The parameters of a load,
+	// such as `id`, can be queryables, because a load does not filter. Names of other
+	// parameters, and names that may become parameters, cannot be queryables: bbox,
+	// bbox-crs, consistency, crs, cursor, datetime, distance_property,
+	// exclude-properties, explain, externalIds, f, filter, filter-crs, filter-lang,
+	// format, geometry, id_property, ids, k, lat, limit, lon, offset, polygon,
+	// profile, properties, q, radius, resultType, skipGeometry, sortby.
 	Queryables *[]string `json:"queryables,omitempty"`
 
-	// Source A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Source A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Source *Shown `json:"source,omitempty"`
 
-	// Statistics A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Statistics A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Statistics *Shown `json:"statistics,omitempty"`
 
-	// Time The top-level property with the time of an item, an RFC 3339 date-time or date, by
-	// which the parameter `datetime` filters. Left out or empty: items have no time. A
-	// value that is neither is kept as it is; see `datetime`.
+	// Time The top-level property with the time of an item: an RFC 3339 date-time or date.
+	// The parameter `datetime` filters by it. Left out or empty: items have no time.
+	// The server keeps a value that is neither as it is; see `datetime`.
 	Time  *string `json:"time,omitempty"`
 	Title *string `json:"title,omitempty"`
 
-	// Updated A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Updated A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Updated *Shown `json:"updated,omitempty"`
 
-	// WritePolicy When a write is answered. `through`: when it is durable. `back`: when this server
-	// shows it; the answer then has `Nearby-Durability`. Left out or empty: as the
-	// server is configured. `back` needs a shared store.
+	// WritePolicy When the server acknowledges a write. `through`: when the write is durable. `back`:
+	// when this server shows it; the answer then has `Nearby-Durability`. Left out or
+	// empty: the policy of the server. `back` needs a shared store.
 	WritePolicy *WritePolicy `json:"writePolicy,omitempty"`
 }
 
 // DefinitionPatch defines model for DefinitionPatch.
 type DefinitionPatch struct {
-	// Created A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Created A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Created *Shown `json:"created,omitempty"`
 
-	// Crs A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Crs A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Crs         *Shown  `json:"crs,omitempty"`
 	Description *string `json:"description,omitempty"`
 
-	// Extent A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Extent A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Extent *Shown `json:"extent,omitempty"`
 
-	// Id If it is there, that of the path.
+	// Id If you send it, it must be the id in the path.
 	Id    *string     `json:"id,omitempty"`
 	Index *IndexPatch `json:"index,omitempty"`
 
-	// ItemCount A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// ItemCount A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	ItemCount *Shown `json:"itemCount,omitempty"`
 
-	// ItemType A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// ItemType A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	ItemType *Shown `json:"itemType,omitempty"`
 
-	// Links A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Links A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Links      *Shown    `json:"links,omitempty"`
 	Queryables *[]string `json:"queryables,omitempty"`
 
-	// Source A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Source A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Source *Shown `json:"source,omitempty"`
 
-	// Statistics A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Statistics A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Statistics *Shown  `json:"statistics,omitempty"`
 	Time       *string `json:"time,omitempty"`
 	Title      *string `json:"title,omitempty"`
 
-	// Updated A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+	// Updated A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 	Updated     *Shown                      `json:"updated,omitempty"`
 	WritePolicy *DefinitionPatchWritePolicy `json:"writePolicy,omitempty"`
 }
@@ -995,31 +995,31 @@ type DefinitionPatchWritePolicy string
 
 // Fault One thing that was wrong, and where.
 type Fault struct {
-	// Field Member of the body, or column; `row` for all of a row.
+	// Field The member of the body, or the column; `row` means the whole row.
 	Field *string `json:"field,omitempty"`
 
-	// Got What came, shortened.
+	// Got The value that came, shortened.
 	Got *string `json:"got,omitempty"`
 
-	// Hint What may have been meant.
+	// Hint What the caller may have meant.
 	Hint *string `json:"hint,omitempty"`
 
-	// Id Of the item.
+	// Id The id of the item.
 	Id *string `json:"id,omitempty"`
 
-	// Index Of a query in a batch, from 0.
+	// Index The number of the query in a batch, from 0.
 	Index *int `json:"index,omitempty"`
 
-	// Line Physical line of the body, from 1.
+	// Line The line of the body, from 1.
 	Line *int `json:"line,omitempty"`
 
-	// Parameter Query parameter, header or part of the path.
+	// Parameter The query parameter, the header, or the part of the path.
 	Parameter *string `json:"parameter,omitempty"`
 
 	// Reason Why it was refused.
 	Reason string `json:"reason"`
 
-	// Type Of a row of a load: what its problem's type would be.
+	// Type For a row of a load: the type that a problem with this cause would have.
 	Type *string `json:"type,omitempty"`
 }
 
@@ -1059,13 +1059,13 @@ type FeatureCollectionIn struct {
 // FeatureCollectionInType defines model for FeatureCollectionIn.Type.
 type FeatureCollectionInType string
 
-// FeatureIn You can change the answer of a GET and send it back: `links`, `created`,
-// `updated`, `distance` and `bbox` are ignored. Any other member that is not listed
+// FeatureIn You can change the answer of a GET and send it back: the server ignores `links`,
+// `created`, `updated`, `distance` and `bbox`. Any other member that is not listed
 // below is an error.
 type FeatureIn struct {
 	Geometry Point `json:"geometry"`
 
-	// Id 1 to 256 bytes; a UUIDv7 is made if it is left out.
+	// Id 1 to 256 bytes. If you leave it out, the server makes a UUIDv7.
 	Id         *FeatureIn_Id           `json:"id,omitempty"`
 	Properties *map[string]interface{} `json:"properties,omitempty"`
 	Type       FeatureInType           `json:"type"`
@@ -1077,7 +1077,7 @@ type FeatureInId0 = string
 // FeatureInId1 defines model for FeatureIn.Id.1.
 type FeatureInId1 = float64
 
-// FeatureIn_Id 1 to 256 bytes; a UUIDv7 is made if it is left out.
+// FeatureIn_Id 1 to 256 bytes. If you leave it out, the server makes a UUIDv7.
 type FeatureIn_Id struct {
 	union json.RawMessage
 }
@@ -1090,8 +1090,8 @@ type FeaturesIn struct {
 	union json.RawMessage
 }
 
-// Filter For each property to filter by, the value, or the values, that it may have. They
-// match as in a URL: see the parameter `queryables`.
+// Filter For each property to filter by: the value, or the values, that an item may have. The
+// values match like those in a URL: see the parameter `queryables`.
 type Filter = map[string]any
 
 // IndexPatch defines model for IndexPatch.
@@ -1107,14 +1107,14 @@ type IndexPatchKind string
 
 // IndexSpec defines model for IndexSpec.
 type IndexSpec struct {
-	// Bits geohash: bits of a cell; chosen if left out
+	// Bits geohash: bits of a cell; if left out, the server chooses them from the points
 	Bits *int          `json:"bits,omitempty"`
 	Kind IndexSpecKind `json:"kind"`
 
-	// MaxDepth quadtree: splits from the root
+	// MaxDepth quadtree: greatest number of splits from the root to a leaf
 	MaxDepth *int `json:"maxDepth,omitempty"`
 
-	// MaxPointsPerNode quadtree: points in a leaf before it splits
+	// MaxPointsPerNode quadtree: greatest number of points in a leaf; a leaf with more points splits
 	MaxPointsPerNode *int `json:"maxPointsPerNode,omitempty"`
 }
 
@@ -1146,21 +1146,20 @@ type LoadReport struct {
 	// Errors The first 100 rejected rows, in the order of their lines.
 	Errors []Fault `json:"errors"`
 
-	// Extent West, south, east, north of the positions that were stored, if any were. If the
-	// box is narrower across the antimeridian, west > east. If columns were swapped, the
-	// box is often in another part of the Earth.
+	// Extent The smallest box around the positions that were loaded: west, south, east,
+	// north. Left out if none were loaded. If the box crosses the antimeridian, west >
+	// east. If columns were swapped, the box is often in another part of the Earth.
 	Extent *[]float64 `json:"extent,omitempty"`
 
-	// Notes Sentences about the load, such as that the rows had no ids, or that there were no rows.
+	// Notes Sentences about the load, for example that rows had no ids, or that there were no rows.
 	Notes    *[]string `json:"notes,omitempty"`
 	Rejected int       `json:"rejected"`
 
-	// Skipped With `onExisting=skip`: rows whose items exist. These stay as they are.
+	// Skipped With `onExisting=skip`: the number of rows whose items exist. These items stay as they are.
 	Skipped int `json:"skipped"`
 
-	// UnreadTimes Left out if there are none: the rows that were stored although the value of the
-	// property that the definition names as its `time` is not understood. They match
-	// every `datetime`.
+	// UnreadTimes The rows that were loaded although the server cannot read their `time`. They
+	// match every `datetime`. Left out if there are none.
 	UnreadTimes *struct {
 		Count int `json:"count"`
 
@@ -1172,24 +1171,24 @@ type LoadReport struct {
 
 // NearbyCollection defines model for NearbyCollection.
 type NearbyCollection struct {
-	// Complete The answer has everything that was asked for: with `radius` every matching item
-	// within it, with `cursor` every one that follows, else the `k` nearest. False:
-	// there is more, to which the link with `rel` `next` leads; or a limit of the server
-	// ended the search, which `proof` says.
+	// Complete True if the answer has everything that you asked for: with `radius` every
+	// matching item within it, with `cursor` every item that follows, otherwise the
+	// `k` nearest items. False if there is more, to which the link with `rel` `next`
+	// leads, or if a limit of the server ended the search, which `proof` says.
 	Complete bool            `json:"complete"`
 	Features []NearbyFeature `json:"features"`
 	Links    *Links          `json:"links,omitempty"`
 
 	// NumberMatched Only with `radius`: how many items match within it, including those on other
-	// pages. It is left out if counting them takes more than 100,000 comparisons, or
-	// more than 1,000,000 for all queries of a request.
+	// pages. It is left out if the server would need more than 100,000 comparisons to
+	// count them, or more than 1,000,000 for all queries of a request.
 	NumberMatched  *int `json:"numberMatched,omitempty"`
 	NumberReturned int  `json:"numberReturned"`
 
-	// Proof How much the answer covers, and what it cost.
+	// Proof Within which distance the answer is complete, and what the search cost.
 	Proof Proof `json:"proof"`
 
-	// Trace The steps of the search, the first 10,000.
+	// Trace The first 10,000 steps of the search.
 	Trace *[]Step              `json:"trace,omitempty"`
 	Type  NearbyCollectionType `json:"type"`
 }
@@ -1212,7 +1211,7 @@ type NearbyFeatureType string
 
 // Point defines model for Point.
 type Point struct {
-	// Coordinates Longitude, latitude in degrees; a height is ignored.
+	// Coordinates Longitude and latitude in degrees. The server ignores a height.
 	Coordinates []float64 `json:"coordinates"`
 	Type        PointType `json:"type"`
 }
@@ -1222,7 +1221,7 @@ type PointType string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Detail This occurrence in words.
+	// Detail What happened this time.
 	Detail *string  `json:"detail,omitempty"`
 	Errors *[]Fault `json:"errors,omitempty"`
 
@@ -1230,36 +1229,36 @@ type Problem struct {
 	Instance *string     `json:"instance,omitempty"`
 	Loaded   *LoadReport `json:"loaded,omitempty"`
 
-	// Outcome Only of a write: what became of it. `not-made`: nothing was written.
-	// `partly-made`: a load ended midway; at least the rows that `loaded` counts were
-	// written. `may-have-been-made`: the server does not know.
+	// Outcome Only for a write. `not-made`: the server wrote nothing. `partly-made`: a load
+	// ended midway, and the server wrote at least the rows that `loaded` counts.
+	// `may-have-been-made`: the server does not know whether it made the write.
 	Outcome *ProblemOutcome `json:"outcome,omitempty"`
 	Status  int             `json:"status"`
 
-	// Title The cause in words.
+	// Title The cause as text.
 	Title string `json:"title"`
 
-	// Type The cause. It is the same on every server and in every version.
+	// Type The cause. It has the same values on every server and in every version.
 	Type string `json:"type"`
 }
 
-// ProblemOutcome Only of a write: what became of it. `not-made`: nothing was written.
-// `partly-made`: a load ended midway; at least the rows that `loaded` counts were
-// written. `may-have-been-made`: the server does not know.
+// ProblemOutcome Only for a write. `not-made`: the server wrote nothing. `partly-made`: a load
+// ended midway, and the server wrote at least the rows that `loaded` counts.
+// `may-have-been-made`: the server does not know whether it made the write.
 type ProblemOutcome string
 
-// Proof How much the answer covers, and what it cost.
+// Proof Within which distance the answer is complete, and what the search cost.
 type Proof struct {
-	// Compared Points compared.
+	// Compared How many points the search compared.
 	Compared int `json:"compared"`
 
-	// Entered Cells or nodes entered.
+	// Entered How many cells or nodes the search entered.
 	Entered int `json:"entered"`
 
-	// Exact The items in this answer are the nearest that match; the search was not cut short by a limit of the server. `complete` says whether they are all.
+	// Exact True if the items in this answer are the nearest that match. False if a limit of the server ended the search. `complete` says whether there are more items.
 	Exact bool `json:"exact"`
 
-	// Radius Every matching item nearer than this many metres is in the answer.
+	// Radius The answer has every matching item that is nearer than this many metres.
 	Radius float64 `json:"radius"`
 
 	// Reason Why the answer is not exact, and what to do.
@@ -1268,7 +1267,7 @@ type Proof struct {
 
 // Readiness defines model for Readiness.
 type Readiness struct {
-	// Reason Why it is not ready.
+	// Reason Why the server is not ready.
 	Reason *string `json:"reason,omitempty"`
 
 	// StalenessMs How many milliseconds ago the server last knew that it had the newest state.
@@ -1281,12 +1280,12 @@ type Readiness struct {
 // ReadinessStatus degraded: answers may be old, or writes fail. `reason` says why.
 type ReadinessStatus string
 
-// Shown A member of an answer that is not part of the definition. It may be sent back, and is ignored.
+// Shown A member of an answer that is not part of the definition. You may send it back; the server ignores it.
 type Shown = interface{}
 
-// Source The table of the database from which the items come. They cannot be written over HTTP.
+// Source The table of the database that the items come from. Nobody can write such items over HTTP.
 type Source struct {
-	// Follow How changes of the table are noticed.
+	// Follow How nearby notices changes of the table.
 	Follow SourceFollow `json:"follow"`
 
 	// Guarantee A sentence that says what may be missing from an answer.
@@ -1294,15 +1293,15 @@ type Source struct {
 	Table     string `json:"table"`
 }
 
-// SourceFollow How changes of the table are noticed.
+// SourceFollow How nearby notices changes of the table.
 type SourceFollow string
 
 // Statistics defines model for Statistics.
 type Statistics struct {
-	// Cells Cells or leaves that hold points.
+	// Cells Number of cells or leaves that have points.
 	Cells int `json:"cells"`
 
-	// Depths Cells or leaves by depth.
+	// Depths The number of cells or leaves at each depth.
 	Depths     map[string]int `json:"depths"`
 	IndexBytes int            `json:"indexBytes"`
 
@@ -1312,23 +1311,23 @@ type Statistics struct {
 	// MaxOccupancy The greatest number of points in a cell or leaf.
 	MaxOccupancy int `json:"maxOccupancy"`
 
-	// Nodes Inner nodes.
+	// Nodes Number of inner nodes.
 	Nodes int `json:"nodes"`
 
-	// Occupancy Cells or leaves with 2^i to 2^(i+1)-1 points.
+	// Occupancy At index i: the number of cells or leaves with 2^i to 2^(i+1)-1 points.
 	Occupancy  []int          `json:"occupancy"`
 	Parameters map[string]int `json:"parameters"`
 	Points     int            `json:"points"`
 
-	// Reason Why it, or its parameters, were chosen.
+	// Reason Why the server chose this index, or its parameters.
 	Reason *string `json:"reason,omitempty"`
 
-	// Rebuilding Another index is being built beside it.
+	// Rebuilding True while the server builds another index.
 	Rebuilding  bool `json:"rebuilding"`
 	RecordBytes int  `json:"recordBytes"`
 	TableBytes  int  `json:"tableBytes"`
 
-	// UnreadTimes How many items have a value of the property `time` that is not understood; left out if none has. They match every `datetime`.
+	// UnreadTimes How many items have a `time` that the server cannot read. Left out if there are none. They match every `datetime`.
 	UnreadTimes *int `json:"unreadTimes,omitempty"`
 }
 
@@ -1340,18 +1339,18 @@ type Step struct {
 	// Bounds West, south, east, north.
 	Bounds []float64 `json:"bounds"`
 
-	// Cells Cells looked up in the ring.
+	// Cells How many cells of the ring the search looked up.
 	Cells *int     `json:"cells,omitempty"`
 	Kind  StepKind `json:"kind"`
 	Level int      `json:"level"`
 
-	// Lower Lower bound of the distance in metres.
+	// Lower A lower bound of the distance in metres.
 	Lower float64 `json:"lower"`
 
-	// Name Geohash or quadkey.
+	// Name The geohash or quadkey.
 	Name *string `json:"name,omitempty"`
 
-	// Points Points compared.
+	// Points How many points the step compared.
 	Points *int `json:"points,omitempty"`
 	Ring   *int `json:"ring,omitempty"`
 }
@@ -1365,39 +1364,39 @@ type Verification struct {
 		// Cells Cells compared.
 		Cells int `json:"cells"`
 
-		// Different Items in another version.
+		// Different Items of which the memory had another version.
 		Different int `json:"different"`
 
 		// Differing Cells that differed.
 		Differing int `json:"differing"`
 
-		// Extra Items that memory had and the store had not.
+		// Extra Items that the memory had and the store did not have.
 		Extra int    `json:"extra"`
 		Id    string `json:"id"`
 
 		// Items Items compared.
 		Items int `json:"items"`
 
-		// Missing Items that the store had and memory had not.
+		// Missing Items that the store had and the memory did not have.
 		Missing int `json:"missing"`
 
-		// Pending Items that are not yet durable and were left out.
+		// Pending Items with writes that are not yet durable. The comparison left them out.
 		Pending int `json:"pending"`
 
 		// Repaired Items that are now as in the store.
 		Repaired int `json:"repaired"`
 	} `json:"collections"`
 
-	// Equal Nothing differed.
+	// Equal True if nothing differed.
 	Equal bool `json:"equal"`
 
-	// Milliseconds How long it took.
+	// Milliseconds How long the comparison took.
 	Milliseconds int `json:"milliseconds"`
 }
 
-// WritePolicy When a write is answered. `through`: when it is durable. `back`: when this server
-// shows it; the answer then has `Nearby-Durability`. Left out or empty: as the
-// server is configured. `back` needs a shared store.
+// WritePolicy When the server acknowledges a write. `through`: when the write is durable. `back`:
+// when this server shows it; the answer then has `Nearby-Durability`. Left out or
+// empty: the policy of the server. `back` needs a shared store.
 type WritePolicy string
 
 // After defines model for after.
@@ -1551,12 +1550,12 @@ type ItemsInRequestBodyJSON2 = FeaturesIn
 
 // GetLandingPageParams defines parameters for GetLandingPage.
 type GetLandingPageParams struct {
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *GetLandingPageParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1565,12 +1564,12 @@ type GetLandingPageParamsF string
 
 // GetAPIParams defines parameters for GetAPI.
 type GetAPIParams struct {
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *GetAPIParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1579,36 +1578,37 @@ type GetAPIParamsF string
 
 // GetPageParams defines parameters for GetPage.
 type GetPageParams struct {
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListCollectionsParams defines parameters for ListCollections.
 type ListCollectionsParams struct {
-	// Consistency `strong`: the answer shows every write that any server of the same store
-	// acknowledged before the request came, or is 503 if the store cannot be asked.
-	// `eventual`: the answer shows what this server has.
+	// Consistency `strong`: the answer shows every durable write that any server of the same store
+	// acknowledged before the request came. If the server cannot find out the newest
+	// state, it answers 503. `eventual`: the answer shows the newest state that this
+	// server has.
 	Consistency *ListCollectionsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *ListCollectionsParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1620,59 +1620,61 @@ type ListCollectionsParamsF string
 
 // DeleteCollectionParams defines parameters for DeleteCollection.
 type DeleteCollectionParams struct {
-	// IfMatch The request is done only if the resource is in one of these versions (ETags,
-	// separated by commas), or exists (`*`); else the answer is 412. It is checked
-	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
-	// nothing.
+	// IfMatch The server makes the request only if the collection or item is in one of these
+	// versions (ETags, separated by commas), or exists (`*`). Otherwise it answers 412. It
+	// checks this header before If-None-Match. It compares ETags as text. A weak ETag
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
-	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
-	// second have the same time; `If-Match` tells them apart. This header is ignored if
-	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
+	// IfUnmodifiedSince The server makes the request only if the collection or item was not written after
+	// this time, such as the `Last-Modified` of an item. Otherwise it answers 412. Two
+	// versions that were written in the same second have the same time. `If-Match`
+	// distinguishes them. The server ignores this header if `If-Match` is given, as the
+	// standard demands, or if its value is not an HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetCollectionParams defines parameters for GetCollection.
 type GetCollectionParams struct {
-	// Consistency `strong`: the answer shows every write that any server of the same store
-	// acknowledged before the request came, or is 503 if the store cannot be asked.
-	// `eventual`: the answer shows what this server has.
+	// Consistency `strong`: the answer shows every durable write that any server of the same store
+	// acknowledged before the request came. If the server cannot find out the newest
+	// state, it answers 503. `eventual`: the answer shows the newest state that this
+	// server has.
 	Consistency *GetCollectionParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *GetCollectionParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1684,139 +1686,142 @@ type GetCollectionParamsF string
 
 // PatchCollectionParams defines parameters for PatchCollection.
 type PatchCollectionParams struct {
-	// IfMatch The request is done only if the resource is in one of these versions (ETags,
-	// separated by commas), or exists (`*`); else the answer is 412. It is checked
-	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
-	// nothing.
+	// IfMatch The server makes the request only if the collection or item is in one of these
+	// versions (ETags, separated by commas), or exists (`*`). Otherwise it answers 412. It
+	// checks this header before If-None-Match. It compares ETags as text. A weak ETag
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
-	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
-	// second have the same time; `If-Match` tells them apart. This header is ignored if
-	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
+	// IfUnmodifiedSince The server makes the request only if the collection or item was not written after
+	// this time, such as the `Last-Modified` of an item. Otherwise it answers 412. Two
+	// versions that were written in the same second have the same time. `If-Match`
+	// distinguishes them. The server ignores this header if `If-Match` is given, as the
+	// standard demands, or if its value is not an HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PutCollectionParams defines parameters for PutCollection.
 type PutCollectionParams struct {
-	// IfMatch The request is done only if the resource is in one of these versions (ETags,
-	// separated by commas), or exists (`*`); else the answer is 412. It is checked
-	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
-	// nothing.
+	// IfMatch The server makes the request only if the collection or item is in one of these
+	// versions (ETags, separated by commas), or exists (`*`). Otherwise it answers 412. It
+	// checks this header before If-None-Match. It compares ETags as text. A weak ETag
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
-	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
-	// second have the same time; `If-Match` tells them apart. This header is ignored if
-	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
+	// IfUnmodifiedSince The server makes the request only if the collection or item was not written after
+	// this time, such as the `Last-Modified` of an item. Otherwise it answers 412. Two
+	// versions that were written in the same second have the same time. `If-Match`
+	// distinguishes them. The server ignores this header if `If-Match` is given, as the
+	// standard demands, or if its value is not an HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
-	// Bbox West, south, east, north in degrees; points on the sides are included. A box with
-	// west > east, or with longitudes beyond 180 or -180, crosses the antimeridian. With
-	// six numbers the heights are ignored. The numbers may also be given one by one,
+	// Bbox West, south, east, north in degrees. Points on the sides match. A box with west >
+	// east, or with longitudes beyond 180 or -180, crosses the antimeridian. With six
+	// numbers the server ignores the heights. You may also give the numbers one by one:
 	// `bbox=1&bbox=2` and so on.
 	Bbox *Bbox `form:"bbox,omitempty" json:"bbox,omitempty"`
 
-	// Limit The greatest number of items in a page. A value above the maximum counts as the maximum.
+	// Limit The greatest number of items in a page. If the value is above the maximum, the server uses the maximum.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor Where the previous page ended, from its `next` link.
+	// Cursor The place where the previous page ended. It is in the `next` link of that page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Properties Names of the properties to return, separated by commas or given one by one. Left
-	// out: all properties. Empty: none. A comma in a name is written `%2C`. Many clients
-	// also write the separators so; therefore `a%2Cb` names the property `a,b` and the
-	// properties `a` and `b`.
+	// out: all properties. Empty: none. In a name, a comma is written `%2C`. But many
+	// clients also write the separators as `%2C`. So `a%2Cb` names the property `a,b` and
+	// the properties `a` and `b`.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
-	// Datetime A time such as 2018-02-12T23:20:50Z; or a date, which is the whole day in UTC; or
-	// two of these with / between. One of the two may be .. or empty, and both ends are
-	// included. It matches the items whose time lies within.
+	// Datetime A time such as 2018-02-12T23:20:50Z, or a date, which means the whole day in UTC, or
+	// two of these with / between them. One of the two may be .. or empty. Both ends are
+	// included. An item matches if its time lies within.
 	//
 	// The time of an item is the value of the property that the definition names as its
-	// `time`. That is a date-time of RFC 3339, which has an offset from UTC, or a date. A
-	// space may stand in place of the T. A time of an item may have any number of digits
-	// of a second, and is compared exactly; `datetime` may have nine. Leap seconds
-	// (23:59:60Z) are times of their own.
+	// `time`. It is a date-time of RFC 3339, which has an offset from UTC, or a date. A
+	// space may stand in place of the T. The time of an item may have any number of digits
+	// of a second, and the server compares it exactly. A time in `datetime` may have nine
+	// digits. Leap seconds (23:59:60Z) are times of their own.
 	//
-	// As the standard demands, items without a time match every `datetime`. So do items
-	// whose value is not understood, such as 01/02/2020, or 2020-01-02 10:00:00, which
-	// has no offset. The answer to a load counts them in `unreadTimes`, the answer to a
-	// write of one item has `Nearby-Note`, and the statistics of the collection say how
-	// many there are. If the definition names no `time`, all items match, and the
-	// collection has no temporal extent.
+	// As the standard demands, items without a time match every `datetime`. Items whose
+	// value the server cannot read as a time match too, such as 01/02/2020, or 2020-01-02
+	// 10:00:00, which has no offset. The answer to a load counts them in `unreadTimes`,
+	// the answer to a write of one item has `Nearby-Note`, and the statistics of the
+	// collection say how many there are. If the definition names no `time`, all items
+	// match, and the collection has no temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
-	// IdProperty Also return the id among the properties, under this name, for clients that look
-	// for it there, such as `promoteId` of MapLibre.
+	// IdProperty Also return the id as a property with this name, for clients that look for it there,
+	// such as `promoteId` of MapLibre.
 	IdProperty *IdProperty `form:"id_property,omitempty" json:"id_property,omitempty"`
 
-	// Consistency `strong`: the answer shows every write that any server of the same store
-	// acknowledged before the request came, or is 503 if the store cannot be asked.
-	// `eventual`: the answer shows what this server has.
+	// Consistency `strong`: the answer shows every durable write that any server of the same store
+	// acknowledged before the request came. If the server cannot find out the newest
+	// state, it answers 503. `eventual`: the answer shows the newest state that this
+	// server has.
 	Consistency *ListItemsParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *ListItemsParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// Queryables `{property}=value` for each property that the collection names in `queryables`;
-	// given several times it means "or". A value matches what an answer shows as that
-	// value: strings with the same bytes, and numbers with the same decimal value. So 5
-	// matches 5 and "5"; 1, 1.0 and 1e0 are the same number; and 01234, which is not a
-	// number, matches only that string. Composed and decomposed accents have different
-	// bytes. Numbers of any length are compared exactly. Null, arrays and objects match
-	// nothing.
+	// Queryables `{property}=value` for each property that the collection lists in `queryables`. If
+	// you give one property several times, an item must have one of the values. The server
+	// compares a value with the value that an answer shows: strings byte by byte, and
+	// numbers by their decimal value. So 5 matches 5 and "5"; 1, 1.0 and 1e0 are the same
+	// number; and 01234, which is not a number, matches only that string. A composed and a
+	// decomposed accent have different bytes. The server compares numbers of any length
+	// exactly. Null, arrays and objects match nothing.
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1828,84 +1833,90 @@ type ListItemsParamsF string
 
 // PostItemsParams defines parameters for PostItems.
 type PostItemsParams struct {
-	// OnError What a bad row does to a load. `continue`: it is reported, and the other rows are
-	// loaded. `abort`: the load ends there with the problem of that row; rows before it
-	// stay loaded.
+	// OnError What the server does after a bad row of a load. `continue`: it reports the row and
+	// loads the others. `abort`: it ends the load with the problem of that row. Rows
+	// before it stay loaded.
 	OnError *PostItemsParamsOnError `form:"onError,omitempty" json:"onError,omitempty"`
 
-	// OnExisting What a row of a load does to the item that has its id. `replace`: the row replaces
-	// the item with all its properties. `merge`: the row is a JSON merge patch (RFC
-	// 7396) of the item's properties at the time of the write: members that the row does
-	// not name stay, and null removes a member. A row with a position moves the item. A
-	// row without a position (no geometry, no coordinates, or both cells empty), which
-	// only `merge` takes, leaves the item where it is, and is rejected if there is no
-	// such item. An empty cell of a CSV file changes nothing, and neither does
-	// `"properties":null` of a Feature. `skip`: the item stays as it is, and the row
-	// counts as skipped. `fail`: the row is rejected. With a single Feature only
-	// `replace` is taken.
+	// OnExisting What a row of a load does to the item that has its id.
+	//
+	// `replace`: the row replaces the item with all its properties.
+	//
+	// `merge`: the row is a JSON merge patch (RFC 7396) of the item's newest properties.
+	// Members that the row does not name stay, and null removes a member. A row with a
+	// position moves the item. A row without a position (no geometry, no coordinates, or
+	// both cells empty) leaves the item where it is. The server rejects a row without a
+	// position if there is no such item, and always without `merge`. An empty cell of a
+	// CSV file changes nothing, and neither does `"properties":null` of a Feature.
+	//
+	// `skip`: the item stays as it is, and the row counts as skipped.
+	//
+	// `fail`: the server rejects the row.
+	//
+	// A request with a single Feature takes only `replace`.
 	OnExisting *PostItemsParamsOnExisting `form:"onExisting,omitempty" json:"onExisting,omitempty"`
 
-	// ExpectBbox Of a load: the box in which every position must lie, written like `bbox`. A row
-	// outside is rejected. The hint says so if the row would lie inside with its numbers
-	// swapped, or with the other sign. This finds swapped columns whose values are in
-	// range.
+	// ExpectBbox For a load: the box that every position must lie in, written like `bbox`. The server
+	// rejects rows outside of it. A hint says so if the row would be inside with its
+	// numbers swapped, or with another sign. This finds swapped columns whose values are
+	// in range.
 	ExpectBbox *ExpectBbox `form:"expectBbox,omitempty" json:"expectBbox,omitempty"`
 
-	// Id The column of the id, or the member of plain objects, or the property of Features.
-	// That property is then used instead of the Feature's own id, and is not stored as a
-	// property. Left out: the column id, geonameid, uuid or gbifID, or stop_id beside
-	// stop_lat; the member id; or the id of the Feature.
+	// Id The column that has the id, or the member of plain objects, or the property of
+	// Features. The server then uses this property in place of the Feature's own id, and
+	// does not store it as a property. Left out: the column id, geonameid, uuid or gbifID,
+	// or stop_id if there is stop_lat; the member id; or the id of the Feature.
 	Id *Id `form:"id,omitempty" json:"id,omitempty"`
 
-	// Lat Of a load: the column of the latitude, or the member of plain objects.
+	// Lat For a load: the column of the latitude, or the member of plain objects.
 	Lat *LatName `form:"lat,omitempty" json:"lat,omitempty"`
 
-	// Lon Of a load: the column of the longitude, or the member of plain objects.
+	// Lon For a load: the column of the longitude, or the member of plain objects.
 	Lon *LonName `form:"lon,omitempty" json:"lon,omitempty"`
 
-	// Wkt Of a load of CSV: the column of points in well-known text.
+	// Wkt For a load of CSV: the column of points in well-known text.
 	Wkt *Wkt `form:"wkt,omitempty" json:"wkt,omitempty"`
 
-	// Columns Of a load of CSV without a header line: the names of its columns, separated by commas.
+	// Columns For a load of CSV without a header line: the names of its columns, separated by commas.
 	Columns *Columns `form:"columns,omitempty" json:"columns,omitempty"`
 
-	// SkipLines Of a load of CSV: how many lines to skip at the beginning.
+	// SkipLines For a load of CSV: how many lines to skip at the beginning.
 	SkipLines *SkipLines `form:"skipLines,omitempty" json:"skipLines,omitempty"`
 
-	// Delimiter Of a load of CSV: the character between the cells, or `tab`. Left out: the server finds it.
+	// Delimiter For a load of CSV: the character between the cells, or `tab`. Left out: the server recognises it.
 	Delimiter *Delimiter `form:"delimiter,omitempty" json:"delimiter,omitempty"`
 
-	// Quotes Of a load of CSV: whether a quote mark at the beginning of a cell encloses the
-	// cell. `auto`: yes, except in files with tabs between the cells.
+	// Quotes For a load of CSV: whether a quote mark at the beginning of a cell encloses the
+	// cell. `auto` means `on`, but `off` if tabs separate the cells.
 	Quotes *PostItemsParamsQuotes `form:"quotes,omitempty" json:"quotes,omitempty"`
 
-	// DecimalComma Of a load of CSV: coordinates have a decimal comma, as in 50,9375. The server finds this by itself where it is certain.
+	// DecimalComma For a load of CSV: coordinates have a decimal comma, as in 50,9375. The server recognises this by itself if it is certain.
 	DecimalComma *DecimalComma `form:"decimalComma,omitempty" json:"decimalComma,omitempty"`
 
-	// Encoding Of a load of CSV: its encoding.
+	// Encoding For a load of CSV: its encoding.
 	Encoding *PostItemsParamsEncoding `form:"encoding,omitempty" json:"encoding,omitempty"`
 
-	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	// ContentCrs The coordinate reference system of the body. The server takes only CRS84.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
-	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
-	// characters. The request is then made at most once, however often it is sent within
-	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
-	// became of the item since. A key belongs to its collection and is deleted with it.
-	// The answer is 422 `key-reused` if the key was sent with another request, and 409
-	// `key-in-use` while the first request is under way. The key of a refused request
-	// can be used again.
+	// IdempotencyKey A name for the request, in quotes, such as `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The server makes the request at most once, however often you send it
+	// within a day. If you send it again, the server repeats the first answer, with
+	// `Idempotent-Replayed`, even if somebody has changed the item since. A key belongs to
+	// its collection and is deleted with it. The server answers 422 `key-reused` if the
+	// key came with another request before, and 409 `key-in-use` while it makes the first
+	// request. You can use the key of a refused request again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
@@ -1923,67 +1934,69 @@ type PostItemsParamsEncoding string
 
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
-	// IfMatch The request is done only if the resource is in one of these versions (ETags,
-	// separated by commas), or exists (`*`); else the answer is 412. It is checked
-	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
-	// nothing.
+	// IfMatch The server makes the request only if the collection or item is in one of these
+	// versions (ETags, separated by commas), or exists (`*`). Otherwise it answers 412. It
+	// checks this header before If-None-Match. It compares ETags as text. A weak ETag
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
-	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
-	// second have the same time; `If-Match` tells them apart. This header is ignored if
-	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
+	// IfUnmodifiedSince The server makes the request only if the collection or item was not written after
+	// this time, such as the `Last-Modified` of an item. Otherwise it answers 412. Two
+	// versions that were written in the same second have the same time. `If-Match`
+	// distinguishes them. The server ignores this header if `If-Match` is given, as the
+	// standard demands, or if its value is not an HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
-	// characters. The request is then made at most once, however often it is sent within
-	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
-	// became of the item since. A key belongs to its collection and is deleted with it.
-	// The answer is 422 `key-reused` if the key was sent with another request, and 409
-	// `key-in-use` while the first request is under way. The key of a refused request
-	// can be used again.
+	// IdempotencyKey A name for the request, in quotes, such as `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The server makes the request at most once, however often you send it
+	// within a day. If you send it again, the server repeats the first answer, with
+	// `Idempotent-Replayed`, even if somebody has changed the item since. A key belongs to
+	// its collection and is deleted with it. The server answers 422 `key-reused` if the
+	// key came with another request before, and 409 `key-in-use` while it makes the first
+	// request. You can use the key of a refused request again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // GetItemParams defines parameters for GetItem.
 type GetItemParams struct {
-	// Consistency `strong`: the answer shows every write that any server of the same store
-	// acknowledged before the request came, or is 503 if the store cannot be asked.
-	// `eventual`: the answer shows what this server has.
+	// Consistency `strong`: the answer shows every durable write that any server of the same store
+	// acknowledged before the request came. If the server cannot find out the newest
+	// state, it answers 503. `eventual`: the answer shows the newest state that this
+	// server has.
 	Consistency *GetItemParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *GetItemParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// IfModifiedSince The item is shown only if it was written after this time; else the answer is 304.
-	// It is ignored if If-None-Match is given.
+	// IfModifiedSince The server sends the item only if it was written after this time. Otherwise it
+	// answers 304. It ignores this header if `If-None-Match` is given.
 	IfModifiedSince *IfModifiedSince `json:"If-Modified-Since,omitempty"`
 }
 
@@ -1998,82 +2011,84 @@ type PatchItemApplicationMergePatchPlusJSONBody = map[string]interface{}
 
 // PatchItemParams defines parameters for PatchItem.
 type PatchItemParams struct {
-	// IfMatch The request is done only if the resource is in one of these versions (ETags,
-	// separated by commas), or exists (`*`); else the answer is 412. It is checked
-	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
-	// nothing.
+	// IfMatch The server makes the request only if the collection or item is in one of these
+	// versions (ETags, separated by commas), or exists (`*`). Otherwise it answers 412. It
+	// checks this header before If-None-Match. It compares ETags as text. A weak ETag
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
-	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
-	// second have the same time; `If-Match` tells them apart. This header is ignored if
-	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
+	// IfUnmodifiedSince The server makes the request only if the collection or item was not written after
+	// this time, such as the `Last-Modified` of an item. Otherwise it answers 412. Two
+	// versions that were written in the same second have the same time. `If-Match`
+	// distinguishes them. The server ignores this header if `If-Match` is given, as the
+	// standard demands, or if its value is not an HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	// ContentCrs The coordinate reference system of the body. The server takes only CRS84.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
-	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
-	// characters. The request is then made at most once, however often it is sent within
-	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
-	// became of the item since. A key belongs to its collection and is deleted with it.
-	// The answer is 422 `key-reused` if the key was sent with another request, and 409
-	// `key-in-use` while the first request is under way. The key of a refused request
-	// can be used again.
+	// IdempotencyKey A name for the request, in quotes, such as `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The server makes the request at most once, however often you send it
+	// within a day. If you send it again, the server repeats the first answer, with
+	// `Idempotent-Replayed`, even if somebody has changed the item since. A key belongs to
+	// its collection and is deleted with it. The server answers 422 `key-reused` if the
+	// key came with another request before, and 409 `key-in-use` while it makes the first
+	// request. You can use the key of a refused request again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
 // PutItemParams defines parameters for PutItem.
 type PutItemParams struct {
-	// IfMatch The request is done only if the resource is in one of these versions (ETags,
-	// separated by commas), or exists (`*`); else the answer is 412. It is checked
-	// before If-None-Match. ETags are compared as text; a weak one (`W/"…"`) matches
-	// nothing.
+	// IfMatch The server makes the request only if the collection or item is in one of these
+	// versions (ETags, separated by commas), or exists (`*`). Otherwise it answers 412. It
+	// checks this header before If-None-Match. It compares ETags as text. A weak ETag
+	// (`W/"…"`) matches nothing.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfUnmodifiedSince The request is done only if the resource was not written after this time, such as
-	// the `Last-Modified` of an item; else the answer is 412. Two versions of the same
-	// second have the same time; `If-Match` tells them apart. This header is ignored if
-	// `If-Match` is given, as the standard demands, or if its value is no HTTP-date.
+	// IfUnmodifiedSince The server makes the request only if the collection or item was not written after
+	// this time, such as the `Last-Modified` of an item. Otherwise it answers 412. Two
+	// versions that were written in the same second have the same time. `If-Match`
+	// distinguishes them. The server ignores this header if `If-Match` is given, as the
+	// standard demands, or if its value is not an HTTP-date.
 	IfUnmodifiedSince *IfUnmodifiedSince `json:"If-Unmodified-Since,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// ContentCrs The coordinate reference system of the body. CRS84 is the only one.
+	// ContentCrs The coordinate reference system of the body. The server takes only CRS84.
 	ContentCrs *ContentCrs `json:"Content-Crs,omitempty"`
 
-	// IdempotencyKey A name for the request, in quotes as in `"8e03978e"`: 1 to 255 printable ASCII
-	// characters. The request is then made at most once, however often it is sent within
-	// a day. Sent again, it gets the first answer, with `Idempotent-Replayed`, whatever
-	// became of the item since. A key belongs to its collection and is deleted with it.
-	// The answer is 422 `key-reused` if the key was sent with another request, and 409
-	// `key-in-use` while the first request is under way. The key of a refused request
-	// can be used again.
+	// IdempotencyKey A name for the request, in quotes, such as `"8e03978e"`: 1 to 255 printable ASCII
+	// characters. The server makes the request at most once, however often you send it
+	// within a day. If you send it again, the server repeats the first answer, with
+	// `Idempotent-Replayed`, even if somebody has changed the item since. A key belongs to
+	// its collection and is deleted with it. The server answers 422 `key-reused` if the
+	// key came with another request before, and 409 `key-in-use` while it makes the first
+	// request. You can use the key of a refused request again.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
@@ -2082,84 +2097,85 @@ type GetNearbyParams struct {
 	// Lat Latitude of the centre in degrees.
 	Lat Lat `form:"lat" json:"lat"`
 
-	// Lon Longitude of the centre in degrees. Longitudes from -540 to 540 are taken; 190 is -170.
+	// Lon Longitude of the centre in degrees, from -540 to 540; 190 means -170.
 	Lon Lon `form:"lon" json:"lon"`
 
 	// K The greatest number of items. Left out: 10, or with `radius` the maximum. A value
 	// above the maximum is an error.
 	K *K `form:"k,omitempty" json:"k,omitempty"`
 
-	// Radius The greatest distance in metres; items at exactly this distance are included. `complete` says whether the answer has all items within it.
+	// Radius The greatest distance in metres. Items at exactly this distance match. `complete` says whether the answer has all items within the radius.
 	Radius *Radius `form:"radius,omitempty" json:"radius,omitempty"`
 
-	// Cursor Where the previous page ended, from its `next` link.
+	// Cursor The place where the previous page ended. It is in the `next` link of that page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Properties Names of the properties to return, separated by commas or given one by one. Left
-	// out: all properties. Empty: none. A comma in a name is written `%2C`. Many clients
-	// also write the separators so; therefore `a%2Cb` names the property `a,b` and the
-	// properties `a` and `b`.
+	// out: all properties. Empty: none. In a name, a comma is written `%2C`. But many
+	// clients also write the separators as `%2C`. So `a%2Cb` names the property `a,b` and
+	// the properties `a` and `b`.
 	Properties *Properties `form:"properties,omitempty" json:"properties,omitempty"`
 
-	// Datetime A time such as 2018-02-12T23:20:50Z; or a date, which is the whole day in UTC; or
-	// two of these with / between. One of the two may be .. or empty, and both ends are
-	// included. It matches the items whose time lies within.
+	// Datetime A time such as 2018-02-12T23:20:50Z, or a date, which means the whole day in UTC, or
+	// two of these with / between them. One of the two may be .. or empty. Both ends are
+	// included. An item matches if its time lies within.
 	//
 	// The time of an item is the value of the property that the definition names as its
-	// `time`. That is a date-time of RFC 3339, which has an offset from UTC, or a date. A
-	// space may stand in place of the T. A time of an item may have any number of digits
-	// of a second, and is compared exactly; `datetime` may have nine. Leap seconds
-	// (23:59:60Z) are times of their own.
+	// `time`. It is a date-time of RFC 3339, which has an offset from UTC, or a date. A
+	// space may stand in place of the T. The time of an item may have any number of digits
+	// of a second, and the server compares it exactly. A time in `datetime` may have nine
+	// digits. Leap seconds (23:59:60Z) are times of their own.
 	//
-	// As the standard demands, items without a time match every `datetime`. So do items
-	// whose value is not understood, such as 01/02/2020, or 2020-01-02 10:00:00, which
-	// has no offset. The answer to a load counts them in `unreadTimes`, the answer to a
-	// write of one item has `Nearby-Note`, and the statistics of the collection say how
-	// many there are. If the definition names no `time`, all items match, and the
-	// collection has no temporal extent.
+	// As the standard demands, items without a time match every `datetime`. Items whose
+	// value the server cannot read as a time match too, such as 01/02/2020, or 2020-01-02
+	// 10:00:00, which has no offset. The answer to a load counts them in `unreadTimes`,
+	// the answer to a write of one item has `Nearby-Note`, and the statistics of the
+	// collection say how many there are. If the definition names no `time`, all items
+	// match, and the collection has no temporal extent.
 	Datetime *Datetime `form:"datetime,omitempty" json:"datetime,omitempty"`
 
-	// DistanceProperty Also return the distance among the properties, under this name.
+	// DistanceProperty Also return the distance as a property with this name.
 	DistanceProperty *DistanceProperty `form:"distance_property,omitempty" json:"distance_property,omitempty"`
 
-	// IdProperty Also return the id among the properties, under this name, for clients that look
-	// for it there, such as `promoteId` of MapLibre.
+	// IdProperty Also return the id as a property with this name, for clients that look for it there,
+	// such as `promoteId` of MapLibre.
 	IdProperty *IdProperty `form:"id_property,omitempty" json:"id_property,omitempty"`
 
-	// Explain Add the trace of the search.
+	// Explain Add the steps of the search to the answer, as `trace`.
 	Explain *Explain `form:"explain,omitempty" json:"explain,omitempty"`
 
-	// Consistency `strong`: the answer shows every write that any server of the same store
-	// acknowledged before the request came, or is 503 if the store cannot be asked.
-	// `eventual`: the answer shows what this server has.
+	// Consistency `strong`: the answer shows every durable write that any server of the same store
+	// acknowledged before the request came. If the server cannot find out the newest
+	// state, it answers 503. `eventual`: the answer shows the newest state that this
+	// server has.
 	Consistency *GetNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *GetNearbyParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// Queryables `{property}=value` for each property that the collection names in `queryables`;
-	// given several times it means "or". A value matches what an answer shows as that
-	// value: strings with the same bytes, and numbers with the same decimal value. So 5
-	// matches 5 and "5"; 1, 1.0 and 1e0 are the same number; and 01234, which is not a
-	// number, matches only that string. Composed and decomposed accents have different
-	// bytes. Numbers of any length are compared exactly. Null, arrays and objects match
-	// nothing.
+	// Queryables `{property}=value` for each property that the collection lists in `queryables`. If
+	// you give one property several times, an item must have one of the values. The server
+	// compares a value with the value that an answer shows: strings byte by byte, and
+	// numbers by their decimal value. So 5 matches 5 and "5"; 1, 1.0 and 1e0 are the same
+	// number; and 01234, which is not a number, matches only that string. A composed and a
+	// decomposed accent have different bytes. The server compares numbers of any length
+	// exactly. Null, arrays and objects match nothing.
 	Queryables *Queryables `form:"queryables,omitempty" json:"queryables,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -2171,42 +2187,43 @@ type GetNearbyParamsF string
 
 // PostNearbyJSONBody defines parameters for PostNearby.
 type PostNearbyJSONBody struct {
-	// Properties Names of the properties to return; all if left out.
+	// Properties Names of the properties to return. Left out means all properties.
 	Properties *[]string `json:"properties,omitempty"`
 	Queries    []struct {
-		// Datetime As the parameter `datetime` of GET.
+		// Datetime Like the parameter `datetime` of GET.
 		Datetime *string `json:"datetime,omitempty"`
 
-		// Filter For each property to filter by, the value, or the values, that it may have. They
-		// match as in a URL: see the parameter `queryables`.
+		// Filter For each property to filter by: the value, or the values, that an item may have. The
+		// values match like those in a URL: see the parameter `queryables`.
 		Filter *Filter `json:"filter,omitempty"`
 
-		// K As the parameter `k` of GET.
+		// K Like the parameter `k` of GET.
 		K   *int    `json:"k,omitempty"`
 		Lat float64 `json:"lat"`
 		Lon float64 `json:"lon"`
 
-		// Radius metres
+		// Radius The greatest distance in metres.
 		Radius *float64 `json:"radius,omitempty"`
 	} `json:"queries"`
 }
 
 // PostNearbyParams defines parameters for PostNearby.
 type PostNearbyParams struct {
-	// Consistency `strong`: the answer shows every write that any server of the same store
-	// acknowledged before the request came, or is 503 if the store cannot be asked.
-	// `eventual`: the answer shows what this server has.
+	// Consistency `strong`: the answer shows every durable write that any server of the same store
+	// acknowledged before the request came. If the server cannot find out the newest
+	// state, it answers 503. `eventual`: the answer shows the newest state that this
+	// server has.
 	Consistency *PostNearbyParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 }
 
@@ -2215,28 +2232,29 @@ type PostNearbyParamsConsistency string
 
 // GetSchemaParams defines parameters for GetSchema.
 type GetSchemaParams struct {
-	// Consistency `strong`: the answer shows every write that any server of the same store
-	// acknowledged before the request came, or is 503 if the store cannot be asked.
-	// `eventual`: the answer shows what this server has.
+	// Consistency `strong`: the answer shows every durable write that any server of the same store
+	// acknowledged before the request came. If the server cannot find out the newest
+	// state, it answers 503. `eventual`: the answer shows the newest state that this
+	// server has.
 	Consistency *GetSchemaParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *GetSchemaParamsF `form:"f,omitempty" json:"f,omitempty"`
 
 	// NearbyAfter A `Nearby-Token`. The server waits until it is as new as the token says, and then
-	// answers a read or makes a write. If that takes too long, the answer is 503 of type
-	// `/v1/errors/replica-behind`. A token of another history, such as one from before a
-	// restore, counts as `consistency=strong`.
+	// answers the read or makes the write. If that takes too long, it answers 503 with the
+	// type `/v1/errors/replica-behind`. It treats a token of another history, such as one
+	// from before a restore, like `consistency=strong`.
 	NearbyAfter *After `json:"Nearby-After,omitempty"`
 
-	// NearbyWait How many milliseconds the request may wait until the server is as new as
-	// `Nearby-After` or `consistency` demands. A value above the server's maximum counts
-	// as the maximum.
+	// NearbyWait How many milliseconds the request may wait for the server to become as new as
+	// `Nearby-After` or `consistency` demands. If the value is above the server's maximum,
+	// the server uses the maximum.
 	NearbyWait *Wait `json:"Nearby-Wait,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -2248,12 +2266,12 @@ type GetSchemaParamsF string
 
 // GetConformanceParams defines parameters for GetConformance.
 type GetConformanceParams struct {
-	// F The format; JSON is the only one.
+	// F The format of the answer. JSON is the only one.
 	F *GetConformanceParamsF `form:"f,omitempty" json:"f,omitempty"`
 
-	// IfNoneMatch The request is done only if the resource is in none of these versions (ETags,
-	// separated by commas), or does not exist (`*`). Else a GET is answered 304, and a
-	// write 412.
+	// IfNoneMatch The server makes the request only if the collection or item is in none of these
+	// versions (ETags, separated by commas), or does not exist (`*`). Otherwise it answers
+	// a GET with 304, and a write with 412.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -2503,13 +2521,13 @@ type ClientInterface interface {
 	// Corresponds with GET /api.html (the `GetPage` operationId).
 	GetPage(ctx context.Context, params *GetPageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Backup A backup of a server's data folder
+	// Backup Make a backup of the server's data folder
 	//
-	// Everything that the store has at one commit, as one stream that ends with a
-	// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
-	// from it. Only programs on the server's own machine get a backup, unless
-	// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
-	// the store is a database.
+	// The backup has everything that the store has at one commit. It is one stream that
+	// ends with a checksum. The server still takes writes meanwhile. `nearby restore`
+	// checks a backup and makes a folder from it. Only programs on the server's own
+	// machine get a backup, unless `--backup-from` says otherwise. The server makes one
+	// backup at a time. It answers 409 if the store is a database.
 	//
 	// Corresponds with POST /backup (the `Backup` operationId).
 	Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2521,29 +2539,29 @@ type ClientInterface interface {
 
 	// DeleteCollection Delete a collection with all its items
 	//
-	// The values of `Idempotency-Key` that were used in it are deleted too. In a new
-	// collection of the same name they can be used again.
+	// The server also deletes the values of `Idempotency-Key` that were used in the
+	// collection. You can use them again in a new collection of the same name.
 	//
 	// Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
 	DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCollection One collection, with its extent and statistics
 	//
-	// The `ETag` changes with everything that is shown, except the sizes in
-	// `statistics`. If a change of the collection sends it as `If-Match`, only the
-	// definition has to be unchanged: title, description, index, queryables, time and
-	// write policy. Items may come and go meanwhile.
+	// The `ETag` changes when anything in the answer changes, except the sizes in
+	// `statistics`. If you send it as `If-Match` with a change of the collection, only the
+	// definition must be unchanged: title, description, index, queryables, time and write
+	// policy. Items may change meanwhile.
 	//
 	// Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 	GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchCollectionWithBody Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members that are left out stay as they are, and `null` sets a member to its
-	// default. With `application/merge-patch+json` this also holds inside `index`; with
-	// `application/json` an `index` replaces the old one as a whole. The newest
-	// definition is patched, so of several patches at the same time none is lost. A new
-	// index is built beside the one in use, which answers until it is replaced.
+	// Members that you leave out stay as they are. `null` sets a member to its default.
+	// With `application/merge-patch+json` this is also true inside `index`. With
+	// `application/json` an `index` replaces the old one as a whole. The server patches
+	// the newest definition, so if several callers patch at the same time, no change is
+	// lost. The server builds a new index while the old one answers.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2552,11 +2570,11 @@ type ClientInterface interface {
 
 	// PatchCollection Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members that are left out stay as they are, and `null` sets a member to its
-	// default. With `application/merge-patch+json` this also holds inside `index`; with
-	// `application/json` an `index` replaces the old one as a whole. The newest
-	// definition is patched, so of several patches at the same time none is lost. A new
-	// index is built beside the one in use, which answers until it is replaced.
+	// Members that you leave out stay as they are. `null` sets a member to its default.
+	// With `application/merge-patch+json` this is also true inside `index`. With
+	// `application/json` an `index` replaces the old one as a whole. The server patches
+	// the newest definition, so if several callers patch at the same time, no change is
+	// lost. The server builds a new index while the old one answers.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2565,11 +2583,11 @@ type ClientInterface interface {
 
 	// PatchCollectionWithApplicationMergePatchPlusJSONBody Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members that are left out stay as they are, and `null` sets a member to its
-	// default. With `application/merge-patch+json` this also holds inside `index`; with
-	// `application/json` an `index` replaces the old one as a whole. The newest
-	// definition is patched, so of several patches at the same time none is lost. A new
-	// index is built beside the one in use, which answers until it is replaced.
+	// Members that you leave out stay as they are. `null` sets a member to its default.
+	// With `application/merge-patch+json` this is also true inside `index`. With
+	// `application/json` an `index` replaces the old one as a whole. The server patches
+	// the newest definition, so if several callers patch at the same time, no change is
+	// lost. The server builds a new index while the old one answers.
 	//
 	// Takes a body of the `application/merge-patch+json` content type.
 	//
@@ -2578,10 +2596,10 @@ type ClientInterface interface {
 
 	// PutCollectionWithBody Create a collection or replace its definition
 	//
-	// Members that are left out get their defaults. You can change the answer of a GET
-	// and send it back: members that are not part of the definition are ignored. With
-	// `If-None-Match: *` the collection is only created, with `If-Match` only that
-	// version of the definition is replaced.
+	// Members that you leave out get their defaults. You can change the answer of a GET
+	// and send it back: the server ignores members that are not part of the definition.
+	// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+	// it only replaces that version of the definition.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2590,10 +2608,10 @@ type ClientInterface interface {
 
 	// PutCollection Create a collection or replace its definition
 	//
-	// Members that are left out get their defaults. You can change the answer of a GET
-	// and send it back: members that are not part of the definition are ignored. With
-	// `If-None-Match: *` the collection is only created, with `If-Match` only that
-	// version of the definition is replaced.
+	// Members that you leave out get their defaults. You can change the answer of a GET
+	// and send it back: the server ignores members that are not part of the definition.
+	// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+	// it only replaces that version of the definition.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2602,44 +2620,49 @@ type ClientInterface interface {
 
 	// ListItems Page through the items
 	//
-	// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
-	// whatever else changes. With `bbox` the order is along a space-filling curve.
-	// `numberMatched` is given only without filters, where it costs nothing.
+	// Without `bbox` the items are ordered by the hash of their id, so an item keeps its
+	// place when other items change. With `bbox` they are ordered along a space-filling
+	// curve. The answer has `numberMatched` only if the request has no filter and no
+	// `bbox`, because the number then costs nothing.
 	//
-	// A page ends early when it has 64 MiB, or when 50 million points were compared for
-	// it and it has an item; both are limits of the server. Such a page has fewer items
-	// than `limit`, and its `next` link leads on. A page without items is the last one.
-	// If no item is found in the time that a request may take, the answer is 503.
+	// A page ends early when it has 64 MiB. It also ends early when the server has
+	// compared 50 million points for it and the page has an item. Both numbers are limits
+	// of the server. Such a page has fewer items than `limit`, and its `next` link leads
+	// to the rest. A page without items is the last one. If the server finds no item in
+	// the time that a request may take, it answers 503.
 	//
 	// Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
 	ListItems(ctx context.Context, collectionId CollectionId, params *ListItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostItemsWithBody Insert one item, or load many
 	//
-	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-	// item with its id what `onExisting` says. A bad row is reported, and the others are
-	// loaded. Rows with the same id are applied in their order. Members that the server
-	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the `notes` of the
-	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-	// `header=absent`, which needs the parameter `columns`. A load takes no
-	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-	// is `fail`.
+	// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+	// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+	// or does to the item with the same id what `onExisting` says. It reports bad rows and
+	// loads the others. It applies rows with the same id in their order.
 	//
-	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-	// more than 200 times its size; send it unpacked, or in parts. If the server is
-	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written. A FeatureCollection that is broken outside of its Features, or has another
-	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-	// them.
+	// The server ignores members that it writes in its own answers. Positions are degrees
+	// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+	// comes first. The server refuses any other `crs`. In JSON an id that is a number
+	// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+	// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+	// property, that has the id. If a row has no id, the server makes a new id each time
+	// that the row is loaded, and the `notes` of the answer say how many such rows there
+	// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+	// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+	//
+	// The server answers 400 to conditions such as `If-Match`. A load takes no
+	// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+	// `onExisting` is `fail`.
+	//
+	// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+	// gzip file without that header. The server answers 413 if it decompresses to more
+	// than 16 MiB and to more than 200 times its size. Then send it without compression,
+	// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+	// counts the rows that were written. The server refuses a FeatureCollection that is
+	// broken outside of its Features, or that has another `type`. If the body has less
+	// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+	// Features before the fault, and `loaded` counts them.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2648,30 +2671,33 @@ type ClientInterface interface {
 
 	// PostItemsWithApplicationGeoPlusJSONBody Insert one item, or load many
 	//
-	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-	// item with its id what `onExisting` says. A bad row is reported, and the others are
-	// loaded. Rows with the same id are applied in their order. Members that the server
-	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the `notes` of the
-	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-	// `header=absent`, which needs the parameter `columns`. A load takes no
-	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-	// is `fail`.
+	// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+	// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+	// or does to the item with the same id what `onExisting` says. It reports bad rows and
+	// loads the others. It applies rows with the same id in their order.
 	//
-	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-	// more than 200 times its size; send it unpacked, or in parts. If the server is
-	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written. A FeatureCollection that is broken outside of its Features, or has another
-	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-	// them.
+	// The server ignores members that it writes in its own answers. Positions are degrees
+	// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+	// comes first. The server refuses any other `crs`. In JSON an id that is a number
+	// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+	// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+	// property, that has the id. If a row has no id, the server makes a new id each time
+	// that the row is loaded, and the `notes` of the answer say how many such rows there
+	// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+	// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+	//
+	// The server answers 400 to conditions such as `If-Match`. A load takes no
+	// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+	// `onExisting` is `fail`.
+	//
+	// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+	// gzip file without that header. The server answers 413 if it decompresses to more
+	// than 16 MiB and to more than 200 times its size. Then send it without compression,
+	// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+	// counts the rows that were written. The server refuses a FeatureCollection that is
+	// broken outside of its Features, or that has another `type`. If the body has less
+	// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+	// Features before the fault, and `loaded` counts them.
 	//
 	// Takes a body of the `application/geo+json` content type.
 	//
@@ -2680,30 +2706,33 @@ type ClientInterface interface {
 
 	// PostItems Insert one item, or load many
 	//
-	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-	// item with its id what `onExisting` says. A bad row is reported, and the others are
-	// loaded. Rows with the same id are applied in their order. Members that the server
-	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the `notes` of the
-	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-	// `header=absent`, which needs the parameter `columns`. A load takes no
-	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-	// is `fail`.
+	// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+	// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+	// or does to the item with the same id what `onExisting` says. It reports bad rows and
+	// loads the others. It applies rows with the same id in their order.
 	//
-	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-	// more than 200 times its size; send it unpacked, or in parts. If the server is
-	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written. A FeatureCollection that is broken outside of its Features, or has another
-	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-	// them.
+	// The server ignores members that it writes in its own answers. Positions are degrees
+	// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+	// comes first. The server refuses any other `crs`. In JSON an id that is a number
+	// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+	// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+	// property, that has the id. If a row has no id, the server makes a new id each time
+	// that the row is loaded, and the `notes` of the answer say how many such rows there
+	// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+	// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+	//
+	// The server answers 400 to conditions such as `If-Match`. A load takes no
+	// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+	// `onExisting` is `fail`.
+	//
+	// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+	// gzip file without that header. The server answers 413 if it decompresses to more
+	// than 16 MiB and to more than 200 times its size. Then send it without compression,
+	// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+	// counts the rows that were written. The server refuses a FeatureCollection that is
+	// broken outside of its Features, or that has another `type`. If the body has less
+	// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+	// Features before the fault, and `loaded` counts them.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2757,31 +2786,31 @@ type ClientInterface interface {
 
 	// GetNearby The nearest items
 	//
-	// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
-	// in the order of (distance, id).
+	// The answer has the `k` nearest items, or all items within `radius`, or the `k`
+	// nearest within `radius`, ordered by distance, and by id if distances are equal.
 	//
-	// `complete` says whether the answer has everything that was asked for: with
-	// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
-	// it is false, `numberMatched` says how many items match within the radius, and the
-	// link with `rel` `next` leads to the next ones outward. There is such a link after
-	// the `k` nearest too, if there are more items. A search that was cut short by the
-	// limit on compared points has no such link; its `proof` is not exact, and says
-	// within which radius the answer is complete.
+	// `complete` says whether the answer has everything that you asked for. With `radius`,
+	// this is every matching item within the radius, whatever `k` is. Without `radius`, it
+	// is the `k` nearest items. If `complete` is false, `numberMatched` says how many
+	// items match within the radius, and the link with `rel` `next` leads to the next
+	// items outward. An answer with the `k` nearest items also has this link if there are
+	// more items. If the limit on compared points ended the search, there is no such link.
+	// Then `proof` is not exact, and says within which radius the answer is complete.
 	//
-	// `proof` is about the items of this answer alone: `exact` says that they are the
-	// nearest, and `radius` within how many metres there are no others.
+	// `proof` is about the items in this answer. `exact` says whether they are the nearest
+	// ones. The answer has every matching item that is nearer than `radius` metres.
 	//
 	// Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 	GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PostNearbyWithBody Many queries at once
 	//
-	// All queries are answered from one version of the collection. The answers are those
-	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-	// limits of the server.
+	// The server answers all queries from one snapshot of the collection. The answers are
+	// those of GET, without links. If an answer is not `complete`, ask for the rest with
+	// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+	// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+	// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+	// These are limits of the server.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2790,12 +2819,12 @@ type ClientInterface interface {
 
 	// PostNearby Many queries at once
 	//
-	// All queries are answered from one version of the collection. The answers are those
-	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-	// limits of the server.
+	// The server answers all queries from one snapshot of the collection. The answers are
+	// those of GET, without links. If an answer is not `complete`, ask for the rest with
+	// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+	// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+	// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+	// These are limits of the server.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2804,22 +2833,22 @@ type ClientInterface interface {
 
 	// GetSchema Which properties the items have
 	//
-	// A JSON Schema of the properties that the items have now, at most 256 of them, each
-	// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
-	// it is the schema of an item as a Feature. Any property may be missing or null.
-	// Only the property that the definition names as its `time` has a date format; other
-	// dates are strings, because clients send `datetime` for every property that has
-	// such a format.
+	// A JSON Schema of the properties that the items have now, at most 256 properties,
+	// each with its types. It has the form of OGC API - Features, part 5. With `f=geojson`
+	// it is the schema of an item as a Feature. Any property may be missing or null. Only
+	// the property that the definition names as its `time` has a date format. Other dates
+	// are strings, because clients send `datetime` for every property that has a date
+	// format.
 	//
 	// Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
 	GetSchema(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetConformance The standards' classes that the server conforms to
+	// GetConformance The conformance classes of the standards that the server implements
 	//
 	// Corresponds with GET /conformance (the `GetConformance` operationId).
 	GetConformance(ctx context.Context, params *GetConformanceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListErrors Every type of problem
+	// ListErrors All types of problems
 	//
 	// Corresponds with GET /errors (the `ListErrors` operationId).
 	ListErrors(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2829,32 +2858,32 @@ type ClientInterface interface {
 	// Corresponds with GET /errors/{name} (the `GetError` operationId).
 	GetError(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetHealth Whether the process lives
+	// GetHealth Tell whether the process lives
 	//
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetMetrics Numbers for Prometheus
+	// GetMetrics Metrics for Prometheus
 	//
-	// The answer is 404 if the metrics are served at another address.
+	// The server answers 404 if it serves the metrics at another address.
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReady Whether requests should be sent here
+	// GetReady Tell whether a load balancer should send requests to this server
 	//
-	// A degraded server counts as ready. It goes on answering reads from what it has,
-	// and says how old that is. What degrades one server often degrades all. Watch
-	// `status` or the metrics to notice.
+	// A degraded server counts as ready. It still answers reads from the items that it
+	// has, and says how old they are. The cause often degrades all servers of a database.
+	// Watch `status` or the metrics to notice a degraded server.
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Verify Compare every collection with the shared store
+	// Verify Compare every collection with the database
 	//
-	// The server compares its memory with the store at one position, cell by cell, and
-	// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
-	// another comparison runs, and 503 if the comparison failed.
+	// The server compares the items in its memory with the database at one position, cell
+	// by cell, and repairs items that differ. It answers 409 if no other server writes the
+	// store, 429 while another comparison runs, and 503 if the comparison failed.
 	//
 	// Corresponds with POST /verify (the `Verify` operationId).
 	Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2905,13 +2934,13 @@ func (c *Client) GetPage(ctx context.Context, params *GetPageParams, reqEditors 
 	return c.Client.Do(req)
 }
 
-// Backup A backup of a server's data folder
+// Backup Make a backup of the server's data folder
 //
-// Everything that the store has at one commit, as one stream that ends with a
-// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
-// from it. Only programs on the server's own machine get a backup, unless
-// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
-// the store is a database.
+// The backup has everything that the store has at one commit. It is one stream that
+// ends with a checksum. The server still takes writes meanwhile. `nearby restore`
+// checks a backup and makes a folder from it. Only programs on the server's own
+// machine get a backup, unless `--backup-from` says otherwise. The server makes one
+// backup at a time. It answers 409 if the store is a database.
 //
 // Corresponds with POST /backup (the `Backup` operationId).
 func (c *Client) Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2943,8 +2972,8 @@ func (c *Client) ListCollections(ctx context.Context, params *ListCollectionsPar
 
 // DeleteCollection Delete a collection with all its items
 //
-// The values of `Idempotency-Key` that were used in it are deleted too. In a new
-// collection of the same name they can be used again.
+// The server also deletes the values of `Idempotency-Key` that were used in the
+// collection. You can use them again in a new collection of the same name.
 //
 // Corresponds with DELETE /collections/{collectionId} (the `DeleteCollection` operationId).
 func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId, params *DeleteCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2961,10 +2990,10 @@ func (c *Client) DeleteCollection(ctx context.Context, collectionId CollectionId
 
 // GetCollection One collection, with its extent and statistics
 //
-// The `ETag` changes with everything that is shown, except the sizes in
-// `statistics`. If a change of the collection sends it as `If-Match`, only the
-// definition has to be unchanged: title, description, index, queryables, time and
-// write policy. Items may come and go meanwhile.
+// The `ETag` changes when anything in the answer changes, except the sizes in
+// `statistics`. If you send it as `If-Match` with a change of the collection, only the
+// definition must be unchanged: title, description, index, queryables, time and write
+// policy. Items may change meanwhile.
 //
 // Corresponds with GET /collections/{collectionId} (the `GetCollection` operationId).
 func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, params *GetCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2981,11 +3010,11 @@ func (c *Client) GetCollection(ctx context.Context, collectionId CollectionId, p
 
 // PatchCollectionWithBody Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members that are left out stay as they are, and `null` sets a member to its
-// default. With `application/merge-patch+json` this also holds inside `index`; with
-// `application/json` an `index` replaces the old one as a whole. The newest
-// definition is patched, so of several patches at the same time none is lost. A new
-// index is built beside the one in use, which answers until it is replaced.
+// Members that you leave out stay as they are. `null` sets a member to its default.
+// With `application/merge-patch+json` this is also true inside `index`. With
+// `application/json` an `index` replaces the old one as a whole. The server patches
+// the newest definition, so if several callers patch at the same time, no change is
+// lost. The server builds a new index while the old one answers.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3004,11 +3033,11 @@ func (c *Client) PatchCollectionWithBody(ctx context.Context, collectionId Colle
 
 // PatchCollection Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members that are left out stay as they are, and `null` sets a member to its
-// default. With `application/merge-patch+json` this also holds inside `index`; with
-// `application/json` an `index` replaces the old one as a whole. The newest
-// definition is patched, so of several patches at the same time none is lost. A new
-// index is built beside the one in use, which answers until it is replaced.
+// Members that you leave out stay as they are. `null` sets a member to its default.
+// With `application/merge-patch+json` this is also true inside `index`. With
+// `application/json` an `index` replaces the old one as a whole. The server patches
+// the newest definition, so if several callers patch at the same time, no change is
+// lost. The server builds a new index while the old one answers.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3027,11 +3056,11 @@ func (c *Client) PatchCollection(ctx context.Context, collectionId CollectionId,
 
 // PatchCollectionWithApplicationMergePatchPlusJSONBody Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members that are left out stay as they are, and `null` sets a member to its
-// default. With `application/merge-patch+json` this also holds inside `index`; with
-// `application/json` an `index` replaces the old one as a whole. The newest
-// definition is patched, so of several patches at the same time none is lost. A new
-// index is built beside the one in use, which answers until it is replaced.
+// Members that you leave out stay as they are. `null` sets a member to its default.
+// With `application/merge-patch+json` this is also true inside `index`. With
+// `application/json` an `index` replaces the old one as a whole. The server patches
+// the newest definition, so if several callers patch at the same time, no change is
+// lost. The server builds a new index while the old one answers.
 //
 // Takes a body of the `application/merge-patch+json` content type.
 //
@@ -3050,10 +3079,10 @@ func (c *Client) PatchCollectionWithApplicationMergePatchPlusJSONBody(ctx contex
 
 // PutCollectionWithBody Create a collection or replace its definition
 //
-// Members that are left out get their defaults. You can change the answer of a GET
-// and send it back: members that are not part of the definition are ignored. With
-// `If-None-Match: *` the collection is only created, with `If-Match` only that
-// version of the definition is replaced.
+// Members that you leave out get their defaults. You can change the answer of a GET
+// and send it back: the server ignores members that are not part of the definition.
+// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+// it only replaces that version of the definition.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3072,10 +3101,10 @@ func (c *Client) PutCollectionWithBody(ctx context.Context, collectionId Collect
 
 // PutCollection Create a collection or replace its definition
 //
-// Members that are left out get their defaults. You can change the answer of a GET
-// and send it back: members that are not part of the definition are ignored. With
-// `If-None-Match: *` the collection is only created, with `If-Match` only that
-// version of the definition is replaced.
+// Members that you leave out get their defaults. You can change the answer of a GET
+// and send it back: the server ignores members that are not part of the definition.
+// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+// it only replaces that version of the definition.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3094,14 +3123,16 @@ func (c *Client) PutCollection(ctx context.Context, collectionId CollectionId, p
 
 // ListItems Page through the items
 //
-// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
-// whatever else changes. With `bbox` the order is along a space-filling curve.
-// `numberMatched` is given only without filters, where it costs nothing.
+// Without `bbox` the items are ordered by the hash of their id, so an item keeps its
+// place when other items change. With `bbox` they are ordered along a space-filling
+// curve. The answer has `numberMatched` only if the request has no filter and no
+// `bbox`, because the number then costs nothing.
 //
-// A page ends early when it has 64 MiB, or when 50 million points were compared for
-// it and it has an item; both are limits of the server. Such a page has fewer items
-// than `limit`, and its `next` link leads on. A page without items is the last one.
-// If no item is found in the time that a request may take, the answer is 503.
+// A page ends early when it has 64 MiB. It also ends early when the server has
+// compared 50 million points for it and the page has an item. Both numbers are limits
+// of the server. Such a page has fewer items than `limit`, and its `next` link leads
+// to the rest. A page without items is the last one. If the server finds no item in
+// the time that a request may take, it answers 503.
 //
 // Corresponds with GET /collections/{collectionId}/items (the `ListItems` operationId).
 func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, params *ListItemsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3118,30 +3149,33 @@ func (c *Client) ListItems(ctx context.Context, collectionId CollectionId, param
 
 // PostItemsWithBody Insert one item, or load many
 //
-// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-// item with its id what `onExisting` says. A bad row is reported, and the others are
-// loaded. Rows with the same id are applied in their order. Members that the server
-// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the `notes` of the
-// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-// `header=absent`, which needs the parameter `columns`. A load takes no
-// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-// is `fail`.
+// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+// or does to the item with the same id what `onExisting` says. It reports bad rows and
+// loads the others. It applies rows with the same id in their order.
 //
-// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-// more than 200 times its size; send it unpacked, or in parts. If the server is
-// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written. A FeatureCollection that is broken outside of its Features, or has another
-// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-// them.
+// The server ignores members that it writes in its own answers. Positions are degrees
+// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+// comes first. The server refuses any other `crs`. In JSON an id that is a number
+// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+// property, that has the id. If a row has no id, the server makes a new id each time
+// that the row is loaded, and the `notes` of the answer say how many such rows there
+// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+//
+// The server answers 400 to conditions such as `If-Match`. A load takes no
+// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+// `onExisting` is `fail`.
+//
+// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+// gzip file without that header. The server answers 413 if it decompresses to more
+// than 16 MiB and to more than 200 times its size. Then send it without compression,
+// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+// counts the rows that were written. The server refuses a FeatureCollection that is
+// broken outside of its Features, or that has another `type`. If the body has less
+// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+// Features before the fault, and `loaded` counts them.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3160,30 +3194,33 @@ func (c *Client) PostItemsWithBody(ctx context.Context, collectionId CollectionI
 
 // PostItemsWithApplicationGeoPlusJSONBody Insert one item, or load many
 //
-// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-// item with its id what `onExisting` says. A bad row is reported, and the others are
-// loaded. Rows with the same id are applied in their order. Members that the server
-// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the `notes` of the
-// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-// `header=absent`, which needs the parameter `columns`. A load takes no
-// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-// is `fail`.
+// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+// or does to the item with the same id what `onExisting` says. It reports bad rows and
+// loads the others. It applies rows with the same id in their order.
 //
-// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-// more than 200 times its size; send it unpacked, or in parts. If the server is
-// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written. A FeatureCollection that is broken outside of its Features, or has another
-// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-// them.
+// The server ignores members that it writes in its own answers. Positions are degrees
+// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+// comes first. The server refuses any other `crs`. In JSON an id that is a number
+// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+// property, that has the id. If a row has no id, the server makes a new id each time
+// that the row is loaded, and the `notes` of the answer say how many such rows there
+// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+//
+// The server answers 400 to conditions such as `If-Match`. A load takes no
+// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+// `onExisting` is `fail`.
+//
+// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+// gzip file without that header. The server answers 413 if it decompresses to more
+// than 16 MiB and to more than 200 times its size. Then send it without compression,
+// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+// counts the rows that were written. The server refuses a FeatureCollection that is
+// broken outside of its Features, or that has another `type`. If the body has less
+// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+// Features before the fault, and `loaded` counts them.
 //
 // Takes a body of the `application/geo+json` content type.
 //
@@ -3202,30 +3239,33 @@ func (c *Client) PostItemsWithApplicationGeoPlusJSONBody(ctx context.Context, co
 
 // PostItems Insert one item, or load many
 //
-// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-// item with its id what `onExisting` says. A bad row is reported, and the others are
-// loaded. Rows with the same id are applied in their order. Members that the server
-// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the `notes` of the
-// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-// `header=absent`, which needs the parameter `columns`. A load takes no
-// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-// is `fail`.
+// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+// or does to the item with the same id what `onExisting` says. It reports bad rows and
+// loads the others. It applies rows with the same id in their order.
 //
-// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-// more than 200 times its size; send it unpacked, or in parts. If the server is
-// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written. A FeatureCollection that is broken outside of its Features, or has another
-// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-// them.
+// The server ignores members that it writes in its own answers. Positions are degrees
+// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+// comes first. The server refuses any other `crs`. In JSON an id that is a number
+// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+// property, that has the id. If a row has no id, the server makes a new id each time
+// that the row is loaded, and the `notes` of the answer say how many such rows there
+// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+//
+// The server answers 400 to conditions such as `If-Match`. A load takes no
+// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+// `onExisting` is `fail`.
+//
+// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+// gzip file without that header. The server answers 413 if it decompresses to more
+// than 16 MiB and to more than 200 times its size. Then send it without compression,
+// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+// counts the rows that were written. The server refuses a FeatureCollection that is
+// broken outside of its Features, or that has another `type`. If the body has less
+// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+// Features before the fault, and `loaded` counts them.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3359,19 +3399,19 @@ func (c *Client) PutItem(ctx context.Context, collectionId CollectionId, itemId 
 
 // GetNearby The nearest items
 //
-// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
-// in the order of (distance, id).
+// The answer has the `k` nearest items, or all items within `radius`, or the `k`
+// nearest within `radius`, ordered by distance, and by id if distances are equal.
 //
-// `complete` says whether the answer has everything that was asked for: with
-// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
-// it is false, `numberMatched` says how many items match within the radius, and the
-// link with `rel` `next` leads to the next ones outward. There is such a link after
-// the `k` nearest too, if there are more items. A search that was cut short by the
-// limit on compared points has no such link; its `proof` is not exact, and says
-// within which radius the answer is complete.
+// `complete` says whether the answer has everything that you asked for. With `radius`,
+// this is every matching item within the radius, whatever `k` is. Without `radius`, it
+// is the `k` nearest items. If `complete` is false, `numberMatched` says how many
+// items match within the radius, and the link with `rel` `next` leads to the next
+// items outward. An answer with the `k` nearest items also has this link if there are
+// more items. If the limit on compared points ended the search, there is no such link.
+// Then `proof` is not exact, and says within which radius the answer is complete.
 //
-// `proof` is about the items of this answer alone: `exact` says that they are the
-// nearest, and `radius` within how many metres there are no others.
+// `proof` is about the items in this answer. `exact` says whether they are the nearest
+// ones. The answer has every matching item that is nearer than `radius` metres.
 //
 // Corresponds with GET /collections/{collectionId}/nearby (the `GetNearby` operationId).
 func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, params *GetNearbyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3388,12 +3428,12 @@ func (c *Client) GetNearby(ctx context.Context, collectionId CollectionId, param
 
 // PostNearbyWithBody Many queries at once
 //
-// All queries are answered from one version of the collection. The answers are those
-// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-// limits of the server.
+// The server answers all queries from one snapshot of the collection. The answers are
+// those of GET, without links. If an answer is not `complete`, ask for the rest with
+// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+// These are limits of the server.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3412,12 +3452,12 @@ func (c *Client) PostNearbyWithBody(ctx context.Context, collectionId Collection
 
 // PostNearby Many queries at once
 //
-// All queries are answered from one version of the collection. The answers are those
-// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-// limits of the server.
+// The server answers all queries from one snapshot of the collection. The answers are
+// those of GET, without links. If an answer is not `complete`, ask for the rest with
+// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+// These are limits of the server.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3436,12 +3476,12 @@ func (c *Client) PostNearby(ctx context.Context, collectionId CollectionId, para
 
 // GetSchema Which properties the items have
 //
-// A JSON Schema of the properties that the items have now, at most 256 of them, each
-// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
-// it is the schema of an item as a Feature. Any property may be missing or null.
-// Only the property that the definition names as its `time` has a date format; other
-// dates are strings, because clients send `datetime` for every property that has
-// such a format.
+// A JSON Schema of the properties that the items have now, at most 256 properties,
+// each with its types. It has the form of OGC API - Features, part 5. With `f=geojson`
+// it is the schema of an item as a Feature. Any property may be missing or null. Only
+// the property that the definition names as its `time` has a date format. Other dates
+// are strings, because clients send `datetime` for every property that has a date
+// format.
 //
 // Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
 func (c *Client) GetSchema(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3456,7 +3496,7 @@ func (c *Client) GetSchema(ctx context.Context, collectionId CollectionId, param
 	return c.Client.Do(req)
 }
 
-// GetConformance The standards' classes that the server conforms to
+// GetConformance The conformance classes of the standards that the server implements
 //
 // Corresponds with GET /conformance (the `GetConformance` operationId).
 func (c *Client) GetConformance(ctx context.Context, params *GetConformanceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3471,7 +3511,7 @@ func (c *Client) GetConformance(ctx context.Context, params *GetConformanceParam
 	return c.Client.Do(req)
 }
 
-// ListErrors Every type of problem
+// ListErrors All types of problems
 //
 // Corresponds with GET /errors (the `ListErrors` operationId).
 func (c *Client) ListErrors(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3501,7 +3541,7 @@ func (c *Client) GetError(ctx context.Context, name string, reqEditors ...Reques
 	return c.Client.Do(req)
 }
 
-// GetHealth Whether the process lives
+// GetHealth Tell whether the process lives
 //
 // Corresponds with GET /healthz (the `GetHealth` operationId).
 func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3516,9 +3556,9 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 	return c.Client.Do(req)
 }
 
-// GetMetrics Numbers for Prometheus
+// GetMetrics Metrics for Prometheus
 //
-// The answer is 404 if the metrics are served at another address.
+// The server answers 404 if it serves the metrics at another address.
 //
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
 func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3533,11 +3573,11 @@ func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
-// GetReady Whether requests should be sent here
+// GetReady Tell whether a load balancer should send requests to this server
 //
-// A degraded server counts as ready. It goes on answering reads from what it has,
-// and says how old that is. What degrades one server often degrades all. Watch
-// `status` or the metrics to notice.
+// A degraded server counts as ready. It still answers reads from the items that it
+// has, and says how old they are. The cause often degrades all servers of a database.
+// Watch `status` or the metrics to notice a degraded server.
 //
 // Corresponds with GET /readyz (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3552,11 +3592,11 @@ func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
-// Verify Compare every collection with the shared store
+// Verify Compare every collection with the database
 //
-// The server compares its memory with the store at one position, cell by cell, and
-// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
-// another comparison runs, and 503 if the comparison failed.
+// The server compares the items in its memory with the database at one position, cell
+// by cell, and repairs items that differ. It answers 409 if no other server writes the
+// store, 429 while another comparison runs, and 503 if the comparison failed.
 //
 // Corresponds with POST /verify (the `Verify` operationId).
 func (c *Client) Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6023,13 +6063,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api.html (the `GetPage` operationId).
 	GetPageWithResponse(ctx context.Context, params *GetPageParams, reqEditors ...RequestEditorFn) (*GetPageResponse, error)
 
-	// BackupWithResponse A backup of a server's data folder
+	// BackupWithResponse Make a backup of the server's data folder
 	//
-	// Everything that the store has at one commit, as one stream that ends with a
-	// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
-	// from it. Only programs on the server's own machine get a backup, unless
-	// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
-	// the store is a database.
+	// The backup has everything that the store has at one commit. It is one stream that
+	// ends with a checksum. The server still takes writes meanwhile. `nearby restore`
+	// checks a backup and makes a folder from it. Only programs on the server's own
+	// machine get a backup, unless `--backup-from` says otherwise. The server makes one
+	// backup at a time. It answers 409 if the store is a database.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6045,8 +6085,8 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteCollectionWithResponse Delete a collection with all its items
 	//
-	// The values of `Idempotency-Key` that were used in it are deleted too. In a new
-	// collection of the same name they can be used again.
+	// The server also deletes the values of `Idempotency-Key` that were used in the
+	// collection. You can use them again in a new collection of the same name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6055,10 +6095,10 @@ type ClientWithResponsesInterface interface {
 
 	// GetCollectionWithResponse One collection, with its extent and statistics
 	//
-	// The `ETag` changes with everything that is shown, except the sizes in
-	// `statistics`. If a change of the collection sends it as `If-Match`, only the
-	// definition has to be unchanged: title, description, index, queryables, time and
-	// write policy. Items may come and go meanwhile.
+	// The `ETag` changes when anything in the answer changes, except the sizes in
+	// `statistics`. If you send it as `If-Match` with a change of the collection, only the
+	// definition must be unchanged: title, description, index, queryables, time and write
+	// policy. Items may change meanwhile.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6067,11 +6107,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchCollectionWithBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members that are left out stay as they are, and `null` sets a member to its
-	// default. With `application/merge-patch+json` this also holds inside `index`; with
-	// `application/json` an `index` replaces the old one as a whole. The newest
-	// definition is patched, so of several patches at the same time none is lost. A new
-	// index is built beside the one in use, which answers until it is replaced.
+	// Members that you leave out stay as they are. `null` sets a member to its default.
+	// With `application/merge-patch+json` this is also true inside `index`. With
+	// `application/json` an `index` replaces the old one as a whole. The server patches
+	// the newest definition, so if several callers patch at the same time, no change is
+	// lost. The server builds a new index while the old one answers.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6080,11 +6120,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchCollectionWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members that are left out stay as they are, and `null` sets a member to its
-	// default. With `application/merge-patch+json` this also holds inside `index`; with
-	// `application/json` an `index` replaces the old one as a whole. The newest
-	// definition is patched, so of several patches at the same time none is lost. A new
-	// index is built beside the one in use, which answers until it is replaced.
+	// Members that you leave out stay as they are. `null` sets a member to its default.
+	// With `application/merge-patch+json` this is also true inside `index`. With
+	// `application/json` an `index` replaces the old one as a whole. The server patches
+	// the newest definition, so if several callers patch at the same time, no change is
+	// lost. The server builds a new index while the old one answers.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6093,11 +6133,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 	//
-	// Members that are left out stay as they are, and `null` sets a member to its
-	// default. With `application/merge-patch+json` this also holds inside `index`; with
-	// `application/json` an `index` replaces the old one as a whole. The newest
-	// definition is patched, so of several patches at the same time none is lost. A new
-	// index is built beside the one in use, which answers until it is replaced.
+	// Members that you leave out stay as they are. `null` sets a member to its default.
+	// With `application/merge-patch+json` this is also true inside `index`. With
+	// `application/json` an `index` replaces the old one as a whole. The server patches
+	// the newest definition, so if several callers patch at the same time, no change is
+	// lost. The server builds a new index while the old one answers.
 	//
 	// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6106,10 +6146,10 @@ type ClientWithResponsesInterface interface {
 
 	// PutCollectionWithBodyWithResponse Create a collection or replace its definition
 	//
-	// Members that are left out get their defaults. You can change the answer of a GET
-	// and send it back: members that are not part of the definition are ignored. With
-	// `If-None-Match: *` the collection is only created, with `If-Match` only that
-	// version of the definition is replaced.
+	// Members that you leave out get their defaults. You can change the answer of a GET
+	// and send it back: the server ignores members that are not part of the definition.
+	// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+	// it only replaces that version of the definition.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6118,10 +6158,10 @@ type ClientWithResponsesInterface interface {
 
 	// PutCollectionWithResponse Create a collection or replace its definition
 	//
-	// Members that are left out get their defaults. You can change the answer of a GET
-	// and send it back: members that are not part of the definition are ignored. With
-	// `If-None-Match: *` the collection is only created, with `If-Match` only that
-	// version of the definition is replaced.
+	// Members that you leave out get their defaults. You can change the answer of a GET
+	// and send it back: the server ignores members that are not part of the definition.
+	// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+	// it only replaces that version of the definition.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6130,14 +6170,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListItemsWithResponse Page through the items
 	//
-	// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
-	// whatever else changes. With `bbox` the order is along a space-filling curve.
-	// `numberMatched` is given only without filters, where it costs nothing.
+	// Without `bbox` the items are ordered by the hash of their id, so an item keeps its
+	// place when other items change. With `bbox` they are ordered along a space-filling
+	// curve. The answer has `numberMatched` only if the request has no filter and no
+	// `bbox`, because the number then costs nothing.
 	//
-	// A page ends early when it has 64 MiB, or when 50 million points were compared for
-	// it and it has an item; both are limits of the server. Such a page has fewer items
-	// than `limit`, and its `next` link leads on. A page without items is the last one.
-	// If no item is found in the time that a request may take, the answer is 503.
+	// A page ends early when it has 64 MiB. It also ends early when the server has
+	// compared 50 million points for it and the page has an item. Both numbers are limits
+	// of the server. Such a page has fewer items than `limit`, and its `next` link leads
+	// to the rest. A page without items is the last one. If the server finds no item in
+	// the time that a request may take, it answers 503.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6146,30 +6188,33 @@ type ClientWithResponsesInterface interface {
 
 	// PostItemsWithBodyWithResponse Insert one item, or load many
 	//
-	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-	// item with its id what `onExisting` says. A bad row is reported, and the others are
-	// loaded. Rows with the same id are applied in their order. Members that the server
-	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the `notes` of the
-	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-	// `header=absent`, which needs the parameter `columns`. A load takes no
-	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-	// is `fail`.
+	// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+	// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+	// or does to the item with the same id what `onExisting` says. It reports bad rows and
+	// loads the others. It applies rows with the same id in their order.
 	//
-	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-	// more than 200 times its size; send it unpacked, or in parts. If the server is
-	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written. A FeatureCollection that is broken outside of its Features, or has another
-	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-	// them.
+	// The server ignores members that it writes in its own answers. Positions are degrees
+	// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+	// comes first. The server refuses any other `crs`. In JSON an id that is a number
+	// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+	// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+	// property, that has the id. If a row has no id, the server makes a new id each time
+	// that the row is loaded, and the `notes` of the answer say how many such rows there
+	// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+	// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+	//
+	// The server answers 400 to conditions such as `If-Match`. A load takes no
+	// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+	// `onExisting` is `fail`.
+	//
+	// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+	// gzip file without that header. The server answers 413 if it decompresses to more
+	// than 16 MiB and to more than 200 times its size. Then send it without compression,
+	// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+	// counts the rows that were written. The server refuses a FeatureCollection that is
+	// broken outside of its Features, or that has another `type`. If the body has less
+	// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+	// Features before the fault, and `loaded` counts them.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6178,30 +6223,33 @@ type ClientWithResponsesInterface interface {
 
 	// PostItemsWithApplicationGeoPlusJSONBodyWithResponse Insert one item, or load many
 	//
-	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-	// item with its id what `onExisting` says. A bad row is reported, and the others are
-	// loaded. Rows with the same id are applied in their order. Members that the server
-	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the `notes` of the
-	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-	// `header=absent`, which needs the parameter `columns`. A load takes no
-	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-	// is `fail`.
+	// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+	// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+	// or does to the item with the same id what `onExisting` says. It reports bad rows and
+	// loads the others. It applies rows with the same id in their order.
 	//
-	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-	// more than 200 times its size; send it unpacked, or in parts. If the server is
-	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written. A FeatureCollection that is broken outside of its Features, or has another
-	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-	// them.
+	// The server ignores members that it writes in its own answers. Positions are degrees
+	// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+	// comes first. The server refuses any other `crs`. In JSON an id that is a number
+	// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+	// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+	// property, that has the id. If a row has no id, the server makes a new id each time
+	// that the row is loaded, and the `notes` of the answer say how many such rows there
+	// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+	// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+	//
+	// The server answers 400 to conditions such as `If-Match`. A load takes no
+	// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+	// `onExisting` is `fail`.
+	//
+	// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+	// gzip file without that header. The server answers 413 if it decompresses to more
+	// than 16 MiB and to more than 200 times its size. Then send it without compression,
+	// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+	// counts the rows that were written. The server refuses a FeatureCollection that is
+	// broken outside of its Features, or that has another `type`. If the body has less
+	// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+	// Features before the fault, and `loaded` counts them.
 	//
 	// Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6210,30 +6258,33 @@ type ClientWithResponsesInterface interface {
 
 	// PostItemsWithResponse Insert one item, or load many
 	//
-	// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-	// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-	// item with its id what `onExisting` says. A bad row is reported, and the others are
-	// loaded. Rows with the same id are applied in their order. Members that the server
-	// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-	// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-	// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-	// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-	// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-	// without an id get a new one each time that they are loaded, and the `notes` of the
-	// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-	// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-	// `header=absent`, which needs the parameter `columns`. A load takes no
-	// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-	// is `fail`.
+	// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+	// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+	// or does to the item with the same id what `onExisting` says. It reports bad rows and
+	// loads the others. It applies rows with the same id in their order.
 	//
-	// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-	// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-	// more than 200 times its size; send it unpacked, or in parts. If the server is
-	// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-	// written. A FeatureCollection that is broken outside of its Features, or has another
-	// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-	// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-	// them.
+	// The server ignores members that it writes in its own answers. Positions are degrees
+	// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+	// comes first. The server refuses any other `crs`. In JSON an id that is a number
+	// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+	// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+	// property, that has the id. If a row has no id, the server makes a new id each time
+	// that the row is loaded, and the `notes` of the answer say how many such rows there
+	// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+	// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+	//
+	// The server answers 400 to conditions such as `If-Match`. A load takes no
+	// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+	// `onExisting` is `fail`.
+	//
+	// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+	// gzip file without that header. The server answers 413 if it decompresses to more
+	// than 16 MiB and to more than 200 times its size. Then send it without compression,
+	// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+	// counts the rows that were written. The server refuses a FeatureCollection that is
+	// broken outside of its Features, or that has another `type`. If the body has less
+	// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+	// Features before the fault, and `loaded` counts them.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6291,19 +6342,19 @@ type ClientWithResponsesInterface interface {
 
 	// GetNearbyWithResponse The nearest items
 	//
-	// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
-	// in the order of (distance, id).
+	// The answer has the `k` nearest items, or all items within `radius`, or the `k`
+	// nearest within `radius`, ordered by distance, and by id if distances are equal.
 	//
-	// `complete` says whether the answer has everything that was asked for: with
-	// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
-	// it is false, `numberMatched` says how many items match within the radius, and the
-	// link with `rel` `next` leads to the next ones outward. There is such a link after
-	// the `k` nearest too, if there are more items. A search that was cut short by the
-	// limit on compared points has no such link; its `proof` is not exact, and says
-	// within which radius the answer is complete.
+	// `complete` says whether the answer has everything that you asked for. With `radius`,
+	// this is every matching item within the radius, whatever `k` is. Without `radius`, it
+	// is the `k` nearest items. If `complete` is false, `numberMatched` says how many
+	// items match within the radius, and the link with `rel` `next` leads to the next
+	// items outward. An answer with the `k` nearest items also has this link if there are
+	// more items. If the limit on compared points ended the search, there is no such link.
+	// Then `proof` is not exact, and says within which radius the answer is complete.
 	//
-	// `proof` is about the items of this answer alone: `exact` says that they are the
-	// nearest, and `radius` within how many metres there are no others.
+	// `proof` is about the items in this answer. `exact` says whether they are the nearest
+	// ones. The answer has every matching item that is nearer than `radius` metres.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6312,12 +6363,12 @@ type ClientWithResponsesInterface interface {
 
 	// PostNearbyWithBodyWithResponse Many queries at once
 	//
-	// All queries are answered from one version of the collection. The answers are those
-	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-	// limits of the server.
+	// The server answers all queries from one snapshot of the collection. The answers are
+	// those of GET, without links. If an answer is not `complete`, ask for the rest with
+	// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+	// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+	// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+	// These are limits of the server.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6326,12 +6377,12 @@ type ClientWithResponsesInterface interface {
 
 	// PostNearbyWithResponse Many queries at once
 	//
-	// All queries are answered from one version of the collection. The answers are those
-	// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-	// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-	// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-	// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-	// limits of the server.
+	// The server answers all queries from one snapshot of the collection. The answers are
+	// those of GET, without links. If an answer is not `complete`, ask for the rest with
+	// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+	// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+	// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+	// These are limits of the server.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6340,26 +6391,26 @@ type ClientWithResponsesInterface interface {
 
 	// GetSchemaWithResponse Which properties the items have
 	//
-	// A JSON Schema of the properties that the items have now, at most 256 of them, each
-	// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
-	// it is the schema of an item as a Feature. Any property may be missing or null.
-	// Only the property that the definition names as its `time` has a date format; other
-	// dates are strings, because clients send `datetime` for every property that has
-	// such a format.
+	// A JSON Schema of the properties that the items have now, at most 256 properties,
+	// each with its types. It has the form of OGC API - Features, part 5. With `f=geojson`
+	// it is the schema of an item as a Feature. Any property may be missing or null. Only
+	// the property that the definition names as its `time` has a date format. Other dates
+	// are strings, because clients send `datetime` for every property that has a date
+	// format.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /collections/{collectionId}/schema (the `GetSchema` operationId).
 	GetSchemaWithResponse(ctx context.Context, collectionId CollectionId, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*GetSchemaResponse, error)
 
-	// GetConformanceWithResponse The standards' classes that the server conforms to
+	// GetConformanceWithResponse The conformance classes of the standards that the server implements
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /conformance (the `GetConformance` operationId).
 	GetConformanceWithResponse(ctx context.Context, params *GetConformanceParams, reqEditors ...RequestEditorFn) (*GetConformanceResponse, error)
 
-	// ListErrorsWithResponse Every type of problem
+	// ListErrorsWithResponse All types of problems
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6373,38 +6424,38 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /errors/{name} (the `GetError` operationId).
 	GetErrorWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*GetErrorResponse, error)
 
-	// GetHealthWithResponse Whether the process lives
+	// GetHealthWithResponse Tell whether the process lives
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
 	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
 
-	// GetMetricsWithResponse Numbers for Prometheus
+	// GetMetricsWithResponse Metrics for Prometheus
 	//
-	// The answer is 404 if the metrics are served at another address.
+	// The server answers 404 if it serves the metrics at another address.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetricsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMetricsResponse, error)
 
-	// GetReadyWithResponse Whether requests should be sent here
+	// GetReadyWithResponse Tell whether a load balancer should send requests to this server
 	//
-	// A degraded server counts as ready. It goes on answering reads from what it has,
-	// and says how old that is. What degrades one server often degrades all. Watch
-	// `status` or the metrics to notice.
+	// A degraded server counts as ready. It still answers reads from the items that it
+	// has, and says how old they are. The cause often degrades all servers of a database.
+	// Watch `status` or the metrics to notice a degraded server.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /readyz (the `GetReady` operationId).
 	GetReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadyResponse, error)
 
-	// VerifyWithResponse Compare every collection with the shared store
+	// VerifyWithResponse Compare every collection with the database
 	//
-	// The server compares its memory with the store at one position, cell by cell, and
-	// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
-	// another comparison runs, and 503 if the comparison failed.
+	// The server compares the items in its memory with the database at one position, cell
+	// by cell, and repairs items that differ. It answers 409 if no other server writes the
+	// store, 429 while another comparison runs, and 503 if the comparison failed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8183,13 +8234,13 @@ func (c *ClientWithResponses) GetPageWithResponse(ctx context.Context, params *G
 	return ParseGetPageResponse(rsp)
 }
 
-// BackupWithResponse A backup of a server's data folder
+// BackupWithResponse Make a backup of the server's data folder
 //
-// Everything that the store has at one commit, as one stream that ends with a
-// checksum. Writes go on meanwhile. `nearby restore` checks it and makes a folder
-// from it. Only programs on the server's own machine get a backup, unless
-// `--backup-from` says otherwise, and one is made at a time. The answer is 409 if
-// the store is a database.
+// The backup has everything that the store has at one commit. It is one stream that
+// ends with a checksum. The server still takes writes meanwhile. `nearby restore`
+// checks a backup and makes a folder from it. Only programs on the server's own
+// machine get a backup, unless `--backup-from` says otherwise. The server makes one
+// backup at a time. It answers 409 if the store is a database.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8217,8 +8268,8 @@ func (c *ClientWithResponses) ListCollectionsWithResponse(ctx context.Context, p
 
 // DeleteCollectionWithResponse Delete a collection with all its items
 //
-// The values of `Idempotency-Key` that were used in it are deleted too. In a new
-// collection of the same name they can be used again.
+// The server also deletes the values of `Idempotency-Key` that were used in the
+// collection. You can use them again in a new collection of the same name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8233,10 +8284,10 @@ func (c *ClientWithResponses) DeleteCollectionWithResponse(ctx context.Context, 
 
 // GetCollectionWithResponse One collection, with its extent and statistics
 //
-// The `ETag` changes with everything that is shown, except the sizes in
-// `statistics`. If a change of the collection sends it as `If-Match`, only the
-// definition has to be unchanged: title, description, index, queryables, time and
-// write policy. Items may come and go meanwhile.
+// The `ETag` changes when anything in the answer changes, except the sizes in
+// `statistics`. If you send it as `If-Match` with a change of the collection, only the
+// definition must be unchanged: title, description, index, queryables, time and write
+// policy. Items may change meanwhile.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8251,11 +8302,11 @@ func (c *ClientWithResponses) GetCollectionWithResponse(ctx context.Context, col
 
 // PatchCollectionWithBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members that are left out stay as they are, and `null` sets a member to its
-// default. With `application/merge-patch+json` this also holds inside `index`; with
-// `application/json` an `index` replaces the old one as a whole. The newest
-// definition is patched, so of several patches at the same time none is lost. A new
-// index is built beside the one in use, which answers until it is replaced.
+// Members that you leave out stay as they are. `null` sets a member to its default.
+// With `application/merge-patch+json` this is also true inside `index`. With
+// `application/json` an `index` replaces the old one as a whole. The server patches
+// the newest definition, so if several callers patch at the same time, no change is
+// lost. The server builds a new index while the old one answers.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8270,11 +8321,11 @@ func (c *ClientWithResponses) PatchCollectionWithBodyWithResponse(ctx context.Co
 
 // PatchCollectionWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members that are left out stay as they are, and `null` sets a member to its
-// default. With `application/merge-patch+json` this also holds inside `index`; with
-// `application/json` an `index` replaces the old one as a whole. The newest
-// definition is patched, so of several patches at the same time none is lost. A new
-// index is built beside the one in use, which answers until it is replaced.
+// Members that you leave out stay as they are. `null` sets a member to its default.
+// With `application/merge-patch+json` this is also true inside `index`. With
+// `application/json` an `index` replaces the old one as a whole. The server patches
+// the newest definition, so if several callers patch at the same time, no change is
+// lost. The server builds a new index while the old one answers.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8289,11 +8340,11 @@ func (c *ClientWithResponses) PatchCollectionWithResponse(ctx context.Context, c
 
 // PatchCollectionWithApplicationMergePatchPlusJSONBodyWithResponse Change parts of the definition (JSON merge patch, RFC 7396)
 //
-// Members that are left out stay as they are, and `null` sets a member to its
-// default. With `application/merge-patch+json` this also holds inside `index`; with
-// `application/json` an `index` replaces the old one as a whole. The newest
-// definition is patched, so of several patches at the same time none is lost. A new
-// index is built beside the one in use, which answers until it is replaced.
+// Members that you leave out stay as they are. `null` sets a member to its default.
+// With `application/merge-patch+json` this is also true inside `index`. With
+// `application/json` an `index` replaces the old one as a whole. The server patches
+// the newest definition, so if several callers patch at the same time, no change is
+// lost. The server builds a new index while the old one answers.
 //
 // Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8308,10 +8359,10 @@ func (c *ClientWithResponses) PatchCollectionWithApplicationMergePatchPlusJSONBo
 
 // PutCollectionWithBodyWithResponse Create a collection or replace its definition
 //
-// Members that are left out get their defaults. You can change the answer of a GET
-// and send it back: members that are not part of the definition are ignored. With
-// `If-None-Match: *` the collection is only created, with `If-Match` only that
-// version of the definition is replaced.
+// Members that you leave out get their defaults. You can change the answer of a GET
+// and send it back: the server ignores members that are not part of the definition.
+// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+// it only replaces that version of the definition.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8326,10 +8377,10 @@ func (c *ClientWithResponses) PutCollectionWithBodyWithResponse(ctx context.Cont
 
 // PutCollectionWithResponse Create a collection or replace its definition
 //
-// Members that are left out get their defaults. You can change the answer of a GET
-// and send it back: members that are not part of the definition are ignored. With
-// `If-None-Match: *` the collection is only created, with `If-Match` only that
-// version of the definition is replaced.
+// Members that you leave out get their defaults. You can change the answer of a GET
+// and send it back: the server ignores members that are not part of the definition.
+// With `If-None-Match: *` the server only creates the collection, and with `If-Match`
+// it only replaces that version of the definition.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8344,14 +8395,16 @@ func (c *ClientWithResponses) PutCollectionWithResponse(ctx context.Context, col
 
 // ListItemsWithResponse Page through the items
 //
-// Without `bbox` the order is that of the ids' hashes, so an item keeps its place
-// whatever else changes. With `bbox` the order is along a space-filling curve.
-// `numberMatched` is given only without filters, where it costs nothing.
+// Without `bbox` the items are ordered by the hash of their id, so an item keeps its
+// place when other items change. With `bbox` they are ordered along a space-filling
+// curve. The answer has `numberMatched` only if the request has no filter and no
+// `bbox`, because the number then costs nothing.
 //
-// A page ends early when it has 64 MiB, or when 50 million points were compared for
-// it and it has an item; both are limits of the server. Such a page has fewer items
-// than `limit`, and its `next` link leads on. A page without items is the last one.
-// If no item is found in the time that a request may take, the answer is 503.
+// A page ends early when it has 64 MiB. It also ends early when the server has
+// compared 50 million points for it and the page has an item. Both numbers are limits
+// of the server. Such a page has fewer items than `limit`, and its `next` link leads
+// to the rest. A page without items is the last one. If the server finds no item in
+// the time that a request may take, it answers 503.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8366,30 +8419,33 @@ func (c *ClientWithResponses) ListItemsWithResponse(ctx context.Context, collect
 
 // PostItemsWithBodyWithResponse Insert one item, or load many
 //
-// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-// item with its id what `onExisting` says. A bad row is reported, and the others are
-// loaded. Rows with the same id are applied in their order. Members that the server
-// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the `notes` of the
-// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-// `header=absent`, which needs the parameter `columns`. A load takes no
-// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-// is `fail`.
+// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+// or does to the item with the same id what `onExisting` says. It reports bad rows and
+// loads the others. It applies rows with the same id in their order.
 //
-// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-// more than 200 times its size; send it unpacked, or in parts. If the server is
-// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written. A FeatureCollection that is broken outside of its Features, or has another
-// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-// them.
+// The server ignores members that it writes in its own answers. Positions are degrees
+// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+// comes first. The server refuses any other `crs`. In JSON an id that is a number
+// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+// property, that has the id. If a row has no id, the server makes a new id each time
+// that the row is loaded, and the `notes` of the answer say how many such rows there
+// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+//
+// The server answers 400 to conditions such as `If-Match`. A load takes no
+// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+// `onExisting` is `fail`.
+//
+// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+// gzip file without that header. The server answers 413 if it decompresses to more
+// than 16 MiB and to more than 200 times its size. Then send it without compression,
+// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+// counts the rows that were written. The server refuses a FeatureCollection that is
+// broken outside of its Features, or that has another `type`. If the body has less
+// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+// Features before the fault, and `loaded` counts them.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8404,30 +8460,33 @@ func (c *ClientWithResponses) PostItemsWithBodyWithResponse(ctx context.Context,
 
 // PostItemsWithApplicationGeoPlusJSONBodyWithResponse Insert one item, or load many
 //
-// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-// item with its id what `onExisting` says. A bad row is reported, and the others are
-// loaded. Rows with the same id are applied in their order. Members that the server
-// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the `notes` of the
-// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-// `header=absent`, which needs the parameter `columns`. A load takes no
-// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-// is `fail`.
+// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+// or does to the item with the same id what `onExisting` says. It reports bad rows and
+// loads the others. It applies rows with the same id in their order.
 //
-// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-// more than 200 times its size; send it unpacked, or in parts. If the server is
-// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written. A FeatureCollection that is broken outside of its Features, or has another
-// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-// them.
+// The server ignores members that it writes in its own answers. Positions are degrees
+// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+// comes first. The server refuses any other `crs`. In JSON an id that is a number
+// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+// property, that has the id. If a row has no id, the server makes a new id each time
+// that the row is loaded, and the `notes` of the answer say how many such rows there
+// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+//
+// The server answers 400 to conditions such as `If-Match`. A load takes no
+// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+// `onExisting` is `fail`.
+//
+// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+// gzip file without that header. The server answers 413 if it decompresses to more
+// than 16 MiB and to more than 200 times its size. Then send it without compression,
+// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+// counts the rows that were written. The server refuses a FeatureCollection that is
+// broken outside of its Features, or that has another `type`. If the body has less
+// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+// Features before the fault, and `loaded` counts them.
 //
 // Takes a body of the `application/geo+json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8442,30 +8501,33 @@ func (c *ClientWithResponses) PostItemsWithApplicationGeoPlusJSONBodyWithRespons
 
 // PostItemsWithResponse Insert one item, or load many
 //
-// A single Feature is inserted: 201, or 409 if its id exists. A FeatureCollection, a
-// GeoJSON sequence, NDJSON or CSV is loaded: each row is inserted, or does to the
-// item with its id what `onExisting` says. A bad row is reported, and the others are
-// loaded. Rows with the same id are applied in their order. Members that the server
-// itself writes in its answers are ignored. Positions are degrees of WGS 84. A `crs`
-// must be CRS84 or EPSG:4326, and the longitude always comes first in GeoJSON; any
-// other `crs` is refused. In JSON an id that is a number is its value: 7, 7.0 and
-// 70e-1 are the id `7`. In CSV the id is the text of the cell, so 7.0 is the id
-// `7.0`. The parameter `id` names the column, or the property, of the id. Rows
-// without an id get a new one each time that they are loaded, and the `notes` of the
-// answer say how many there were. Conditions such as `If-Match` are refused: 400. The content type of a
-// table may have `charset=iso-8859-1`, which means `encoding=latin1`, and
-// `header=absent`, which needs the parameter `columns`. A load takes no
-// `Idempotency-Key`. If its rows have ids, it can be sent again, unless `onExisting`
-// is `fail`.
+// The server inserts a single Feature: it answers 201, or 409 if the id exists. It
+// loads a FeatureCollection, a GeoJSON sequence, NDJSON or CSV: it inserts each row,
+// or does to the item with the same id what `onExisting` says. It reports bad rows and
+// loads the others. It applies rows with the same id in their order.
 //
-// A body may be gzipped once, with `Content-Encoding: gzip` or as a gzipped file
-// without that header. The answer is 413 if it unpacks to more than 16 MiB and to
-// more than 200 times its size; send it unpacked, or in parts. If the server is
-// stopped during a load, the answer is 503, and `loaded` counts the rows that were
-// written. A FeatureCollection that is broken outside of its Features, or has another
-// `type`, is refused. If it has less than 1 MiB, nothing of it is loaded. A larger one
-// is read as it comes: the Features before the fault are loaded, and `loaded` counts
-// them.
+// The server ignores members that it writes in its own answers. Positions are degrees
+// of WGS 84. A `crs` must be CRS84 or EPSG:4326, and in GeoJSON the longitude always
+// comes first. The server refuses any other `crs`. In JSON an id that is a number
+// stands for its value: 7, 7.0 and 70e-1 are the id `7`. In CSV the id is the text of
+// the cell, so 7.0 is the id `7.0`. The parameter `id` names the column, or the
+// property, that has the id. If a row has no id, the server makes a new id each time
+// that the row is loaded, and the `notes` of the answer say how many such rows there
+// were. The `Content-Type` of a table may have `charset=iso-8859-1`, which means
+// `encoding=latin1`, and `header=absent`, which needs the parameter `columns`.
+//
+// The server answers 400 to conditions such as `If-Match`. A load takes no
+// `Idempotency-Key`. You can send a load again if its rows have ids, unless
+// `onExisting` is `fail`.
+//
+// The body may be compressed with gzip once: with `Content-Encoding: gzip`, or as a
+// gzip file without that header. The server answers 413 if it decompresses to more
+// than 16 MiB and to more than 200 times its size. Then send it without compression,
+// or in parts. If the server is stopped during a load, it answers 503, and `loaded`
+// counts the rows that were written. The server refuses a FeatureCollection that is
+// broken outside of its Features, or that has another `type`. If the body has less
+// than 1 MiB, nothing of it is loaded. From a larger body the server loads the
+// Features before the fault, and `loaded` counts them.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8571,19 +8633,19 @@ func (c *ClientWithResponses) PutItemWithResponse(ctx context.Context, collectio
 
 // GetNearbyWithResponse The nearest items
 //
-// The `k` nearest items, or all within `radius`, or the `k` nearest within `radius`,
-// in the order of (distance, id).
+// The answer has the `k` nearest items, or all items within `radius`, or the `k`
+// nearest within `radius`, ordered by distance, and by id if distances are equal.
 //
-// `complete` says whether the answer has everything that was asked for: with
-// `radius` every matching item within it, whatever `k` is; else the `k` nearest. If
-// it is false, `numberMatched` says how many items match within the radius, and the
-// link with `rel` `next` leads to the next ones outward. There is such a link after
-// the `k` nearest too, if there are more items. A search that was cut short by the
-// limit on compared points has no such link; its `proof` is not exact, and says
-// within which radius the answer is complete.
+// `complete` says whether the answer has everything that you asked for. With `radius`,
+// this is every matching item within the radius, whatever `k` is. Without `radius`, it
+// is the `k` nearest items. If `complete` is false, `numberMatched` says how many
+// items match within the radius, and the link with `rel` `next` leads to the next
+// items outward. An answer with the `k` nearest items also has this link if there are
+// more items. If the limit on compared points ended the search, there is no such link.
+// Then `proof` is not exact, and says within which radius the answer is complete.
 //
-// `proof` is about the items of this answer alone: `exact` says that they are the
-// nearest, and `radius` within how many metres there are no others.
+// `proof` is about the items in this answer. `exact` says whether they are the nearest
+// ones. The answer has every matching item that is nearer than `radius` metres.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8598,12 +8660,12 @@ func (c *ClientWithResponses) GetNearbyWithResponse(ctx context.Context, collect
 
 // PostNearbyWithBodyWithResponse Many queries at once
 //
-// All queries are answered from one version of the collection. The answers are those
-// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-// limits of the server.
+// The server answers all queries from one snapshot of the collection. The answers are
+// those of GET, without links. If an answer is not `complete`, ask for the rest with
+// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+// These are limits of the server.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8618,12 +8680,12 @@ func (c *ClientWithResponses) PostNearbyWithBodyWithResponse(ctx context.Context
 
 // PostNearbyWithResponse Many queries at once
 //
-// All queries are answered from one version of the collection. The answers are those
-// of GET without links: if an answer is not `complete`, ask for the rest by GET,
-// page by page, or with a greater `k`. The answer is 413 if there are more than 1000
-// queries, if they ask for more than 100,000 items in all (a `radius` without `k`
-// counts as the maximum of `k`), or if the answers have more than 64 MiB. These are
-// limits of the server.
+// The server answers all queries from one snapshot of the collection. The answers are
+// those of GET, without links. If an answer is not `complete`, ask for the rest with
+// GET, page by page, or with a greater `k`. The server answers 413 if there are more
+// than 1000 queries, if they ask for more than 100,000 items together (a `radius`
+// without `k` counts as the maximum of `k`), or if the answers have more than 64 MiB.
+// These are limits of the server.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8638,12 +8700,12 @@ func (c *ClientWithResponses) PostNearbyWithResponse(ctx context.Context, collec
 
 // GetSchemaWithResponse Which properties the items have
 //
-// A JSON Schema of the properties that the items have now, at most 256 of them, each
-// with its types. It is in the form of OGC API - Features, part 5. With `f=geojson`
-// it is the schema of an item as a Feature. Any property may be missing or null.
-// Only the property that the definition names as its `time` has a date format; other
-// dates are strings, because clients send `datetime` for every property that has
-// such a format.
+// A JSON Schema of the properties that the items have now, at most 256 properties,
+// each with its types. It has the form of OGC API - Features, part 5. With `f=geojson`
+// it is the schema of an item as a Feature. Any property may be missing or null. Only
+// the property that the definition names as its `time` has a date format. Other dates
+// are strings, because clients send `datetime` for every property that has a date
+// format.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8656,7 +8718,7 @@ func (c *ClientWithResponses) GetSchemaWithResponse(ctx context.Context, collect
 	return ParseGetSchemaResponse(rsp)
 }
 
-// GetConformanceWithResponse The standards' classes that the server conforms to
+// GetConformanceWithResponse The conformance classes of the standards that the server implements
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8669,7 +8731,7 @@ func (c *ClientWithResponses) GetConformanceWithResponse(ctx context.Context, pa
 	return ParseGetConformanceResponse(rsp)
 }
 
-// ListErrorsWithResponse Every type of problem
+// ListErrorsWithResponse All types of problems
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8695,7 +8757,7 @@ func (c *ClientWithResponses) GetErrorWithResponse(ctx context.Context, name str
 	return ParseGetErrorResponse(rsp)
 }
 
-// GetHealthWithResponse Whether the process lives
+// GetHealthWithResponse Tell whether the process lives
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8708,9 +8770,9 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 	return ParseGetHealthResponse(rsp)
 }
 
-// GetMetricsWithResponse Numbers for Prometheus
+// GetMetricsWithResponse Metrics for Prometheus
 //
-// The answer is 404 if the metrics are served at another address.
+// The server answers 404 if it serves the metrics at another address.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8723,11 +8785,11 @@ func (c *ClientWithResponses) GetMetricsWithResponse(ctx context.Context, reqEdi
 	return ParseGetMetricsResponse(rsp)
 }
 
-// GetReadyWithResponse Whether requests should be sent here
+// GetReadyWithResponse Tell whether a load balancer should send requests to this server
 //
-// A degraded server counts as ready. It goes on answering reads from what it has,
-// and says how old that is. What degrades one server often degrades all. Watch
-// `status` or the metrics to notice.
+// A degraded server counts as ready. It still answers reads from the items that it
+// has, and says how old they are. The cause often degrades all servers of a database.
+// Watch `status` or the metrics to notice a degraded server.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8740,11 +8802,11 @@ func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEdito
 	return ParseGetReadyResponse(rsp)
 }
 
-// VerifyWithResponse Compare every collection with the shared store
+// VerifyWithResponse Compare every collection with the database
 //
-// The server compares its memory with the store at one position, cell by cell, and
-// repairs what differs. The answer is 409 if nobody else writes the store, 429 while
-// another comparison runs, and 503 if the comparison failed.
+// The server compares the items in its memory with the database at one position, cell
+// by cell, and repairs items that differ. It answers 409 if no other server writes the
+// store, 429 while another comparison runs, and 503 if the comparison failed.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -18,7 +18,7 @@ func grid() table.Kind {
 	return table.Kind{
 		Name: "geohash", Title: "geohash grid", Suits: table.EvenLines,
 		Params: []table.Param{
-			{Name: bits, Least: 1, Most: geohash.MaxBits, Doc: "bits of a cell; chosen if left out"},
+			{Name: bits, Least: 1, Most: geohash.MaxBits, Doc: "bits of a cell; if left out, the server chooses them from the points"},
 		},
 		New: func(s table.Settings) (index.Builder, error) {
 			opt := geohash.Options{Bits: s.Get(bits)}
@@ -32,8 +32,8 @@ func tree() table.Kind {
 	return table.Kind{
 		Name: "quadtree", Title: "quadtree", Suits: table.AnyPoints, Adapts: true,
 		Params: []table.Param{
-			{Name: maxPointsPerNode, Least: 1, Most: quadtree.MostPointsPerNode, Default: quadtree.DefaultMaxPointsPerNode, Doc: "points in a leaf before it splits"},
-			{Name: maxDepth, Least: 1, Most: quadtree.MostDepth, Default: quadtree.DefaultMaxDepth, Doc: "splits from the root"},
+			{Name: maxPointsPerNode, Least: 1, Most: quadtree.MostPointsPerNode, Default: quadtree.DefaultMaxPointsPerNode, Doc: "greatest number of points in a leaf; a leaf with more points splits"},
+			{Name: maxDepth, Least: 1, Most: quadtree.MostDepth, Default: quadtree.DefaultMaxDepth, Doc: "greatest number of splits from the root to a leaf"},
 		},
 		New: func(s table.Settings) (index.Builder, error) {
 			opt := quadtree.Options{MaxPointsPerNode: s.Get(maxPointsPerNode), MaxDepth: s.Get(maxDepth)}
