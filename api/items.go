@@ -83,10 +83,7 @@ func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, e
 	if err != nil {
 		return nil, err
 	}
-	if from := t.found.Definition().Source; from != nil {
-		return nil, newProblem(collectionReadOnly, "the items of collection "+t.Name()+" come from the table "+from.Table+" and can be changed only there")
-	}
-	return t, nil
+	return t, t.Writable()
 }
 
 // apply makes one write, at most once if it has a key.

@@ -21,6 +21,6 @@
 //
 // What is checked where: a Group has checked each write (group.go: the id, the position, the
 // size, the conditions), and nothing that comes later checks it again. The JSON of properties
-// is checked by whoever reads it from outside, before Write. Whether a write is allowed at all
-// is checked by Begin, for attached tables, and by the store.
+// is checked by whoever reads it from outside, before Write. Writable decides whether a
+// collection takes writes, and the store whether it takes commits.
 package collection

@@ -124,13 +124,22 @@ func (c *Collection) BeginStrict(writes []Write) (wait func(context.Context) ([]
 	return c.begin(&Request{Writes: writes, strict: true})
 }
 
+// Writable returns an ErrReadOnly if the items of the collection come from a table of the
+// database. Begin calls it; a caller may call it before it reads what to write.
+func (c *Collection) Writable() error {
+	if src := c.Snapshot().def.Source; src != nil {
+		return Refuse(ErrReadOnly, "the items of collection %q come from the table %s and can be changed only there", c.name, src.Table)
+	}
+	return nil
+}
+
 // begin queues a request.
 func (c *Collection) begin(req *Request) (wait func(context.Context) ([]Result, error), err error) {
 	if len(req.Writes) == 0 {
 		return func(context.Context) ([]Result, error) { return nil, nil }, nil
 	}
-	if src := c.Snapshot().def.Source; src != nil {
-		return nil, Refuse(ErrReadOnly, "collection %q shows the table %s, and its items are changed there", c.name, src.Table)
+	if err := c.Writable(); err != nil {
+		return nil, err
 	}
 	select {
 	case <-c.stopped:
