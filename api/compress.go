@@ -2,8 +2,6 @@ package api
 
 import (
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/klauspost/compress/gzhttp"
 )
@@ -45,48 +43,4 @@ func (s *Server) compress(next http.Handler) (http.Handler, error) {
 		}
 		wrapped.ServeHTTP(w, r)
 	}), nil
-}
-
-// codings reads what a request accepts (RFC 9110, section 12.5.3): whether an answer may be
-// sent as it is, and else how it has to be packed; "": in no way that there is here.
-func codings(accepted []string) (plain bool, packed string) {
-	if len(accepted) == 1 && !strings.Contains(accepted[0], ";") { // nothing is refused
-		return true, ""
-	}
-	weights := map[string]float64{}
-	for _, element := range elementsOf(accepted) {
-		coding, parameters, _ := strings.Cut(element, ";")
-		weights[strings.ToLower(strings.TrimSpace(coding))] = weight(parameters)
-	}
-	of := func(coding string, unsaid float64) float64 {
-		for _, name := range []string{coding, "*"} {
-			if q, ok := weights[name]; ok {
-				return q
-			}
-		}
-		return unsaid
-	}
-	gzip, zstd := max(of("gzip", 0), weights["x-gzip"]), of("zstd", 0)
-	switch {
-	case of("identity", 1) > 0:
-		return true, ""
-	case zstd > gzip:
-		return false, "zstd"
-	case gzip > 0:
-		return false, "gzip"
-	}
-	return false, ""
-}
-
-// weight is the q among the parameters of an element of Accept or Accept-Encoding.
-func weight(parameters string) float64 {
-	q := 1.0
-	for p := range strings.SplitSeq(parameters, ";") {
-		if name, value, _ := strings.Cut(strings.TrimSpace(p), "="); strings.EqualFold(name, "q") {
-			if v, err := strconv.ParseFloat(value, 64); err == nil && v >= 0 {
-				q = v
-			}
-		}
-	}
-	return q
 }

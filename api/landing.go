@@ -80,18 +80,3 @@ func under(prefix string, doc []byte, servers ...string) []byte {
 	}
 	return doc
 }
-
-// prefersYAML reports whether a request is answered with YAML, by what it accepts (RFC
-// 9110 §12.5.1): where it wants both alike, it has the one that it names first.
-func prefersYAML(accept []string) bool {
-	best, yaml := 0.0, false
-	for _, element := range elementsOf(accept) {
-		kind, parameters, _ := strings.Cut(element, ";")
-		q := weight(parameters)
-		kind = strings.ToLower(kind)
-		if isYAML := strings.Contains(kind, "yaml"); q > best && (isYAML || strings.Contains(kind, "json") || strings.Contains(kind, "*")) {
-			best, yaml = q, isYAML
-		}
-	}
-	return yaml
-}

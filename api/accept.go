@@ -1,0 +1,97 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+)
+
+// preference is an element of Accept or Accept-Encoding: what a client takes, and how gladly.
+type preference struct {
+	name   string  // in lower case
+	weight float64 // 0: it does not take it
+}
+
+// preferences reads the lines of such a header (RFC 9110, section 12.4.2).
+func preferences(lines []string) []preference {
+	elements := elementsOf(lines)
+	all := make([]preference, len(elements))
+	for i, element := range elements {
+		name, parameters, _ := strings.Cut(element, ";")
+		all[i] = preference{strings.ToLower(strings.TrimSpace(name)), weight(parameters)}
+	}
+	return all
+}
+
+// weight is the q among the parameters of an element.
+func weight(parameters string) float64 {
+	q := 1.0
+	for p := range strings.SplitSeq(parameters, ";") {
+		if name, value, _ := strings.Cut(strings.TrimSpace(p), "="); strings.EqualFold(name, "q") {
+			if v, err := strconv.ParseFloat(value, 64); err == nil && v >= 0 {
+				q = v
+			}
+		}
+	}
+	return q
+}
+
+// prefersYAML reports whether a request is answered with YAML, by what it accepts (RFC
+// 9110, section 12.5.1): where it wants YAML and JSON alike, it gets the one that it names
+// first.
+func prefersYAML(accept []string) bool {
+	best, yaml := 0.0, false
+	for _, p := range preferences(accept) {
+		if p.weight > best && (isYAML(p.name) || isJSON(p.name)) {
+			best, yaml = p.weight, isYAML(p.name)
+		}
+	}
+	return yaml
+}
+
+// isYAML reports whether a media type is YAML (RFC 9512), under any name that it has had.
+func isYAML(mediaType string) bool {
+	switch mediaType {
+	case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml":
+		return true
+	}
+	return strings.HasSuffix(mediaType, "+yaml")
+}
+
+// isJSON reports whether a media type, or a range of them, takes JSON.
+func isJSON(mediaType string) bool {
+	switch mediaType {
+	case "application/json", "application/*", "*/*", "*":
+		return true
+	}
+	return strings.HasSuffix(mediaType, "+json")
+}
+
+// codings reads what a request accepts (RFC 9110, section 12.5.3): whether an answer may be
+// sent as it is, and else how it has to be packed; "": in no way that there is here.
+func codings(accepted []string) (plain bool, packed string) {
+	if len(accepted) == 1 && !strings.Contains(accepted[0], ";") { // nothing is refused
+		return true, ""
+	}
+	weights := map[string]float64{}
+	for _, p := range preferences(accepted) {
+		weights[p.name] = p.weight
+	}
+	of := func(coding string, unsaid float64) float64 {
+		for _, name := range []string{coding, "*"} {
+			if q, ok := weights[name]; ok {
+				return q
+			}
+		}
+		return unsaid
+	}
+	gzip, zstd := max(of("gzip", 0), weights["x-gzip"]), of("zstd", 0)
+	switch {
+	case of("identity", 1) > 0:
+		return true, ""
+	case zstd > gzip:
+		return false, "zstd"
+	case gzip > 0:
+		return false, "gzip"
+	}
+	return false, ""
+}
