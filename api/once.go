@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/dunglas/httpsfv"
+
 	"nearby/collection"
 )
 
@@ -39,30 +41,19 @@ func (t *target) once(r *http.Request, body []byte) *collection.IdempotencyKey {
 	return &collection.IdempotencyKey{Key: t.key, Fingerprint: fingerprint(r, body)}
 }
 
-// parseKey reads a string of structured fields (RFC 9651), or a token, which many
-// clients send.
+// parseKey reads a string of structured fields (RFC 9651) without parameters, or the same
+// without quotes, as many clients send it, if it has no blanks and the like. A UUID need not
+// be a token of structured fields, which does not begin with a digit.
 func parseKey(text string) (key string, ok bool) {
-	inner, quoted := strings.CutPrefix(text, `"`)
-	if !quoted {
-		return text, text != "" && len(text) <= maxKeyBytes && !strings.ContainsFunc(text, notToken)
-	}
-	var b strings.Builder
-	for i := 0; i < len(inner) && b.Len() <= maxKeyBytes; i++ {
-		c := inner[i]
-		switch {
-		case c == '"':
-			return b.String(), i == len(inner)-1 && b.Len() > 0 && b.Len() <= maxKeyBytes
-		case c == '\\':
-			if i++; i == len(inner) || inner[i] != '"' && inner[i] != '\\' {
-				return "", false
-			}
-			c = inner[i]
-		case c < ' ' || c > '~':
+	key, ok = text, !strings.ContainsFunc(text, notToken)
+	if strings.HasPrefix(text, `"`) {
+		field, err := httpsfv.UnmarshalItem([]string{text})
+		if err != nil || len(field.Params.Names()) > 0 {
 			return "", false
 		}
-		b.WriteByte(c)
+		key, ok = field.Value.(string)
 	}
-	return "", false
+	return key, ok && key != "" && len(key) <= maxKeyBytes
 }
 
 func notToken(r rune) bool {
