@@ -26,7 +26,7 @@ func feature(id string, lon, lat float64, properties string) string {
 // One walk through every operation, each exchange held to the document.
 func TestEveryOperation(t *testing.T) {
 	numbers := metrics.New("v")
-	s := start(t, api.Options{Metrics: numbers.Handler(), Measure: func(method, route string) api.Meter { return numbers.Route(method, route) }})
+	s := start(t, api.Options{Metrics: numbers.Handler(), Observer: func(method, route string) api.Observer { return numbers.Route(method, route) }})
 	c := "/v1/collections/places"
 	s.do("GET", "/v1/", "", "").want(t, 200)
 	s.do("GET", "/v1/conformance?f=json", "", "").want(t, 200)

@@ -69,7 +69,7 @@ func TestExamplesAreValid(t *testing.T) {
 // answered by what stands there as the answer, but for times, sizes and numbers of requests.
 func TestExamplesAreTrue(t *testing.T) {
 	numbers := metrics.New("v1")
-	h := start(t, api.Options{PublicURL: "https://example.org", Metrics: numbers.Handler(), Measure: func(method, route string) api.Meter { return numbers.Route(method, route) }})
+	h := start(t, api.Options{PublicURL: "https://example.org", Metrics: numbers.Handler(), Observer: func(method, route string) api.Observer { return numbers.Route(method, route) }})
 	unready := startUnready(t, api.Options{})
 	operations := map[string]*openapi3.Operation{}
 	where := map[string][2]string{} // method and path of an operation

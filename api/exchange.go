@@ -20,22 +20,22 @@ import (
 type exchange struct {
 	context.Context // of the connection, or of the request where that has none
 	http.ResponseWriter
-	id      [1]string // as a header has it
-	length  [1]string // of the answer
-	tag     [1]string // likewise
-	routing chi.Context
-	dates   *dates
-	meter   Meter         // of the route; nil: none
-	stall   time.Duration // 0: there are no deadlines
-	begun   time.Time
-	written time.Time // when the answer was last written to; zero: not yet
-	moved   time.Time // when the write deadline was
-	status  int       // 0: not yet known
-	bytes   int
-	seen    seen
-	cut     Cut         // where the answer was not sent whole
-	framing *framing    // of the connection; nil: it counts nothing
-	chunks  *movingBody // a body in chunks; nil: none
+	id       [1]string // as a header has it
+	length   [1]string // of the answer
+	tag      [1]string // likewise
+	routing  chi.Context
+	dates    *dates
+	observer Observer      // of the route; nil: none
+	stall    time.Duration // 0: there are no deadlines
+	begun    time.Time
+	written  time.Time // when the answer was last written to; zero: not yet
+	moved    time.Time // when the write deadline was
+	status   int       // 0: not yet known
+	bytes    int
+	seen     seen
+	cut      Cut         // where the answer was not sent whole
+	framing  *framing    // of the connection; nil: it counts nothing
+	chunks   *movingBody // a body in chunks; nil: none
 }
 
 // Cut is why an answer was not sent whole; empty: it was, as far as the server knows.
@@ -67,7 +67,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	}
 	e.ResponseWriter, e.id[0], e.status, e.bytes, e.cut = w, newRequestID(), 0, 0, ""
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
-	e.dates, e.meter = &s.dates, s.unrouted
+	e.dates, e.observer = &s.dates, s.unrouted
 	e.seen, e.chunks = seen{}, nil
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making

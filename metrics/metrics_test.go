@@ -42,7 +42,7 @@ func start(t testing.TB) *watched {
 	m.Catalog(w.catalog)
 	w.server, err = api.New(api.Options{
 		Catalog: w.catalog, Metrics: m.Handler(),
-		Measure: func(method, route string) api.Meter { return m.Route(method, route) },
+		Observer: func(method, route string) api.Observer { return m.Route(method, route) },
 	})
 	if err != nil {
 		t.Fatal(err)

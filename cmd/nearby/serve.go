@@ -118,7 +118,7 @@ func (c *serveCmd) Run(env *environ) (err error) {
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, TrustProxy: c.TrustProxy, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining, Backup: backupOf(st), BackupFrom: c.BackupFrom,
-		Measure: func(method, route string) api.Meter { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: shown,
+		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: shown,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"nearby/item"
+)
+
+// Observer is told of each answer to the requests of a route. It may be called concurrently.
+type Observer func(status int, took time.Duration)
+
+// observer returns the observer of a route, or nil.
+func (s *Server) observer(method, route string) Observer {
+	if s.opt.Observer == nil {
+		return nil
+	}
+	return s.opt.Observer(method, route)
+}
+
+var closing = []string{"close"}
+
+// observe gives each request an id, logs one line about it, and turns a panic
+// into a 500 that tells the caller nothing of it.
+func (s *Server) observe(next http.Handler) http.Handler {
+	nosniff, check := []string{"nosniff"}, []string{"no-cache"} // of many answers; full, so that an append copies them
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e, r := s.exchange(w, r)
+		h := w.Header()
+		h["X-Request-Id"] = e.id[:]
+		h["X-Content-Type-Options"] = nosniff
+		h["Cache-Control"] = check  // or a browser shows for a while what it has (RFC 9111 §4.2.2)
+		if e.framing.endsTwice(r) { // what follows may not be a request
+			h["Connection"] = closing
+		}
+		if r.Body != nil && r.Body != http.NoBody {
+			body := s.newMovingBody(w, r.Body)
+			defer s.bodies.remove(body)
+			// In a copy: net/http looks at the body that it made to tell whether the client
+			// waits for the answer before it sends one.
+			r = r.WithContext(r.Context())
+			r.Body = body
+			if len(r.TransferEncoding) > 0 {
+				e.chunks = body
+			}
+		}
+		defer func() {
+			cause := recover()
+			if err, ok := cause.(error); cause != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
+				s.opt.Log.ErrorContext(e, "panic", "id", e.id[0], "route", e.routing.RoutePattern(), "cause", fmt.Sprint(cause))
+				if e.status == 0 {
+					s.fail(e, r, newProblem(internalError, ""))
+					cause = nil
+				}
+			}
+			if cause != nil {
+				e.cut = cmp.Or(e.cut, CutFailed)
+			}
+			s.logRequest(e, item.Shorten(r.Method))
+			if cause != nil {
+				panic(http.ErrAbortHandler) // the answer is half written: cut it
+			}
+		}()
+		next.ServeHTTP(e, r)
+	})
+}
+
+// Answered is what the log says about a request.
+type Answered struct {
+	ID, Method, Route string
+	Status, Bytes     int
+	Cut               Cut
+	At                time.Time
+	Took              time.Duration
+}
+
+// logRequest writes the line about a request. It makes the record itself, since
+// slog would look for the line of code that it comes from.
+func (s *Server) logRequest(e *exchange, method string) {
+	took := e.finish()
+	if e.observer != nil {
+		e.observer(e.status, took)
+	}
+	if s.opt.LogRequest != nil {
+		s.opt.LogRequest(&Answered{
+			ID: e.id[0], Method: method, Route: e.routing.RoutePattern(),
+			Status: e.status, Bytes: e.bytes, Cut: e.cut, At: e.written, Took: took,
+		})
+		return
+	}
+	level := slog.LevelInfo
+	if e.status >= 500 {
+		level = slog.LevelWarn
+	}
+	handler := s.opt.Log.Handler()
+	if !handler.Enabled(e, level) {
+		return
+	}
+	record := slog.NewRecord(e.written, level, "request", 0)
+	record.AddAttrs(
+		slog.String("id", e.id[0]), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
+		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Int64("microseconds", took.Microseconds()))
+	if e.cut != "" {
+		record.AddAttrs(slog.String("cut", string(e.cut)))
+	}
+	_ = handler.Handle(e, record) // as slog does: there is nobody to tell
+}
