@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"nearby/parameter"
 )
 
 // argument is one parameter as a request gives it, decoded; raw is its value before that.
@@ -13,7 +15,7 @@ type argument struct{ name, value, raw string }
 // request gives few and each once, so they lie in a row: a map of lists, as
 // url.ParseQuery makes, costs more than everything else that is done with them.
 type arguments struct {
-	given [len(parameters)]argument
+	given [len(parameter.Table)]argument
 	n     int
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"nearby/index"
 	"nearby/item"
+	"nearby/parameter"
 	"nearby/store"
 	"nearby/table"
 )
@@ -56,7 +57,7 @@ func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, 
 	case in.K != nil && (*in.K < 1 || *in.K > l.MaxK):
 		return q, badField(path(".k"), fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
 	}
-	q.Lon, q.Lat, q.K, q.MaxDistance = lon, *in.Lat, min(DefaultK, l.MaxK), index.Everywhere
+	q.Lon, q.Lat, q.K, q.MaxDistance = lon, *in.Lat, min(parameter.DefaultK, l.MaxK), index.Everywhere
 	if in.Radius != nil {
 		q.K, q.MaxDistance = l.MaxK, *in.Radius
 	}

@@ -10,9 +10,8 @@ import (
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
+	"nearby/parameter"
 )
-
-const maxSkipped = 10000 // lines before a header
 
 // onExisting is what a load does with a row whose item exists.
 var onExisting = map[string]collection.Op{
@@ -49,7 +48,7 @@ func (q *query) reading(r *http.Request, kind string, op collection.Op) (opt ing
 	} else if given {
 		opt.Expect = &box
 	}
-	if opt.SkipLines, err = q.integer("skipLines", 0, maxSkipped, false); err != nil {
+	if opt.SkipLines, err = q.integer("skipLines", 0, parameter.MaxSkipLines, false); err != nil {
 		return opt, err
 	}
 	if opt.DecimalComma, err = q.boolean("decimalComma"); err != nil {
@@ -164,7 +163,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		if one {
 			for _, name := range takesLoad {
 				// Programs that are generated from the document send what it names as default.
-				if v, given := q.values.lookup(name); given && (v == "" || v != row(name).def) && name != "onError" && name != "id" {
+				if v, given := q.values.lookup(name); given && (v == "" || v != parameter.Named(name).Default) && name != "onError" && name != "id" {
 					return badParameter(name, v, "is for a load, not for one Feature", "PUT replaces an item, PATCH merges into one; a FeatureCollection of one Feature is a load")
 				}
 			}

@@ -15,6 +15,7 @@ import (
 	"nearby/collection"
 	"nearby/geohash"
 	"nearby/item"
+	parameters "nearby/parameter"
 	"nearby/store"
 	"nearby/store/embedded"
 	"nearby/store/postgres/pgtest"
@@ -395,7 +396,7 @@ func TestIndexParameters(t *testing.T) {
 // from before keeps its name, and can be changed otherwise.
 func TestReservedNames(t *testing.T) {
 	h := start(t, api.Options{})
-	reserved := collection.Reserved()
+	reserved := parameters.Reserved()
 	for _, name := range api.TakesFilter() {
 		if !slices.Contains(reserved, name) {
 			t.Errorf("%s is a parameter, and not reserved", name)

@@ -129,7 +129,7 @@ func parameterType(snap *collection.Snapshot, name string) string {
 }
 
 func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesFormat, nil); err != nil {
+	if _, err := s.parse(r, takesLanding, nil); err != nil {
 		return err
 	}
 	all, err := s.opt.Catalog.List()

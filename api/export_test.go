@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"nearby/parameter"
 	"nearby/store"
 )
 
@@ -25,14 +26,14 @@ type ParameterRow struct {
 
 // Parameters shows the table.
 func Parameters() []ParameterRow {
-	types := map[kind]string{number: "number", integer: "integer", boolean: "boolean", text: "string", list: "array"}
-	rows := make([]ParameterRow, 0, len(parameters))
-	for _, p := range parameters {
-		row := ParameterRow{Name: p.name, Type: types[p.kind], Default: p.def, Required: p.required, Values: p.values}
-		if p.kind == number || p.kind == integer {
-			row.Min = strconv.FormatFloat(p.min, 'g', -1, 64)
-			if p.max != 0 {
-				row.Max = strconv.FormatFloat(p.max, 'g', -1, 64)
+	types := map[parameter.Kind]string{parameter.Number: "number", parameter.Integer: "integer", parameter.Boolean: "boolean", parameter.Text: "string", parameter.List: "array"}
+	rows := make([]ParameterRow, 0, len(parameter.Table))
+	for _, p := range parameter.Table {
+		row := ParameterRow{Name: p.Name, Type: types[p.Kind], Default: p.Default, Required: p.Required, Values: p.Values}
+		if p.Kind == parameter.Number || p.Kind == parameter.Integer {
+			row.Min = strconv.FormatFloat(p.Min, 'g', -1, 64)
+			if p.Max != 0 {
+				row.Max = strconv.FormatFloat(p.Max, 'g', -1, 64)
 			}
 		}
 		rows = append(rows, row)
@@ -77,10 +78,10 @@ func Refusals(raw string, allowed, queryables []string) (all []string) {
 	}
 	for name, given := range values {
 		switch {
-		case slices.Contains(allowed, name) && len(given) > 1 && row(name).kind != list:
+		case slices.Contains(allowed, name) && len(given) > 1 && parameter.Named(name).Kind != parameter.List:
 			all = append(all, describe(badParameter(name, strings.Join(given, ", "), "must be given once", "")))
 		case slices.Contains(allowed, name):
-			if may := row(name).values; may != nil && !slices.Contains(may, given[0]) {
+			if may := parameter.Named(name).Values; may != nil && !slices.Contains(may, given[0]) {
 				all = append(all, describe(badParameter(name, given[0], "must be "+strings.Join(may, " or "), "")))
 			}
 		case !slices.Contains(queryables, name):

@@ -33,7 +33,7 @@ func writeTaggedJSON(w http.ResponseWriter, r *http.Request, v any) error {
 }
 
 func (s *Server) getLanding(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesFormat, nil); err != nil {
+	if _, err := s.parse(r, takesLanding, nil); err != nil {
 		return err
 	}
 	base := s.base(r) + "/v1"
@@ -62,7 +62,7 @@ var conformance = []string{
 }
 
 func (s *Server) getConformance(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesFormat, nil); err != nil {
+	if _, err := s.parse(r, takesLanding, nil); err != nil {
 		return err
 	}
 	return writeTaggedJSON(w, r, struct {

@@ -1,6 +1,10 @@
 package api
 
-import "time"
+import (
+	"time"
+
+	"nearby/parameter"
+)
 
 // Limits bound what a request may ask for. The zero value of a field takes its
 // default.
@@ -18,12 +22,6 @@ type Limits struct {
 	Timeout        time.Duration // of a request, loads excepted; default 30 s
 }
 
-// DefaultK and DefaultLimit are what a request without k or limit asks for.
-const (
-	DefaultK     = 10
-	DefaultLimit = 100
-)
-
 // WithDefaults fills in what is zero.
 func (l Limits) WithDefaults() Limits {
 	def := func(v *int, d int) {
@@ -31,8 +29,8 @@ func (l Limits) WithDefaults() Limits {
 			*v = d
 		}
 	}
-	def(&l.MaxK, 1000)
-	def(&l.MaxLimit, 10_000)
+	def(&l.MaxK, parameter.MaxK)
+	def(&l.MaxLimit, parameter.MaxLimit)
 	def(&l.MaxBatch, 1000)
 	def(&l.MaxBatchK, 100_000)
 	def(&l.MaxCompared, 50_000_000)

@@ -11,6 +11,7 @@ import (
 
 	"nearby/collection"
 	"nearby/index"
+	"nearby/parameter"
 	"nearby/table"
 )
 
@@ -23,7 +24,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	limit, err := q.integer("limit", DefaultLimit, s.opt.Limits.MaxLimit, true)
+	limit, err := q.integer("limit", parameter.DefaultLimit, s.opt.Limits.MaxLimit, true)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"nearby/collection"
 	"nearby/index"
+	"nearby/parameter"
 	"nearby/table"
 )
 
@@ -33,7 +34,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	iq.MaxDistance = index.Everywhere
-	fallback := DefaultK
+	fallback := parameter.DefaultK
 	if hasRadius {
 		iq.MaxDistance = radius
 		fallback = s.opt.Limits.MaxK // a radius alone asks for all within it

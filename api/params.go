@@ -11,75 +11,19 @@ import (
 	"strings"
 
 	"nearby/item"
+	"nearby/parameter"
 	"nearby/table"
 )
 
-// kind is how a parameter's text is read.
-type kind int
-
-const (
-	number kind = iota
-	integer
-	boolean
-	text
-	list
-)
-
-// parameter is a row of the table that requests are read by and that the tests
-// compare with openapi.yaml.
-type parameter struct {
-	name     string
-	kind     kind
-	required bool
-	min, max float64 // of numbers; max 0: none
-	def      string
-	values   []string // of text, if only some will do
-}
-
-// parameters lists every query parameter of the interface.
-var parameters = [...]parameter{
-	{name: "lat", kind: number, required: true, min: -90, max: 90},
-	{name: "lon", kind: number, required: true, min: -item.MaxQueryLon, max: item.MaxQueryLon},
-	{name: "k", kind: integer, min: 1, max: 1000},
-	{name: "radius", kind: number, min: 0},
-	{name: "limit", kind: integer, min: 1, max: 10000, def: "100"},
-	{name: "bbox", kind: list},
-	{name: "cursor", kind: text},
-	{name: "properties", kind: list},
-	{name: "datetime", kind: text},
-	{name: "distance_property", kind: text},
-	{name: "id_property", kind: text},
-	{name: "explain", kind: boolean, def: "false"},
-	{name: "onError", kind: text, values: []string{"continue", "abort"}, def: "continue"},
-	{name: "onExisting", kind: text, values: []string{"replace", "merge", "skip", "fail"}, def: "replace"},
-	{name: "expectBbox", kind: list},
-	{name: "id", kind: text},
-	{name: "wkt", kind: text},
-	{name: "columns", kind: list},
-	{name: "skipLines", kind: integer, max: maxSkipped, def: "0"},
-	{name: "delimiter", kind: text},
-	{name: "quotes", kind: text, values: []string{"auto", "on", "off"}, def: "auto"},
-	{name: "decimalComma", kind: boolean, def: "false"},
-	{name: "encoding", kind: text, values: []string{"utf-8", "latin1"}, def: "utf-8"},
-	{name: "consistency", kind: text, values: []string{"eventual", "strong"}, def: "eventual"},
-	{name: "f", kind: text, values: []string{"json", "geojson"}},
-}
-
 // What each operation takes.
 var (
-	takesFormat = []string{"f"}
-	takesView   = []string{"consistency", "f"}
-	takesItems  = []string{"bbox", "limit", "cursor", "properties", "datetime", "id_property", "consistency", "f"}
-	takesNearby = []string{"lat", "lon", "k", "radius", "cursor", "properties", "datetime", "distance_property", "id_property", "explain", "consistency", "f"}
-	takesBatch  = []string{"consistency"}
-	takesLoad   = append([]string{"onError", "onExisting", "expectBbox"}, takesFile...)
-	// takesFile says how the rows of a load are read. Its lat and lon are names.
-	takesFile = []string{"id", "lat", "lon", "wkt", "columns", "skipLines", "delimiter", "quotes", "decimalComma", "encoding"}
+	takesLanding = parameter.Of(parameter.Landing)
+	takesView    = parameter.Of(parameter.View)
+	takesItems   = parameter.Of(parameter.Items)
+	takesNearby  = parameter.Of(parameter.Nearby)
+	takesBatch   = parameter.Of(parameter.Batch)
+	takesLoad    = parameter.Of(parameter.Load)
 )
-
-// NearbyParameters returns the names of the parameters of a search. What else it is given are
-// properties to filter by.
-func NearbyParameters() []string { return slices.Clone(takesNearby) }
 
 // query is a request's parameters, checked by the table.
 type query struct {
@@ -115,7 +59,7 @@ func parseQuery(raw string, allowed, queryables []string) (q query, err error) {
 		return q, refused
 	}
 	for _, a := range q.values.given[:q.values.n] {
-		if may := row(a.name).values; may != nil && !slices.Contains(may, a.value) {
+		if may := parameter.Named(a.name).Values; may != nil && !slices.Contains(may, a.value) {
 			return q, badParameter(a.name, a.value, "must be "+strings.Join(may, " or "), "")
 		}
 	}
@@ -126,7 +70,7 @@ func parseQuery(raw string, allowed, queryables []string) (q query, err error) {
 func (q *query) take(raw string, a argument, allowed, queryables []string) error {
 	switch {
 	case slices.Contains(allowed, a.name):
-		if row(a.name).kind == list && q.values.extend(a) {
+		if parameter.Named(a.name).Kind == parameter.List && q.values.extend(a) {
 			return nil // as clients write a list that do not join it with commas
 		}
 		if _, twice := q.values.lookup(a.name); twice {
@@ -150,35 +94,30 @@ func (q *query) take(raw string, a argument, allowed, queryables []string) error
 	return nil
 }
 
-func row(name string) *parameter {
-	for i := range parameters {
-		if parameters[i].name == name {
-			return &parameters[i]
-		}
-	}
-	panic("api: no parameter " + name)
-}
-
 // number reads a numeric parameter. ok is false if it was not given.
 func (q *query) number(name string) (v float64, ok bool, err error) {
 	value, ok := q.values.lookup(name)
 	if !ok {
 		return 0, false, nil
 	}
-	p := row(name)
+	p := parameter.Named(name)
 	v, valid := item.ParseNumber(value)
-	if !valid || v < p.min || (p.max != 0 && v > p.max) {
-		span := fmt.Sprintf("must be a decimal number of at least %g", p.min)
-		if p.max != 0 {
-			span = fmt.Sprintf("must be a decimal number from %g to %g", p.min, p.max)
-		}
+	if !valid || v < p.Min || (p.Max != 0 && v > p.Max) {
 		hint := ""
 		if name == "radius" && !valid {
 			hint = inMetres(value)
 		}
-		return 0, true, badParameter(name, value, span, hint)
+		return 0, true, badParameter(name, value, mustBe(p), hint)
 	}
 	return v, true, nil
+}
+
+// mustBe says which numbers a parameter takes.
+func mustBe(p *parameter.Parameter) string {
+	if p.Max == 0 {
+		return fmt.Sprintf("must be a decimal number of at least %g", p.Min)
+	}
+	return fmt.Sprintf("must be a decimal number from %g to %g", p.Min, p.Max)
 }
 
 // integer reads a whole number from the row's minimum to most. Above that it is
@@ -192,7 +131,7 @@ func (q *query) integer(name string, fallback, most int, clamp bool) (int, error
 	if err != nil && clamp && strings.Trim(value, "0123456789") == "" && value != "" {
 		n, err = int64(most), nil
 	}
-	least := int64(row(name).min)
+	least := int64(parameter.Named(name).Min)
 	if err != nil || value[0] == '+' || n < least || (!clamp && n > int64(most)) {
 		return 0, badParameter(name, value, fmt.Sprintf("must be a whole number from %d to %d", least, most), "")
 	}
@@ -208,10 +147,10 @@ func (q *query) centre() (lon, lat float64, err error) {
 	}
 	var valid bool
 	if lat, valid = item.ParseNumber(q.values.Get("lat")); !valid {
-		return 0, 0, badParameter("lat", q.values.Get("lat"), "must be a decimal number from -90 to 90", "")
+		return 0, 0, badParameter("lat", q.values.Get("lat"), mustBe(parameter.Named("lat")), "")
 	}
 	if lon, valid = item.ParseNumber(q.values.Get("lon")); !valid {
-		return 0, 0, badParameter("lon", q.values.Get("lon"), "must be a decimal number from -540 to 540", "")
+		return 0, 0, badParameter("lon", q.values.Get("lon"), mustBe(parameter.Named("lon")), "")
 	}
 	if lon, err = item.CheckQuery(lon, lat); err != nil {
 		var f *item.FieldError

@@ -14,6 +14,7 @@ import (
 
 	"nearby/index"
 	"nearby/item"
+	"nearby/parameter"
 	"nearby/table"
 )
 
@@ -191,11 +192,12 @@ func (d *Definition) Check(kinds table.Kinds, old *Definition) error {
 	text("title", d.Title, false)
 	text("description", d.Description, true)
 	text("time", d.Time, false)
+	reserved := parameter.Reserved()
 	for i, q := range d.looked() {
 		field := fmt.Sprintf("queryables[%d]", i)
 		text(field, q, false)
-		if slices.Contains(reserved[:], q) && !slices.Contains(old.Queryables, q) {
-			errs = append(errs, &DefinitionError{field, q, "is the name of a parameter, or kept for one: " + strings.Join(reserved[:], ", ")})
+		if slices.Contains(reserved, q) && !slices.Contains(old.Queryables, q) {
+			errs = append(errs, &DefinitionError{field, q, "is the name of a parameter, or kept for one: " + strings.Join(reserved, ", ")})
 		}
 	}
 	return errors.Join(errs...)

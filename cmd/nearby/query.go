@@ -16,6 +16,7 @@ import (
 	"nearby/api"
 	"nearby/client"
 	"nearby/item"
+	"nearby/parameter"
 )
 
 type queryCmd struct {
@@ -111,7 +112,7 @@ func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values
 		if !ok || name == "" {
 			return params, nil, usagef("--where %q: must be NAME=VALUE", w)
 		}
-		if slices.Contains(api.NearbyParameters(), name) {
+		if slices.Contains(parameter.Of(parameter.Nearby), name) {
 			return params, nil, usagef("--where %q: %s is a parameter of its own and no property", w, name)
 		}
 		where.Add(name, value)

@@ -1,0 +1,129 @@
+// Package parameter is the table of the query parameters of the interface: which operations
+// take each of them, how its text is read, and which values it may have.
+//
+// package api reads requests by the table, and its tests compare the table with openapi.yaml.
+// package collection takes from it the names that no queryable may have, since a filter is
+// written as a parameter with the name of the property.
+package parameter
+
+import (
+	"slices"
+
+	"nearby/item"
+)
+
+// What is asked for by a request that does not say how much, and the most that can be asked
+// for, where the server was started with no other limits.
+const (
+	DefaultK, MaxK         = 10, 1000
+	DefaultLimit, MaxLimit = 100, 10_000
+)
+
+// MaxSkipLines bounds the lines of a file that are passed over before its header.
+const MaxSkipLines = 10_000
+
+// Kind is how the text of a parameter is read.
+type Kind int
+
+// The kinds.
+const (
+	Number Kind = iota
+	Integer
+	Boolean
+	Text
+	List // separated by commas
+)
+
+// Operation is a set of operations, or one.
+type Operation int
+
+// The operations that take parameters.
+const (
+	Items   Operation = 1 << iota // a page of items
+	Nearby                        // one search
+	Batch                         // many searches, which the body has
+	Load                          // of a file
+	View                          // of a collection, an item or a schema
+	Landing                       // and the other pages about the interface
+)
+
+// Parameter is a row of the table.
+type Parameter struct {
+	Name     string
+	In       Operation
+	Kind     Kind
+	Required bool
+	Min, Max float64  // of numbers; Max 0: none
+	Default  string   // as the document has it
+	Values   []string // of text, if only some will do
+}
+
+// Table has every parameter. The order is that in which answers list them.
+var Table = [...]Parameter{
+	{Name: "onError", In: Load, Kind: Text, Values: []string{"continue", "abort"}, Default: "continue"},
+	{Name: "onExisting", In: Load, Kind: Text, Values: []string{"replace", "merge", "skip", "fail"}, Default: "replace"},
+	{Name: "expectBbox", In: Load, Kind: List},
+	{Name: "id", In: Load, Kind: Text},
+	{Name: "lat", In: Nearby | Load, Kind: Number, Required: true, Min: -90, Max: 90},                             // of a load: the name of a column
+	{Name: "lon", In: Nearby | Load, Kind: Number, Required: true, Min: -item.MaxQueryLon, Max: item.MaxQueryLon}, // likewise
+	{Name: "wkt", In: Load, Kind: Text},
+	{Name: "columns", In: Load, Kind: List},
+	{Name: "skipLines", In: Load, Kind: Integer, Max: MaxSkipLines, Default: "0"},
+	{Name: "delimiter", In: Load, Kind: Text},
+	{Name: "quotes", In: Load, Kind: Text, Values: []string{"auto", "on", "off"}, Default: "auto"},
+	{Name: "decimalComma", In: Load, Kind: Boolean, Default: "false"},
+	{Name: "encoding", In: Load, Kind: Text, Values: []string{"utf-8", "latin1"}, Default: "utf-8"},
+	{Name: "k", In: Nearby, Kind: Integer, Min: 1, Max: MaxK},
+	{Name: "radius", In: Nearby, Kind: Number, Min: 0},
+	{Name: "bbox", In: Items, Kind: List},
+	{Name: "limit", In: Items, Kind: Integer, Min: 1, Max: MaxLimit, Default: "100"},
+	{Name: "cursor", In: Items | Nearby, Kind: Text},
+	{Name: "properties", In: Items | Nearby, Kind: List},
+	{Name: "datetime", In: Items | Nearby, Kind: Text},
+	{Name: "distance_property", In: Nearby, Kind: Text},
+	{Name: "id_property", In: Items | Nearby, Kind: Text},
+	{Name: "explain", In: Nearby, Kind: Boolean, Default: "false"},
+	{Name: "consistency", In: Items | Nearby | Batch | View, Kind: Text, Values: []string{"eventual", "strong"}, Default: "eventual"},
+	{Name: "f", In: Items | Nearby | View | Landing, Kind: Text, Values: []string{"json", "geojson"}},
+}
+
+// kept are names that are no parameters and may become some. They are those of the other
+// parts of OGC API and of its neighbours, so that a filter means the same when those are
+// taken up.
+var kept = []string{
+	// OGC API - Features, parts 2, 3 and 5 to 8, and Records
+	"bbox-crs", "crs", "exclude-properties", "externalIds", "filter", "filter-crs", "filter-lang", "ids", "profile", "q",
+	"skipGeometry", "sortby",
+	// what clients send to other servers
+	"format", "geometry", "offset", "polygon", "resultType",
+}
+
+// Of returns the names of the parameters that an operation takes.
+func Of(o Operation) (names []string) {
+	for i := range Table {
+		if Table[i].In&o != 0 {
+			names = append(names, Table[i].Name)
+		}
+	}
+	return names
+}
+
+// Named returns the row of a parameter, which must exist.
+func Named(name string) *Parameter {
+	for i := range Table {
+		if Table[i].Name == name {
+			return &Table[i]
+		}
+	}
+	panic("parameter: none is named " + name)
+}
+
+// Reserved returns the names that no queryable may newly have: those of the parameters of
+// operations that filter, which a load does not, and those that are kept. A definition from
+// before a name was reserved keeps it; when the name becomes that of a parameter, the
+// parameter comes first.
+func Reserved() []string {
+	used := Of(Items | Nearby)
+	slices.Sort(used)
+	return slices.Concat(used, kept)
+}
