@@ -49,20 +49,21 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	buf := s.buffer()
 	defer s.release(buf)
+	asked := q.question(c.Name())
 	var next string // cursor; "" at the end
 	if boxed {
 		bound := orb.Bound{Min: orb.Point{box.West, box.South}, Max: orb.Point{box.East, box.North}}
 		rq := index.RangeQuery{Bound: bound, Limit: limit, After: new(index.RangeAfter)}
-		if rq.After.ZKey, rq.After.ID, _, err = q.cursor(cursorBox); err != nil {
+		if rq.After.ZKey, rq.After.ID, _, err = q.cursor(asked, cursorBox); err != nil {
 			return err
 		}
-		next, err = s.walkBox(ctx, buf, snap, &rq, &q.filter)
+		next, err = s.walkBox(ctx, buf, snap, &rq, &q.filter, asked)
 	} else {
 		var after string
-		if _, after, _, err = q.cursor(cursorList); err != nil {
+		if _, after, _, err = q.cursor(asked, cursorList); err != nil {
 			return err
 		}
-		next, err = s.walkList(ctx, buf, snap, after, limit, &q.filter)
+		next, err = s.walkList(ctx, buf, snap, after, limit, &q.filter, asked)
 	}
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
 	if n := s.appendFeatures(buf, snap, &sh); n < len(buf.refs) {
 		buf.refs = buf.refs[:n]
-		next = pageCursor(snap, boxed, buf.refs[n-1])
+		next = asked.pageCursor(snap, boxed, buf.refs[n-1])
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
@@ -93,19 +94,19 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 }
 
 // pageCursor says that a page ended with this item.
-func pageCursor(snap *collection.Snapshot, boxed bool, last index.Ref) string {
+func (q question) pageCursor(snap *collection.Snapshot, boxed bool, last index.Ref) string {
 	if !boxed {
 		it := snap.Item(last)
-		return makeCursor(cursorList, 0, it.ID())
+		return q.cursor(cursorList, 0, it.ID())
 	}
 	after := snap.RangeAfter(last)
-	return makeCursor(cursorBox, after.ZKey, after.ID)
+	return q.cursor(cursorBox, after.ZKey, after.ID)
 }
 
 // walkBox finds the items of a page in an area, and the cursor to go on from.
 // It compares MaxCompared points, and goes on as often as nothing was found:
 // some clients take an empty page for the last one.
-func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter *table.Filter) (next string, err error) {
+func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter *table.Filter, asked question) (next string, err error) {
 	limit := q.Limit
 	q.Limit++ // one more, to know whether there is one
 	q.Budget = s.opt.Limits.MaxCompared
@@ -117,11 +118,11 @@ func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snap
 			return "", err
 		case len(buf.refs) > limit:
 			buf.refs = buf.refs[:limit]
-			return pageCursor(snap, true, buf.refs[limit-1]), nil
+			return asked.pageCursor(snap, true, buf.refs[limit-1]), nil
 		case proof.Exact:
 			return "", nil
 		case len(buf.refs) > 0:
-			return makeCursor(cursorBox, proof.Reached.ZKey, proof.Reached.ID), nil
+			return asked.cursor(cursorBox, proof.Reached.ZKey, proof.Reached.ID), nil
 		case ctx.Err() != nil:
 			return "", s.slow()
 		case proof.Reached == *q.After: // not enough to get as far as the next point
@@ -132,14 +133,14 @@ func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snap
 }
 
 // walkList is walkBox in the order of the list.
-func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter *table.Filter) (next string, err error) {
+func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter *table.Filter, asked question) (next string, err error) {
 	for {
 		buf.refs, after, err = snap.List(buf.refs, after, limit, s.opt.Limits.MaxCompared, filter)
 		switch {
 		case err != nil || after == "":
 			return "", err
 		case len(buf.refs) > 0:
-			return makeCursor(cursorList, 0, after), nil
+			return asked.cursor(cursorList, 0, after), nil
 		case ctx.Err() != nil:
 			return "", s.slow()
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -42,7 +43,8 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if iq.K, err = q.integer("k", fallback, s.opt.Limits.MaxK, false); err != nil {
 		return err
 	}
-	if iq.After, err = q.after(); err != nil {
+	asked := q.question(c.Name())
+	if iq.After, err = q.after(asked); err != nil {
 		return err
 	}
 	var sh shape
@@ -85,7 +87,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		it := snap.Item(last.Ref)
 		b = append(b, ","+beginLink...)
 		href := len(b)
-		b = appendNearbyCursor(s.appendNext(b, r), last.Distance, it.ID())
+		b = asked.appendCursor(s.appendNext(b, r), cursorNearby, math.Float64bits(last.Distance), it.ID())
 		b = endLink(b, href, "next", geoJSON)
 	}
 	buf.b = append(b, `]}`...)

@@ -56,6 +56,9 @@ type Parameter struct {
 	Min, Max float64  // of numbers; Max 0: none
 	Default  string   // as the document has it
 	Values   []string // of text, if only some will do
+	// Question: it decides which items an answer has, and in which order. A cursor goes on
+	// only where all of these are as they were.
+	Question bool
 }
 
 // Table has every parameter. The order is that in which answers list them.
@@ -64,8 +67,8 @@ var Table = [...]Parameter{
 	{Name: "onExisting", In: Load, Kind: Text, Values: []string{"replace", "merge", "skip", "fail"}, Default: "replace"},
 	{Name: "expectBbox", In: Load, Kind: List},
 	{Name: "id", In: Load, Kind: Text},
-	{Name: "lat", In: Nearby | Load, Kind: Number, Required: true, Min: -90, Max: 90},                             // of a load: the name of a column
-	{Name: "lon", In: Nearby | Load, Kind: Number, Required: true, Min: -item.MaxQueryLon, Max: item.MaxQueryLon}, // likewise
+	{Name: "lat", In: Nearby | Load, Kind: Number, Required: true, Min: -90, Max: 90, Question: true},                             // of a load: the name of a column
+	{Name: "lon", In: Nearby | Load, Kind: Number, Required: true, Min: -item.MaxQueryLon, Max: item.MaxQueryLon, Question: true}, // likewise
 	{Name: "wkt", In: Load, Kind: Text},
 	{Name: "columns", In: Load, Kind: List},
 	{Name: "skipLines", In: Load, Kind: Integer, Max: MaxSkipLines, Default: "0"},
@@ -74,12 +77,12 @@ var Table = [...]Parameter{
 	{Name: "decimalComma", In: Load, Kind: Boolean, Default: "false"},
 	{Name: "encoding", In: Load, Kind: Text, Values: []string{"utf-8", "latin1"}, Default: "utf-8"},
 	{Name: "k", In: Nearby, Kind: Integer, Min: 1, Max: MaxK},
-	{Name: "radius", In: Nearby, Kind: Number, Min: 0},
-	{Name: "bbox", In: Items, Kind: List},
+	{Name: "radius", In: Nearby, Kind: Number, Min: 0, Question: true},
+	{Name: "bbox", In: Items, Kind: List, Question: true},
 	{Name: "limit", In: Items, Kind: Integer, Min: 1, Max: MaxLimit, Default: "100"},
 	{Name: "cursor", In: Items | Nearby, Kind: Text},
 	{Name: "properties", In: Items | Nearby, Kind: List},
-	{Name: "datetime", In: Items | Nearby, Kind: Text},
+	{Name: "datetime", In: Items | Nearby, Kind: Text, Question: true},
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},
 	{Name: "explain", In: Nearby, Kind: Boolean, Default: "false"},
