@@ -18,7 +18,7 @@ REDOCLY_VERSION := 2.77.0
 
 # The slowest packages begin first, and more of them run at a time than there are
 # cores, since many of their tests wait: for a server, for a disk, for a moment.
-SLOW := ./store/postgres ./cmd/nearby ./catalog ./store/embedded ./bench/servers ./bench ./api
+SLOW := ./store/postgres ./store/postgres/attach ./cmd/nearby ./catalog ./store/embedded ./bench/servers ./bench ./api
 TESTS = -race -shuffle=on -timeout 40m -p 6 $(SLOW) ./...
 
 # What the test of a TypeScript client needs, where npm is.

@@ -33,7 +33,6 @@ var allowed = map[string][]string{
 	"nearby/store":                 {"nearby/item"},
 	"nearby/store/storetest":       {"nearby/item", "nearby/store"},
 	"nearby/store/embedded":        {"nearby/item", "nearby/store"},
-	"nearby/store/postgres":        {"nearby/item", "nearby/store"},
 	"nearby/store/postgres/pgtest": {},
 	"nearby/table":                 {"nearby/index", "nearby/internal/zorder", "nearby/item"},
 	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/parameter", "nearby/store", "nearby/table"},
@@ -48,7 +47,11 @@ var allowed = map[string][]string{
 	"nearby/bench/servers":         {"nearby/bench/dataset", "nearby/bench/httpbench", "nearby/sphere"},
 	"nearby/bench":                 {"nearby/bench/dataset", "nearby/bench/peer", "nearby/bench/servers", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/indexes", "nearby/ingest", "nearby/item", "nearby/quadtree", "nearby/sphere"},
 	"nearby/worldmap":              {"nearby/item"},
-	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/indexes", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/parameter", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/table", "nearby/worldmap"},
+	"nearby/cmd/nearby":            {"nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/indexes", "nearby/ingest", "nearby/item", "nearby/metrics", "nearby/parameter", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/store/postgres/attach", "nearby/table", "nearby/worldmap"},
+
+	"nearby/store/postgres/database": {"nearby/store"},
+	"nearby/store/postgres/attach":   {"nearby/item", "nearby/store", "nearby/store/postgres/database"},
+	"nearby/store/postgres":          {"nearby/item", "nearby/store", "nearby/store/postgres/attach", "nearby/store/postgres/database"},
 }
 
 // kit is what the indexes are made of: the contract, and what only its implementers need.
@@ -69,8 +72,8 @@ var confined = map[string][]string{
 	"net/http":                         {"nearby/api", "nearby/client", "nearby/bench", "nearby/bench/httpbench", "nearby/bench/servers", "nearby/cmd/nearby", "nearby/metrics"},
 	"github.com/prometheus":            {"nearby/metrics"},
 	"github.com/gomodule/redigo":       {"nearby/bench/servers"},
-	"github.com/jackc/pgx":             {"nearby/bench/servers", "nearby/store/postgres", "nearby/store/postgres/pgtest"},
-	"github.com/pressly/goose":         {"nearby/store/postgres"},
+	"github.com/jackc/pgx":             {"nearby/bench/servers", "nearby/store/postgres", "nearby/store/postgres/attach", "nearby/store/postgres/database", "nearby/store/postgres/pgtest"},
+	"github.com/pressly/goose":         {"nearby/store/postgres/database"},
 	"testing":                          {"nearby/index/indextest", "nearby/store/postgres/pgtest", "nearby/store/storetest"},
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"nearby/collection"
 	"nearby/indexes"
-	"nearby/store/postgres"
+	"nearby/store/postgres/attach"
 	"nearby/table"
 )
 
@@ -89,7 +89,7 @@ func (c *attachCmd) Run(env *environ) error {
 		return err
 	}
 	var bar *progress
-	done, err := postgres.Attach(env.ctx, signed(c.Store), a, func(done, total int64) {
+	done, err := attach.Attach(env.ctx, signed(c.Store), a, func(done, total int64) {
 		if bar == nil {
 			bar = startProgress(env.cursor, "", total)
 		}
@@ -117,9 +117,9 @@ func checkDatabase(address string) error {
 }
 
 // attachment turns the flags into an attachment.
-func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
+func (c *attachCmd) attachment() (a attach.Attachment, err error) {
 	follow := deref(c.Follow)
-	a = postgres.Attachment{
+	a = attach.Attachment{
 		Collection: c.Collection, Table: c.Table, ID: c.ID, Lon: c.Lon, Lat: c.Lat, Geom: c.Geom, Properties: c.Properties,
 		Follow: follow, TrustOwner: c.TrustOwner,
 	}
@@ -133,9 +133,9 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 		return a, usagef("where the points are is missing: give --lon and --lat, or --geom")
 	case c.Geom != "" && (c.Lon != "" || c.Lat != ""):
 		return a, usagef("--geom stands in place of --lon and --lat")
-	case follow == postgres.FollowTrigger && c.Column != "":
+	case follow == attach.FollowTrigger && c.Column != "":
 		return a, usagef("--column is for --follow poll")
-	case follow == postgres.FollowPoll && c.Column == "":
+	case follow == attach.FollowPoll && c.Column == "":
 		return a, usagef("--follow poll needs --column, the time of a row's last change")
 	case c.Interval < minInterval:
 		return a, usagef("--interval: must be at least %s", minInterval)
@@ -144,7 +144,7 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 	case c.Sweep != nil && *c.Sweep != 0 && *c.Sweep < minSweep:
 		return a, usagef("--sweep: must be 0 or at least %s", minSweep)
 	}
-	if follow == postgres.FollowPoll {
+	if follow == attach.FollowPoll {
 		a.Column, a.Interval, a.Overlap, a.Sweep = c.Column, c.Interval, c.Overlap, defaultSweep
 	}
 	if c.Sweep != nil {
@@ -162,7 +162,7 @@ func (c *attachCmd) attachment() (a postgres.Attachment, err error) {
 	return a, nil
 }
 
-func (c *attachCmd) report(w io.Writer, a *postgres.Attachment, done *postgres.Attached) {
+func (c *attachCmd) report(w io.Writer, a *attach.Attachment, done *attach.Result) {
 	if done.Again {
 		fmt.Fprintf(w, "%s was attached as collection %s already: %s rows differed and were copied\n", oneLine(done.Table), a.Collection, thousands(done.Changed))
 	} else {
@@ -188,7 +188,7 @@ func (c *attachCmd) report(w io.Writer, a *postgres.Attachment, done *postgres.A
 }
 
 func (c *attachCmd) list(env *environ) error {
-	all, err := postgres.Attachments(env.ctx, signed(c.Store))
+	all, err := attach.List(env.ctx, signed(c.Store))
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (c *attachCmd) list(env *environ) error {
 	for i := range all {
 		a := &all[i]
 		follow, sweep, state := a.Follow, "never", "ok"
-		if a.Follow == postgres.FollowPoll {
+		if a.Follow == attach.FollowPoll {
 			follow = fmt.Sprintf("%s %s/%s", a.Column, a.Interval, a.Overlap)
 		}
 		if a.Sweep > 0 {
@@ -241,7 +241,7 @@ func (c *detachCmd) Run(env *environ) error {
 	if err := checkDatabase(c.Store); err != nil {
 		return err
 	}
-	if err := postgres.Detach(env.ctx, signed(c.Store), c.Collection, c.Keep); err != nil {
+	if err := attach.Detach(env.ctx, signed(c.Store), c.Collection, c.Keep); err != nil {
 		return fmt.Errorf("detaching collection %s: %w", c.Collection, err)
 	}
 	what := "deleted"

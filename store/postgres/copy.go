@@ -15,6 +15,7 @@ import (
 
 	"nearby/item"
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 // itemColumns are an item's fields in the order in which they are decoded.
@@ -25,7 +26,7 @@ const itemFields = 7
 // goodItems is the condition that a row is an item of the collection, which was born
 // by a commit, in the view.
 func (v *view) goodItems(collection string, born int64) string {
-	return fmt.Sprintf("collection = %s AND seq >= %d AND seq <= %d AND bad IS NULL", literal(collection), born, v.pos.Seq)
+	return fmt.Sprintf("collection = %s AND seq >= %d AND seq <= %d AND bad IS NULL", database.Literal(collection), born, v.pos.Seq)
 }
 
 // copyStalls is how long nothing may come of a copy. Where few rows are wanted of
@@ -46,7 +47,7 @@ func (v *view) copyItems(ctx context.Context, conn *pgx.Conn, collection string,
 	case err != nil && context.Cause(ctx) != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		return readError(err)
+		return database.ReadError(err)
 	case !r.ended:
 		return fmt.Errorf("%w: the copy ends early", store.ErrCorrupt)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"nearby/item"
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 var _ store.Digester = (*view)(nil)
@@ -38,7 +39,7 @@ func (v *view) Digests(ctx context.Context, collection string) (map[uint16]store
 	rows, err := conn.Query(ctx, "SELECT "+cellColumn+", "+cellRow+", count(*), bit_xor("+hashColumn+") FROM nearby.items WHERE "+
 		v.goodItems(collection, since)+" GROUP BY 1, 2", pgx.QueryExecModeExec)
 	if err != nil {
-		return nil, readError(err)
+		return nil, database.ReadError(err)
 	}
 	defer rows.Close()
 	digests := map[uint16]store.Digest{}
@@ -46,11 +47,11 @@ func (v *view) Digests(ctx context.Context, collection string) (map[uint16]store
 		var x, y int32
 		var items, hash int64
 		if err := rows.Scan(&x, &y, &items, &hash); err != nil {
-			return nil, readError(err)
+			return nil, database.ReadError(err)
 		}
 		digests[interleave(x, y)] = store.Digest{Items: int(items), Hash: uint64(hash)}
 	}
-	return digests, readError(rows.Err())
+	return digests, database.ReadError(rows.Err())
 }
 
 // interleave makes a cell's number of its column and row.

@@ -16,6 +16,7 @@ import (
 
 	"nearby/item"
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 // The statements of a feed: all that has a higher number than $1, with $2 rows at
@@ -24,7 +25,7 @@ import (
 // the triggers.
 const (
 	lockSQL            = `LOCK TABLE nearby.items, nearby.tombstones, nearby.collections IN ACCESS SHARE MODE`
-	feedHeadSQL        = `SELECT h.seq, h.epoch, h.floor, ` + released + `, (SELECT count(*) FROM (SELECT FROM nearby.items WHERE seq > $1 AND seq <= h.seq LIMIT $2) i) FROM nearby.head h`
+	feedHeadSQL        = `SELECT h.seq, h.epoch, h.floor, ` + database.Released + `, (SELECT count(*) FROM (SELECT FROM nearby.items WHERE seq > $1 AND seq <= h.seq LIMIT $2) i) FROM nearby.head h`
 	feedCollectionsSQL = `SELECT name, definition::text, born, seq, dropped FROM nearby.collections WHERE seq > $1 AND seq <= (SELECT h.seq FROM nearby.head h)`
 	feedTombstonesSQL  = `SELECT t.collection, t.id, t.seq FROM nearby.tombstones t JOIN nearby.collections c ON c.name = t.collection
  WHERE t.seq > $1 AND t.seq <= (SELECT h.seq FROM nearby.head h) AND t.seq >= c.born AND NOT c.dropped ORDER BY t.seq LIMIT $2`
@@ -68,17 +69,17 @@ func (d *feed) read(ctx context.Context) error {
 	d.at, d.names = time.Now(), map[string]string{}
 	d.watch, ctx = newWatch(ctx, feedStalls)
 	defer d.watch.stop()
-	id, err := identify(ctx, d.conn)
+	id, err := database.Identify(ctx, d.conn)
 	if err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	applied, limit := int64(d.f.pos.Seq), d.f.s.opt.MaxBacklog+1
 	batch := &pgx.Batch{}
 	batch.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 	batch.Queue(lockSQL)
 	batch.Queue(feedHeadSQL, applied, limit)
-	if id.standby {
-		batch.Queue(identitySQL) // it may have been promoted
+	if id.Standby {
+		batch.Queue(database.IdentitySQL) // it may have been promoted
 		batch.Queue(lagSQL)
 	}
 	batch.Queue(feedCollectionsSQL, applied)
@@ -97,7 +98,7 @@ func (d *feed) read(ctx context.Context) error {
 		return err
 	}
 	if err := results.Close(); err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	return d.deliver(false)
 }
@@ -108,31 +109,31 @@ func isDelivery(err error) bool {
 }
 
 // take reads the answers in their order.
-func (d *feed) take(results pgx.BatchResults, id identity) error {
+func (d *feed) take(results pgx.BatchResults, id database.Identity) error {
 	for range 2 { // BEGIN, LOCK
 		if _, err := results.Exec(); err != nil {
-			return readError(err)
+			return database.ReadError(err)
 		}
 	}
 	var seq, counter, floor, backlog int64
 	var usable bool
 	if err := results.QueryRow().Scan(&seq, &counter, &floor, &usable, &backlog); err != nil {
-		return headError(err)
+		return database.HeadError(err)
 	}
 	if !usable {
 		return store.ErrRestored
 	}
-	if id.standby {
-		if err := results.QueryRow().Scan(&id.server, &id.standby, &id.encoding); err != nil {
-			return readError(err)
+	if id.Standby {
+		if err := id.Scan(results.QueryRow()); err != nil {
+			return database.ReadError(err)
 		}
 		var behind float64
 		if err := results.QueryRow().Scan(&behind); err != nil {
-			return readError(err)
+			return database.ReadError(err)
 		}
 		d.at = d.at.Add(-time.Duration(behind * float64(time.Second)))
 	}
-	d.head, d.counter = store.Position{Epoch: id.epoch(counter), Seq: store.Seq(seq)}, counter
+	d.head, d.counter = store.Position{Epoch: id.Epoch(counter), Seq: store.Seq(seq)}, counter
 	from := d.f.pos
 	d.forgotten = d.head.Epoch == from.Epoch && d.head.Seq < from.Seq
 	switch {
@@ -146,11 +147,11 @@ func (d *feed) take(results pgx.BatchResults, id identity) error {
 	}
 	collections, err := readCollections(results)
 	if err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	tombstones, err := d.readTombstones(results)
 	if err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	if len(tombstones) > d.f.s.opt.MaxBacklog {
 		return d.tooMany()
@@ -160,7 +161,7 @@ func (d *feed) take(results pgx.BatchResults, id identity) error {
 	}
 	if d.view == nil {
 		if _, err := results.Exec(); err != nil {
-			return readError(err)
+			return database.ReadError(err)
 		}
 	}
 	return nil
@@ -245,7 +246,7 @@ func (d *feed) merge(results pgx.BatchResults, collections []movedCollection, to
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -265,7 +266,7 @@ func (d *feed) merge(results pgx.BatchResults, collections []movedCollection, to
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	return bury(math.MaxInt64)
 }

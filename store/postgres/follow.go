@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 // Follow is part of store.Store. A database that is away does not end it: it goes on
@@ -32,7 +33,7 @@ func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
-		if !s.opt.ReadOnly { // a standby cannot notify
+		if !s.db.ReadOnly() { // a standby cannot notify
 			s.listen(ctx, f.told)
 		}
 	}()
@@ -65,6 +66,9 @@ func (s *Store) Fault() error {
 	}
 	return nil
 }
+
+// Behind is part of store.Copying.
+func (s *Store) Behind() error { return s.attached.Behind() }
 
 // loss is that the database cannot be followed.
 type loss struct {
@@ -134,7 +138,7 @@ func (f *follower) run(ctx context.Context) error {
 
 func (f *follower) hangUp() {
 	if f.conn != nil {
-		hangUp(f.conn)
+		database.HangUp(f.conn)
 		f.conn = nil
 	}
 }
@@ -146,7 +150,7 @@ func (f *follower) lost(err error) time.Duration {
 	if f.s.restored.Swap(restored) != restored || !f.away || f.wait == 0 {
 		f.s.opt.Log.Warn("the database cannot be read; what is served is from before", "error", err)
 	}
-	now := &loss{time.Now(), unavailable(err)}
+	now := &loss{time.Now(), database.Unavailable(err)}
 	if before := f.s.lost.Load(); before != nil {
 		now.since = before.since
 	}
@@ -205,7 +209,7 @@ func (f *follower) read(ctx context.Context) error {
 		return f.readWithView(ctx)
 	}
 	if f.conn == nil {
-		conn, err := f.s.connect(ctx, feeding)
+		conn, err := f.s.db.Connect(ctx, feeding)
 		if err != nil {
 			return err
 		}
@@ -216,7 +220,7 @@ func (f *follower) read(ctx context.Context) error {
 		cancel()
 		if err != nil {
 			f.hangUp()
-			return readError(err)
+			return database.ReadError(err)
 		}
 	}
 	d := feed{f: f, conn: f.conn}
@@ -235,7 +239,7 @@ func (f *follower) readWithView(ctx context.Context) error {
 	conn, err := f.s.pool.Acquire(ctx)
 	if err != nil {
 		f.s.inFlight.Done()
-		return readError(err)
+		return database.ReadError(err)
 	}
 	v := &view{s: f.s, conn: conn}
 	d := feed{f: f, conn: conn.Conn(), view: v}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"nearby/store/postgres/database"
 )
 
 // listen signals wake when somebody else has committed, and after each beginning to
@@ -27,11 +29,11 @@ const listenCheck = 10 * time.Second
 
 // listenOnce listens until the connection is lost.
 func (s *Store) listenOnce(ctx context.Context, wake chan struct{}) (begun bool) {
-	conn, err := s.connect(ctx, listening)
+	conn, err := s.db.Connect(ctx, listening)
 	if err != nil {
 		return false
 	}
-	defer hangUp(conn)
+	defer database.HangUp(conn)
 	if err := execSoon(ctx, conn, `LISTEN nearby`); err != nil {
 		return false
 	}

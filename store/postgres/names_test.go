@@ -28,7 +28,7 @@ func TestConnectionsHaveNames(t *testing.T) {
 		newCopy(t, s).follow(t, s)
 		want := []string{program + " compares", program + " follows", program + " listens", program + " reads", program + " writes"}
 		var names []string
-		for end := time.Now().Add(soon); !slices.Equal(names, want); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(patience); !slices.Equal(names, want); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("the connections are %q, want %q", names, want)
 			}

@@ -19,16 +19,14 @@
 // delivered from memory if no other came between. A view is a transaction that sees
 // the database as it was when it began.
 //
-// Attach shows a table of the database as a collection: its rows are copied to
-// nearby.items, at first whole, and then by triggers in the transactions that change
-// them, or by the replicas, of which one at a time asks it.
+// Package database has the connections and the tables. Package attach shows tables of
+// other programs as collections; a Store runs its Refresher.
 //
 // On a standby server a Store can only be read.
 package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -37,11 +35,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/time/rate"
 
 	"nearby/store"
+	"nearby/store/postgres/attach"
+	"nearby/store/postgres/database"
 )
 
 // Options of a store. The zero value is for production.
@@ -99,18 +97,16 @@ func (o Options) withDefaults() Options {
 	if o.tombstonesFor == 0 {
 		o.tombstonesFor = 24 * time.Hour
 	}
-	if o.migrationWait == 0 {
-		o.migrationWait = migrationWait
-	}
 	return o
 }
 
 // Store implements store.Shared in a PostgreSQL database.
 type Store struct {
-	opt    Options
-	config *pgx.ConnConfig // of every connection, but for its role's settings
-	pool   *pgxpool.Pool   // for views, heads and receipts
-	writer *writer         // nil if the store is read-only
+	opt      Options
+	db       *database.Database
+	pool     *pgxpool.Pool     // for views, heads and receipts
+	writer   *writer           // nil if the store is read-only
+	attached *attach.Refresher // of tables that are collections; it runs beside a writer
 
 	mu       sync.Mutex
 	closed   bool
@@ -120,18 +116,16 @@ type Store struct {
 	end      context.CancelFunc // when nothing is in flight any more
 	loops    sync.WaitGroup
 
-	asking         asking // Head's callers share a round trip
-	recent         recent // own commits, for Follow
-	inspect        chan struct{}
-	applied        atomic.Uint64               // what Follow has delivered
-	history        atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
-	restored       atomic.Bool                 // the last attempt to read it found it unreleased
-	fault          atomic.Pointer[error]       // why commits are refused, as the writer knows; nil: they are not
-	lost           atomic.Pointer[loss]        // since when, and why, the database cannot be followed; nil: it can
-	stats          counters
-	badRows        naming
-	attachedErrors rate.Sometimes // that attached tables cannot be asked
-	unread         unread
+	asking   asking // Head's callers share a round trip
+	recent   recent // own commits, for Follow
+	inspect  chan struct{}
+	applied  atomic.Uint64               // what Follow has delivered
+	history  atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
+	restored atomic.Bool                 // the last attempt to read it found it unreleased
+	fault    atomic.Pointer[error]       // why commits are refused, as the writer knows; nil: they are not
+	lost     atomic.Pointer[loss]        // since when, and why, the database cannot be followed; nil: it can
+	stats    counters
+	badRows  naming
 
 	beaten  sync.Mutex // of beat
 	beating bool       // it may know of this replica
@@ -151,19 +145,19 @@ var (
 // values, with several hosts perhaps; it is never logged.
 func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
-	config, err := parse(url)
+	db, err := database.New(url, database.Options{Log: opt.Log, ReadOnly: opt.ReadOnly, MigrationWait: opt.migrationWait})
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
-		opt: opt, config: config, closing: make(chan struct{}), inspect: make(chan struct{}, 1),
-		attachedErrors: rate.Sometimes{Interval: 10 * time.Second}, noted: -1,
+		opt: opt, db: db, attached: attach.NewRefresher(db, opt.Log),
+		closing: make(chan struct{}), inspect: make(chan struct{}, 1), noted: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.recent.init()
-	if err := s.prepare(ctx); err != nil {
+	if err := db.Prepare(ctx); err != nil {
 		s.end()
-		if hopeless(err) {
+		if database.Refused(err) {
 			err = fmt.Errorf("the database refuses: %v", err) //nolint:errorlint // it is not unavailable
 		}
 		return nil, err
@@ -177,11 +171,11 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	if !s.opt.ReadOnly {
+	if !db.ReadOnly() {
 		s.writer = newWriter(s, uuid.New())
 		s.loop(s.writer.run)
 		s.loop(s.tend)
-		s.loop(s.keepAttached)
+		s.loop(s.attached.Run)
 	}
 	return s, nil
 }
@@ -245,12 +239,4 @@ func pause(ctx context.Context, d time.Duration, ended <-chan struct{}) error {
 	case <-ended:
 		return store.ErrClosed
 	}
-}
-
-// joined adds what kind of error, of package store's, err is.
-func joined(kind, err error) error {
-	if errors.Is(err, kind) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", kind, err)
 }

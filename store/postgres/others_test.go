@@ -64,6 +64,16 @@ func run(t testing.TB, conn *pgx.Conn, statements ...string) {
 	}
 }
 
+// await waits until a condition holds.
+func await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not in time", what)
+		}
+	}
+}
+
 func define(name string) store.Change {
 	return store.Change{Op: store.PutCollection, Collection: name, Definition: []byte(`{}`)}
 }

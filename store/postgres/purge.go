@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 const (
@@ -46,7 +47,7 @@ func (s *Store) tend(ctx context.Context) {
 
 // beatSQL seldom touches the writer's row, for which a commit would have to wait.
 const beatSQL = `
-WITH head AS (SELECT epoch FROM nearby.head WHERE ` + released + `),
+WITH head AS (SELECT epoch FROM nearby.head WHERE ` + database.Released + `),
      known AS (SELECT applied FROM nearby.replicas WHERE name = $1),
      beat AS (INSERT INTO nearby.replicas (name, applied) SELECT $1, $2 FROM head
               ON CONFLICT (name) DO UPDATE SET applied = excluded.applied, at = now()),
@@ -69,7 +70,7 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 	s.beating = true
 	var known, counter int64
 	if err := conn.QueryRow(ctx, beatSQL, s.replica(), applied, s.writer.id).Scan(&known, &counter); err != nil {
-		return headError(err)
+		return database.HeadError(err)
 	}
 	before, history := s.noted, s.notedIn
 	s.noted, s.notedIn = applied, counter
@@ -82,7 +83,7 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 
 // newHistorySQL raises the fences too: no writer goes on without having heard of it.
 const newHistorySQL = `
-WITH another AS (UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1 AND ` + released + ` RETURNING epoch)
+WITH another AS (UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1 AND ` + database.Released + ` RETURNING epoch)
 UPDATE nearby.writers SET fence = fence + 1 WHERE EXISTS (SELECT FROM another)`
 
 // newHistory gives a database that has lost something another epoch, unless it has
@@ -149,11 +150,11 @@ func purgeOld(table, key string, after time.Duration) func(context.Context, *pgx
 
 // needless is the last commit that all replicas have applied which were heard of
 // within a day; NULL while the database is being restored.
-const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h WHERE ` + released + `)`
+const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h WHERE ` + database.Released + `)`
 
 // raiseFloor says that deletions up to seq may be gone; it is said before they are.
 func raiseFloor(ctx context.Context, conn *pgx.Conn, seq int64) error {
-	_, err := conn.Exec(ctx, `UPDATE nearby.head SET floor = $1 WHERE floor < $1 AND `+released, seq)
+	_, err := conn.Exec(ctx, `UPDATE nearby.head SET floor = $1 WHERE floor < $1 AND `+database.Released, seq)
 	return err
 }
 

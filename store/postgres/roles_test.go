@@ -22,6 +22,7 @@ import (
 
 	"nearby/store"
 	"nearby/store/postgres"
+	"nearby/store/postgres/attach"
 	"nearby/store/postgres/pgtest"
 )
 
@@ -159,15 +160,15 @@ func TestRoles(t *testing.T) {
 		CREATE SCHEMA streets; GRANT USAGE ON SCHEMA streets TO app, `+d.owner)
 	for _, table := range []string{"kiosks", "booths"} {
 		run(t, d.connect("postgres"), `CREATE TABLE streets.`+table+` (id text PRIMARY KEY, lng float8, lat float8, at timestamptz); GRANT SELECT ON streets.`+table+` TO app, `+d.owner)
-		if _, err := postgres.Attach(ctx, d.url(d.owner), postgres.Attachment{
-			Collection: table, Table: "streets." + table, ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowPoll, Column: "at",
+		if _, err := attach.Attach(ctx, d.url(d.owner), attach.Attachment{
+			Collection: table, Table: "streets." + table, ID: "id", Lon: "lng", Lat: "lat", Follow: attach.FollowPoll, Column: "at",
 			Interval: 100 * time.Millisecond, Overlap: time.Second, Sweep: time.Second, Definition: []byte(`{}`),
 		}, func(int64, int64) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := postgres.Attach(ctx, d.url(d.owner), postgres.Attachment{
-		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+	if _, err := attach.Attach(ctx, d.url(d.owner), attach.Attachment{
+		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: attach.FollowTrigger, Definition: []byte(`{}`),
 	}, func(int64, int64) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -383,8 +384,8 @@ func lostPrivileges(t *testing.T, d *documentedRoles, s *postgres.Store, log *li
 			await(t, "after "+x.take+" another table is read", func() bool { return shown(id) == 1 })
 		}
 		if x.listed {
-			all, err := postgres.Attachments(context.Background(), d.url("app"))
-			if err != nil || len(all) < 2 || !slices.ContainsFunc(all, func(a postgres.AttachmentState) bool { return a.Collection == "kiosks" && a.Problem != "" }) {
+			all, err := attach.List(context.Background(), d.url("app"))
+			if err != nil || len(all) < 2 || !slices.ContainsFunc(all, func(a attach.State) bool { return a.Collection == "kiosks" && a.Problem != "" }) {
 				t.Errorf("after %s they are listed as %+v, %v", x.take, all, err)
 			}
 		}
@@ -402,7 +403,7 @@ func makeOld(t *testing.T, url string) {
 	}
 	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
-	old, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"), goose.WithTableName("nearby.migrations"), goose.WithDisableGlobalRegistry(true))
+	old, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("database/migrations"), goose.WithTableName("nearby.migrations"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -473,10 +474,10 @@ func TestNobodyHoldsUpAStart(t *testing.T) {
 	open("owner", "old")
 	open("app", "old")
 
-	_, err := postgres.Attach(ctx, at("app", "old"), postgres.Attachment{
-		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+	_, err := attach.Attach(ctx, at("app", "old"), attach.Attachment{
+		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: attach.FollowTrigger, Definition: []byte(`{}`),
 	}, func(int64, int64) {})
-	for what, err := range map[string]error{"attached": err, "detached": postgres.Detach(ctx, at("app", "old"), "shops", false)} {
+	for what, err := range map[string]error{"attached": err, "detached": attach.Detach(ctx, at("app", "old"), "shops", false)} {
 		if err == nil || !strings.Contains(err.Error(), "a table is "+what+" as owner, the owner of nearby's tables") {
 			t.Errorf("%s as app: %v", what, err)
 		}
@@ -518,10 +519,10 @@ func TestSchemaIsClosed(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	openStore(t, url, postgres.Options{})
-	u := newUser(t, url)
-	u.do(`CREATE TABLE shops (id text PRIMARY KEY, lng float8, lat float8)`)
-	if _, err := postgres.Attach(context.Background(), url, postgres.Attachment{
-		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+	psql := connect(t, url)
+	run(t, psql, `CREATE TABLE shops (id text PRIMARY KEY, lng float8, lat float8)`)
+	if _, err := attach.Attach(context.Background(), url, attach.Attachment{
+		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: attach.FollowTrigger, Definition: []byte(`{}`),
 	}, func(int64, int64) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -534,7 +535,7 @@ func TestSchemaIsClosed(t *testing.T) {
 			AND NOT coalesce(p.proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
 			AND NOT (p.proname = 'take_row' AND NOT p.prosecdef)`, // it runs for each row, and names all schemas
 	} {
-		rows, err := u.Query(context.Background(), sql)
+		rows, err := psql.Query(context.Background(), sql)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -709,80 +710,38 @@ func (w lineWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Whose code would run as a superuser is asked for before any of it runs; where nearby is
-// none, the owner is named.
-func TestAttachNamesWhomItTrusts(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	c := pgtest.Start(t, pgtest.NoFsync())
-	c.Resume()
-	for _, statement := range []string{`CREATE ROLE server LOGIN`, `CREATE ROLE vendor LOGIN`, `CREATE DATABASE places OWNER server`} {
-		c.Exec(statement)
-	}
-	at := func(role string) string {
-		return (&url.URL{Scheme: "postgres", User: url.User(role), Host: c.Address(), Path: "places", RawQuery: "sslmode=disable"}).String()
-	}
-	run(t, connect(t, at("postgres")), `CREATE SCHEMA vendor AUTHORIZATION vendor`, `CREATE TABLE public.mine (id text PRIMARY KEY, lng float8, lat float8, at timestamptz)`,
-		`ALTER TABLE public.mine OWNER TO server`)
-	run(t, connect(t, at("vendor")),
-		`CREATE TABLE vendor.ran (who text)`, `GRANT ALL ON vendor.ran TO PUBLIC`, `GRANT USAGE ON SCHEMA vendor TO PUBLIC`,
-		`CREATE FUNCTION vendor.spy(v float8) RETURNS float8 LANGUAGE plpgsql AS 'BEGIN INSERT INTO vendor.ran VALUES (current_user); RETURN v; END'`,
-		`CREATE VIEW vendor.places AS SELECT 'a' AS id, vendor.spy(1) AS lng, 2::float8 AS lat, now() AS at`, `GRANT SELECT ON vendor.places TO PUBLIC`)
-	for _, step := range []struct{ role, table, trust, fails, owner string }{
-		{"postgres", "vendor.places", "", "vendor.places belongs to the role vendor, who could run code as postgres", ""},
-		{"postgres", "vendor.places", "server", "belongs to the role vendor, not to server", ""},
-		{"server", "vendor.places", "postgres", "belongs to the role vendor, not to postgres", ""},
-		{"server", "mine", "", "", ""},
-		{"server", "vendor.places", "", "", "vendor"},
-	} {
-		done, err := postgres.Attach(ctx, at(step.role), postgres.Attachment{
-			Collection: strings.ReplaceAll(step.table, ".", "-"), Table: step.table, ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowPoll, Column: "at",
-			Interval: time.Hour, Definition: []byte(`{}`), TrustOwner: step.trust,
-		}, func(int64, int64) {})
-		if (err == nil) != (step.fails == "") || err != nil && !strings.Contains(err.Error(), step.fails) || done.Owner != step.owner {
-			t.Errorf("%+v: %+v, %v", step, done, err)
-		}
-		if got := number1(t, at("postgres"), `SELECT count(*) FROM vendor.ran WHERE who <> 'server'`); got != 0 {
-			t.Errorf("%+v: the view's function ran as a superuser", step)
-		}
-		if step.fails != "" && step.role == "postgres" { // it was the first to make the tables
-			run(t, connect(t, at("postgres")), `DROP SCHEMA nearby CASCADE`)
-		}
-	}
-}
-
 // What another role makes under the names of PostgreSQL's own functions is not called, in
 // a schema that is in everybody's path.
 func TestNobodysFunctionIsCalled(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	database := pgtest.Database(t)
-	u := newUser(t, database)
-	u.do(`CREATE TABLE ran (what text); CREATE TABLE "Shops" (id text PRIMARY KEY, lng float8, lat float8, at timestamptz DEFAULT now()); INSERT INTO "Shops" VALUES ('a', 1, 2)`)
-	u.do(`CREATE FUNCTION public.unnest(a text[]) RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''unnest''); RETURN QUERY SELECT pg_catalog.unnest(a); END'`)
-	u.do(`CREATE FUNCTION public.to_jsonb(a text) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''to_jsonb''); RETURN pg_catalog.to_jsonb(a); END'`)
-	u.do(`CREATE FUNCTION public.cardinality(a text[]) RETURNS int LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''cardinality''); RETURN pg_catalog.cardinality(a); END'`)
-	u.do(`CREATE FUNCTION public.above(a float8, b int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''>=''); RETURN a OPERATOR(pg_catalog.>=) b; END'`)
-	u.do(`CREATE OPERATOR public.>= (LEFTARG = float8, RIGHTARG = int, FUNCTION = public.above)`)
-	s := openStore(t, database, postgres.Options{})
+	address := pgtest.Database(t)
+	psql := connect(t, address)
+	run(t, psql, `CREATE TABLE ran (what text); CREATE TABLE "Shops" (id text PRIMARY KEY, lng float8, lat float8, at timestamptz DEFAULT now()); INSERT INTO "Shops" VALUES ('a', 1, 2)`)
+	run(t, psql, `CREATE FUNCTION public.unnest(a text[]) RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''unnest''); RETURN QUERY SELECT pg_catalog.unnest(a); END'`)
+	run(t, psql, `CREATE FUNCTION public.to_jsonb(a text) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''to_jsonb''); RETURN pg_catalog.to_jsonb(a); END'`)
+	run(t, psql, `CREATE FUNCTION public.cardinality(a text[]) RETURNS int LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''cardinality''); RETURN pg_catalog.cardinality(a); END'`)
+	run(t, psql, `CREATE FUNCTION public.above(a float8, b int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.ran VALUES (''>=''); RETURN a OPERATOR(pg_catalog.>=) b; END'`)
+	run(t, psql, `CREATE OPERATOR public.>= (LEFTARG = float8, RIGHTARG = int, FUNCTION = public.above)`)
+	s := openStore(t, address, postgres.Options{})
 	commit(t, s, define("c"), put("c", "a", 1), put("c", "b", 1))
 	commit(t, s, del("c", "a"))
-	u.do(`INSERT INTO nearby.items (collection, id, lon, lat) VALUES ('c', 'others', 1, 1); UPDATE nearby.items SET id = 'x' WHERE id = 'others'`)
-	for i, a := range []postgres.Attachment{{Follow: postgres.FollowTrigger}, {Follow: postgres.FollowPoll, Column: "at", Interval: 100 * time.Millisecond, Sweep: time.Second}} {
+	run(t, psql, `INSERT INTO nearby.items (collection, id, lon, lat) VALUES ('c', 'others', 1, 1); UPDATE nearby.items SET id = 'x' WHERE id = 'others'`)
+	for i, a := range []attach.Attachment{{Follow: attach.FollowTrigger}, {Follow: attach.FollowPoll, Column: "at", Interval: 100 * time.Millisecond, Sweep: time.Second}} {
 		a.Collection, a.Table, a.ID, a.Lon, a.Lat, a.Definition = fmt.Sprint("shops", i), "Shops", "id", "lng", "lat", []byte(`{}`)
-		if _, err := postgres.Attach(ctx, database, a, func(int64, int64) {}); err != nil {
+		if _, err := attach.Attach(ctx, address, a, func(int64, int64) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	u.do(`INSERT INTO "Shops" VALUES ('b', 1, 2); UPDATE "Shops" SET lat = 3, at = now()`)
+	run(t, psql, `INSERT INTO "Shops" VALUES ('b', 1, 2); UPDATE "Shops" SET lat = 3, at = now()`)
 	await(t, "the table is polled", func() bool {
-		return u.value(`SELECT count(*) FROM nearby.items WHERE collection LIKE 'shops_' AND lat = 3`) == 4
+		return number1(t, address, `SELECT count(*) FROM nearby.items WHERE collection LIKE 'shops_' AND lat = 3`) == 4
 	})
 	if err := s.Tend(ctx); err != nil {
 		t.Error(err)
 	}
 	newCopy(t, s)
-	rows, err := u.Query(ctx, `SELECT DISTINCT what FROM ran`)
+	rows, err := psql.Query(ctx, `SELECT DISTINCT what FROM ran`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -810,9 +769,9 @@ func TestRoleNamedLikeTheSchema(t *testing.T) {
 		}
 		return log.String()
 	}
-	attach := func() (postgres.Attached, error) {
-		return postgres.Attach(ctx, at, postgres.Attachment{
-			Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+	shops := func() (attach.Result, error) {
+		return attach.Attach(ctx, at, attach.Attachment{
+			Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: attach.FollowTrigger, Definition: []byte(`{}`),
 		}, func(int64, int64) {})
 	}
 	started()
@@ -820,7 +779,7 @@ func TestRoleNamedLikeTheSchema(t *testing.T) {
 	if log := started(); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "tables=[shops]") || !strings.Contains(log, "ALTER ROLE nearby SET search_path = public") {
 		t.Errorf("a start says %q", log)
 	}
-	_, err := attach()
+	_, err := shops()
 	if err == nil {
 		t.Fatal("a table in nearby's schema was attached")
 	}
@@ -836,11 +795,11 @@ func TestRoleNamedLikeTheSchema(t *testing.T) {
 		t.Errorf("after the advice was taken a start says %q", log)
 	}
 	run(t, connect(t, at), `CREATE TABLE nearby.shops (n int)`) // the one in the schema is not what a bare name means
-	if done, err := attach(); err != nil || done.Table != "public.shops" {
+	if done, err := shops(); err != nil || done.Table != "public.shops" {
 		t.Errorf("after the advice was taken: %+v, %v", done, err)
 	}
-	if _, err := postgres.Attach(ctx, at, postgres.Attachment{
-		Collection: "items", Table: "nearby.items", ID: "id", Lon: "lon", Lat: "lat", Follow: postgres.FollowTrigger, Definition: []byte(`{}`),
+	if _, err := attach.Attach(ctx, at, attach.Attachment{
+		Collection: "items", Table: "nearby.items", ID: "id", Lon: "lon", Lat: "lat", Follow: attach.FollowTrigger, Definition: []byte(`{}`),
 	}, func(int64, int64) {}); err == nil || !strings.Contains(err.Error(), "a table of nearby's own") {
 		t.Errorf("attaching nearby's own table: %v", err)
 	}

@@ -27,17 +27,16 @@ type counters struct {
 	reconnects, commits, batches, rows, retries atomic.Uint64
 	resolved, unresolved, ownSteps, readSteps   atomic.Uint64
 	readRows, skippedRows, purged               atomic.Uint64
-	polls, sweeps, attachedRows                 atomic.Uint64
 }
 
 // Stats returns the counters as they are now.
 func (s *Store) Stats() Stats {
-	c := &s.stats
+	c, attached := &s.stats, s.attached.Stats()
 	return Stats{
 		Connected: c.connected.Load(), Reconnects: c.reconnects.Load(), Commits: c.commits.Load(), Batches: c.batches.Load(),
 		Rows: c.rows.Load(), Retries: c.retries.Load(), Resolved: c.resolved.Load(), Unresolved: c.unresolved.Load(),
 		OwnSteps: c.ownSteps.Load(), ReadSteps: c.readSteps.Load(), ReadRows: c.readRows.Load(),
 		SkippedRows: c.skippedRows.Load(), Purged: c.purged.Load(),
-		Polls: c.polls.Load(), Sweeps: c.sweeps.Load(), AttachedRows: c.attachedRows.Load(),
+		Polls: attached.Polls, Sweeps: attached.Sweeps, AttachedRows: attached.Rows,
 	}
 }

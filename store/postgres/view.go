@@ -13,6 +13,7 @@ import (
 
 	"nearby/item"
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 // view implements store.View by a transaction with one snapshot.
@@ -36,7 +37,7 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	v, err := s.openView(ctx)
 	if err != nil {
 		s.inFlight.Done()
-		err = readError(err)
+		err = database.ReadError(err)
 		if errors.Is(err, store.ErrRestored) {
 			s.restored.Store(true)
 		}
@@ -67,7 +68,7 @@ func (v *view) begin(ctx context.Context) error {
 		return err
 	}
 	var err error
-	v.pos, err = readPosition(ctx, conn)
+	v.pos, err = database.ReadPosition(ctx, conn)
 	return err
 }
 
@@ -76,7 +77,7 @@ func (v *view) release() {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
 	if _, err := v.conn.Exec(ctx, `ROLLBACK`); err != nil {
-		hangUp(v.conn.Conn())
+		database.HangUp(v.conn.Conn())
 	}
 	v.conn.Release()
 }
@@ -118,7 +119,7 @@ func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
 	defer v.leave()
 	rows, err := conn.Query(ctx, `SELECT name, definition::text, seq FROM nearby.collections WHERE NOT dropped ORDER BY name`)
 	if err != nil {
-		return nil, readError(err)
+		return nil, database.ReadError(err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Collection, error) {
 		var c store.Collection
@@ -128,7 +129,7 @@ func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
 		c.Definition, c.Seq = []byte(definition), store.Seq(seq)
 		return c, err
 	})
-	return all, readError(err)
+	return all, database.ReadError(err)
 }
 
 // born finds a collection as it is in the view.
@@ -138,7 +139,7 @@ func born(ctx context.Context, conn *pgx.Conn, name string) (int64, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, fmt.Errorf("collection %q %w", name, store.ErrNoCollection)
 	}
-	return seq, readError(err)
+	return seq, database.ReadError(err)
 }
 
 // Get is part of store.View.
@@ -158,7 +159,7 @@ func (v *view) Get(ctx context.Context, collection, id string) (it item.Item, fo
 	if err != nil {
 		return it, false, err
 	}
-	err = v.copyItems(ctx, conn, collection, since, " AND id = "+literal(id), func(one *item.Item) error {
+	err = v.copyItems(ctx, conn, collection, since, " AND id = "+database.Literal(id), func(one *item.Item) error {
 		it, found = *one, true
 		it.ID = strings.Clone(it.ID)
 		it.Properties = append([]byte(nil), it.Properties...)
@@ -203,7 +204,7 @@ func (v *view) export(ctx context.Context, collection string) (snapshot string, 
 		return "", 0, 0, err
 	}
 	err = conn.QueryRow(ctx, `SELECT pg_export_snapshot(), pg_relation_size('nearby.items') / current_setting('block_size')::int`).Scan(&snapshot, &pages)
-	return snapshot, since, pages, readError(err)
+	return snapshot, since, pages, database.ReadError(err)
 }
 
 // maxParts bounds the connections that read one view.
@@ -212,16 +213,13 @@ const maxParts = 8
 // share lets read use another connection that sees what the view does. If it stops
 // half-way that connection is lost, not the view's.
 func (v *view) share(ctx context.Context, snapshot string, read func(*pgx.Conn) error) error {
-	conn, err := v.s.connect(ctx, reading)
+	conn, err := v.s.db.Connect(ctx, reading)
 	if err != nil {
 		return err
 	}
-	defer hangUp(conn)
-	if _, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+literal(snapshot), pgx.QueryExecModeSimpleProtocol); err != nil {
-		return readError(err)
+	defer database.HangUp(conn)
+	if _, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+database.Literal(snapshot), pgx.QueryExecModeSimpleProtocol); err != nil {
+		return database.ReadError(err)
 	}
 	return read(conn)
 }
-
-// literal is a string as it stands in a statement; standard_conforming_strings is on.
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 // watch ends a reading for which the database sends nothing for long. Time that the
@@ -16,7 +17,7 @@ type watch struct {
 	cancel context.CancelCauseFunc
 }
 
-var errStalled error = &store.UnavailableError{Reason: whyNoAnswer}
+var errStalled error = &store.UnavailableError{Reason: database.NoAnswer}
 
 // newWatch returns a context that ends with errStalled.
 func newWatch(ctx context.Context, limit time.Duration) (*watch, context.Context) {

@@ -1,12 +1,10 @@
-package postgres_test
+package attach_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,312 +14,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"nearby/item"
-	"nearby/store"
-	"nearby/store/postgres"
+	"nearby/store/postgres/attach"
 	"nearby/store/postgres/pgtest"
 )
-
-const soon = patience // what is waited for comes by then
-
-// user is somebody who has tables in a database.
-type user struct {
-	*pgx.Conn
-	t   testing.TB
-	url string
-}
-
-func newUser(t testing.TB, url string) *user {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return &user{conn, t, url}
-}
-
-func (u *user) do(sql string, args ...any) {
-	u.t.Helper()
-	if _, err := u.Exec(context.Background(), sql, args...); err != nil {
-		u.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-// script does what is written in statements that semicolons divide.
-func (u *user) script(text string) {
-	u.t.Helper()
-	for statement := range strings.SplitSeq(text, ";") {
-		u.do(statement)
-	}
-}
-
-func (u *user) value(sql string, args ...any) (v int64) {
-	u.t.Helper()
-	if err := u.QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
-		u.t.Fatalf("%s: %v", sql, err)
-	}
-	return v
-}
-
-// contents are the items of a collection, each in a line, by id.
-type contents map[string]string
-
-func asLine(lon, lat float64, properties string) string {
-	return fmt.Sprintf("%v %v %s", lon, lat, properties)
-}
-
-// wanted reads what a table should show: the oracle. The query gives id, lon, lat and
-// properties as jsonb, of the good rows.
-func (u *user) wanted(query string) contents {
-	u.t.Helper()
-	rows, err := u.Query(context.Background(), "SELECT id::text, lon::float8, lat::float8, coalesce(properties::text, '') FROM ("+query+") q (id, lon, lat, properties)")
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	all := contents{}
-	for rows.Next() {
-		var id, properties string
-		var lon, lat float64
-		if err := rows.Scan(&id, &lon, &lat, &properties); err != nil {
-			u.t.Fatal(err)
-		}
-		all[id] = asLine(lon, lat, properties)
-	}
-	if err := rows.Err(); err != nil {
-		u.t.Fatal(err)
-	}
-	return all
-}
-
-func (u *user) attach(a postgres.Attachment) postgres.Attached {
-	u.t.Helper()
-	done, err := postgres.Attach(context.Background(), u.url, complete(a), func(int64, int64) {})
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	return done
-}
-
-// complete fills in what most tests do not care about.
-func complete(a postgres.Attachment) postgres.Attachment {
-	if a.Collection == "" {
-		a.Collection = "shops"
-	}
-	if a.ID == "" {
-		a.ID = "id"
-	}
-	if a.Lon == "" && a.Geom == "" {
-		a.Lon, a.Lat = "lng", "lat"
-	}
-	if a.Follow == postgres.FollowPoll {
-		a.Column = "updated_at"
-		if a.Interval == 0 {
-			a.Interval, a.Overlap = 100*time.Millisecond, 30*time.Second
-		}
-	}
-	a.Definition = []byte(`{"title":"Shops","index":{"kind":"auto"},"created":1,"updated":1}`)
-	return a
-}
-
-// replica follows a database as a server does.
-type replica struct {
-	*postgres.Store
-	t       testing.TB
-	mu      sync.Mutex
-	seen    map[string]contents
-	defined map[string]string
-	steps   []map[string]contents // what was shown after each step, if kept
-	keep    bool
-}
-
-func newReplica(t testing.TB, url string) *replica {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	st, err := postgres.Open(ctx, url, postgres.Options{PollInterval: 20 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &replica{Store: st, t: t}
-	v, err := st.View(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pos := v.Position()
-	r.seen, r.defined = read(t, v)
-	ended := make(chan error, 1)
-	go func() { ended <- st.Follow(ctx, pos, r.take) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("Follow ended: %v", err)
-		}
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
-func read(t testing.TB, v store.View) (map[string]contents, map[string]string) {
-	t.Helper()
-	defer func() { _ = v.Close() }()
-	ctx := context.Background()
-	all, err := v.Collections(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen, defined := map[string]contents{}, map[string]string{}
-	for _, c := range all {
-		rows := contents{}
-		if err := v.Items(ctx, c.Name, 1, func(_ int, it *item.Item) error {
-			rows[strings.Clone(it.ID)] = asLine(it.Lon, it.Lat, string(it.Properties))
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		seen[c.Name], defined[c.Name] = rows, string(c.Definition)
-	}
-	return seen, defined
-}
-
-func (r *replica) take(step *store.Step) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range step.Changes {
-		ch := &step.Changes[i]
-		switch ch.Op {
-		case store.PutCollection:
-			if r.seen[ch.Collection] == nil {
-				r.seen[ch.Collection] = contents{}
-			}
-			r.defined[ch.Collection] = string(ch.Definition)
-		case store.DropCollection:
-			delete(r.seen, ch.Collection)
-		case store.PutItem:
-			r.seen[ch.Collection][strings.Clone(ch.Item.ID)] = asLine(ch.Item.Lon, ch.Item.Lat, string(ch.Item.Properties))
-		case store.DeleteItem:
-			delete(r.seen[ch.Collection], ch.Item.ID)
-		}
-	}
-	if r.keep && !step.More {
-		shown := map[string]contents{}
-		for name, rows := range r.seen {
-			shown[name] = maps.Clone(rows)
-		}
-		r.steps = append(r.steps, shown)
-	}
-	return nil
-}
-
-func (r *replica) shown(collection string) contents {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return maps.Clone(r.seen[collection])
-}
-
-func (r *replica) definition(collection string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.defined[collection]
-}
-
-// keepSteps begins to keep what is shown after each step.
-func (r *replica) keepSteps() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.keep = true
-}
-
-// await waits for the replica to show what is wanted, by following and by a view.
-func (r *replica) await(collection string, want contents) {
-	r.t.Helper()
-	for end := time.Now().Add(soon); ; time.Sleep(5 * time.Millisecond) {
-		got := r.shown(collection)
-		if maps.Equal(got, want) {
-			break
-		}
-		if time.Now().After(end) {
-			r.t.Fatalf("followed: %s", difference(got, want))
-		}
-	}
-	v, err := r.View(context.Background())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if seen, _ := read(r.t, v); !maps.Equal(seen[collection], want) {
-		r.t.Fatalf("view: %s", difference(seen[collection], want))
-	}
-}
-
-func difference(got, want contents) string {
-	var all []string
-	for id, line := range want {
-		if got[id] != line {
-			all = append(all, fmt.Sprintf("%q: got %q, want %q", id, got[id], line))
-		}
-	}
-	for id, line := range got {
-		if _, ok := want[id]; !ok {
-			all = append(all, fmt.Sprintf("%q: got %q, want nothing", id, line))
-		}
-	}
-	slices.Sort(all)
-	n := len(all)
-	return fmt.Sprintf("%d of %d rows differ:\n%s", n, len(want), strings.Join(all[:min(n, 10)], "\n"))
-}
-
-func await(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(soon); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not in time", what)
-		}
-	}
-}
-
-const (
-	shopsTable = `CREATE TABLE shops (id int PRIMARY KEY, lng float8, lat float8, name text, category text, size numeric, tags jsonb,
-		updated_at timestamptz NOT NULL DEFAULT clock_timestamp())`
-	shopsQuery = `SELECT id, lng, lat, jsonb_build_object('name', name, 'category', category, 'size', size, 'tags', tags) FROM shops
-		WHERE lng BETWEEN -180 AND 180 AND lat BETWEEN -90 AND 90`
-)
-
-var shopsProperties = []string{"name", "category", "size", "tags"}
-
-func (u *user) fill(from, to int) {
-	u.t.Helper()
-	u.do(`INSERT INTO shops (id, lng, lat, name, category, size, tags)
-SELECT i, i % 360 - 180, i % 180 - 90, 'shop ' || i, CASE i % 3 WHEN 0 THEN 'food' WHEN 1 THEN 'Küche "x"' END, i * 1.5, jsonb_build_array(i, NULL)
-  FROM generate_series($1::int, $2::int) i`, from, to)
-}
-
-// newShops makes the table with so many rows in a database of its own.
-func newShops(t testing.TB, rows int) *user {
-	t.Helper()
-	u := newUser(t, pgtest.Database(t))
-	u.do(shopsTable)
-	u.fill(1, rows)
-	return u
-}
-
-// bothWays runs a test for each way to follow a table.
-func bothWays(t *testing.T, test func(t *testing.T, a postgres.Attachment)) {
-	for _, a := range []postgres.Attachment{
-		{Table: "shops", Follow: postgres.FollowTrigger, Properties: shopsProperties},
-		{Table: "shops", Follow: postgres.FollowPoll, Sweep: 500 * time.Millisecond, Properties: shopsProperties},
-	} {
-		t.Run(a.Follow, func(t *testing.T) {
-			t.Parallel()
-			test(t, a)
-		})
-	}
-}
 
 // A collection shows what its table has, however that is changed.
 func TestAttachedTableIsShown(t *testing.T) {
 	t.Parallel()
-	bothWays(t, func(t *testing.T, a postgres.Attachment) {
+	bothWays(t, func(t *testing.T, a attach.Attachment) {
 		u := newShops(t, 200)
 		before := newReplica(t, u.url) // one that sees the first copy
 		done := u.attach(a)
@@ -366,7 +66,7 @@ func TestAttachedTableIsShown(t *testing.T) {
 func TestAttachedTransactionsAreWhole(t *testing.T) {
 	t.Parallel()
 	u := newShops(t, 100)
-	u.attach(postgres.Attachment{Table: "shops", Follow: postgres.FollowTrigger, Properties: []string{"name"}})
+	u.attach(attach.Attachment{Table: "shops", Follow: attach.FollowTrigger, Properties: []string{"name"}})
 	head := func() int64 { return u.value(`SELECT seq FROM nearby.head`) }
 	at := head()
 	u.do(`UPDATE shops SET updated_at = now(), size = 3`)
@@ -422,13 +122,13 @@ func TestAttachedBadRows(t *testing.T) {
 		('..', 1, 1, 'dots', 1, '{}'), ('', 1, 1, 'empty', 1, '{}'), ('h', 1, 1, repeat('z', 70000), 1, '{}'), ('i', 1, 1, 'deep', 'NaN', '{"n":1e400000}')`
 	good := `INSERT INTO shops (id, lng, lat, name, size, doc) VALUES ('ok', -0.0, 0.1, 'good', 1.50, '{"b":1,"a":[1.0]}'), ('ok "2"', 180, 90, '', NULL, NULL)`
 	want := `SELECT id, lng, lat, jsonb_build_object('name', name, 'size', size, 'doc', doc) FROM shops WHERE id LIKE 'ok%'`
-	bothWays(t, func(t *testing.T, a postgres.Attachment) {
+	bothWays(t, func(t *testing.T, a attach.Attachment) {
 		u := newUser(t, pgtest.Database(t))
 		u.do(`CREATE TABLE shops (id text UNIQUE, lng numeric, lat float8, name text, size numeric, doc json, updated_at timestamptz DEFAULT clock_timestamp())`)
-		if a.Follow == postgres.FollowPoll { // in an index there is no room for it
+		if a.Follow == attach.FollowPoll { // in an index there is no room for it
 			u.do(`ALTER TABLE shops DROP CONSTRAINT shops_id_key`)
 		}
-		bad := strings.Replace(bad, "9000", map[string]string{postgres.FollowTrigger: "2000", postgres.FollowPoll: "9000"}[a.Follow], 1)
+		bad := strings.Replace(bad, "9000", map[string]string{attach.FollowTrigger: "2000", attach.FollowPoll: "9000"}[a.Follow], 1)
 		a.Properties = []string{"name", "size", "doc"}
 		u.do(bad)
 		u.do(good)
@@ -457,7 +157,7 @@ func TestAttachedBadRows(t *testing.T) {
 // after: in the end the collection is the table.
 func TestAttachedConcurrentWriters(t *testing.T) {
 	t.Parallel()
-	test := func(t *testing.T, a postgres.Attachment) {
+	test := func(t *testing.T, a attach.Attachment) {
 		u := newShops(t, 20_000)
 		r := newReplica(t, u.url)
 		stop := make(chan struct{})
@@ -489,7 +189,7 @@ func TestAttachedConcurrentWriters(t *testing.T) {
 		writers.Wait()
 		failed.Range(func(err, _ any) bool { t.Error(err); return true })
 		want := u.wanted(shopsQuery)
-		if a.Follow == postgres.FollowTrigger {
+		if a.Follow == attach.FollowTrigger {
 			await(t, "noted rows", func() bool { return u.value(`SELECT count(*) FROM nearby.attached_later`) == 0 })
 			// No sweep is to make good what is wrong.
 			u.do(`UPDATE nearby.attachments SET sweep = NULL, next_sweep = NULL`)

@@ -1,4 +1,4 @@
-package postgres
+package attach
 
 import (
 	"log/slog"
@@ -11,6 +11,7 @@ import (
 
 	"nearby/item"
 	"nearby/store"
+	"nearby/store/postgres/database"
 )
 
 // unread are the attached tables that could not be read when a server asked them last,
@@ -60,14 +61,14 @@ func (u *unread) note(attached []due, log *slog.Logger) {
 func (u *unread) none(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.all = nil; hopeless(err) {
+	if u.all = nil; database.Refused(err) {
 		u.all = err
 	}
 }
 
-// Behind is part of store.Copying.
-func (s *Store) Behind() error {
-	u := &s.unread
+// Behind says why collections may be older than their tables; nil: they are not.
+func (r *Refresher) Behind() error {
+	u := &r.unread
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {

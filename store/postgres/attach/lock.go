@@ -1,4 +1,4 @@
-package postgres
+package attach
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"nearby/store/postgres/database"
 )
 
 // comparesSQL counts who compares the table of the attachment a. A subquery is asked again
@@ -22,11 +24,11 @@ const comparesSQL = `(SELECT count(*) FROM pg_locks l WHERE l.locktype = 'adviso
 func tryLock(ctx context.Context, conn *pgx.Conn, number int32) (ticket int64, ok bool, err error) {
 	ticket = rand.Int64()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1::bigint)`, ticket); err != nil {
-		return 0, false, readError(err)
+		return 0, false, database.ReadError(err)
 	}
 	taken, err := conn.Exec(ctx, `UPDATE nearby.attachments a SET holder = pg_backend_pid(), ticket = $2::bigint WHERE a.number = $1::int AND `+comparesSQL+` = 0`, number, ticket)
-	if err != nil && !isCode(err, "55P03") { // the table is being detached
-		return 0, false, readError(err)
+	if err != nil && !database.IsCode(err, "55P03") { // the table is being detached
+		return 0, false, database.ReadError(err)
 	}
 	if taken.RowsAffected() == 0 {
 		return 0, false, unlock(ctx, conn, ticket)
@@ -36,7 +38,7 @@ func tryLock(ctx context.Context, conn *pgx.Conn, number int32) (ticket int64, o
 
 func unlock(ctx context.Context, conn *pgx.Conn, ticket int64) error {
 	_, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1::bigint)`, ticket)
-	return readError(err)
+	return database.ReadError(err)
 }
 
 // comparedError names the process that compares a table.
@@ -63,16 +65,16 @@ func compared(ctx context.Context, tx interface {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotAttached // any more
 	case err != nil:
-		return readError(err)
+		return database.ReadError(err)
 	case is:
 		return &e
 	}
 	return nil
 }
 
-// lockAttached waits for that lock, which a replica holds for a moment, and longer
+// awaitLock waits for the lock, which a replica holds for a moment, and longer
 // while it compares all rows.
-func lockAttached(ctx context.Context, conn *pgx.Conn, number int32) error {
+func awaitLock(ctx context.Context, conn *pgx.Conn, number int32) error {
 	for end := time.Now().Add(heldLimit); ; {
 		_, ok, err := tryLock(ctx, conn, number)
 		if err != nil || ok {
@@ -83,7 +85,7 @@ func lockAttached(ctx context.Context, conn *pgx.Conn, number int32) error {
 				return fmt.Errorf("the table cannot be compared: %w", err)
 			}
 		}
-		if err := pause(ctx, lockedPause, nil); err != nil {
+		if err := pause(ctx, lockedPause); err != nil {
 			return err
 		}
 	}

@@ -43,7 +43,7 @@ COMMENT ON COLUMN nearby.collections.seq IS 'seq of the commit that last changed
 -- tables are the oids of nearby's own tables, which VACUUM FULL, CLUSTER and TRUNCATE
 -- leave as they are. What is called often has its own list of the same ones, for a call
 -- would take longer than the rest of the question: nearby.commit, nearby.number_rows, and
--- the store (released in epoch.go).
+-- the store (Released in history.go).
 CREATE FUNCTION nearby.tables() RETURNS oid[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -1,4 +1,4 @@
-package postgres
+package attach
 
 import (
 	"context"
@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"nearby/store/postgres/database"
 )
 
-// attachedTable is a table or view as the database knows it, with the SQL that makes
+// table is a table or view as the database knows it, with the SQL that makes
 // items of its rows.
-type attachedTable struct {
+type table struct {
 	name    string // with its schema, quoted
 	key     string // the column of the id, quoted
 	keyType string // as it is written in a cast
@@ -31,7 +33,7 @@ type attachedTable struct {
 // checkTrust refuses a superuser the tables of other roles, but for those of the role
 // that it says it trusts: a function that a view calls, or a cast of a type, runs with
 // the rights of who reads the table.
-func (t *attachedTable) checkTrust(trusted string) error {
+func (t *table) checkTrust(trusted string) error {
 	if t.owner == t.role || !t.superuser && trusted == "" || t.owner == trusted {
 		return nil
 	}
@@ -42,21 +44,21 @@ func (t *attachedTable) checkTrust(trusted string) error {
 		"run nearby as a role that is none, or trust the owner with --trust-owner %[2]s", t.name, t.owner, t.role)
 }
 
-// maxAttachedID is how many bytes an id may have to be stored even as a bad row.
-const maxAttachedID = 1024
+// maxID is how many bytes an id may have to be stored even as a bad row.
+const maxID = 1024
 
 // usable is the condition of the rows that have an id.
-func (t *attachedTable) usable() string {
-	return fmt.Sprintf("s.%[1]s IS NOT NULL AND octet_length(s.%[1]s::text) <= %[2]d", t.key, maxAttachedID)
+func (t *table) usable() string {
+	return fmt.Sprintf("s.%[1]s IS NOT NULL AND octet_length(s.%[1]s::text) <= %[2]d", t.key, maxID)
 }
 
 // rows selects the items of a relation, which is the table, or its rows in a trigger.
-func (t *attachedTable) rows(relation, and string) string {
+func (t *table) rows(relation, and string) string {
 	return "SELECT " + t.values + " FROM " + relation + " s WHERE " + t.usable() + and
 }
 
-// tableColumn is one of its columns.
-type tableColumn struct {
+// column is one of its columns.
+type column struct {
 	name, kind string // kind: its type, for people
 	base       string // the name of its type, under all domains, "" if it is not PostgreSQL's own
 	cast       string // its type, for a cast
@@ -109,7 +111,7 @@ func spellings(conn *pgx.Conn, name string) [][]string {
 // findTable looks up what an attachment names, and completes it: the table's name
 // with its schema, the columns as they are spelled, all others as properties if
 // none were named.
-func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTable, error) {
+func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*table, error) {
 	var oid uint32
 	var name, schema, kind, persistence, role, owner string
 	var inherits, mayTrigger, mayLock, rowSecurity, superuser bool
@@ -121,14 +123,14 @@ func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTab
 		}
 	}
 	switch {
-	case errors.Is(err, pgx.ErrNoRows) || isCode(err, "42602", "42601", "3F000", "0A000"):
+	case errors.Is(err, pgx.ErrNoRows) || database.IsCode(err, "42602", "42601", "3F000", "0A000"):
 		return nil, fmt.Errorf("%s: %w", a.Table, errNoTable)
 	case err != nil:
-		return nil, readError(err)
-	case schema == "nearby" && ownTable(strings.TrimPrefix(name, "nearby.")):
+		return nil, database.ReadError(err)
+	case schema == "nearby" && database.OwnTable(strings.TrimPrefix(name, "nearby.")):
 		return nil, fmt.Errorf("%s is a table of nearby's own", name)
 	case schema == "nearby":
-		return nil, fmt.Errorf("%s is in the schema of nearby's own tables: move it, as by ALTER TABLE %[1]s SET SCHEMA public. %s", name, pathAdvice)
+		return nil, fmt.Errorf("%s is in the schema of nearby's own tables: move it, as by ALTER TABLE %[1]s SET SCHEMA public. %s", name, database.PathAdvice)
 	case persistence == "t":
 		return nil, fmt.Errorf("%s is a temporary table, which only its session sees", name)
 	case !slices.Contains([]string{"r", "p", "v", "m", "f"}, kind):
@@ -138,9 +140,9 @@ func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*attachedTab
 	}
 	columns, err := readColumns(ctx, conn, oid)
 	if err != nil {
-		return nil, readError(err)
+		return nil, database.ReadError(err)
 	}
-	t := &attachedTable{name: name, role: role, superuser: superuser, owner: owner, mayTrigger: mayTrigger}
+	t := &table{name: name, role: role, superuser: superuser, owner: owner, mayTrigger: mayTrigger}
 	a.Table = name
 	if a.Follow == FollowTrigger {
 		if err := canTrigger(name, kind, role, inherits, mayLock); err != nil {
@@ -164,12 +166,12 @@ func canTrigger(name, kind, role string, inherits, mayLock bool) error {
 	return nil
 }
 
-func readColumns(ctx context.Context, conn *pgx.Conn, oid uint32) ([]tableColumn, error) {
+func readColumns(ctx context.Context, conn *pgx.Conn, oid uint32) ([]column, error) {
 	rows, err := conn.Query(ctx, columnsSQL, oid)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c tableColumn, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c column, err error) {
 		err = row.Scan(&c.name, &c.kind, &c.cast, &c.base, &c.raw, &c.unique, &c.readable)
 		return c, err
 	})
@@ -187,9 +189,9 @@ var (
 )
 
 // complete makes the table's SQL.
-func (t *attachedTable) complete(ctx context.Context, conn *pgx.Conn, a *Attachment, columns []tableColumn, role string) error {
+func (t *table) complete(ctx context.Context, conn *pgx.Conn, a *Attachment, columns []column, role string) error {
 	var errs []error
-	find := func(flag string, name *string, types []string) tableColumn {
+	find := func(flag string, name *string, types []string) column {
 		c, err := findColumn(columns, *name)
 		switch {
 		case err != nil:
@@ -270,7 +272,7 @@ func (t *attachedTable) complete(ctx context.Context, conn *pgx.Conn, a *Attachm
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // asDegrees reads a column of any number type. A float cannot hold every numeric.
-func asDegrees(c tableColumn) string {
+func asDegrees(c column) string {
 	s := "s." + quoted(c.name)
 	if c.base == "numeric" {
 		return "CASE WHEN " + s + " BETWEEN -1000000 AND 1000000 THEN " + s + "::float8 END"
@@ -279,7 +281,7 @@ func asDegrees(c tableColumn) string {
 }
 
 // findColumn finds a column by its name as it stands, or as SQL reads it.
-func findColumn(columns []tableColumn, name string) (tableColumn, error) {
+func findColumn(columns []column, name string) (column, error) {
 	for _, spelled := range []string{name, strings.ToLower(name)} {
 		for _, c := range columns {
 			if c.name == spelled {
@@ -287,10 +289,10 @@ func findColumn(columns []tableColumn, name string) (tableColumn, error) {
 			}
 		}
 	}
-	return tableColumn{}, fmt.Errorf("no column %s", quoted(name))
+	return column{}, fmt.Errorf("no column %s", quoted(name))
 }
 
-func listColumns(columns []tableColumn) string {
+func listColumns(columns []column) string {
 	var all []string
 	for _, c := range columns {
 		all = append(all, quoted(c.name)+" "+c.kind)
@@ -307,7 +309,7 @@ func pointFunction(ctx context.Context, conn *pgx.Conn) (schema, function string
 		return "", "", errors.New("a geometry column needs PostGIS, which this database does not have")
 	}
 	if err != nil {
-		return "", "", readError(err)
+		return "", "", database.ReadError(err)
 	}
 	return schema, strings.ReplaceAll(`CREATE OR REPLACE FUNCTION nearby.point_of(g postgis.geometry) RETURNS float8[] LANGUAGE plpgsql STABLE AS $$
 BEGIN

@@ -1,8 +1,10 @@
-package postgres
+package attach
 
 import (
 	"fmt"
 	"strings"
+
+	"nearby/store/postgres/database"
 )
 
 // triggerSettings are those of copying for a trigger, which runs in anybody's session.
@@ -14,11 +16,11 @@ const triggerSettings = `SET search_path = pg_catalog, pg_temp SET "TimeZone" = 
 // They run once for a statement, and catch every error: then, and where a transaction
 // has one snapshot, in which the rows of other commits cannot be replaced, the ids
 // are noted, and compared when the transaction has committed.
-func (t *attachedTable) triggers(collection string, number int32) []string {
+func (t *table) triggers(collection string, number int32) []string {
 	fill := strings.NewReplacer(
-		"$collection", literal(collection), "$table", literal(t.name),
+		"$collection", database.Literal(collection), "$table", database.Literal(t.name),
 		"$new", t.rows("new_rows", ""), "$old", t.rows("old_rows", ""),
-		"$put", "INSERT INTO nearby.items (collection, id, lon, lat, properties) SELECT "+literal(collection)+", r.id, r.lon, r.lat, r.properties",
+		"$put", "INSERT INTO nearby.items (collection, id, lon, lat, properties) SELECT "+database.Literal(collection)+", r.id, r.lon, r.lat, r.properties",
 		"$replace", "ON CONFLICT (collection, id) DO UPDATE SET lon = excluded.lon, lat = excluded.lat, properties = excluded.properties",
 		"$ids_new", "SELECT s."+t.key+"::text FROM new_rows s WHERE "+t.usable(),
 		"$ids_old", "SELECT s."+t.key+"::text FROM old_rows s WHERE "+t.usable(),
@@ -31,7 +33,7 @@ func (t *attachedTable) triggers(collection string, number int32) []string {
 			number, strings.ToLower(event), event, t.name, rows, function)
 	}
 	return []string{
-		"CREATE FUNCTION " + function + " RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER " + triggerSettings + " AS " + literal(fill.Replace(triggerBody)),
+		"CREATE FUNCTION " + function + " RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER " + triggerSettings + " AS " + database.Literal(fill.Replace(triggerBody)),
 		"REVOKE ALL ON FUNCTION " + function + " FROM PUBLIC",
 		create("INSERT", "REFERENCING NEW TABLE AS new_rows"),
 		create("UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"),

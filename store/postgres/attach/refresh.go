@@ -1,24 +1,50 @@
-package postgres
+package attach
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/time/rate"
+
+	"nearby/store/postgres/database"
 )
 
-// The attached tables that are not all written through are asked by the replicas. One
-// of them at a time asks a table; what it has found out is in
-// nearby.attachments, so that any may be the next.
+// A Refresher keeps the collections of attached tables up to date where triggers do not.
+type Refresher struct {
+	db     *database.Database
+	log    *slog.Logger
+	failed rate.Sometimes // to say that no table can be asked
+	unread unread
+
+	polls, sweeps, rows atomic.Uint64
+}
+
+// NewRefresher returns a Refresher of the tables that are attached in a database.
+func NewRefresher(db *database.Database, log *slog.Logger) *Refresher {
+	return &Refresher{db: db, log: log, failed: rate.Sometimes{Interval: 10 * time.Second}}
+}
+
+// Stats tells what a Refresher has done.
+type Stats struct {
+	Polls  uint64 // questions for the changes of tables
+	Sweeps uint64 // comparisons of all rows of tables
+	Rows   uint64 // rows that were found to differ
+}
+
+// Stats returns the counters as they are now.
+func (r *Refresher) Stats() Stats { return Stats{r.polls.Load(), r.sweeps.Load(), r.rows.Load()} }
 
 const (
-	// attachedTick is how often it is looked what is to be done, at most.
-	attachedTick = time.Second
-	// attachedRetry is how long after an error the next poll, the next sweep and the next
+	// tick is how often it is looked what is due, at most.
+	tick = time.Second
+	// retryAfter is how long after an error the next poll, the next sweep and the next
 	// look at noted rows come at the latest.
-	attachedRetry = 5 * time.Second
+	retryAfter = 5 * time.Second
 	// laterRows is how many noted ids are compared at once. Where more wait, all rows
 	// are compared.
 	laterRows = 5000
@@ -28,7 +54,7 @@ const dueSQL = `
 SELECT a.number, a.collection, coalesce(a.error, ''), a.follow = 'poll' AND a.next_poll <= now(), coalesce(a.next_sweep <= now(), false),
        coalesce(a.next_poll <= now(), true) AND EXISTS (SELECT FROM nearby.attached_later l WHERE l.collection = a.collection)
   FROM nearby.attachments a
- WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int) AND EXISTS (SELECT FROM nearby.head WHERE ` + released + `)
+ WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int) AND EXISTS (SELECT FROM nearby.head WHERE ` + database.Released + `)
  ORDER BY a.number`
 
 // due is an attachment, and what there is to do for it.
@@ -41,33 +67,33 @@ type due struct {
 
 func (d *due) any() bool { return d.poll || d.sweep || d.later }
 
-// keepAttached asks attached tables until ctx ends.
-func (s *Store) keepAttached(ctx context.Context) {
+// Run asks attached tables until ctx ends.
+func (r *Refresher) Run(ctx context.Context) {
 	var conn *pgx.Conn
 	defer func() {
 		if conn != nil {
-			hangUp(conn)
+			database.HangUp(conn)
 		}
 	}()
 	for ctx.Err() == nil {
-		next, err := s.attachedRound(ctx, &conn)
+		next, err := r.round(ctx, &conn)
 		if err != nil && ctx.Err() == nil {
-			s.unread.none(err)
-			s.attachedErrors.Do(func() { s.opt.Log.Warn("attached tables cannot be asked", "error", err) })
+			r.unread.none(err)
+			r.failed.Do(func() { r.log.Warn("attached tables cannot be asked", "error", err) })
 			if conn != nil {
-				hangUp(conn) // with its lock
+				database.HangUp(conn) // with its lock
 				conn = nil
 			}
-			next = attachedTick
+			next = tick
 		}
-		_ = pause(ctx, next, nil)
+		_ = pause(ctx, next)
 	}
 }
 
-// attachedRound does what is due and returns how long to wait then.
-func (s *Store) attachedRound(ctx context.Context, conn **pgx.Conn) (time.Duration, error) {
+// round does what is due and returns how long to wait then.
+func (r *Refresher) round(ctx context.Context, conn **pgx.Conn) (time.Duration, error) {
 	if *conn == nil {
-		c, err := s.connectCopying(ctx)
+		c, err := connect(ctx, r.db)
 		if err != nil {
 			return 0, err
 		}
@@ -77,13 +103,13 @@ func (s *Store) attachedRound(ctx context.Context, conn **pgx.Conn) (time.Durati
 	if err != nil {
 		return 0, err
 	}
-	s.unread.note(all, s.opt.Log)
+	r.unread.note(all, r.log)
 	for _, d := range all {
 		if !d.any() {
 			continue
 		}
 		// What hinders one is not to hinder those after it.
-		if turn := s.attachedTurn(ctx, *conn, d.number); turn != nil {
+		if turn := r.turn(ctx, *conn, d.number); turn != nil {
 			err = errors.Join(err, fmt.Errorf("collection %s: %w", d.collection, turn))
 			if ctx.Err() != nil || (*conn).IsClosed() {
 				break
@@ -96,25 +122,25 @@ func (s *Store) attachedRound(ctx context.Context, conn **pgx.Conn) (time.Durati
 	var next *float64
 	err = (*conn).QueryRow(ctx, `SELECT extract(epoch FROM min(least(CASE WHEN follow = 'poll' THEN next_poll END, next_sweep)) - now())::float8 FROM nearby.attachments WHERE copied`).Scan(&next)
 	if err != nil || next == nil {
-		return attachedTick, readError(err)
+		return tick, database.ReadError(err)
 	}
-	return min(max(time.Duration(*next*float64(time.Second)), attachedTick/50), attachedTick), nil
+	return min(max(time.Duration(*next*float64(time.Second)), tick/50), tick), nil
 }
 
 func readDue(ctx context.Context, conn *pgx.Conn, number *int32) ([]due, error) {
 	rows, err := conn.Query(ctx, dueSQL, number)
 	if err != nil {
-		return nil, readError(err)
+		return nil, database.ReadError(err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d due, err error) {
 		err = row.Scan(&d.number, &d.collection, &d.problem, &d.poll, &d.sweep, &d.later)
 		return d, err
 	})
-	return all, readError(err)
+	return all, database.ReadError(err)
 }
 
-// attachedTurn takes an attachment's lock, if it is free, and does what is due then.
-func (s *Store) attachedTurn(ctx context.Context, conn *pgx.Conn, number int32) (err error) {
+// turn takes an attachment's lock, if it is free, and does what is due then.
+func (r *Refresher) turn(ctx context.Context, conn *pgx.Conn, number int32) (err error) {
 	ticket, ok, err := tryLock(ctx, conn, number)
 	if err != nil || !ok {
 		return err
@@ -133,9 +159,9 @@ func (s *Store) attachedTurn(ctx context.Context, conn *pgx.Conn, number int32) 
 		return nil // detached
 	}
 	if err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
-	worked := s.askAttached(ctx, conn, &a, d, &last)
+	worked := r.ask(ctx, conn, &a, d, &last)
 	if ctx.Err() != nil || conn.IsClosed() {
 		return errors.Join(worked, ctx.Err())
 	}
@@ -147,18 +173,18 @@ func (s *Store) attachedTurn(ctx context.Context, conn *pgx.Conn, number int32) 
        next_poll = now() + CASE WHEN $3::text IS NULL THEN every ELSE least(every, $5::text::interval) END,
        next_sweep = CASE WHEN NOT $4::boolean THEN next_sweep WHEN $3::text IS NULL THEN now() + sweep ELSE now() + least(sweep, $5::text::interval) END
  WHERE number = $1`,
-		number, last, reason, d.sweep, interval(attachedRetry))
+		number, last, reason, d.sweep, interval(retryAfter))
 	if err != nil || worked == nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	// What is noted is not to grow while it cannot be used.
 	_, err = conn.Exec(ctx, `WITH gone AS (DELETE FROM nearby.attached_later WHERE collection = $1 RETURNING id)
 INSERT INTO nearby.attached_later (collection) SELECT $1 FROM gone LIMIT 1`, a.Collection)
-	return readError(err)
+	return database.ReadError(err)
 }
 
-// askAttached does what is due for one attachment.
-func (s *Store) askAttached(ctx context.Context, conn *pgx.Conn, a *Attachment, d due, last **string) error {
+// ask does what is due for one attachment.
+func (r *Refresher) ask(ctx context.Context, conn *pgx.Conn, a *Attachment, d due, last **string) error {
 	name := a.Table
 	t, err := findTable(ctx, conn, a)
 	if err != nil {
@@ -168,7 +194,7 @@ func (s *Store) askAttached(ctx context.Context, conn *pgx.Conn, a *Attachment, 
 		return fmt.Errorf("%s: %w", name, errNoTable)
 	}
 	if d.later {
-		if err := s.askLater(ctx, conn, a, t, &d); err != nil {
+		if err := r.askLater(ctx, conn, a, t, &d); err != nil {
 			return err
 		}
 	}
@@ -195,17 +221,17 @@ func (s *Store) askAttached(ctx context.Context, conn *pgx.Conn, a *Attachment, 
 	}
 	*last = newer
 	if d.sweep {
-		s.stats.sweeps.Add(1)
+		r.sweeps.Add(1)
 	} else {
-		s.stats.polls.Add(1)
+		r.polls.Add(1)
 	}
-	s.stats.attachedRows.Add(uint64(total))
+	r.rows.Add(uint64(total))
 	return forget(ctx, conn)
 }
 
 // askLater compares the rows that triggers have noted. Where all are noted it makes a
 // sweep due.
-func (s *Store) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable, d *due) error {
+func (r *Refresher) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, d *due) error {
 	var numbers []int64
 	var ids []string
 	var all bool
@@ -215,13 +241,13 @@ func (s *Store) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment, t *
 		return nil
 	}
 	if err != nil {
-		return readError(err)
+		return database.ReadError(err)
 	}
 	sc := scope{ids: ids}
 	if all {
 		// What was noted until now is seen by what follows.
 		if err := conn.QueryRow(ctx, `SELECT array_agg(n) FROM nearby.attached_later WHERE collection = $1`, a.Collection).Scan(&numbers); err != nil {
-			return readError(err)
+			return database.ReadError(err)
 		}
 		sc = scope{}
 	}
@@ -233,21 +259,21 @@ func (s *Store) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment, t *
 	if err != nil {
 		return err
 	}
-	s.stats.attachedRows.Add(uint64(total) - uint64(len(held)))
+	r.rows.Add(uint64(total) - uint64(len(held)))
 	if all {
 		if d.sweep {
-			s.stats.sweeps.Add(1)
+			r.sweeps.Add(1)
 		}
 		d.sweep = false
 	}
 	// Rows that open transactions hold are looked at again.
 	_, err = conn.Exec(ctx, `WITH done AS (DELETE FROM nearby.attached_later WHERE n = ANY ($1::bigint[]))
 INSERT INTO nearby.attached_later (collection, id) SELECT $2, h FROM unnest($3::text[]) h`, numbers, a.Collection, held)
-	return readError(err)
+	return database.ReadError(err)
 }
 
 // newest is the greatest time of change, but for those that are yet to come.
-func newest(ctx context.Context, conn *pgx.Conn, t *attachedTable, last *string, a *Attachment) (*string, error) {
+func newest(ctx context.Context, conn *pgx.Conn, t *table, last *string, a *Attachment) (*string, error) {
 	sql, args := fmt.Sprintf(`SELECT least(max(s.%s), now()::%s)::text FROM %s s`, t.change, t.changes, t.name), []any{}
 	if last != nil {
 		sql += fmt.Sprintf(" WHERE s.%[1]s > $1::text::%[2]s - $2::text::interval", t.change, t.changes)

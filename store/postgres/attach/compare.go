@@ -1,15 +1,18 @@
-package postgres
+package attach
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"nearby/store/postgres/database"
 )
 
-// attachedRows is how many rows of an attached table one transaction copies: the
+// chunkRows is how many rows of an attached table one transaction copies: the
 // head is locked while they get their numbers.
-const attachedRows = 5000
+const chunkRows = 5000
 
 // scope says which rows of an attached table are compared with the collection.
 type scope struct {
@@ -17,12 +20,12 @@ type scope struct {
 	ids   []string // those with one of these ids, if not nil
 }
 
-const attachedForm = `NULLIF(NULLIF(s.properties::jsonb::text, '{}'), 'null')`
+const storedForm = `NULLIF(NULLIF(s.properties::jsonb::text, '{}'), 'null')`
 
 // differ compares a table with its collection, in one statement and without locks,
 // and keeps what is different in a temporary table: rows to put, by their keys, and
 // the ids of rows to delete. It returns how many there are.
-func differ(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable, sc scope) (int64, error) {
+func differ(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, sc scope) (int64, error) {
 	if err := forget(ctx, conn); err != nil {
 		return 0, err
 	}
@@ -44,13 +47,13 @@ func differ(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable
 SELECT row_number() OVER (ORDER BY coalesce(s.id, i.id)) AS n, s.key, coalesce(s.id, i.id) AS id, s.id IS NULL AS gone, s.lon, s.lat, s.properties, i.seq
   FROM (`+rows+`) s `+join+` JOIN (
     SELECT i.id, i.lon, i.lat, i.properties, i.seq FROM nearby.items i JOIN nearby.collections c ON c.name = i.collection AND i.seq >= c.born
-     WHERE i.collection = `+literal(a.Collection)+ofItems+`) i ON i.id = s.id
+     WHERE i.collection = `+database.Literal(a.Collection)+ofItems+`) i ON i.id = s.id
  WHERE s.id IS NULL OR i.id IS NULL OR s.lon IS DISTINCT FROM i.lon OR s.lat IS DISTINCT FROM i.lat
-    OR `+attachedForm+` IS DISTINCT FROM i.properties::text`, args...)
+    OR `+storedForm+` IS DISTINCT FROM i.properties::text`, args...)
 	if err != nil {
 		return 0, fmt.Errorf("comparing %s with collection %s: %w", t.name, a.Collection, err)
 	}
-	if tag.RowsAffected() > attachedRows {
+	if tag.RowsAffected() > chunkRows {
 		_, err = conn.Exec(ctx, `ALTER TABLE pg_temp.nearby_differences ADD PRIMARY KEY (n)`)
 	}
 	return tag.RowsAffected(), err
@@ -62,9 +65,18 @@ func forget(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-const putAttached = `INSERT INTO nearby.items (collection, id, lon, lat, properties)
+const putRows = `INSERT INTO nearby.items (collection, id, lon, lat, properties)
 SELECT %s, r.id, r.lon, r.lat, r.properties FROM %s
     ON CONFLICT (collection, id) DO UPDATE SET lon = excluded.lon, lat = excluded.lat, properties = excluded.properties`
+
+const (
+	// chunkLimit bounds a chunk.
+	chunkLimit = 2 * time.Minute
+	// A chunk that meets a row which an open transaction holds is tried again, lockedTries
+	// times, with pauses that double.
+	lockedTries = 5
+	lockedPause = 50 * time.Millisecond
+)
 
 // settle makes the collection as the table is where they differ, in chunks, and
 // returns the ids of rows that it left as they are, since open transactions hold
@@ -74,32 +86,32 @@ SELECT %s, r.id, r.lon, r.lat, r.properties FROM %s
 // waits for the chunk, and the trigger then sees its item. Rows that are locked are
 // passed over, so that this waits for no one's transaction, and nobody is caught in a
 // circle with it. What is to be deleted is deleted in the version that was compared.
-func settle(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable, total int64, progress func(done, total int64)) (held []string, err error) {
-	for from := int64(0); from < total; from += attachedRows {
+func settle(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, total int64, progress func(done, total int64)) (held []string, err error) {
+	for from := int64(0); from < total; from += chunkRows {
 		var chunk []string
 		for tries := 0; ; tries++ {
-			chunk, err = settleChunk(ctx, conn, a, t, from, from+attachedRows)
+			chunk, err = settleChunk(ctx, conn, a, t, from, from+chunkRows)
 			if err == nil {
 				break
 			}
-			if tries == lockedTries || !isCode(err, "55P03", "40P01", "40001") {
+			if tries == lockedTries || !database.IsCode(err, "55P03", "40P01", "40001") {
 				return nil, fmt.Errorf("copying %s to collection %s: %w", t.name, a.Collection, err)
 			}
-			if err := pause(ctx, lockedPause<<tries, nil); err != nil {
+			if err := pause(ctx, lockedPause<<tries); err != nil {
 				return nil, err
 			}
 		}
 		held = append(held, chunk...)
-		progress(min(from+attachedRows, total), total)
+		progress(min(from+chunkRows, total), total)
 	}
 	return held, nil
 }
 
-func settleChunk(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attachedTable, from, to int64) (held []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, attachedChunkLimit)
+func settleChunk(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, from, to int64) (held []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, chunkLimit)
 	defer cancel()
 	of := fmt.Sprintf("FROM pg_temp.nearby_differences d WHERE d.n > %d AND d.n <= %d", from, to)
-	collection := literal(a.Collection)
+	collection := database.Literal(a.Collection)
 	batch := &pgx.Batch{} // one transaction
 	batch.Queue(fmt.Sprintf(`DELETE FROM nearby.items i USING (SELECT d.id, d.seq %s AND d.gone) g
  WHERE i.collection = %s AND i.id = g.id AND i.seq IS NOT DISTINCT FROM g.seq`, of, collection))
@@ -110,9 +122,9 @@ func settleChunk(ctx context.Context, conn *pgx.Conn, a *Attachment, t *attached
 fresh AS MATERIALIZED (SELECT %s FROM wanted d JOIN %s s ON s.%s = d.key FOR SHARE OF s SKIP LOCKED),
 put AS (%s)
 SELECT coalesce(array_agg(h.id), '{}') FROM (SELECT w.id FROM wanted w EXCEPT SELECT f.id FROM fresh f) h`,
-			of, t.values, t.name, t.key, fmt.Sprintf(putAttached, collection, "fresh r")))
+			of, t.values, t.name, t.key, fmt.Sprintf(putRows, collection, "fresh r")))
 	} else {
-		batch.Queue(fmt.Sprintf(putAttached, collection, "(SELECT d.* "+of+" AND NOT d.gone) r"))
+		batch.Queue(fmt.Sprintf(putRows, collection, "(SELECT d.* "+of+" AND NOT d.gone) r"))
 	}
 	results := conn.SendBatch(ctx, batch)
 	if _, err = results.Exec(); err == nil {

@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"nearby/store"
+	"nearby/store/postgres/database"
+)
+
+// Renew is part of store.Renewing.
+func (s *Store) Renew(ctx context.Context, of store.Epoch) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.inFlight.Done()
+	if s.writer == nil {
+		return store.ErrReadOnly
+	}
+	return database.ReadError(s.onConnection(ctx, readTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+		var counter int64
+		if err := conn.QueryRow(ctx, `SELECT epoch FROM nearby.head`).Scan(&counter); err != nil {
+			return database.HeadError(err)
+		}
+		id, err := database.Identify(ctx, conn)
+		if err != nil || id.Epoch(counter) != of {
+			return err
+		}
+		return newHistory(ctx, conn, counter)
+	}))
+}
+
+// asking lets callers who come while a question is under way share the next one.
+type asking struct {
+	mu   sync.Mutex
+	next *question
+	busy bool
+}
+
+type question struct {
+	done chan struct{}
+	pos  store.Position
+	err  error
+}
+
+// Head is part of store.Shared.
+func (s *Store) Head(ctx context.Context) (store.Position, error) {
+	if err := s.closedOr(ctx.Err()); err != nil {
+		return store.Position{}, err
+	}
+	a := &s.asking
+	a.mu.Lock()
+	if a.next == nil {
+		a.next = &question{done: make(chan struct{})}
+		if !a.busy {
+			a.busy = true
+			go s.ask()
+		}
+	}
+	q := a.next
+	a.mu.Unlock()
+	select {
+	case <-q.done:
+		return q.pos, q.err
+	case <-ctx.Done():
+		return store.Position{}, ctx.Err()
+	case <-s.closing:
+		return store.Position{}, store.ErrClosed
+	}
+}
+
+// ask asks until nobody waits any more.
+func (s *Store) ask() {
+	a := &s.asking
+	for {
+		a.mu.Lock()
+		q := a.next
+		a.next = nil
+		a.busy = q != nil
+		a.mu.Unlock()
+		if q == nil {
+			return
+		}
+		q.pos, q.err = s.readHead()
+		close(q.done)
+	}
+}
+
+func (s *Store) readHead() (pos store.Position, err error) {
+	err = s.onConnection(s.life, readTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+		pos, err = database.ReadPosition(ctx, conn)
+		return err
+	})
+	return pos, database.ReadError(err)
+}
