@@ -336,3 +336,66 @@ func isState(err error, code string) bool {
 	var pe *pgconn.PgError
 	return errors.As(err, &pe) && pe.Code == code
 }
+
+// An older state of the database that is put back is another history, also if it is
+// the same server that has it, and has already more commits again.
+func TestRestore(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	proxy := pgtest.StartProxy(t, cluster.Address())
+	s := openStore(t, proxy.URL(cluster.URL()), postgres.Options{AwayTimeout: awayTimeout})
+	commit(t, s, define("c"), put("c", "a", 0))
+	backup := cluster.Backup()
+	commit(t, s, put("c", "lost", 1))
+	c := newCopy(t, s)
+	ended := c.follow(t, s)
+	commit(t, s, put("c", "lost too", 1))
+	c.until(t, "the commit comes", func() bool { return len(c.content["c"]) == 3 })
+	for number1(t, cluster.URL(), `SELECT count(*) FROM nearby.replicas`) == 0 {
+		time.Sleep(10 * time.Millisecond) // until it has noted how far it is
+	}
+	cluster.Stop(pgtest.Fast)
+	proxy.Cut()
+	cluster.Restore(backup)
+	// Somebody else brings it beyond where it was before the store is back.
+	other := openStore(t, cluster.URL(), postgres.Options{AwayTimeout: awayTimeout})
+	for i := range 10 {
+		commit(t, other, put("c", fmt.Sprint("other", i), 1))
+	}
+	proxy.Heal()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, store.ErrForked) {
+			t.Errorf("Follow ended: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Follow goes on in another history")
+	}
+	again := newCopy(t, s)
+	again.follow(t, s)
+	again.until(t, "it is followed", func() bool { return !again.at.IsZero() })
+	commit(t, s, put("c", "new", 1))
+	again.equals(t, s)
+	if again.pos.Epoch == c.pos.Epoch {
+		t.Errorf("both histories are %s", c.pos.Epoch)
+	}
+}
+
+// The writer notices, too, before it adds to the other history, where nobody follows.
+func TestRestoreUnderWriter(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.NoFsync())
+	s := openStore(t, cluster.URL(), postgres.Options{AwayTimeout: awayTimeout})
+	commit(t, s, define("c"))
+	before, err := s.Head(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := cluster.Backup()
+	commit(t, s, put("c", "lost", 1))
+	cluster.Stop(pgtest.Fast)
+	cluster.Restore(backup)
+	commit(t, s, put("c", "new", 1))
+	after, err := s.Head(context.Background())
+	if err != nil || after.Epoch == before.Epoch || after.Seq != before.Seq+1 {
+		t.Errorf("the head was %+v, and is %+v, %v", before, after, err)
+	}
+}
