@@ -57,16 +57,21 @@ func (s *Store) newPool() (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(s.life, config)
 }
 
-// onPool lets f use a connection of the pool, which f gives back. It is called again,
-// once, if the connection was one that had ended unnoticed.
+// onPool lets f use a connection of the pool. If f succeeds, it has kept the connection or
+// given it back; if f fails, onPool gives it back. f is called again, once, if the
+// connection was one that had ended unnoticed.
 func (s *Store) onPool(ctx context.Context, f func(*pgxpool.Conn) error) error {
 	for again := false; ; again = true {
 		conn, err := s.pool.Acquire(ctx)
 		if err != nil {
 			return err
 		}
-		c := conn.Conn()
-		if err = f(conn); err == nil || again || !c.IsClosed() || ctx.Err() != nil {
+		if err = f(conn); err == nil {
+			return nil
+		}
+		ended := conn.Conn().IsClosed() // as soon as it is given back, others may use it
+		conn.Release()
+		if again || !ended || ctx.Err() != nil {
 			return err
 		}
 		s.pool.Reset() // the others will have ended, too
@@ -78,8 +83,11 @@ func (s *Store) onConnection(ctx context.Context, limit time.Duration, f func(co
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := s.onPool(limited, func(conn *pgxpool.Conn) error {
-		defer conn.Release()
-		return f(limited, conn.Conn())
+		if err := f(limited, conn.Conn()); err != nil {
+			return err
+		}
+		conn.Release()
+		return nil
 	})
 	return overdue(ctx, err)
 }

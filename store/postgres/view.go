@@ -51,7 +51,7 @@ func (s *Store) openView(ctx context.Context) (v *view, err error) {
 		v = &view{s: s, conn: conn}
 		err := v.begin(ctx)
 		if err != nil {
-			v.release()
+			v.rollBack()
 		}
 		return err
 	})
@@ -72,14 +72,13 @@ func (v *view) begin(ctx context.Context) error {
 	return err
 }
 
-// release gives the connection back, without the transaction.
-func (v *view) release() {
+// rollBack ends the transaction.
+func (v *view) rollBack() {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
 	if _, err := v.conn.Exec(ctx, `ROLLBACK`); err != nil {
 		database.HangUp(v.conn.Conn())
 	}
-	v.conn.Release()
 }
 
 // Close is part of store.View.
@@ -90,7 +89,8 @@ func (v *view) Close() error {
 		return store.ErrClosed
 	}
 	v.closed = true
-	v.release()
+	v.rollBack()
+	v.conn.Release()
 	v.s.inFlight.Done()
 	return nil
 }
