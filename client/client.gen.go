@@ -1887,7 +1887,8 @@ type PostItemsParams struct {
 	Delimiter *Delimiter `form:"delimiter,omitempty" json:"delimiter,omitempty"`
 
 	// Quotes For a load of CSV: whether a quote mark at the beginning of a cell encloses the
-	// cell. `auto` means `on`, but `off` if tabs separate the cells.
+	// cell. `auto` means `on`, but `off` if tabs separate the cells. With `auto` a line
+	// that looks like a row is one also if it stands between quote marks.
 	Quotes *PostItemsParamsQuotes `form:"quotes,omitempty" json:"quotes,omitempty"`
 
 	// DecimalComma For a load of CSV: coordinates have a decimal comma, as in 50,9375. The server recognises this by itself if it is certain.

@@ -181,7 +181,9 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	}
 	info.Lon, info.Lat, info.WKT, info.ID = name(at.lon), name(at.lat), name(at.wkt), name(at.id)
 	c.info = info
-	c.rec.isRow = c.isRow
+	if opt.Quotes == "" { // where quotes are on, RFC 4180 alone decides what they enclose
+		c.rec.isRow, c.rec.hint = c.isRow, "if it belongs to the cell, say "+opt.name("quotes", "on")
+	}
 	return c, nil
 }
 

@@ -16,9 +16,9 @@ import (
 //   - A quote means something only as the first byte of a cell; elsewhere it
 //     is text. After the closing quote the cell must end.
 //   - A quote that is not closed so is a stray one, and so is one that is not
-//     closed within the limit, or before the file ends, or before a line that is
-//     a row by itself. Its record is rejected, and reading goes on with the line
-//     after the quote: what it seemed to enclose are rows.
+//     closed within the limit, or before the file ends, or, with isRow, before a
+//     line that is a row by itself. Its record is rejected, and reading goes on
+//     with the line after the quote: what it seemed to enclose are rows.
 //   - A record longer than the limit is skipped without being kept.
 //   - Lines without any content are no records.
 type records struct {
@@ -26,8 +26,9 @@ type records struct {
 	delim  byte
 	quotes bool // whether quotes mean anything
 	// isRow reports whether a line, its quotes read as text, is a row by itself. Nil:
-	// nobody knows.
+	// nobody knows, or nobody asks. hint says what to do if such a line is none.
 	isRow func(line []byte) bool
+	hint  string
 	cells [][]byte // cells of the last record, valid until next
 	line  int      // where the last record starts
 }
@@ -48,7 +49,7 @@ func (t *records) next() error {
 		w := s.window()
 		if !ended {
 			if s.full() && open {
-				return t.stray(openAt, fmt.Sprintf("is not closed within %d bytes", s.limit))
+				return t.stray(openAt, fmt.Sprintf("is not closed within %d bytes", s.limit), twice)
 			}
 			if s.full() {
 				s.skipPast(s.lineEnd)
@@ -67,20 +68,20 @@ func (t *records) next() error {
 			inside, opened, badAt := open, openAt, 0
 			open, openAt, badAt = t.scanQuotes(w[:end], from, open, openAt)
 			if inside && t.isRow != nil && t.isRow(w[from:end]) && (open && openAt == opened || t.isRow(s.lineAt(opened))) {
-				return t.stray(opened, "is never closed")
+				return t.stray(opened, fmt.Sprintf("is not closed before line %d, which is a row by itself", s.line+s.lines(from)), t.hint)
 			}
 			if badAt >= 0 && openAt < from {
-				return t.stray(openAt, "is not closed at the end of a cell")
+				return t.stray(openAt, "is not closed at the end of a cell", twice)
 			}
 			if badAt >= 0 {
 				s.skip(size)
 				return &RowError{Line: t.line, Field: "row", Got: around(w[:end], badAt),
-					Reason: "a closing quote must be followed by the delimiter or the end of the line", Hint: "a quote inside quotes is written twice"}
+					Reason: "a closing quote must be followed by the delimiter or the end of the line", Hint: twice}
 			}
 		}
 		if open {
 			if !ended { // the stream did
-				return t.stray(openAt, "is never closed")
+				return t.stray(openAt, "is never closed", twice)
 			}
 			lines++
 			from = size
@@ -105,16 +106,19 @@ func (t *records) next() error {
 	}
 }
 
+// twice is a hint for who has a quote mark in a cell.
+const twice = "a quote inside quotes is written twice"
+
 // stray rejects the record whose quote at an offset of the window is one too many or one
 // too few, and goes on after the line of that quote.
-func (t *records) stray(at int, why string) error {
+func (t *records) stray(at int, why, hint string) error {
 	s := t.src
 	line := s.line + s.lines(at)
 	got := around(s.lineAt(at), at-s.lineStart(at))
 	s.skip(at)
 	s.skipPast(s.lineEnd)
 	return &RowError{Line: line, Field: "row", Got: got,
-		Reason: fmt.Sprintf("the quote opened on line %d %s", line, why), Hint: "a quote inside quotes is written twice"}
+		Reason: fmt.Sprintf("the quote opened on line %d %s", line, why), Hint: hint}
 }
 
 // scanQuotes follows the quotes of w from offset from, which is where a line

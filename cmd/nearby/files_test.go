@@ -173,6 +173,32 @@ func TestStrayQuotes(t *testing.T) {
 	})
 }
 
+// Where quotes are on, a line inside of them is a part of the cell, also if it looks like a row
+// (RFC 4180, section 2, rule 6). Where they are not asked for it is a row, and who reads the error
+// learns the reason, and what to do if it was none.
+func TestRowsInsideQuotes(t *testing.T) {
+	var files []upload
+	for _, f := range []struct {
+		name, text, torn string
+		rejected         int
+	}{
+		{"a name of three lines", "id,name,lat,lon\n1,\"A\n2,B,2,2\n\",1,1\n", "2 2,2", 2},
+		{"the last line ends the cell", "id,lat,lon,name\n1,1,1,\"A\n2,2,2,B\"\n", "2 2,2", 1},
+		{"an example in a note", "id;lat;lon;note\r\n1;1;1;\"as in\r\n2;2;2;\"\"B\"\"\r\nor so\"\r\n", "", 3},
+		{"CR, and one column with both numbers", "id|lat lng|name\r1|1 1|\"A\r2|2 2|B\r\"\r", "2 2,2", 2},
+	} {
+		files = append(files,
+			upload{name: f.name, query: "?quotes=on", args: "--quotes on", text: f.text, want: "1 1,1"},
+			upload{name: f.name + ", not asked for", text: f.text, want: f.torn, rejected: f.rejected,
+				posted: "opened on line 2 is not closed before line 3, which is a row by itself", printed: "say --quotes on"})
+	}
+	files = append(files,
+		upload{name: "the way out over HTTP", text: "id,name,lat,lon\n1,\"A\n2,B,2,2\n\",1,1\n", want: "2 2,2", rejected: 2, posted: "say the parameter quotes=on"},
+		upload{name: "never closed", query: "?quotes=on", args: "--quotes on", text: "id,name,lat,lon\n1,\"A,1,1\n2,B,2,2\n", want: "2 2,2", rejected: 1, posted: "opened on line 2 is never closed", printed: "is never closed"},
+		upload{name: "not closed at the end of a cell", query: "?quotes=on", args: "--quotes on", text: "id,name,lat,lon\n1,\"A,1,1\n2,\"B\",2,2\n", want: "2 2,2", rejected: 1, posted: "is not closed at the end of a cell", printed: "is not closed at the end of a cell"})
+	deliver(t, files)
+}
+
 // Between tabs a quote mark is a character like any other (text/tab-separated-values):
 // tables from registers have them at the beginning of a cell, too.
 func TestUnquotedTabs(t *testing.T) {
