@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +82,59 @@ func TestEncodingsHaveTags(t *testing.T) {
 	}
 }
 
+// TestHeadIsLikeGet: HEAD answers with the headers of GET, in every encoding; a Content-Length
+// may be left out, and is not another one (RFC 9110, sections 8.6 and 9.3.2).
+func TestHeadIsLikeGet(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	long := feature("long", 1, 1, `{"text":"`+strings.Repeat("some words ", 300)+`"}`)
+	h.do("PUT", "/v1/collections/c/items/long", geoJSON, long).want(t, 201)
+	compressed := 0
+	for _, path := range []string{
+		"/v1/", "/v1/api", "/v1/conformance", "/v1/collections", "/v1/collections/c", "/v1/collections/c/schema", "/v1/collections/c/items", "/v1/collections/c/items?limit=1",
+		"/v1/collections/c/items/long", "/v1/collections/c/items/a", "/v1/collections/c/nearby?lat=0&lon=0&k=3", "/v1/collections/c/items/none", "/v1/collections/c/nearby?k=0", "/healthz",
+	} {
+		for _, accepted := range [][]string{{"gzip"}, {"zstd"}, {"br, gzip;q=0.5"}, {"gzip", "identity;q=0"}, {"identity"}, {"br, *;q=0"}} {
+			var answers [2]*http.Response
+			for i, method := range []string{"GET", "HEAD"} {
+				req, err := http.NewRequest(method, h.url+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header["Accept-Encoding"] = accepted
+				if answers[i], err = http.DefaultTransport.RoundTrip(req); err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(answers[i].Body)
+				_ = answers[i].Body.Close()
+				if err != nil || method == "HEAD" && len(body) > 0 {
+					t.Errorf("%s %s with %q: %v, %d bytes", method, path, accepted, err, len(body))
+				}
+			}
+			get, head := answers[0], answers[1]
+			if get.Header.Get("Content-Encoding") != "" {
+				compressed++
+			}
+			if get.StatusCode != head.StatusCode {
+				t.Errorf("%s with %q: GET %d, HEAD %d", path, accepted, get.StatusCode, head.StatusCode)
+			}
+			for _, name := range []string{"Content-Type", "Content-Encoding", "ETag", "Last-Modified", "Vary", "Cache-Control", "Link"} {
+				if g, h := get.Header[name], head.Header[name]; !slices.Equal(g, h) {
+					t.Errorf("%s with %q: %s of GET %q, of HEAD %q", path, accepted, name, g, h)
+				}
+			}
+			// The time, the cost of a search and the number of a request are of other lengths now and then.
+			fixed := get.StatusCode == 200 && !strings.Contains(path, "nearby") && !strings.Contains(path, "items?") && !strings.HasSuffix(path, "items")
+			if n := head.Header.Get("Content-Length"); fixed && n != "" && n != get.Header.Get("Content-Length") && get.ContentLength >= 0 {
+				t.Errorf("%s with %q: Content-Length of GET %d, of HEAD %s", path, accepted, get.ContentLength, n)
+			}
+		}
+	}
+	if compressed < 10 {
+		t.Errorf("only %d answers were compressed", compressed)
+	}
+}
+
 // TestAcceptedEncodings: an answer is never in an encoding that the request excludes, be it
 // long or short, a problem or not (RFC 9110, section 12.5.3). A request that leaves none is 406,
 // and nothing is done.
@@ -108,7 +162,11 @@ func TestAcceptedEncodings(t *testing.T) {
 		text, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		var unpacked io.Reader = bytes.NewReader(text)
-		switch resp.Header.Get("Content-Encoding") {
+		coding := resp.Header.Get("Content-Encoding")
+		if method == "HEAD" {
+			coding = "" // there is nothing to unpack
+		}
+		switch coding {
 		case "gzip":
 			unpacked, err = gzip.NewReader(unpacked)
 		case "zstd":

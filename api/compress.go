@@ -23,6 +23,12 @@ func (s *Server) compress(next http.Handler) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, wrapped := both, next
 		if accepted := r.Header["Accept-Encoding"]; accepted != nil {
+			if r.Method == http.MethodHead {
+				// The wrappers pass HEAD over, and its headers would not be those of GET
+				// (RFC 9110, section 9.3.2). net/http leaves the body out.
+				r = r.WithContext(r.Context())
+				r.Method = http.MethodGet
+			}
 			plain, coding := codings(accepted)
 			switch {
 			case plain:
