@@ -34,7 +34,7 @@ func TestReadErrorsHaveOneKind(t *testing.T) {
 	} {
 		got := database.ReadError(c.err)
 		for _, kind := range kinds {
-			if errors.Is(got, kind) != (kind == c.kind) {
+			if errors.Is(got, kind) != errors.Is(c.kind, kind) {
 				t.Errorf("%v became %v, which is %v: %v", c.err, got, kind, errors.Is(got, kind))
 			}
 		}
