@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -484,11 +485,38 @@ func TestDamagedGzip(t *testing.T) {
 		"cut off":              {whole[:len(whole)-9], "the gzipped data end too early"},
 		"cut off at once":      {whole[:4], "the gzipped data end too early"},
 		"damaged":              {damaged, "the gzipped data are damaged"},
-		"with more at the end": {append(bytes.Clone(whole), "more than that"...), "something stands after their end"},
+		"with more at the end": {append(bytes.Clone(whole), "more than that"...), "something stands after the end of the gzipped data"},
+		"with four bytes more": {append(bytes.Clone(whole), "junk"...), "something stands after the end of the gzipped data"},
+		"with one byte more":   {append(bytes.Clone(whole), '\n'), "something stands after the end of the gzipped data"},
+		"zeros and more":       {append(bytes.Clone(whole), "\x00\x00\x00\x00junk"...), "something stands after the end of the gzipped data"},
+		"no method":            {append(bytes.Clone(whole), "\x1f\x8b and text that is longer than a head"...), "something stands after the end of the gzipped data"},
+		"a member cut off":     {append(bytes.Clone(whole), whole[:len(whole)-9]...), "the gzipped data end too early"},
+		"a head cut off":       {append(bytes.Clone(whole), whole[:5]...), "the gzipped data end too early"},
 	} {
 		res := readAll(t, bytes.NewReader(tt.data), ingest.Options{})
 		if res.err == nil || !strings.Contains(res.err.Error(), tt.says) || strings.Contains(res.err.Error(), "ingest:") || strings.Contains(res.err.Error(), "gzip:") {
 			t.Errorf("%s: %v; want %q", name, res.err, tt.says)
+		}
+	}
+}
+
+// Members one after another are one stream (RFC 1952, section 2.2), and zeros behind a member, as
+// tapes and file systems add them, are padding, as they are for gzip.
+func TestPaddedGzip(t *testing.T) {
+	pack := func(text string) []byte { b, _ := io.ReadAll(zipped(text)); return b }
+	first, second, empty := pack("id,lat,lon\n1,1,1\n"), pack("2,2,2\n"), pack("")
+	for _, zeros := range []int{0, 1, 4, 9, 512, 70_000} {
+		padding := make([]byte, zeros)
+		for name, data := range map[string][]byte{
+			"one member":      slices.Concat(first, second, padding),
+			"padding between": slices.Concat(first, padding, second),
+			"empty members":   slices.Concat(first, bytes.Repeat(slices.Concat(empty, padding[:min(zeros, 9)]), 1000), second),
+		} {
+			for how, r := range map[string]io.Reader{"at once": bytes.NewReader(data), "by bytes": iotest.OneByteReader(bytes.NewReader(data))} {
+				if res := readAll(t, r, ingest.Options{}); res.err != nil || res.ids() != "1 2" {
+					t.Errorf("%s, %d zeros, %s: %q, %v, %v", name, zeros, how, res.ids(), res.bad, res.err)
+				}
+			}
 		}
 	}
 }

@@ -43,22 +43,26 @@ func Unpack(r io.Reader) (unpacked io.Reader, zipped bool, err error) {
 }
 
 // Gunzip returns what r, which is gzipped, unpacks to. Reading it fails with a
-// *RatioError where that is far more than what came.
+// *RatioError where that is far more than what came. One member after another is one stream, and
+// zeros after a member are padding, as gzip itself has it.
 func Gunzip(r io.Reader) (io.Reader, error) {
 	g := &gunzip{packed: counted{r: r}}
-	z, err := gzip.NewReader(&g.packed)
+	g.head = bufio.NewReader(&g.packed)
+	z, err := gzip.NewReader(g.head)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // there is not even a beginning
 	}
 	if err != nil {
 		return nil, gunzipError(err)
 	}
+	z.Multistream(false)
 	g.z = z
 	return g, nil
 }
 
 type gunzip struct {
 	packed   counted
+	head     *bufio.Reader // what z reads, and not a byte further than its member
 	z        *gzip.Reader
 	unpacked int64
 }
@@ -66,12 +70,53 @@ type gunzip struct {
 // Read is part of io.Reader.
 func (g *gunzip) Read(p []byte) (int, error) {
 	n, err := g.z.Read(p)
+	for errors.Is(err, io.EOF) {
+		if err = g.member(); n > 0 || err != nil {
+			break
+		}
+		n, err = g.z.Read(p) // a member may be empty
+	}
 	g.unpacked += int64(n)
 	if g.unpacked > FreeUnpacked && g.unpacked/MaxRatio > g.packed.n {
 		return 0, new(RatioError)
 	}
 	return n, gunzipError(err)
 }
+
+// member begins the next member. It answers io.EOF if there is none.
+func (g *gunzip) member() error {
+	for {
+		first, err := g.head.ReadByte()
+		switch {
+		case err != nil:
+			return err
+		case first == 0:
+			continue
+		}
+		_ = g.head.UnreadByte() // it was just read
+		break
+	}
+	switch magic, err := g.head.Peek(len(gzipMagic)); {
+	case !bytes.HasPrefix(gzipMagic, magic):
+		return errTrailing
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	case err != nil:
+		return err
+	}
+	err := g.z.Reset(g.head)
+	g.z.Multistream(false)
+	switch {
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, gzip.ErrHeader):
+		return errTrailing
+	}
+	return err
+}
+
+// errTrailing is of data that are whole, and of something behind them.
+var errTrailing = &damagedError{"something stands after the end of the gzipped data that is not gzipped; the data before it were read to their end", gzip.ErrHeader}
 
 // damagedError says what is wrong with gzipped data.
 type damagedError struct {
@@ -85,10 +130,12 @@ func (e *damagedError) Unwrap() error { return e.err }
 // gunzipError says in words what the unpacker found. Other errors are those of what it read.
 func gunzipError(err error) error {
 	switch {
+	case errors.As(err, new(*damagedError)):
+		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &damagedError{"the gzipped data end too early: they were cut off on their way", err}
 	case errors.Is(err, gzip.ErrHeader):
-		return &damagedError{"the data are not gzipped, or something stands after their end that is not", err}
+		return &damagedError{"the data are not gzipped", err}
 	case errors.Is(err, gzip.ErrChecksum), errors.As(err, new(flate.CorruptInputError)):
 		return &damagedError{"the gzipped data are damaged", err}
 	}
