@@ -39,6 +39,9 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b == '[' {
+		return nil, errArray()
+	}
 	if b != '{' {
 		return nil, &HeaderError{Reason: "the file is not a GeoJSON object", Unreadable: true}
 	}

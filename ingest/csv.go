@@ -39,20 +39,18 @@ type property struct {
 func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	info.Format = CSV
 	fill(src)
-	for range opt.SkipLines {
-		src.skipPast(src.lineEnd)
+	skipLines(src, &opt)
+	if opt.Columns == nil && (opt.Delimiter == 0 || opt.Delimiter == '\t') && looksLikeGeoNames(src) {
+		return newGeoNamesReader(src, opt, info)
+	}
+	if d := namedDelimiter(src.lineAt(0)); d != 0 {
+		if src.skipPast(src.lineEnd); opt.Delimiter == 0 {
+			opt.Delimiter = rune(d)
+		}
 	}
 	if opt.Columns == nil {
 		if err := fillLine(src); err != nil {
 			return nil, err
-		}
-		if d := namedDelimiter(src.lineAt(0)); d != 0 {
-			if src.skipPast(src.lineEnd); opt.Delimiter == 0 {
-				opt.Delimiter = rune(d)
-			}
-			if err := fillLine(src); err != nil {
-				return nil, err
-			}
 		}
 		if beforeHeader(src, &opt) > 0 {
 			info.Notes = append(info.Notes, fmt.Sprintf("what stands before the header on line %d is passed over", src.line))
@@ -68,6 +66,14 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 		s = sniffDelimiter(src, &opt)
 	}
 	return newTableReader(src, opt, info, s, opt.quoted(s.delim))
+}
+
+// skipLines passes over the lines that are to be skipped, once.
+func skipLines(src *source, opt *Options) {
+	for range opt.SkipLines {
+		src.skipPast(src.lineEnd)
+	}
+	opt.SkipLines = 0
 }
 
 // fillLine reads until the window begins with a line to take for a header.
@@ -99,9 +105,11 @@ const (
 
 func newGeoNamesReader(src *source, opt Options, info Info) (Reader, error) {
 	fill(src)
+	skipLines(src, &opt)
 	opt.Columns = geoNamesColumns
 	info.Format = GeoNames
-	return newTableReader(src, opt, info, takeSample(src, '\t', false, opt.Columns), false)
+	quotes := opt.quoted('\t')
+	return newTableReader(src, opt, info, takeSample(src, '\t', quotes, opt.Columns), quotes)
 }
 
 // newTableReader makes the reader once the delimiter is known.

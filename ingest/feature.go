@@ -250,8 +250,8 @@ func (o *objectDecoder) identifier(v jsontext.Value) (string, error) {
 }
 
 // canonicalNumber writes a JSON number that serves as an id in the one way that all its
-// spellings share, and no other number: 7, 7.0 and 70e-1 are all 7. The digits of a whole number
-// are kept, however many.
+// spellings share, and no other number: 7, 7.0 and 70e-1 are all 7. It is the form that ECMAScript
+// gives a number, 1e-7 and not 1e-07, but that the digits of a whole number are kept, however many.
 func canonicalNumber(text string) string {
 	if unsigned := strings.TrimPrefix(text, "-"); digits([]byte(unsigned)) == len(unsigned) && text != "-0" {
 		return text
@@ -265,7 +265,7 @@ func canonicalNumber(text string) string {
 		return figures + strings.Repeat("0", zeros)
 	}
 	if v, ok := item.ParseNumber(text); ok {
-		short := strconv.FormatFloat(v, 'g', -1, 64)
+		short := jsontext.Float(v).String() // as ECMAScript writes it
 		if same, _ := item.AppendDecimal(nil, short); string(same) == string(exact) {
 			return short
 		}

@@ -3,8 +3,10 @@ package ingest_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"nearby/ingest"
 	"nearby/item"
@@ -38,7 +40,8 @@ func TestDecodeFeature(t *testing.T) {
 		{"1000", "1e3", "1000.0"},
 		{"-12", "-12.0", "-120e-1"},
 		{"0.5", "5e-1", "0.50"},
-		{"1e-07", "0.0000001", "10e-8"},
+		{"1e-7", "0.0000001", "10e-8", "1e-07"}, {"0.000001", "1e-6"}, {"1.5e-9", "0.0000000015"}, {"-2.5e-10", "-25e-11"},
+		{"1234567.5", "1.2345675e6", "12345675e-1"}, {"123456789012.25", "1.2345678901225e+11"}, // plain up to 1e21
 		{"9007199254740992", "9007199254740992.0"}, {"9007199254740993", "9007199254740993.0"}, // one float64
 		{"1000000000000000000000", "1e21", "1.0e21"},
 		{"0.1", "1e-1"}, {"1000000000000000055511151231257827e-34", "0.1000000000000000055511151231257827"},
@@ -205,6 +208,44 @@ func TestMembersThatMayBeMeant(t *testing.T) {
 		res := read(t, tt.row+"\n", ingest.Options{Format: ingest.NDJSON})
 		if res.err != nil || len(res.bad) != 1 || res.bad[0].Field != tt.field || !strings.Contains(res.bad[0].Hint, tt.says) || strings.Contains(res.bad[0].Hint, "long_name") {
 			t.Errorf("%s: %v, %v; want a hint at %s: %s", tt.row, res.bad, res.err, tt.field, tt.says)
+		}
+	}
+}
+
+// A file that is one JSON array is refused for that, whatever it is read as. An array on a line of
+// its own is a bad row, and so is another line that is cut off.
+func TestArrays(t *testing.T) {
+	const good = `{"id":"a","lat":1,"lon":2}` + "\n"
+	for name, text := range map[string]string{
+		"on one line":         "[" + feature(1) + "," + feature(2) + "]",
+		"of rows":             "[\n" + feature(1) + ",\n" + feature(2) + "\n]\n",
+		"of rows, and a line": "[\n" + feature(1) + "]\n" + good,
+		"after blanks":        "\ufeff \n\t[" + feature(1) + "]\n \n\t",
+		"empty":               "[]\r\n",
+		"cut off":             "[" + feature(1) + ",",
+		"long":                "[" + strings.Repeat(feature(1)+", ", 2000) + feature(2) + "]",
+	} {
+		for _, format := range []ingest.Format{ingest.Auto, ingest.GeoJSON, ingest.NDJSON, ingest.GeoJSONSeq} {
+			for how, r := range map[string]io.Reader{"at once": strings.NewReader(text), "by bytes": iotest.OneByteReader(strings.NewReader(text))} {
+				res := readAll(t, r, ingest.Options{Format: format})
+				if res.err == nil || !strings.Contains(res.err.Error(), "is a JSON array (write one object a line") || len(res.rows)+len(res.bad) > 0 {
+					t.Errorf("%s as %q, %s: %q, %v, %v", name, format, how, res.ids(), res.bad, res.err)
+				}
+			}
+		}
+	}
+	for _, text := range []string{
+		"[1,2]\n" + good, "[1,2]\r" + good, "[]\r\n\r\n" + good, "[" + feature(1) + "]\n" + good, "[oops]\n" + good, "\n [\"[\"]\n" + good, "[1,2]\n[3]\n" + good,
+		`{"id":"b","lat":1,` + "\n" + good, `{"id":"b","lat":1,"lon":2` + "\n" + good, `{"id":"b","tags":["x` + "\n" + good,
+	} {
+		want := strings.Count(text, "\n[") + 1
+		if strings.HasPrefix(text, "\n") {
+			want = 1
+		}
+		for _, format := range []ingest.Format{ingest.Auto, ingest.NDJSON} {
+			if res := read(t, text, ingest.Options{Format: format}); res.err != nil || res.ids() != "a" || len(res.bad) != want {
+				t.Errorf("%q as %q: %q, %v, %v; want %d bad", text, format, res.ids(), res.bad, res.err, want)
+			}
 		}
 	}
 }

@@ -43,7 +43,7 @@ type Format string
 // The formats that can be read. Auto finds out from the first bytes.
 const (
 	Auto       Format = ""
-	CSV        Format = "csv"         // with a header line, or Options.Columns
+	CSV        Format = "csv"         // with a header line, or Options.Columns; or a dump of GeoNames, which is found
 	GeoNames   Format = "geonames"    // 19 columns between tabs, no header, no quoting
 	GeoJSON    Format = "geojson"     // a FeatureCollection, or one Feature
 	GeoJSONSeq Format = "geojson-seq" // RFC 8142: Features separated by RS or line feeds
@@ -197,9 +197,6 @@ func open(r io.Reader, opt Options) (Reader, error) {
 	if opt.Format == Auto {
 		if opt.Format, err = sniffFormat(src, &opt); err != nil {
 			return nil, err
-		}
-		if opt.Format == CSV && opt.Columns == nil && opt.Delimiter == 0 && looksLikeGeoNames(src) {
-			opt.Format = GeoNames
 		}
 	}
 	if err := opt.checkJSON(); err != nil {

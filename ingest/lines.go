@@ -32,6 +32,11 @@ func newLinesReader(src *source, opt Options, info Info) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if first == '[' {
+		if err := refuseArray(src); err != nil {
+			return nil, err
+		}
+	}
 	l := &linesReader{src: src, info: info, rec: src.lineEnd}
 	if first == recordSeparator {
 		l.rec = src.separator

@@ -34,7 +34,7 @@ func sniffFormat(src *source, opt *Options) (Format, error) {
 	case recordSeparator:
 		return GeoJSONSeq, nil
 	case '[':
-		return "", &HeaderError{Reason: "the file is a JSON array", Hint: "write one object a line, or a FeatureCollection", Unreadable: true}
+		return NDJSON, refuseArray(src)
 	case '{':
 		fill(src)
 		if src.err != nil {
@@ -45,6 +45,37 @@ func sniffFormat(src *source, opt *Options) (Format, error) {
 		return sniffJSON(src.window()), nil
 	}
 	return CSV, nil
+}
+
+// errArray is of a file that is one JSON array.
+func errArray() error {
+	return &HeaderError{Reason: "the file is a JSON array", Hint: "write one object a line, or a FeatureCollection", Unreadable: true}
+}
+
+// refuseArray refuses a stream that begins with an array, unless all of the array is on its first
+// line and something is on another: then it is a line of NDJSON, and a bad row.
+func refuseArray(src *source) error {
+	end, at, _, ended := src.seek(src.lineEnd, 0)
+	if err := src.failure(); err != nil {
+		return err
+	}
+	if !ended {
+		return errArray()
+	}
+	if _, _, err := sourceOf(src.window()[:end]).value(); err != nil {
+		return errArray()
+	}
+	for {
+		w := src.window()
+		for ; at < len(w); at++ {
+			if strings.IndexByte(jsonBlanks, w[at]) < 0 {
+				return nil
+			}
+		}
+		if !src.more() {
+			return cmp.Or(src.failure(), errArray())
+		}
+	}
 }
 
 func errEmpty() error { return &HeaderError{Reason: "the file is empty", Unreadable: true} }
@@ -61,12 +92,22 @@ func sniffJSON(sample []byte) Format {
 	if kind := look(sample).Type; kind == typeCollection || kind == typeEsri {
 		return GeoJSON
 	}
-	line, _, cut := cutLine(bytes.TrimSpace(sample))
-	d := jsontext.NewDecoder(bytes.NewReader(line))
-	if _, err := d.ReadValue(); cut && errors.Is(err, io.ErrUnexpectedEOF) {
-		return GeoJSON
+	line, rest, cut := cutLine(bytes.TrimSpace(sample))
+	if !cut || !unfinished(line) {
+		return NDJSON
 	}
-	return NDJSON
+	// An object that goes on is one row. One that cannot go on with the object of the next line is
+	// a line that was cut off.
+	if rest = bytes.TrimLeft(rest, jsonBlanks); len(rest) > 0 && rest[0] == '{' && !unfinished(append(bytes.Clone(line), "\n{"...)) {
+		return NDJSON
+	}
+	return GeoJSON
+}
+
+// unfinished reports whether text is a JSON value as far as it goes, and lacks its end.
+func unfinished(text []byte) bool {
+	_, err := jsontext.NewDecoder(bytes.NewReader(text)).ReadValue()
+	return errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // checkOneObject refuses a file of one JSON object that holds others and is neither
@@ -199,7 +240,6 @@ func unquoted(raw []byte) string {
 // looksLikeGeoNames reports whether the first line is one of a GeoNames dump:
 // 19 cells between tabs, a number first, coordinates fifth and sixth.
 func looksLikeGeoNames(src *source) bool {
-	fill(src)
 	cells := strings.Split(string(src.lineAt(0)), "\t")
 	if len(cells) != len(geoNamesColumns) || digits([]byte(cells[0])) != len(cells[0]) {
 		return false

@@ -261,6 +261,10 @@ func TestBeforeTheHeader(t *testing.T) {
 		{name: "comments", query: "?lat=dec_lat&lon=dec_lon&id=gauge_no", args: "--lat dec_lat --lon dec_lon --id gauge_no",
 			text: "#\n# Gauges of a river board\n# gauge_no  number of the gauge\n#\n" + table, want: gauges, rejected: 1, posted: `"line":6`, printed: "input:6:"},
 		{name: "comments that name columns", query: "?id=gauge_no", args: "--id gauge_no", text: "# gauge_no, lat, lon: as surveyed\n" + table, want: gauges, rejected: 1},
+		{name: "sep= before rows", query: "?columns=id,lat,lon", args: "--columns id,lat,lon", text: "sep=;\n1;10;20\n", want: "1 20,10"},
+		{name: "SEP= in quotes before rows", query: "?columns=id,lat,lon", args: "--columns id,lat,lon", text: "\ufeff\"SEP=|\"\r\n1|10|20\r\nx|95|20\r\n", want: "1 20,10", rejected: 1, posted: `"line":3`, printed: "input:3:"},
+		{name: "sep= of a tab before rows", query: "?columns=id,lat,lon", args: "--columns id,lat,lon", text: "sep=\t\n1\t10\t20\n", want: "1 20,10"},
+		{name: "sep= after lines that are counted", query: "?columns=id,lat,lon&skipLines=1", args: "--columns id,lat,lon --skip-lines 1", text: "of today\nsep=;\n1;10,5;20,5\n", want: "1 20.5,10.5"},
 		{name: "a title", text: "Stations of the network\nas of today, without the closed ones\n\nid,name,lat,lon\n1,a,1,2\n", want: "1 2,1", posted: "before the header", printed: "before the header"},
 		{name: "a header in a comment", text: "# made by a program\n#id,lat,lon\n1,1,2\n", want: "1 2,1"},
 		{name: "a name of two lines", text: "id,\"name\n(en)\",lat,lon\n1,a,1,2\n", want: "1 2,1"},
@@ -268,6 +272,39 @@ func TestBeforeTheHeader(t *testing.T) {
 		{name: "a column of numbers", text: "#,lat,lon,id\n1,1,2,a\n", want: "a 2,1"},
 		{name: "lines that are counted", query: "?skipLines=2", args: "--skip-lines 2", text: "lat,lon,note\n1,2,an example\nid,lat,lon\n1,3,4\n", want: "1 4,3"},
 		{name: "comments alone", text: "# one\n# two\n", refused: 400, posted: "no columns", printed: "no columns"},
+	})
+}
+
+// A dump of GeoNames is known by its first line, however it comes.
+func TestGeoNamesDumps(t *testing.T) {
+	const dump = "2178982\tWoodend\t\"Woodend\t\t-43.31667\t172.66667\tP\tPPL\tNZ\t\tE9\t\t\t\t3059\t\t\t\t2019-01-01\n" +
+		"2179103\tWhitianga\tWhitianga\t\t-36.83333\t175.7\tP\tPPL\tNZ\t\tG1\t\t\t\t3367\t\t\t\t2019-01-01\n"
+	const both = "2178982 172.66667,-43.31667; 2179103 175.7,-36.83333"
+	quoted := strings.ReplaceAll(dump, "\"Woodend", "\"Woodend\"")
+	deliver(t, []upload{
+		{name: "between tabs", mediaType: "text/tab-separated-values", text: dump, want: both},
+		{name: "as CSV", text: dump, want: both},
+		{name: "the delimiter named", query: "?delimiter=tab", args: "--delimiter tab", text: dump, want: both},
+		{name: "after a line", mediaType: "text/tab-separated-values", query: "?skipLines=1", args: "--skip-lines 1", text: "of today\n" + dump, want: both},
+		{name: "the format named", args: "--format geonames --skip-lines 1", query: "?skipLines=1", text: "of today\n" + dump, want: both},
+		{name: "quotes", query: "?quotes=on", args: "--quotes on", mediaType: "text/tab-separated-values", text: quoted, want: both},
+		{name: "another id", query: "?id=name", args: "--id name", mediaType: "text/tab-separated-values", text: dump, want: "Whitianga 175.7,-36.83333; Woodend 172.66667,-43.31667"},
+		{name: "a table of 19 columns", mediaType: "text/tab-separated-values", text: "id\tlat\tlon" + strings.Repeat("\tx", 16) + "\n1\t2\t3" + strings.Repeat("\t4", 16) + "\n", want: "1 3,2"},
+	})
+}
+
+// What is wrong with a file of JSON is said by the same words, however it comes.
+func TestArraysOfJSON(t *testing.T) {
+	const hint = "write one object a line, or a FeatureCollection"
+	const rows = `[{"id":1,"lat":1,"lon":2},{"id":2,"lat":1,"lon":2}]`
+	deliver(t, []upload{
+		{name: "as GeoJSON", mediaType: "application/geo+json", text: rows, refused: 400, posted: hint, printed: hint},
+		{name: "as JSON", mediaType: "application/json", text: " \n" + rows, refused: 400, posted: hint, printed: hint},
+		{name: "as lines", mediaType: "application/x-ndjson", text: rows + "\n", refused: 400, posted: hint, printed: hint},
+		{name: "as a text sequence", mediaType: "application/geo+json-seq", text: rows, refused: 400, posted: hint, printed: hint},
+		{name: "a line of several", mediaType: "application/x-ndjson", text: "[1,2]\n" + `{"id":1,"lat":1,"lon":2}` + "\n", want: "1 2,1", rejected: 1, posted: `"line":1`, printed: "input:1:"},
+		{name: "the first line cut off", mediaType: "application/x-ndjson", text: `{"id":2,"lat":` + "1\n" + `{"id":1,"lat":1,"lon":2}` + "\n", want: "1 2,1", rejected: 1, posted: `"line":1`, printed: "input:1:"},
+		{name: "a number", mediaType: "application/geo+json", text: "42", refused: 400},
 	})
 }
 
