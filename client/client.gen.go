@@ -1759,7 +1759,9 @@ type ListItemsParams struct {
 	// Limit The greatest number of items in a page. If the value is above the maximum, the server uses the maximum.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The place where the previous page ended. It is in the `next` link of that page.
+	// Cursor The place where the previous page ended. It is in the `next` link of that page. The server
+	// answers 400 if the collection, the centre, the box or the filter is another than that of the
+	// previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Properties Names of the properties to return, separated by commas or given one by one. Left
@@ -1887,8 +1889,8 @@ type PostItemsParams struct {
 	Delimiter *Delimiter `form:"delimiter,omitempty" json:"delimiter,omitempty"`
 
 	// Quotes For a load of CSV: whether a quote mark at the beginning of a cell encloses the
-	// cell. `auto` means `on`, but `off` if tabs separate the cells. With `auto` a line
-	// that looks like a row is one also if it stands between quote marks.
+	// cell. `auto` means `on`, but `off` if tabs separate the cells. With `auto`, the
+	// server also reads a line between quote marks as a row if it looks like one.
 	Quotes *PostItemsParamsQuotes `form:"quotes,omitempty" json:"quotes,omitempty"`
 
 	// DecimalComma For a load of CSV: coordinates have a decimal comma, as in 50,9375. The server recognises this by itself if it is certain.
@@ -2108,7 +2110,9 @@ type GetNearbyParams struct {
 	// Radius The greatest distance in metres. Items at exactly this distance match. `complete` says whether the answer has all items within the radius.
 	Radius *Radius `form:"radius,omitempty" json:"radius,omitempty"`
 
-	// Cursor The place where the previous page ended. It is in the `next` link of that page.
+	// Cursor The place where the previous page ended. It is in the `next` link of that page. The server
+	// answers 400 if the collection, the centre, the box or the filter is another than that of the
+	// previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Properties Names of the properties to return, separated by commas or given one by one. Left

@@ -34,7 +34,7 @@ type loadCmd struct {
 	SkipLines    int      `help:"Number of lines to skip at the beginning of a CSV file." placeholder:"N"`
 	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" means a tab." placeholder:"CHAR"`
 	Columns      []string `help:"Names of the columns of a CSV file without a header line." placeholder:"NAME"`
-	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. auto means on, but off if tabs separate the cells. With auto a line that looks like a row is one also if it stands between quote marks."`
+	Quotes       string   `default:"auto" enum:"auto,on,off" help:"Whether a quote mark at the beginning of a CSV cell encloses the cell: ${enum}. auto means on, but off if tabs separate the cells. With auto, the load also reads a line between quote marks as a row if it looks like one."`
 	DecimalComma bool     `help:"Coordinates have a decimal comma, as in 50,9375."`
 	Encoding     string   `default:"utf-8" enum:"utf-8,latin1" help:"Encoding of CSV files: ${enum}."`
 
