@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"nearby/index":                 {"nearby/sphere"},
 	"nearby/internal/zorder":       {"nearby/sphere"},
 	"nearby/internal/budget":       {},
+	"nearby/internal/exact":        {"nearby/sphere"},
 	"nearby/internal/cover":        {"nearby/index", "nearby/internal/zorder"},
 	"nearby/internal/runs":         {"nearby/index", "nearby/internal/zorder", "nearby/sphere"},
 	"nearby/internal/batch":        {"nearby/index", "nearby/internal/runs", "nearby/internal/zorder", "nearby/sphere"},

@@ -8,10 +8,6 @@ import (
 	"nearby/sphere"
 )
 
-// slack in degrees by which cells are taken to be larger than their borders say:
-// a position within a rounding of a border may be in the cell beyond it.
-const slack = 1e-9
-
 // block is the cells of n bits at most radius columns and rows away from the one
 // that holds a centre.
 type block struct {
@@ -51,7 +47,7 @@ type origin struct {
 
 func newOrigin(lon, lat float64, v sphere.Vec, key uint64) origin {
 	if lon > 90 && key>>63 == 0 {
-		lon = -180 // it is 180 or rounds to it, and lies in the first column
+		lon = -180 // it is 180, and lies in the first column
 	}
 	return origin{lon, lat, v, math.Hypot(v.X, v.Y)}
 }
@@ -99,23 +95,30 @@ func (o *origin) sides(b block) sides {
 // band returns a lower bound on the squared chord to a parallel so many degrees
 // of latitude away.
 func band(degrees float64) float64 {
-	s := 2 * sine(max(0, degrees-slack)*(math.Pi/360))
+	s := 2 * sine(max(0, degrees-zorder.Slack)*(math.Pi/360))
 	return rounded(s * s)
 }
 
 // meridian returns a lower bound on the squared chord to the meridian so many
 // degrees of longitude away.
+//
+// Of the angle to the foot of the perpendicular both the sine and the cosine are known, and
+// the squared chord is 2(1-cos) = 2 sin^2/(1+cos). The cosine must not be made from the sine:
+// near 90 degrees a rounding of the sine moves the angle by up to 1e-8.
 func (o *origin) meridian(degrees float64) float64 {
-	degrees = max(0, degrees-slack)
+	degrees = max(0, degrees-zorder.Slack)
 	if degrees >= 90 {
 		z := 1 - math.Abs(o.vec.Z)
 		return rounded(o.cosLat*o.cosLat + z*z)
 	}
-	s := min(1, o.cosLat*sine(degrees*(math.Pi/180)))
-	if s < smallAngle {
-		return rounded(s * s) // the first term of what follows
+	radians := degrees * (math.Pi / 180)
+	sin := o.cosLat * sine(radians)
+	if sin < smallAngle {
+		return rounded(sin * sin) // less than what follows
 	}
-	return rounded(2 * s * s / (1 + math.Sqrt(1-s*s)))
+	cos := o.cosLat * math.Cos(radians)
+	cos = math.Sqrt(o.vec.Z*o.vec.Z + cos*cos)
+	return rounded(2 * sin * sin / (1 + cos))
 }
 
 // smallAngle is an angle in radians below which two terms of the sine are enough.
@@ -129,15 +132,27 @@ func sine(radians float64) float64 {
 	return math.Sin(radians)
 }
 
-// rounded takes off a squared chord what roundings may have added: a few of 1e-16
-// went into the chord.
+// rounded takes off a squared chord, computed as above, what roundings may have added, so that
+// no point beyond has a lesser one by sphere.Chord2.
+//
+// With the u and the bounds of package sphere: an angle in radians has 2u from π and the
+// product, its sine 3u more, the cosine of the latitude 4u, their product 1u. That is 10u of
+// the sine and 20u of its square. 1+cos has 8u, the other operations have 3u, Chord2 has 5u.
+// These 36u are relative. The vectors of the centre and of the point are sphere.PlaceError off
+// each, which is 16u of the chord. (How far a position may lie outside its cell is in
+// zorder.Slack.)
 func rounded(c2 float64) float64 {
-	c := math.Sqrt(c2) - 1e-15
+	c := math.Sqrt(c2) - placeMargin
 	if c <= 0 {
 		return 0
 	}
-	return c * c * (1 - 1e-14)
+	return c * c * (1 - sideMargin)
 }
+
+const (
+	placeMargin = 2e-15 // 18u
+	sideMargin  = 1e-14 // 90u
+)
 
 // rect returns the block's bounds for a trace. Across the antimeridian they go
 // on beyond 180 degrees.

@@ -47,8 +47,8 @@ func (b *Box) Contains(v Vec) bool {
 }
 
 // Chord2 returns a lower bound on the squared chord from v to any point in the
-// box: 0 inside. Each difference is at most the true one and rounding is
-// monotone, so for every point p that was extended in, Chord2(v) <=
+// box: 0 inside. Each difference is at most that to the point and rounding is
+// monotone, so for every point p that was extended in, b.Chord2(v) <=
 // sphere.Chord2(v, p) holds for the computed values as well.
 //
 // A box on the far side of the sphere has a corner that comes much nearer than
@@ -67,9 +67,13 @@ func (b *Box) Beyond(v Vec, bound float64) float64 {
 	if !(bound > 2) || bound > 4 { // an empty box is infinitely far
 		return bound
 	}
-	// The squares of unit vectors' lengths are 1 to a few 1e-16.
-	return max(bound, 4-b.FarChord2(Vec{-v.X, -v.Y, -v.Z})-1e-14)
+	return max(bound, 4-b.FarChord2(Vec{-v.X, -v.Y, -v.Z})-antipodeMargin)
 }
+
+// antipodeMargin is more than 4 minus the sum of the squared chords, as computed, from one
+// vector of FromDegrees to another and to its antipode. That is 4*NormError and ChordError of
+// 4, 60u; the two subtractions of Beyond add 2u.
+const antipodeMargin = 1e-14 // 90u
 
 // FarChord2 returns an upper bound on the squared chord from v to any point in
 // the box, which must not be empty.

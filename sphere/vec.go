@@ -62,8 +62,8 @@ func SinCos(deg float64) (sin, cos float64) {
 }
 
 // Chord2 returns the squared length of the chord between two points, from 0 to
-// 4. It grows with the distance and serves to prune; near 4 it no longer tells
-// distances apart, so Distance decides.
+// 4, and a rounding more. It grows with the distance and serves to prune; near 4 it no
+// longer tells distances apart, so Distance decides.
 func Chord2(u, v Vec) float64 {
 	dx, dy, dz := u.X-v.X, u.Y-v.Y, u.Z-v.Z
 	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
@@ -107,7 +107,14 @@ func Chord2Of(metres float64) float64 {
 }
 
 // LowerDistance turns a lower bound on squared chords into a distance in metres
-// that is a lower bound too, whatever the rounding on the way.
+// that is a lower bound too, whatever the rounding on the way: at most Distance of any two
+// vectors of FromDegrees whose Chord2 is at least chord2.
+//
+// The distance is right if the true squared chord that belongs to it is less than chord2 by
+// NearError of it, or FarError beyond nearestFar, where that is more. Taking radiusMargin off
+// the distance takes off more than either, save next to the antipode: there the squared chord
+// hardly depends on the distance, and chordMargin takes off 144u, when it is 4. That
+// is up to 0.8 m.
 func LowerDistance(chord2 float64) float64 {
 	if chord2 <= 0 {
 		return 0
@@ -115,8 +122,13 @@ func LowerDistance(chord2 float64) float64 {
 	if chord2 >= 4 {
 		chord2 = 4
 	}
-	// Near the antipode an error of 1e-15 in the squared chord moves the
-	// distance by up to 0.2 m; taking it off first keeps the bound true.
-	d := 2 * EarthRadius * math.Asin(min(1, math.Sqrt(max(0, chord2-4e-15*chord2))/2))
-	return max(0, d*(1-1e-12)-1e-9)
+	d := 2 * EarthRadius * math.Asin(min(1, math.Sqrt(max(0, chord2-chordMargin*chord2))/2))
+	return max(0, d*(1-radiusMargin)-nanometre)
 }
+
+const (
+	chordMargin  = 4e-15 // relative; of 4 it is 144u
+	radiusMargin = 1e-12 // relative
+	nanometre    = 1e-9  // beyond what the bounds ask for
+	nearestFar   = 1.9   // squared chord; FarError counts from here on
+)

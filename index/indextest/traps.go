@@ -40,6 +40,8 @@ var traps = []struct {
 	{"G19/StraightEdgesInThePlane", trapStraightEdge},
 	{"G20/HolesWindingBorders", trapHoles},
 	{"G21/NarrowBoxes", trapNarrow},
+	{"G23/AQuarterFromTheMeridian", trapQuarter},
+	{"G24/LessThanAnyDistance", trapTiny},
 }
 
 func testTraps(t *testing.T, builder index.Builder) {
@@ -364,4 +366,64 @@ func ring(degrees ...float64) orb.Ring {
 		r = append(r, orb.Point{degrees[i], degrees[i+1]})
 	}
 	return append(r, r[0])
+}
+
+// trapQuarter asks from next to the equator with a radius of nearly a quarter of the
+// circumference. The foot of the perpendicular on a meridian that is nearly 90 degrees away
+// may be centimetres nearer than a quarter, and its sine is 1 all the same.
+func trapQuarter(t *testing.T, builder index.Builder) {
+	for _, off := range []float64{1e-5, 1e-7, 1e-9} {
+		var positions []index.Position
+		for _, lon := range []float64{90, -90, 45, 180} {
+			for _, lat := range []float64{45, -45, 30, -30, 90, -90, 0} {
+				positions = append(positions, at(lon, lat))
+			}
+		}
+		both(t, builder, positions, func(t *testing.T, v version) {
+			for _, lon := range []float64{off, -off, 90 - off, off - 90, 179.9999999, 0} {
+				for _, lat := range []float64{off, -off, 0} {
+					centre := sphere.FromDegrees(lon, lat)
+					for _, p := range positions {
+						v.hits(t, lon, lat, len(positions), sphere.Distance(centre, vec(p)))
+					}
+				}
+			}
+		})
+		// A single one, so that a search has nothing else to go by.
+		for _, p := range positions {
+			one, err := build(builder, NewItems(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, lon := range []float64{off, -off, 90 - off, off - 90} {
+				for _, lat := range []float64{off, -off} {
+					one.hits(t, lon, lat, 1, sphere.Distance(sphere.FromDegrees(lon, lat), vec(p)))
+				}
+			}
+		}
+	}
+}
+
+// trapTiny has items so near to each other and to the centre that their squared chords are
+// next to 0, or 0.
+func trapTiny(t *testing.T, builder index.Builder) {
+	var positions []index.Position
+	for i := range 100 {
+		positions = append(positions, at(float64(i)*1e-160, 0), at(float64(i%9)*1e-300, float64(i)*3e-162))
+	}
+	items := NewItems(positions...)
+	v, err := build(builder, items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lon := range []float64{0, 1e-160, 5e-324, 3e-159} {
+		for _, k := range []int{1, 2, 10, 15, 16, 31, 32, 33, 40, 100, 150, 199, 200, 201} {
+			for _, within := range []float64{index.Everywhere, 0, 5e-324, 1e-155, 1.2e-154, 1e-153, 1e-30} {
+				v.hits(t, lon, 0, k, within)
+			}
+		}
+	}
+	for _, p := range positions[:40] {
+		v.hits(t, 0, 0, 200, sphere.Distance(vec(at(0, 0)), vec(p)))
+	}
 }

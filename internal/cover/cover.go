@@ -18,22 +18,18 @@ const (
 	All
 )
 
-// cellSlack in degrees widens a cell: positions within a rounding of its border
-// may belong to the cell on the other side.
-const cellSlack = 1e-9
-
 // Of tells how much of the cell made of the first n bits of key lies in the area.
 func Of(q *index.RangeQuery, key uint64, n int) Cover {
 	b, r := &q.Bound, zorder.Rect(key, n)
-	south, north := max(r.South-cellSlack, -90), min(r.North+cellSlack, 90)
+	south, north := max(r.South-zorder.Slack, -90), min(r.North+zorder.Slack, 90)
 	if north < b.Min[1] || south > b.Max[1] {
 		return None
 	}
-	west, east := max(r.West-cellSlack, -180), min(r.East+cellSlack, 180)
+	west, east := max(r.West-zorder.Slack, -180), min(r.East+zorder.Slack, 180)
 	c := lonCover(b, west, east)
 	if west == -180 || east == 180 {
-		// The first column holds longitude 180 too, and what rounds to it.
-		c = together(c, together(lonCover(b, -180, cellSlack-180), lonCover(b, 180-cellSlack, 180)))
+		// The first column holds longitude 180 too.
+		c = together(c, together(lonCover(b, -180, zorder.Slack-180), lonCover(b, 180-zorder.Slack, 180)))
 	}
 	if c == All && (q.Polygon != nil || south < b.Min[1] || north > b.Max[1]) {
 		return Part

@@ -8,7 +8,7 @@ import "slices"
 // which on a plane have the same area, and counts how many lie in each.
 type histogram struct {
 	k      int
-	scale  float64 // rings in a squared chord of 1
+	scale  float64 // rings in a squared chord of 1; 0: all are at most leastSpan
 	top    int     // the last ring that matters
 	upTo   int     // how many lie in it and in those before it
 	counts [rings]uint32
@@ -16,6 +16,8 @@ type histogram struct {
 
 const (
 	rings = 256
+	// Squared chords up to this one are not told apart, as rings/leastSpan has to be finite.
+	leastSpan = 1e-300
 	// From a top ring below this one on the rings are too wide for the limit.
 	coarseRings = 32
 )
@@ -35,7 +37,7 @@ func (h *histogram) count(c []candidate) {
 		greatest = max(greatest, c[i].chord2)
 	}
 	h.scale, h.top = 0, rings-1
-	if greatest > 1e-300 {
+	if greatest > leastSpan {
 		h.scale = rings / greatest
 	}
 	h.counts = [rings]uint32{}
@@ -61,8 +63,10 @@ func (h *histogram) lower() float64 {
 		h.top--
 	}
 	if h.scale == 0 {
-		return 0
+		return widen(leastSpan)
 	}
+	// The quotient, and the product by which ring goes, may be a rounding less than the
+	// squared chords of the ring. That is nothing of what widen grants.
 	return widen(float64(h.top+1) / h.scale)
 }
 

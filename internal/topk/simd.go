@@ -52,7 +52,7 @@ func (f *simd) reset(k int, bound float64) {
 // found, and their distances.
 func (f *simd) apart() bool {
 	for i := 1; i < simdSlots; i++ {
-		if c2 := f.chords[i]; c2 > 1.9 {
+		if c2 := f.chords[i]; c2 > nearMost {
 			return c2 > noChord
 		} else if c2 >= 0 && c2 <= f.chords[i-1]*(1+nearMargin) {
 			return false

@@ -78,19 +78,29 @@ type hit struct {
 	ref  index.Ref
 }
 
-// Margins of the squared chord within which two candidates may change places
-// when converted to distances. A quarter of the circumference away and nearer,
-// a conversion is a few roundings of a well-conditioned function; beyond, the
-// squared chord itself carries an absolute error of a few 1e-16.
+// Margins of the squared chord within which two candidates may change places when converted
+// to distances. Beyond them, the one with the lesser squared chord is the nearer one by
+// distances as reported too, and those differ.
+//
+// Say that the true squared chord that belongs to a reported distance differs from the computed
+// one by at most e of it: that is sphere.NearError. Then of two squared chords a < b(1-m) the
+// true ones of their distances are at most a(1+e) and at least b(1-e), and so the distances
+// are in that order if m is 2e and a little. The same holds of a margin that is added, with
+// sphere.FarError; and of a squared chord beside that of a distance that was given,
+// sphere.Chord2Of, whose error is no more.
 const (
-	nearMargin = 1e-12 // relative, for squared chords up to 2
-	farMargin  = 1e-13 // absolute, above 2
+	nearMargin = 1e-12 // relative, 9007u, up to nearMost: 375 times 2*sphere.NearError
+	farMargin  = 1e-13 // absolute, 900u, above: 5 times 2*sphere.FarError
+
+	// nearMost is a squared chord short of 2, up to which the distance follows from it alone
+	// (sphere.NearDistance), so that what widen makes of it is still less than 2.
+	nearMost = 1.9
 )
 
 // widen returns a squared chord that no point at most as far as one at c2
 // exceeds.
 func widen(c2 float64) float64 {
-	if c2 <= 1.9 {
+	if c2 <= nearMost {
 		return c2 * (1 + nearMargin)
 	}
 	return c2 + farMargin
@@ -99,7 +109,7 @@ func widen(c2 float64) float64 {
 // narrow is the inverse margin: a point with a lesser squared chord is nearer
 // than one at c2.
 func narrow(c2 float64) float64 {
-	if c2 <= 1.9 {
+	if c2 <= nearMost {
 		return c2 * (1 - nearMargin)
 	}
 	return c2 - farMargin
@@ -107,12 +117,15 @@ func narrow(c2 float64) float64 {
 
 // within returns the squared chord above which no point is within a distance, and
 // the one from which on that takes comparing distances.
+//
+// Next to 0 there is no need for a margin: numbers that are so small are farther apart than
+// nearMargin.
 func within(maxDistance float64) (limit, doubtful float64) {
 	if maxDistance >= sphere.HalfCircumference {
 		return math.Inf(1), math.Inf(1)
 	}
 	c2 := sphere.Chord2Of(maxDistance)
-	return widen(c2) + 1e-30, narrow(c2) - 1e-30
+	return widen(c2), narrow(c2)
 }
 
 // spare is how many more candidates than twice k are kept at most.
@@ -128,7 +141,7 @@ func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 	t.Least = -1
 	if q.After != nil {
 		c2 := sphere.Chord2Of(q.After.Distance)
-		t.Least, t.beyondAfter = narrow(c2)-1e-30, widen(c2)+1e-30
+		t.Least, t.beyondAfter = narrow(c2), widen(c2)
 	}
 	if q.K <= 0 {
 		t.Limit = -1
@@ -469,10 +482,10 @@ func (t *TopK) appendSIMD(dst []index.Hit, proof *index.Proof) []index.Hit {
 
 // before reports whether a precedes b in the order of the answer.
 func (t *TopK) before(a, b *hit) bool {
-	if b.chord2 <= 1.9 && a.chord2 < b.chord2*(1-nearMargin) {
+	if b.chord2 <= nearMost && a.chord2 < b.chord2*(1-nearMargin) {
 		return true
 	}
-	if a.chord2 <= 1.9 && b.chord2 < a.chord2*(1-nearMargin) {
+	if a.chord2 <= nearMost && b.chord2 < a.chord2*(1-nearMargin) {
 		return false
 	}
 	if a.chord2 != b.chord2 || a.chord2 > 2 {

@@ -2,11 +2,13 @@ package zorder_test
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/mmcloughlin/geohash"
 
+	"nearby/internal/exact"
 	"nearby/internal/zorder"
 )
 
@@ -99,10 +101,54 @@ func TestCommon(t *testing.T) {
 	}
 }
 
+// A position lies in the rectangle of its cell or, in exact arithmetic, outside it by less
+// than Slack, which has room for what users of rectangles add; the rectangle itself is exact.
+func TestSlack(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(4, 4))
+	rat := func(x float64) *big.Rat { return new(big.Rat).SetFloat64(x) }
+	most := new(big.Rat)
+	side := func(index uint32, bits int, whole float64) *big.Rat { // of a cell, exactly
+		s := new(big.Rat).SetFrac(big.NewInt(int64(index)), new(big.Int).Lsh(big.NewInt(1), uint(bits)))
+		return s.Sub(s.Mul(s, rat(whole)), rat(whole/2))
+	}
+	for range 30_000 {
+		lon, lat := exact.Hostile(rnd)
+		key := zorder.Key(lon, lat)
+		if lon == 180 {
+			lon = -180
+		}
+		x, y := zorder.Deinterleave(key)
+		for _, n := range []int{0, 1, 2 + rnd.IntN(61), 63, 64} {
+			r, lonBits, latBits := zorder.Rect(key, n), (n+1)/2, n/2
+			// Shifts by 32 give 0.
+			col, row := x>>(32-lonBits), y>>(32-latBits)
+			west, south := side(col, lonBits, 360), side(row, latBits, 180)
+			east := new(big.Rat).Add(west, rat(360/float64(uint64(1)<<lonBits)))
+			north := new(big.Rat).Add(south, rat(180/float64(uint64(1)<<latBits)))
+			if rat(r.West).Cmp(west) != 0 || rat(r.South).Cmp(south) != 0 || rat(r.East).Cmp(east) != 0 || rat(r.North).Cmp(north) != 0 {
+				t.Fatalf("%d bits of %x: %+v is not exact", n, key, r)
+			}
+			for _, out := range []*big.Rat{
+				new(big.Rat).Sub(west, rat(lon)), new(big.Rat).Sub(rat(lon), east), new(big.Rat).Sub(south, rat(lat)), new(big.Rat).Sub(rat(lat), north),
+			} {
+				if out.Cmp(most) > 0 {
+					most = out
+				}
+			}
+		}
+	}
+	out, _ := most.Float64()
+	t.Logf("positions lie up to %.1e degrees outside their cells; Slack is %.0f times that", out, zorder.Slack/out)
+	// By the derivation 8e-14, and for users ten roundings of 4e-14.
+	if out == 0 || out > 360*0x1p-52 || zorder.Slack < 360*0x1p-52+10*4e-14 {
+		t.Errorf("positions lie up to %v degrees outside their cells", out)
+	}
+}
+
 // A cell's rectangle holds its points, up to a rounding at the borders, and is
 // the one the library draws.
 func TestRect(t *testing.T) {
-	const rounding = 1e-9 // degrees
+	const rounding = zorder.Slack
 	rnd := rand.New(rand.NewPCG(3, 3))
 	for range 20_000 {
 		lon, lat := rnd.Float64()*360-180, rnd.Float64()*180-90
