@@ -33,7 +33,7 @@ func keyAt(col, row int64, n int) uint64 {
 // cellName writes a cell in geohash's base 32. A number of bits that is not a
 // multiple of five is written as network prefixes are: the name of the cell's
 // south-western corner, then a slash and the number of bits. "u4pr" is a cell of
-// 20 bits, "u4pq/18" the 18 bits that it begins with.
+// 20 bits, "u4pn/18" the 18 bits that it begins with.
 func cellName(key uint64, n int) string {
 	chars := uint(n+4) / 5
 	// Upstream writes 12 characters, 60 bits; a 13th holds the 4 bits left.

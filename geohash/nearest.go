@@ -13,8 +13,8 @@ import (
 )
 
 // Rings at one precision before a search goes on with coarser cells. The next
-// ring has 8*(radius+1) cells, a step up no more than 16 that cover twice as
-// much and open only as far as they are near: more than two rings do not pay.
+// ring has 8*(radius+1) cells. A step up looks up at most 12, which reach farther and are
+// opened only as far as they are near: more than two rings do not pay.
 const maxRings = 2
 
 // search is one call of Nearest.

@@ -227,8 +227,9 @@ type Proof struct {
 	// search.
 	Exact bool
 	// Radius in metres within which the answer is provably complete: a lower
-	// bound on the distance of every matching item that is not in it.
-	// sphere.HalfCircumference when there is none.
+	// bound on the distance of every matching item that is not in it. It is not beyond the
+	// last hit if there are K, nor beyond the query's MaxDistance and
+	// sphere.HalfCircumference.
 	Radius float64
 	// Entered counts the cells or nodes that were entered.
 	Entered int
@@ -242,7 +243,7 @@ type Proof struct {
 
 // Stats describes an index.
 type Stats struct {
-	Kind   string // "geohash" or "quadtree"
+	Kind   string // its name, such as "geohash"
 	Points int
 	Cells  int   // cells or leaves that hold points
 	Nodes  int   // inner nodes of the directory or tree

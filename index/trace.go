@@ -14,8 +14,8 @@ type StepKind string
 
 const (
 	StepRing StepKind = "ring" // a ring of cells was looked up
-	StepCell StepKind = "cell" // a geohash cell with points was scanned
-	StepNode StepKind = "node" // an inner node was opened
+	StepCell StepKind = "cell" // a geohash cell was looked up, or the points of one were scanned
+	StepNode StepKind = "node" // an inner node, or a page of cells, was opened
 	StepLeaf StepKind = "leaf" // a leaf was scanned
 )
 

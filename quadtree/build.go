@@ -69,7 +69,8 @@ type child struct {
 // child returns child i, which is a node or a bucket.
 func (n *node) child(i int) child { return child{n.sub[i], n.bucket(i), n.box.at(i)} }
 
-// put makes child i of n, which is nothing so far, what c is.
+// put makes child i of n what c is, whatever it was. If it was a leaf, its points have to be
+// taken out of the run.
 func (n *node) put(i int, c child) {
 	n.sub[i] = c.sub
 	n.setBucket(i, c.bucket)

@@ -19,7 +19,7 @@ func (t *Table) free(e edit, next *Snapshot, freed []index.Ref) {
 	t.grave = t.grave[:0]
 }
 
-// maxCompacted bounds the bytes that are copied between two batches.
+// maxCompacted bounds the bytes that are copied between two batches, but for two chunks.
 const maxCompacted = 16 << 20
 
 // compact empties chunks whose records are mostly dead. To empty one frees more bytes
