@@ -321,14 +321,14 @@ func (s *Server) patchDefinition(def collection.Definition, patch []byte) (colle
 	return in.definition(def.Name), nil
 }
 
-// change is a request that changes a collection or its definition.
-type change struct {
+// collectionTarget is a collection that a request makes, changes or deletes.
+type collectionTarget struct {
 	name  string
 	given preconditions
 	after store.Position // what it comes after
 }
 
-func (s *Server) change(r *http.Request) (c change, err error) {
+func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err error) {
 	if _, err = s.parse(r, nil, nil); err != nil {
 		return c, err
 	}
@@ -347,7 +347,7 @@ func (s *Server) change(r *http.Request) (c change, err error) {
 
 // define gives a collection a definition that is made of the newest one, if that is as
 // the request demands.
-func (s *Server) define(w http.ResponseWriter, r *http.Request, c *change, edit catalog.Edit) error {
+func (s *Server) define(w http.ResponseWriter, r *http.Request, c *collectionTarget, edit catalog.Edit) error {
 	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old catalog.Defined) (collection.Definition, error) {
 		if err := c.given.check(old); err != nil {
 			return collection.Definition{}, err
@@ -375,7 +375,7 @@ func (s *Server) define(w http.ResponseWriter, r *http.Request, c *change, edit 
 }
 
 func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
-	c, err := s.change(r)
+	c, err := s.targetCollection(r)
 	if err != nil {
 		return err
 	}
@@ -401,7 +401,7 @@ func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
-	c, err := s.change(r)
+	c, err := s.targetCollection(r)
 	if err != nil {
 		return err
 	}
@@ -434,7 +434,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error {
-	c, err := s.change(r)
+	c, err := s.targetCollection(r)
 	if err != nil {
 		return err
 	}

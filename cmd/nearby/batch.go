@@ -90,9 +90,9 @@ func (b *batch) fault(file *input, e *client.Fault) fault {
 	return f
 }
 
-// shares reports whether the batches may name a common id, so that the order in
+// overlaps reports whether the batches may name a common id, so that the order in
 // which they arrive matters.
-func (b *batch) shares(other *batch) bool {
+func (b *batch) overlaps(other *batch) bool {
 	small, large := b.ids, other.ids
 	if len(small) > len(large) {
 		small, large = large, small

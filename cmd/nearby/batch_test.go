@@ -49,10 +49,10 @@ func TestBatchShares(t *testing.T) {
 		return b
 	}
 	a := make("1", "2", "3")
-	if b := make("4", "5"); a.shares(b) || b.shares(a) {
+	if b := make("4", "5"); a.overlaps(b) || b.overlaps(a) {
 		t.Error("batches without a common id share one")
 	}
-	if b := make("4", "3"); !a.shares(b) || !b.shares(a) {
+	if b := make("4", "3"); !a.overlaps(b) || !b.overlaps(a) {
 		t.Error("batches with a common id share none")
 	}
 }

@@ -392,7 +392,7 @@ func (l *loader) send(ctx context.Context, file *input, b *batch) {
 
 func sharesAny(b *batch, others []*batch) bool {
 	for _, o := range others {
-		if b.shares(o) {
+		if b.overlaps(o) {
 			return true
 		}
 	}

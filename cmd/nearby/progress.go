@@ -108,9 +108,9 @@ func (p *progress) line() string {
 		s = "loading: " + s
 	}
 	if done := p.bytes.Load(); p.total > 0 && done > 0 {
-		share := min(1, float64(done)/float64(p.total))
-		left := time.Duration(float64(time.Since(p.begun)) * (1 - share) / share)
-		s += fmt.Sprintf(", %.0f %%, %s left", 100*share, left.Round(time.Second))
+		fraction := min(1, float64(done)/float64(p.total))
+		left := time.Duration(float64(time.Since(p.begun)) * (1 - fraction) / fraction)
+		s += fmt.Sprintf(", %.0f %%, %s left", 100*fraction, left.Round(time.Second))
 	}
 	return s
 }
