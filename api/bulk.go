@@ -203,5 +203,5 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 	if err != nil {
 		return decodeError(err)
 	}
-	return s.writeOne(w, r, t, collection.Write{Op: collection.Insert, Item: it}, t.once(r, data))
+	return s.writeOne(w, r, t, collection.Write{Op: collection.Insert, Item: it}, t.idempotencyKey(r, data))
 }

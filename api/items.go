@@ -87,12 +87,12 @@ func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, e
 }
 
 // apply makes one write, at most once if it has a key.
-func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.IdempotencyKey) (res collection.Result, repeated bool, err error) {
+func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, key *collection.IdempotencyKey) (res collection.Result, repeated bool, err error) {
 	var results []collection.Result
-	if once == nil {
+	if key == nil {
 		results, err = t.Write(r.Context(), []collection.Write{wr})
 	} else {
-		results, repeated, err = t.WriteOnce(r.Context(), *once, []collection.Write{wr})
+		results, repeated, err = t.WriteOnce(r.Context(), *key, []collection.Write{wr})
 	}
 	if err != nil {
 		return res, false, err
@@ -117,8 +117,8 @@ func (s *Server) applied(w http.ResponseWriter, t *target, res *collection.Resul
 }
 
 // writeOne makes one write and shows the item.
-func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, once *collection.IdempotencyKey) error {
-	res, _, err := s.apply(w, r, t, wr, once)
+func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, key *collection.IdempotencyKey) error {
+	res, _, err := s.apply(w, r, t, wr, key)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	it.ID = id
 	wr := collection.Write{Op: collection.Upsert, Item: it}
 	t.given.into(&wr, t.Epoch())
-	return s.writeOne(w, r, t, wr, t.once(r, data))
+	return s.writeOne(w, r, t, wr, t.idempotencyKey(r, data))
 }
 
 // decodeError tells a body that is no JSON from one that says what cannot be.
@@ -195,7 +195,7 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 	}
 	wr := collection.Write{Op: collection.Delete, Item: item.Item{ID: id}}
 	t.given.into(&wr, t.Epoch())
-	res, _, err := s.apply(w, r, t, wr, t.once(r, nil))
+	res, _, err := s.apply(w, r, t, wr, t.idempotencyKey(r, nil))
 	if errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckStoredID(id) != nil {
 		return noItem(t.Collection, id) // and none can have an id that is refused
 	} else if err != nil {

@@ -39,7 +39,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	row.Item.ID = id
 	wr := collection.Write{Op: collection.Patch, Item: row.Item, NoPosition: row.NoPosition}
 	t.given.into(&wr, t.Epoch())
-	res, repeated, err := s.apply(w, r, t, wr, t.once(r, patch))
+	res, repeated, err := s.apply(w, r, t, wr, t.idempotencyKey(r, patch))
 	switch {
 	case errors.Is(res.Err, collection.ErrNotFound):
 		return noItem(t.Collection, id)

@@ -32,9 +32,9 @@ func keyOf(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// once returns what makes a request one that is applied at most once, or nil if it
-// has no key.
-func (t *target) once(r *http.Request, body []byte) *collection.IdempotencyKey {
+// idempotencyKey returns what makes a request one that is applied at most once, or nil if
+// it has no key.
+func (t *target) idempotencyKey(r *http.Request, body []byte) *collection.IdempotencyKey {
 	if t.key == "" {
 		return nil
 	}

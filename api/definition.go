@@ -1,0 +1,267 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/catalog"
+	"nearby/collection"
+	"nearby/item"
+	"nearby/store"
+	"nearby/table"
+)
+
+// reach waits for what a request demands to come after, where there need be no
+// collection to read yet.
+func (s *Server) reach(r *http.Request, name string) (store.Position, error) {
+	f, err := freshness(r)
+	if err != nil {
+		return store.Position{}, err
+	}
+	_, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
+	if errors.Is(err, collection.ErrNotFound) {
+		at, _, err := s.opt.Catalog.Now(r.Context(), f)
+		return at, err
+	}
+	return reading.At, err
+}
+
+// definitionIn is the body of PUT and PATCH; what is left out is nil.
+type definitionIn struct {
+	shown
+	Title       *string          `json:"title"`
+	Description *string          `json:"description"`
+	Index       *table.IndexSpec `json:"index"`
+	Queryables  *[]string        `json:"queryables"`
+	Time        *string          `json:"time"`
+	WritePolicy *string          `json:"writePolicy"`
+}
+
+// decodeDefinition reads a body, in which the index may have the parameters of the kinds that
+// there are.
+func (s *Server) decodeDefinition(data []byte) (in definitionIn, err error) {
+	err = decodeJSON(data, &in, json.WithUnmarshalers(s.opt.Catalog.Kinds().Unmarshalers()))
+	return in, err
+}
+
+// shown are the members of a collection that are no part of its definition. They are
+// passed over, so that what was read can be sent back.
+type shown struct {
+	ID         jsontext.Value `json:"id,omitzero"`
+	ItemType   jsontext.Value `json:"itemType,omitzero"`
+	ItemCount  jsontext.Value `json:"itemCount,omitzero"`
+	CRS        jsontext.Value `json:"crs,omitzero"`
+	Extent     jsontext.Value `json:"extent,omitzero"`
+	Source     jsontext.Value `json:"source,omitzero"`
+	Created    jsontext.Value `json:"created,omitzero"`
+	Updated    jsontext.Value `json:"updated,omitzero"`
+	Statistics jsontext.Value `json:"statistics,omitzero"`
+	Links      jsontext.Value `json:"links,omitzero"`
+}
+
+// check refuses the body of another collection, and one that is to take such a member
+// away.
+func (s *shown) check(name string) error {
+	if id, err := jsontext.AppendUnquote(nil, s.ID); s.ID != nil && (err != nil || string(id) != name) {
+		return badField("id", item.Shorten(string(s.ID)), "must be that of the path, "+strconv.Quote(item.Shorten(name))+", or left out", "")
+	}
+	// Whoever says another one would have metres read as degrees.
+	var systems []string
+	if err := json.Unmarshal(s.CRS, &systems); s.CRS != nil && s.CRS.Kind() != 'n' && (err != nil || !slices.Equal(systems, []string{crs84})) {
+		return badField("crs", item.Shorten(string(s.CRS)), `must be ["`+crs84+`"], or left out`, "")
+	}
+	if kind, err := jsontext.AppendUnquote(nil, s.ItemType); s.ItemType != nil && s.ItemType.Kind() != 'n' && (err != nil || string(kind) != "feature") {
+		return badField("itemType", item.Shorten(string(s.ItemType)), `must be "feature", or left out`, "")
+	}
+	for _, member := range []struct {
+		name  string
+		value jsontext.Value
+	}{
+		{"itemType", s.ItemType}, {"itemCount", s.ItemCount}, {"crs", s.CRS}, {"extent", s.Extent}, {"source", s.Source},
+		{"created", s.Created}, {"updated", s.Updated}, {"statistics", s.Statistics}, {"links", s.Links},
+	} {
+		if member.value.Kind() == 'n' {
+			return badField(member.name, "null", "is the server's, and cannot be taken away", "")
+		}
+	}
+	return nil
+}
+
+// definition returns what a body asks for; what is left out gets its default.
+func (in *definitionIn) definition(name string) collection.Definition {
+	def := collection.Definition{Name: name}
+	if in.Title != nil {
+		def.Title = *in.Title
+	}
+	if in.Description != nil {
+		def.Description = *in.Description
+	}
+	if in.Index != nil {
+		def.Index = *in.Index
+	}
+	if in.Queryables != nil {
+		def.Queryables = *in.Queryables
+	}
+	if in.Time != nil {
+		def.Time = *in.Time
+	}
+	if in.WritePolicy != nil {
+		def.WritePolicy = *in.WritePolicy
+	}
+	return def
+}
+
+// patchDefinition applies a JSON merge patch, an object, to a definition as PUT would
+// have it.
+func (s *Server) patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
+	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, Time: &def.Time, WritePolicy: &def.WritePolicy})
+	if err != nil {
+		return def, err
+	}
+	merged, err := item.Merge(target, patch)
+	if err != nil {
+		return def, err
+	}
+	in, err := s.decodeDefinition(merged)
+	if err != nil {
+		return def, err
+	}
+	return in.definition(def.Name), nil
+}
+
+// collectionTarget is a collection that a request makes, changes or deletes.
+type collectionTarget struct {
+	name  string
+	given preconditions
+	after store.Position // what it comes after
+}
+
+func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err error) {
+	if _, err = s.parse(r, nil, nil); err != nil {
+		return c, err
+	}
+	if c.name, err = pathParam(r, "collectionId"); err != nil {
+		return c, err
+	}
+	if r.Header[headerKey] != nil {
+		return c, badParameter(headerKey, r.Header.Get(headerKey), "is for items, and not taken by a change of a collection", "send If-Match with the collection's ETag, so that a repeated change is refused")
+	}
+	if c.given, err = preconditionsOf(r); err != nil {
+		return c, err
+	}
+	c.after, err = s.reach(r, c.name)
+	return c, err
+}
+
+// define gives a collection a definition that is made of the newest one, if that is as
+// the request demands.
+func (s *Server) define(w http.ResponseWriter, r *http.Request, c *collectionTarget, edit catalog.Edit) error {
+	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old catalog.Defined) (collection.Definition, error) {
+		if err := c.given.check(old); err != nil {
+			return collection.Definition{}, err
+		}
+		return edit(old)
+	})
+	if err != nil {
+		return err
+	}
+	at := made.Version
+	at.Seq = max(at.Seq, store.Seq(made.Snapshot.Seq()))
+	s.wroteAt(w, c.after, at)
+	out := s.show(r, made.Snapshot)
+	text, err := collectionTag(made.Version, &out)
+	if err != nil {
+		return err
+	}
+	setTag(w, text)
+	status := http.StatusOK
+	if made.Created {
+		status = http.StatusCreated
+		w.Header().Set("Location", s.collectionURL(r, c.name))
+	}
+	return writeJSON(w, status, out)
+}
+
+func (s *Server) putCollection(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.targetCollection(r)
+	if err != nil {
+		return err
+	}
+	if err := collection.CheckName(c.name); err != nil {
+		return err
+	}
+	if _, err := mediaType(r, appJSON); err != nil {
+		return err
+	}
+	body, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
+	if err != nil {
+		return err
+	}
+	in, err := s.decodeDefinition(body)
+	if err != nil {
+		return err
+	}
+	if err := in.check(c.name); err != nil {
+		return err
+	}
+	def := in.definition(c.name)
+	return s.define(w, r, &c, func(catalog.Defined) (collection.Definition, error) { return def, nil })
+}
+
+func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.targetCollection(r)
+	if err != nil {
+		return err
+	}
+	kind, err := mediaType(r, appJSON, mergePatchJSON)
+	if err != nil {
+		return err
+	}
+	patch, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
+	if err != nil {
+		return err
+	}
+	// Also what is to be removed has to be a member that is known.
+	in, err := s.decodeDefinition(patch)
+	if err != nil {
+		return err
+	}
+	if err := in.check(c.name); err != nil {
+		return err
+	}
+	whole := kind == appJSON && in.Index != nil
+	return s.define(w, r, &c, func(old catalog.Defined) (collection.Definition, error) {
+		if old.Version.Seq == 0 {
+			return old.Definition, collection.NotFound(c.name)
+		}
+		if whole { // it takes the place of the one before, with all its parameters
+			old.Index = table.IndexSpec{}
+		}
+		return s.patchDefinition(old.Definition, patch)
+	})
+}
+
+func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.targetCollection(r)
+	if err != nil {
+		return err
+	}
+	var allow func(catalog.Defined) error
+	if c.given.any() {
+		allow = func(old catalog.Defined) error { return c.given.check(old) }
+	}
+	if err := s.opt.Catalog.DropIf(r.Context(), c.name, allow); err != nil {
+		return err
+	}
+	// There is no snapshot any more that would tell the commit, which is visible now.
+	if at, _, err := s.opt.Catalog.Now(r.Context(), catalog.Freshness{}); err == nil {
+		s.tell(w, at)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
