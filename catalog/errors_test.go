@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,5 +87,23 @@ func folderError(ctx context.Context, s store.Store) error {
 func TestContendedIsBusy(t *testing.T) {
 	if err := collection.ErrContended; !errors.Is(err, collection.ErrBusy) || err.Error() != "others change the same items all the time" {
 		t.Errorf("%q", err)
+	}
+}
+
+// An error about one collection names it once.
+func TestUnreadableDefinitionIsNamedOnce(t *testing.T) {
+	folder, err := embedded.Open(t.TempDir(), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &fixture{t: t, store: folder, Catalog: catalog.New(collection.Options{Store: folder, Kinds: kinds})}
+	defer h.shut()
+	ctx := context.Background()
+	if _, err := folder.Commit(ctx, []store.Change{{Op: store.PutCollection, Collection: "odd", Definition: []byte(`{"title":1}`)}}); err != nil {
+		t.Fatal(err)
+	}
+	err = h.Load(ctx, nil)
+	if err == nil || strings.Count(err.Error(), "odd") != 1 || !strings.HasPrefix(err.Error(), `collection "odd": its stored definition cannot be read: `) {
+		t.Errorf("%v", err)
 	}
 }

@@ -222,7 +222,7 @@ func (d *Definition) Marshal() ([]byte, error) { return json.Marshal(d, json.Det
 func ReadDefinition(kinds table.Kinds, name string, data []byte) (Definition, error) {
 	d := Definition{Name: name}
 	if err := json.Unmarshal(data, &d, json.WithUnmarshalers(kinds.Unmarshalers())); err != nil {
-		return d, fmt.Errorf("collection %q: its stored definition cannot be read: %w", name, err)
+		return d, fmt.Errorf("its stored definition cannot be read: %w", err)
 	}
 	return d, nil
 }
