@@ -64,6 +64,7 @@ var kit = []string{
 // confined are libraries whose types stay in one place.
 var confined = map[string][]string{
 	"github.com/cockroachdb/pebble":    {"nearby/store/embedded"},
+	"github.com/dunglas/httpsfv":       {"nearby/api"},
 	"github.com/go-chi/chi":            {"nearby/api", "nearby/bench/httpbench", "nearby/bench"},
 	"github.com/tidwall/rtree":         {"nearby/bench/peer"},
 	"github.com/golang/geo":            {"nearby/bench/peer"},
