@@ -12,6 +12,7 @@ import (
 	"nearby/collection"
 	"nearby/store"
 	"nearby/store/embedded"
+	"nearby/store/storetest"
 )
 
 // held is a store whose commits wait, and may then fail.
@@ -137,20 +138,22 @@ func (c *copies) dropped(name string) bool {
 	return errors.Is(err, collection.ErrNotFound)
 }
 
+// heldShared is a shared store whose commits are held.
+type heldShared struct {
+	store.Shared
+	held *held
+}
+
+func (s heldShared) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
+	return s.held.Commit(ctx, changes, receipts...)
+}
+
 // A catalog that closes does not say of a commit whose outcome is not known that it
 // was not made.
 func TestOutcomeAtTheEnd(t *testing.T) {
-	s, err := embedded.Open(t.TempDir(), embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	h := &held{Store: s}
-	c := &copies{T: t, store: h}
+	db := storetest.NewDatabase().Open()
+	h := &held{Store: db}
+	c := &copies{T: t, store: db, join: func() store.Shared { return heldShared{db, h} }}
 	cat := c.open(collection.Options{CommitTimeout: 50 * time.Millisecond})
 	c.make(collection.Definition{Name: "c"})
 	h.began, h.release = make(chan struct{}), make(chan error)

@@ -19,7 +19,6 @@ import (
 	"nearby/item"
 	"nearby/replica"
 	"nearby/store"
-	"nearby/store/embedded"
 	"nearby/store/postgres"
 	"nearby/store/postgres/pgtest"
 	"nearby/store/storetest"
@@ -29,131 +28,45 @@ import (
 // patience is how long a test waits for what has to come, on a machine that is busy.
 const patience = 2 * time.Minute
 
-// several lets several catalogs of this process share one embedded store, as several
-// processes share a database.
-type several struct {
-	store.Store
+// troubled is a shared store that a test can hold up.
+type troubled struct {
+	store.Shared
 	following *following
 	failing   *atomic.Bool  // commits fail as if the database were away
 	slow      *atomic.Int64 // how long a commit takes more, in nanoseconds
 }
 
-// following is the Follow of one catalog.
+// following is the Follow of one catalog. Who has mu keeps it from delivering, and cut
+// ends it.
 type following struct {
-	mu      sync.Mutex
-	deliver func(*store.Step) error
-	at      store.Seq
-	view    store.View // to be delivered as soon as at is its position
-	cut     context.CancelCauseFunc
+	mu  sync.Mutex
+	cut context.CancelCauseFunc
 }
 
-func (s *several) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
+func (s *troubled) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
 	if s.failing.Load() && len(changes) > 0 {
 		return 0, store.ErrUnavailable
 	}
 	time.Sleep(time.Duration(s.slow.Load())) // as a database far away
-	return s.Store.Commit(ctx, changes, receipts...)
+	return s.Shared.Commit(ctx, changes, receipts...)
 }
 
-func (s *several) Head(ctx context.Context) (store.Position, error) {
-	v, err := s.View(ctx)
-	if err != nil {
-		return store.Position{}, err
-	}
-	return v.Position(), v.Close()
-}
-
-func (s *several) Inspect() {
-	f := s.following
-	v, err := s.View(context.Background())
-	if err != nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.view = v
-	if err := f.inspected(); err != nil {
-		f.cut(err)
-	}
-}
-
-// inspected delivers the view if its time has come.
-func (f *following) inspected() error {
-	if f.view == nil || f.view.Position().Seq != f.at {
-		return nil
-	}
-	v := f.view
-	f.view = nil
-	return f.deliver(&store.Step{Seq: f.at, At: time.Now(), View: digesting{v}})
-}
-
-func (s *several) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+func (s *troubled) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
 	f := s.following
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	f.mu.Lock()
-	f.deliver, f.at, f.cut = deliver, after.Seq, cut
+	f.cut = cut
 	f.mu.Unlock()
-	go func() { // says that nothing is new, as who polls does
-		for ctx.Err() == nil {
-			now := time.Now()
-			if head, err := s.Head(ctx); err == nil {
-				f.mu.Lock()
-				if head.Seq == f.at && ctx.Err() == nil {
-					_ = deliver(&store.Step{Seq: f.at, At: now})
-				}
-				f.mu.Unlock()
-			}
-			select {
-			case <-time.After(20 * time.Millisecond):
-			case <-ctx.Done():
-			}
-		}
-	}()
-	err := s.Store.Follow(ctx, after, func(step *store.Step) error {
+	err := s.Shared.Follow(ctx, after, func(step *store.Step) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.at = step.Seq
-		if err := deliver(step); err != nil {
-			return err
-		}
-		return f.inspected()
+		return deliver(step)
 	})
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	return err
-}
-
-// digesting sums up by reading everything.
-type digesting struct{ store.View }
-
-func (d digesting) Digests(ctx context.Context, name string) (map[uint16]store.Digest, error) {
-	all := map[uint16]store.Digest{}
-	var buf []byte
-	err := d.Items(ctx, name, 1, func(_ int, it *item.Item) error {
-		var h uint64
-		h, buf = store.Hash(it, buf)
-		cell := store.Cell(it.Lon, it.Lat)
-		sum := all[cell]
-		sum.Add(h)
-		all[cell] = sum
-		return nil
-	})
-	return all, err
-}
-
-func (d digesting) Cells(ctx context.Context, name string, cells []uint16, yield func(*item.Item) error) error {
-	want := map[uint16]bool{}
-	for _, c := range cells {
-		want[c] = true
-	}
-	return d.Items(ctx, name, 1, func(_ int, it *item.Item) error {
-		if want[store.Cell(it.Lon, it.Lat)] {
-			return yield(it)
-		}
-		return nil
-	})
 }
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -163,17 +76,18 @@ type copies struct {
 	*testing.T
 	store  store.Store
 	all    []*catalog.Catalog
-	stores []*several // of catalogs that share an embedded store
-	url    string     // of the database that they share otherwise
+	join   func() store.Shared // opens the database in memory that they share once more
+	stores []*troubled         // of catalogs that share that
+	url    string              // of the database that they share otherwise
 }
 
 // opener makes copies.
 type opener func(t *testing.T, n int, opt collection.Options) *copies
 
-// onEach runs a test with copies over one embedded store, where they are as quick as
-// can be, and over a database.
+// onEach runs a test with copies over a database in memory, where they are as quick as
+// can be, and over PostgreSQL.
 func onEach(t *testing.T, test func(t *testing.T, open opener)) {
-	t.Run("embedded", func(t *testing.T) { test(t, openCopies) })
+	t.Run("memory", func(t *testing.T) { test(t, openCopies) })
 	t.Run("postgres", func(t *testing.T) { test(t, openOnPostgres) })
 }
 
@@ -205,16 +119,8 @@ func (c *copies) connect() store.Store {
 
 func openCopies(t *testing.T, n int, opt collection.Options) *copies {
 	t.Helper()
-	s, err := embedded.Open(t.TempDir(), embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	c := &copies{T: t, store: s}
+	db := storetest.NewDatabase()
+	c := &copies{T: t, store: db.Open(), join: db.Open}
 	for range n {
 		c.open(opt)
 	}
@@ -230,7 +136,8 @@ func (c *copies) open(opt collection.Options) *catalog.Catalog {
 	if c.url != "" {
 		opt.Store = c.connect()
 	} else {
-		s := &several{Store: c.store, following: new(following), failing: new(atomic.Bool), slow: new(atomic.Int64)}
+		s := &troubled{Shared: c.join(), following: new(following), failing: new(atomic.Bool), slow: new(atomic.Int64)}
+		s.slow.Store(int64(200 * time.Microsecond)) // so that commits overlap
 		opt.Store, c.stores = s, append(c.stores, s)
 	}
 	cat := catalog.New(opt)
@@ -858,7 +765,7 @@ func TestReadAnew(t *testing.T) {
 // Who demands what does not come waits as long as it may and no longer; what is
 // malformed by another history is asked of the store.
 func TestFreshness(t *testing.T) {
-	t.Run("embedded", func(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { freshness(t, openCopies, 0) })
 	})
 	// The clock goes on while a database is asked: what is known of a wait is that it ends.

@@ -81,12 +81,12 @@ type lastVerified struct {
 // inspection runs in the follower between two steps: what the generation shows then, and
 // the view, are the same state.
 type inspection struct {
-	run  func(gen *Generation, view store.View) error
+	run  func(gen *Generation, view store.DigestView) error
 	done chan error
 }
 
 // inspected gives a View that came with a step to whoever asked for it.
-func (r *Replica) inspected(gen *Generation, view store.View) error {
+func (r *Replica) inspected(gen *Generation, view store.DigestView) error {
 	task := r.verification.task.Swap(nil)
 	if task == nil {
 		return view.Close()
@@ -104,7 +104,7 @@ func (r *Replica) inspected(gen *Generation, view store.View) error {
 const inspectTimeout = 15 * time.Second
 
 // inspect runs a function between two steps. It owns the view that it is given.
-func (r *Replica) inspect(ctx context.Context, run func(*Generation, store.View) error) error {
+func (r *Replica) inspect(ctx context.Context, run func(*Generation, store.DigestView) error) error {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	task := &inspection{run, make(chan error, 1)}
@@ -147,10 +147,10 @@ func (r *Replica) Verify(ctx context.Context) (*Verification, error) {
 
 func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	begun := time.Now()
-	var view store.View
+	var view store.DigestView
 	snaps := map[string]*collection.Snapshot{}
 	v := &Verification{}
-	err := r.inspect(ctx, func(gen *Generation, at store.View) error {
+	err := r.inspect(ctx, func(gen *Generation, at store.DigestView) error {
 		view, v.At = at, at.Position()
 		for name, col := range gen.All() {
 			snaps[name] = col.Snapshot()
@@ -165,10 +165,6 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	}
 	if err != nil {
 		return nil, err
-	}
-	digester, ok := view.(store.Digester)
-	if !ok {
-		return nil, errors.New("the store cannot sum up a collection")
 	}
 	stored, err := view.Collections(ctx)
 	if err != nil {
@@ -185,7 +181,7 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 			return nil, r.reread(ctx, fmt.Errorf("collection %q is missing", one.Name))
 		}
 		delete(snaps, one.Name)
-		of, ids, err := compare(ctx, digester, snap)
+		of, ids, err := compare(ctx, view, snap)
 		if err != nil {
 			return nil, fmt.Errorf("collection %q: %w", one.Name, err)
 		}
@@ -203,7 +199,9 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 		err = r.beginAnew(ctx, v.At.Epoch)
 	case n > 0:
 		if err = r.rewrite(ctx, found); err == nil {
-			err = r.inspect(ctx, func(gen *Generation, at store.View) error { return errors.Join(gen.repair(ctx, at, found), at.Close()) })
+			err = r.inspect(ctx, func(gen *Generation, at store.DigestView) error {
+				return errors.Join(gen.repair(ctx, at, found), at.Close())
+			})
 		}
 	}
 	v.Took = time.Since(begun)
@@ -278,7 +276,7 @@ func (r *Replica) asStored(ctx context.Context, name string, ids []string) (_ []
 
 // reread has everything read anew, and returns why.
 func (r *Replica) reread(ctx context.Context, why error) error {
-	err := r.inspect(ctx, func(_ *Generation, at store.View) error { return errors.Join(errReread, at.Close()) })
+	err := r.inspect(ctx, func(_ *Generation, at store.DigestView) error { return errors.Join(errReread, at.Close()) })
 	if errors.Is(err, errReread) {
 		return why
 	}
@@ -286,7 +284,7 @@ func (r *Replica) reread(ctx context.Context, why error) error {
 }
 
 // compare finds the items of a snapshot that are not as the store has them.
-func compare(ctx context.Context, view store.Digester, s *collection.Snapshot) (Verified, []string, error) {
+func compare(ctx context.Context, view store.DigestView, s *collection.Snapshot) (Verified, []string, error) {
 	v := Verified{Name: s.Definition().Name}
 	theirs, err := view.Digests(ctx, s.Definition().Name)
 	if err != nil {

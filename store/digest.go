@@ -19,8 +19,11 @@ type Digest struct {
 // Add takes an item in, or out again.
 func (d *Digest) Add(hash uint64) { d.Items++; d.Hash ^= hash }
 
-// Digester is a View that can sum up a collection where the data is.
-type Digester interface {
+// DigestView is a View of a Shared store, which can sum up a collection where the data
+// is.
+type DigestView interface {
+	View
+
 	// Digests returns the digest of every cell that has items, by Cell.
 	Digests(ctx context.Context, collection string) (map[uint16]Digest, error)
 	// Cells calls yield for each item of a collection that lies in one of the

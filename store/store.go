@@ -8,22 +8,31 @@
 // ErrUncertain. Every commit has a sequence number (Seq), greater than that of
 // every commit before it, and readers see commits in that order and whole.
 //
+// Every Store guarantees:
+//
 //	S1  Durable before acknowledged.
 //	S2  All or nothing; a batch applies its changes in order, the last one wins.
 //	S3  Seq grows strictly in the order in which commits become visible.
 //	S4  A View shows exactly the commits with sequence numbers up to View.Seq.
-//	S5  Follow leads from a Position to every later one in steps, each from one
-//	    commit to another, none left out, or says ErrGone or ErrForked.
-//	S6  What is read was checked: damaged bytes are an error, never an item.
-//	S7  A change that rests on a version, of an item or of a collection's
-//	    definition, is made only if that is the newest.
-//	S8  A receipt is kept with the changes of its commit. Its key is taken once in
+//	S5  What is read was checked: damaged bytes are an error, never an item.
+//	S6  A receipt is kept with the changes of its commit. Its key is taken once in
 //	    its collection; when the collection is dropped the receipt goes with it.
 //
-// A Shared store is one that other processes write, too. Its history is told from
-// another, that of a restored or promoted database, by the Epoch.
+// Only one process writes a Store that is not Shared. It knows what it has committed,
+// so it need not read that back, nor guard it against others.
 //
-// The implementations run one suite, store/storetest.
+// Other processes write a Shared store, too. It also guarantees:
+//
+//	S7  A change that expects a version, of an item or of a collection's
+//	    definition, is made only if that is the newest.
+//	S8  Follow leads from a Position to every later one in steps, each from one
+//	    commit to another, none left out, or says ErrGone or ErrForked.
+//
+// The Epoch tells the history of a Shared store from another, that of a restored or
+// promoted database.
+//
+// The package store/storetest has a suite for every Store and one for every Shared
+// store, which the implementations run.
 package store
 
 import (
@@ -125,7 +134,7 @@ func Reason(err error) string {
 	return ""
 }
 
-// StaleError says that a change rests on a version which is not the newest (S7).
+// StaleError says that a change expects a version which is not the newest (S7).
 // Nothing of the commit was applied.
 type StaleError struct {
 	Head Seq // the newest version is to be seen by then
@@ -135,7 +144,7 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("a change is based on a version that commit %d, or one before it, has replaced", e.Head)
 }
 
-// RepeatedError says that keys of a commit's receipts are taken (S8). Nothing of
+// RepeatedError says that keys of a commit's receipts are taken (S6). Nothing of
 // the commit was applied.
 type RepeatedError struct {
 	Receipts []Receipt // those that are kept
@@ -170,7 +179,8 @@ type Change struct {
 	// Expected, that is, was last written by that commit; 0: only if there is none.
 	// For a change of a collection it is about the collection's definition. It is
 	// about the state before the commit, so only the first change of an item, or of
-	// a collection, in a commit may have it.
+	// a collection, in a commit may have it. A store that is not Shared passes over
+	// it: the one process that writes it knows the newest version.
 	Expects  bool
 	Expected Seq
 }
@@ -214,10 +224,12 @@ type Store interface {
 	// Commit applies the changes as one atomic, durable step and returns its
 	// sequence number. The caller may reuse changes and everything they point
 	// to once it returns. An empty batch returns the current head. It fails with
-	// *StaleError or *RepeatedError if S7 or S8 demand it; with the latter if both
-	// do, so that who makes a commit again learns that it was made. ErrUncertain with a
-	// sequence number says that this store has the commit, and later ones rest on it, but
-	// that the next start may not find what this store has.
+	// *RepeatedError if S6 demands it. ErrUncertain with a sequence number says that
+	// this store has the commit, and later ones rest on it, but that the next start may
+	// not find what this store has.
+	//
+	// A Shared store fails with *StaleError if S7 demands it. If S6 and S7 do, it fails
+	// with *RepeatedError, so that who makes a commit again learns that it was made.
 	Commit(ctx context.Context, changes []Change, receipts ...Receipt) (Seq, error)
 
 	// Receipt returns the receipt that a collection has under a key, or false.
@@ -227,18 +239,13 @@ type Store interface {
 	// all of it durable. The caller closes it.
 	View(ctx context.Context) (View, error)
 
-	// Follow delivers steps that lead from a position to every later one, in
-	// order, and then waits for more, until ctx ends, deliver fails or the store
-	// closes; it returns that error.
-	Follow(ctx context.Context, after Position, deliver func(*Step) error) error
-
 	// Close makes everything durable and releases the store. It waits for
 	// commits that are under way and for views to be closed.
 	Close() error
 }
 
-// Step leads from one commit to a later one. What it points to is valid during the
-// call of deliver only.
+// Step is what Shared.Follow delivers. It leads from one commit to a later one. What it
+// points to is valid during the call of deliver only.
 type Step struct {
 	// Seq is the commit after which the store was as it is after the step. It is
 	// that of the step before if nothing has changed since.
@@ -254,9 +261,9 @@ type Step struct {
 	More bool
 	// At: what was committed before it is in this step or one before.
 	At time.Time
-	// View, when not nil, is what Shared.Inspect asked for: it reads the state
-	// after this step. The receiver closes it.
-	View View
+	// View, when not nil, is what Inspect asked for: it reads the state after this
+	// step. The receiver closes it.
+	View DigestView
 }
 
 // Watched is a store that notices by itself when it cannot take writes.
@@ -279,9 +286,15 @@ type Shared interface {
 	// between the call and the return.
 	Head(ctx context.Context) (Position, error)
 
+	// Follow delivers steps that lead from a position to every later one, in
+	// order, and then waits for more, until ctx ends, deliver fails or the store
+	// closes; it returns that error. While nothing is committed it delivers empty
+	// steps now and then, from which the receiver knows by Step.At how far it is up
+	// to date. Only one Follow may run.
+	Follow(ctx context.Context, after Position, deliver func(*Step) error) error
+
 	// Inspect makes the Follow that runs deliver a step with a View soon, if it
 	// can; the state after that step and the View are the same, commit for commit.
-	// Only one Follow may run.
 	Inspect()
 }
 

@@ -35,7 +35,7 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	if refused := (*store.RepeatedError)(nil); errors.As(err, &refused) {
 		// What it tells of may still be on its way to the disk.
 		for i := range refused.Receipts {
-			if err := s.recent.wait(ctx, refused.Receipts[i].Seq); err != nil {
+			if err := s.durable.wait(ctx, refused.Receipts[i].Seq); err != nil {
 				return 0, fmt.Errorf("%w: what it repeats: %v", store.ErrUncertain, err) //nolint:errorlint // not as store.ErrUnavailable
 			}
 		}
@@ -44,7 +44,7 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 		return 0, err
 	}
 	if batch == nil {
-		return seq, s.recent.wait(ctx, seq)
+		return seq, s.durable.wait(ctx, seq)
 	}
 	defer s.inFlight.Done()
 	if !s.opt.noSync {
@@ -57,10 +57,10 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	if err := s.disk.linked(); err != nil {
 		// What was synced is in a file that nobody will find again.
 		s.degrade(err)
-		s.recent.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
+		s.durable.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
 		return 0, errors.Join(uncertain(err), batch.Close())
 	}
-	s.recent.made(seq)
+	s.durable.reach(seq)
 	if err := s.disk.inPlace(); err != nil {
 		// It is durable in a folder which the next start finds only if it comes back.
 		s.notice(err)
@@ -93,11 +93,10 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 		return nil, 0, refusal(err)
 	}
 	seq := s.head + 1
-	size, expects, frees := 128, false, true
+	size, frees := 128, true
 	for i := range changes {
 		frees = frees && (changes[i].Op == store.DeleteItem || changes[i].Op == store.DropCollection)
 		size += 64 + len(changes[i].Item.ID) + len(changes[i].Item.Properties) + len(changes[i].Definition)
-		expects = expects || changes[i].Expects
 	}
 	for i := range receipts {
 		size += 256 + 2*len(receipts[i].Key) + len(receipts[i].Outcome)
@@ -111,11 +110,7 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	batch := s.db.NewBatchWithSize(size)
 	names, err := s.encode(batch, seq, changes)
 	if err == nil && len(receipts) > 0 {
-		// First, so that who repeats a commit learns that it was made.
 		err = s.encodeReceipts(batch, seq, receipts, names)
-	}
-	if err == nil && expects {
-		err = s.checkExpected(changes)
 	}
 	if err == nil {
 		err = batch.Set(headKey, encodeHead(nil, seq), nil)
@@ -145,7 +140,6 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	}
 	s.head = seq
 	s.inFlight.Add(1)
-	s.recent.add(seq, changes)
 	return batch, seq, nil
 }
 
@@ -234,47 +228,4 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 		}
 	}
 	return names, nil
-}
-
-// checkExpected fails with *store.StaleError if a change rests on what is not the
-// newest version, be it durable or not yet: only one commit can follow it. Called
-// with mu held.
-func (s *Store) checkExpected(changes []store.Change) error {
-	var key []byte
-	for i := range changes {
-		ch := &changes[i]
-		if !ch.Expects {
-			continue
-		}
-		newest := store.Seq(0)
-		col, exists := s.incarnations[ch.Collection]
-		if ch.Op == store.PutCollection || ch.Op == store.DropCollection {
-			newest = col.defined
-		} else if exists {
-			var err error
-			key = appendItemKey(key[:0], col.number, ch.Item.ID)
-			if newest, err = s.version(key); err != nil {
-				return fmt.Errorf("reading the version of %q in %q: %w", ch.Item.ID, ch.Collection, err)
-			}
-		}
-		if newest != ch.Expected {
-			return &store.StaleError{Head: s.head}
-		}
-	}
-	return nil
-}
-
-// version returns the number of the commit that wrote the item under a key; 0 if
-// there is none.
-func (s *Store) version(key []byte) (store.Seq, error) {
-	value, closer, err := s.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, readError(err)
-	}
-	var it item.Item
-	err = readItem(&it, key, value)
-	return store.Seq(it.Seq), errors.Join(err, closer.Close())
 }

@@ -12,7 +12,7 @@
 // A commit takes the next sequence number and enters Pebble's memory under a
 // lock, so commits are visible in the order of their numbers; it waits for the
 // disk outside it, so commits that arrive together share one sync. Nothing is
-// shown by View or Follow before it is durable.
+// shown by a View before it is durable.
 //
 // When the disk refuses a write or a sync of the log, nobody can say what it
 // holds. The process then stops without acknowledging: the next start reads what
@@ -57,8 +57,6 @@ type Options struct {
 	// CacheBytes of table blocks; default 64 MiB. Items are served from the
 	// collections' memory, so it matters only at the start.
 	CacheBytes int64
-	// FollowBytes bounds the recent commits kept for Follow; default 8 MiB.
-	FollowBytes int
 	// MarkInterval is how often the head mark is renewed while commits go on, and
 	// the folder looked after; default 1 s.
 	MarkInterval time.Duration
@@ -78,9 +76,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
-	}
-	if o.FollowBytes == 0 {
-		o.FollowBytes = 8 << 20
 	}
 	if o.MarkInterval == 0 {
 		o.MarkInterval = time.Second
@@ -154,7 +149,7 @@ type Store struct {
 	epoch  string
 	marked store.Seq // what the mark in the file says
 
-	recent recent // commits for Follow, and what is durable
+	durable durability
 
 	degradedMu sync.Mutex
 	degraded   error // set: no more writes
@@ -191,6 +186,7 @@ func open(dir string, opt Options) (_ *Store, err error) {
 		dir: dir, opt: opt, incarnations: map[string]incarnation{},
 		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes), ballast: onDisk},
 		setback:  setback{lasts: setbackLasts * opt.pause, happened: make(chan struct{}, 1)},
+		durable:  durability{changed: make(chan struct{})},
 		stopMark: make(chan struct{}), markDone: make(chan struct{}),
 		expiredTo: []byte{prefixReceiptTime},
 	}
@@ -213,7 +209,6 @@ func open(dir string, opt Options) (_ *Store, err error) {
 	if whole != nil && !opt.AcceptLoss {
 		return nil, whole
 	}
-	s.recent.init(opt.FollowBytes)
 	cache := pebble.NewCache(opt.CacheBytes)
 	defer cache.Unref()
 	db, err := s.openDatabase(cache)
@@ -353,7 +348,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.inFlight.Wait()
-	s.recent.end(store.ErrClosed)
+	s.durable.end(store.ErrClosed)
 	close(s.stopMark)
 	<-s.markDone
 	defer s.disk.leave()

@@ -88,7 +88,7 @@ func (s *Store) Receipt(ctx context.Context, collection, key string) (store.Rece
 		return store.Receipt{}, false, err
 	}
 	// Its commit may still be on its way to the disk.
-	if err := s.recent.wait(ctx, r.Seq); err != nil {
+	if err := s.durable.wait(ctx, r.Seq); err != nil {
 		return store.Receipt{}, false, err
 	}
 	return r, true, nil

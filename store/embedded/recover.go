@@ -60,7 +60,7 @@ func (s *Store) recover(m *found, whole error) error {
 		}
 		s.incarnations[string(iter.Key()[1:])] = col
 	}
-	s.recent.start(s.head)
+	s.durable.reach(s.head)
 	return readError(iter.Error())
 }
 

@@ -217,7 +217,7 @@ func build(ctx context.Context, r io.Reader, dir string, opt Options) (b Backup,
 	}
 	s.mu.Lock()
 	s.head = b.Seq
-	s.recent.start(b.Seq)
+	s.durable.reach(b.Seq)
 	s.mu.Unlock()
 	if err = errors.Join(err, batch.Close(), s.Close()); err != nil {
 		return b, err

@@ -33,10 +33,9 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	}
 	v := &view{s: s, snap: s.db.NewSnapshot(), seq: s.head}
 	s.inFlight.Add(1) // the store stays open as long as the view does
-	s.recent.enter()  // who reads it may follow from its Seq
 	s.mu.Unlock()
 	// What it shows may still be on its way to the disk.
-	if err := s.recent.wait(ctx, v.seq); err != nil {
+	if err := s.durable.wait(ctx, v.seq); err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
 	return v, nil
@@ -51,7 +50,6 @@ func (v *view) Close() error {
 		return store.ErrClosed
 	}
 	err := v.snap.Close()
-	v.s.recent.leave()
 	v.s.inFlight.Done()
 	return err
 }

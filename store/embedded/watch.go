@@ -22,7 +22,7 @@ func (s *Store) degrade(err error) {
 // stop ends the process: what the disk holds is not known any more.
 func (s *Store) stop(err error) {
 	s.degrade(err)
-	s.recent.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
+	s.durable.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
 	s.opt.fatal(err.Error())
 }
 
@@ -63,7 +63,7 @@ func (s *Store) look() {
 	var full error
 	if err == nil {
 		full = s.room.look() // it may write, so only into the folder that was opened
-		if d := s.recent.durableSeq(); d != s.marked {
+		if d := s.durable.reached(); d != s.marked {
 			if err = s.mark(); err != nil {
 				err = fmt.Errorf("the head mark, which vouches for what is acknowledged, cannot be written: %w", err)
 			}
@@ -135,7 +135,7 @@ func refusal(fault error) error {
 
 // mark is called by one goroutine at a time.
 func (s *Store) mark() error {
-	d := s.recent.durableSeq()
+	d := s.durable.reached()
 	if err := writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: d}); err != nil {
 		return err
 	}

@@ -62,11 +62,11 @@ func TestBadRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	digests, err := v.(store.Digester).Digests(ctx, "c")
+	digests, err := v.(store.DigestView).Digests(ctx, "c")
 	if err != nil || len(digests) != 1 || digests[store.Cell(1, .5)].Items != 1 {
 		t.Errorf("the digests are %v, %v", digests, err)
 	}
-	if err := v.(store.Digester).Cells(ctx, "c", []uint16{store.Cell(1, .5)}, func(it *item.Item) error {
+	if err := v.(store.DigestView).Cells(ctx, "c", []uint16{store.Cell(1, .5)}, func(it *item.Item) error {
 		if it.ID != "good" {
 			t.Errorf("a cell has %q", it.ID)
 		}
@@ -118,7 +118,7 @@ func TestBadRowsPastTheTriggers(t *testing.T) {
 			t.Errorf("%s is an item: %s, %v", properties, it.Properties, err)
 		}
 	}
-	if err := v.(store.Digester).Cells(ctx, "c", []uint16{store.Cell(1, .5)}, func(it *item.Item) error {
+	if err := v.(store.DigestView).Cells(ctx, "c", []uint16{store.Cell(1, .5)}, func(it *item.Item) error {
 		if it.ID != "good" {
 			t.Errorf("a cell has %q with %.20s", it.ID, it.Properties)
 		}
@@ -161,7 +161,7 @@ func TestDigestsOfAnyNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	digests, err := v.(store.Digester).Digests(ctx, "c")
+	digests, err := v.(store.DigestView).Digests(ctx, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestDigestsOfAnyNumber(t *testing.T) {
 		t.Errorf("%d rows were compared, want %d", items, want)
 	}
 	var found []string
-	if err := v.(store.Digester).Cells(ctx, "c", slices.Sorted(maps.Keys(digests)), func(it *item.Item) error {
+	if err := v.(store.DigestView).Cells(ctx, "c", slices.Sorted(maps.Keys(digests)), func(it *item.Item) error {
 		found = append(found, strings.Clone(it.ID))
 		return nil
 	}); err != nil || sorted(found) != "7 7 good" {

@@ -147,7 +147,7 @@ func BenchmarkItems(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := v.(store.Digester).Digests(context.Background(), "c"); err != nil {
+			if _, err := v.(store.DigestView).Digests(context.Background(), "c"); err != nil {
 				b.Fatal(err)
 			}
 			if err := v.Close(); err != nil {

@@ -72,7 +72,7 @@ func (c *copied) take(step *store.Step) error {
 
 // follow keeps the copy up to date until the test, or the store, ends. The channel
 // has what Follow returned.
-func (c *copied) follow(t testing.TB, s store.Store) <-chan error {
+func (c *copied) follow(t testing.TB, s store.Shared) <-chan error {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	done := make(chan struct{})

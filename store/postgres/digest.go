@@ -12,7 +12,7 @@ import (
 	"nearby/store/postgres/database"
 )
 
-var _ store.Digester = (*view)(nil)
+var _ store.DigestView = (*view)(nil)
 
 // The sides of store.Cell's cells, in the same arithmetic: a column and a row of 32. A
 // number that is no degree counts in the nearest cell, and differs there.
@@ -25,7 +25,7 @@ const (
 const hashColumn = `('x' || left(md5(float8send(lon) || float8send(lat) || int8send(seq) || convert_to(id, 'UTF8') || '\x00'::bytea ||
  convert_to(coalesce(properties::text, ''), 'UTF8')), 16))::bit(64)::bigint`
 
-// Digests is part of store.Digester.
+// Digests is part of store.DigestView.
 func (v *view) Digests(ctx context.Context, collection string) (map[uint16]store.Digest, error) {
 	conn, err := v.enter()
 	if err != nil {
@@ -63,7 +63,7 @@ func interleave(x, y int32) uint16 {
 	return cell
 }
 
-// Cells is part of store.Digester.
+// Cells is part of store.DigestView.
 func (v *view) Cells(ctx context.Context, collection string, cells []uint16, yield func(*item.Item) error) error {
 	snapshot, since, _, err := v.export(ctx, collection)
 	if err != nil || len(cells) == 0 {

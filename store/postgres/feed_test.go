@@ -365,7 +365,7 @@ func TestDigests(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := v.(store.Digester).Digests(ctx, "c")
+	got, err := v.(store.DigestView).Digests(ctx, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,10 +377,10 @@ func TestDigests(t *testing.T) {
 			t.Errorf("cell %d: %+v, want %+v", cell, got[cell], w)
 		}
 	}
-	if d, err := v.(store.Digester).Digests(ctx, "empty"); err != nil || len(d) != 0 {
+	if d, err := v.(store.DigestView).Digests(ctx, "empty"); err != nil || len(d) != 0 {
 		t.Errorf("of no items: %v, %v", d, err)
 	}
-	if _, err := v.(store.Digester).Digests(ctx, "none"); !errors.Is(err, store.ErrNoCollection) {
+	if _, err := v.(store.DigestView).Digests(ctx, "none"); !errors.Is(err, store.ErrNoCollection) {
 		t.Errorf("of no collection: %v", err)
 	}
 	cells := []uint16{store.Cell(-180, -90), store.Cell(180, 90), store.Cell(0, 0)}
@@ -388,7 +388,7 @@ func TestDigests(t *testing.T) {
 	for _, cell := range cells {
 		wantIDs = append(wantIDs, in[cell]...)
 	}
-	if err := v.(store.Digester).Cells(ctx, "c", cells, func(it *item.Item) error {
+	if err := v.(store.DigestView).Cells(ctx, "c", cells, func(it *item.Item) error {
 		ids = append(ids, string([]byte(it.ID)))
 		return nil
 	}); err != nil {
@@ -397,7 +397,7 @@ func TestDigests(t *testing.T) {
 	if sorted(ids) != sorted(wantIDs) {
 		t.Errorf("the cells have %v, want %v", ids, wantIDs)
 	}
-	if err := v.(store.Digester).Cells(ctx, "c", nil, func(*item.Item) error { return errors.New("none was asked for") }); err != nil {
+	if err := v.(store.DigestView).Cells(ctx, "c", nil, func(*item.Item) error { return errors.New("none was asked for") }); err != nil {
 		t.Error(err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// Follow is part of store.Store. A database that is away does not end it: it goes on
+// Follow is part of store.Shared. A database that is away does not end it: it goes on
 // when the database is back.
 func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
 	if err := s.enter(); err != nil {

@@ -268,7 +268,7 @@ func TestNumberNotGivenOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	digests, err := v.(store.Digester).Digests(ctx, "c")
+	digests, err := v.(store.DigestView).Digests(ctx, "c")
 	items := 0
 	for _, d := range digests {
 		items += d.Items

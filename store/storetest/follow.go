@@ -191,7 +191,7 @@ func (h *history) churn(s store.Store, writer, n int) error {
 
 // Follow leads through states of the store, each that after one commit, and misses
 // none, while commits go on.
-func testFollow(t *testing.T, f *fixture) {
+func testFollow(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"), define("d"), put("c", "stays", 1), put("d", "goes", 1))
 	before, from := Read(t, f, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -252,7 +252,7 @@ func testFollow(t *testing.T, f *fixture) {
 
 // A reader of a view can go on from its position while commits go on, also after
 // having closed it, and misses none. It may have to begin anew, but not for ever.
-func testFollowFromView(t *testing.T, f *fixture) {
+func testFollowFromView(t *testing.T, f *sharedFixture) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var h history
@@ -337,7 +337,7 @@ func testFollowFromView(t *testing.T, f *fixture) {
 }
 
 // A position of another history is refused, whatever its number.
-func testFollowForked(t *testing.T, f *fixture) {
+func testFollowForked(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"))
 	_, at := Read(t, f, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), patience/10)
@@ -351,5 +351,55 @@ func testFollowForked(t *testing.T, f *fixture) {
 				t.Errorf("following from %d of the epoch %q: %v", seq, epoch, err)
 			}
 		}
+	}
+}
+
+// While nothing is committed steps say so, and from which time on.
+func testFollowQuiet(t *testing.T, f *sharedFixture) {
+	f.commit(define("c"))
+	_, at := Read(t, f, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	begun, last, n := time.Now(), time.Time{}, 0
+	err := f.Follow(ctx, at, func(step *store.Step) error {
+		if step.Seq != at.Seq || len(step.Changes) > 0 || step.More || step.View != nil || step.At.Before(last) {
+			return fmt.Errorf("after %v came %+v", last, step)
+		}
+		if last = step.At; last.After(begun) {
+			n++
+		}
+		if n == 3 {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) {
+		t.Errorf("%d steps said that nothing is new: %v", n, err)
+	}
+}
+
+// Follow ends when the store closes, and does not begin after that.
+func testFollowClosed(t *testing.T, f *sharedFixture) {
+	f.commit(define("c"))
+	_, at := Read(t, f, 1)
+	s := f.shared()
+	begun := make(chan struct{})
+	once := sync.OnceFunc(func() { close(begun) })
+	followed := make(chan error, 1)
+	go func() {
+		followed <- s.Follow(context.Background(), at, func(*store.Step) error { once(); return nil })
+	}()
+	<-begun
+	f.stop()
+	select {
+	case err := <-followed:
+		if !errors.Is(err, store.ErrClosed) {
+			t.Errorf("following when the store closed: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Follow goes on after the store was closed")
+	}
+	if err := s.Follow(context.Background(), at, func(*store.Step) error { return nil }); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("following a closed store: %v", err)
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"nearby/item"
 	"nearby/store"
 )
 
@@ -16,8 +19,30 @@ import (
 // twice, they are two stores, as of two processes, on the same data.
 type SharedOpener func(dir string) (store.Shared, error)
 
-// RunShared holds two stores on the same data, open at once, to the contract.
+// RunShared holds an implementation to what store.Shared promises beyond store.Store,
+// to which Run holds it.
 func RunShared(t *testing.T, open SharedOpener) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *sharedFixture)
+	}{
+		{"Follow", testFollow},
+		{"FollowFromView", testFollowFromView},
+		{"FollowForked", testFollowForked},
+		{"FollowQuiet", testFollowQuiet},
+		{"FollowClosed", testFollowClosed},
+		{"Expects", testExpects},
+		{"ExpectsNothing", testExpectsNothing},
+		{"ExpectsDefinition", testExpectsDefinition},
+		{"Counter", testCounter},
+		{"Redefine", testRedefine},
+		{"ReceiptsStale", testReceiptsStale},
+		{"Digests", testDigests},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.test(t, &sharedFixture{newFixture(t, func(dir string) (store.Store, error) { return open(dir) })})
+		})
+	}
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, a, b store.Shared)
@@ -31,7 +56,7 @@ func RunShared(t *testing.T, open SharedOpener) {
 		{"Inspect", testInspect},
 		{"OneCloses", testOneCloses},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run("Two"+c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			var stores [2]store.Shared
 			for i := range stores {
@@ -52,6 +77,15 @@ func RunShared(t *testing.T, open SharedOpener) {
 			c.test(t, stores[0], stores[1])
 		})
 	}
+}
+
+// sharedFixture is a fixture whose store is a store.Shared.
+type sharedFixture struct{ *fixture }
+
+func (f *sharedFixture) shared() store.Shared { return f.Store.(store.Shared) }
+
+func (f *sharedFixture) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+	return f.shared().Follow(ctx, after, deliver)
 }
 
 // readFrom reads everything from a view that is not behind a position.
@@ -139,7 +173,7 @@ func testSharedReceiptsOfCollections(t *testing.T, a, b store.Shared) {
 	}
 }
 
-// S8 between two: a key that one has taken is taken for the other.
+// S6 between two: a key that one has taken is taken for the other.
 func testSharedReceipts(t *testing.T, a, b store.Shared) {
 	ctx := context.Background()
 	r := store.Receipt{Collection: "c", Key: "by a", Outcome: []byte("of a")}
@@ -310,6 +344,79 @@ func testInspect(t *testing.T, a, b store.Shared) {
 	}
 	if !errors.Is(err, errEnough) {
 		t.Errorf("after %d views of %d: %v", n, wanted, err)
+	}
+}
+
+// The view that Inspect has asked for sums up a collection as store.Hash and store.Cell
+// do, and reads the items of the cells that it is asked for, and no others.
+func testDigests(t *testing.T, f *sharedFixture) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	changes := []store.Change{define("c"), define("empty"), define("other"), put("other", "x", 1)}
+	for i, at := range [][2]float64{{0, 0}, {-180, -90}, {180, 90}, {179.9, 89.9}, {180, -90}, {-180, 90}, {11.25, 5.625}, {12, 6}, {12.5, 6.5}, {-0.1, -0.1}, {-75.5, 40.2}} {
+		ch := put("c", fmt.Sprint(i), 0)
+		ch.Item.Lon, ch.Item.Lat, ch.Item.Properties = at[0], at[1], payload(i*8)
+		changes = append(changes, ch)
+	}
+	f.commit(changes...)
+	f.commit(del("c", "0"), put("c", "moved", -33), put("c", "1", 17)) // another version, in another cell
+	want, at := Read(t, f, 1)
+	sums := map[uint16]store.Digest{}
+	var buf []byte
+	for _, it := range want["c"] {
+		var hash uint64
+		hash, buf = store.Hash(&it, buf)
+		sum := sums[store.Cell(it.Lon, it.Lat)]
+		sum.Add(hash)
+		sums[store.Cell(it.Lon, it.Lat)] = sum
+	}
+	check := func(v store.DigestView) error {
+		if got, err := v.Digests(ctx, "c"); err != nil || !maps.Equal(got, sums) {
+			return fmt.Errorf("the digests are %v, %w; want %v", got, err, sums)
+		}
+		if got, err := v.Digests(ctx, "empty"); err != nil || len(got) != 0 {
+			return fmt.Errorf("the digests of an empty collection are %v, %w", got, err)
+		}
+		if _, err := v.Digests(ctx, "none"); !errors.Is(err, store.ErrNoCollection) {
+			return fmt.Errorf("the digests of no collection: %w", err)
+		}
+		cells := slices.Sorted(maps.Keys(sums))
+		for n := range len(cells) + 1 {
+			got, some := Content{"c": {}}, Content{"c": {}}
+			for id, it := range want["c"] {
+				if slices.Contains(cells[:n], store.Cell(it.Lon, it.Lat)) {
+					some["c"][id] = it
+				}
+			}
+			if err := v.Cells(ctx, "c", cells[:n], func(it *item.Item) error {
+				own := detached(it)
+				got["c"][own.ID] = own
+				return nil
+			}); err != nil {
+				return err
+			}
+			if err := got.differs(some); err != nil {
+				return fmt.Errorf("of the cells %v: %w", cells[:n], err)
+			}
+		}
+		return nil
+	}
+	asked := false
+	err := f.Follow(ctx, at, func(step *store.Step) error {
+		if !asked {
+			asked = true
+			f.shared().Inspect()
+		}
+		if step.View == nil {
+			return nil
+		}
+		if err := errors.Join(check(step.View), step.View.Close()); err != nil {
+			return err
+		}
+		return errEnough
+	})
+	if !errors.Is(err, errEnough) {
+		t.Error(err)
 	}
 }
 

@@ -1,9 +1,11 @@
-// Package storetest is the conformance suite of store.Store: the invariants S1
-// to S8 of that package, for whoever implements it. RunShared holds what store.Shared
-// promises to two stores that are open at once.
+// Package storetest holds stores to the contracts of the package store: Run holds a
+// store.Store to S1 to S6, and RunShared a store.Shared to S7 and S8, alone and beside
+// another one that is open at once on the same data. Who implements a store runs them.
 //
 // Everything is compared with a model, a plain map to which the batches are applied
 // in the order of their sequence numbers.
+//
+// Database is a store.Shared in memory, for tests of what uses one.
 package storetest
 
 import (
@@ -48,7 +50,7 @@ func Seed(t testing.TB) uint64 {
 	return seed
 }
 
-// Run holds an implementation to the contract.
+// Run holds an implementation to the contract of store.Store.
 func Run(t *testing.T, open Opener) {
 	for _, c := range []struct {
 		name string
@@ -62,14 +64,6 @@ func Run(t *testing.T, open Opener) {
 		{"Model", testModel},
 		{"Concurrent", testConcurrent},
 		{"ViewStands", testViewStands},
-		{"Follow", testFollow},
-		{"FollowFromView", testFollowFromView},
-		{"FollowForked", testFollowForked},
-		{"Expects", testExpects},
-		{"ExpectsNothing", testExpectsNothing},
-		{"ExpectsDefinition", testExpectsDefinition},
-		{"Counter", testCounter},
-		{"Redefine", testRedefine},
 		{"Receipts", testReceipts},
 		{"ReceiptsRefused", testReceiptsRefused},
 		{"ReceiptsOfCollections", testReceiptsOfCollections},
@@ -77,10 +71,7 @@ func Run(t *testing.T, open Opener) {
 		{"Closed", testClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := &fixture{t: t, open: open, dir: t.TempDir()}
-			f.start()
-			defer f.stop()
-			c.test(t, f)
+			c.test(t, newFixture(t, open))
 		})
 	}
 }
@@ -90,6 +81,15 @@ type fixture struct {
 	open Opener
 	dir  string
 	store.Store
+}
+
+// newFixture opens a store until the test ends.
+func newFixture(t *testing.T, open Opener) *fixture {
+	t.Helper()
+	f := &fixture{t: t, open: open, dir: t.TempDir()}
+	f.start()
+	t.Cleanup(f.stop)
+	return f
 }
 
 func (f *fixture) start() {
@@ -244,12 +244,6 @@ func del(collection, id string) store.Change {
 
 func drop(collection string) store.Change {
 	return store.Change{Op: store.DropCollection, Collection: collection}
-}
-
-// resting makes a change rest on a version.
-func expecting(ch store.Change, base store.Seq) store.Change {
-	ch.Expects, ch.Expected = true, base
-	return ch
 }
 
 // payload is a JSON object of n bytes; nil for 0.
@@ -599,7 +593,6 @@ func byID(items []item.Item) []item.Item {
 // After Close everything says so.
 func testClosed(t *testing.T, f *fixture) {
 	f.commit(define("c"))
-	_, at := Read(t, f, 1)
 	s := f.Store
 	f.stop()
 	if _, err := s.Commit(context.Background(), []store.Change{put("c", "a", 1)}); !errors.Is(err, store.ErrClosed) {
@@ -610,9 +603,6 @@ func testClosed(t *testing.T, f *fixture) {
 	}
 	if _, _, err := s.Receipt(context.Background(), "c", "key"); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("receipt: %v", err)
-	}
-	if err := s.Follow(context.Background(), at, func(*store.Step) error { return nil }); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("follow: %v", err)
 	}
 	if err := s.Close(); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("closing again: %v", err)

@@ -12,6 +12,12 @@ import (
 	"nearby/store"
 )
 
+// expecting makes a change expect a version.
+func expecting(ch store.Change, version store.Seq) store.Change {
+	ch.Expects, ch.Expected = true, version
+	return ch
+}
+
 // stale commits what must be refused with a *store.StaleError and change nothing.
 // It returns what the error says.
 func stale(t *testing.T, s store.Store, name string, changes ...store.Change) store.Seq {
@@ -33,9 +39,9 @@ func stale(t *testing.T, s store.Store, name string, changes ...store.Change) st
 	return refused.Head
 }
 
-// S7: a change that rests on the newest version is made; on another one the whole
+// S7: a change that expects the newest version is made; on another one the whole
 // commit is refused, and what replaced it is to be seen by then.
-func testExpects(t *testing.T, f *fixture) {
+func testExpects(t *testing.T, f *sharedFixture) {
 	defined := f.commit(define("c"), define("d"))
 	first := f.commit(put("c", "a", 1), put("c", "b", 1))
 	second := f.commit(expecting(put("c", "a", 2), first))
@@ -56,10 +62,10 @@ func testExpects(t *testing.T, f *fixture) {
 		stale(t, f, "deleting what should be absent", expecting(del("c", "a"), 0))
 		f.reopen() // versions are as durable as items
 	}
-	// Other items, and changes that rest on nothing, do not stand in the way.
+	// Other items, and changes that expect nothing, do not stand in the way.
 	f.commit(put("c", "b", 4))
 	both := f.commit(expecting(put("c", "a", 5), second), put("c", "b", 6))
-	// Only the first change of an item rests on what was before the commit.
+	// Only the first change of an item expects what was before the commit.
 	third := f.commit(expecting(put("c", "a", 7), both), put("c", "a", 8), expecting(put("c", "b", 9), both), del("c", "b"))
 	want := Content{"c": {}, "d": {}}
 	want.apply(third, []store.Change{put("c", "a", 8)})
@@ -73,7 +79,7 @@ func testExpects(t *testing.T, f *fixture) {
 
 // S7, where there is no version: an item that was never there, or is no more, or was
 // in a collection before this one of the same name.
-func testExpectsNothing(t *testing.T, f *fixture) {
+func testExpectsNothing(t *testing.T, f *sharedFixture) {
 	first := f.commit(define("new"), expecting(put("new", "a", 1), 0))
 	stale(t, f, "exists now", expecting(put("new", "a", 2), 0))
 	f.commit(expecting(del("new", "never"), 0))
@@ -96,7 +102,7 @@ func testExpectsNothing(t *testing.T, f *fixture) {
 	f.commit(expecting(put("new", "a", 4), third))
 }
 
-// count adds n to an item, one commit for each, reading it, resting on what was read
+// count adds n to an item, one commit for each, reading it, expecting what was read
 // and trying again when that was replaced. It commits for the first time when all are
 // ready to. It returns the numbers it has made.
 func count(s store.Store, n int, ready *sync.WaitGroup) ([]int64, error) {
@@ -175,14 +181,14 @@ func counts(t *testing.T, writers, each int, stores ...store.Store) {
 }
 
 // S7 under concurrency: a counter that is read, counted up and written back.
-func testCounter(t *testing.T, f *fixture) {
+func testCounter(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"))
 	counts(t, 16, 6, f)
 }
 
-// S7 for definitions: a change of a collection that rests on the newest definition is
+// S7 for definitions: a change of a collection that expects the newest definition is
 // made; on another one the whole commit is refused.
-func testExpectsDefinition(t *testing.T, f *fixture) {
+func testExpectsDefinition(t *testing.T, f *sharedFixture) {
 	first := f.commit(expecting(define("c"), 0))
 	stale(t, f, "exists", expecting(define("c"), 0))
 	item := f.commit(put("c", "a", 1)) // no other definition
@@ -209,7 +215,7 @@ func testExpectsDefinition(t *testing.T, f *fixture) {
 	f.commit(expecting(drop("c"), fourth), expecting(define("d"), 0))
 }
 
-// redefine counts up in a collection's definition n times, reading it, resting on what
+// redefine counts up in a collection's definition n times, reading it, expecting what
 // was read and trying again when that was replaced.
 func redefine(s store.Store, n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -274,7 +280,31 @@ func redefines(t *testing.T, writers, each int, stores ...store.Store) {
 }
 
 // S7 for definitions, under concurrency.
-func testRedefine(t *testing.T, f *fixture) {
+func testRedefine(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"))
 	redefines(t, 8, 6, f)
+}
+
+// S6 and S7: who makes a commit again, not knowing that it was made, learns that it
+// was, though what it expects was replaced, by itself. A stale commit has no receipt.
+func testReceiptsStale(t *testing.T, f *sharedFixture) {
+	ctx := context.Background()
+	first := f.commit(define("c"), put("c", "x", 1))
+	retried := []store.Change{expecting(put("c", "x", 2), first)}
+	seq, err := f.Commit(ctx, retried, store.Receipt{Collection: "c", Key: "retried"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := store.Receipt{Collection: "c", Key: "retried", Seq: seq}
+	for range 2 {
+		repeated(t, f, []store.Receipt{made}, retried, store.Receipt{Collection: "c", Key: "retried"})
+		if _, err := f.Commit(ctx, retried, store.Receipt{Collection: "c", Key: "free"}); !errors.As(err, new(*store.StaleError)) {
+			t.Errorf("a stale commit with a receipt: %v", err)
+		}
+		if _, ok, err := f.Receipt(ctx, "c", "free"); ok || err != nil {
+			t.Errorf("a receipt of a stale commit: %v, %v", ok, err)
+		}
+		kept(t, f, made)
+		f.reopen()
+	}
 }
