@@ -78,10 +78,12 @@ vet: ## go vet, also of what is compiled for another processor
 	CGO_ENABLED=0 go vet -trimpath ./...
 	CGO_ENABLED=0 GOARCH=arm64 go vet -trimpath ./...
 
-lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the OpenAPI document, go.mod, gofmt
+lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the OpenAPI document, generated code, go.mod, gofmt
 	CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath" $(GOLANGCI) run ./...
 	@if command -v npx >/dev/null; then npx -y @redocly/cli@$(REDOCLY_VERSION) lint openapi.yaml; \
 	  else echo "openapi.yaml is not linted: there is no npx"; fi
+	@cd internal/wire && go tool -modfile=codegen.mod oapi-codegen -config config.yaml -o /dev/stdout ../../openapi.yaml | diff -u wire.gen.go - || \
+	  { echo "internal/wire/wire.gen.go is not what is generated from openapi.yaml: run make generate"; exit 1; }
 	go mod tidy -diff
 	@test -z "$$(gofmt -l . )" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
 
@@ -91,7 +93,7 @@ $(GOTESTSUM):
 $(GOLANGCI):
 	$(GO_OF_TOOLS) GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
-generate: ## make client/ from openapi.yaml
+generate: ## make internal/wire from openapi.yaml
 	go generate ./...
 
 fuzz: ## fuzz every target for FUZZTIME each (default 20s)

@@ -13,7 +13,7 @@ import (
 )
 
 // speaks are the files whose errors get into answers, terminals and logs.
-var speaks = regexp.MustCompile(`^(api|cmd|catalog|collection|ingest|item|metrics|replica|store|table|worldmap)/|^index/[a-z]+\.go$`)
+var speaks = regexp.MustCompile(`^(api|catalog|client|cmd|collection|ingest|item|metrics|replica|store|table|worldmap)/|^index/[a-z]+\.go$`)
 
 // Texts of errors are for whoever reads them: none begins with the name of the package that
 // it is from.

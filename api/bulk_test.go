@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"nearby/api"
-	"nearby/client"
+	"nearby/internal/wire"
 )
 
 // A load of more rows than are written at once is one load: errors in the order
@@ -32,10 +32,10 @@ func TestLoadInParts(t *testing.T) {
 		fmt.Fprintf(&csv, "%s,%s,%d,%d\n", id, lat, line%180, line)
 	}
 	s.do("PUT", "/v1/collections/parts", "application/json", "{}").want(t, http.StatusCreated)
-	report := decode[client.LoadReport](t, s.do("POST", "/v1/collections/parts/items", "text/csv", csv.String()).want(t, http.StatusOK))
+	report := decode[wire.LoadReport](t, s.do("POST", "/v1/collections/parts/items", "text/csv", csv.String()).want(t, http.StatusOK))
 	var lines []int
 	for _, e := range report.Errors {
-		lines = append(lines, *e.Line)
+		lines = append(lines, e.Line)
 	}
 	if !slices.Equal(lines, bad) || report.Rejected != len(bad) || report.Created+report.Updated != rows-len(bad) {
 		t.Errorf("the load of parts: %+v", report)
@@ -57,7 +57,7 @@ func TestLoadInParts(t *testing.T) {
 		}
 		s.do("PUT", "/v1/collections/"+name, "application/json", "{}").want(t, http.StatusCreated)
 		p := decode[struct {
-			Loaded client.LoadReport
+			Loaded wire.LoadReport
 			Errors []struct{ Line int }
 		}](t, s.do("POST", "/v1/collections/"+name+"/items?onError=abort", "text/csv", text.String()).want(t, http.StatusBadRequest))
 		if p.Loaded.Created != first-2 || p.Loaded.Rejected != 1 || len(p.Errors) != 1 || p.Errors[0].Line != first {
@@ -84,7 +84,7 @@ func TestCRSAtTheEnd(t *testing.T) {
 	a := small.do("POST", "/v1/collections/c/items", geoJSON, body).want(t, 400)
 	p := decode[struct {
 		Outcome, Detail string
-		Loaded          client.LoadReport
+		Loaded          wire.LoadReport
 	}](t, a)
 	if p.Outcome != "partly-made" || p.Loaded.Created != 1 || p.Loaded.Updated != 1999 || !strings.Contains(p.Detail, "EPSG:3857") || !strings.Contains(p.Detail, "as if they were in degrees") {
 		t.Errorf("%s", a.body)

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"nearby/api"
-	"nearby/client"
 	"nearby/collection"
+	"nearby/internal/wire"
 	"nearby/item"
 	"nearby/store"
 	"nearby/store/postgres/pgtest"
@@ -100,30 +100,30 @@ func TestOnExisting(t *testing.T) {
 		geoJSON:                    `{"type":"FeatureCollection","features":[` + strings.ReplaceAll(strings.Trim(seq, "\x1e\n"), "\n\x1e", ",") + "]}",
 	}
 	n := 0
-	both, b := &[]float64{5, 6, 7, 8}, &[]float64{7, 8, 7, 8}
+	both, b := []float64{5, 6, 7, 8}, []float64{7, 8, 7, 8}
 	for format, body := range formats {
 		for mode, want := range map[string]struct {
-			report client.LoadReport
+			report wire.LoadReport
 			a      string
 		}{
-			"":                    {client.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2}`},
-			"?onExisting=replace": {client.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2}`},
-			"?onExisting=merge":   {client.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2,"status":"busy"}`},
-			"?onExisting=skip":    {client.LoadReport{Created: 1, Skipped: 1, Extent: b}, `[1 2]{"seen":1,"status":"busy"}`},
-			"?onExisting=fail":    {client.LoadReport{Created: 1, Rejected: 1, Extent: b}, `[1 2]{"seen":1,"status":"busy"}`},
+			"":                    {wire.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2}`},
+			"?onExisting=replace": {wire.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2}`},
+			"?onExisting=merge":   {wire.LoadReport{Created: 1, Updated: 1, Extent: both}, `[5 6]{"seen":2,"status":"busy"}`},
+			"?onExisting=skip":    {wire.LoadReport{Created: 1, Skipped: 1, Extent: b}, `[1 2]{"seen":1,"status":"busy"}`},
+			"?onExisting=fail":    {wire.LoadReport{Created: 1, Rejected: 1, Extent: b}, `[1 2]{"seen":1,"status":"busy"}`},
 		} {
 			t.Run(format+mode, func(t *testing.T) {
 				n++
 				items := fmt.Sprintf("/v1/collections/c%d/items", n)
 				s.do("PUT", strings.TrimSuffix(items, "/items"), "application/json", `{"queryables":["status"]}`).want(t, 201)
 				s.do("PUT", items+"/a", geoJSON, `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"status":"busy","seen":1}}`).want(t, 201)
-				report := decode[client.LoadReport](t, s.do("POST", items+mode, format, body).want(t, 200))
+				report := decode[wire.LoadReport](t, s.do("POST", items+mode, format, body).want(t, 200))
 				if len(report.Errors) != want.report.Rejected {
 					t.Errorf("errors: %+v", report.Errors)
 				}
 				for _, e := range report.Errors {
-					if *e.Id != "a" || *e.Line < 1 || *e.Type != "/v1/errors/item-exists" {
-						t.Errorf("the row that exists: %s in line %d, %s", *e.Id, *e.Line, *e.Type)
+					if e.ID != "a" || e.Line < 1 || e.Type != "/v1/errors/item-exists" {
+						t.Errorf("the row that exists: %s in line %d, %s", e.ID, e.Line, e.Type)
 					}
 				}
 				if report.Errors = nil; !reflect.DeepEqual(report, want.report) {
@@ -179,10 +179,10 @@ func TestMergedRows(t *testing.T) {
 			items := fmt.Sprintf("/v1/collections/c%d/items", n)
 			s.do("PUT", strings.TrimSuffix(items, "/items"), "application/json", `{}`).want(t, 201)
 			s.do("PUT", items+"/a", geoJSON, `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"s":"t","n":{"x":1,"y":2}}}`).want(t, 201)
-			report := decode[client.LoadReport](t, s.do("POST", items+"?onExisting="+x.query, x.format, x.body).want(t, 200))
+			report := decode[wire.LoadReport](t, s.do("POST", items+"?onExisting="+x.query, x.format, x.body).want(t, 200))
 			var rejected []string
 			for _, e := range report.Errors {
-				rejected = append(rejected, fmt.Sprint(*e.Line, " ", *e.Field))
+				rejected = append(rejected, fmt.Sprint(e.Line, " ", e.Field))
 			}
 			if report.Created != x.created || report.Updated != x.updated || report.Skipped != x.skipped || strings.Join(rejected, ", ") != x.rejected {
 				t.Errorf("%+v, rejected %q, want %d, %d, %d, %q", report, rejected, x.created, x.updated, x.skipped, x.rejected)
@@ -200,7 +200,7 @@ func TestMergedRows(t *testing.T) {
 	// collection that refuses it.
 	p := decode[struct {
 		Type   string
-		Loaded client.LoadReport
+		Loaded wire.LoadReport
 		Errors []struct{ Line int }
 	}](t, s.do("POST", c+"?onExisting=fail&onError=abort", csvType, "id,lat,lon\nf1,1,1\nf2,1,1\na,1,1\nf3,1,1\nf4,91,1\n").want(t, 409))
 	if p.Type != "/v1/errors/item-exists" || p.Loaded.Created != 2 || p.Loaded.Rejected != 1 || len(p.Errors) != 1 || p.Errors[0].Line != 4 {
@@ -260,7 +260,7 @@ func moversAndDispatcher(t *testing.T, definition string, mover, dispatcher *fix
 			if a.status == http.StatusTooManyRequests { // nothing was made
 				continue
 			}
-			if r := decode[client.LoadReport](t, a.want(t, 200)); r.Created+r.Updated != drivers {
+			if r := decode[wire.LoadReport](t, a.want(t, 200)); r.Created+r.Updated != drivers {
 				t.Errorf("round %d: %+v", round, r)
 			}
 			token = a.header.Get("Nearby-Token")

@@ -118,7 +118,10 @@ func checkDatabase(address string) error {
 
 // attachment turns the flags into an attachment.
 func (c *attachCmd) attachment() (a attach.Attachment, err error) {
-	follow := deref(c.Follow)
+	follow := ""
+	if c.Follow != nil {
+		follow = *c.Follow
+	}
 	a = attach.Attachment{
 		Collection: c.Collection, Table: c.Table, ID: c.ID, Lon: c.Lon, Lat: c.Lat, Geom: c.Geom, Properties: c.Properties,
 		Follow: follow, TrustOwner: c.TrustOwner,

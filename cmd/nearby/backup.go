@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,26 +205,6 @@ func (c *backupCmd) write(ctx context.Context, env *environ, f *os.File, source 
 		return o.b, err
 	}
 	return o.b, o.err
-}
-
-// backup writes a backup of the server's store.
-func (r *remote) backup(ctx context.Context, w io.Writer) error {
-	resp, err := r.long.Backup(ctx, func(_ context.Context, req *http.Request) error {
-		req.Header.Set("Accept-Encoding", "identity") // it is packed already
-		return nil
-	})
-	if err != nil {
-		return r.explain(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 400 {
-		_, err := r.read(resp, nil)
-		return err
-	}
-	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("receiving the backup from %s: %w", r.base, err)
-	}
-	return nil
 }
 
 // contents says what a backup holds.

@@ -81,9 +81,10 @@ func (b *batch) add(row *ingest.Row, made bool) error {
 
 // fault is what the server says of a row, at the row's place in the file.
 func (b *batch) fault(file *input, e *client.Fault) fault {
-	f := fault{File: file.name, Place: file.place, ID: deref(e.Id), Field: deref(e.Field), Got: deref(e.Got), Reason: e.Reason, Hint: deref(e.Hint)}
-	if line := deref(e.Line); line >= 1 && line <= len(b.lines) {
-		if f.Line = b.lines[line-1]; b.made[line-1] {
+	f := fault{file.name, file.place, *e}
+	f.Line = 0
+	if e.Line >= 1 && e.Line <= len(b.lines) {
+		if f.Line = b.lines[e.Line-1]; b.made[e.Line-1] {
 			f.ID = ""
 		}
 	}

@@ -407,6 +407,12 @@ func TestDocumentedBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	examples, err := os.ReadFile(root + "/client/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, line := string(examples), regexp.MustCompile(`(?m)^(.)`)
+	indented := func(code string) string { return line.ReplaceAllString(code, "\t$1") }
 	for page, text := range pages(t) {
 		if !strings.HasSuffix(page, ".md") {
 			continue
@@ -427,12 +433,16 @@ func TestDocumentedBlocks(t *testing.T) {
 				if !slices.Contains(sqlPages, page) {
 					t.Errorf("%s: nothing runs the SQL of this document", where)
 				}
+			case "go":
+				if !strings.Contains(example, indented(b.text)) {
+					t.Errorf("%s: is not in client/example_test.go, where it would be run", where)
+				}
 			case "": // a picture
 				if regexp.MustCompile(`(?m)^(\$ |nearby |curl )`).MatchString(b.text) {
 					t.Errorf("%s: has commands, and no language", where)
 				}
 			default:
-				t.Errorf("%s: the language is %q, not sh, console, sql or none", where, b.language)
+				t.Errorf("%s: the language is %q, not sh, console, go, sql or none", where, b.language)
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"nearby/client"
+	"nearby/internal/wire"
 )
 
 // upload is a file as people have it, and what must become of it: by HTTP and by
@@ -69,7 +69,7 @@ func deliver(t *testing.T, files []upload) {
 			if got := show(posted); got != f.want {
 				t.Errorf("by HTTP came [%s], want [%s]; %d %s", got, f.want, status, answer)
 			}
-			var report client.LoadReport
+			var report wire.LoadReport
 			switch {
 			case f.refused != 0:
 				if status != f.refused {

@@ -289,7 +289,7 @@ func (l *loader) file(ctx context.Context, f input) (notes []string, err error) 
 		var bad *ingest.RowError
 		switch {
 		case errors.As(err, &bad):
-			l.reject(fault{f.name, f.place, bad.Line, bad.ID, bad.Field, bad.Got, bad.Reason, bad.Hint})
+			l.reject(fault{f.name, f.place, client.Fault{Line: bad.Line, ID: bad.ID, Field: bad.Field, Got: bad.Got, Reason: bad.Reason, Hint: bad.Hint}})
 			l.report.row()
 			l.bar.rows.Add(1)
 			if l.cmd.OnError == "abort" {
@@ -374,12 +374,11 @@ func (l *loader) send(ctx context.Context, file *input, b *batch) {
 	l.wg.Go(func() {
 		defer close(b.done)
 		// Not ctx: what is on its way when a row ends the load arrives.
-		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, client.PostItemsParamsOnExisting(l.cmd.OnExisting), abort, b.body)
+		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, client.Existing(l.cmd.OnExisting), abort, b.body)
 		if err != nil {
 			l.abort(err)
 		}
-		var p *problem
-		if err != nil && (!errors.As(err, &p) || p.outcome != client.NotMade) {
+		if p, refused := errors.AsType[*client.Problem](err); err != nil && (!refused || p.Outcome != client.NotMade) {
 			l.report.unknown(len(b.lines) - answer.Created - answer.Updated - answer.Skipped - answer.Rejected)
 		}
 		l.report.answered(&answer, file, b)

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -19,30 +19,25 @@ const maxEdits = 16
 // found is a collection as it was looked up.
 type found struct {
 	exists bool
-	def    struct { // what flags are compared with
-		Index      client.IndexSpec `json:"index"`
-		Queryables []string         `json:"queryables"`
-		Time       string           `json:"time"`
-	}
-	tag string // names the version of the definition
+	client.Description
 }
 
 // lacks says, for each flag that the definition is not as, what it has instead.
 func (c *loadCmd) lacks(f *found) (faults []string) {
 	if missing := c.missing(f); len(missing) > 0 {
 		has := "has no queryables"
-		if len(f.def.Queryables) > 0 {
-			has = "has the queryables " + strings.Join(f.def.Queryables, ", ")
+		if len(f.Queryables) > 0 {
+			has = "has the queryables " + strings.Join(f.Queryables, ", ")
 		}
 		faults = append(faults, fmt.Sprintf("%s, not --queryable %s", has, strings.Join(missing, ",")))
 	}
-	if kind := string(f.def.Index.Kind); c.Index != nil && *c.Index != kind {
+	if kind := f.Index.Kind; c.Index != nil && *c.Index != kind {
 		faults = append(faults, fmt.Sprintf("has the index %s, not --index %s", kind, *c.Index))
 	}
-	if c.Time != "" && c.Time != f.def.Time {
+	if c.Time != "" && c.Time != f.Time {
 		has := "has no time"
-		if f.def.Time != "" {
-			has = "has the time " + f.def.Time
+		if f.Time != "" {
+			has = "has the time " + f.Time
 		}
 		faults = append(faults, fmt.Sprintf("%s, not --time %s", has, c.Time))
 	}
@@ -51,7 +46,7 @@ func (c *loadCmd) lacks(f *found) (faults []string) {
 
 // missing are the queryables that the collection has not.
 func (c *loadCmd) missing(f *found) []string {
-	return slices.DeleteFunc(slices.Clone(c.Queryable), func(q string) bool { return slices.Contains(f.def.Queryables, q) })
+	return slices.DeleteFunc(slices.Clone(c.Queryable), func(q string) bool { return slices.Contains(f.Queryables, q) })
 }
 
 // look finds the collection, and refuses what cannot be done with it. Nothing is
@@ -62,7 +57,7 @@ func (c *loadCmd) look(ctx context.Context, r *remote) (*found, error) {
 		return nil, err
 	}
 	if !f.exists && !c.Create {
-		return nil, fmt.Errorf("there is no collection %q at %s, and --no-create forbids to create it", c.Collection, r.base)
+		return nil, fmt.Errorf("there is no collection %q at %s, and --no-create forbids to create it", c.Collection, r.Server())
 	}
 	if faults := c.lacks(f); f.exists && !c.UpdateDefinition && len(faults) > 0 {
 		return nil, fmt.Errorf("the collection %q exists and %s; nothing was loaded: add --update-definition to change it, or leave the flag out",
@@ -77,36 +72,29 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) (created bool
 	for range maxEdits {
 		switch {
 		case !f.exists:
-			def := client.Definition{}
+			def := client.Definition{Queryables: c.Queryable, Time: c.Time}
 			if c.Index != nil {
-				def.Index = &client.IndexSpec{Kind: client.IndexSpecKind(*c.Index)}
+				def.Index.Kind = *c.Index
 			}
-			if len(c.Queryable) > 0 {
-				def.Queryables = &c.Queryable
-			}
-			if c.Time != "" {
-				def.Time = &c.Time
-			}
-			if err = r.create(ctx, c.Collection, def); err != nil {
-				err = fmt.Errorf("creating collection %q: %w", c.Collection, err)
+			if _, err = r.Collection(c.Collection).Create(ctx, def); err != nil {
+				err = fmt.Errorf("creating collection %q: %w", c.Collection, r.explain(err))
 			}
 		case len(c.lacks(f)) > 0:
-			var patch client.DefinitionPatch
+			patch := map[string]any{}
 			if missing := c.missing(f); len(missing) > 0 {
-				all := slices.Concat(f.def.Queryables, missing)
-				patch.Queryables = &all
+				patch["queryables"] = slices.Concat(f.Queryables, missing)
 			}
-			if c.Index != nil && *c.Index != string(f.def.Index.Kind) {
-				patch.Index = &client.IndexPatch{Kind: (*client.IndexPatchKind)(c.Index)}
+			if c.Index != nil && *c.Index != f.Index.Kind { // without the parameters of the old one
+				patch["index"] = map[string]any{"kind": *c.Index, "bits": nil, "maxPointsPerNode": nil, "maxDepth": nil}
 			}
 			if c.Time != "" {
-				patch.Time = &c.Time
+				patch["time"] = c.Time
 			}
-			if err = r.patch(ctx, c.Collection, patch, f.tag); err != nil {
-				err = fmt.Errorf("changing the definition of collection %q: %w", c.Collection, err)
+			if _, err = r.Collection(c.Collection).Patch(ctx, patch, client.IfMatch(f.ETag)); err != nil {
+				err = fmt.Errorf("changing the definition of collection %q: %w", c.Collection, r.explain(err))
 			}
 		}
-		if status(err) != http.StatusPreconditionFailed {
+		if !errors.Is(err, client.ErrConflict) {
 			return !f.exists && err == nil, err
 		}
 		if f, err = c.look(ctx, r); err != nil { // somebody else was there first

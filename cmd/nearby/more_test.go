@@ -63,7 +63,11 @@ func TestInterruptedLoadAddsUp(t *testing.T) {
 	} {
 		ctx, interrupt := context.WithCancel(context.Background())
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if body, _ := io.ReadAll(r.Body); r.Method != http.MethodPost || bytes.Count(body, []byte("\n")) > rest {
+			if r.Method != http.MethodPost {
+				_, _ = io.WriteString(w, `{}`)
+				return
+			}
+			if body, _ := io.ReadAll(r.Body); bytes.Count(body, []byte("\n")) > rest {
 				_, _ = fmt.Fprintf(w, `{"created":%d,"updated":0,"skipped":0,"rejected":0,"errors":[]}`, batchRows)
 				return
 			}
@@ -100,11 +104,13 @@ func TestLoadRetries(t *testing.T) {
 	t.Parallel()
 	posts := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			if posts++; posts < 3 {
-				w.WriteHeader(http.StatusTooManyRequests)
-				return
-			}
+		if r.Method != http.MethodPost {
+			_, _ = w.Write([]byte(`{}`))
+			return
+		}
+		if posts++; posts < 3 {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
 		}
 		_, _ = w.Write([]byte(`{"created":1,"updated":0,"skipped":0,"rejected":0,"errors":[]}`))
 	}))
@@ -171,7 +177,11 @@ func TestLoadIsEnded(t *testing.T) {
 
 // What the server rejects is told with the line of the file.
 func TestServerRejectsRows(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			_, _ = w.Write([]byte(`{}`))
+			return
+		}
 		_, _ = w.Write([]byte(`{"created":1,"updated":0,"skipped":0,"rejected":2,"errors":[{"line":2,"id":"c","field":"id","reason":"is not liked"}]}`))
 	}))
 	defer s.Close()

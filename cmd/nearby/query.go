@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,7 +59,7 @@ func (d *degrees) UnmarshalText(text []byte) error {
 }
 
 func (c *queryCmd) Run(env *environ) error {
-	params, where, err := c.parameters()
+	opts, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -68,87 +67,55 @@ func (c *queryCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	data, err := r.nearby(env.ctx, c.Collection, params, where)
+	page, err := r.Collection(c.Collection).Nearby(env.ctx, float64(c.Lat), float64(c.Lon), opts...)
 	if err != nil {
-		return err
+		return r.explain(err)
 	}
 	if c.JSON {
-		_, err := fmt.Fprintf(env.stdout, "%s\n", strings.TrimRight(string(data), "\n"))
+		_, err := fmt.Fprintf(env.stdout, "%s\n", strings.TrimRight(string(page.GeoJSON), "\n"))
 		return err
 	}
-	var a nearbyAnswer
-	if err := json.Unmarshal(data, &a); err != nil {
-		return fmt.Errorf("the answer of %s cannot be read: %w", r.base, err)
-	}
-	return a.write(env.stdout, c)
+	return c.write(env.stdout, page)
 }
 
-// parameters checks the flags and makes the request's.
-func (c *queryCmd) parameters() (params client.GetNearbyParams, where url.Values, err error) {
+// options checks the flags and makes the request's.
+func (c *queryCmd) options() ([]client.RequestOption, error) {
 	if _, err := item.CheckQuery(float64(c.Lon), float64(c.Lat)); err != nil {
-		return params, nil, &usageError{err.Error()}
+		return nil, &usageError{err.Error()}
 	}
 	if c.K < 1 {
-		return params, nil, usagef("-k %d: must be at least 1", c.K)
+		return nil, usagef("-k %d: must be at least 1", c.K)
 	}
-	params = client.GetNearbyParams{Lat: client.Lat(c.Lat), Lon: client.Lon(c.Lon), K: &c.K}
-	// The generated numbers have fewer digits than the ones typed.
-	where = url.Values{"lat": {exactly(float64(c.Lat))}, "lon": {exactly(float64(c.Lon))}}
+	opts := []client.RequestOption{client.K(c.K)}
 	if c.Radius != "" {
 		metres, ok := api.ParseDistance(c.Radius)
 		if !ok {
-			return params, nil, usagef("--radius %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", c.Radius)
+			return nil, usagef("--radius %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", c.Radius)
 		}
-		where.Set("radius", exactly(metres))
+		opts = append(opts, client.Radius(metres))
 	}
 	if c.Properties != nil {
-		where.Set("properties", strings.Join(c.Properties, ","))
+		opts = append(opts, client.Fields(c.Properties...))
 	}
 	if c.Cursor != "" {
-		where.Set("cursor", c.Cursor)
+		opts = append(opts, client.Cursor(c.Cursor))
 	}
 	for _, w := range c.Where {
 		name, value, ok := strings.Cut(w, "=")
 		if !ok || name == "" {
-			return params, nil, usagef("--where %q: must be NAME=VALUE", w)
+			return nil, usagef("--where %q: must be NAME=VALUE", w)
 		}
 		if slices.Contains(parameter.Of(parameter.Nearby), name) {
-			return params, nil, usagef("--where %q: %s is a parameter of its own and no property", w, name)
+			return nil, usagef("--where %q: %s is a parameter of its own and no property", w, name)
 		}
-		where.Add(name, value)
+		opts = append(opts, client.Where(name, value))
 	}
-	return params, where, nil
+	return opts, nil
 }
 
-func exactly(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-
-// nearbyAnswer is what is shown of the server's answer.
-type nearbyAnswer struct {
-	Features []struct {
-		ID       jsontext.Value `json:"id"`
-		Distance float64        `json:"distance"`
-		Geometry struct {
-			Coordinates []float64 `json:"coordinates"`
-		} `json:"geometry"`
-		Properties jsontext.Value `json:"properties"`
-	} `json:"features"`
-	NumberMatched *int64 `json:"numberMatched"`
-	Complete      bool   `json:"complete"`
-	Proof         struct {
-		Exact    bool    `json:"exact"`
-		Radius   float64 `json:"radius"`
-		Entered  int     `json:"entered"`
-		Compared int     `json:"compared"`
-	} `json:"proof"`
-	Links []struct {
-		Rel  string `json:"rel"`
-		Href string `json:"href"`
-	} `json:"links"`
-}
-
-// write shows the answer to a command.
-func (a *nearbyAnswer) write(w io.Writer, c *queryCmd) error {
-	if len(a.Features) == 0 {
+// write shows an answer.
+func (c *queryCmd) write(w io.Writer, a *client.NearbyPage) error {
+	if len(a.Hits) == 0 {
 		fmt.Fprintln(w, "nothing found")
 	} else {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -160,16 +127,13 @@ func (a *nearbyAnswer) write(w io.Writer, c *queryCmd) error {
 			}
 		}
 		fmt.Fprintln(t, strings.Join(slices.Concat([]string{"#", "distance", "id"}, columns, []string{"lat", "lon"}), "\t"))
-		for i, f := range a.Features {
-			var lat, lon string
-			if p := f.Geometry.Coordinates; len(p) >= 2 {
-				lon, lat = strconv.FormatFloat(p[0], 'f', 6, 64), strconv.FormatFloat(p[1], 'f', 6, 64)
-			}
-			shown := []string{printable(nameOf(f.Properties))}
+		for i, h := range a.Hits {
+			lon, lat := strconv.FormatFloat(h.Lon, 'f', 6, 64), strconv.FormatFloat(h.Lat, 'f', 6, 64)
+			shown := []string{printable(nameOf(h.Properties))}
 			if c.Properties != nil {
-				shown = valuesOf(f.Properties, c.Properties)
+				shown = valuesOf(h.Properties, c.Properties)
 			}
-			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", i+1, formatDistance(f.Distance), printable(text(f.ID)), strings.Join(shown, "\t"), lat, lon)
+			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", i+1, formatDistance(h.Distance), printable(h.ID), strings.Join(shown, "\t"), lat, lon)
 		}
 		if err := t.Flush(); err != nil {
 			return err
@@ -181,20 +145,20 @@ func (a *nearbyAnswer) write(w io.Writer, c *queryCmd) error {
 	}
 	_, err := fmt.Fprintf(w, "%s: complete within %s; cells or nodes entered: %s, points compared: %s\n", word,
 		formatDistance(a.Proof.Radius), thousands(int64(a.Proof.Entered)), thousands(int64(a.Proof.Compared)))
-	if next := a.cursor(); err == nil && next != "" && !a.Complete {
-		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", a.part(c), oneLine(next))
+	if err == nil && a.Next != "" && !a.Complete {
+		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", c.part(a), oneLine(a.Next))
 	}
 	return err
 }
 
 // part says how much of what was asked for is in the answer, where that is not all.
-func (a *nearbyAnswer) part(c *queryCmd) string {
-	s := thousands(int64(len(a.Features)))
+func (c *queryCmd) part(a *client.NearbyPage) string {
+	s := thousands(int64(len(a.Hits)))
 	if c.Cursor != "" {
 		s += " more"
 	}
-	if a.NumberMatched != nil {
-		s += " of " + thousands(*a.NumberMatched)
+	if a.Matched != nil {
+		s += " of " + thousands(int64(*a.Matched))
 	} else {
 		s += ", and there are more"
 	}
@@ -204,18 +168,8 @@ func (a *nearbyAnswer) part(c *queryCmd) string {
 	return s
 }
 
-// cursor returns where the answer goes on, or "".
-func (a *nearbyAnswer) cursor() string {
-	for _, l := range a.Links {
-		if u, err := url.Parse(l.Href); err == nil && l.Rel == "next" {
-			return u.Query().Get("cursor")
-		}
-	}
-	return ""
-}
-
 // valuesOf returns the properties that are named, as they stand in a table.
-func valuesOf(properties jsontext.Value, names []string) []string {
+func valuesOf(properties []byte, names []string) []string {
 	var all map[string]jsontext.Value
 	_ = json.Unmarshal(properties, &all) // what cannot be read has none
 	values := make([]string, len(names))
@@ -251,7 +205,7 @@ func text(v jsontext.Value) string {
 
 // nameOf is the property that a person would call the place by: name or title,
 // in any case, else the first one that holds text.
-func nameOf(properties jsontext.Value) string {
+func nameOf(properties []byte) string {
 	d := jsontext.NewDecoder(strings.NewReader(string(properties)))
 	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '{' {
 		return ""

@@ -25,14 +25,9 @@ var errRejected = errors.New("rows were rejected")
 
 // fault is one row that was not loaded.
 type fault struct {
-	File   string
-	Place  int // of the file among those that are loaded
-	Line   int // physical line of the file, from 1; 0: not known
-	ID     string
-	Field  string
-	Got    string
-	Reason string
-	Hint   string
+	File  string
+	Place int // of the file among those that are loaded
+	client.Fault
 }
 
 func (f *fault) String() string {
@@ -45,30 +40,13 @@ func (f *fault) String() string {
 	if f.ID != "" {
 		fmt.Fprintf(&b, "id %s: ", f.ID)
 	}
-	b.WriteString(f.what())
+	b.WriteString(f.Fault.String())
 	return b.String()
 }
 
 // compare says which of two faults comes first in the files.
 func (f *fault) compare(other *fault) int {
 	return cmp.Or(cmp.Compare(f.Place, other.Place), cmp.Compare(f.Line, other.Line))
-}
-
-// what is the fault without its place.
-func (f *fault) what() string {
-	var b strings.Builder
-	if f.Field != "" {
-		b.WriteString(f.Field)
-		if f.Got != "" {
-			fmt.Fprintf(&b, " %q", f.Got)
-		}
-		b.WriteString(": ")
-	}
-	b.WriteString(f.Reason)
-	if f.Hint != "" {
-		fmt.Fprintf(&b, " (hint: %s)", f.Hint)
-	}
-	return b.String()
 }
 
 // report is what a load adds up. It may be used by several goroutines.
@@ -91,7 +69,7 @@ type report struct {
 func (r *report) answered(answer *client.LoadReport, file *input, b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := deref(answer.Extent); len(e) == 4 {
+	if e := answer.Extent; len(e) == 4 {
 		// The server says between which positions those lie that it has stored.
 		stored := item.Box{West: e[0], South: e[1], East: e[2], North: e[3]}
 		for _, p := range b.at {

@@ -49,12 +49,12 @@ func (c *verifyCmd) Run(env *environ) error {
 		}
 		v, err := r.verify(env.ctx, c.Timeout)
 		if err != nil {
-			fmt.Fprintf(env.stdout, "%s: not compared\n", r.base)
-			complain(env.stderr, fmt.Errorf("%s: %w", r.base, err))
+			fmt.Fprintf(env.stdout, "%s: not compared\n", r.Server())
+			complain(env.stderr, fmt.Errorf("%s: %w", r.Server(), err))
 			good = false
 			continue
 		}
-		if err := writeVerification(env.stdout, r.base, v); err != nil {
+		if err := writeVerification(env.stdout, r.Server(), v); err != nil {
 			return err
 		}
 		good = good && v.Equal
@@ -74,7 +74,7 @@ func writeVerification(w io.Writer, server string, v *client.Verification) error
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "collection\titems\tcells\tmissing\textra\tdifferent\trepaired\t")
 	for _, c := range v.Collections {
-		fmt.Fprint(t, oneLine(c.Id))
+		fmt.Fprint(t, oneLine(c.ID))
 		for _, n := range []int{c.Items, c.Cells, c.Missing, c.Extra, c.Different, c.Repaired} {
 			fmt.Fprint(t, "\t", thousands(int64(n)))
 		}

@@ -1,0 +1,218 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"strings"
+
+	"nearby/api"
+	"nearby/client"
+)
+
+// server starts a server for an example.
+func server() (address string, stop func()) {
+	address, stop, err := start(api.Limits{}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return address, stop
+}
+
+const shops = `id,lat,lon,name,category
+1,-18.1416,178.4419,Harbour Café,cafe
+2,-18.1248,178.4501,Reef Books,books
+3,-16.8500,-179.9700,Taveuni Store,grocer
+4,-17.0000,180,Seam Charger,charger
+5,-18.1400,178.4400,Pier Café,cafe
+`
+
+func Example() {
+	address, stop := server()
+	defer stop()
+	ctx := context.Background()
+
+	c, err := client.New(address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	places := c.Collection("shops")
+	if _, err := places.Create(ctx, client.Definition{Title: "Shops", Queryables: []string{"category"}}); err != nil {
+		log.Fatal(err)
+	}
+	report, err := places.Load(ctx, client.CSV, strings.NewReader(shops))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(report.Created, "created")
+
+	page, err := places.Nearby(ctx, -18.14, 178.44, client.K(5), client.Where("category", "cafe"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, hit := range page.Hits {
+		var shop struct{ Name string }
+		if err := hit.Decode(&shop); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s, %.0f m\n", shop.Name, hit.Distance)
+	}
+	// Output:
+	// 5 created
+	// Pier Café, 0 m
+	// Harbour Café, 268 m
+}
+
+// What the README shows.
+func ExampleClient() {
+	address, stop := loadedServer()
+	defer stop()
+	ctx := context.Background()
+
+	c, err := client.New(address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	shops := c.Collection("shops")
+	page, err := shops.Nearby(ctx, -18.14, 178.44, client.K(5), client.Where("category", "cafe"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, hit := range page.Hits {
+		fmt.Printf("%s, %.0f m\n", hit.ID, hit.Distance)
+	}
+	for hit, err := range shops.NearbyAll(ctx, -17, 180, client.Radius(250_000)) { // as many pages as there are
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s, %.0f km\n", hit.ID, hit.Distance/1000)
+	}
+	// Output:
+	// 5, 0 m
+	// 1, 268 m
+	// 4, 0 km
+	// 3, 17 km
+	// 2, 206 km
+	// 1, 208 km
+	// 5, 208 km
+}
+
+// All items within a radius, nearest first, whatever their number: each page is asked for when
+// it is needed.
+func ExampleCollection_NearbyAll() {
+	places, stop := loaded()
+	defer stop()
+	ctx := context.Background()
+
+	for hit, err := range places.NearbyAll(ctx, -17, 180, client.Radius(250_000), client.K(2), client.Fields("name")) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s, %.0f km\n", hit.ID, hit.Distance/1000)
+	}
+	// Output:
+	// 4, 0 km
+	// 3, 17 km
+	// 2, 206 km
+	// 1, 208 km
+	// 5, 208 km
+}
+
+// The items in a box that crosses the antimeridian, in pages.
+func ExampleCollection_ItemPages() {
+	places, stop := loaded()
+	defer stop()
+	ctx := context.Background()
+
+	n := 0
+	for page, err := range places.ItemPages(ctx, client.BBox(179, -18, -179, -16), client.Limit(1)) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		n += len(page.Items)
+	}
+	fmt.Println(n, "items")
+	// Output: 2 items
+}
+
+// An item is changed only if it is still in the version that was read.
+func ExampleCollection_PutItem() {
+	places, stop := loaded()
+	defer stop()
+	ctx := context.Background()
+
+	type shop struct {
+		Name     string `json:"name"`
+		Category string `json:"category"`
+		Visits   int    `json:"visits"`
+	}
+	for {
+		item, err := places.GetItem(ctx, "2")
+		if err != nil {
+			log.Fatal(err)
+		}
+		var s shop
+		if err := item.Decode(&s); err != nil {
+			log.Fatal(err)
+		}
+		s.Visits++
+		changed, err := client.NewItem(item.ID, item.Lat, item.Lon, s)
+		if err != nil {
+			log.Fatal(err)
+		}
+		written, err := places.PutItem(ctx, changed, client.IfMatch(item.ETag))
+		if errors.Is(err, client.ErrConflict) {
+			continue // another was faster
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(string(written.Properties))
+		return
+	}
+	// Output: {"name":"Reef Books","category":"books","visits":1}
+}
+
+// What the server refuses is a Problem, which says what to correct.
+func ExampleProblem() {
+	places, stop := loaded()
+	defer stop()
+
+	_, err := places.Nearby(context.Background(), 91, 0)
+	var p *client.Problem
+	if errors.As(err, &p) {
+		fmt.Println(p.Cause())
+		fmt.Println(p.Errors[0].Parameter, p.Errors[0].Reason)
+	}
+	// Output:
+	// invalid-request
+	// lat must be a number from -90 to 90
+}
+
+// loaded returns a collection with the shops.
+func loaded() (*client.Collection, func()) {
+	address, stop := loadedServer()
+	c, err := client.New(address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return c.Collection("shops"), stop
+}
+
+// loadedServer starts a server that has the shops.
+func loadedServer() (address string, stop func()) {
+	address, stop = server()
+	c, err := client.New(address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	places := c.Collection("shops")
+	if _, err := places.Create(context.Background(), client.Definition{Queryables: []string{"category"}}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := places.Load(context.Background(), client.CSV, strings.NewReader(shops)); err != nil {
+		log.Fatal(err)
+	}
+	return address, stop
+}

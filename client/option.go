@@ -1,0 +1,156 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nearby/parameter"
+)
+
+// Headers of the interface, as http.Header has them.
+const (
+	headerAfter = "Nearby-After"
+	headerToken = "Nearby-Token"
+	headerWait  = "Nearby-Wait"
+	headerKey   = "Idempotency-Key"
+)
+
+// RequestOption changes one request. The server refuses a request with an option that is not for
+// it.
+type RequestOption func(*request)
+
+// Parameter sets a query parameter of the interface that has no function of its own, such as id,
+// lat and lon of a load, which name columns.
+func Parameter(name string, values ...string) RequestOption {
+	return func(r *request) { r.query[name] = slices.Clone(values) }
+}
+
+func header(name, value string) RequestOption {
+	return func(r *request) { r.header.Set(name, value) }
+}
+
+// digits writes a number with all its digits.
+func digits(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// K is how many items a nearby answer, or page, has at most. Left out: 10, or with Radius as
+// many as the server allows.
+func K(n int) RequestOption { return Parameter("k", strconv.Itoa(n)) }
+
+// Radius is the greatest distance of a nearby search in metres.
+func Radius(metres float64) RequestOption { return Parameter("radius", digits(metres)) }
+
+// BBox is the box in which Items and ItemPages look. If west > east it crosses the
+// antimeridian.
+func BBox(west, south, east, north float64) RequestOption {
+	return Parameter("bbox", strings.Join([]string{digits(west), digits(south), digits(east), digits(north)}, ","))
+}
+
+// Limit is how many items a page of Items or ItemPages has at most. Left out: 100.
+func Limit(n int) RequestOption { return Parameter("limit", strconv.Itoa(n)) }
+
+// Cursor begins where a page ended, which said so by its Next.
+func Cursor(next string) RequestOption { return Parameter("cursor", next) }
+
+// Where finds only items whose property has one of the values. The definition of the collection
+// names the properties that can be used. Several Where must all hold.
+func Where(property string, values ...string) RequestOption {
+	return func(r *request) {
+		if slices.Contains(parameter.Of(parameter.Items|parameter.Nearby), property) {
+			r.err = fmt.Errorf("%q is a parameter of the interface and cannot be a property to filter by", property)
+			return
+		}
+		if len(values) == 0 { // or everything would be found
+			r.err = fmt.Errorf("there is no value that the property %q may have", property)
+			return
+		}
+		r.query[property] = slices.Concat(r.query[property], values)
+	}
+}
+
+// Datetime finds only items whose time is, or may be, in an interval such as
+// 2018-02-12T00:00:00Z/.. (or one time or date).
+func Datetime(interval string) RequestOption { return Parameter("datetime", interval) }
+
+// Fields names the properties that an answer has. Left out: all; Fields(): none.
+func Fields(names ...string) RequestOption {
+	if len(names) == 0 {
+		return Parameter("properties", "")
+	}
+	escaped := make([]string, len(names))
+	for i, name := range names {
+		escaped[i] = strings.ReplaceAll(name, ",", "%2C")
+	}
+	return Parameter("properties", escaped...)
+}
+
+// Strong makes a read show every write that any server of the database acknowledged before.
+func Strong() RequestOption { return Parameter("consistency", "strong") }
+
+// Wait is how long a request may wait in the server until that is as new as the request
+// demands. Left out: 2 s.
+func Wait(d time.Duration) RequestOption {
+	return header(headerWait, strconv.FormatInt(max(1, d.Milliseconds()), 10))
+}
+
+// IfMatch demands that the item, or the definition of the collection, is in one of these
+// versions (ETag); else a write is refused with ErrConflict.
+func IfMatch(etags ...string) RequestOption { return header("If-Match", strings.Join(etags, ", ")) }
+
+// IfNoneMatch demands that it is in none of these versions; else a read is ErrNotModified.
+func IfNoneMatch(etags ...string) RequestOption {
+	return header("If-None-Match", strings.Join(etags, ", "))
+}
+
+// IfExists demands of a write that there is an item, or a collection.
+func IfExists() RequestOption { return IfMatch("*") }
+
+// IfAbsent demands of a write that there is none.
+func IfAbsent() RequestOption { return IfNoneMatch("*") }
+
+// Key names a write of an item: 1 to 255 printable ASCII characters. The write is made once,
+// however often it is sent within a day, also by another process. Left out: a random key, so
+// that the client itself can send it again.
+func Key(name string) RequestOption {
+	return func(r *request) {
+		if name == "" || len(name) > 255 || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c > '~' }) {
+			r.err = fmt.Errorf("the key %q does not have 1 to 255 printable ASCII characters", name)
+			return
+		}
+		r.header.Set(headerKey, `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name)+`"`)
+	}
+}
+
+// NoKey sends a write of an item without a key. The server then keeps none, and may write it
+// back where the collection's write policy is "back". The write is sent again only if it is
+// known that it was not made.
+func NoKey() RequestOption { return func(r *request) { r.header[headerKey] = nil } }
+
+// Existing is what a load does with a row whose id an item has.
+type Existing string
+
+// What a load does with a row whose id an item has.
+const (
+	Replace Existing = "replace" // the row replaces the item: the default
+	Merge   Existing = "merge"   // the row changes what it names
+	Skip    Existing = "skip"    // the item stays as it is
+	Fail    Existing = "fail"    // the row is rejected
+)
+
+// OnExisting says what a load does with a row whose id an item has.
+func OnExisting(do Existing) RequestOption {
+	if do == Replace { // which every server does without being told
+		return func(*request) {}
+	}
+	return Parameter("onExisting", string(do))
+}
+
+// AbortOnError ends a load at the first bad row. Rows before it stay.
+func AbortOnError() RequestOption { return Parameter("onError", "abort") }
+
+// Repeatable says that rows of a load may be sent twice: they have ids, and nobody else writes
+// these items meanwhile. So the load is sent again also if a part of it may have been made. It
+// is not if the connection broke.
+func Repeatable() RequestOption { return func(r *request) { r.answered = true } }

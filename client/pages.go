@@ -1,0 +1,179 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+
+	"nearby/internal/wire"
+)
+
+// Hit is an item that a nearby search has found.
+type Hit struct {
+	Item
+	Distance float64 // metres from the centre
+}
+
+// NearbyPage is the answer to a nearby search, or one of several.
+type NearbyPage struct {
+	Hits []Hit // nearest first
+	// Complete: the answer has everything that was asked for. With Radius that is every item
+	// within it, else the k nearest.
+	Complete bool
+	// Matched is how many items there are within the radius in all; nil: it is not known, or
+	// there is no radius.
+	Matched *int
+	// Proof says within which radius nothing is missing, and what the search cost.
+	Proof Proof
+	// Next is where the next page begins, for Cursor; "": this is the last one.
+	Next string
+	// GeoJSON is the answer as it came.
+	GeoJSON json.RawMessage
+}
+
+// Nearby finds the items nearest to a place in degrees, nearest first: K of them, or all within
+// Radius, or both. Items at the same distance are in the order of their ids.
+func (c *Collection) Nearby(ctx context.Context, lat, lon float64, opts ...RequestOption) (*NearbyPage, error) {
+	r := c.request(http.MethodGet, "/nearby", opts).asRead()
+	r.query.Set("lat", digits(lat))
+	r.query.Set("lon", digits(lon))
+	a, err := c.client.send(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if a.status == http.StatusNotModified {
+		return nil, ErrNotModified
+	}
+	var doc wire.NearbyCollection
+	if err := a.decode(&doc); err != nil {
+		return nil, err
+	}
+	page := &NearbyPage{
+		Hits: make([]Hit, len(doc.Features)), Complete: doc.Complete, Matched: doc.NumberMatched, Proof: doc.Proof,
+		Next: next(doc.Links), GeoJSON: a.body,
+	}
+	for i := range doc.Features {
+		f := &doc.Features[i]
+		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance}
+		page.Hits[i].place(&f.Geometry)
+	}
+	return page, nil
+}
+
+// NearbyPages goes from page to page outward, each with K items. It ends at Radius; without one
+// it goes on to the farthest item. The error that it may end with is ErrCutShort where the
+// server gave the search up before it was complete.
+func (c *Collection) NearbyPages(ctx context.Context, lat, lon float64, opts ...RequestOption) iter.Seq2[*NearbyPage, error] {
+	return pages(opts, func(opts []RequestOption) (*NearbyPage, string, error) {
+		page, err := c.Nearby(ctx, lat, lon, opts...)
+		if err != nil {
+			return nil, "", err
+		}
+		if page.Next == "" && !page.Complete {
+			err = fmt.Errorf("%w: it is complete within %v m: %s", ErrCutShort, page.Proof.Radius, page.Proof.Reason)
+		}
+		return page, page.Next, err
+	})
+}
+
+// NearbyAll is NearbyPages, item by item.
+func (c *Collection) NearbyAll(ctx context.Context, lat, lon float64, opts ...RequestOption) iter.Seq2[Hit, error] {
+	return each(c.NearbyPages(ctx, lat, lon, opts...), func(p *NearbyPage) []Hit { return p.Hits })
+}
+
+// ItemPage is a page of items.
+type ItemPage struct {
+	Items   []Item
+	Matched *int   // how many items there are on all pages; nil: it is not known
+	Next    string // where the next page begins, for Cursor; "": this is the last one
+	GeoJSON json.RawMessage
+}
+
+// Page returns one page of the items: the first, or that of Cursor.
+func (c *Collection) Page(ctx context.Context, opts ...RequestOption) (*ItemPage, error) {
+	a, err := c.client.send(ctx, c.request(http.MethodGet, "/items", opts).asRead())
+	if err != nil {
+		return nil, err
+	}
+	if a.status == http.StatusNotModified {
+		return nil, ErrNotModified
+	}
+	var doc wire.FeatureCollection
+	if err := a.decode(&doc); err != nil {
+		return nil, err
+	}
+	page := &ItemPage{Items: make([]Item, len(doc.Features)), Matched: doc.NumberMatched, Next: next(doc.Links), GeoJSON: a.body}
+	for i := range doc.Features {
+		page.Items[i] = itemOf(&doc.Features[i])
+	}
+	return page, nil
+}
+
+// ItemPages goes from page to page of all items, or of those in a BBox. While others write, an
+// item that stays where it is comes once; one that moves may come twice, or not.
+func (c *Collection) ItemPages(ctx context.Context, opts ...RequestOption) iter.Seq2[*ItemPage, error] {
+	return pages(opts, func(opts []RequestOption) (*ItemPage, string, error) {
+		page, err := c.Page(ctx, opts...)
+		if err != nil {
+			return nil, "", err
+		}
+		return page, page.Next, nil
+	})
+}
+
+// Items is ItemPages, item by item.
+func (c *Collection) Items(ctx context.Context, opts ...RequestOption) iter.Seq2[Item, error] {
+	return each(c.ItemPages(ctx, opts...), func(p *ItemPage) []Item { return p.Items })
+}
+
+// pages asks for page after page. An error ends it, after the page that it came with, if any.
+func pages[P any](opts []RequestOption, get func([]RequestOption) (page *P, next string, err error)) iter.Seq2[*P, error] {
+	return func(yield func(*P, error) bool) {
+		for opts := opts; ; {
+			page, next, err := get(opts)
+			if page != nil && !yield(page, nil) {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if next == "" {
+				return
+			}
+			opts = append(opts[:len(opts):len(opts)], Cursor(next))
+		}
+	}
+}
+
+// each goes through what is on the pages.
+func each[P, T any](pages iter.Seq2[P, error], on func(P) []T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		for page, err := range pages {
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			for _, v := range on(page) {
+				if !yield(v, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// next returns the cursor of the link to the next page. The link itself may name the server as
+// others see it; the client goes on where it was told to ask.
+func next(links wire.Links) string {
+	for _, l := range links {
+		if u, err := url.Parse(l.Href); err == nil && l.Rel == "next" {
+			return u.Query().Get("cursor")
+		}
+	}
+	return ""
+}
