@@ -18,7 +18,7 @@ REDOCLY_VERSION := 2.77.0
 
 # The slowest packages begin first, and more of them run at a time than there are
 # cores, since many of their tests wait: for a server, for a disk, for a moment.
-SLOW := ./store/postgres ./store/postgres/attach ./cmd/nearby ./catalog ./store/embedded ./bench/servers ./bench ./api
+SLOW := ./store/postgres ./store/postgres/attach ./cmd/nearby ./catalog ./store/embedded ./bench/servers ./bench ./cmd/nearby-compare ./api
 TESTS = -race -shuffle=on -timeout 40m -p 6 $(SLOW) ./...
 
 # What the test of a TypeScript client needs, where npm is.
@@ -35,7 +35,7 @@ PYTHON = [ -x $(TOOLS)/python/bin/openapi-python-client ] || ! command -v python
 PROVISION = $(TYPESCRIPT); $(PYTHON); .ci/provision postgres >/dev/null; \
 	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_BROWSER=$$(.ci/provision browser) NEARBY_TEST_SERVERS=$$(.ci/provision servers) CGO_ENABLED=1
 
-.PHONY: run build test test-busy provision test-qgis cover lint vet fuzz bench docker generate clean help
+.PHONY: run build test test-busy provision test-qgis cover lint vet fuzz bench compare docker generate clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -102,6 +102,9 @@ fuzz: ## fuzz every target for FUZZTIME each (default 20s)
 	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} $$pkg || exit 1; \
 	  done; done
 
+compare: build ## build ./nearby-compare beside ./nearby; it measures nearby beside libraries and servers
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o nearby-compare ./cmd/nearby-compare
+
 bench: build ## the density benchmark: a table here, plots in report/
 	./nearby bench --out report
 
@@ -109,4 +112,4 @@ docker: ## build the container image
 	docker build --build-arg VERSION=$(VERSION) -t nearby:$(VERSION) .
 
 clean:
-	rm -rf nearby cover.out report .tools
+	rm -rf nearby nearby-compare cover.out report .tools

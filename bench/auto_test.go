@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"nearby/bench/dataset"
+	"nearby/bench/measure"
 	"nearby/indexes"
 )
 
@@ -27,10 +28,10 @@ func TestAutoChoosesWell(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			chosen, reason := indexes.Kinds().Auto((&places{positions}).points())
+			chosen, reason := indexes.Kinds().Auto((&measure.Places{At: positions}).Points())
 			work := weighted(t, name, positions)
-			t.Logf("%s: grid %.0f, tree %.0f; %s: %s", name, work[kindGeohash], work[kindQuadtree], chosen, reason)
-			if best := min(work[kindGeohash], work[kindQuadtree]); work[chosen] > autoSlack*best {
+			t.Logf("%s: grid %.0f, tree %.0f; %s: %s", name, work[measure.KindGeohash], work[measure.KindQuadtree], chosen, reason)
+			if best := min(work[measure.KindGeohash], work[measure.KindQuadtree]); work[chosen] > autoSlack*best {
 				t.Errorf("auto chooses %s, which costs %.0f where the better costs %.0f; %s", chosen, work[chosen], best, reason)
 			}
 		})
@@ -47,8 +48,8 @@ func weighted(t *testing.T, name string, positions []dataset.Position) map[strin
 		sum += j.weight
 	}
 	sums := map[string]float64{}
-	workOfBoth(t, name, positions, func(kind string, w workload, done work) {
-		sums[kind] += weights[w.name] / sum * (done.compared + enteredWeight*done.entered)
+	workOfBoth(t, name, positions, func(kind string, w measure.Workload, done work) {
+		sums[kind] += weights[w.Name] / sum * (done.compared + enteredWeight*done.entered)
 	})
 	return sums
 }

@@ -17,19 +17,20 @@ import (
 	"time"
 
 	"nearby/bench/dataset"
+	"nearby/bench/measure"
 	"nearby/index"
 	"nearby/ingest"
 )
 
 // small is a run that takes a moment and goes through everything.
 func small() Options {
-	return Options{Quick: true, Points: 2000, Seed: 5, RowTime: time.Millisecond, GeohashBits: []int{12}, NodeSizes: []int{4}}
+	return Options{Options: measure.Options{Quick: true, Points: 2000, Seed: 5, RowTime: time.Millisecond}, GeohashBits: []int{12}, NodeSizes: []int{4}}
 }
 
 func TestRunMeasuresEverything(t *testing.T) {
-	var last Progress
+	var last measure.Progress
 	steps := 0
-	r, err := Run(context.Background(), small(), func(p Progress) {
+	r, err := Run(context.Background(), small(), func(p measure.Progress) {
 		if p.Done != steps || p.Doing == "" {
 			t.Errorf("step %d is told as %+v", steps, p)
 		}
@@ -49,7 +50,7 @@ func TestRunMeasuresEverything(t *testing.T) {
 		if len(s.Indexes) != 4 {
 			t.Fatalf("%s: %d indexes, want 4", s.Name, len(s.Indexes))
 		}
-		if len(s.Rounds) != rounds || len(s.Ratios) != len(workloads()) || s.All == nil {
+		if len(s.Rounds) != rounds || len(s.Ratios) != len(measure.Workloads()) || s.All == nil {
 			t.Errorf("%s: %d rounds, %d ratios, all in all %v", s.Name, len(s.Rounds), len(s.Ratios), s.All)
 		}
 		if s.Auto.Kind == "" || !strings.Contains(s.Verdict, "auto would choose "+s.Auto.Kind) || !strings.Contains(s.Verdict, s.Auto.Reason) {
@@ -59,18 +60,18 @@ func TestRunMeasuresEverything(t *testing.T) {
 			if x.BuildRate <= 0 || x.BytesPerPoint < 24 || x.Cells == 0 {
 				t.Errorf("%s, %s: %+v", s.Name, x.name(), x)
 			}
-			if len(x.Rows) != len(workloads()) {
-				t.Errorf("%s, %s: %d rows, want %d", s.Name, x.name(), len(x.Rows), len(workloads()))
+			if len(x.Rows) != len(measure.Workloads()) {
+				t.Errorf("%s, %s: %d rows, want %d", s.Name, x.name(), len(x.Rows), len(measure.Workloads()))
 			}
 			for _, row := range x.Rows {
-				if row.Recall != 1 || row.Sampled == 0 || row.Operations < minOperations || row.P50 <= 0 || row.P50 > row.P99 {
+				if row.Recall != 1 || row.Sampled == 0 || row.Operations < measure.MinOperations || row.P50 <= 0 || row.P50 > row.P99 {
 					t.Errorf("%s, %s: %+v", s.Name, x.name(), row)
 				}
 			}
 			if row := x.row("near k=10, 1 in 100"); len(row.Samples) != 0 {
 				t.Errorf("%s, %s: filtered queries pass for places of low density", s.Name, x.name())
 			}
-			for _, w := range []string{nearTen, anywhereTen, emptiestTen} {
+			for _, w := range []string{measure.NearTen, measure.AnywhereTen, measure.EmptiestTen} {
 				if row := x.row(w); len(row.Samples) == 0 || row.Entered < 1 || row.Compared < 10 {
 					t.Errorf("%s, %s, %s: %d samples, %v entered, %v compared", s.Name, x.name(), w, len(row.Samples), row.Entered, row.Compared)
 				}
@@ -169,7 +170,7 @@ func checkTables(t *testing.T, r *Report) {
 
 func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	r, err := Run(ctx, small(), func(p Progress) {
+	r, err := Run(ctx, small(), func(p measure.Progress) {
 		if p.Done == 5 {
 			cancel()
 		}
@@ -181,12 +182,12 @@ func TestRunEndsWithItsContext(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	for name, o := range map[string]Options{
-		"negative size":   {Points: -1},
-		"too many points": {Points: MaxPoints + 1},
-		"unknown set":     {Points: 10, Sets: []string{"moon"}},
-		"empty own set":   {Own: []dataset.Set{{Name: "mine"}}},
-		"negative time":   {RowTime: -1},
-		"bad precision":   {Points: 10, Sets: []string{"line"}, GeohashBits: []int{99}, RowTime: 1},
+		"negative size":   {Options: measure.Options{Points: -1}},
+		"too many points": {Options: measure.Options{Points: measure.MaxPoints + 1}},
+		"unknown set":     {Options: measure.Options{Points: 10, Sets: []string{"moon"}}},
+		"empty own set":   {Options: measure.Options{Own: []dataset.Set{{Name: "mine"}}}},
+		"negative time":   {Options: measure.Options{RowTime: -1}},
+		"bad precision":   {Options: measure.Options{Points: 10, Sets: []string{"line"}, RowTime: 1}, GeohashBits: []int{99}},
 	} {
 		if _, err := Run(context.Background(), o, nil); err == nil {
 			t.Errorf("%s: no error", name)
@@ -203,7 +204,7 @@ func TestRunMeasuresAFile(t *testing.T) {
 	path := filepath.Join("..", "..", "shared", "data", "northern-rockies.csv")
 	if f, err := os.Open(path); err == nil {
 		defer func() { _ = f.Close() }()
-		positions, _, err := dataset.Read(f, ingest.Options{}, MaxPoints)
+		positions, _, err := dataset.Read(f, ingest.Options{}, measure.MaxPoints)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,11 +315,11 @@ func TestWrongAnswersAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	lying := honest
-	lying.build = func(points []index.Point, items index.Items) (index.Index, error) {
-		ix, err := honest.build(points, items)
+	lying.Build = func(points []index.Point, items index.Items) (index.Index, error) {
+		ix, err := honest.Build(points, items)
 		return liar{ix}, err
 	}
-	for name, order := range map[string][]variant{"first": {lying, honest}, "second": {honest, lying}} {
+	for name, order := range map[string][]measure.Variant{"first": {lying, honest}, "second": {honest, lying}} {
 		result, err := measureSet(context.Background(), dataset.Set{Name: "world", Positions: positions}, o, order, func(string) error { return nil })
 		if err != nil {
 			t.Fatal(err)

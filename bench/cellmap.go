@@ -7,6 +7,7 @@ import (
 	"github.com/paulmach/orb"
 
 	"nearby/bench/dataset"
+	"nearby/bench/measure"
 	"nearby/index"
 	"nearby/sphere"
 )
@@ -51,7 +52,7 @@ const (
 
 // drawCells maps the standard indexes of a set over the window where they divide
 // most differently: the whole of it or one of its halves, quarters and so on.
-func drawCells(s dataset.Set, items *places, pair []*side) (*CellMap, error) {
+func drawCells(s dataset.Set, items *measure.Places, pair []*side) (*CellMap, error) {
 	window, inside := windowOf(s.Positions), s.Positions
 	for i := range maxNarrowing {
 		if i > 0 {
@@ -99,7 +100,7 @@ func mapOf(w sphere.Rect, items index.Items, pair []*side, most int) (m *CellMap
 		if err != nil {
 			return nil, false, err
 		}
-		m.Sides = append(m.Sides, CellSide{x.kind, cells})
+		m.Sides = append(m.Sides, CellSide{x.Kind, cells})
 		all = all && whole
 	}
 	if n := len(m.Sides[len(m.Sides)-1].Cells); n > 0 {
@@ -127,7 +128,7 @@ func (m *CellMap) cellSize() float64 {
 	for _, c := range m.Sides[0].Cells {
 		areas = append(areas, c.area())
 	}
-	return median(areas)
+	return measure.Median(areas)
 }
 
 func (c MapCell) area() float64 {

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"nearby/bench/dataset"
+	"nearby/bench/measure"
+	"nearby/bench/report"
 	"nearby/sphere"
 )
 
 // TestCellsOfAMap: few enough of them; every point of the window lies in one of
 // each side; and a map of all points counts all points.
 func TestCellsOfAMap(t *testing.T) {
-	o, err := Options{Quick: true}.withDefaults()
+	o, err := Options{Options: measure.Options{Quick: true}}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +36,7 @@ func TestCellsOfAMap(t *testing.T) {
 	}
 	windows := 0
 	for _, s := range sets {
-		items := &places{s.Positions}
+		items := &measure.Places{At: s.Positions}
 		m, err := drawCells(s, items, pairOf(t, o, items))
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +84,7 @@ func TestCellsOfAMap(t *testing.T) {
 // TestMapShowsADifference: around a crowd in an even land cells and leaves are of
 // different sizes, and the map shows where; it differs no less than the whole.
 func TestMapShowsADifference(t *testing.T) {
-	o, err := Options{Quick: true}.withDefaults()
+	o, err := Options{Options: measure.Options{Quick: true}}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,7 @@ func TestMapShowsADifference(t *testing.T) {
 		sets = append(sets, dataset.Set{Name: name, Positions: positions})
 	}
 	for _, s := range sets {
-		items := &places{s.Positions}
+		items := &measure.Places{At: s.Positions}
 		pair := pairOf(t, o, items)
 		m, err := drawCells(s, items, pair)
 		if err != nil {
@@ -121,21 +123,21 @@ func TestMapShowsADifference(t *testing.T) {
 		if s.Name == "crowd" && (m.Factor < 4 || len(m.Sides[0].Cells) < leastMapCells || len(m.Sides[1].Cells) < leastMapCells) {
 			t.Errorf("crowd: the map shows no difference")
 		}
-		if !strings.Contains(m.caption(), factor(m.Factor)+" times as large or as small") {
+		if !strings.Contains(m.caption(), report.Factor(m.Factor)+" times as large or as small") {
 			t.Errorf("%s: the caption does not say by how much: %s", s.Name, m.caption())
 		}
 	}
 }
 
 // pairOf builds the standard indexes.
-func pairOf(t *testing.T, o Options, items *places) (pair []*side) {
+func pairOf(t *testing.T, o Options, items *measure.Places) (pair []*side) {
 	t.Helper()
 	for _, v := range o.variants() {
-		ix, err := v.build(items.points(), items)
+		ix, err := v.Build(items.Points(), items)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pair = append(pair, &side{variant: v, ix: ix})
+		pair = append(pair, &side{Variant: v, ix: ix})
 	}
 	return pair
 }

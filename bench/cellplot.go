@@ -12,6 +12,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 
+	"nearby/bench/measure"
+	"nearby/bench/report"
 	"nearby/sphere"
 )
 
@@ -43,7 +45,7 @@ func (r *rectangles) Plot(c draw.Canvas, p *plot.Plot) {
 			path.Line(vg.Point{X: west, Y: north})
 			path.Close()
 		}
-		c.SetColor(hue(r.kind, uint8(20+220*shade/(shades-1))))
+		c.SetColor(measure.Hue(r.kind, uint8(20+220*shade/(shades-1))))
 		c.Fill(path)
 		c.SetColor(color.NRGBA{60, 60, 60, 180})
 		c.SetLineWidth(0.2)
@@ -81,24 +83,25 @@ func (m *CellMap) shadesOf() []*rectangles {
 	return sides
 }
 
-// svg draws the sides of a map beside each other.
-func (m *CellMap) svg() (string, error) {
+// figure draws the sides of a map beside each other. made says how its figures
+// were made.
+func (m *CellMap) figure(made string) (report.Figure, error) {
 	const label, title = 40, 30 // points beside and below a map, and above it
 	w := m.Window
 	aspect := (w.North - w.South) / max((w.East-w.West)*squeezeOf(w), 1e-12)
-	wide := plotWidth / vg.Length(len(m.Sides))
+	wide := report.Width / vg.Length(len(m.Sides))
 	high := (wide-label)*vg.Length(min(max(aspect, 0.4), 1.3)) + label + title
-	canvasSVG := vgsvg.New(plotWidth, high)
+	canvasSVG := vgsvg.New(report.Width, high)
 	all := draw.New(canvasSVG)
 	for i, r := range m.shadesOf() {
-		p := canvas(fmt.Sprintf("%s: %s", r.kind, cellsOf(r.kind, len(m.Sides[i].Cells))), "longitude", "latitude")
+		p := report.Canvas(fmt.Sprintf("%s: %s", r.kind, cellsOf(r.kind, len(m.Sides[i].Cells))), "longitude", "latitude")
 		p.Add(r)
 		p.X.Padding, p.Y.Padding = 0, 0
 		p.X.Tick.Marker, p.Y.Tick.Marker = degrees{}, degrees{}
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = w.West, w.East, w.South, w.North
-		p.Draw(draw.Crop(all, wide*vg.Length(i)+4, wide*vg.Length(i+1)-plotWidth-8, 0, 0))
+		p.Draw(draw.Crop(all, wide*vg.Length(i)+4, wide*vg.Length(i+1)-report.Width-8, 0, 0))
 	}
-	return element(canvasSVG, "map")
+	return report.FigureOf(canvasSVG, "map", m.caption()+" "+made)
 }
 
 // degrees are the plotter's ticks, with as many decimals as tell
@@ -124,16 +127,16 @@ func (degrees) Ticks(least, most float64) []plot.Tick {
 // cellsOf says how many parts of an index there are.
 func cellsOf(kind string, n int) string {
 	word := "cell"
-	if kind == kindQuadtree {
+	if kind == measure.KindQuadtree {
 		word = "leaf"
 	}
 	switch {
 	case n == 1:
 		return "1 " + word
 	case word == "leaf":
-		return count(n) + " leaves"
+		return report.Count(n) + " leaves"
 	}
-	return count(n) + " " + word + "s"
+	return report.Count(n) + " " + word + "s"
 }
 
 // caption says what is to be seen.
@@ -142,7 +145,7 @@ func (m *CellMap) caption() string {
 	if !m.Whole {
 		w := m.Window
 		where = fmt.Sprintf("The part of the set where the sizes of cells and leaves differ most, %s wide.",
-			metres((w.East-w.West)*squeezeOf(w)*sphere.HalfCircumference/180))
+			report.Metres((w.East-w.West)*squeezeOf(w)*sphere.HalfCircumference/180))
 	}
-	return fmt.Sprintf("%s A leaf here is %s times as large or as small as a cell (geometric mean). Cells of the grid and leaves of the tree that hold points, the darker the denser.", where, factor(m.Factor))
+	return fmt.Sprintf("%s A leaf here is %s times as large or as small as a cell (geometric mean). Cells of the grid and leaves of the tree that hold points, the darker the denser.", where, report.Factor(m.Factor))
 }

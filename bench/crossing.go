@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearby/bench/report"
 	"nearby/sphere"
 )
 
@@ -99,9 +100,9 @@ func densityWords(list []Stretch) string {
 			who = "the two are level"
 		}
 		if median, _, _ := s.times(); s.Quicker != "" {
-			who = fmt.Sprintf("%s is %s × as fast", called(s.Quicker), factor(median))
+			who = fmt.Sprintf("%s is %s × as fast", called(s.Quicker), report.Factor(median))
 		}
-		parts = append(parts, fmt.Sprintf("from %s to %s %s (%s)", metres(s.From), metres(s.To), who, s.interval()))
+		parts = append(parts, fmt.Sprintf("from %s to %s %s (%s)", report.Metres(s.From), report.Metres(s.To), who, s.interval()))
 	}
 	text := "By density, told by the distance of the tenth neighbour: " + strings.Join(parts, ", ") + "."
 	at := crossings(list)
@@ -110,12 +111,12 @@ func densityWords(list []Stretch) string {
 	}
 	var where []string
 	for _, m := range at {
-		where = append(where, metres(m))
+		where = append(where, report.Metres(m))
 	}
 	if len(at) == 1 {
 		return text + " The crossing is at " + where[0] + "."
 	}
-	return text + " Crossings are at " + and(where) + "."
+	return text + " Crossings are at " + report.And(where) + "."
 }
 
 // against says where the densities speak against a choice, and why it stands.
@@ -123,7 +124,7 @@ func against(choose string, list []Stretch) string {
 	var parts []string
 	for _, s := range list {
 		if s.Quicker != "" && s.Quicker != choose {
-			parts = append(parts, fmt.Sprintf("from %s to %s", metres(s.From), metres(s.To)))
+			parts = append(parts, fmt.Sprintf("from %s to %s", report.Metres(s.From), report.Metres(s.To)))
 		}
 	}
 	if len(parts) == 0 {
@@ -133,5 +134,5 @@ func against(choose string, list []Stretch) string {
 	for _, j := range judged() {
 		weights = append(weights, fmt.Sprintf("%s with %g", j.where, j.weight))
 	}
-	return fmt.Sprintf(" That speaks against the choice, %s, %s; the choice weighs what is asked %s.", choose, and(parts), and(weights))
+	return fmt.Sprintf(" That speaks against the choice, %s, %s; the choice weighs what is asked %s.", choose, report.And(parts), report.And(weights))
 }

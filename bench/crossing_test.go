@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nearby/bench/measure"
 )
 
 // sampled returns a set whose queries at each density take these times, in every
@@ -31,11 +33,11 @@ func TestCrossings(t *testing.T) {
 		words             string
 	}{
 		{"one crossing", []float64{100, 100, 100, 300, 300}, []float64{200, 200, 100, 100, 100},
-			[]string{kindGeohash, "", kindQuadtree}, []float64{10}, "from 1.00 m to 4.64 m the geohash grid is 2.0 × as fast (2.0 to 2.0), from 4.64 m to 10.0 m the two are level (1.00 to 1.00), from 10.0 m to 46.4 m the quadtree is 3.0 × as fast (3.0 to 3.0). The crossing is at 10.0 m."},
+			[]string{measure.KindGeohash, "", measure.KindQuadtree}, []float64{10}, "from 1.00 m to 4.64 m the geohash grid is 2.0 × as fast (2.0 to 2.0), from 4.64 m to 10.0 m the two are level (1.00 to 1.00), from 10.0 m to 46.4 m the quadtree is 3.0 × as fast (3.0 to 3.0). The crossing is at 10.0 m."},
 		{"two", []float64{100, 300, 300, 100, 100}, []float64{200, 100, 100, 200, 200},
-			[]string{kindGeohash, kindQuadtree, kindGeohash}, []float64{math.Pow(10, 1.0/3), 10}, "Crossings are at 2.15 m and 10.0 m."},
+			[]string{measure.KindGeohash, measure.KindQuadtree, measure.KindGeohash}, []float64{math.Pow(10, 1.0/3), 10}, "Crossings are at 2.15 m and 10.0 m."},
 		{"none", []float64{300, 300, 100, 300, 300}, []float64{100, 100, 100, 100, 100},
-			[]string{kindQuadtree, "", kindQuadtree}, nil, "There is no crossing"},
+			[]string{measure.KindQuadtree, "", measure.KindQuadtree}, nil, "There is no crossing"},
 	} {
 		list := stretches(sampled(densities, c.geohash, c.quadtree))
 		var quicker []string
@@ -80,7 +82,7 @@ func TestStretchesBearNoise(t *testing.T) {
 				}
 			}
 			list := stretches([]SetResult{s})
-			want := map[bool]string{c.times > 1: kindQuadtree, c.times < 1: kindGeohash, c.times == 1: ""}[true]
+			want := map[bool]string{c.times > 1: measure.KindQuadtree, c.times < 1: measure.KindGeohash, c.times == 1: ""}[true]
 			for i, one := range list {
 				if i > 0 && list[i-1].Quicker == one.Quicker {
 					t.Fatalf("two stretches that touch say the same: %+v", list)
@@ -105,10 +107,10 @@ func TestDensitiesAgainstTheChoice(t *testing.T) {
 		near, dense, empty float64 // grid / quadtree
 		choose, says       string
 	}{
-		{2, 2, 2, kindQuadtree, ""},
-		{2, 1, 2, kindQuadtree, ""}, // level speaks against nothing
-		{2, 0.5, 2, kindQuadtree, "That speaks against the choice, quadtree, from 1.00 m to 2.15 m; the choice weighs"},
-		{0.5, 0.5, 2, kindGeohash, "That speaks against the choice, geohash, from 2.15 m to 4.64 m; the choice weighs"},
+		{2, 2, 2, measure.KindQuadtree, ""},
+		{2, 1, 2, measure.KindQuadtree, ""}, // level speaks against nothing
+		{2, 0.5, 2, measure.KindQuadtree, "That speaks against the choice, quadtree, from 1.00 m to 2.15 m; the choice weighs"},
+		{0.5, 0.5, 2, measure.KindGeohash, "That speaks against the choice, geohash, from 2.15 m to 4.64 m; the choice weighs"},
 		{1, 2, 2, "either", "That speaks against the choice, either, from 1.00 m to 4.64 m; the choice weighs what is asked near the points with 0.6,"},
 		{1, 1, 1, "either", ""},
 	} {

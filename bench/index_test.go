@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nearby/bench/dataset"
+	"nearby/bench/measure"
 	"nearby/index"
 )
 
@@ -13,7 +14,7 @@ import (
 //
 //	go test -bench 'Index/city/n=100000/.*/near_k=10$' ./bench
 func BenchmarkIndex(b *testing.B) {
-	o, err := Options{Quick: true}.withDefaults()
+	o, err := Options{Options: measure.Options{Quick: true}}.withDefaults()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -25,7 +26,7 @@ func BenchmarkIndex(b *testing.B) {
 					b.Fatal(err)
 				}
 				for _, v := range o.variants() {
-					b.Run(v.kind, func(b *testing.B) {
+					b.Run(v.Kind, func(b *testing.B) {
 						benchmarkVariant(b, dataset.Set{Name: name, Positions: positions}, v)
 					})
 				}
@@ -34,28 +35,28 @@ func BenchmarkIndex(b *testing.B) {
 	}
 }
 
-func benchmarkVariant(b *testing.B, s dataset.Set, v variant) {
-	items := &places{s.Positions}
+func benchmarkVariant(b *testing.B, s dataset.Set, v measure.Variant) {
+	items := &measure.Places{At: s.Positions}
 	ix, _, err := build(v, items)
 	if err != nil {
 		b.Fatal(err)
 	}
-	qs, err := ask(s, ix, items, rand.New(rand.NewPCG(1, 1)))
+	qs, err := measure.Ask(s, ix, items, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Run("build", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := v.build(items.points(), items); err != nil {
+			if _, err := v.Build(items.Points(), items); err != nil {
 				b.Fatal(err)
 			}
 		}
 		b.ReportMetric(float64(len(s.Positions)*b.N)/b.Elapsed().Seconds(), "points/s")
 	})
-	for _, w := range workloads() {
-		b.Run(w.name, func(b *testing.B) {
-			if w.write != "" {
+	for _, w := range measure.Workloads() {
+		b.Run(w.Name, func(b *testing.B) {
+			if w.Write != "" {
 				benchmarkWrites(b, ix, items, qs, w)
 			} else {
 				benchmarkReads(b, ix, items, qs, w)
@@ -64,7 +65,7 @@ func benchmarkVariant(b *testing.B, s dataset.Set, v variant) {
 	}
 }
 
-func benchmarkReads(b *testing.B, ix index.Index, items *places, qs *questions, w workload) {
+func benchmarkReads(b *testing.B, ix index.Index, items *measure.Places, qs *measure.Questions, w measure.Workload) {
 	b.ReportAllocs()
 	var hits []index.Hit
 	var q index.Query
@@ -72,7 +73,7 @@ func benchmarkReads(b *testing.B, ix index.Index, items *places, qs *questions, 
 	for i := 0; b.Loop(); i++ {
 		var proof index.Proof
 		var err error
-		q = qs.query(w, i)
+		q = qs.Query(w, i)
 		if hits, proof, err = ix.Nearest(hits[:0], &q, items); err != nil {
 			b.Fatal(err)
 		}
@@ -86,10 +87,10 @@ func benchmarkReads(b *testing.B, ix index.Index, items *places, qs *questions, 
 // benchmarkWrites has a batch for an operation, in the mixed workload with its
 // nine queries a change. Each starts from the first
 // version, so that the index does not grow with b.N.
-func benchmarkWrites(b *testing.B, ix index.Index, items *places, qs *questions, w workload) {
-	items = items.clone()
+func benchmarkWrites(b *testing.B, ix index.Index, items *measure.Places, qs *measure.Questions, w measure.Workload) {
+	items = items.Clone()
 	changes := make([]index.Change, batchSize)
-	drawBatch(changes, items, rand.New(rand.NewPCG(1, 2)), w.write == "insert")
+	drawBatch(changes, items, rand.New(rand.NewPCG(1, 2)), w.Write == "insert")
 	var hits []index.Hit
 	var q index.Query
 	b.ReportAllocs()
@@ -98,11 +99,11 @@ func benchmarkWrites(b *testing.B, ix index.Index, items *places, qs *questions,
 		if err != nil {
 			b.Fatal(err)
 		}
-		if w.where == "" {
+		if w.Where == "" {
 			continue
 		}
 		for i := range 9 * batchSize {
-			q = qs.query(w, i)
+			q = qs.Query(w, i)
 			if hits, _, err = next.Nearest(hits[:0], &q, items); err != nil {
 				b.Fatal(err)
 			}

@@ -1,33 +1,23 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 
-	"nearby/bench/servers"
+	"nearby/bench/measure"
+	"nearby/bench/report"
 )
 
 // Report is what a run found. All times are in nanoseconds, all distances in
 // metres.
 type Report struct {
 	Verdict string `json:"verdict"` // over all sets
-	Seed    uint64 `json:"seed"`
-	Points  int    `json:"points,omitempty"` // of each generated set, if there is one
-	Quick   bool   `json:"quick"`
-	RowTime string `json:"rowTime"`
-	Machine
-	Elapsed string `json:"elapsed"`
+	report.Made
 
 	Sets []SetResult `json:"sets"`
 	// Density tells which index is the quicker one at which density, over all sets.
 	Density []Stretch `json:"density,omitempty"`
-
-	// Servers are what was found about nearby as a service beside others, if
-	// that was measured.
-	Servers        *servers.Result `json:"servers,omitempty"`
-	ServersVerdict string          `json:"serversVerdict,omitempty"`
 }
 
 // SetResult is what was found on one data set.
@@ -50,9 +40,6 @@ type SetResult struct {
 	// Map shows the indexes' cells. It is for the page; as figures it would be
 	// most of the report.
 	Map *CellMap `json:"-"`
-	// Peers are what others have built, if they were measured.
-	Peers        []IndexResult `json:"peers,omitempty"`
-	PeersVerdict string        `json:"peersVerdict,omitempty"`
 }
 
 // Auto is the index that auto chooses, by how the points lie, and why.
@@ -65,7 +52,6 @@ type Auto struct {
 type IndexResult struct {
 	Kind          string         `json:"kind"`
 	Setting       string         `json:"setting"`
-	Peer          bool           `json:"peer,omitempty"`
 	Parameters    map[string]int `json:"parameters"`
 	Reason        string         `json:"reason,omitempty"`
 	BuildRate     float64        `json:"buildPointsPerSecond"`
@@ -73,7 +59,7 @@ type IndexResult struct {
 	Cells         int            `json:"cells"`
 	Nodes         int            `json:"nodes"`
 	MaxOccupancy  int            `json:"maxOccupancy"`
-	Rows          []Row          `json:"rows"`
+	Rows          []measure.Row  `json:"rows"`
 	// Rounds are, near the points, the ratios of this setting's time to that of
 	// the standard one of its kind, with which it took turns.
 	Rounds []float64 `json:"rounds,omitempty"`
@@ -82,40 +68,15 @@ type IndexResult struct {
 // name is how the index is called in tables.
 func (x *IndexResult) name() string { return x.Kind + " " + x.Setting }
 
-// Row is one workload on one index. An operation is a query or a change; a
-// change's time is its share of its batch.
-type Row struct {
-	Workload   string   `json:"workload"`
-	Operations int      `json:"operations"`
-	Mean       float64  `json:"meanNs"`
-	P50        float64  `json:"p50Ns"`
-	P99        float64  `json:"p99Ns"`
-	Rate       float64  `json:"perSecond"` // from the mean, on one CPU
-	Allocs     float64  `json:"allocsPerOp"`
-	Entered    float64  `json:"enteredPerQuery"`  // cells or nodes
-	Compared   float64  `json:"comparedPerQuery"` // points
-	Recall     float64  `json:"recall"`           // against brute force
-	Sampled    int      `json:"sampled"`          // answers compared
-	Samples    []Sample `json:"samples,omitempty"`
-}
-
-// Sample is one query for ten with the density at its place.
-type Sample struct {
-	Tenth    float64 `json:"tenth"` // distance of the tenth neighbour
-	Ns       float64 `json:"ns"`
-	Entered  int     `json:"entered"`
-	Compared int     `json:"compared"`
-}
-
 // sampled reports whether there are queries to draw against density.
 func (s *SetResult) sampled() bool {
 	return slices.ContainsFunc(s.Indexes, func(x IndexResult) bool {
-		return slices.ContainsFunc(x.Rows, func(row Row) bool { return len(row.Samples) > 0 })
+		return slices.ContainsFunc(x.Rows, func(row measure.Row) bool { return len(row.Samples) > 0 })
 	})
 }
 
 // row returns the row of a workload, or nil.
-func (x *IndexResult) row(workload string) *Row {
+func (x *IndexResult) row(workload string) *measure.Row {
 	for i := range x.Rows {
 		if x.Rows[i].Workload == workload {
 			return &x.Rows[i]
@@ -146,27 +107,12 @@ func (r *Report) wrong() string {
 			}
 		}
 	}
-	return wrongServer(r.Servers)
+	return ""
 }
 
 // WriteJSON writes the whole report, the samples of the plots included.
 func (r *Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", " ")
-	return e.Encode(r)
-}
-
-// caption says how the figures came about.
-func (r *Report) caption() string {
-	s := fmt.Sprintf("Seed %d, ", r.Seed)
-	if r.Points > 0 {
-		s += count(r.Points) + " points a generated set, "
-	}
-	s += fmt.Sprintf("%s per row, %s.", r.RowTime, r.describe())
-	if r.Quick {
-		s += " A quick run: a look, not figures to quote."
-	}
-	return s
+	return report.WriteJSON(w, r)
 }
 
 // noiseCaption says what a ratio and the range beside it are.

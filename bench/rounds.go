@@ -6,6 +6,9 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"nearby/bench/measure"
+	"nearby/bench/report"
 )
 
 // rounds is how often the two standard indexes take turns. What is said of a
@@ -43,11 +46,11 @@ func (m *measurement) rounds(pair []*side) ([]Round, error) {
 		for i, x := range pair {
 			// Where an index happens to lie in memory must not pass for its
 			// speed: each round has a new one, if that takes no longer than a row.
-			took := time.Duration(float64(len(m.items.at)) / x.result.BuildRate * 1e9)
+			took := time.Duration(float64(len(m.items.At)) / x.result.BuildRate * 1e9)
 			if round > 0 && took <= m.opt.RowTime {
-				ix, built, err := build(x.variant, m.items)
+				ix, built, err := build(x.Variant, m.items)
 				if err != nil {
-					return nil, fmt.Errorf("bench: set %s: build %s: %w", m.set.Name, x.name(), err)
+					return nil, fmt.Errorf("bench: set %s: build %s: %w", m.set.Name, x.Name(), err)
 				}
 				x.ix, x.result = ix, built
 			}
@@ -59,8 +62,8 @@ func (m *measurement) rounds(pair []*side) ([]Round, error) {
 		for i := range bins {
 			bins[i] = map[int][]float64{}
 		}
-		for i, w := range workloads() {
-			if err := m.step(fmt.Sprintf("%s: round %d of %d, %s", m.set.Name, round+1, rounds, w.name)); err != nil {
+		for i, w := range measure.Workloads() {
+			if err := m.step(fmt.Sprintf("%s: round %d of %d, %s", m.set.Name, round+1, rounds, w.Name)); err != nil {
 				return nil, err
 			}
 			turns, err := m.both(pair, i, round)
@@ -70,13 +73,13 @@ func (m *measurement) rounds(pair []*side) ([]Round, error) {
 			if len(pair) < 2 {
 				continue
 			}
-			if ratio, ok := medianRatio(turns[0].times, turns[1].times); ok {
-				found.Ratios[w.name] = ratio
+			if ratio, ok := medianRatio(turns[0].Times, turns[1].Times); ok {
+				found.Ratios[w.Name] = ratio
 			}
-			for j := range min(len(turns[0].tenths), len(turns[1].tenths)) {
-				if tenth := turns[0].tenths[j]; tenth == tenth { // not NaN
+			for j := range min(len(turns[0].Tenths), len(turns[1].Tenths)) {
+				if tenth := turns[0].Tenths[j]; tenth == tenth { // not NaN
 					for k, t := range turns {
-						bins[k][binOf(tenth)] = append(bins[k][binOf(tenth)], t.times[j])
+						bins[k][binOf(tenth)] = append(bins[k][binOf(tenth)], t.Times[j])
 					}
 				}
 			}
@@ -91,24 +94,24 @@ func (m *measurement) rounds(pair []*side) ([]Round, error) {
 		}
 	}
 	for i, x := range pair {
-		x.result.BuildRate = median(rates[i])
-		for j, w := range workloads() {
-			x.result.Rows = append(x.result.Rows, x.tallies[j].row(w))
+		x.result.BuildRate = measure.Median(rates[i])
+		for j, w := range measure.Workloads() {
+			x.result.Rows = append(x.result.Rows, x.tallies[j].Row(w))
 		}
 	}
 	return list, nil
 }
 
 // both gives each side its turn at a workload, another first in the next round.
-func (m *measurement) both(pair []*side, workload, round int) ([]turn, error) {
-	turns := make([]turn, len(pair))
+func (m *measurement) both(pair []*side, workload, round int) ([]measure.Turn, error) {
+	turns := make([]measure.Turn, len(pair))
 	for i := range pair {
 		at := (i + round + workload) % len(pair)
-		if workloads()[workload].write != "" {
+		if measure.Workloads()[workload].Write != "" {
 			runtime.GC() // what the other has left
 		}
 		var err error
-		if turns[at], err = m.take(pair[at], workload, part{round, rounds}); err != nil {
+		if turns[at], err = m.take(pair[at], workload, measure.Part{Number: round, Of: rounds}); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +125,7 @@ func medianRatio(a, b []float64) (float64, bool) {
 	if n == 0 {
 		return 0, false
 	}
-	x, y := median(slices.Clone(a[:n])), median(slices.Clone(b[:n]))
+	x, y := measure.Median(slices.Clone(a[:n])), measure.Median(slices.Clone(b[:n]))
 	return x / y, x > 0 && y > 0
 }
 
@@ -139,12 +142,12 @@ type Ratio struct {
 // ratioOf sums up the ratios of rounds. One index is the quicker one if it is so
 // in all of them, by more than times differ that count as equal.
 func ratioOf(workload string, values []float64) Ratio {
-	r := Ratio{Workload: workload, Median: median(slices.Clone(values)), Least: slices.Min(values), Greatest: slices.Max(values)}
+	r := Ratio{Workload: workload, Median: measure.Median(slices.Clone(values)), Least: slices.Min(values), Greatest: slices.Max(values)}
 	switch {
 	case r.Least > level:
-		r.Quicker = kindQuadtree
+		r.Quicker = measure.KindQuadtree
 	case r.Greatest < 1/level:
-		r.Quicker = kindGeohash
+		r.Quicker = measure.KindGeohash
 	}
 	return r
 }
@@ -152,7 +155,7 @@ func ratioOf(workload string, values []float64) Ratio {
 // times returns how many times as quick the quicker index is, and the interval of
 // that; of two that are not told apart, how many times as long the grid takes.
 func (r Ratio) times() (median, least, greatest float64) {
-	if r.Quicker == kindGeohash {
+	if r.Quicker == measure.KindGeohash {
 		return 1 / r.Median, 1 / r.Greatest, 1 / r.Least
 	}
 	return r.Median, r.Least, r.Greatest
@@ -161,7 +164,7 @@ func (r Ratio) times() (median, least, greatest float64) {
 // interval writes the least and the greatest of the rounds.
 func (r Ratio) interval() string {
 	_, least, greatest := r.times()
-	return factor(least) + " to " + factor(greatest)
+	return report.Factor(least) + " to " + report.Factor(greatest)
 }
 
 // words tells the ratio, e.g. "the quadtree is 9.1 × as fast near the points (8.8
@@ -173,7 +176,7 @@ func (r Ratio) words(where string) string {
 	}
 	switch {
 	case r.Quicker != "":
-		return fmt.Sprintf("%s is %s × as fast%s (%s", called(r.Quicker), factor(median), where, r.interval())
+		return fmt.Sprintf("%s is %s × as fast%s (%s", called(r.Quicker), report.Factor(median), where, r.interval())
 	case r.level():
 		return fmt.Sprintf("both are level%s (grid / quadtree %s", where, r.interval())
 	default:
@@ -186,7 +189,7 @@ func (r Ratio) level() bool { return r.Quicker == "" && r.Least >= 1/alike && r.
 
 // called is how an index is called in a sentence.
 func called(kind string) string {
-	if kind == kindGeohash {
+	if kind == measure.KindGeohash {
 		return "the geohash grid"
 	}
 	return "the quadtree"

@@ -3,6 +3,9 @@ package bench
 import (
 	"fmt"
 	"strings"
+
+	"nearby/bench/measure"
+	"nearby/bench/report"
 )
 
 // contest is the comparison of the two indexes, each with its standard
@@ -17,18 +20,18 @@ type contest struct {
 func (c contest) words(where string) string {
 	text := c.Ratio.words(where)
 	switch c.Quicker {
-	case kindQuadtree:
-		return fmt.Sprintf("%s; p50 %s against %s)", text, duration(c.quadtree), duration(c.geohash))
-	case kindGeohash:
-		return fmt.Sprintf("%s; p50 %s against %s)", text, duration(c.geohash), duration(c.quadtree))
+	case measure.KindQuadtree:
+		return fmt.Sprintf("%s; p50 %s against %s)", text, report.Duration(c.quadtree), report.Duration(c.geohash))
+	case measure.KindGeohash:
+		return fmt.Sprintf("%s; p50 %s against %s)", text, report.Duration(c.geohash), report.Duration(c.quadtree))
 	default:
-		return fmt.Sprintf("%s; p50 %s and %s)", text, duration(c.geohash), duration(c.quadtree))
+		return fmt.Sprintf("%s; p50 %s and %s)", text, report.Duration(c.geohash), report.Duration(c.quadtree))
 	}
 }
 
 // contest returns the comparison on a workload, and whether both ran it.
 func (s *SetResult) contest(workload string) (contest, bool) {
-	g, q := s.standard(kindGeohash), s.standard(kindQuadtree)
+	g, q := s.standard(measure.KindGeohash), s.standard(measure.KindQuadtree)
 	values := s.onWorkload(workload)
 	if g == nil || q == nil || len(values) == 0 {
 		return contest{}, false
@@ -50,9 +53,9 @@ func judged() []struct {
 		workload, where string
 		weight          float64
 	}{
-		{nearTen, "near the points", 0.6},
-		{anywhereTen, "anywhere on Earth", 0.2},
-		{emptiestTen, "in the emptiest places", 0.1},
+		{measure.NearTen, "near the points", 0.6},
+		{measure.AnywhereTen, "anywhere on Earth", 0.2},
+		{measure.EmptiestTen, "in the emptiest places", 0.1},
 		{"move", "when points move", 0.1},
 	}
 }
@@ -70,8 +73,8 @@ func (r *Report) judge() {
 // of the ratios of their medians, and only if all rounds choose alike.
 func (s *SetResult) judge() {
 	s.Ratios, s.All = nil, nil
-	for _, w := range workloads() {
-		if c, ok := s.contest(w.name); ok {
+	for _, w := range measure.Workloads() {
+		if c, ok := s.contest(w.Name); ok {
 			s.Ratios = append(s.Ratios, c.Ratio)
 		}
 	}
@@ -86,7 +89,6 @@ func (s *SetResult) judge() {
 	}
 	s.Choose = "either"
 	s.Density = stretches([]SetResult{*s})
-	s.PeersVerdict = s.comparePeers()
 	if len(ratios) == 0 {
 		s.Verdict = "Nothing to compare."
 		return
@@ -94,7 +96,7 @@ func (s *SetResult) judge() {
 	all := ratioOf("", together(ratios, weights))
 	s.All = &all
 	s.Verdict = fmt.Sprintf("In %s, at k = 10, %s; the grid takes %.0f bytes a point and the quadtree %.0f. ",
-		s.Name, strings.Join(clauses, "; "), s.standard(kindGeohash).BytesPerPoint, s.standard(kindQuadtree).BytesPerPoint)
+		s.Name, strings.Join(clauses, "; "), s.standard(measure.KindGeohash).BytesPerPoint, s.standard(measure.KindQuadtree).BytesPerPoint)
 	s.Verdict += "All in all " + all.words("") + "): choose "
 	if all.Quicker != "" {
 		s.Choose = all.Quicker
@@ -123,12 +125,12 @@ func (s *SetResult) automatic() string {
 // filtered compares the two where a filter keeps few points.
 func (s *SetResult) filtered() string {
 	var clauses []string
-	for _, w := range workloads() {
-		if w.keeps == 0 {
+	for _, w := range measure.Workloads() {
+		if w.Keeps == 0 {
 			continue
 		}
-		if c, ok := s.contest(w.name); ok {
-			clauses = append(clauses, c.words(fmt.Sprintf("where a filter keeps one in %s", count(w.keeps))))
+		if c, ok := s.contest(w.Name); ok {
+			clauses = append(clauses, c.words(fmt.Sprintf("where a filter keeps one in %s", report.Count(w.Keeps))))
 		}
 	}
 	if len(clauses) == 0 {
@@ -141,7 +143,7 @@ func (s *SetResult) filtered() string {
 // or returns "" if no other was measured, or none made a difference.
 func (s *SetResult) tuning() string {
 	var b strings.Builder
-	for _, kind := range []string{kindGeohash, kindQuadtree} {
+	for _, kind := range []string{measure.KindGeohash, measure.KindQuadtree} {
 		standard := s.standard(kind)
 		var best, worst *IndexResult
 		var quicker, slower Ratio // the setting's time / the standard one's
@@ -150,7 +152,7 @@ func (s *SetResult) tuning() string {
 			if x.Kind != kind || len(x.Rounds) == 0 {
 				continue
 			}
-			r := ratioOf(nearTen, x.Rounds)
+			r := ratioOf(measure.NearTen, x.Rounds)
 			if r.Greatest < 1/level && (best == nil || r.Median < quicker.Median) {
 				best, quicker = x, r
 			}
@@ -160,10 +162,10 @@ func (s *SetResult) tuning() string {
 		}
 		if best != nil {
 			fmt.Fprintf(&b, " With %s the %s would be %s × as fast near the points as with %s (%s).",
-				best.Setting, kind, factor(1/quicker.Median), standard.Setting, factor(1/quicker.Greatest)+" to "+factor(1/quicker.Least))
+				best.Setting, kind, report.Factor(1/quicker.Median), standard.Setting, report.Factor(1/quicker.Greatest)+" to "+report.Factor(1/quicker.Least))
 		}
 		if worst != nil {
-			fmt.Fprintf(&b, " With %s the %s is %s × as slow (%s).", worst.Setting, kind, factor(slower.Median), slower.interval())
+			fmt.Fprintf(&b, " With %s the %s is %s × as slow (%s).", worst.Setting, kind, report.Factor(slower.Median), slower.interval())
 		}
 	}
 	return b.String()
@@ -176,13 +178,13 @@ func (r *Report) overall() string {
 		by[s.Choose] = append(by[s.Choose], s.Name)
 	}
 	var parts []string
-	for _, kind := range []string{kindQuadtree, kindGeohash} {
+	for _, kind := range []string{measure.KindQuadtree, measure.KindGeohash} {
 		if sets := by[kind]; len(sets) > 0 {
-			parts = append(parts, fmt.Sprintf("choose %s for %s", kind, and(sets)))
+			parts = append(parts, fmt.Sprintf("choose %s for %s", kind, report.And(sets)))
 		}
 	}
 	if sets := by["either"]; len(sets) > 0 {
-		parts = append(parts, fmt.Sprintf("either will do for %s", and(sets)))
+		parts = append(parts, fmt.Sprintf("either will do for %s", report.And(sets)))
 	}
 	if len(parts) == 0 {
 		return "No set was measured."
@@ -209,13 +211,4 @@ func (r *Report) overall() string {
 		}
 	}
 	return strings.TrimRight(text, " ")
-}
-
-// and joins names: "a", "a and b", "a, b and c".
-func and(names []string) string {
-	if len(names) < 2 {
-		return strings.Join(names, "")
-	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " and " + names[last]
 }

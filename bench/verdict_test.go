@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"nearby/bench/measure"
+	"nearby/bench/report"
 )
 
 // figures returns a set whose two indexes have these medians near the points,
@@ -19,14 +22,14 @@ func figures(name string, geohash, quadtree [4]float64) SetResult {
 // noisy is figures with the times of each round multiplied by what noise draws.
 func noisy(name string, geohash, quadtree [4]float64, noise func() float64) SetResult {
 	s := SetResult{Name: name}
-	for _, kind := range []string{kindGeohash, kindQuadtree} {
+	for _, kind := range []string{measure.KindGeohash, measure.KindQuadtree} {
 		p50 := geohash
-		if kind == kindQuadtree {
+		if kind == measure.KindQuadtree {
 			p50 = quadtree
 		}
 		x := IndexResult{Kind: kind, Setting: "x", BytesPerPoint: 40, BuildRate: 1e6}
 		for i, j := range judged() {
-			x.Rows = append(x.Rows, Row{Workload: j.workload, P50: p50[i], Recall: 1})
+			x.Rows = append(x.Rows, measure.Row{Workload: j.workload, P50: p50[i], Recall: 1})
 		}
 		s.Indexes = append(s.Indexes, x)
 	}
@@ -60,10 +63,10 @@ func TestVerdictBearsNoise(t *testing.T) {
 		{1, 0.10, "either", "", 990},
 		{1, 0.30, "either", "", 990},
 		{1.03, 0.01, "either", "both are level", 990}, // less than counts
-		{1.3, 0.05, kindQuadtree, "the quadtree is 1.", 990},
-		{1 / 1.3, 0.05, kindGeohash, "the geohash grid is 1.", 990},
-		{1.5, 0.10, kindQuadtree, "the quadtree is 1.", 990},
-		{3, 0.30, kindQuadtree, "the quadtree is ", 990},
+		{1.3, 0.05, measure.KindQuadtree, "the quadtree is 1.", 990},
+		{1 / 1.3, 0.05, measure.KindGeohash, "the geohash grid is 1.", 990},
+		{1.5, 0.10, measure.KindQuadtree, "the quadtree is 1.", 990},
+		{3, 0.30, measure.KindQuadtree, "the quadtree is ", 990},
 	} {
 		r := rand.New(rand.NewPCG(3, 4))
 		grid := equal
@@ -115,7 +118,7 @@ func TestIntervalsHoldTheMedian(t *testing.T) {
 
 func TestVerdictInWords(t *testing.T) {
 	s := figures("wilderness", [4]float64{9100, 1000, 500, 400}, [4]float64{1000, 1050, 2000, 400})
-	s.Rounds[2].Ratios[nearTen], s.Rounds[3].Ratios[nearTen] = 8.5, 9.94
+	s.Rounds[2].Ratios[measure.NearTen], s.Rounds[3].Ratios[measure.NearTen] = 8.5, 9.94
 	s.Rounds[2].Ratios["move"], s.Rounds[3].Ratios["move"] = 0.8, 1.4
 	s.judge()
 	for _, want := range []string{
@@ -157,14 +160,14 @@ func TestVerdictsMatchFigures(t *testing.T) {
 		}
 		s.judge()
 		swapped.judge()
-		opposite := map[string]string{kindGeohash: kindQuadtree, kindQuadtree: kindGeohash, "either": "either"}
+		opposite := map[string]string{measure.KindGeohash: measure.KindQuadtree, measure.KindQuadtree: measure.KindGeohash, "either": "either"}
 		if swapped.Choose != opposite[s.Choose] {
 			t.Fatalf("with %v and %v it chooses %s, swapped %s", g, q, s.Choose, swapped.Choose)
 		}
 		if !strings.Contains(s.Verdict, "choose "+s.Choose) {
 			t.Fatalf("chooses %s in: %s", s.Choose, s.Verdict)
 		}
-		if allQuicker(q, g) && s.Choose != kindQuadtree || allQuicker(g, q) && s.Choose != kindGeohash {
+		if allQuicker(q, g) && s.Choose != measure.KindQuadtree || allQuicker(g, q) && s.Choose != measure.KindGeohash {
 			t.Fatalf("one index is far quicker at everything (%v, %v), the choice is %s", g, q, s.Choose)
 		}
 
@@ -203,10 +206,10 @@ func TestVerdictBesideAuto(t *testing.T) {
 		ratio      float64
 		auto, says string
 	}{
-		{2, kindQuadtree, "choose quadtree. auto would choose quadtree too (it is so)."},
-		{0.5, kindQuadtree, "choose geohash. auto would choose quadtree, against these figures: it goes by how the points lie and not by times (it is so)."},
-		{2, kindGeohash, "choose quadtree. auto would choose geohash, against these figures: it goes by how the points lie and not by times (it is so)."},
-		{1, kindGeohash, "choose either. auto would choose geohash (it is so)."},
+		{2, measure.KindQuadtree, "choose quadtree. auto would choose quadtree too (it is so)."},
+		{0.5, measure.KindQuadtree, "choose geohash. auto would choose quadtree, against these figures: it goes by how the points lie and not by times (it is so)."},
+		{2, measure.KindGeohash, "choose quadtree. auto would choose geohash, against these figures: it goes by how the points lie and not by times (it is so)."},
+		{1, measure.KindGeohash, "choose either. auto would choose geohash (it is so)."},
 	} {
 		s := figures("s", [4]float64{c.ratio, c.ratio, c.ratio, c.ratio}, [4]float64{1, 1, 1, 1})
 		s.Auto = Auto{c.auto, "it is so"}
@@ -227,7 +230,7 @@ func TestTuningBearsNoise(t *testing.T) {
 	for range draws {
 		s := figures("s", [4]float64{1, 1, 1, 1}, [4]float64{1, 1, 1, 1})
 		for _, factor := range []float64{1, 1, 1.3, 0.6} {
-			x := IndexResult{Kind: kindGeohash, Setting: fmt.Sprint(factor)}
+			x := IndexResult{Kind: measure.KindGeohash, Setting: fmt.Sprint(factor)}
 			for range rounds {
 				x.Rounds = append(x.Rounds, factor*noise()/noise())
 			}
@@ -251,7 +254,7 @@ func TestOverallVerdictNamesEverySet(t *testing.T) {
 	r := Report{Sets: []SetResult{figures("a", slow, fast), figures("b", fast, slow), figures("c", fast, fast), figures("d", slow, fast)}}
 	r.judge()
 	for _, want := range []string{"choose quadtree for a and d", "choose geohash for b", "either will do for c",
-		fmt.Sprintf("the quadtree is %s × as fast near the points", factor(math.Pow(5, 1.0/4)))} {
+		fmt.Sprintf("the quadtree is %s × as fast near the points", report.Factor(math.Pow(5, 1.0/4)))} {
 		if !strings.Contains(r.Verdict, want) {
 			t.Errorf("the verdict does not say %q: %s", want, r.Verdict)
 		}
@@ -268,25 +271,5 @@ func TestVerdictWithoutAnOpponent(t *testing.T) {
 	}
 	if (&Report{}).overall() == "" {
 		t.Error("no sets, no words")
-	}
-}
-
-func TestFigures(t *testing.T) {
-	for ns, want := range map[float64]string{0: "0.00 ns", 9.994: "9.99 ns", 999.4: "999 ns", 999.6: "1.00 µs", 12345: "12.3 µs", 999.6e3: "1.00 ms", 2.5e9: "2.50 s"} {
-		if got := duration(ns); got != want {
-			t.Errorf("%v ns is written %q, want %q", ns, got, want)
-		}
-	}
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1 000", 1234567: "1 234 567"} {
-		if got := count(n); got != want {
-			t.Errorf("%d is written %q, want %q", n, got, want)
-		}
-	}
-	values := []float64{5, 1, 4, 2, 3}
-	if m, p := median(values), quantile(values, 0.99); m != 3 || p != 5 {
-		t.Errorf("median %v and p99 %v, want 3 and 5", m, p)
-	}
-	if recallText(1-1e-12) == "1" {
-		t.Error("a recall below 1 is written as 1")
 	}
 }

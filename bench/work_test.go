@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"nearby/bench/dataset"
+	"nearby/bench/measure"
 	"nearby/index"
 )
 
@@ -39,8 +40,8 @@ func TestWorkPerQuery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		workOfBoth(t, name, positions, func(kind string, w workload, done work) {
-			key := strings.ReplaceAll(fmt.Sprintf("%s/%s/%s", name, kind, w.name), " ", "_")
+		workOfBoth(t, name, positions, func(kind string, w measure.Workload, done work) {
+			key := strings.ReplaceAll(fmt.Sprintf("%s/%s/%s", name, kind, w.Name), " ", "_")
 			got[key] = done
 			lines = append(lines, fmt.Sprintf("%s %.2f %.2f %.2f\n", key, done.entered, done.compared, done.allocs))
 		})
@@ -86,31 +87,31 @@ func TestWorkPerQuery(t *testing.T) {
 }
 
 // workOfBoth tells the work of a query of each workload for each index.
-func workOfBoth(t *testing.T, name string, positions []dataset.Position, tell func(kind string, w workload, done work)) {
+func workOfBoth(t *testing.T, name string, positions []dataset.Position, tell func(kind string, w measure.Workload, done work)) {
 	t.Helper()
-	o, err := Options{Quick: true}.withDefaults()
+	o, err := Options{Options: measure.Options{Quick: true}}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, items := dataset.Set{Name: name, Positions: positions}, &places{positions}
-	var qs *questions
+	s, items := dataset.Set{Name: name, Positions: positions}, &measure.Places{At: positions}
+	var qs *measure.Questions
 	for _, v := range o.variants() {
-		ix, err := v.build(items.points(), items)
+		ix, err := v.Build(items.Points(), items)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if qs == nil {
-			if qs, err = ask(s, ix, items, rand.New(rand.NewPCG(1, 1))); err != nil {
+			if qs, err = measure.Ask(s, ix, items, rand.New(rand.NewPCG(1, 1))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, w := range peerWorkloads() {
-			tell(v.kind, w, workOf(t, ix, items, qs, w))
+		for _, w := range measure.Tens() {
+			tell(v.Kind, w, workOf(t, ix, items, qs, w))
 		}
 	}
 }
 
-func workOf(t *testing.T, ix index.Index, items *places, qs *questions, w workload) work {
+func workOf(t *testing.T, ix index.Index, items *measure.Places, qs *measure.Questions, w measure.Workload) work {
 	const queries = 500
 	var hits []index.Hit
 	var q index.Query
@@ -118,7 +119,7 @@ func workOf(t *testing.T, ix index.Index, items *places, qs *questions, w worklo
 	allocs := testing.AllocsPerRun(1, func() {
 		sum = work{}
 		for i := range queries {
-			q = qs.query(w, i)
+			q = qs.Query(w, i)
 			var proof index.Proof
 			var err error
 			if hits, proof, err = ix.Nearest(hits[:0], &q, items); err != nil {

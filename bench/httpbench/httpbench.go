@@ -14,6 +14,7 @@ package httpbench
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,10 +61,15 @@ type Options struct {
 	// Floor is the command of a program that calls ServeFloor; nil: the handler
 	// runs in this process, which flatters it.
 	Floor []string
+	// Step is called before each turn, and the run ends with its error; nil: none.
+	Step func(doing string) error
 	// AllowRemote lets Base be a machine other than this one. A load test of
 	// somebody else's service is not for a slip of the keyboard.
 	AllowRemote bool
 }
+
+// Steps is how often Run calls Options.Step.
+const Steps = 1 + turns
 
 // Side is what was found about one of the two.
 type Side struct {
@@ -125,13 +131,23 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		spent time.Duration
 	}{{urls: service}, {urls: empty}}
 	turn := o.Duration / (2 * turns)
+	step := o.Step
+	if step == nil {
+		step = func(string) error { return ctx.Err() }
+	}
+	if err := step("warm up"); err != nil {
+		return nil, err
+	}
 	// One turn of each to warm up, a quarter as long, which does not count.
 	for i := range sides {
 		if _, err := load(ctx, client, sides[i].urls, o.Connections, turn/4, maxTimes); err != nil {
 			return nil, err
 		}
 	}
-	for range turns {
+	for n := range turns {
+		if err := step(fmt.Sprintf("turn %d of %d", n+1, turns)); err != nil {
+			return nil, err
+		}
 		for i := range sides {
 			s := &sides[i]
 			start := time.Now()
@@ -147,6 +163,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	result.Empty = side(sides[1].times, sides[1].spent)
 	result.Ratio = result.Service.Rate / result.Empty.Rate
 	return result, nil
+}
+
+// Check returns what is wrong with the options, without asking the service.
+func (o Options) Check(ctx context.Context) error {
+	_, err := o.withDefaults(ctx)
+	return err
 }
 
 func (o Options) withDefaults(ctx context.Context) (Options, error) {
@@ -170,10 +192,7 @@ func (o Options) withDefaults(ctx context.Context) (Options, error) {
 		return o, errors.New("httpbench: no collection was named")
 	}
 	u, err := url.Parse(o.Base)
-	if err != nil {
-		return o, fmt.Errorf("httpbench: %w", err)
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return o, fmt.Errorf("httpbench: %q is not the base URL of a service, such as http://127.0.0.1:8080", o.Base)
 	}
 	for len(o.Base) > 0 && o.Base[len(o.Base)-1] == '/' {
@@ -197,6 +216,39 @@ func checkLoopback(ctx context.Context, host string) error {
 		}
 	}
 	return nil
+}
+
+// Places returns the positions of up to n items of the collection, to be the
+// centres of queries: near to its items, as most queries are.
+func (o Options) Places(ctx context.Context, n int) ([]Position, error) {
+	o, err := o.withDefaults(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	var body bytes.Buffer
+	if _, err := get(ctx, client, o.Base+"/v1/collections/"+url.PathEscape(o.Collection)+"/items?properties=&limit="+strconv.Itoa(n), &body); err != nil {
+		return nil, err
+	}
+	var page struct {
+		Features []struct {
+			Geometry struct{ Coordinates []float64 }
+		}
+	}
+	if err := json.Unmarshal(body.Bytes(), &page); err != nil {
+		return nil, fmt.Errorf("httpbench: the items of the collection %q: %w", o.Collection, err)
+	}
+	var list []Position
+	for _, f := range page.Features {
+		if c := f.Geometry.Coordinates; len(c) >= 2 {
+			list = append(list, Position{Lon: c[0], Lat: c[1]})
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("httpbench: the collection %q has no items", o.Collection)
+	}
+	return list, nil
 }
 
 // urls returns the requests to make, in turn.

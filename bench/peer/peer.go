@@ -1,7 +1,7 @@
-// Package peer answers the same questions with what others have built, so that
-// the figures of nearby's own indexes stand beside figures that a reader can
-// place: libraries in the way that their documentation shows, a k-d tree, and
-// brute force.
+// Package peer asks what others have built the same questions as nearby's own
+// indexes, so that the figures of these stand beside figures that a reader knows:
+// libraries, used as their documentation shows, a k-d tree, and brute force. Run
+// measures them and makes a report.
 //
 // A peer is asked for one thing only, the k nearest of a fixed set of points.
 // None of them has ids, ties in order, pages, snapshots or a proof, which

@@ -26,7 +26,7 @@ const (
 	keyOwner      = "nearby-bench:owner"
 	keyPlaces     = "nearby-bench:places"
 	keyProperties = "nearby-bench:properties"
-	ownerText     = "made by nearby bench"
+	ownerText     = "made by nearby-compare"
 )
 
 // loadChunk is how many points are sent in one round trip of a load.
@@ -176,7 +176,7 @@ func checkOwn(owner string, exists []string) error {
 }
 
 // ErrNotOurs: a server holds something under a name that the bench would use.
-var ErrNotOurs = errors.New("servers: exists and was not made by nearby bench")
+var ErrNotOurs = errors.New("servers: exists and was not made by nearby-compare")
 
 const (
 	connTimeout    = 60 * time.Second

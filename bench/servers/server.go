@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"nearby/bench/dataset"
+	"nearby/bench/report"
 )
 
 // Options say what to measure.
@@ -55,6 +56,10 @@ type Options struct {
 	AllowRemote bool
 }
 
+// ErrWrong is the error of a run in which nearby gave an answer that brute force
+// does not.
+var ErrWrong = errors.New("servers: nearby gave a wrong answer")
+
 // Limits.
 const (
 	DefaultConnections = 8
@@ -73,8 +78,11 @@ const (
 
 // Result is what a run found. Times are in nanoseconds.
 type Result struct {
+	Verdict string `json:"verdict"`
+	report.Machine
 	Set         string        `json:"set"`
 	Points      int           `json:"points"`
+	Seed        uint64        `json:"seed"`
 	Connections int           `json:"connections"`
 	RowTime     string        `json:"rowTime"`
 	Bytes       int           `json:"propertyBytes"` // of a point, on average
@@ -251,8 +259,22 @@ func open(ctx context.Context, address string, allowRemote bool) (service, error
 }
 
 // Run measures. It calls step, which may be nil, before each part, and ends with
-// its error. What was made on the servers is removed however it ends.
-func Run(ctx context.Context, o Options, step func(string) error) (result *Result, err error) {
+// its error. What was made on the servers is removed however it ends. The error
+// wraps ErrWrong, with a complete result, when nearby gave a wrong answer.
+func Run(ctx context.Context, o Options, step func(string) error) (*Result, error) {
+	result, err := measure(ctx, o, step)
+	if err != nil {
+		return nil, err
+	}
+	result.Verdict = result.verdict()
+	if wrong := result.wrong(); wrong != "" {
+		return result, fmt.Errorf("%w: %s", ErrWrong, wrong)
+	}
+	return result, nil
+}
+
+// measure is Run without what follows from the figures.
+func measure(ctx context.Context, o Options, step func(string) error) (result *Result, err error) {
 	if o, err = o.withDefaults(); err != nil {
 		return nil, err
 	}
@@ -266,7 +288,7 @@ func Run(ctx context.Context, o Options, step func(string) error) (result *Resul
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: o, world: newWorld(positions, o.Seed)}
+	r := &run{o: o, machine: report.ThisMachine(), world: newWorld(positions, o.Seed)}
 	defer func() {
 		for _, s := range r.services {
 			// Also when ctx has ended.
@@ -299,6 +321,7 @@ func Run(ctx context.Context, o Options, step func(string) error) (result *Resul
 // run is a run under way.
 type run struct {
 	o        Options
+	machine  report.Machine
 	world    *world
 	own      *nearby
 	services []service
@@ -308,7 +331,7 @@ type run struct {
 
 func (r *run) measure(ctx context.Context, step func(string) error) (*Result, error) {
 	r.ask()
-	result := &Result{Set: r.o.Set, Points: len(r.world.at), Connections: r.o.Connections, RowTime: r.o.RowTime.String()}
+	result := &Result{Machine: r.machine, Set: r.o.Set, Points: len(r.world.at), Seed: r.o.Seed, Connections: r.o.Connections, RowTime: r.o.RowTime.String()}
 	total := 0
 	for i := range min(1000, len(r.world.at)) {
 		total += len(appendProperties(nil, i))

@@ -100,8 +100,6 @@ func TestUsage(t *testing.T) {
 		{"query 1 2 -c a --where k=5", "parameter of its own"},
 		{"bench --set nowhere", "city"},
 		{"bench -n=-1", "-n"},
-		{"bench --growth --max-n 9999", "--max-n"},
-		{"bench --growth --set city", "--growth"},
 	} {
 		r := runCLI(t, "", strings.Fields(c.args)...)
 		if r.code != exitUsage {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"nearby/internal/doctest"
 	"nearby/store/postgres/pgtest"
 )
 
@@ -26,7 +27,8 @@ import (
 var notRun = map[[2]string]string{
 	{"README.md", "make run "}:                       "the program is built for these tests as make builds it, and the second command runs them",
 	{"README.md", "for i in "}:                       "needs Docker; TestCompose and its kin hold compose.yaml",
-	{"docs/geohash-or-quadtree.md", "nearby bench "}: "measures for minutes; TestBench runs it with few points",
+	{"docs/geohash-or-quadtree.md", "nearby bench "}: "measures for minutes; TestBench and, of cmd/nearby-compare, TestLibraries run it with few points",
+	{"docs/performance.md", "make compare "}:         "measures for minutes; the tests of cmd/nearby-compare run each command with few points",
 	{"docs/regions.md", "pg_ctl "}:                   "leaves a server of PostgreSQL that nothing would end if the test were killed; pgtest starts one",
 }
 
@@ -160,7 +162,7 @@ type documents struct {
 func (d *documents) page(name, address string, before map[string]func(t *testing.T)) {
 	d.t.Helper()
 	d.t.Run(name, func(t *testing.T) {
-		text, ok := pages(t)[name]
+		text, ok := doctest.Pages(t)[name]
 		if !ok {
 			t.Fatal("there is no such document")
 		}
@@ -168,25 +170,25 @@ func (d *documents) page(name, address string, before map[string]func(t *testing
 			"GDAL_HTTP_PROXY=", "no_proxy=127.0.0.1", "XDG_RUNTIME_DIR="+t.TempDir())
 		known := map[string]string{} // what the document's tokens, tags and ids are here
 		prepared := map[string]bool{}
-		blocks, _ := fences(text)
+		blocks, _ := doctest.Fences(text)
 		for _, b := range blocks {
-			if b.language != "sh" && b.language != "console" {
+			if b.Language != "sh" && b.Language != "console" {
 				continue
 			}
-			if d.leavesOut(name, b.text) {
+			if d.leavesOut(name, b.Text) {
 				continue
 			}
 			for begins, prepare := range before {
-				if strings.HasPrefix(strings.TrimPrefix(b.text, "$ "), begins) {
+				if strings.HasPrefix(strings.TrimPrefix(b.Text, "$ "), begins) {
 					prepared[begins] = true
 					prepare(t)
 				}
 			}
-			if b.language == "sh" {
-				d.script(t, sh, b.text)
+			if b.Language == "sh" {
+				d.script(t, sh, b.Text)
 				continue
 			}
-			for _, st := range steps(b.text) {
+			for _, st := range steps(b.Text) {
 				d.step(t, sh, st, known)
 			}
 		}
@@ -407,26 +409,26 @@ func TestDocumentedBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := os.ReadFile(root + "/client/example_test.go")
+	examples, err := os.ReadFile(doctest.Root + "/client/example_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	example, line := string(examples), regexp.MustCompile(`(?m)^(.)`)
 	indented := func(code string) string { return line.ReplaceAllString(code, "\t$1") }
-	for page, text := range pages(t) {
+	for page, text := range doctest.Pages(t) {
 		if !strings.HasSuffix(page, ".md") {
 			continue
 		}
-		blocks, _ := fences(text)
+		blocks, _ := doctest.Fences(text)
 		for _, b := range blocks {
-			first, _, _ := strings.Cut(b.text, "\n")
+			first, _, _ := strings.Cut(b.Text, "\n")
 			where := fmt.Sprintf("%s: the block that begins with %q", page, first)
-			switch b.language {
+			switch b.Language {
 			case "sh", "console":
 				if !strings.Contains(string(source), fmt.Sprintf("d.page(%q", page)) {
 					t.Errorf("%s: TestDocumentedCommands does not run the document", where)
 				}
-				if b.language == "console" && !strings.HasPrefix(b.text, "$ ") {
+				if b.Language == "console" && !strings.HasPrefix(b.Text, "$ ") {
 					t.Errorf("%s: is a console without a command", where)
 				}
 			case "sql":
@@ -434,15 +436,15 @@ func TestDocumentedBlocks(t *testing.T) {
 					t.Errorf("%s: nothing runs the SQL of this document", where)
 				}
 			case "go":
-				if !strings.Contains(example, indented(b.text)) {
+				if !strings.Contains(example, indented(b.Text)) {
 					t.Errorf("%s: is not in client/example_test.go, where it would be run", where)
 				}
 			case "": // a picture
-				if regexp.MustCompile(`(?m)^(\$ |nearby |curl )`).MatchString(b.text) {
+				if regexp.MustCompile(`(?m)^(\$ |nearby |curl )`).MatchString(b.Text) {
 					t.Errorf("%s: has commands, and no language", where)
 				}
 			default:
-				t.Errorf("%s: the language is %q, not sh, console, go, sql or none", where, b.language)
+				t.Errorf("%s: the language is %q, not sh, console, go, sql or none", where, b.Language)
 			}
 		}
 	}
@@ -457,12 +459,12 @@ var (
 // What the documents say is measured by a benchmark, or made by make, can be.
 func TestDocumentedTargets(t *testing.T) {
 	t.Parallel()
-	makefile, err := os.ReadFile(root + "/Makefile")
+	makefile, err := os.ReadFile(doctest.Root + "/Makefile")
 	if err != nil {
 		t.Fatal(err)
 	}
 	checked := 0
-	for page, text := range pages(t) {
+	for page, text := range doctest.Pages(t) {
 		for _, m := range makeCommand.FindAllStringSubmatch(strings.ReplaceAll(text, "\n", " "), -1) {
 			if checked++; !strings.Contains(string(makefile), "\n"+m[1]+":") {
 				t.Errorf("%s: the Makefile has no %s", page, m[1])
@@ -472,7 +474,7 @@ func TestDocumentedTargets(t *testing.T) {
 			functions := map[string]bool{}
 			for _, word := range strings.Fields(m[1]) {
 				if strings.HasPrefix(word, "./") {
-					maps.Copy(functions, testFunctions(t, filepath.Join(root, word)))
+					maps.Copy(functions, testFunctions(t, filepath.Join(doctest.Root, word)))
 				}
 			}
 			for _, n := range testNames.FindAllStringSubmatch(m[1], -1) {

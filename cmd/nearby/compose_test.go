@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 
+	"nearby/internal/doctest"
 	"nearby/store/postgres/pgtest"
 )
 
@@ -234,10 +234,7 @@ func TestComposeFlags(t *testing.T) {
 	c := readCompose(t)
 	for _, name := range c.replicas() {
 		var known []string
-		parser, err := kong.New(new(cli), kong.DefaultEnvars("NEARBY"), kong.Bind(&environ{}), flagVars())
-		if err != nil {
-			t.Fatal(err)
-		}
+		parser := doctest.Parser(t, application(), new(cli))
 		for _, command := range parser.Model.Children {
 			if command.Name == "serve" {
 				for _, flag := range command.Flags {

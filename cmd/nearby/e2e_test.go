@@ -358,16 +358,3 @@ func TestRealData(t *testing.T) {
 		t.Errorf("the place nearest to Suva: %+v", r)
 	}
 }
-
-// bench --http asks a running server and says how far it is from the floor.
-func TestBenchHTTP(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, t.TempDir(), "--demo")
-	r := runCLI(t, "", "bench", "--http", s.base, "--collection", "wilderness", "--duration", "500ms")
-	if r.code != exitOK || !strings.Contains(r.stdout, "answers/s") || !strings.Contains(r.stdout, "ratio") {
-		t.Errorf("%+v", r)
-	}
-	if r := runCLI(t, "", "bench", "--http", s.base, "--collection", "none"); r.code != exitFailed || !strings.Contains(r.stderr, "none") {
-		t.Errorf("a collection that is not there: %+v", r)
-	}
-}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,9 +29,6 @@ var program string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
-	if slices.Equal(os.Args[1:], []string{"bench", "--floor"}) { // started by "bench --http" as the program it stands for
-		return run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	}
 	// The tests' flags are their own.
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -52,7 +51,7 @@ func (l *limits) check() error {
 		}
 	}
 	if l.MaxLoad < 0 {
-		return &usageError{fmt.Sprintf("--max-load %d: must not be negative", l.MaxLoad)}
+		return usagef("--max-load %d: must not be negative", l.MaxLoad)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"nearby/client"
 	"nearby/ingest"
+	"nearby/internal/interrupt"
 	"nearby/item"
 )
 
@@ -253,11 +254,11 @@ func (c *loadCmd) open(env *environ) (*inputs, error) {
 	sized := true
 	for _, name := range c.Files {
 		if name == "-" {
-			in.list = append(in.list, input{name: "standard input", r: aside(env.ctx, func() (io.ReadCloser, error) { return io.NopCloser(env.stdin), nil })})
+			in.list = append(in.list, input{name: "standard input", r: interrupt.Reader(env.ctx, func() (io.ReadCloser, error) { return io.NopCloser(env.stdin), nil })})
 			sized = false
 			continue
 		}
-		f, info, err := openFile(env.ctx, name)
+		f, info, err := interrupt.Open(env.ctx, name)
 		if err != nil {
 			in.close()
 			return nil, err

@@ -195,21 +195,14 @@ func TestServerRejectsRows(t *testing.T) {
 func TestBench(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	r := runCLI(t, "", "bench", "--quick", "-n", "300", "--set", "line", "--peers", "--out", folder)
-	if r.code != exitOK || !strings.Contains(r.stdout, "report: ") {
+	r := runCLI(t, "", "bench", "--quick", "-n", "300", "--set", "line", "--out", folder)
+	if r.code != exitOK || !strings.Contains(r.stdout, "report: ") || !strings.Contains(r.stderr, "bench: ") {
 		t.Fatalf("%+v", r)
 	}
 	for _, name := range []string{"bench.html", "bench.json", "bench.md"} {
 		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	r = runCLI(t, "", "bench", "--quick", "--growth", "--max-n", "10000", "--out", folder)
-	if r.code != exitOK || !strings.Contains(r.stdout, "log2 n") {
-		t.Fatalf("%+v", r)
-	}
-	if _, err := os.Stat(filepath.Join(folder, "growth.html")); err != nil {
-		t.Error(err)
 	}
 	own := write(t, "own.csv", "id,lat,lon\n1,1,2\n2,2,3\n3,x,3\n")
 	r = runCLI(t, "", "bench", "--quick", "--data", own, "--out", filepath.Join(folder, "own.html"))

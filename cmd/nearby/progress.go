@@ -3,13 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+
+	"nearby/internal/terminal"
 )
 
 // progress shows how far a load is: a bar where stderr is a terminal, a line
@@ -26,27 +25,11 @@ type progress struct {
 	ended chan struct{}
 }
 
-const plainEvery = 2 * time.Second
-
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool { return terminal(w) >= 0 }
-
-// terminal is the file descriptor of the terminal that w writes to, or -1.
-func terminal(w io.Writer) int {
-	if s, ok := w.(*screen); ok {
-		w = s.w
-	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return int(f.Fd())
-	}
-	return -1
-}
-
 // startProgress begins to show. total is the number of bytes to read, 0 if that
 // is not known; doing says what is told in bytes, and is empty for a load.
 func startProgress(out io.Writer, doing string, total int64) *progress {
 	p := &progress{out: out, doing: doing, total: total, begun: time.Now(), stop: make(chan struct{}), ended: make(chan struct{})}
-	every := plainEvery
+	every := terminal.Every
 	if isTerminal(out) {
 		every = 100 * time.Millisecond
 		length := total
@@ -127,17 +110,4 @@ func (c *countingReader) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
 	c.n.Add(int64(n))
 	return n, err
-}
-
-// thousands writes 1234567 as 1,234,567.
-func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	neg := 0
-	if n < 0 {
-		neg = 1
-	}
-	for i := len(s) - 3; i > neg; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

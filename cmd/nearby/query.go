@@ -81,7 +81,7 @@ func (c *queryCmd) Run(env *environ) error {
 // options checks the flags and makes the request's.
 func (c *queryCmd) options() ([]client.RequestOption, error) {
 	if _, err := item.CheckQuery(float64(c.Lon), float64(c.Lat)); err != nil {
-		return nil, &usageError{err.Error()}
+		return nil, usagef("%v", err)
 	}
 	if c.K < 1 {
 		return nil, usagef("-k %d: must be at least 1", c.K)

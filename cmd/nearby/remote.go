@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"nearby/bench/httpbench"
 	"nearby/client"
 )
 
@@ -174,20 +173,4 @@ func (r *remote) load(ctx context.Context, name string, existing client.Existing
 		return answer, nil
 	}
 	return answer, err
-}
-
-// places returns the positions of up to n items.
-func (r *remote) places(ctx context.Context, name string, n int) ([]httpbench.Position, error) {
-	page, err := r.Collection(name).Page(ctx, client.Limit(n))
-	if err != nil {
-		return nil, r.explain(err)
-	}
-	places := make([]httpbench.Position, 0, len(page.Items))
-	for _, it := range page.Items {
-		places = append(places, httpbench.Position{Lon: it.Lon, Lat: it.Lat})
-	}
-	if len(places) == 0 {
-		return nil, fmt.Errorf("the collection %q has no items", name)
-	}
-	return places, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"nearby/internal/doctest"
 	"nearby/store/postgres/pgtest"
 )
 
@@ -20,13 +21,13 @@ import (
 // restore it, and release it.
 func documentedBackup(t *testing.T, database string) (backup, restore, release string) {
 	t.Helper()
-	_, section, _ := strings.Cut(pages(t)["docs/operations.md"], "\n## Backup and restore\n")
+	_, section, _ := strings.Cut(doctest.Pages(t)["docs/operations.md"], "\n## Backup and restore\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	var all []string
-	blocks, _ := fences(section)
+	blocks, _ := doctest.Fences(section)
 	for _, b := range blocks {
-		if b.language == "sh" {
-			all = append(all, b.text)
+		if b.Language == "sh" {
+			all = append(all, b.Text)
 		}
 	}
 	commands := strings.Split(strings.ReplaceAll(strings.Join(all, "&&\n"), " places", " "+database), "&&\n")

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"nearby/client"
+	"nearby/internal/terminal"
 	"nearby/item"
 	"nearby/worldmap"
 )
@@ -193,7 +194,7 @@ func (r *report) write(w io.Writer, collection string) {
 // mapStyle says how a map is drawn on w, or nil if there is no place for one: w must be a
 // terminal, and wide enough.
 func mapStyle(w io.Writer) *worldmap.Style {
-	fd := terminal(w)
+	fd := terminal.FD(w)
 	if fd < 0 {
 		return nil
 	}

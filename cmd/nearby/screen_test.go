@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+
+	"nearby/internal/terminal"
 )
 
 // hostile is text that would move the cursor, set the title of the window, turn letters
@@ -28,7 +29,7 @@ func harmless(t *testing.T, what, out string) {
 		t.Errorf("%s: is not UTF-8: %q", what, out)
 	}
 	for _, r := range out {
-		if r != '\n' && r != '\t' && controls(r) {
+		if r != '\n' && r != '\t' && terminal.Obeys(r) {
 			t.Errorf("%s: has %U: %q", what, r, out)
 			break
 		}
@@ -114,29 +115,5 @@ func TestControlCharacters(t *testing.T) {
 		if slices.Equal(args, []string{"query", "1", "2", "-c", "good"}) && strings.Count(r.stdout, "\n") != 4 {
 			t.Errorf("a table of one place has other lines: %q", r.stdout)
 		}
-	}
-}
-
-// TestScreen: letters of every script stay as they are; what is joined stands on lines
-// of its own, and nothing else does.
-func TestScreen(t *testing.T) {
-	for in, want := range map[string]string{
-		"": "",
-		"Café, 東京, שלום, 👩‍👩‍👧\tx\n": "Café, 東京, שלום, 👩‍👩‍👧\tx\n",
-		"\x00\x1b\x7f\r":     `\u0000\u001b\u007f\u000d`,
-		"\u0080\u009f\u00a0": `\u0080\u009f` + "\u00a0",
-		"\u202a\u2069\u200d": `\u202a\u2069` + "\u200d",
-		"\x9b\xff":           "\ufffd\ufffd",
-	} {
-		var out strings.Builder
-		n, err := io.WriteString(&screen{&out}, in)
-		if n != len(in) || err != nil || out.String() != want {
-			t.Errorf("%q is written as %q (%d bytes, %v), want %q", in, out.String(), n, err, want)
-		}
-	}
-	var out strings.Builder
-	complain(&out, errors.Join(errors.New("one\nnearby: two"), fmt.Errorf("three: %w", errors.Join(errors.New("four"), errors.New("five")))))
-	if want := "nearby: one\\u000anearby: two\nnearby: three: four\\u000afive\n"; out.String() != want {
-		t.Errorf("%q, want %q", out.String(), want)
 	}
 }

@@ -1,4 +1,4 @@
-package bench
+package growth
 
 import (
 	"bytes"
@@ -10,10 +10,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nearby/bench/measure"
 )
 
-func TestGrow(t *testing.T) {
-	g, err := Grow(context.Background(), Options{Seed: 5, RowTime: time.Millisecond}, 30_000, nil)
+func TestRun(t *testing.T) {
+	g, err := Run(context.Background(), measure.Options{Seed: 5, RowTime: time.Millisecond}, 30_000, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +32,7 @@ func TestGrow(t *testing.T) {
 	if err := errors.Join(g.WriteText(&text), g.WriteHTML(&page), g.WriteJSON(&figures)); err != nil {
 		t.Fatal(err)
 	}
-	var back Growth
+	var back Report
 	if err := json.Unmarshal(figures.Bytes(), &back); err != nil || !slices.Equal(back.Rows, g.Rows) || back.Go != g.Go {
 		t.Errorf("the JSON gives back %+v, %v", back, err)
 	}
@@ -39,20 +41,20 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-func TestGrowRefuses(t *testing.T) {
-	for _, most := range []int{-1, 0, MinGrowth - 1, MaxPoints + 1} {
-		if _, err := Grow(context.Background(), Options{}, most, nil); err == nil {
+func TestRunRefuses(t *testing.T) {
+	for _, most := range []int{-1, 0, MinPoints - 1, measure.MaxPoints + 1} {
+		if _, err := Run(context.Background(), measure.Options{}, most, nil); err == nil {
 			t.Errorf("%d points: no error", most)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if g, err := Grow(ctx, Options{}, MinGrowth, nil); g != nil || !errors.Is(err, context.Canceled) {
+	if g, err := Run(ctx, measure.Options{}, MinPoints, nil); g != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, %v of an ended context", g, err)
 	}
 }
 
-func TestGrowthSizes(t *testing.T) {
+func TestSizes(t *testing.T) {
 	for most, want := range map[int][]int{
 		10_000:     {10_000},
 		29_999:     {10_000},
@@ -60,7 +62,7 @@ func TestGrowthSizes(t *testing.T) {
 		3_000_000:  {10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000},
 		10_000_000: {10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000},
 	} {
-		if got := growthSizes(most); !slices.Equal(got, want) {
+		if got := sizesTo(most); !slices.Equal(got, want) {
 			t.Errorf("up to %d: %v, want %v", most, got, want)
 		}
 	}
@@ -89,11 +91,11 @@ func TestLeastSquares(t *testing.T) {
 		bent = append(bent, 100+50*v+200*max(0, v-19))
 		flat = append(flat, 100+50*v-20*max(0, v-19))
 	}
-	f := fitGrowth(kindQuadtree, sizes, bent)
+	f := fitTimes(measure.KindQuadtree, sizes, bent)
 	if f.Knee != 1<<19 || math.Abs(f.Beyond-200) > 1e-6 || math.Abs(f.PerDoubling-50) > 1e-6 || math.Abs(f.Base-100) > 1e-6 || f.Explained < 1-1e-9 || f.Straight > 0.99 {
 		t.Errorf("%+v", f)
 	}
-	if f := fitGrowth(kindQuadtree, sizes, flat); f.Knee != 0 {
+	if f := fitTimes(measure.KindQuadtree, sizes, flat); f.Knee != 0 {
 		t.Errorf("%+v", f)
 	}
 	if a, b, _ = leastSquares([]float64{4}, []float64{7}); a != 7 || b != 0 {
@@ -109,7 +111,7 @@ func TestFitDoesNotFall(t *testing.T) {
 		x = append(x, math.Log2(n))
 	}
 	y := []float64{1570, 1300, 1240, 2340, 2760, 3250, 4710, 5290}
-	f := fitGrowth("quadtree", x, y)
+	f := fitTimes("quadtree", x, y)
 	if f.PerDoubling != 0 || f.Beyond <= 0 || f.Knee == 0 || f.Explained < f.Straight {
 		t.Errorf("%+v", f)
 	}

@@ -1,4 +1,6 @@
-package main
+// Package terminal is how a program shows text to a person: on a terminal, which
+// obeys control characters, or in a file or a pipe that may end at one.
+package terminal
 
 import (
 	"context"
@@ -9,19 +11,19 @@ import (
 	"unicode/utf8"
 )
 
-// screen is an output of the program. What the program prints may hold text of files,
+// Screen is an output of a program. What the program prints may hold text of files,
 // of servers and of databases, and control characters in that could move the cursor of
 // a terminal, colour it, or show letters in another order than they have. So each is
 // written as an escape, such as \u001b, also to a pipe, which may end at a terminal. In
 // JSON that means the same character.
-type screen struct{ w io.Writer }
+type Screen struct{ W io.Writer }
 
 // Write is part of io.Writer.
-func (s *screen) Write(p []byte) (int, error) {
+func (s *Screen) Write(p []byte) (int, error) {
 	if clean(p) {
-		return s.w.Write(p)
+		return s.W.Write(p)
 	}
-	if _, err := s.w.Write(appendVisible(make([]byte, 0, len(p)+64), p)); err != nil {
+	if _, err := s.W.Write(appendVisible(make([]byte, 0, len(p)+64), p)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -48,7 +50,7 @@ func appendVisible(b, text []byte) []byte {
 			b = append(b, byte(r))
 		case r == utf8.RuneError && n == 1: // to an old terminal it may be a control character
 			b = utf8.AppendRune(b, r)
-		case controls(r):
+		case Obeys(r):
 			b = fmt.Appendf(b, `\u%04x`, r)
 		default:
 			b = append(b, text[:n]...)
@@ -58,8 +60,8 @@ func appendVisible(b, text []byte) []byte {
 	return b
 }
 
-// controls reports whether a terminal may obey r rather than show it.
-func controls(r rune) bool {
+// Obeys reports whether a terminal may obey r rather than show it.
+func Obeys(r rune) bool {
 	switch {
 	case r < 0x20, r >= 0x7f && r <= 0x9f: // C0, DEL and C1
 		return true
@@ -71,27 +73,28 @@ func controls(r rune) bool {
 	return false
 }
 
-// oneLine is a value of a file or a server as it stands in a table or a line: it cannot
+// OneLine is a value of a file or a server as it stands in a table or a line: it cannot
 // begin another line or another cell.
-func oneLine(s string) string {
+func OneLine(s string) string {
 	return strings.NewReplacer("\n", `\u000a`, "\t", `\u0009`).Replace(string(appendVisible(nil, []byte(s))))
 }
 
-// complain prints an error, each of those that were joined on a line of its own.
-func complain(w io.Writer, err error) {
+// Complain prints an error of a program, each of those that were joined on a line of
+// its own.
+func Complain(w io.Writer, program string, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		parts := joined.Unwrap()
 		if err.Error() == errors.Join(parts...).Error() {
 			for _, part := range parts {
-				complain(w, part)
+				Complain(w, program, part)
 			}
 			return
 		}
 	}
-	fmt.Fprintln(w, "nearby:", oneLine(plainWords.Replace(err.Error())))
+	fmt.Fprintln(w, program+":", OneLine(plainWords.Replace(err.Error())))
 }
 
-// plainWords says in words of this program what ended it from outside.
+// plainWords says in words of a program what ended it from outside.
 var plainWords = strings.NewReplacer(
 	context.Canceled.Error(), "interrupted",
 	context.DeadlineExceeded.Error(), "it took too long")

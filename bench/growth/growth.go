@@ -1,11 +1,14 @@
-package bench
+// Package growth measures how the time of a query grows with the number of
+// points: ten neighbours near the points of one set, both indexes with their
+// standard settings, at sizes about half a decade apart. To the medians it fits
+// the logarithm that a search should take, and what a level of the index costs
+// beyond it once the index is larger than the caches.
+package growth
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"html/template"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -20,25 +23,25 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"nearby/bench/dataset"
+	"nearby/bench/measure"
+	"nearby/bench/report"
 	"nearby/index"
 )
 
-// Growth is how the time of a query grows with the number of points: ten
-// neighbours near the points of one set, both indexes with their standard
-// settings, at sizes about half a decade apart.
-type Growth struct {
-	Machine
-	Verdict string      `json:"verdict"`
-	Set     string      `json:"set"`
-	Seed    uint64      `json:"seed"`
-	Quick   bool        `json:"quick"`
-	Rounds  int         `json:"rounds"` // of which the best counts
-	Rows    []GrowthRow `json:"rows"`
-	Fits    []Fit       `json:"fits"`
+// Report is what a run found.
+type Report struct {
+	report.Machine
+	Verdict string `json:"verdict"`
+	Set     string `json:"set"`
+	Seed    uint64 `json:"seed"`
+	Quick   bool   `json:"quick"`
+	Rounds  int    `json:"rounds"` // of which the best counts
+	Rows    []Row  `json:"rows"`
+	Fits    []Fit  `json:"fits"`
 }
 
-// GrowthRow is one index at one size. Times are in nanoseconds.
-type GrowthRow struct {
+// Row is one index at one size. Times are in nanoseconds.
+type Row struct {
 	Kind     string  `json:"kind"`
 	Points   int     `json:"points"`
 	P50      float64 `json:"p50Ns"`
@@ -69,23 +72,22 @@ type Fit struct {
 	Furthest float64 `json:"furthest"`
 }
 
-// Sizes of a growth run.
+// Sizes of a run.
 const (
-	MinGrowth     = 10_000
-	DefaultGrowth = 3_000_000
+	MinPoints = 10_000
 
-	growthSet    = "world"
-	growthRounds = 7
-	minKneeRows  = 5
-	// growthGC keeps the heap near to what is alive: at the greatest sizes points
+	setName     = "world"
+	rounds      = 7
+	minKneeRows = 5
+	// gcPercent keeps the heap near to what is alive: at the greatest sizes points
 	// and indexes take gigabytes.
-	growthGC = 20
+	gcPercent = 20
 )
 
-// growthSizes returns 1 and 3 times the powers of ten from MinGrowth to most.
-func growthSizes(most int) []int {
+// sizesTo returns 1 and 3 times the powers of ten from MinPoints to most.
+func sizesTo(most int) []int {
 	var sizes []int
-	for n := MinGrowth; n <= most; n *= 10 {
+	for n := MinPoints; n <= most; n *= 10 {
 		sizes = append(sizes, n)
 		if 3*n <= most {
 			sizes = append(sizes, 3*n)
@@ -94,24 +96,25 @@ func growthSizes(most int) []int {
 	return sizes
 }
 
-// Grow measures from MinGrowth points up to most. It uses Seed, Quick and
-// RowTime of the options. Progress and errors are as Run's.
-func Grow(ctx context.Context, opts Options, most int, progress func(Progress)) (*Growth, error) {
-	o, err := opts.withDefaults()
+// Run measures from MinPoints points up to most. It uses Seed, Quick and RowTime of
+// the options. It calls progress, which may be nil, before every size. The error
+// wraps measure.ErrWrong, with a complete report, when an answer was wrong; it is
+// the context's when that ends, with no report.
+func Run(ctx context.Context, opts measure.Options, most int, progress func(measure.Progress)) (*Report, error) {
+	o, err := opts.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if most < MinGrowth || most > MaxPoints {
-		return nil, fmt.Errorf("bench: growth to %d points, must be from %d to %d", most, MinGrowth, MaxPoints)
+	if most < MinPoints || most > measure.MaxPoints {
+		return nil, fmt.Errorf("growth: to %d points, must be from %d to %d", most, MinPoints, measure.MaxPoints)
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(growthGC))
-	g := &Growth{Machine: thisMachine(), Set: growthSet, Seed: o.Seed, Quick: o.Quick, Rounds: growthRounds}
-	o.GeohashBits, o.NodeSizes = nil, nil
-	o.Quick = true // no other settings
-	sizes := growthSizes(most)
-	for i, n := range sizes {
-		if progress != nil {
-			progress(Progress{i, len(sizes), fmt.Sprintf("%s: %s points", growthSet, count(n))})
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	g := &Report{Machine: report.ThisMachine(), Set: setName, Seed: o.Seed, Quick: o.Quick, Rounds: rounds}
+	sizes := sizesTo(most)
+	step := measure.Steps(ctx, len(sizes), progress)
+	for _, n := range sizes {
+		if err := step(fmt.Sprintf("%s: %s points", setName, report.Count(n))); err != nil {
+			return nil, err
 		}
 		rows, err := g.measure(ctx, o, n)
 		if err != nil {
@@ -120,12 +123,10 @@ func Grow(ctx context.Context, opts Options, most int, progress func(Progress)) 
 		g.Rows = append(g.Rows, rows...)
 	}
 	g.fit()
-	if progress != nil {
-		progress(Progress{len(sizes), len(sizes), "done"})
-	}
+	measure.Done(len(sizes), progress)
 	for _, row := range g.Rows {
 		if row.Recall != 1 {
-			return g, fmt.Errorf("%w: %s, %s of %d points: recall %.4f", ErrWrong, g.Set, row.Kind, row.Points, row.Recall)
+			return g, fmt.Errorf("%w: %s, %s of %d points: recall %.4f", measure.ErrWrong, g.Set, row.Kind, row.Points, row.Recall)
 		}
 	}
 	return g, nil
@@ -133,28 +134,28 @@ func Grow(ctx context.Context, opts Options, most int, progress func(Progress)) 
 
 // measure takes the indexes in turn, round after round, and the best of each, so
 // that a busy moment of the machine does not bend the line.
-func (g *Growth) measure(ctx context.Context, o Options, n int) ([]GrowthRow, error) {
+func (g *Report) measure(ctx context.Context, o measure.Options, n int) ([]Row, error) {
 	positions, err := dataset.Generate(g.Set, n, o.Seed)
 	if err != nil {
 		return nil, err
 	}
-	items := &places{positions}
-	truth, err := newTruth(items)
+	items := &measure.Places{At: positions}
+	truth, err := measure.NewTruth(items)
 	if err != nil {
 		return nil, err
 	}
 	var indexes []index.Index
-	var rows []GrowthRow
-	for _, v := range o.variants() {
-		ix, err := v.build(items.points(), items)
+	var rows []Row
+	for _, v := range measure.Standard() {
+		ix, err := v.Build(items.Points(), items)
 		if err != nil {
-			return nil, fmt.Errorf("bench: set %s: build %s: %w", g.Set, v.name(), err)
+			return nil, fmt.Errorf("growth: set %s: build %s: %w", g.Set, v.Name(), err)
 		}
 		indexes = append(indexes, ix)
 		runtime.GC() // what the building left
-		rows = append(rows, GrowthRow{Kind: v.kind, Points: n, P50: math.Inf(1), Recall: 1})
+		rows = append(rows, Row{Kind: v.Kind, Points: n, P50: math.Inf(1), Recall: 1})
 	}
-	qs, err := ask(dataset.Set{Name: g.Set, Positions: positions}, indexes[0], items, rand.New(rand.NewPCG(o.Seed, 1)))
+	qs, err := measure.Ask(dataset.Set{Name: g.Set, Positions: positions}, indexes[0], items, rand.New(rand.NewPCG(o.Seed, 1)))
 	if err != nil {
 		return nil, err
 	}
@@ -164,12 +165,12 @@ func (g *Growth) measure(ctx context.Context, o Options, n int) ([]GrowthRow, er
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			var sum tally
-			w := workload{where: whereNear, k: 10}
-			if _, err := measureReads(ix, items, qs, w, truth, o.RowTime, whole, &sum); err != nil {
-				return nil, fmt.Errorf("bench: set %s: %s: %w", g.Set, rows[i].Kind, err)
+			var sum measure.Tally
+			w := measure.Workload{Where: measure.WhereNear, K: 10}
+			if _, err := measure.Reads(ix, items, qs, w, truth, o.RowTime, measure.Part{Of: 1}, &sum); err != nil {
+				return nil, fmt.Errorf("growth: set %s: %s: %w", g.Set, rows[i].Kind, err)
 			}
-			row := sum.row(w)
+			row := sum.Row(w)
 			rows[i].Recall = min(rows[i].Recall, row.Recall)
 			if row.P50 < rows[i].P50 {
 				rows[i].P50, rows[i].Entered, rows[i].Compared = row.P50, row.Entered, row.Compared
@@ -180,17 +181,17 @@ func (g *Growth) measure(ctx context.Context, o Options, n int) ([]GrowthRow, er
 }
 
 // fit draws the lines through the rows and says what they mean.
-func (g *Growth) fit() {
+func (g *Report) fit() {
 	g.Fits = nil
 	var words []string
-	for _, kind := range []string{kindGeohash, kindQuadtree} {
+	for _, kind := range []string{measure.KindGeohash, measure.KindQuadtree} {
 		var x, y []float64
 		for _, row := range g.Rows {
 			if row.Kind == kind {
 				x, y = append(x, math.Log2(float64(row.Points))), append(y, row.P50)
 			}
 		}
-		f := fitGrowth(kind, x, y)
+		f := fitTimes(kind, x, y)
 		for i := range g.Rows {
 			row := &g.Rows[i]
 			if row.Kind == kind {
@@ -201,18 +202,18 @@ func (g *Growth) fit() {
 		g.Fits = append(g.Fits, f)
 		text := fmt.Sprintf("the %s index takes %.0f ns more with each doubling", kind, f.PerDoubling)
 		if f.Knee > 0 {
-			text += fmt.Sprintf(", and from %s points on %.0f ns more, for memory that is in no cache", count(f.Knee), f.Beyond)
+			text += fmt.Sprintf(", and from %s points on %.0f ns more, for memory that is in no cache", report.Count(f.Knee), f.Beyond)
 		}
 		words = append(words, text+fmt.Sprintf(" (%s, R² %.2f, of log n alone %.2f, at most %.0f %% off)", f.formula(), f.Explained, f.Straight, 100*f.Furthest))
 	}
 	g.Verdict = fmt.Sprintf("From %s to %s points of %s, ten neighbours near the points: %s.",
-		count(g.Rows[0].Points), count(g.Rows[len(g.Rows)-1].Points), g.Set, strings.Join(words, "; "))
+		report.Count(g.Rows[0].Points), report.Count(g.Rows[len(g.Rows)-1].Points), g.Set, strings.Join(words, "; "))
 }
 
 func (f Fit) formula() string {
 	text := fmt.Sprintf("ns = %.0f %+.0f × log2 n", f.Base, f.PerDoubling)
 	if f.Knee > 0 {
-		text += fmt.Sprintf(" %+.0f × max(0, log2(n / %s))", f.Beyond, count(f.Knee))
+		text += fmt.Sprintf(" %+.0f × max(0, log2(n / %s))", f.Beyond, report.Count(f.Knee))
 	}
 	return text
 }
@@ -226,10 +227,10 @@ func (f Fit) at(log2 float64) float64 {
 	return ns
 }
 
-// fitGrowth fits times to logarithms of sizes, which ascend: a line, or one with
+// fitTimes fits times to logarithms of sizes, which ascend: a line, or one with
 // a knee at the size, not the first or one of the last two, where that explains
 // most. A line that bends down is no cache that overflows.
-func fitGrowth(kind string, x, y []float64) Fit {
+func fitTimes(kind string, x, y []float64) Fit {
 	f := Fit{Kind: kind}
 	f.Base, f.PerDoubling, f.Explained = leastSquares(x, y)
 	f.Straight = f.Explained
@@ -262,7 +263,7 @@ func fitGrowth(kind string, x, y []float64) Fit {
 		var left, all float64
 		for i := range x {
 			left += (y[i] - c.at(x[i])) * (y[i] - c.at(x[i]))
-			all += (y[i] - mean(y)) * (y[i] - mean(y))
+			all += (y[i] - measure.Mean(y)) * (y[i] - measure.Mean(y))
 		}
 		if all == 0 {
 			break
@@ -276,7 +277,7 @@ func fitGrowth(kind string, x, y []float64) Fit {
 
 // leastSquares fits y = a + b·x; explained is R². Of one x the line is level.
 func leastSquares(x, y []float64) (a, b, explained float64) {
-	mx, my := mean(x), mean(y)
+	mx, my := measure.Mean(x), measure.Mean(y)
 	var xx, xy, yy float64
 	for i := range x {
 		xx += (x[i] - mx) * (x[i] - mx)
@@ -291,77 +292,67 @@ func leastSquares(x, y []float64) (a, b, explained float64) {
 }
 
 // WriteJSON writes the figures.
-func (g *Growth) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", " ")
-	return e.Encode(g)
+func (g *Report) WriteJSON(w io.Writer) error {
+	return report.WriteJSON(w, g)
 }
 
-func (g *Growth) caption() string {
-	s := fmt.Sprintf("Seed %d, medians of a query, best of %d rounds in turn, %s.", g.Seed, g.Rounds, g.describe())
-	if g.Quick {
-		s += " A quick run: a look, not figures to quote."
-	}
-	return s
+func (g *Report) caption() string {
+	return fmt.Sprintf("Seed %d, medians of a query, best of %d rounds in turn, %s.%s", g.Seed, g.Rounds, g.Describe(), report.QuickCaption(g.Quick))
 }
 
-func (g *Growth) table() (header []string, rows [][]string) {
-	header = []string{"index", "points", "p50", "fitted", "residual", "entered", "compared", "recall"}
-	for _, kind := range []string{kindGeohash, kindQuadtree} {
+func (g *Report) table() report.Table {
+	t := report.Table{Header: []string{"index", "points", "p50", "fitted", "residual", "entered", "compared", "recall"}}
+	for _, kind := range []string{measure.KindGeohash, measure.KindQuadtree} {
 		for _, row := range g.Rows {
 			if row.Kind != kind {
 				continue
 			}
-			rows = append(rows, []string{row.Kind, count(row.Points), duration(row.P50), duration(row.Fitted), fmt.Sprintf("%+.0f ns", row.P50-row.Fitted),
-				strconv.FormatFloat(row.Entered, 'f', 1, 64), strconv.FormatFloat(row.Compared, 'f', 1, 64), recallText(row.Recall)})
+			t.Rows = append(t.Rows, []string{row.Kind, report.Count(row.Points), report.Duration(row.P50), report.Duration(row.Fitted), fmt.Sprintf("%+.0f ns", row.P50-row.Fitted),
+				strconv.FormatFloat(row.Entered, 'f', 1, 64), strconv.FormatFloat(row.Compared, 'f', 1, 64), report.Recall(row.Recall)})
 		}
 	}
-	return header, rows
+	return t
 }
 
 // WriteText writes an aligned table and what it says.
-func (g *Growth) WriteText(w io.Writer) error {
+func (g *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
-	header, rows := g.table()
-	align(&b, header, rows)
+	g.table().Text(&b)
 	fmt.Fprintf(&b, "%s\n\n%s\n", g.Verdict, g.caption())
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
 // WriteMarkdown writes the same as WriteText, for a page on the web.
-func (g *Growth) WriteMarkdown(w io.Writer) error {
+func (g *Report) WriteMarkdown(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Time against size\n\n%s\n\n%s\n\n", g.Verdict, g.caption())
-	header, rows := g.table()
-	markdownTable(&b, header, rows)
+	g.table().Markdown(&b)
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
 // WriteHTML writes a page with the plot and the table.
-func (g *Growth) WriteHTML(w io.Writer) error {
+func (g *Report) WriteHTML(w io.Writer) error {
 	p, err := g.plot()
 	if err != nil {
 		return err
 	}
-	drawn, err := svg(p)
+	drawn, err := report.Draw(p, "Dots are measured, lines fitted. "+g.caption())
 	if err != nil {
 		return err
 	}
-	header, rows := g.table()
-	return writePage(w, pageData{
-		Title: "Time against size", Verdict: g.Verdict, Caption: g.caption(),
-		Figures: []figure{{template.HTML(drawn), "Dots are measured, lines fitted. " + g.caption()}},
-		Tables:  []htmlTable{{header, rows}},
-	})
+	return report.Page{
+		Title: "Time against size", Subject: "nearby compared", Verdict: g.Verdict, Caption: g.caption(),
+		Figures: []report.Figure{drawn}, Tables: []report.Table{g.table()},
+	}.Write(w)
 }
 
 // plot draws the rows and the lines through them.
-func (g *Growth) plot() (*plot.Plot, error) {
-	p := canvas("Ten neighbours near the points of "+g.Set, "points (logarithmic)", "time of a query, ns (median)")
-	p.X.Tick.Marker = decades(func(v float64) string { return count(int(v + 0.5)) })
-	p.Y.Tick.Marker = wholeTicks{}
+func (g *Report) plot() (*plot.Plot, error) {
+	p := report.Canvas("Ten neighbours near the points of "+g.Set, "points (logarithmic)", "time of a query, ns (median)")
+	p.X.Tick.Marker = report.Decades(func(v float64) string { return report.Count(int(v + 0.5)) })
+	p.Y.Tick.Marker = report.WholeTicks{}
 	p.Add(plotter.NewGrid())
 	top := 0.0
 	for _, f := range g.Fits {
@@ -374,18 +365,18 @@ func (g *Growth) plot() (*plot.Plot, error) {
 		}
 		scatter, err := plotter.NewScatter(dots)
 		if err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
+			return nil, fmt.Errorf("growth: %w", err)
 		}
-		scatter.GlyphStyle = draw.GlyphStyle{Color: hue(f.Kind, 255), Radius: 3, Shape: draw.CircleGlyph{}}
+		scatter.GlyphStyle = draw.GlyphStyle{Color: measure.Hue(f.Kind, 255), Radius: 3, Shape: draw.CircleGlyph{}}
 		fitted := slices.Clone(dots)
 		for i := range fitted {
 			fitted[i].Y = f.at(fitted[i].X * math.Log2(10))
 		}
 		line, err := plotter.NewLine(fitted)
 		if err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
+			return nil, fmt.Errorf("growth: %w", err)
 		}
-		line.LineStyle = draw.LineStyle{Color: hue(f.Kind, 255), Width: 1.5}
+		line.LineStyle = draw.LineStyle{Color: measure.Hue(f.Kind, 255), Width: 1.5}
 		p.Add(scatter, line)
 		p.Legend.Add(f.Kind+": "+f.formula(), line, scatter)
 	}

@@ -1,12 +1,11 @@
-package bench
+package servers
 
 import (
-	"context"
-	"errors"
+	"bytes"
 	"fmt"
 	"image/color"
+	"io"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,31 +14,52 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"nearby/bench/servers"
+	"nearby/bench/report"
 )
 
-// measureServers measures nearby as a service beside other servers.
-func (r *Report) measureServers(ctx context.Context, o Options, step func(string) error) error {
-	opt := *o.Servers
-	if opt.Points == 0 {
-		opt.Points = min(o.Points, servers.MaxPoints)
+const title = "Beside other servers"
+
+// WriteText implements report.Report: aligned tables and the verdict.
+func (s *Result) WriteText(w io.Writer) error {
+	var b bytes.Buffer
+	for _, t := range s.tables() {
+		t.Text(&b)
 	}
-	opt.Seed = o.Seed
-	found, err := servers.Run(ctx, opt, step)
+	fmt.Fprintf(&b, "%s\n\n%s\n", s.Verdict, s.caption())
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// WriteMarkdown implements report.Report.
+func (s *Result) WriteMarkdown(w io.Writer) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# %s\n\n%s\n\n%s\n", title, s.Verdict, s.caption())
+	for _, t := range s.tables() {
+		fmt.Fprintln(&b)
+		t.Markdown(&b)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// WriteHTML implements report.Report.
+func (s *Result) WriteHTML(w io.Writer) error {
+	figures, err := s.figures()
 	if err != nil {
 		return err
 	}
-	r.Servers = found
-	r.ServersVerdict = serversVerdict(found)
-	return nil
+	return report.Page{
+		Title: title, Subject: "nearby compared", Verdict: s.Verdict, Figures: figures, Tables: s.tables(),
+		Caption: s.caption() + ` A round trip is timed, of one query, or of 100. Recall is against brute force on the sphere; a point as far as the last right one counts. "nearby / it" is above 1 where nearby does more a second, or, for p99, where it takes longer.`,
+	}.Write(w)
 }
 
-// wrongServer says where nearby itself gave a wrong answer over HTTP, or
-// returns "". Wrong answers of others are figures.
-func wrongServer(s *servers.Result) string {
-	if s == nil {
-		return ""
-	}
+// WriteJSON implements report.Report.
+func (s *Result) WriteJSON(w io.Writer) error { return report.WriteJSON(w, s) }
+
+// wrong says where nearby itself gave a wrong answer over HTTP, or returns "".
+// Wrong answers of others are figures.
+func (s *Result) wrong() string {
 	for _, row := range s.Workloads {
 		if row.Server == s.Servers[0].Name && row.Missing == "" && row.Recall != 1 {
 			return fmt.Sprintf("%s over HTTP, %s: recall %.4f", row.Server, row.Workload, row.Recall)
@@ -48,16 +68,14 @@ func wrongServer(s *servers.Result) string {
 	return ""
 }
 
-// serversCaption says how the figures came about.
-func (r *Report) serversCaption() string {
-	s := r.Servers
+// caption says how the figures came about.
+func (s *Result) caption() string {
 	return fmt.Sprintf("%s points of %s, seed %d, %d bytes of properties each, %d connections in a closed loop, %s of each workload on each server in turns, clients on the same machine; %s.",
-		count(s.Points), s.Set, r.Seed, s.Bytes, s.Connections, s.RowTime, r.describe())
+		report.Count(s.Points), s.Set, s.Seed, s.Bytes, s.Connections, s.RowTime, s.Describe())
 }
 
-// serversTables gives out the table of the ratios, that of the servers and that
-// of the workloads.
-func serversTables(s *servers.Result, table func(header []string, rows [][]string)) {
+// tables are that of the ratios, that of the servers and that of the workloads.
+func (s *Result) tables() []report.Table {
 	own := s.Servers[0].Name
 	header := []string{"nearby / it, a second", ""}
 	for _, x := range s.Servers[1:] {
@@ -78,7 +96,7 @@ func serversTables(s *servers.Result, table func(header []string, rows [][]strin
 				if row.Writes() && !x.Synced {
 					cell += " (not synced)"
 				} else if row.Sampled > 0 && row.Recall < 0.995 {
-					cell += " (recall " + strconv.FormatFloat(floored(row.Recall, 100), 'f', 2, 64) + ")"
+					cell += " (recall " + strconv.FormatFloat(report.Floored(row.Recall, 100), 'f', 2, 64) + ")"
 				}
 			} else if row != nil {
 				cell = row.Missing
@@ -87,7 +105,6 @@ func serversTables(s *servers.Result, table func(header []string, rows [][]strin
 		}
 		ratios = append(ratios, line)
 	}
-	table(header, ratios)
 	for _, x := range s.Servers {
 		if x.Floor {
 			about = append(about, []string{x.Name, "", "", "", "", "", "", x.How})
@@ -95,12 +112,12 @@ func serversTables(s *servers.Result, table func(header []string, rows [][]strin
 		}
 		restart := ""
 		if x.Restart > 0 {
-			restart = duration(x.Restart)
+			restart = report.Duration(x.Restart)
 		}
-		about = append(about, []string{x.Name, x.Durability, count(int(x.LoadRate)), ratio(s.Servers[0].LoadRate, x.LoadRate),
-			strconv.FormatFloat(x.Memory, 'f', 0, 64) + " (" + x.MemoryHow + ")", count(x.Refused), restart, x.How})
+		about = append(about, []string{x.Name, x.Durability, report.Count(int(x.LoadRate)), ratio(s.Servers[0].LoadRate, x.LoadRate),
+			strconv.FormatFloat(x.Memory, 'f', 0, 64) + " (" + x.MemoryHow + ")", report.Count(x.Refused), restart, x.How})
 	}
-	table([]string{"server", "writes are synced", "points/s loaded", "nearby / it", "bytes/point", "points refused", "restart", "asked by"}, about)
+	servers := report.Table{Header: []string{"server", "writes are synced", "points/s loaded", "nearby / it", "bytes/point", "points refused", "restart", "asked by"}, Rows: about}
 	for _, name := range s.Names() {
 		for _, x := range s.Servers {
 			row := s.Row(name, x.Name)
@@ -113,16 +130,17 @@ func serversTables(s *servers.Result, table func(header []string, rows [][]strin
 			}
 			recall := ""
 			if row.Sampled > 0 {
-				recall = recallText(row.Recall)
+				recall = report.Recall(row.Recall)
 			}
 			rates, tails := "", ""
 			if mine := s.Row(name, own); mine != nil && x.Name != own {
 				rates, tails = ratio(mine.Rate, row.Rate), ratio(mine.P99, row.P99)
 			}
-			rows = append(rows, []string{name, x.Name, count(int(row.Rate)), rates, duration(row.P50), duration(row.P99), tails, recall, count(row.Connections)})
+			rows = append(rows, []string{name, x.Name, report.Count(int(row.Rate)), rates, report.Duration(row.P50), report.Duration(row.P99), tails, recall, report.Count(row.Connections)})
 		}
 	}
-	table([]string{"workload", "server", "per second", "nearby / it", "p50", "p99", "p99 nearby / it", "recall", "connections"}, rows)
+	workloads := report.Table{Header: []string{"workload", "server", "per second", "nearby / it", "p50", "p99", "p99 nearby / it", "recall", "connections"}, Rows: rows}
+	return []report.Table{{Header: header, Rows: ratios}, servers, workloads}
 }
 
 // ratio writes a / b.
@@ -130,12 +148,12 @@ func ratio(a, b float64) string {
 	if a <= 0 || b <= 0 {
 		return ""
 	}
-	return digits(a / b)
+	return report.Digits(a / b)
 }
 
-// serversVerdict tells in words how nearby stands: at the workload that most ask
-// for, against HTTP itself, and what the others get wrong.
-func serversVerdict(s *servers.Result) string {
+// verdict tells in words how nearby stands: at the workload that most ask for,
+// against HTTP itself, and what the others get wrong.
+func (s *Result) verdict() string {
 	const standard = "near k=10"
 	own := s.Servers[0].Name
 	mine := s.Row(standard, own)
@@ -153,26 +171,26 @@ func serversVerdict(s *servers.Result) string {
 			http = fmt.Sprintf(" That is %.2f of what a handler answers that does nothing but send the same bytes.", mine.Rate/row.Rate)
 			continue
 		}
-		times = append(times, fmt.Sprintf("%s × as many as %s", factor(mine.Rate/row.Rate), x.Name))
+		times = append(times, fmt.Sprintf("%s × as many as %s", report.Factor(mine.Rate/row.Rate), x.Name))
 		var wrong []string
 		if x.Refused > 0 {
-			wrong = append(wrong, fmt.Sprintf("refused %s points", count(x.Refused)))
+			wrong = append(wrong, fmt.Sprintf("refused %s points", report.Count(x.Refused)))
 		}
 		for _, w := range s.Names() {
 			if row := s.Row(w, x.Name); row != nil && row.Sampled > 0 && row.Recall != 1 {
-				wrong = append(wrong, fmt.Sprintf("has a recall of %s %s", recallText(row.Recall), w))
+				wrong = append(wrong, fmt.Sprintf("has a recall of %s %s", report.Recall(row.Recall), w))
 			}
 		}
 		if !x.Synced {
 			wrong = append(wrong, "does not sync a write before it answers")
 		}
 		if len(wrong) > 0 {
-			flaws = append(flaws, x.Name+" "+and(wrong))
+			flaws = append(flaws, x.Name+" "+report.And(wrong))
 		}
 	}
-	text := fmt.Sprintf("Over the network, ten neighbours near the points: nearby gives %s answers a second", count(int(mine.Rate)))
+	text := fmt.Sprintf("Over the network, ten neighbours near the points: nearby gives %s answers a second", report.Count(int(mine.Rate)))
 	if len(times) > 0 {
-		text += ", " + and(times)
+		text += ", " + report.And(times)
 	}
 	text += "." + http
 	if len(flaws) > 0 {
@@ -188,9 +206,8 @@ func palette(i int) color.Color {
 	return colours[i%len(colours)]
 }
 
-// serversFigures draws the queries, the writes, the loads and the memory.
-func (r *Report) serversFigures() ([]figure, error) {
-	s := r.Servers
+// figures draws the queries, the writes, the loads and the memory.
+func (s *Result) figures() ([]report.Figure, error) {
 	var reads, writes []string
 	for _, name := range s.Names() {
 		switch row := s.Row(name, s.Servers[0].Name); {
@@ -201,46 +218,45 @@ func (r *Report) serversFigures() ([]figure, error) {
 			reads = append(reads, name)
 		}
 	}
-	rate := func(name string, x *servers.Server) float64 {
+	rate := func(name string, x *Server) float64 {
 		if row := s.Row(name, x.Name); row != nil {
 			return row.Rate
 		}
 		return 0
 	}
-	var list []figure
+	var list []report.Figure
 	for i, f := range []struct {
 		title, y, words string
 		groups          []string
-		value           func(name string, x *servers.Server) float64
+		value           func(name string, x *Server) float64
 	}{
 		{"Answers a second over the network", "answers a second", "The higher the better. A bar is missing where a server cannot do that.", reads, rate},
 		{"Single writes a second", "writes a second", "Single writes; each server syncs as it is configured, which the table tells.", writes, rate},
 		{"Load and memory", "points a second, bytes a point", "Points a second of a bulk load (the higher the better), and bytes a point as the server tells (the lower the better).",
-			[]string{"points/s loaded", "bytes a point"}, func(name string, x *servers.Server) float64 {
+			[]string{"points/s loaded", "bytes a point"}, func(name string, x *Server) float64 {
 				if name == "bytes a point" {
 					return x.Memory
 				}
 				return x.LoadRate
 			}},
 	} {
-		p, err := grouped(s, f.title, f.y, f.groups, i == 1, f.value)
+		p, err := s.grouped(f.title, f.y, f.groups, i == 1, f.value)
 		if err != nil {
 			return nil, err
 		}
-		drawn, err := r.figure(p, f.words)
+		drawn, err := report.Draw(p, f.words+" "+s.caption())
 		if err != nil {
 			return nil, err
 		}
-		drawn.Caption = f.words + " " + r.serversCaption()
-		list = append(list, *drawn)
+		list = append(list, drawn)
 	}
 	return list, nil
 }
 
 // grouped draws a bar for each server in each group, from the bottom of a
 // logarithmic axis, with its figure above it.
-func grouped(s *servers.Result, title, y string, groups []string, writes bool, value func(string, *servers.Server) float64) (*plot.Plot, error) {
-	p := canvas(title, "", y+" (logarithmic)")
+func (s *Result) grouped(title, y string, groups []string, writes bool, value func(string, *Server) float64) (*plot.Plot, error) {
+	p := report.Canvas(title, "", y+" (logarithmic)")
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, g := range groups {
 		for i := range s.Servers {
@@ -253,7 +269,7 @@ func grouped(s *servers.Result, title, y string, groups []string, writes bool, v
 		low, high = 0, 1
 	}
 	bottom := math.Floor(low - 0.2)
-	p.Y.Tick.Marker = decades(func(v float64) string { return count(int(v + 0.5)) })
+	p.Y.Tick.Marker = report.Decades(func(v float64) string { return report.Count(int(v + 0.5)) })
 	p.Add(plotter.NewGrid())
 	step := 0.84 / float64(len(s.Servers))
 	labels := plotter.XYLabels{}
@@ -263,19 +279,19 @@ func grouped(s *servers.Result, title, y string, groups []string, writes bool, v
 		if x.Floor {
 			colour = color.NRGBA{150, 150, 150, 255}
 		}
-		drawn := boxes{colour: colour}
+		drawn := report.Boxes{Colour: colour}
 		for g, name := range groups {
 			v := value(name, x)
 			if v <= 0 {
 				continue
 			}
 			left := float64(g) - 0.42 + float64(i)*step
-			drawn.at = append(drawn.at, box{left + 0.04*step, left + 0.96*step, bottom, math.Log10(v)})
+			drawn.At = append(drawn.At, report.Box{Left: left + 0.04*step, Right: left + 0.96*step, Bottom: bottom, Top: math.Log10(v)})
 			labels.XYs = append(labels.XYs, plotter.XY{X: left + step/2, Y: math.Log10(v)})
 			labels.Labels = append(labels.Labels, short(v))
 		}
 		p.Add(drawn)
-		if len(drawn.at) > 0 {
+		if len(drawn.At) > 0 {
 			name := x.Name
 			if writes && !x.Synced {
 				name += ", not synced at once"
@@ -286,7 +302,7 @@ func grouped(s *servers.Result, title, y string, groups []string, writes bool, v
 	if len(labels.XYs) > 0 {
 		figures, err := plotter.NewLabels(labels)
 		if err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
+			return nil, fmt.Errorf("servers: %w", err)
 		}
 		for i := range figures.TextStyle {
 			figures.TextStyle[i].Font.Size = 7
@@ -310,51 +326,10 @@ func grouped(s *servers.Result, title, y string, groups []string, writes bool, v
 func short(v float64) string {
 	switch {
 	case v < 999.5:
-		return digits(v)
+		return report.Digits(v)
 	case v < 999.5e3:
-		return digits(v/1e3) + "k"
+		return report.Digits(v/1e3) + "k"
 	default:
-		return digits(v/1e6) + "M"
+		return report.Digits(v/1e6) + "M"
 	}
-}
-
-// box is a rectangle in the units of the axes.
-type box struct{ left, right, bottom, top float64 }
-
-// boxes are bars of one colour that stand anywhere.
-type boxes struct {
-	at     []box
-	colour color.Color
-}
-
-// Plot implements plot.Plotter.
-func (b boxes) Plot(c draw.Canvas, p *plot.Plot) {
-	x, y := p.Transforms(&c)
-	for _, at := range b.at {
-		l, r, bottom, top := x(at.left), x(at.right), y(at.bottom), y(at.top)
-		c.FillPolygon(b.colour, []vg.Point{{X: l, Y: bottom}, {X: r, Y: bottom}, {X: r, Y: top}, {X: l, Y: top}})
-	}
-}
-
-// Thumbnail implements plot.Thumbnailer.
-func (b boxes) Thumbnail(c *draw.Canvas) {
-	c.FillPolygon(b.colour, []vg.Point{{X: c.Min.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Max.Y}, {X: c.Min.X, Y: c.Max.Y}})
-}
-
-// checkServers returns what is wrong with the servers of the options.
-func (o Options) checkServers() error {
-	if o.Servers == nil {
-		return nil
-	}
-	opt := *o.Servers
-	if opt.Points == 0 {
-		opt.Points = min(o.Points, servers.MaxPoints)
-	}
-	if err := opt.Check(); err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	if slices.ContainsFunc(opt.Peers, func(p string) bool { return p == "" }) {
-		return errors.New("bench: a peer has no address")
-	}
-	return nil
 }
