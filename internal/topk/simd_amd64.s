@@ -203,5 +203,6 @@ DATA masks<>+80(SB)/8, $-1
 DATA masks<>+88(SB)/8, $0
 GLOBL masks<>(SB), RODATA|NOPTR, $96
 
+// 1 + nearMargin, which TestMargins compares.
 DATA widening<>+0(SB)/8, $1.000000000001
 GLOBL widening<>(SB), RODATA|NOPTR, $8
