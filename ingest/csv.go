@@ -146,6 +146,9 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	if err != nil && json {
 		return nil, &HeaderError{Reason: "the file is JSON, not CSV", Unreadable: true}
 	}
+	if refused := (*HeaderError)(nil); errors.As(err, &refused) && refused.LookedFor != "" && refused.Hint == "" {
+		refused.Hint = pairHint(names, &s, &opt)
+	}
 	if err != nil && !isAmbiguous(err) && bytes.IndexByte(line, '"') >= 0 {
 		if _, is := opt.isHeader(line); is { // but for its quotes
 			return nil, errQuote(c.rec.line, string(line), &opt)
@@ -390,7 +393,11 @@ func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {
 	case c.at.pair != noPair:
 		return parsePair(string(cells[c.at.wkt]), c.at.pair == lonLat)
 	case c.at.wkt >= 0:
-		return parseWKT(string(cells[c.at.wkt]))
+		text := string(cells[c.at.wkt])
+		if c.opt.WKT != "" && isPair(text) {
+			return parsePair(text, true) // in the order of well-known text
+		}
+		return parseWKT(text)
 	}
 	lonCell, latCell := cells[c.at.lon], cells[c.at.lat]
 	lon, ok1 := parseCell(lonCell, c.comma)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,9 +25,15 @@ const (
 	lonLat
 )
 
-// pairOf tells a column whose name is that of both axes, such as "lat, lng".
+// pairOf tells a column whose name is that of both axes, such as "lat, lng" or latlng.
 func pairOf(name string) pairOrder {
+	if called(name, geoPoints) {
+		return latLon
+	}
 	words := axisWords(name)
+	if len(words) == 1 {
+		words = halves(words[0])
+	}
 	switch {
 	case len(words) != 2:
 		return noPair
@@ -36,6 +43,16 @@ func pairOf(name string) pairOrder {
 		return lonLat
 	}
 	return noPair
+}
+
+// halves cuts a word after the name of an axis that it begins with, if that of an axis remains.
+func halves(word string) []string {
+	for _, first := range slices.Concat(latNames, lonNames) {
+		if second, is := strings.CutPrefix(word, first); is && (slices.Contains(latNames, second) || slices.Contains(lonNames, second)) {
+			return []string{first, second}
+		}
+	}
+	return nil
 }
 
 // placeless reports whether no column is for the position.
@@ -51,9 +68,10 @@ type rung struct {
 }
 
 var (
-	lonNames = []string{"lon", "lng", "long", "longitude"}
-	latNames = []string{"lat", "latitude"}
-	wktNames = []string{"wkt", "geom", "geometry", "the_geom", "wkt_geom", "geojson", "_geojson"}
+	lonNames  = []string{"lon", "lng", "long", "longitude"}
+	latNames  = []string{"lat", "latitude"}
+	wktNames  = []string{"wkt", "geom", "geometry", "the_geom", "wkt_geom", "geojson", "_geojson"}
+	geoPoints = []string{"geo_point_2d", "geo_point", "geo point"} // of Opendatasoft, whose exports have the latitude first
 	// idNames is a ladder too: the first name that a column has is the id.
 	idNames = []string{"id", "geonameid", "uuid", "gbifid"}
 )
@@ -93,7 +111,7 @@ func ladder() (plane, words []rung) {
 }
 
 // lookedFor says what the ladder finds.
-const lookedFor = "lat, latitude or *_lat with lon, lng, long, longitude or *_lon; y with x; or one column wkt, geom, geometry or \"lat, lng\""
+const lookedFor = "lat, latitude or *_lat with lon, lng, long, longitude or *_lon; y with x; or one column wkt, geom, geometry, latlng or \"lat, lng\""
 
 // resolve finds the columns among names, by the options or by the ladder.
 func resolve(names []string, opt *Options) (columns, error) {
@@ -119,8 +137,9 @@ func resolve(names []string, opt *Options) (columns, error) {
 		}
 	}
 	if c.lon >= 0 && c.lat >= 0 {
-		if c.lon == c.lat {
-			return c, &HeaderError{Reason: "longitude and latitude cannot be the same column " + quote(names[c.lon]), Columns: names, Decide: opt.decide("lat", "lon")}
+		if c.lon == c.lat { // it holds both; who has no order in its name has the latitude first
+			c.wkt, c.pair = c.lon, cmp.Or(pairOf(names[c.lon]), latLon)
+			c.lon, c.lat = -1, -1
 		}
 		return c, nil
 	}
@@ -212,7 +231,7 @@ func (c columns) once(header, names []string, opt *Options) error {
 		given, what, option string
 	}{
 		{c.lat, opt.Lat, "the latitude", "lat"}, {c.lon, opt.Lon, "the longitude", "lon"},
-		{c.wkt, opt.WKT, "the geometry", "wkt"}, {c.id, opt.ID, "the id", "id"},
+		{c.wkt, cmp.Or(opt.WKT, opt.Lat), "the geometry", "wkt"}, {c.id, opt.ID, "the id", "id"},
 	} {
 		if found.at < 0 || found.given != "" {
 			continue

@@ -60,7 +60,9 @@ type Options struct {
 
 	// Names of the columns, or of the members of plain JSON objects, that
 	// hold the longitude, the latitude and the id; WKT names a column of
-	// points in well-known text. Empty: found by convention.
+	// points in well-known text, or of two numbers, the longitude first. If Lon and
+	// Lat name one column, it holds both, in the order of its name; if that
+	// has none, the latitude first. Empty: found by convention.
 	Lon, Lat, ID, WKT string
 
 	// Columns names the columns of a CSV file that has no header line.
@@ -280,6 +282,9 @@ func (o *Options) checkJSON() error {
 		if given {
 			return &HeaderError{Reason: o.name(option, "") + " is for tables, and the file is JSON"}
 		}
+	}
+	if o.Lat != "" && o.Lat == o.Lon {
+		return &HeaderError{Reason: o.name("lat", "") + " and " + o.name("lon", "") + " name one member, and a member of a JSON object holds one number"}
 	}
 	return nil
 }

@@ -520,3 +520,35 @@ func TestPaddedGzip(t *testing.T) {
 		}
 	}
 }
+
+// A column that holds both numbers is found by its name in any case, as all columns are, and read
+// in the order of the name. Opendatasoft writes the latitude of a geo_point_2d first.
+func TestNamesOfPairs(t *testing.T) {
+	for names, lonFirst := range map[string]bool{
+		"LatLng,latlng,LATLNG,lat_lng,Lat Lng,latLng,lat-lng":        false,
+		"LatLong,latlong,LATLONG,LatLon,latlon,lat_lon,Lat/Lon":      false,
+		"latitudelongitude,LatitudeLongitude,latitude_longitude":     false,
+		"geo_point_2d,GEO_POINT_2D,Geo Point,geo_point":              false,
+		"LonLat,lonlat,LONLAT,lon_lat,LngLat,lnglat,longlat,LongLat": true,
+		"longitudelatitude,Longitude Latitude":                       true,
+	} {
+		for name := range strings.SplitSeq(names, ",") {
+			cell := "1.5,100"
+			if lonFirst {
+				cell = "100,1.5"
+			}
+			res := read(t, "id;"+name+"\n1;"+cell+"\n", ingest.Options{})
+			if res.err != nil || len(res.rows) != 1 || res.rows[0].Item.Lon != 100 || res.rows[0].Item.Lat != 1.5 {
+				t.Errorf("%s: %v, %v, %v", name, res.rows, res.bad, res.err)
+			}
+		}
+	}
+	for _, name := range []string{"latlat", "lonlng", "flatlon", "latlonx", "plateau", "longing", "geopoint", "long"} {
+		if res := read(t, "id;"+name+"\n1;1.5,100\n", ingest.Options{}); res.err == nil {
+			t.Errorf("%s is read as a position: %v", name, res.rows)
+		}
+	}
+	if res := read(t, "id;price;name\n1;12,5;a\n", ingest.Options{}); res.err == nil || strings.Contains(res.err.Error(), "both numbers") {
+		t.Errorf("a decimal comma: %v", res.err)
+	}
+}

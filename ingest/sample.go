@@ -3,9 +3,12 @@ package ingest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"nearby/item"
 )
 
 // sampleRows is how many rows are looked at to find the delimiter and the like.
@@ -77,6 +80,32 @@ func (s *sample) positions(at columns, opt *Options) int {
 		}
 	}
 	return n
+}
+
+// pairHint advises on the one column whose cells are two numbers each, if its name does not say so.
+func pairHint(names []string, s *sample, opt *Options) string {
+	column := -1
+	for i := range names {
+		pairs, points := true, false
+		for _, row := range s.rows {
+			if i < len(row) && strings.Trim(row[i], " \t") != "" {
+				pairs, points = pairs && isPair(row[i]), points || strings.Contains(row[i], ".")
+			}
+		}
+		switch {
+		case !pairs || !points: // 12,5 may be one number
+		case column >= 0:
+			return ""
+		default:
+			column = i
+		}
+	}
+	if column < 0 {
+		return ""
+	}
+	name := item.Shorten(names[column])
+	return fmt.Sprintf("%s may hold both numbers: say %s and %s if the latitude is first, %s if the longitude is",
+		quote(name), opt.name("lat", name), opt.name("lon", name), opt.name("wkt", name))
 }
 
 // enclosed reports whether a cell of the sample begins and ends with a quote mark.

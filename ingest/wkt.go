@@ -85,15 +85,29 @@ func parseGeometry(text string) (lon, lat float64, err error) {
 // parsePair reads a position in one cell: two numbers with a comma or a blank between
 // them, which may be in brackets.
 func parsePair(s string, lonFirst bool) (lon, lat float64, err error) {
+	first, second := cutPair(s)
+	if lonFirst {
+		first, second = second, first
+	}
+	return item.ParsePosition(second, first)
+}
+
+// cutPair cuts a cell of two numbers in two.
+func cutPair(s string) (first, second string) {
 	text := strings.Trim(s, " \t()[]")
 	first, second, ok := strings.Cut(text, ",")
 	if !ok {
 		first, second, _ = strings.Cut(text, " ")
 	}
-	if lonFirst {
-		first, second = second, first
-	}
-	return item.ParsePosition(strings.TrimSpace(second), strings.TrimSpace(first))
+	return strings.TrimSpace(first), strings.TrimSpace(second)
+}
+
+// isPair reports whether a cell is two numbers.
+func isPair(s string) bool {
+	first, second := cutPair(s)
+	_, ok1 := item.ParseNumber(first)
+	_, ok2 := item.ParseNumber(second)
+	return ok1 && ok2
 }
 
 // isHex reports whether s begins as a point in hexadecimal well-known binary does: with

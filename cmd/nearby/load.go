@@ -29,9 +29,9 @@ type loadCmd struct {
 
 	Format       string   `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
 	Lat          string   `help:"Column of the latitude." placeholder:"NAME"`
-	Lon          string   `help:"Column of the longitude." placeholder:"NAME"`
+	Lon          string   `help:"Column of the longitude. If it is also --lat, the column holds both numbers." placeholder:"NAME"`
 	ID           string   `name:"id" help:"Column of the id, or property of Features." placeholder:"NAME"`
-	WKT          string   `name:"wkt" help:"Column of points in well-known text." placeholder:"NAME"`
+	WKT          string   `name:"wkt" help:"Column of points in well-known text, or of two numbers, the longitude first." placeholder:"NAME"`
 	SkipLines    int      `help:"Number of lines to skip at the beginning of a CSV file." placeholder:"N"`
 	Delimiter    string   `help:"Character between the cells of a CSV file; \"tab\" means a tab." placeholder:"CHAR"`
 	Columns      []string `help:"Names of the columns of a CSV file without a header line." placeholder:"NAME"`
