@@ -66,6 +66,22 @@ func isJSON(mediaType string) bool {
 	return strings.HasSuffix(mediaType, "+json")
 }
 
+// oneName writes the lines of Accept-Encoding as one in which gzip has one name (RFC 9110,
+// section 8.4.1.3).
+func oneName(lines []string) []string {
+	const gzip, old = "gzip", "x-gzip"
+	if len(lines) == 1 && !strings.Contains(strings.ToLower(lines[0]), old) {
+		return lines
+	}
+	elements := elementsOf(lines)
+	for i, element := range elements {
+		if name, _, _ := strings.Cut(element, ";"); strings.EqualFold(strings.TrimSpace(name), old) {
+			elements[i] = gzip + element[len(name):]
+		}
+	}
+	return []string{strings.Join(elements, ", ")}
+}
+
 // codings reads what a request accepts (RFC 9110, section 12.5.3): whether an answer may be
 // sent as it is, and else how it has to be packed; "": in no way that there is here.
 func codings(accepted []string) (plain bool, packed string) {
@@ -84,7 +100,7 @@ func codings(accepted []string) (plain bool, packed string) {
 		}
 		return unsaid
 	}
-	gzip, zstd := max(of("gzip", 0), weights["x-gzip"]), of("zstd", 0)
+	gzip, zstd := of("gzip", 0), of("zstd", 0)
 	switch {
 	case of("identity", 1) > 0:
 		return true, ""

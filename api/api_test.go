@@ -270,6 +270,31 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s: a 405 allows %q, want %q", path, a.header.Get("Allow"), allow)
 		}
 	}
+	// RFC 5789, sections 2.2 and 3.1; RFC 9110, section 15.5.16.
+	const patches = "application/merge-patch+json, application/json"
+	for _, r := range []struct{ method, path, contentType, header, names string }{
+		{"OPTIONS", c, "", "Accept-Patch", patches},
+		{"OPTIONS", c + "/items/a", "", "Accept-Patch", patches},
+		{"OPTIONS", c + "/items/none", "", "Accept-Patch", patches},
+		{"OPTIONS", c + "/items", "", "Accept-Patch", ""},
+		{"OPTIONS", "/v1/", "", "Accept-Patch", ""},
+		{"PATCH", c, "text/plain", "Accept-Patch", patches},
+		{"PATCH", c, "application/json-patch+json", "Accept-Patch", patches},
+		{"PATCH", c + "/items/a", "text/plain", "Accept-Patch", patches},
+		{"PATCH", c + "/items/a", "", "Accept-Patch", patches},
+		{"PATCH", c + "/items/a", "application/json; charset=utf-16", "Accept-Patch", patches},
+		{"PATCH", c + "/items/a", "text/plain", "Accept", ""},
+		{"PUT", c, "text/plain", "Accept", "application/json"},
+		{"PUT", c + "/items/a", "text/plain", "Accept", "application/geo+json, application/json"},
+		{"PUT", c + "/items/a", "text/plain", "Accept-Patch", ""},
+		{"POST", c + "/items", "text/plain", "Accept", "application/geo+json, application/json, text/csv, text/tab-separated-values, application/x-ndjson, application/geo+json-seq"},
+		{"POST", c + "/nearby", "", "Accept", "application/json"},
+	} {
+		status := map[bool]int{true: 200, false: 415}[r.method == "OPTIONS"]
+		if a := s.do(r.method, r.path, r.contentType, "{}").want(t, status); a.header.Get(r.header) != r.names {
+			t.Errorf("%s %s with content type %q: %s is %q, want %q", r.method, r.path, r.contentType, r.header, a.header.Get(r.header), r.names)
+		}
+	}
 	if a := s.do("HEAD", c+"/items/a", "", "").want(t, 200); len(a.body) != 0 || a.header.Get("ETag") == "" {
 		t.Errorf("HEAD: %q, %v", a.body, a.header)
 	}

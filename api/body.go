@@ -99,18 +99,24 @@ func mediaType(r *http.Request, takes ...string) (string, error) {
 	t, params, err := mime.ParseMediaType(given)
 	switch {
 	case given == "":
-		return "", newProblem(unsupportedContentType, "there is no Content-Type; taken here are "+strings.Join(takes, ", "))
+		return "", notTaken("there is no Content-Type; taken here are "+strings.Join(takes, ", "), takes)
 	case err != nil || !slices.Contains(takes, t):
-		return "", newProblem(unsupportedContentType,
-			fmt.Sprintf("content type %q is not taken here; taken are %s", item.Shorten(given), strings.Join(takes, ", ")))
+		return "", notTaken(fmt.Sprintf("content type %q is not taken here; taken are %s", item.Shorten(given), strings.Join(takes, ", ")), takes)
 	}
 	switch cs := strings.ToLower(params["charset"]); {
 	case cs == "", cs == "utf-8", cs == "utf8", cs == "us-ascii": // the last is a part of it
 	case (t == textCSV || t == textTSV) && isLatin1(cs):
 	default:
-		return "", newProblem(unsupportedContentType, fmt.Sprintf("charset %q is not taken; utf-8 is, and for tables iso-8859-1", item.Shorten(cs)))
+		return "", notTaken(fmt.Sprintf("charset %q is not taken; utf-8 is, and for tables iso-8859-1", item.Shorten(cs)), takes)
 	}
 	return t, nil
+}
+
+// notTaken refuses a content type.
+func notTaken(detail string, takes []string) error {
+	p := newProblem(unsupportedContentType, detail)
+	p.takes = strings.Join(takes, ", ")
+	return p
 }
 
 // isLatin1 reports whether a charset is the one that encoding=latin1 reads.

@@ -201,6 +201,14 @@ func TestAcceptedEncodings(t *testing.T) {
 		{[]string{"identity ; Q=0.000 , zstd;q=0.5"}, "zstd", "zstd"},
 		{[]string{"gzip;q=0.4, zstd;q=0.5, *;q=0"}, "zstd", "zstd"},
 		{[]string{"gzip, *;q=0"}, "gzip", "gzip"},
+		{[]string{"br", "gzip"}, "", "gzip"}, // two lines are one list
+		{[]string{"x-gzip"}, "", "gzip"},     // RFC 9110, section 8.4.1.3
+		{[]string{"X-GZIP"}, "", "gzip"},
+		{[]string{"br", "x-gzip"}, "", "gzip"},
+		{[]string{"identity;q=0.5, x-gzip;q=1"}, "", "gzip"},
+		{[]string{"x-gzip;q=0"}, "", ""},
+		{[]string{"x-gzip ;q=0.5, identity;q=0"}, "gzip", "gzip"},
+		{[]string{"x-gzip;q=0.4, zstd;q=0.5, *;q=0"}, "zstd", "zstd"},
 		{[]string{"x-gzip, *;q=0"}, "gzip", "gzip"},
 		{[]string{"*;q=0.5, identity;q=0"}, "gzip", "gzip"},
 		{[]string{"*;q=0, identity"}, "", ""},

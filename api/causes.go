@@ -144,7 +144,7 @@ var causes = [numCauses]causeRow{
 		"The answers of the batch have more bytes than the server allows. `errors` has the index of the query whose answer exceeded the limit.",
 		"Split the batch before that query, ask for fewer items in each query, or name only the properties that you need."},
 	unsupportedContentType: {"unsupported-content-type", 415, "The server does not take this content type", notMade, false,
-		"`Content-Type` is missing, or names a format or charset that this path does not take. `detail` lists those that it takes.",
+		"`Content-Type` is missing, or names a format or charset that this path does not take. `detail` lists those that it takes, and so does `Accept`, or `Accept-Patch` for a PATCH.",
 		"Send one of those."},
 	unsupportedEncoding: {"unsupported-encoding", 415, "The server does not take this content encoding", notMade, false,
 		"`Content-Encoding` is not gzip, or names gzip more than once.",

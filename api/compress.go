@@ -29,6 +29,8 @@ func (s *Server) compress(next http.Handler) (http.Handler, error) {
 				r = r.WithContext(r.Context())
 				r.Method = http.MethodGet
 			}
+			accepted = oneName(accepted)
+			r.Header["Accept-Encoding"] = accepted // the wrappers read the first line
 			plain, coding := codings(accepted)
 			switch {
 			case plain:

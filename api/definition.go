@@ -218,7 +218,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	kind, err := mediaType(r, appJSON, mergePatchJSON)
+	kind, err := mediaType(r, patchTypes...)
 	if err != nil {
 		return err
 	}

@@ -249,11 +249,40 @@ func (h *fixture) hold(req *http.Request, body string, a *answer) {
 			h.Errorf("%s %s was accepted, but is not as the document says: %v", req.Method, req.URL, err)
 		}
 	}
+	h.holdHeaders(req, route, a)
 	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status, Header: a.header, Options: in.Options}
 	out.SetBodyBytes(a.body)
 	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
 		h.Errorf("%s %s: the answer is not as the document says: %v\n%.600s", req.Method, req.URL, err, a.body)
 	}
+}
+
+// anyAnswer are the headers that an answer may have without a word in the document, beside
+// those of CORS: they are for every answer, or none of the interface's own.
+var anyAnswer = []string{"Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Vary", "X-Content-Type-Options", "X-Request-Id"}
+
+// holdHeaders fails where an answer has a header that the document does not name.
+func (h *fixture) holdHeaders(req *http.Request, route *routers.Route, a *answer) {
+	h.Helper()
+	described := route.Operation.Responses.Status(a.status)
+	if described == nil {
+		described = route.Operation.Responses.Default()
+	}
+	for name := range a.header {
+		if !slices.Contains(anyAnswer, name) && !strings.HasPrefix(name, "Access-Control-") && !named(described.Value.Headers, name) {
+			h.Errorf("%s %s is answered %d with %s, which the document does not name", req.Method, req.URL, a.status, name)
+		}
+	}
+}
+
+// named reports whether the headers of an answer in the document have this one.
+func named(headers openapi3.Headers, name string) bool {
+	for described := range headers {
+		if http.CanonicalHeaderKey(described) == name {
+			return true
+		}
+	}
+	return false
 }
 
 // writes reports whether a request is to change something.

@@ -11,6 +11,12 @@ import (
 	"nearby/store"
 )
 
+// patchTypes are the formats of patches, of items and of definitions.
+var patchTypes = []string{mergePatchJSON, appJSON}
+
+// headerPatch names them (RFC 5789, section 3.1).
+const headerPatch = "Accept-Patch"
+
 func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
@@ -19,7 +25,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := featureType(r, mergePatchJSON, appJSON); err != nil {
+	if _, err := featureType(r, patchTypes...); err != nil {
 		return err
 	}
 	if item.CheckStoredID(id) != nil {

@@ -31,6 +31,7 @@ type problem struct {
 	Loaded   *loadReport `json:"loaded,omitempty"`
 
 	cause cause
+	takes string // the content types that are taken in place of the one that was refused
 }
 
 // fault names one thing that was wrong.
@@ -220,6 +221,12 @@ func (p *problem) answer(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Del("ETag")
+	switch {
+	case p.takes != "" && r.Method == http.MethodPatch: // RFC 5789, section 2.2
+		h.Set(headerPatch, p.takes)
+	case p.takes != "": // RFC 9110, section 15.5.16
+		h.Set("Accept", p.takes)
+	}
 	if row.retry {
 		h.Set("Retry-After", strconv.Itoa(1))
 	}

@@ -129,6 +129,9 @@ func (s *Server) options(next http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			if allow := s.allowed(r); allow != "" {
 				w.Header().Set("Allow", allow)
+				if strings.Contains(allow, http.MethodPatch) {
+					w.Header().Set(headerPatch, strings.Join(patchTypes, ", "))
+				}
 				w.WriteHeader(http.StatusOK)
 				return
 			}
