@@ -10,7 +10,7 @@ import (
 )
 
 type growthCmd struct {
-	MaxN  int    `name:"max-n" env:"-" default:"3000000" help:"How many points at most."`
+	MaxN  int    `name:"max-n" env:"-" default:"3000000" help:"Greatest number of points."`
 	Seed  uint64 `env:"-" default:"1" help:"Seed of the sets and the queries."`
 	Quick bool   `env:"-" help:"A first look: shorter measurements."`
 	benchflags.Out
@@ -18,11 +18,11 @@ type growthCmd struct {
 
 // Help is shown below the flags.
 func (growthCmd) Help() string {
-	return `Measures ten neighbours near the points of the set world in both indexes, at 10,000
-points, 30,000, 100,000 and so on. It fits to the medians a line in the logarithm of the
-number of points, with a knee where the index is larger than the caches. It prints a
-table, and writes a report with a plot as HTML, JSON and Markdown. 10,000,000 points need
-some gigabytes of memory.
+	return `Measures queries for ten neighbours, near the points of the set world, in both indexes, with
+10,000 points, 30,000, 100,000 and so on. It fits a line to the medians: the time of a query
+over the logarithm of the number of points. The line has a bend where the index becomes
+larger than the caches. It prints a table, and writes a report with a plot as HTML, JSON
+and Markdown. 10,000,000 points need some gigabytes of memory.
 
 Examples:
 

@@ -12,15 +12,15 @@ import (
 
 type httpCmd struct {
 	Server     string        `default:"http://127.0.0.1:8080" help:"URL of the server."`
-	Collection string        `short:"c" default:"city" help:"Collection to ask."`
+	Collection string        `short:"c" default:"city" help:"Collection to search."`
 	Duration   time.Duration `env:"-" default:"10s" help:"How long to measure."`
 }
 
 // Help is shown below the flags.
 func (httpCmd) Help() string {
-	return `Asks a server of nearby on this machine for the ten neighbours of places of the
-collection, over 8 connections, in turns with a handler that sends the same bytes and
-does nothing else. The ratio says how much of what HTTP allows the server reaches. It
+	return `Sends queries for ten neighbours to a nearby server on this machine, over 8 connections. In
+turns, it sends the same requests to a handler that only sends the same bytes. The ratio of
+the two says how fast the server is compared with the fastest that HTTP allows. The command
 changes nothing on the server.
 
 Examples:

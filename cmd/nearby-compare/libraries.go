@@ -15,12 +15,12 @@ type librariesCmd struct {
 
 // Help is shown below the flags.
 func (librariesCmd) Help() string {
-	return `Asks both indexes, with their standard settings, and other libraries the same questions
-for ten neighbours: near the points, anywhere on Earth, and in the emptiest places. The
-libraries are S2, tidwall/rtree and orb/quadtree; a k-d tree and brute force are beside
-them. A sample of the answers is compared with brute force. A wrong answer of an index is
-an error, one of a library a figure. It prints tables, and writes a report as HTML, JSON
-and Markdown.
+	return `Gives both indexes, with their standard settings, and other libraries the same queries for
+ten neighbours: near the points, anywhere on Earth, and in the emptiest places. The
+libraries are S2, tidwall/rtree and orb/quadtree. It also measures a k-d tree and brute
+force. It compares a sample of the answers with brute force. If an index gives a wrong
+answer, the command fails. If a library does, the report shows how many. It prints tables,
+and writes a report as HTML, JSON and Markdown.
 
 Examples:
 

@@ -23,10 +23,10 @@ import (
 var version string
 
 type cli struct {
-	Libraries librariesCmd    `cmd:"" help:"Measure the indexes beside other libraries."`
+	Libraries librariesCmd    `cmd:"" help:"Measure the indexes and other libraries."`
 	Growth    growthCmd       `cmd:"" help:"Measure how the time of a query grows with the number of points."`
-	HTTP      httpCmd         `cmd:"" name:"http" help:"Measure a server beside a handler that only sends the same bytes."`
-	Servers   serversCmd      `cmd:"" help:"Measure nearby over HTTP beside other servers."`
+	HTTP      httpCmd         `cmd:"" name:"http" help:"Measure a server, and a handler that only sends the same bytes."`
+	Servers   serversCmd      `cmd:"" help:"Measure nearby and other servers over the network."`
 	Replicas  replicasCmd     `cmd:"" help:"Measure three servers that share a database."`
 	Version   command.Version `cmd:"" help:"Print the version."`
 	Floor     floorCmd        `cmd:"" hidden:"" help:"Be the handler that does nothing, for the commands that measure it."`

@@ -10,19 +10,19 @@ import (
 )
 
 type replicasCmd struct {
-	Database string `arg:"" help:"PostgreSQL server of yours: postgres://user@host:port/database. A database of its own is made there, and dropped in the end."`
+	Database string `arg:"" help:"PostgreSQL server that you run: postgres://user@host:port/database. The command makes a database there, and drops it at the end."`
 	programFlag
 
-	N           int           `name:"n" short:"n" env:"-" default:"1000000" help:"Points."`
+	N           int           `name:"n" short:"n" env:"-" default:"1000000" help:"Number of points."`
 	Seed        uint64        `env:"-" default:"1" help:"Seed of the points."`
-	RowTime     time.Duration `env:"-" default:"2s" help:"How long each row is measured."`
-	AllowRemote bool          `env:"-" help:"Allow a server on another machine. Make sure that it may be put under load."`
+	RowTime     time.Duration `env:"-" default:"2s" help:"How long to measure each row of the table."`
+	AllowRemote bool          `env:"-" help:"Allow a server on another machine. Make sure that you may put load on it."`
 }
 
 // Help is shown below the flags.
 func (replicasCmd) Help() string {
-	return `Starts three servers of nearby on a database of their own, and measures writes, how soon
-the other servers show them, loads, and the start of a server. It prints a table.
+	return `Starts three nearby servers that share a new database. It measures writes, how soon the
+other servers show them, loads, and the start of a server. It prints a table.
 
 Examples:
 

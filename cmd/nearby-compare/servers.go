@@ -15,30 +15,30 @@ import (
 )
 
 type serversCmd struct {
-	Peers []string `arg:"" optional:"" name:"peer" help:"Servers of yours: redis://host:port, valkey://host:port, tile38://host:port or postgres://user@host/database (with PostGIS)."`
+	Peers []string `arg:"" optional:"" name:"peer" help:"Servers that you run: redis://host:port, valkey://host:port, tile38://host:port or postgres://user@host/database (with PostGIS)."`
 
-	Server string `help:"URL of a server of nearby that runs, to be measured in place of one that is started." placeholder:"URL"`
+	Server string `help:"URL of a running nearby server to measure. Default: the command starts one." placeholder:"URL"`
 	programFlag
 
-	N           int           `name:"n" short:"n" env:"-" default:"1000000" help:"Points."`
+	N           int           `name:"n" short:"n" env:"-" default:"1000000" help:"Number of points."`
 	Seed        uint64        `env:"-" default:"1" help:"Seed of the points and the queries."`
-	RowTime     time.Duration `env:"-" default:"2s" help:"How long each server is given each workload."`
-	AllowRemote bool          `env:"-" help:"Allow servers on other machines. Make sure that they may be put under load."`
+	RowTime     time.Duration `env:"-" default:"2s" help:"How long to measure each workload on each server."`
+	AllowRemote bool          `env:"-" help:"Allow servers on other machines. Make sure that you may put load on them."`
 	benchflags.Out
 }
 
 // Help is shown below the flags.
 func (serversCmd) Help() string {
-	return `Compares nearby over HTTP with servers that you run. It starts a nearby on a temporary
-folder, gives all servers the same points, questions and writes, and removes afterwards
-what it made. A sample of the answers is compared with brute force. It prints tables, and
-writes a report with plots as HTML, JSON and Markdown. Without the name of a peer it
-measures nearby beside a handler that does nothing.
+	return `Compares nearby with servers that you run. It starts a nearby server on a temporary folder,
+and gives all servers the same points, queries and writes. Afterwards it removes what it
+made. It compares a sample of the answers with brute force. It prints tables, and writes a
+report with plots as HTML, JSON and Markdown. If you name no server, it measures only nearby,
+and a handler that only sends the same bytes.
 
 On your servers it uses the keys nearby-bench:* (Tile38: nearby-bench), the schema
-nearby_bench, and with --server the collection nearby-bench. If one of these exists and is
-not its own, it does not start. When a server syncs its writes is for you to configure;
-the report shows it.
+nearby_bench, and with --server the collection nearby-bench. If one of these exists and was
+not made by this command, the command does not start. You configure when a server syncs its
+writes; the report shows the setting.
 
 Examples:
 
@@ -79,7 +79,7 @@ func (c *serversCmd) Run(env *command.Environ) error {
 
 // programFlag says which nearby is started.
 type programFlag struct {
-	Program string `env:"-" type:"path" help:"The program nearby that is started. Default: the one beside this program, else the one on the PATH." placeholder:"FILE"`
+	Program string `env:"-" type:"path" help:"The nearby binary to start. Default: the one beside this program, else the one in the PATH." placeholder:"FILE"`
 }
 
 // serve is the command that serves nearby.

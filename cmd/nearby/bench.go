@@ -16,11 +16,12 @@ type benchCmd struct {
 func (benchCmd) Help() string {
 	return `Builds both indexes with several settings on sets of points of different density, and
 measures queries and writes. It compares a sample of the answers with brute force. It
-says which index is faster where, how sure that is, and which one auto would choose. It
-prints a table, and writes an HTML report with plots and the figures as JSON and
-Markdown. With --quick it measures the standard settings alone.
+says which index is faster on each set, how certain that is, and which index auto would
+choose. It prints a table. It also writes a report: HTML with plots, and the figures as
+JSON and Markdown. With --quick it measures only the standard settings.
 
-These flags have no environment variables: a figure should say how it was made.
+The flags have no environment variables, so that the command line says how a figure was
+measured.
 
 Examples:
 

@@ -22,11 +22,11 @@ import (
 
 // Sets are the flags that say which points are measured.
 type Sets struct {
-	N     int      `name:"n" short:"n" env:"-" default:"0" help:"Points of each generated set; 0 is 1,000,000, or 50,000 with --quick."`
+	N     int      `name:"n" short:"n" env:"-" default:"0" help:"Number of points in each generated set; 0 means 1,000,000, or 50,000 with --quick."`
 	Seed  uint64   `env:"-" default:"1" help:"Seed of the sets and the queries."`
 	Quick bool     `env:"-" help:"A first look: smaller sets, shorter measurements."`
-	Set   []string `env:"-" help:"Generated set to measure; all of them if none is named. May be repeated." placeholder:"NAME"`
-	Data  []string `env:"-" type:"path" help:"Measure the points of this file instead: anything that nearby load reads. May be repeated." placeholder:"FILE"`
+	Set   []string `env:"-" help:"Generated set to measure. May be repeated. Default: all sets." placeholder:"NAME"`
+	Data  []string `env:"-" type:"path" help:"Measure the points of this file instead of generated sets. The file may have any format that nearby load reads. May be repeated." placeholder:"FILE"`
 	Lat   string   `env:"-" help:"Column of the latitude." placeholder:"NAME"`
 	Lon   string   `env:"-" help:"Column of the longitude." placeholder:"NAME"`
 }
@@ -73,7 +73,7 @@ func (s *Sets) read(ctx context.Context, name string) (set dataset.Set, rejected
 
 // Out is the flag that says where the report goes.
 type Out struct {
-	Out string `env:"-" default:"report" type:"path" help:"Where the report goes: a folder, or the name of the HTML file."`
+	Out string `env:"-" default:"report" type:"path" help:"Where to write the report: a folder, or the name of the HTML file."`
 }
 
 // Base makes the report's folder and returns the files' name without the extension,
