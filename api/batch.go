@@ -155,7 +155,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.opt.Catalog.Get(name); err != nil && !f.Strong && f.After == (store.Position{}) {
+	if _, err := s.opt.Catalog.Get(name); err != nil && !f.Strong && f.After == (store.CommitID{}) {
 		return err // before the body is sent
 	}
 	l := &s.opt.Limits

@@ -54,7 +54,7 @@ func BenchmarkNearby(b *testing.B) {
 	for batch := range 50 {
 		writes := make([]collection.Write, 2000)
 		for i := range writes {
-			writes[i] = collection.Write{Op: collection.Upsert, Item: item.Item{
+			writes[i] = collection.Write{Action: collection.Upsert, Item: item.Item{
 				ID: strconv.Itoa(batch*len(writes) + i), Lon: round(rng.Float64() * 10), Lat: round(rng.Float64() * 10),
 				Properties: fmt.Appendf(nil, `{"name":"Place number %d","category":"cafe","rating":%d.%d,"address":"%d Example Street, Some Town"}`, i, i%5, i%10, i%900),
 			}}
@@ -192,7 +192,7 @@ func BenchmarkItem(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := c.Write(context.Background(), []collection.Write{{Op: collection.Upsert, Item: item.Item{ID: "a", Properties: []byte(`{"name":"A"}`)}}}); err != nil {
+	if _, err := c.Write(context.Background(), []collection.Write{{Action: collection.Upsert, Item: item.Item{ID: "a", Properties: []byte(`{"name":"A"}`)}}}); err != nil {
 		b.Fatal(err)
 	}
 	r := httptest.NewRequest("GET", "/v1/collections/c/items/a", nil)

@@ -14,7 +14,7 @@ import (
 )
 
 // onExisting is what a load does with a row whose item exists.
-var onExisting = map[string]collection.Op{
+var onExisting = map[string]collection.Action{
 	"":        collection.Upsert,
 	"replace": collection.Upsert,
 	"merge":   collection.Merge,
@@ -36,7 +36,7 @@ const (
 )
 
 // reading returns how the rows of a load are to be read.
-func (q *query) reading(r *http.Request, kind string, op collection.Op) (opt ingest.Options, err error) {
+func (q *query) reading(r *http.Request, kind string, op collection.Action) (opt ingest.Options, err error) {
 	opt = ingest.Options{Format: bulkFormats[kind], Unpacked: true, Partial: op == collection.Merge, Name: argumentName}
 	for name, to := range map[string]*string{"id": &opt.ID, "lat": &opt.Lat, "lon": &opt.Lon, "wkt": &opt.WKT} {
 		if *to, err = q.text(name, item.MaxPropertiesBytes); err != nil {
@@ -203,5 +203,5 @@ func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, da
 	if err != nil {
 		return decodeError(err)
 	}
-	return s.writeOne(w, r, t, collection.Write{Op: collection.Insert, Item: it}, t.idempotencyKey(r, data))
+	return s.writeOne(w, r, t, collection.Write{Action: collection.Insert, Item: it}, t.idempotencyKey(r, data))
 }

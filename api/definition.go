@@ -18,10 +18,10 @@ import (
 
 // reach waits for what a request demands to come after, where there need be no
 // collection to read yet.
-func (s *Server) reach(r *http.Request, name string) (store.Position, error) {
+func (s *Server) reach(r *http.Request, name string) (store.CommitID, error) {
 	f, err := freshness(r)
 	if err != nil {
-		return store.Position{}, err
+		return store.CommitID{}, err
 	}
 	_, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
 	if errors.Is(err, collection.ErrNotFound) {
@@ -138,7 +138,7 @@ func (s *Server) patchDefinition(def collection.Definition, patch []byte) (colle
 type collectionTarget struct {
 	name  string
 	given preconditions
-	after store.Position // what it comes after
+	after store.CommitID // what it comes after
 }
 
 func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err error) {

@@ -63,7 +63,7 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 // collectionTag is the validator of a collection as it is shown: the version of its
 // definition, and what follows from the items. Where the answer came from, and how much
 // memory that server needs, are no part of it.
-func collectionTag(v store.Position, out *collectionOut) (string, error) {
+func collectionTag(v store.CommitID, out *collectionOut) (string, error) {
 	d, err := out.digest(0)
 	if err != nil {
 		return "", err

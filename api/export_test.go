@@ -142,7 +142,7 @@ func Causes() []Cause {
 func CauseOf(err error) string { return causes[asProblem(err).cause].name }
 
 // IfMatch reads the header If-Match, and reports which of its tags match a version.
-func IfMatch(value string, v store.Position) (tags []string, any, matches bool, err error) {
+func IfMatch(value string, v store.CommitID) (tags []string, any, matches bool, err error) {
 	r := &http.Request{Header: http.Header{headerMatch: {value}}}
 	c, err := preconditionsOf(r)
 	if err != nil {

@@ -108,7 +108,7 @@ func named(r *http.Request) (name string, f catalog.Freshness, err error) {
 }
 
 // tell gives an answer the token of a position.
-func (s *Server) tell(w http.ResponseWriter, at store.Position) {
+func (s *Server) tell(w http.ResponseWriter, at store.CommitID) {
 	w.Header()[headerToken] = s.tokens.of(at)
 }
 
@@ -132,7 +132,7 @@ func roundUp(d time.Duration) int64 {
 type target struct {
 	*collection.Collection
 	found *collection.Snapshot
-	at    store.Position // of the snapshot
+	at    store.CommitID // of the snapshot
 	given preconditions
 	key   string // of the request; "": none
 }
@@ -168,11 +168,11 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 
 // wrote gives an answer the token of a commit to a collection. It is not older than
 // what the request was found to come after.
-func (s *Server) wrote(w http.ResponseWriter, c *collection.Collection, after store.Position, seq uint64) {
+func (s *Server) wrote(w http.ResponseWriter, c *collection.Collection, after store.CommitID, seq uint64) {
 	s.wroteAt(w, after, c.At(seq))
 }
 
-func (s *Server) wroteAt(w http.ResponseWriter, after, at store.Position) {
+func (s *Server) wroteAt(w http.ResponseWriter, after, at store.CommitID) {
 	if after.Epoch == at.Epoch {
 		at.Seq = max(at.Seq, after.Seq)
 	}

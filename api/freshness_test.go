@@ -10,7 +10,7 @@ import (
 )
 
 // position reads the token of an answer.
-func (a *answer) position(t testing.TB) store.Position {
+func (a *answer) position(t testing.TB) store.CommitID {
 	t.Helper()
 	at, ok := api.ParseToken(a.header.Get("Nearby-Token"))
 	if !ok {
@@ -24,7 +24,7 @@ func (a *answer) position(t testing.TB) store.Position {
 func TestAnswersTellTheirPosition(t *testing.T) {
 	h := start(t, api.Options{})
 	const c = "/v1/collections/c"
-	var last store.Position
+	var last store.CommitID
 	token := ""
 	step := func(method, path, contentType, body string, status int, headers ...string) *answer {
 		t.Helper()
@@ -90,8 +90,8 @@ func TestTokensAreDemands(t *testing.T) {
 	h.load("c", places)
 	const c = "/v1/collections/c"
 	now := h.do("GET", c, "", "").want(t, 200).position(t)
-	ahead := api.MakeToken(store.Position{Epoch: now.Epoch, Seq: now.Seq + 1000})
-	elsewhere := api.MakeToken(store.Position{Epoch: "another", Seq: 1 << 60})
+	ahead := api.MakeToken(store.CommitID{Epoch: now.Epoch, Seq: now.Seq + 1000})
+	elsewhere := api.MakeToken(store.CommitID{Epoch: "another", Seq: 1 << 60})
 	requests := []struct {
 		method, path, contentType, body string
 		good                            int

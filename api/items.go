@@ -171,7 +171,7 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 		return badField("id", item.Shorten(it.ID), "must be that of the path, "+strconv.Quote(item.Shorten(id))+", or left out", "")
 	}
 	it.ID = id
-	wr := collection.Write{Op: collection.Upsert, Item: it}
+	wr := collection.Write{Action: collection.Upsert, Item: it}
 	t.given.into(&wr, t.Epoch())
 	return s.writeOne(w, r, t, wr, t.idempotencyKey(r, data))
 }
@@ -193,7 +193,7 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wr := collection.Write{Op: collection.Delete, Item: item.Item{ID: id}}
+	wr := collection.Write{Action: collection.Delete, Item: item.Item{ID: id}}
 	t.given.into(&wr, t.Epoch())
 	res, _, err := s.apply(w, r, t, wr, t.idempotencyKey(r, nil))
 	if errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckStoredID(id) != nil {

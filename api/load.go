@@ -29,7 +29,7 @@ const (
 // load reads rows and writes them in parts as they come: while one part is
 // written the next is read. A rejected row is counted and, as far as there is
 // room, reported.
-func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Options, op collection.Op, abort bool) (*loadReport, error) {
+func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Options, op collection.Action, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []fault{}, where: new(item.Extent)}
 	defer func() {
 		if b, any := report.where.Box(); any {
@@ -200,7 +200,7 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 
 // part is a run of rows on its way into the collection.
 type part struct {
-	op       collection.Op
+	op       collection.Action
 	strict   bool // it ends at the first row that is refused
 	writes   []collection.Write
 	lines    []int
@@ -233,7 +233,7 @@ func (p *part) add(row *ingest.Row) {
 		it.Properties = p.text[len(p.text)-n : len(p.text) : len(p.text)]
 	}
 	p.bytes += p.makes(&it)
-	p.writes = append(p.writes, collection.Write{Op: p.op, Item: it, NoPosition: row.NoPosition})
+	p.writes = append(p.writes, collection.Write{Action: p.op, Item: it, NoPosition: row.NoPosition})
 	p.lines = append(p.lines, row.Line)
 }
 

@@ -69,7 +69,7 @@ func TestMergesIntoLargeItems(t *testing.T) {
 		loaded := make(chan *answer)
 		go func() { loaded <- h.do("POST", "/v1/collections/c/items?onExisting=merge", ndjsonType, body) }()
 		<-f.held
-		wait, err := c.Begin([]collection.Write{{Op: collection.Upsert, Item: item.Item{ID: "other", Lon: 1, Lat: 1}}})
+		wait, err := c.Begin([]collection.Write{{Action: collection.Upsert, Item: item.Item{ID: "other", Lon: 1, Lat: 1}}})
 		release()
 		if err != nil {
 			t.Fatal(err)

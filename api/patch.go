@@ -43,7 +43,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 		return badField("id", item.Shorten(row.Item.ID), "cannot be changed", "")
 	}
 	row.Item.ID = id
-	wr := collection.Write{Op: collection.Patch, Item: row.Item, NoPosition: row.NoPosition}
+	wr := collection.Write{Action: collection.Patch, Item: row.Item, NoPosition: row.NoPosition}
 	t.given.into(&wr, t.Epoch())
 	res, repeated, err := s.apply(w, r, t, wr, t.idempotencyKey(r, patch))
 	switch {
@@ -61,7 +61,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 // repeatPatch answers a patch that was made before. What it made of the item is known
 // as long as the item was not written again.
 func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, res *collection.Result) error {
-	made := store.Position{Epoch: t.Epoch(), Seq: store.Seq(res.Seq)}
+	made := store.CommitID{Epoch: t.Epoch(), Seq: store.Seq(res.Seq)}
 	_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), catalog.Freshness{After: made, Wait: DefaultWait})
 	if err != nil {
 		return newProblem(outcomeUnknown, "the patch was made before, and what it made of the item cannot be shown yet")

@@ -227,7 +227,7 @@ func seqs(tags []string, epoch store.Epoch) []uint64 {
 
 // unseen reports whether If-Match names a version that is not from before a position:
 // it was read somewhere, perhaps where more is known.
-func (d *demand) unseen(at store.Position) bool {
+func (d *demand) unseen(at store.CommitID) bool {
 	return slices.ContainsFunc(d.tags, func(text string) bool {
 		v, ok := parseTag(plainTag(text))
 		return ok && (v.Epoch != at.Epoch || v.Seq > at.Seq)

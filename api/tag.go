@@ -24,15 +24,15 @@ const headerTag = "Etag" // as http.Header has it
 // maxTagBytes is the length of the longest tag.
 const maxTagBytes = 1 + maxEpochBytes + 1 + 13 + 1
 
-func makeTag(v store.Position) string { return string(appendTag(make([]byte, 0, maxTagBytes), v)) }
+func makeTag(v store.CommitID) string { return string(appendTag(make([]byte, 0, maxTagBytes), v)) }
 
-func appendTag(b []byte, v store.Position) []byte {
+func appendTag(b []byte, v store.CommitID) []byte {
 	b = append(append(append(b, '"'), v.Epoch...), '.')
 	return append(strconv.AppendUint(b, uint64(v.Seq), 36), '"')
 }
 
 // tag gives an answer the validator of a version; Seq 0: it has none yet.
-func tag(w http.ResponseWriter, v store.Position) {
+func tag(w http.ResponseWriter, v store.CommitID) {
 	if v.Seq != 0 {
 		setTag(w, makeTag(v))
 	}
@@ -73,7 +73,7 @@ func plainTag(text string) string {
 }
 
 // parseTag reads what makeTag wrote, letter by letter. false: it is no tag of ours.
-func parseTag(text string) (v store.Position, ok bool) {
+func parseTag(text string) (v store.CommitID, ok bool) {
 	if len(text) < 2 || len(text) > maxTagBytes {
 		return v, false
 	}
@@ -82,6 +82,6 @@ func parseTag(text string) (v store.Position, ok bool) {
 	if err != nil || epoch == "" {
 		return v, false
 	}
-	v = store.Position{Epoch: store.Epoch(epoch), Seq: store.Seq(seq)}
+	v = store.CommitID{Epoch: store.Epoch(epoch), Seq: store.Seq(seq)}
 	return v, makeTag(v) == text // numbers can be written in several ways
 }

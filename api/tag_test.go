@@ -222,7 +222,7 @@ func TestConditions(t *testing.T) {
 
 // TestTags: a tag says the version that it was made of, and nothing else is one.
 func TestTags(t *testing.T) {
-	for _, v := range []store.Position{
+	for _, v := range []store.CommitID{
 		{Epoch: "a", Seq: 1}, {Epoch: "0123456789abcdef0123456789ABCDEF", Seq: math.MaxUint64}, {Epoch: "v1", Seq: 36}, {Epoch: "7", Seq: 46655},
 	} {
 		text := api.MakeTag(v)
@@ -240,7 +240,7 @@ func TestTags(t *testing.T) {
 // FuzzTags: what is read as a list of tags is one, and matches a version only if it
 // has its tag.
 func FuzzTags(f *testing.F) {
-	v := store.Position{Epoch: "e", Seq: 35}
+	v := store.CommitID{Epoch: "e", Seq: 35}
 	for _, text := range []string{`"e.z"`, `W/"e.z"`, `*`, `"a,b", "e.z"`, `"e.z" ,,"x"`, `"`, `W/`, ``, `"e.Z"`, "\"\x00\"", `""`, `"e.z"W/"e.z"`} {
 		f.Add(text)
 	}

@@ -27,7 +27,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func makeToken(at store.Position) string {
+func makeToken(at store.CommitID) string {
 	b := make([]byte, 0, maxTokenBytes)
 	b = append(append(b, tokenVersion+"."...), at.Epoch...)
 	b = strconv.AppendUint(append(b, '.'), uint64(at.Seq), 36)
@@ -40,7 +40,7 @@ func makeToken(at store.Position) string {
 }
 
 // parseToken reads what makeToken wrote, letter by letter.
-func parseToken(text string) (at store.Position, ok bool) {
+func parseToken(text string) (at store.CommitID, ok bool) {
 	if len(text) > maxTokenBytes {
 		return at, false
 	}
@@ -57,9 +57,9 @@ func parseToken(text string) (at store.Position, ok bool) {
 	if err != nil {
 		return at, false
 	}
-	at = store.Position{Epoch: store.Epoch(epoch), Seq: store.Seq(seq)}
+	at = store.CommitID{Epoch: store.Epoch(epoch), Seq: store.Seq(seq)}
 	if makeToken(at) != text { // the checksum, and numbers that can be written in several ways
-		return store.Position{}, false
+		return store.CommitID{}, false
 	}
 	return at, true
 }
@@ -76,11 +76,11 @@ type tokens struct {
 }
 
 type tokenText struct {
-	at   store.Position
+	at   store.CommitID
 	text []string // as a header has it; full, so that an append copies it
 }
 
-func (t *tokens) of(at store.Position) []string {
+func (t *tokens) of(at store.CommitID) []string {
 	slot := &t.recent[at.Seq%store.Seq(len(t.recent))]
 	known := slot.Load()
 	if known == nil || known.at != at {

@@ -11,7 +11,7 @@ import (
 
 // TestTokens: a token says the position that it was made of, and nothing else is one.
 func TestTokens(t *testing.T) {
-	for _, at := range []store.Position{
+	for _, at := range []store.CommitID{
 		{Epoch: "a", Seq: 0}, {Epoch: "0123456789abcdef0123456789ABCDEF", Seq: math.MaxUint64}, {Epoch: "v1", Seq: 1}, {Epoch: "7", Seq: 46655},
 	} {
 		text := api.MakeToken(at)
@@ -30,16 +30,16 @@ func TestTokens(t *testing.T) {
 			}
 		}
 	}
-	good := api.MakeToken(store.Position{Epoch: "abc", Seq: 35})
-	if longest := api.MakeToken(store.Position{Epoch: store.Epoch(strings.Repeat("e", 32)), Seq: math.MaxUint64}); len(longest) != api.MaxTokenBytes {
+	good := api.MakeToken(store.CommitID{Epoch: "abc", Seq: 35})
+	if longest := api.MakeToken(store.CommitID{Epoch: store.Epoch(strings.Repeat("e", 32)), Seq: math.MaxUint64}); len(longest) != api.MaxTokenBytes {
 		t.Errorf("the longest token has %d bytes, not %d", len(longest), api.MaxTokenBytes)
 	}
 	for _, bad := range []string{
 		"", "v1", "v1...", good + " ", " " + good, good + ".", good + "0", strings.ToUpper(good), strings.Replace(good, ".z.", ".Z.", 1),
 		strings.Replace(good, ".z.", ".0z.", 1), strings.Replace(good, "v1", "v2", 1), strings.Replace(good, "abc", "", 1),
 		// Right but for what they say: the checksum holds.
-		api.MakeToken(store.Position{Epoch: "", Seq: 1}), api.MakeToken(store.Position{Epoch: "é", Seq: 1}), api.MakeToken(store.Position{Epoch: "a-b", Seq: 1}),
-		api.MakeToken(store.Position{Epoch: store.Epoch(strings.Repeat("e", 33)), Seq: 1}), api.MakeToken(store.Position{Epoch: "a.b", Seq: 1}),
+		api.MakeToken(store.CommitID{Epoch: "", Seq: 1}), api.MakeToken(store.CommitID{Epoch: "é", Seq: 1}), api.MakeToken(store.CommitID{Epoch: "a-b", Seq: 1}),
+		api.MakeToken(store.CommitID{Epoch: store.Epoch(strings.Repeat("e", 33)), Seq: 1}), api.MakeToken(store.CommitID{Epoch: "a.b", Seq: 1}),
 		strings.Repeat("v1.", 1<<20),
 	} {
 		if got, ok := api.ParseToken(bad); ok {
@@ -50,7 +50,7 @@ func TestTokens(t *testing.T) {
 
 // FuzzToken: whatever is a token is what its position is written as.
 func FuzzToken(f *testing.F) {
-	f.Add(api.MakeToken(store.Position{Epoch: "abc", Seq: 35}))
+	f.Add(api.MakeToken(store.CommitID{Epoch: "abc", Seq: 35}))
 	f.Add("v1.abc.zz.00000000")
 	f.Add("v1..0.")
 	f.Fuzz(func(t *testing.T, text string) {
@@ -58,7 +58,7 @@ func FuzzToken(f *testing.F) {
 		if ok && (api.MakeToken(at) != text || at.Epoch == "" || len(text) > api.MaxTokenBytes) {
 			t.Errorf("%q reads %+v", text, at)
 		}
-		if back, ok := api.ParseToken(api.MakeToken(store.Position{Epoch: "e", Seq: at.Seq})); !ok || back.Seq != at.Seq {
+		if back, ok := api.ParseToken(api.MakeToken(store.CommitID{Epoch: "e", Seq: at.Seq})); !ok || back.Seq != at.Seq {
 			t.Errorf("%d does not come back", at.Seq)
 		}
 	})

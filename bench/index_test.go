@@ -89,7 +89,7 @@ func benchmarkReads(b *testing.B, ix index.Index, items *measure.Places, qs *mea
 // version, so that the index does not grow with b.N.
 func benchmarkWrites(b *testing.B, ix index.Index, items *measure.Places, qs *measure.Questions, w measure.Workload) {
 	items = items.Clone()
-	changes := make([]index.Change, batchSize)
+	changes := make([]index.Update, batchSize)
 	drawBatch(changes, items, rand.New(rand.NewPCG(1, 2)), w.Write == "insert")
 	var hits []index.Hit
 	var q index.Query

@@ -165,7 +165,7 @@ func build(v measure.Variant, items *measure.Places) (index.Index, *IndexResult,
 func measureWrites(ix index.Index, items *measure.Places, qs *measure.Questions, w measure.Workload, o Options, p measure.Part, sum *measure.Tally) (measure.Turn, error) {
 	r := rand.New(rand.NewPCG(o.Seed, 2+uint64(p.Number)))
 	items = items.Clone()
-	changes := make([]index.Change, batchSize)
+	changes := make([]index.Update, batchSize)
 	var found measure.Turn
 	var hits []index.Hit
 	var took time.Duration
@@ -240,7 +240,7 @@ func measureWrites(ix index.Index, items *measure.Places, qs *measure.Questions,
 
 // drawBatch fills a batch: new points beside old ones, or old ones moved by some
 // 100 m. It makes room in items for new points.
-func drawBatch(changes []index.Change, items *measure.Places, r *rand.Rand, insert bool) {
+func drawBatch(changes []index.Update, items *measure.Places, r *rand.Rand, insert bool) {
 	live := len(items.At)
 	for i := range changes {
 		ref := index.Ref(r.IntN(live))
@@ -248,9 +248,9 @@ func drawBatch(changes []index.Change, items *measure.Places, r *rand.Rand, inse
 		// first ended.
 		old := items.At[ref]
 		to := old.Offset(100*r.NormFloat64(), 100*r.NormFloat64())
-		c := index.Change{Op: index.Move, Ref: ref, Old: index.Position(old), New: index.Position(to)}
+		c := index.Update{Kind: index.Move, Ref: ref, Old: index.Position(old), New: index.Position(to)}
 		if insert {
-			c = index.Change{Op: index.Insert, Ref: index.Ref(len(items.At)), New: index.Position(to)}
+			c = index.Update{Kind: index.Insert, Ref: index.Ref(len(items.At)), New: index.Position(to)}
 			items.At = append(items.At, to)
 		} else {
 			items.At[ref] = to

@@ -44,7 +44,7 @@ func fill(b *testing.B, c *collection.Collection, n int) []index.Position {
 func round(degrees float64) float64 { return math.Round(degrees*1e7) / 1e7 }
 
 func place(i int, p index.Position) collection.Write {
-	return collection.Write{Op: collection.Upsert, Item: item.Item{
+	return collection.Write{Action: collection.Upsert, Item: item.Item{
 		ID: fmt.Sprintf("place-%d", i), Lon: p.Lon, Lat: p.Lat,
 		Properties: fmt.Appendf(nil, `{"name":"Place number %07d","category":"cafe","rating":%d.%d,"address":"%d Example Street, Some Town","opened":%d}`, i, i%5, i%10, i%900, 1900+i%120),
 	}}

@@ -44,7 +44,7 @@ type history interface {
 	// which the generation was known to be applied before.
 	read(ctx context.Context, gen *replica.Generation, col *collection.Collection, at uint64, f Freshness) (Reading, error)
 	// now is Catalog.Now of a generation.
-	now(*replica.Generation) (store.Position, time.Duration)
+	now(*replica.Generation) (store.CommitID, time.Duration)
 	define(context.Context, string, Edit) (Made, error)
 	drop(ctx context.Context, name string, allow func(Defined) error) error
 	verify(context.Context) (*replica.Verification, error)

@@ -101,7 +101,7 @@ func write(t testing.TB, c *collection.Collection, writes ...collection.Write) [
 }
 
 func upsert(id string, lon, lat float64, properties string) collection.Write {
-	return collection.Write{Op: collection.Upsert, Item: item.Item{ID: id, Lon: lon, Lat: lat, Properties: []byte(properties)}}
+	return collection.Write{Action: collection.Upsert, Item: item.Item{ID: id, Lon: lon, Lat: lat, Properties: []byte(properties)}}
 }
 
 // verify compares a whole snapshot with what should be in it.
@@ -191,7 +191,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 				for range 1 + rng.IntN(20) {
 					id := fmt.Sprintf("%d-%d", w, rng.IntN(120))
 					if rng.IntN(3) == 0 {
-						batch = append(batch, collection.Write{Op: collection.Delete, Item: item.Item{ID: id}})
+						batch = append(batch, collection.Write{Action: collection.Delete, Item: item.Item{ID: id}})
 						continue
 					}
 					lon, lat := -110+rng.NormFloat64()*5, 44+rng.NormFloat64()*3
@@ -204,12 +204,12 @@ func TestCollectionEqualsMap(t *testing.T) {
 					b := batch[i]
 					_, existed := twins[w][b.Item.ID]
 					switch {
-					case b.Op == collection.Delete && existed != (r.Err == nil):
+					case b.Action == collection.Delete && existed != (r.Err == nil):
 						t.Errorf("deleting %q: %v, it existed: %v", b.Item.ID, r.Err, existed)
-					case b.Op == collection.Upsert && (r.Err != nil || r.Created == existed):
+					case b.Action == collection.Upsert && (r.Err != nil || r.Created == existed):
 						t.Errorf("writing %q: %+v, it existed: %v", b.Item.ID, r, existed)
 					}
-					if b.Op == collection.Delete {
+					if b.Action == collection.Delete {
 						delete(twins[w], b.Item.ID)
 					} else {
 						twins[w][b.Item.ID] = b.Item
@@ -282,7 +282,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 func TestPreconditions(t *testing.T) {
 	h := open(t, t.TempDir())
 	c := h.make(collection.Definition{Name: "c"})
-	one := write(t, c, collection.Write{Op: collection.Insert, Item: item.Item{ID: "a"}})[0]
+	one := write(t, c, collection.Write{Action: collection.Insert, Item: item.Item{ID: "a"}})[0]
 	if one.Err != nil || !one.Created || one.Seq == 0 {
 		t.Fatalf("insert: %+v", one)
 	}
@@ -291,27 +291,27 @@ func TestPreconditions(t *testing.T) {
 		w    collection.Write
 		want error
 	}{
-		{"insert again", collection.Write{Op: collection.Insert, Item: item.Item{ID: "a"}}, collection.ErrExists},
-		{"absent", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a"}, IfAbsent: true}, collection.ErrPrecondition},
-		{"exists", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "b"}, IfExists: true}, collection.ErrPrecondition},
-		{"version of none", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "b"}, IfSeq: []uint64{1}}, collection.ErrPrecondition},
-		{"old version", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a"}, IfSeq: []uint64{one.Seq + 1}}, collection.ErrPrecondition},
-		{"delete none", collection.Write{Op: collection.Delete, Item: item.Item{ID: "b"}}, collection.ErrNotFound},
-		{"this version", collection.Write{Op: collection.Upsert, Item: item.Item{ID: "a", Lon: 1}, IfSeq: []uint64{one.Seq}}, nil},
-		{"no longer this version", collection.Write{Op: collection.Delete, Item: item.Item{ID: "a"}, IfSeq: []uint64{one.Seq}}, collection.ErrPrecondition},
+		{"insert again", collection.Write{Action: collection.Insert, Item: item.Item{ID: "a"}}, collection.ErrExists},
+		{"absent", collection.Write{Action: collection.Upsert, Item: item.Item{ID: "a"}, IfAbsent: true}, collection.ErrPrecondition},
+		{"exists", collection.Write{Action: collection.Upsert, Item: item.Item{ID: "b"}, IfExists: true}, collection.ErrPrecondition},
+		{"version of none", collection.Write{Action: collection.Upsert, Item: item.Item{ID: "b"}, IfSeq: []uint64{1}}, collection.ErrPrecondition},
+		{"old version", collection.Write{Action: collection.Upsert, Item: item.Item{ID: "a"}, IfSeq: []uint64{one.Seq + 1}}, collection.ErrPrecondition},
+		{"delete none", collection.Write{Action: collection.Delete, Item: item.Item{ID: "b"}}, collection.ErrNotFound},
+		{"this version", collection.Write{Action: collection.Upsert, Item: item.Item{ID: "a", Lon: 1}, IfSeq: []uint64{one.Seq}}, nil},
+		{"no longer this version", collection.Write{Action: collection.Delete, Item: item.Item{ID: "a"}, IfSeq: []uint64{one.Seq}}, collection.ErrPrecondition},
 	} {
 		if r := write(t, c, s.w)[0]; !errors.Is(r.Err, s.want) || (s.want == nil) != (r.Err == nil) {
 			t.Errorf("%s: %v, want %v", s.name, r.Err, s.want)
 		}
 	}
 	res := write(t, c,
-		collection.Write{Op: collection.Insert, Item: item.Item{ID: "x"}},
-		collection.Write{Op: collection.Insert, Item: item.Item{ID: "x"}},
-		collection.Write{Op: collection.Delete, Item: item.Item{ID: "x"}},
-		collection.Write{Op: collection.Insert, Item: item.Item{ID: "x", Lon: 5}},
-		collection.Write{Op: collection.Upsert, Item: item.Item{Lon: 6}},
-		collection.Write{Op: collection.Upsert, Item: item.Item{ID: "bad", Lat: 91}},
-		collection.Write{Op: collection.Upsert, Item: item.Item{ID: "bad\n"}},
+		collection.Write{Action: collection.Insert, Item: item.Item{ID: "x"}},
+		collection.Write{Action: collection.Insert, Item: item.Item{ID: "x"}},
+		collection.Write{Action: collection.Delete, Item: item.Item{ID: "x"}},
+		collection.Write{Action: collection.Insert, Item: item.Item{ID: "x", Lon: 5}},
+		collection.Write{Action: collection.Upsert, Item: item.Item{Lon: 6}},
+		collection.Write{Action: collection.Upsert, Item: item.Item{ID: "bad", Lat: 91}},
+		collection.Write{Action: collection.Upsert, Item: item.Item{ID: "bad\n"}},
 	)
 	var field *item.FieldError
 	if res[0].Err != nil || !errors.Is(res[1].Err, collection.ErrExists) || res[2].Err != nil || res[3].Err != nil ||
@@ -422,7 +422,7 @@ func TestIndexChangesUnderLoad(t *testing.T) {
 			for range 50 {
 				id := fmt.Sprintf("moving-%d", rng.IntN(300))
 				if rng.IntN(3) == 0 {
-					batch = append(batch, collection.Write{Op: collection.Delete, Item: item.Item{ID: id}})
+					batch = append(batch, collection.Write{Action: collection.Delete, Item: item.Item{ID: id}})
 				} else {
 					batch = append(batch, upsert(id, -60+rng.Float64(), 20+rng.Float64(), `{}`))
 				}
@@ -642,7 +642,7 @@ func TestPagesUnderWrites(t *testing.T) {
 		var churn []collection.Write
 		for range 60 {
 			churn = append(churn, upsert(fmt.Sprintf("go-%d", rng.IntN(100)), rng.Float64(), rng.Float64(), `{}`))
-			churn = append(churn, collection.Write{Op: collection.Delete, Item: item.Item{ID: fmt.Sprintf("go-%d", rng.IntN(100))}})
+			churn = append(churn, collection.Write{Action: collection.Delete, Item: item.Item{ID: fmt.Sprintf("go-%d", rng.IntN(100))}})
 			churn = append(churn, upsert(fmt.Sprintf("stay-%d", rng.IntN(2000)), rng.Float64(), rng.Float64(), `{"moved":true}`))
 		}
 		write(t, c, churn...)

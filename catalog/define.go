@@ -12,7 +12,7 @@ import (
 // Defined is a definition and the version that it is.
 type Defined struct {
 	collection.Definition
-	Version store.Position // of the commit that wrote it; Seq 0: there is no such collection
+	Version store.CommitID // of the commit that wrote it; Seq 0: there is no such collection
 }
 
 // Edit makes the next definition of a collection from the newest one. If it returns an error,
@@ -24,7 +24,7 @@ type Edit func(Defined) (collection.Definition, error)
 type Made struct {
 	Collection *collection.Collection // nil: somebody else has deleted it since
 	Snapshot   *collection.Snapshot   // shows the definition, or a later one
-	Version    store.Position
+	Version    store.CommitID
 	Created    bool
 }
 
@@ -107,12 +107,12 @@ func (c *Catalog) edited(old Defined, edit Edit) (def collection.Definition, dat
 
 // definedIn is the definition that a snapshot shows.
 func definedIn(gen *replica.Generation, s *collection.Snapshot) Defined {
-	return Defined{s.Definition(), store.Position{Epoch: gen.Epoch(), Seq: store.Seq(s.Defined())}}
+	return Defined{s.Definition(), store.CommitID{Epoch: gen.Epoch(), Seq: store.Seq(s.Defined())}}
 }
 
 // undefined stands for a collection that does not exist.
 func undefined(gen *replica.Generation, name string) Defined {
-	return Defined{collection.Definition{Name: name}, store.Position{Epoch: gen.Epoch()}}
+	return Defined{collection.Definition{Name: name}, store.CommitID{Epoch: gen.Epoch()}}
 }
 
 // room fails if there are as many collections as there may be.

@@ -44,9 +44,9 @@ func TestRefusalsAreSentences(t *testing.T) {
 	_, _, err = h.Put(ctx, collection.Definition{Name: "d"})
 	check(err, collection.ErrFull, "there are 1 collections, which is as many as there may be")
 	write(t, c, upsert("a", 1, 1, `{}`))
-	of := func(op collection.Op, id string, change func(*collection.Write)) error {
+	of := func(op collection.Action, id string, change func(*collection.Write)) error {
 		t.Helper()
-		w := collection.Write{Op: op, Item: item.Item{ID: id, Properties: []byte(`{}`)}}
+		w := collection.Write{Action: op, Item: item.Item{ID: id, Properties: []byte(`{}`)}}
 		if change != nil {
 			change(&w)
 		}

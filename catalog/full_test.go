@@ -50,7 +50,7 @@ func TestDeletionsAmongWritesOnAFullDisk(t *testing.T) {
 		return wait
 	}
 	remove := func(id string) collection.Write {
-		return collection.Write{Op: collection.Delete, Item: item.Item{ID: id}}
+		return collection.Write{Action: collection.Delete, Item: item.Item{ID: id}}
 	}
 	first := begin(upsert("x", 1, 1, `{}`)) // is held; the others gather behind it
 	put1, gone1, put2, gone2, both := begin(upsert("y", 1, 1, `{}`)), begin(remove("a")), begin(upsert("b", 2, 2, `{}`)), begin(remove("none")), begin(remove("c"), upsert("z", 1, 1, `{}`))

@@ -56,7 +56,7 @@ func (c *Catalog) readGeneration(ctx context.Context, progress func(Progress)) (
 	if err != nil {
 		return nil, err
 	}
-	gen := replica.NewGeneration(view.Position(), asOf)
+	gen := replica.NewGeneration(view.At(), asOf)
 	byName := map[string]*collection.Collection{}
 	for _, stored := range all {
 		def, err := collection.ReadDefinition(c.opt.Kinds, stored.Name, stored.Definition)
@@ -107,6 +107,6 @@ func (c *Catalog) load(ctx context.Context, gen *replica.Generation, view store.
 	t := loader.Table()
 	progress(Progress{Collection: def.Name, Items: t.Snapshot().Len(), Done: true})
 	return collection.New(c.opt, collection.State{
-		Epoch: gen.Epoch(), Table: t, Definition: def, Defined: uint64(defined), Seq: uint64(view.Position().Seq),
+		Epoch: gen.Epoch(), Table: t, Definition: def, Defined: uint64(defined), Seq: uint64(view.At().Seq),
 	}, c.history.committer(gen)), nil
 }

@@ -26,7 +26,7 @@ func updated(i, version, names int) collection.Write {
 	for n := range names {
 		fmt.Fprintf(&b, `,"q%d":"%d %d %0*d"`, n, n, i, valueSize-10, version)
 	}
-	return collection.Write{Op: collection.Upsert, Item: item.Item{
+	return collection.Write{Action: collection.Upsert, Item: item.Item{
 		ID: fmt.Sprint("item-", i), Lon: float64(i%360) - 180, Lat: float64(version%80) + 1e-3*float64(i%100),
 		Properties: []byte("{" + b.String()[1:] + "}"),
 	}}
@@ -62,7 +62,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 		"all at once":    {names: 1, batch: 2 * holders},
 		"deleted and inserted": {names: 1, batch: 100, writes: func(i, version int) []collection.Write {
 			w := updated(i, version, 1)
-			return []collection.Write{{Op: collection.Delete, Item: item.Item{ID: w.Item.ID}}, w}
+			return []collection.Write{{Action: collection.Delete, Item: item.Item{ID: w.Item.ID}}, w}
 		}},
 		"values that return": {names: 1, batch: 100, writes: func(i, version int) []collection.Write {
 			return []collection.Write{updated(i, version%7, 1)}
@@ -156,7 +156,7 @@ func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 	c := h.make(collection.Definition{Name: "c", Queryables: []string{"status"}})
 	const n = 50
 	at := func(i int, status string) collection.Write {
-		return collection.Write{Op: collection.Upsert, Item: item.Item{
+		return collection.Write{Action: collection.Upsert, Item: item.Item{
 			ID: fmt.Sprint("item-", i), Lon: float64(i), Lat: 1, Properties: fmt.Appendf(nil, `{"status":%q}`, status),
 		}}
 	}
@@ -190,7 +190,7 @@ func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 		var batch []collection.Write
 		for i := range n {
 			if round == 3 {
-				batch = append(batch, collection.Write{Op: collection.Delete, Item: item.Item{ID: fmt.Sprint("item-", i)}})
+				batch = append(batch, collection.Write{Action: collection.Delete, Item: item.Item{ID: fmt.Sprint("item-", i)}})
 			}
 			batch = append(batch, at(i, status(round, i)))
 		}

@@ -28,7 +28,7 @@ func mergesHoldAcrossCopies(t *testing.T, open opener, policy string) {
 	c.make(collection.Definition{Name: "c", Queryables: []string{"m0"}, WritePolicy: policy})
 	first := make([]collection.Write, items)
 	for i := range first {
-		first[i] = collection.Write{Op: collection.Insert, Item: item.Item{ID: fmt.Sprint(i), Lon: 1, Lat: 2, Properties: []byte(`{"kept":true,"gone":1}`)}}
+		first[i] = collection.Write{Action: collection.Insert, Item: item.Item{ID: fmt.Sprint(i), Lon: 1, Lat: 2, Properties: []byte(`{"kept":true,"gone":1}`)}}
 	}
 	res, err := c.get(0, "c").Write(context.Background(), first)
 	if err != nil {
@@ -41,7 +41,7 @@ func mergesHoldAcrossCopies(t *testing.T, open opener, policy string) {
 			for round, done := 1, 0; round <= rounds; { // done: the newest round that was done under its key
 				var batch []collection.Write
 				for i := range items {
-					wr := collection.Write{Op: []collection.Op{collection.Merge, collection.Patch}[w%2], NoPosition: w > 0, Item: item.Item{
+					wr := collection.Write{Action: []collection.Action{collection.Merge, collection.Patch}[w%2], NoPosition: w > 0, Item: item.Item{
 						ID: fmt.Sprint(i), Lon: 3, Lat: float64(round), Properties: fmt.Appendf(nil, `{"m%d":%d,"gone":null,"deep":{"m%d":%d}}`, w, round, w, round),
 					}}
 					batch = append(batch, wr)
@@ -107,8 +107,8 @@ func TestKeptAndPatchedAcrossCopies(t *testing.T) {
 		c := open(t, 2, collection.Options{})
 		c.make(collection.Definition{Name: "c"})
 		a, b := c.get(0, "c"), c.get(1, "c")
-		at := func(op collection.Op, id string, lon float64) []collection.Write {
-			return []collection.Write{{Op: op, Item: item.Item{ID: id, Lon: lon, Lat: 1}}}
+		at := func(op collection.Action, id string, lon float64) []collection.Write {
+			return []collection.Write{{Action: op, Item: item.Item{ID: id, Lon: lon, Lat: 1}}}
 		}
 		do := func(col *collection.Collection, w []collection.Write) collection.Result {
 			t.Helper()
@@ -154,8 +154,8 @@ func TestKeptAndPatchedAcrossCopies(t *testing.T) {
 func TestMergesInOneRequest(t *testing.T) {
 	h := open(t, t.TempDir())
 	c := h.make(collection.Definition{Name: "c"})
-	wr := func(op collection.Op, id, properties string, noPosition bool) collection.Write {
-		return collection.Write{Op: op, NoPosition: noPosition, Item: item.Item{ID: id, Lon: 1, Lat: 1, Properties: []byte(properties)}}
+	wr := func(op collection.Action, id, properties string, noPosition bool) collection.Write {
+		return collection.Write{Action: op, NoPosition: noPosition, Item: item.Item{ID: id, Lon: 1, Lat: 1, Properties: []byte(properties)}}
 	}
 	res := write(t, c,
 		wr(collection.Merge, "a", `{"x":1,"y":null}`, false),

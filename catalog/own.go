@@ -33,8 +33,8 @@ func (h *own) fresh(context.Context, *Freshness) (*replica.Generation, error) {
 	return h.all.Load(), nil
 }
 
-func (h *own) now(gen *replica.Generation) (store.Position, time.Duration) {
-	at := store.Position{Epoch: gen.Epoch()}
+func (h *own) now(gen *replica.Generation) (store.CommitID, time.Duration) {
+	at := store.CommitID{Epoch: gen.Epoch()}
 	for _, col := range gen.All() {
 		at.Seq = max(at.Seq, store.Seq(col.Snapshot().Seq()))
 	}
@@ -52,7 +52,7 @@ func (h *own) finish(col *collection.Collection) { col.Close() }
 func (h *own) stop() {}
 
 func (h *own) read(ctx context.Context, gen *replica.Generation, col *collection.Collection, _ uint64, f Freshness) (Reading, error) {
-	r := Reading{Snapshot: col.Snapshot(), At: store.Position{Epoch: gen.Epoch()}}
+	r := Reading{Snapshot: col.Snapshot(), At: store.CommitID{Epoch: gen.Epoch()}}
 	if want := uint64(f.After.Seq); r.Seq() < want && f.After.Epoch == gen.Epoch() {
 		leave, err := h.catalog.queue()
 		if err != nil {

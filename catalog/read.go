@@ -12,7 +12,7 @@ import (
 type Freshness struct {
 	// After: every commit up to it must be shown. A position in another history
 	// than the present one counts as Strong.
-	After store.Position
+	After store.CommitID
 	// Strong: everything must be shown that was acknowledged, by whomever, before
 	// the call.
 	Strong bool
@@ -25,7 +25,7 @@ type Freshness struct {
 type Reading struct {
 	*collection.Snapshot
 	// At: the snapshot shows every commit to its collection up to it.
-	At store.Position
+	At store.CommitID
 	// Staleness is how long ago At was known to be the newest position. It is 0
 	// where nobody else writes the store.
 	Staleness time.Duration
@@ -56,13 +56,13 @@ func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*collecti
 
 // Now returns the position that every reader sees, as fresh as demanded, and how long ago it
 // was known to be the newest.
-func (c *Catalog) Now(ctx context.Context, f Freshness) (store.Position, time.Duration, error) {
+func (c *Catalog) Now(ctx context.Context, f Freshness) (store.CommitID, time.Duration, error) {
 	if _, err := c.ready(); err != nil {
-		return store.Position{}, 0, err
+		return store.CommitID{}, 0, err
 	}
 	gen, err := c.history.fresh(ctx, &f)
 	if err != nil {
-		return store.Position{}, 0, err
+		return store.CommitID{}, 0, err
 	}
 	at, staleness := c.history.now(gen)
 	return at, staleness, nil

@@ -50,7 +50,7 @@ func (h *shared) readable(def *collection.Definition, err error) error {
 
 func (h *shared) fresh(ctx context.Context, f *Freshness) (*replica.Generation, error) {
 	gen := h.Generation()
-	if !f.Strong && (f.After == store.Position{} || f.After.Epoch == gen.Epoch() && gen.Applied() >= uint64(f.After.Seq)) {
+	if !f.Strong && (f.After == store.CommitID{} || f.After.Epoch == gen.Epoch() && gen.Applied() >= uint64(f.After.Seq)) {
 		return gen, nil
 	}
 	return h.catchUp(ctx, f)
@@ -69,13 +69,13 @@ func (h *shared) catchUp(ctx context.Context, f *Freshness) (*replica.Generation
 }
 
 func (h *shared) read(_ context.Context, gen *replica.Generation, col *collection.Collection, at uint64, _ Freshness) (Reading, error) {
-	r := Reading{Snapshot: col.Snapshot(), At: store.Position{Epoch: gen.Epoch()}, Staleness: gen.Staleness()}
+	r := Reading{Snapshot: col.Snapshot(), At: store.CommitID{Epoch: gen.Epoch()}, Staleness: gen.Staleness()}
 	r.At.Seq = store.Seq(max(at, r.Seq()))
 	return r, nil
 }
 
-func (h *shared) now(gen *replica.Generation) (store.Position, time.Duration) {
-	return gen.Position(), gen.Staleness()
+func (h *shared) now(gen *replica.Generation) (store.CommitID, time.Duration) {
+	return gen.At(), gen.Staleness()
 }
 
 func (h *shared) verify(ctx context.Context) (*replica.Verification, error) { return h.Verify(ctx) }
@@ -126,13 +126,13 @@ func (h *shared) define(ctx context.Context, name string, edit Edit) (Made, erro
 		}})
 		var stale *store.StaleError
 		if errors.As(err, &stale) {
-			want = Freshness{After: store.Position{Epoch: gen.Epoch(), Seq: stale.Head}}
+			want = Freshness{After: store.CommitID{Epoch: gen.Epoch(), Seq: stale.Head}}
 			continue
 		}
 		if err != nil {
 			return Made{}, err
 		}
-		at := store.Position{Epoch: gen.Epoch(), Seq: seq}
+		at := store.CommitID{Epoch: gen.Epoch(), Seq: seq}
 		if gen, err = h.catchUp(ctx, &Freshness{After: at}); err != nil {
 			return Made{}, collection.Uncertain(err)
 		}
@@ -188,14 +188,14 @@ func (h *shared) drop(ctx context.Context, name string, allow func(Defined) erro
 		var stale *store.StaleError
 		switch {
 		case errors.As(err, &stale):
-			want = Freshness{After: store.Position{Epoch: gen.Epoch(), Seq: stale.Head}}
+			want = Freshness{After: store.CommitID{Epoch: gen.Epoch(), Seq: stale.Head}}
 			continue
 		case errors.Is(err, store.ErrNoCollection):
 			return notThere(undefined(gen, name), allow)
 		case err != nil:
 			return err
 		}
-		if _, err = h.catchUp(ctx, &Freshness{After: store.Position{Epoch: gen.Epoch(), Seq: seq}}); err != nil {
+		if _, err = h.catchUp(ctx, &Freshness{After: store.CommitID{Epoch: gen.Epoch(), Seq: seq}}); err != nil {
 			return collection.Uncertain(err)
 		}
 		return nil

@@ -41,7 +41,7 @@ func BenchmarkSharedWrite(b *testing.B) {
 			for range callers {
 				wg.Go(func() {
 					for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
-						w := collection.Write{Op: collection.Upsert, Item: item.Item{ID: fmt.Sprint(n % 10_000), Lon: float64(n % 180), Lat: float64(n % 90)}}
+						w := collection.Write{Action: collection.Upsert, Item: item.Item{ID: fmt.Sprint(n % 10_000), Lon: float64(n % 180), Lat: float64(n % 90)}}
 						res, err := col.Write(context.Background(), []collection.Write{w})
 						if err != nil || res[0].Err != nil {
 							b.Error(err, res)

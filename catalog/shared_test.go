@@ -51,7 +51,7 @@ func (s *troubled) Commit(ctx context.Context, changes []store.Change, receipts 
 	return s.Shared.Commit(ctx, changes, receipts...)
 }
 
-func (s *troubled) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+func (s *troubled) Follow(ctx context.Context, after store.CommitID, deliver func(*store.Step) error) error {
 	f := s.following
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
@@ -162,7 +162,7 @@ func (c *copies) make(def collection.Definition) {
 func (c *copies) after(epoch store.Epoch, seq uint64) {
 	c.Helper()
 	for i, cat := range c.all {
-		if _, _, err := cat.Now(context.Background(), catalog.Freshness{After: store.Position{Epoch: epoch, Seq: store.Seq(seq)}}); err != nil {
+		if _, _, err := cat.Now(context.Background(), catalog.Freshness{After: store.CommitID{Epoch: epoch, Seq: store.Seq(seq)}}); err != nil {
 			c.Fatalf("copy %d: %v", i, err)
 		}
 	}
@@ -226,9 +226,9 @@ func copiesAgree(t *testing.T, open opener) {
 				wr := upsert(id, float64(rng.IntN(360)-180), float64(rng.IntN(180)-90), fmt.Sprintf(`{"v":%d}`, n))
 				switch rng.IntN(6) {
 				case 0:
-					wr.Op = collection.Delete
+					wr.Action = collection.Delete
 				case 1:
-					wr.Op = collection.Insert
+					wr.Action = collection.Insert
 				case 2:
 					wr.IfExists = true
 				}
@@ -246,13 +246,13 @@ func copiesAgree(t *testing.T, open opener) {
 				}
 				done.Add(1)
 				other := c.all[rng.IntN(3)]
-				_, r, err := other.Read(context.Background(), name, catalog.Freshness{After: store.Position{Epoch: col.Epoch(), Seq: store.Seq(res[0].Seq)}})
+				_, r, err := other.Read(context.Background(), name, catalog.Freshness{After: store.CommitID{Epoch: col.Epoch(), Seq: store.Seq(res[0].Seq)}})
 				if err != nil || uint64(r.At.Seq) < res[0].Seq {
 					t.Errorf("reading after %d: %v, %v", res[0].Seq, r.At, err)
 					return
 				}
 				got, ok := r.Get(id)
-				if mine && (ok != (wr.Op != collection.Delete) || ok && got.Seq != res[0].Seq) {
+				if mine && (ok != (wr.Action != collection.Delete) || ok && got.Seq != res[0].Seq) {
 					t.Errorf("%s was written by commit %d; a snapshot at %v has %+v", id, res[0].Seq, r.At, got)
 				}
 			}
@@ -281,7 +281,7 @@ func conditionsHoldAcrossCopies(t *testing.T, open opener) {
 		for i := range c.all {
 			wg.Go(func() {
 				w := upsert(fmt.Sprint("once", n), float64(i), 0, "{}")
-				w.Op = collection.Insert
+				w.Action = collection.Insert
 				res, err := c.get(i, "c").Write(context.Background(), []collection.Write{w})
 				switch {
 				case err != nil:
@@ -337,8 +337,8 @@ func TestRefusalsAreOfTheNewestState(t *testing.T) {
 	c := openCopies(t, 2, collection.Options{})
 	c.make(collection.Definition{Name: "c"})
 	a, b := c.get(0, "c"), c.get(1, "c")
-	at := func(op collection.Op, lon float64) collection.Write {
-		return collection.Write{Op: op, Item: item.Item{ID: "x", Lon: lon, Lat: 1}}
+	at := func(op collection.Action, lon float64) collection.Write {
+		return collection.Write{Action: op, Item: item.Item{ID: "x", Lon: lon, Lat: 1}}
 	}
 	do := func(col *collection.Collection, w collection.Write) (collection.Result, error) {
 		res, err := col.Write(context.Background(), []collection.Write{w})
@@ -353,7 +353,7 @@ func TestRefusalsAreOfTheNewestState(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		there bool                              // before, in both copies
-		first collection.Op                     // by one copy
+		first collection.Action                 // by one copy
 		then  func(seq uint64) collection.Write // by the one that does not know; seq is of the first
 		made  bool                              // the item is there then, as the second write has it
 	}{
@@ -419,7 +419,7 @@ func onceAcrossCopies(t *testing.T, open opener) {
 		for i := range c.all {
 			wg.Go(func() {
 				w := upsert(fmt.Sprint("item", n), float64(n), 0, "{}")
-				w.Op = collection.Insert
+				w.Action = collection.Insert
 				res, repeated, err := c.get(i, "c").WriteOnce(context.Background(), once, []collection.Write{w})
 				switch {
 				case err != nil:
@@ -792,7 +792,7 @@ func freshness(t *testing.T, open opener, late time.Duration) {
 		}
 	}
 	r := read(0, catalog.Freshness{Strong: true})
-	future := store.Position{Epoch: r.At.Epoch, Seq: r.At.Seq + 1000}
+	future := store.CommitID{Epoch: r.At.Epoch, Seq: r.At.Seq + 1000}
 	for asked, wait := range map[time.Duration]time.Duration{0: most, less: less, most: most, 10 * patience: most} {
 		limited, cancel := context.WithTimeout(ctx, wait+late+time.Second)
 		begun := time.Now()
@@ -805,7 +805,7 @@ func freshness(t *testing.T, open opener, late time.Duration) {
 			t.Errorf("asked to wait %v it waited %v, not %v", asked, took, wait)
 		}
 	}
-	if got := read(1, catalog.Freshness{After: store.Position{Epoch: "another", Seq: 1 << 40}}); got.At.Epoch != r.At.Epoch {
+	if got := read(1, catalog.Freshness{After: store.CommitID{Epoch: "another", Seq: 1 << 40}}); got.At.Epoch != r.At.Epoch {
 		t.Errorf("another history: %+v", got.At)
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {

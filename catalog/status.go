@@ -11,7 +11,7 @@ import (
 // Status tells how a catalog is.
 type Status struct {
 	Ready     bool
-	At        store.Position
+	At        store.CommitID
 	Staleness time.Duration
 	// Degraded says why answers may be old and writes fail, or is nil; of a catalog that is
 	// not ready, what hinders it.

@@ -126,8 +126,8 @@ func (c *Collection) Name() string { return c.name }
 func (c *Collection) Epoch() store.Epoch { return c.epoch }
 
 // At is a position in the history of the collection.
-func (c *Collection) At(seq uint64) store.Position {
-	return store.Position{Epoch: c.epoch, Seq: store.Seq(seq)}
+func (c *Collection) At(seq uint64) store.CommitID {
+	return store.CommitID{Epoch: c.epoch, Seq: store.Seq(seq)}
 }
 
 // Committer returns the one that New made.

@@ -88,7 +88,7 @@ func (d *direct) commit(g *Group) (*Group, error) {
 
 // onlyDeletes reports whether all that a request asks for is to delete.
 func (r *Request) onlyDeletes() bool {
-	return !slices.ContainsFunc(r.Writes, func(w Write) bool { return w.Op != Delete })
+	return !slices.ContainsFunc(r.Writes, func(w Write) bool { return w.Action != Delete })
 }
 
 // mixed reports whether some requests of a group only delete, and others do not.

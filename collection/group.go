@@ -143,7 +143,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 		}
 		it := one.Item
 		hash := hashes[i%len(hashes)]
-		if it.ID == "" && one.Op != Delete {
+		if it.ID == "" && one.Action != Delete {
 			it.ID = item.NewID()
 			hash = table.HashOf(it.ID)
 		}
@@ -154,7 +154,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 		at := g.touch(w.table, hash, it.ID)
 		p := &g.touched[at]
 		switch {
-		case one.Op == Insert && p.exists:
+		case one.Action == Insert && p.exists:
 			res.Err = Refuse(ErrExists, "item %q exists already", it.ID)
 		case (one.IfExists || one.IfSeq != nil) && !p.exists:
 			res.Err = Refuse(ErrPrecondition, "item %q does not exist", it.ID)
@@ -166,23 +166,23 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			res.Err = Refuse(ErrPrecondition, "item %q exists", it.ID)
 		case p.exists && p.seq != 0 && slices.Contains(one.IfNotSeq, p.seq):
 			res.Err = Refuse(ErrPrecondition, "item %q is in that version", it.ID)
-		case (one.Op == Delete || one.Op == Patch) && !p.exists:
+		case (one.Action == Delete || one.Action == Patch) && !p.exists:
 			res.Err = Refuse(ErrNotFound, "item %q does not exist", it.ID)
 		case one.NoPosition && !p.exists:
 			res.Err = Refuse(ErrNotFound, "%w", &item.FieldError{Field: "geometry", Reason: "is missing, and there is no item with this id that has a position"})
-		case one.Op == Keep && p.exists:
+		case one.Action == Keep && p.exists:
 			res.Skipped = true
 		case !p.exists && w.table.Snapshot().Len()+g.items >= w.opt.MaxItems:
 			res.Err = Refuse(ErrFull, "the collection holds %d items, which is the most that it may hold", w.opt.MaxItems)
 		}
-		if one.Op.merges() && res.Err == nil {
+		if one.Action.merges() && res.Err == nil {
 			res.Err = w.merge(g, p, one, &it)
 		}
 		if res.Err != nil || res.Skipped {
 			continue
 		}
 		ch := store.Change{Op: store.PutItem, Collection: w.name, Item: it}
-		if one.Op == Delete {
+		if one.Action == Delete {
 			ch.Op = store.DeleteItem
 			p.exists = false
 			g.items--
@@ -201,14 +201,14 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			ch.Expects, ch.Expected = true, store.Seq(p.seq)
 		}
 		g.repeats = g.repeats || p.change >= 0
-		if !one.Op.merges() {
+		if !one.Action.merges() {
 			p.target = nil
 		}
 		p.seq = 0
 		g.bytes += len(ch.Item.Properties)
 		p.change = int32(len(g.Changes))
 		g.Changes, g.ids = append(g.Changes, ch), append(g.ids, at)
-		if one.Op.merges() {
+		if one.Action.merges() {
 			res.Merged = &g.Changes[p.change].Item
 		}
 	}
@@ -219,7 +219,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 }
 
 // final yields the last change of each id.
-func (g *Group) final(yield func(table.Change) bool) {
+func (g *Group) final(yield func(table.Outcome) bool) {
 	for i := range g.Changes {
 		ch, p := &g.Changes[i], &g.touched[g.ids[i]]
 		if int(p.change) != i {
@@ -228,7 +228,7 @@ func (g *Group) final(yield func(table.Change) bool) {
 		if !g.stamped {
 			ch.Item.Seq = g.Seq
 		}
-		if !yield(table.Change{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem}) {
+		if !yield(table.Outcome{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem}) {
 			return
 		}
 	}
@@ -307,14 +307,14 @@ func (w *Writer) merge(g *Group, p *pending, one *Write, it *item.Item) error {
 
 // check validates one write by itself.
 func (w *Write) check(it *item.Item) error {
-	if w.Op == Delete {
+	if w.Action == Delete {
 		return item.CheckStoredID(it.ID)
 	}
 	if err := item.CheckID(it.ID); err != nil {
 		return err
 	}
 	if w.NoPosition {
-		if !w.Op.merges() {
+		if !w.Action.merges() {
 			return &item.FieldError{Field: "geometry", Reason: "is missing, must be a Point"}
 		}
 	} else if err := item.CheckPosition(it.Lon, it.Lat); err != nil {

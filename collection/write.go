@@ -10,25 +10,25 @@ import (
 	"nearby/store"
 )
 
-// Op is what a Write does.
-type Op uint8
+// Action is what a Write does.
+type Action uint8
 
 const (
-	Upsert Op = iota + 1 // insert or replace
-	Insert               // ErrExists if the id is taken
-	Keep                 // insert, or leave the item that is there as it is
-	Merge                // insert, or merge into the item that is there
-	Patch                // merge; ErrNotFound if there is no such item
-	Delete               // ErrNotFound if there is no such item
+	Upsert Action = iota + 1 // insert or replace
+	Insert                   // ErrExists if the id is taken
+	Keep                     // insert, or leave the item that is there as it is
+	Merge                    // insert, or merge into the item that is there
+	Patch                    // merge; ErrNotFound if there is no such item
+	Delete                   // ErrNotFound if there is no such item
 )
 
 // merges reports whether the properties of a write are a patch.
-func (o Op) merges() bool { return o == Merge || o == Patch }
+func (o Action) merges() bool { return o == Merge || o == Patch }
 
 // Write is one change that a caller asks for.
 type Write struct {
-	Op   Op
-	Item item.Item // Delete needs only the ID. An empty ID is made up (not for Delete).
+	Action Action
+	Item   item.Item // Delete needs only the ID. An empty ID is made up (not for Delete).
 	// In a Merge and a Patch, Properties is a JSON merge patch (RFC 7396). The writer
 	// applies it to the newest version of the item. null removes a property. NoPosition
 	// says that the item keeps its position; then a Merge, too, needs an item that exists.

@@ -21,7 +21,7 @@ type apply struct {
 }
 
 // Apply implements index.Index.
-func (g *grid) Apply(changes []index.Change, items index.Items) (index.Index, error) {
+func (g *grid) Apply(changes []index.Update, items index.Items) (index.Index, error) {
 	b := &apply{batch.New(changes), g.bits, items}
 	next := *g
 	if len(b.Edits) > 0 {

@@ -34,23 +34,23 @@ func TestDirectoryGrowsAndShrinks(t *testing.T) {
 			}
 			var kept []version
 			for batch := range batches {
-				var changes []index.Change
+				var changes []index.Update
 				for range n / 10 {
 					ref := index.Ref(r.IntN(n))
-					c := index.Change{Op: index.Insert, Ref: ref, Old: index.Position{Lon: w[ref].Lon, Lat: w[ref].Lat}}
+					c := index.Update{Kind: index.Insert, Ref: ref, Old: index.Position{Lon: w[ref].Lon, Lat: w[ref].Lat}}
 					c.New = index.Position{Lon: 8 + r.NormFloat64()*0.05, Lat: 47 + r.NormFloat64()*0.05}
 					if r.IntN(4) == 0 {
 						c.New = index.Position{Lon: 8, Lat: 47}
 					}
 					switch growing := batch < batches/2; {
 					case live[ref] && (!growing || r.IntN(4) == 0):
-						c.Op = index.Delete
+						c.Kind = index.Delete
 					case live[ref]:
-						c.Op = index.Move
+						c.Kind = index.Move
 					case !growing:
 						continue
 					}
-					if live[ref] = c.Op != index.Delete; live[ref] {
+					if live[ref] = c.Kind != index.Delete; live[ref] {
 						w[ref] = index.Point{Ref: ref, Lon: c.New.Lon, Lat: c.New.Lat}
 					}
 					changes = append(changes, c)
@@ -79,10 +79,10 @@ func TestDirectoryGrowsAndShrinks(t *testing.T) {
 					t.Errorf("version %d has changed: %d points, want %d; %v", i, v.index.Len(), v.live, err)
 				}
 			}
-			var changes []index.Change
+			var changes []index.Update
 			for ref, l := range live {
 				if l {
-					changes = append(changes, index.Change{Op: index.Delete, Ref: index.Ref(ref), Old: index.Position{Lon: w[ref].Lon, Lat: w[ref].Lat}})
+					changes = append(changes, index.Update{Kind: index.Delete, Ref: index.Ref(ref), Old: index.Position{Lon: w[ref].Lon, Lat: w[ref].Lat}})
 				}
 			}
 			if ix, err = ix.Apply(changes, w); err != nil || ix.Check(w) != nil {

@@ -53,19 +53,19 @@ type Items interface {
 	ID(Ref) string
 }
 
-// Op is what a Change does.
-type Op uint8
+// UpdateKind is what an Update does.
+type UpdateKind uint8
 
 const (
-	Insert Op = iota + 1 // New is a point not in the index
-	Delete               // Old is a point in the index
-	Move                 // Old becomes New, with the same Ref
+	Insert UpdateKind = iota + 1 // New is a point not in the index
+	Delete                       // Old is a point in the index
+	Move                         // Old becomes New, with the same Ref
 )
 
-// Change is one step of a batch. Old must be exactly the position under which
+// Update is one step of a batch. Old must be exactly the position under which
 // the Ref was inserted or last moved to.
-type Change struct {
-	Op       Op
+type Update struct {
+	Kind     UpdateKind
 	Ref      Ref
 	Old, New Position
 }
@@ -91,7 +91,7 @@ type Index interface {
 	// nothing is returned. Changes may name one Ref several times. items must
 	// know the refs before and after the batch; the positions it reports are not
 	// used for refs that the batch changes.
-	Apply(changes []Change, items Items) (Index, error)
+	Apply(changes []Update, items Items) (Index, error)
 
 	// Nearest appends to dst the items that q asks for, in order (I2).
 	Nearest(dst []Hit, q *Query, items Items) ([]Hit, Proof, error)

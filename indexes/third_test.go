@@ -84,17 +84,17 @@ func (l *list) sorted(items index.Items) *list {
 	return l
 }
 
-func (l *list) Apply(changes []index.Change, items index.Items) (index.Index, error) {
+func (l *list) Apply(changes []index.Update, items index.Items) (index.Index, error) {
 	next, at := &list{slices.Clone(l.points), l.stride}, map[index.Ref]int{}
 	for i, p := range next.points {
 		at[p.Ref] = i
 	}
 	for n, c := range changes {
 		var err error
-		if c.Op < index.Insert || c.Op > index.Move {
+		if c.Kind < index.Insert || c.Kind > index.Move {
 			err = index.ErrInvalid
 		}
-		if c.Op == index.Delete || c.Op == index.Move {
+		if c.Kind == index.Delete || c.Kind == index.Move {
 			i, ok := at[c.Ref]
 			if old := (index.Point{Ref: c.Ref, Lon: c.Old.Lon, Lat: c.Old.Lat}); !ok || next.points[i].Point != old {
 				err = index.ErrUnknown
@@ -103,7 +103,7 @@ func (l *list) Apply(changes []index.Change, items index.Items) (index.Index, er
 				delete(at, c.Ref)
 			}
 		}
-		if err == nil && c.Op != index.Delete {
+		if err == nil && c.Kind != index.Delete {
 			at[c.Ref] = len(next.points)
 			err = next.add(index.Point{Ref: c.Ref, Lon: c.New.Lon, Lat: c.New.Lat})
 		}

@@ -20,7 +20,7 @@ type apply struct {
 }
 
 // Apply implements index.Index.
-func (t *tree) Apply(changes []index.Change, items index.Items) (index.Index, error) {
+func (t *tree) Apply(changes []index.Update, items index.Items) (index.Index, error) {
 	if len(changes) == 0 {
 		return t, nil
 	}

@@ -51,7 +51,7 @@ func TestShapeIsAFunctionOfThePoints(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			apply := func(changes []index.Change) {
+			apply := func(changes []index.Update) {
 				t.Helper()
 				if ix, err = ix.Apply(changes, items); err != nil {
 					t.Fatal(err)
@@ -66,11 +66,11 @@ func TestShapeIsAFunctionOfThePoints(t *testing.T) {
 			}
 			const n, batch = 3000, 250
 			for lo := 0; lo < n; lo += batch {
-				var changes []index.Change
+				var changes []index.Update
 				for r := lo; r < lo+batch; r++ {
 					p := place()
 					items.Set(index.Ref(r), indextest.IDOf(index.Ref(r)), p)
-					changes = append(changes, index.Change{Op: index.Insert, Ref: index.Ref(r), New: p})
+					changes = append(changes, index.Update{Kind: index.Insert, Ref: index.Ref(r), New: p})
 				}
 				apply(changes)
 				if err := ix.Check(items); err != nil {
@@ -78,13 +78,13 @@ func TestShapeIsAFunctionOfThePoints(t *testing.T) {
 				}
 			}
 			for range n / batch {
-				var changes []index.Change
+				var changes []index.Update
 				for range batch {
 					r := index.Ref(rnd.IntN(n))
 					lon, lat := items.Position(r)
 					p := place()
 					items.Set(r, indextest.IDOf(r), p)
-					changes = append(changes, index.Change{Op: index.Move, Ref: r, Old: index.Position{Lon: lon, Lat: lat}, New: p})
+					changes = append(changes, index.Update{Kind: index.Move, Ref: r, Old: index.Position{Lon: lon, Lat: lat}, New: p})
 				}
 				apply(changes)
 				if err := ix.Check(items); err != nil {
@@ -92,11 +92,11 @@ func TestShapeIsAFunctionOfThePoints(t *testing.T) {
 				}
 			}
 			left := items.Clone()
-			var changes []index.Change
+			var changes []index.Update
 			for r := range index.Ref(n) {
 				if r%8 != 0 {
 					lon, lat := items.Position(r)
-					changes = append(changes, index.Change{Op: index.Delete, Ref: r, Old: index.Position{Lon: lon, Lat: lat}})
+					changes = append(changes, index.Update{Kind: index.Delete, Ref: r, Old: index.Position{Lon: lon, Lat: lat}})
 					left.Remove(r)
 				}
 			}
@@ -163,11 +163,11 @@ func TestReadersSeeOneVersion(t *testing.T) {
 				}
 			}
 		})
-		var changes []index.Change
+		var changes []index.Update
 		for range 300 {
 			r := index.Ref(rnd.IntN(len(items)))
 			to := near(rnd, items[rnd.IntN(len(items))], 0.01)
-			changes = append(changes, index.Change{Op: index.Move, Ref: r, Old: items[r], New: to})
+			changes = append(changes, index.Update{Kind: index.Move, Ref: r, Old: items[r], New: to})
 			items[r] = to
 		}
 		var err error
@@ -229,9 +229,9 @@ func TestOnePlace(t *testing.T) {
 		q.After = &index.After{Distance: last.Distance, ID: fmt.Sprint(last.Ref)}
 	}
 	full := ix.Stats().Bytes
-	changes := make([]index.Change, 0, n)
+	changes := make([]index.Update, 0, n)
 	for r := range index.Ref(n) {
-		changes = append(changes, index.Change{Op: index.Delete, Ref: r, Old: items[r]})
+		changes = append(changes, index.Update{Kind: index.Delete, Ref: r, Old: items[r]})
 	}
 	rnd := rand.New(rand.NewPCG(5, 6))
 	rnd.Shuffle(n, func(i, j int) { changes[i], changes[j] = changes[j], changes[i] })
@@ -255,19 +255,19 @@ func TestFailedBatchLeavesNoTrace(t *testing.T) {
 	ix := mustBuild(t, items, quadtree.Options{MaxPointsPerNode: 4})
 	elsewhere := index.Position{Lon: 1, Lat: 2}
 	for name, c := range map[string]struct {
-		last index.Change
+		last index.Update
 		want error
 	}{
-		"delete of an unknown ref":  {index.Change{Op: index.Delete, Ref: 1 << 20, Old: items[0]}, index.ErrUnknown},
-		"delete from another place": {index.Change{Op: index.Delete, Ref: 1999, Old: elsewhere}, index.ErrUnknown},
-		"move from another place":   {index.Change{Op: index.Move, Ref: 1999, Old: elsewhere, New: elsewhere}, index.ErrUnknown},
-		"move off the Earth":        {index.Change{Op: index.Move, Ref: 1999, Old: items[1999], New: index.Position{Lat: 91}}, index.ErrInvalid},
-		"insert nowhere":            {index.Change{Op: index.Insert, Ref: 5000, New: index.Position{Lon: math.NaN()}}, index.ErrInvalid},
-		"no op":                     {index.Change{Ref: 3}, index.ErrInvalid},
+		"delete of an unknown ref":  {index.Update{Kind: index.Delete, Ref: 1 << 20, Old: items[0]}, index.ErrUnknown},
+		"delete from another place": {index.Update{Kind: index.Delete, Ref: 1999, Old: elsewhere}, index.ErrUnknown},
+		"move from another place":   {index.Update{Kind: index.Move, Ref: 1999, Old: elsewhere, New: elsewhere}, index.ErrUnknown},
+		"move off the Earth":        {index.Update{Kind: index.Move, Ref: 1999, Old: items[1999], New: index.Position{Lat: 91}}, index.ErrInvalid},
+		"insert nowhere":            {index.Update{Kind: index.Insert, Ref: 5000, New: index.Position{Lon: math.NaN()}}, index.ErrInvalid},
+		"no op":                     {index.Update{Ref: 3}, index.ErrInvalid},
 	} {
-		changes := []index.Change{
-			{Op: index.Move, Ref: 1, Old: items[1], New: elsewhere},
-			{Op: index.Delete, Ref: 2, Old: items[2]},
+		changes := []index.Update{
+			{Kind: index.Move, Ref: 1, Old: items[1], New: elsewhere},
+			{Kind: index.Delete, Ref: 2, Old: items[2]},
 			c.last,
 		}
 		if next, err := ix.Apply(changes, items); next != nil || !errors.Is(err, c.want) {

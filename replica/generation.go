@@ -34,7 +34,7 @@ type Generation struct {
 
 // NewGeneration returns a generation without collections, of what was read at a position.
 // Everything that was committed before asOf is in it.
-func NewGeneration(at store.Position, asOf time.Time) *Generation {
+func NewGeneration(at store.CommitID, asOf time.Time) *Generation {
 	gen := &Generation{epoch: at.Epoch, begun: asOf}
 	gen.byName.Store(&map[string]*collection.Collection{})
 	gen.applied.Store(uint64(at.Seq))
@@ -47,9 +47,9 @@ func (gen *Generation) Epoch() store.Epoch { return gen.epoch }
 // Applied is the commit up to which every commit is in the newest snapshots.
 func (gen *Generation) Applied() uint64 { return gen.applied.Load() }
 
-// Position is that of Applied in the history.
-func (gen *Generation) Position() store.Position {
-	return store.Position{Epoch: gen.epoch, Seq: store.Seq(gen.applied.Load())}
+// At names the commit Applied in the history.
+func (gen *Generation) At() store.CommitID {
+	return store.CommitID{Epoch: gen.epoch, Seq: store.Seq(gen.applied.Load())}
 }
 
 // Edit publishes a changed copy of the set of collections. Only one may be under way.

@@ -69,7 +69,7 @@ func (r *Replica) follow(ctx context.Context) {
 	for {
 		gen := r.generation.Load()
 		f := &follower{replica: r, generation: gen}
-		err := r.shared.Follow(ctx, gen.Position(), f.deliver)
+		err := r.shared.Follow(ctx, gen.At(), f.deliver)
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
 			return
 		}
@@ -133,7 +133,7 @@ func (r *Replica) now() (*Generation, <-chan struct{}) {
 // CatchUp waits until every commit up to a position is visible, and returns the generation
 // of which that is true. strong asks for everything that was acknowledged before the call. A
 // position in another history than the store's counts as strong.
-func (r *Replica) CatchUp(ctx context.Context, want store.Position, strong bool) (*Generation, error) {
+func (r *Replica) CatchUp(ctx context.Context, want store.CommitID, strong bool) (*Generation, error) {
 	for {
 		gen, replaced := r.now()
 		if !strong && want.Epoch != gen.epoch {
@@ -163,7 +163,7 @@ func (r *Replica) CatchUp(ctx context.Context, want store.Position, strong bool)
 	}
 }
 
-func behind(gen *Generation, want store.Position) error {
+func behind(gen *Generation, want store.CommitID) error {
 	if want.Epoch != gen.epoch {
 		return collection.Refuse(collection.ErrBehind, "this server has another history than the one that was asked for")
 	}

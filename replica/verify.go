@@ -18,7 +18,7 @@ import (
 
 // Verification is the outcome of comparing every collection with the store.
 type Verification struct {
-	At          store.Position
+	At          store.CommitID
 	Took        time.Duration
 	Collections []Verified
 }
@@ -151,11 +151,11 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	snaps := map[string]*collection.Snapshot{}
 	v := &Verification{}
 	err := r.inspect(ctx, func(gen *Generation, at store.DigestView) error {
-		view, v.At = at, at.Position()
+		view, v.At = at, at.At()
 		for name, col := range gen.All() {
 			snaps[name] = col.Snapshot()
 		}
-		if got := gen.Position(); got != v.At {
+		if got := gen.At(); got != v.At {
 			return fmt.Errorf("the view is at %v, the collections are at %v", v.At, got)
 		}
 		return nil
@@ -382,7 +382,7 @@ func (gen *Generation) repair(ctx context.Context, view store.View, found map[st
 		if err != nil {
 			continue // dropped since
 		}
-		seq := uint64(view.Position().Seq)
+		seq := uint64(view.At().Seq)
 		var changes []store.Change
 		for _, id := range ids {
 			it, there, err := view.Get(ctx, name, id)

@@ -85,7 +85,7 @@ func (c *committer) mayWriteBack(req *collection.Request) bool {
 // unconditional reports whether a request may be acknowledged before it is durable.
 func unconditional(r *collection.Request) bool {
 	for i := range r.Writes {
-		if w := &r.Writes[i]; w.Op != collection.Upsert || w.Conditional() {
+		if w := &r.Writes[i]; w.Action != collection.Upsert || w.Conditional() {
 			return false
 		}
 	}
@@ -265,7 +265,7 @@ func (c *committer) flushArrived() error {
 func handOver(from, to *collection.Collection) {
 	var writes []collection.Write
 	for _, u := range of(from).backlog.items {
-		writes = append(writes, collection.Write{Op: collection.Upsert, Item: u.change.Item})
+		writes = append(writes, collection.Write{Action: collection.Upsert, Item: u.change.Item})
 	}
 	if _, err := to.Begin(writes); err != nil {
 		of(to).Options().Log.Error("acknowledged writes are lost: the queue is full", "collection", to.Name(), "writes", len(writes), "error", err)

@@ -25,7 +25,7 @@
 //
 //	S7  A change that expects a version, of an item or of a collection's
 //	    definition, is made only if that is the newest.
-//	S8  Follow leads from a Position to every later one in steps, each from one
+//	S8  Follow leads from a CommitID to every later one in steps, each from one
 //	    commit to another, none left out, or says ErrGone or ErrForked.
 //
 // The Epoch tells the history of a Shared store from another, that of a restored or
@@ -53,8 +53,9 @@ type Seq uint64
 // nothing to do with each other.
 type Epoch string
 
-// Position is a place in a history: after the commit Seq of the epoch.
-type Position struct {
+// CommitID names a commit: the one with the number Seq in the history Epoch. It also names the
+// state after that commit; Seq 0 is the state before the first.
+type CommitID struct {
 	Epoch Epoch
 	Seq   Seq
 }
@@ -284,14 +285,14 @@ type Shared interface {
 
 	// Head asks the database for its newest position. It was that at some moment
 	// between the call and the return.
-	Head(ctx context.Context) (Position, error)
+	Head(ctx context.Context) (CommitID, error)
 
 	// Follow delivers steps that lead from a position to every later one, in
 	// order, and then waits for more, until ctx ends, deliver fails or the store
 	// closes; it returns that error. While nothing is committed it delivers empty
 	// steps now and then, from which the receiver knows by Step.At how far it is up
 	// to date. Only one Follow may run.
-	Follow(ctx context.Context, after Position, deliver func(*Step) error) error
+	Follow(ctx context.Context, after CommitID, deliver func(*Step) error) error
 
 	// Inspect makes the Follow that runs deliver a step with a View soon, if it
 	// can; the state after that step and the View are the same, commit for commit.
@@ -319,8 +320,8 @@ type Renewing interface {
 // View reads the store as it was at one sequence number. It may be used by
 // several goroutines.
 type View interface {
-	// Position is the last commit that the view shows.
-	Position() Position
+	// At is the last commit that the view shows.
+	At() CommitID
 	// Collections lists all collections by name.
 	Collections(ctx context.Context) ([]Collection, error)
 	// Items calls yield for each item of a collection, possibly from parts

@@ -18,7 +18,7 @@ type Build struct {
 	index    index.Index // nil: the one in use serves
 	points   int
 	err      error
-	journal  []index.Change // what the index has to catch up with
+	journal  []index.Update // what the index has to catch up with
 	again    bool           // the schema changed, or the journal overflowed, meanwhile
 }
 
@@ -40,7 +40,7 @@ func (t *Table) Rebuild() *Build {
 func (b *Build) begin() { b.again, b.journal = true, nil }
 
 // note keeps the changes that the new index will have to catch up with.
-func (b *Build) note(changes []index.Change) {
+func (b *Build) note(changes []index.Update) {
 	switch {
 	case b == nil || b.again:
 	case len(b.journal)+len(changes) > maxJournal:

@@ -60,8 +60,8 @@ func (t *Table) Fetch(hash Hash) uint32 { return t.tip.ids.fetch(uint32(hash)) }
 // At returns the item at a place, which must exist.
 func (t *Table) At(p Place) Item { return t.tip.records.item(p.ref) }
 
-// Change is what a batch makes of one item.
-type Change struct {
+// Outcome is what a batch makes of one item.
+type Outcome struct {
 	Place            // of Find, in the state that the batch changes
 	Item  *item.Item // what it is then
 	// Delete: it is deleted then. Of the Item only the ID counts.
@@ -72,7 +72,7 @@ type Change struct {
 type Step struct {
 	next  *Snapshot // complete but for the index
 	edit  edit
-	moves []index.Change
+	moves []index.Update
 	freed []index.Ref
 	index index.Index
 	err   error
@@ -82,12 +82,12 @@ type Step struct {
 // one of each id: all of it but the index. Index and Finish must follow before any other
 // method that changes the table: Begin, Apply, Redefine, Rebuild, EndBuild. Finish would undo
 // what they did. An error leaves the table unusable.
-func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
+func (t *Table) Begin(n int, changes iter.Seq[Outcome]) (*Step, error) {
 	e := newEdit()
 	next := t.tip.next()
 	next.records.where = next.records.where.own()
 	next.ids.buckets = next.ids.buckets.own()
-	s := &Step{next: next, edit: e, moves: make([]index.Change, 0, n)}
+	s := &Step{next: next, edit: e, moves: make([]index.Update, 0, n)}
 	var added []entry
 	for ch := range changes {
 		ref, it := ch.ref, ch.Item
@@ -96,7 +96,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
 				continue
 			}
 			old := next.records.item(ref)
-			s.moves = append(s.moves, index.Change{Op: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
+			s.moves = append(s.moves, index.Update{Kind: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
 			s.freed = append(s.freed, ref)
 			next.ids.remove(e, &next.records, it.ID)
 			next.shape.replace(old.Properties, nil)
@@ -116,7 +116,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
 			t.arena.kill(next.records.location(ref))
 			next.records.locate(e, ref, loc)
 			if from := (index.Position{Lon: old.Lon, Lat: old.Lat}); from != to {
-				s.moves = append(s.moves, index.Change{Op: index.Move, Ref: ref, Old: from, New: to})
+				s.moves = append(s.moves, index.Update{Kind: index.Move, Ref: ref, Old: from, New: to})
 			}
 		} else {
 			ref = t.refs.take()
@@ -125,7 +125,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Change]) (*Step, error) {
 				added = make([]entry, 0, n)
 			}
 			added = append(added, entry{ch.hash, ref})
-			s.moves = append(s.moves, index.Change{Op: index.Insert, Ref: ref, New: to})
+			s.moves = append(s.moves, index.Update{Kind: index.Insert, Ref: ref, New: to})
 		}
 		next.extend(e, to.Lon, to.Lat)
 		if columns {
@@ -169,7 +169,7 @@ func (t *Table) Finish(s *Step) (*Snapshot, error) {
 }
 
 // Apply is Begin, Index and Finish.
-func (t *Table) Apply(n int, changes iter.Seq[Change]) (*Snapshot, error) {
+func (t *Table) Apply(n int, changes iter.Seq[Outcome]) (*Snapshot, error) {
 	s, err := t.Begin(n, changes)
 	if err != nil {
 		return nil, err

@@ -352,9 +352,9 @@ func (c *epochCmd) Run(env *environ) error {
 		return err
 	}
 	v, err := s.View(env.ctx)
-	var at store.Position
+	var at store.CommitID
 	if err == nil {
-		at = v.Position()
+		at = v.At()
 		err = v.Close()
 	}
 	if err := errors.Join(err, s.Close()); err != nil {

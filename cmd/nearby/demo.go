@@ -50,7 +50,7 @@ func createOne(ctx context.Context, catalog *catalog.Catalog, d dataset.Collecti
 		writes = nil
 	}
 	for it := range items {
-		writes = append(writes, collection.Write{Op: collection.Upsert, Item: it})
+		writes = append(writes, collection.Write{Action: collection.Upsert, Item: it})
 		if len(writes) == step {
 			if flush(); err != nil {
 				break

@@ -86,7 +86,7 @@ func benchMoves(b *testing.B, builder func([]index.Point, index.Items) index.Bui
 		b.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(4, 5))
-	changes := make([]index.Change, batch)
+	changes := make([]index.Update, batch)
 	var spent time.Duration
 	b.ReportAllocs()
 	for b.Loop() {
@@ -97,7 +97,7 @@ func benchMoves(b *testing.B, builder func([]index.Point, index.Items) index.Bui
 				from = s[rnd.IntN(len(s))]
 			}
 			to := around(rnd, from, 1e-3)
-			changes[i] = index.Change{Op: index.Move, Ref: r, Old: s[r], New: to}
+			changes[i] = index.Update{Kind: index.Move, Ref: r, Old: s[r], New: to}
 			s[r] = to
 		}
 		start := time.Now()
@@ -119,7 +119,7 @@ func benchLoad(b *testing.B, builder func([]index.Point, index.Items) index.Buil
 	if err != nil {
 		b.Fatal(err)
 	}
-	changes := []index.Change{}
+	changes := []index.Update{}
 	var spent time.Duration
 	ix := base
 	for b.Loop() {
@@ -127,7 +127,7 @@ func benchLoad(b *testing.B, builder func([]index.Point, index.Items) index.Buil
 		for lo := from; lo < len(s); lo += group {
 			changes = changes[:0]
 			for r := lo; r < min(lo+group, len(s)); r++ {
-				changes = append(changes, index.Change{Op: index.Insert, Ref: index.Ref(r), New: s[r]})
+				changes = append(changes, index.Update{Kind: index.Insert, Ref: index.Ref(r), New: s[r]})
 			}
 			start := time.Now()
 			if ix, err = ix.Apply(changes, s); err != nil {

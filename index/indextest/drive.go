@@ -128,27 +128,27 @@ func (d *driver) degrees(limit float64) float64 {
 func (d *driver) position() index.Position { return at(d.degrees(180), d.degrees(90)) }
 
 // batch reads up to 32 changes; a Ref may come several times.
-func (d *driver) batch() ([]index.Change, *Items) {
+func (d *driver) batch() ([]index.Update, *Items) {
 	after := d.items.Clone()
-	var changes []index.Change
+	var changes []index.Update
 	d.builds++
 	for range 1 + d.next()%32 {
 		b := d.next()
 		r := index.Ref(b % 64)
-		c := index.Change{Ref: r}
+		c := index.Update{Ref: r}
 		switch {
 		case !after.Has(r):
-			c.Op, c.New = index.Insert, d.position()
+			c.Kind, c.New = index.Insert, d.position()
 			id := fmt.Sprintf("%s-%d", IDOf(r), d.builds)
 			if d.items.Has(r) {
 				id = d.items.ID(r)
 			}
 			after.Set(r, id, c.New)
 		case b < 128:
-			c.Op, c.Old = index.Delete, after.refs[r].pos
+			c.Kind, c.Old = index.Delete, after.refs[r].pos
 			after.Remove(r)
 		default:
-			c.Op, c.Old, c.New = index.Move, after.refs[r].pos, d.position()
+			c.Kind, c.Old, c.New = index.Move, after.refs[r].pos, d.position()
 			after.Set(r, after.ID(r), c.New)
 		}
 		changes = append(changes, c)

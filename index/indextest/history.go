@@ -12,7 +12,7 @@ import (
 )
 
 // apply makes the next version; after holds the items as they are then.
-func (v version) apply(changes []index.Change, after *Items) (version, error) {
+func (v version) apply(changes []index.Update, after *Items) (version, error) {
 	lent := during(v.items, after, changes)
 	oracle, err := v.oracle.Apply(changes, lent)
 	if err != nil {
@@ -51,22 +51,22 @@ func newHistory(builder index.Builder, seed uint64, n, greatest int) (*history, 
 
 // batch draws n changes in order, often several of one Ref, and the items
 // after them.
-func (h *history) batch(n int) ([]index.Change, *Items) {
+func (h *history) batch(n int) ([]index.Update, *Items) {
 	after := h.items.Clone()
-	var changes []index.Change
+	var changes []index.Update
 	h.builds++
 	// Few refs make a batch return to them; a shrinking phase empties cells.
 	refs := 1 + h.IntN(h.greatest)
 	shrink := h.builds/20%2 == 1
 	for range n {
 		r := index.Ref(h.IntN(refs))
-		c := index.Change{Ref: r}
+		c := index.Update{Ref: r}
 		switch {
 		case !after.Has(r):
 			if shrink && h.IntN(4) != 0 {
 				continue
 			}
-			c.Op, c.New = index.Insert, h.position()
+			c.Kind, c.New = index.Insert, h.position()
 			// Within a batch a Ref keeps its id.
 			id := fmt.Sprintf("%s-%d", IDOf(r), h.builds)
 			if h.items.Has(r) {
@@ -74,10 +74,10 @@ func (h *history) batch(n int) ([]index.Change, *Items) {
 			}
 			after.Set(r, id, c.New)
 		case h.IntN(2) == 0 || shrink:
-			c.Op, c.Old = index.Delete, after.refs[r].pos
+			c.Kind, c.Old = index.Delete, after.refs[r].pos
 			after.Remove(r)
 		default:
-			c.Op, c.Old, c.New = index.Move, after.refs[r].pos, h.position()
+			c.Kind, c.Old, c.New = index.Move, after.refs[r].pos, h.position()
 			switch h.IntN(4) {
 			case 0:
 				c.New = c.Old // to the same place
@@ -170,21 +170,21 @@ func testRefused(t *testing.T, builder index.Builder, seed uint64) {
 	}
 	nan := math.NaN()
 	for name, c := range map[string]struct {
-		change index.Change
+		change index.Update
 		want   error
 	}{
-		"UnknownDelete":   {index.Change{Op: index.Delete, Ref: 9999, Old: at(1, 2)}, index.ErrUnknown},
-		"UnknownMove":     {index.Change{Op: index.Move, Ref: 9999, Old: at(1, 2), New: at(3, 4)}, index.ErrUnknown},
-		"InsertNaN":       {index.Change{Op: index.Insert, Ref: 9999, New: at(nan, 0)}, index.ErrInvalid},
-		"InsertNaNLat":    {index.Change{Op: index.Insert, Ref: 9999, New: at(0, nan)}, index.ErrInvalid},
-		"InsertInfinite":  {index.Change{Op: index.Insert, Ref: 9999, New: at(math.Inf(1), 0)}, index.ErrInvalid},
-		"InsertBeyond180": {index.Change{Op: index.Insert, Ref: 9999, New: at(math.Nextafter(180, 181), 0)}, index.ErrInvalid},
-		"InsertBeyond90":  {index.Change{Op: index.Insert, Ref: 9999, New: at(0, math.Nextafter(-90, -91))}, index.ErrInvalid},
-		"NoOperation":     {index.Change{Ref: 9999, New: at(1, 2)}, index.ErrInvalid},
-		"BadOperation":    {index.Change{Op: 77, Ref: 9999, New: at(1, 2)}, index.ErrInvalid},
-		"DeleteNaN":       {index.Change{Op: index.Delete, Ref: 9999, Old: at(nan, nan)}, nil},
-		"MoveToNaN":       {index.Change{Op: index.Move, Ref: 0, Old: h.items.refs[0].pos, New: at(nan, nan)}, index.ErrInvalid},
-		"DeleteElsewhere": {index.Change{Op: index.Delete, Ref: 1, Old: opposite(h.items.refs[1].pos)}, index.ErrUnknown},
+		"UnknownDelete":   {index.Update{Kind: index.Delete, Ref: 9999, Old: at(1, 2)}, index.ErrUnknown},
+		"UnknownMove":     {index.Update{Kind: index.Move, Ref: 9999, Old: at(1, 2), New: at(3, 4)}, index.ErrUnknown},
+		"InsertNaN":       {index.Update{Kind: index.Insert, Ref: 9999, New: at(nan, 0)}, index.ErrInvalid},
+		"InsertNaNLat":    {index.Update{Kind: index.Insert, Ref: 9999, New: at(0, nan)}, index.ErrInvalid},
+		"InsertInfinite":  {index.Update{Kind: index.Insert, Ref: 9999, New: at(math.Inf(1), 0)}, index.ErrInvalid},
+		"InsertBeyond180": {index.Update{Kind: index.Insert, Ref: 9999, New: at(math.Nextafter(180, 181), 0)}, index.ErrInvalid},
+		"InsertBeyond90":  {index.Update{Kind: index.Insert, Ref: 9999, New: at(0, math.Nextafter(-90, -91))}, index.ErrInvalid},
+		"NoOperation":     {index.Update{Ref: 9999, New: at(1, 2)}, index.ErrInvalid},
+		"BadOperation":    {index.Update{Kind: 77, Ref: 9999, New: at(1, 2)}, index.ErrInvalid},
+		"DeleteNaN":       {index.Update{Kind: index.Delete, Ref: 9999, Old: at(nan, nan)}, nil},
+		"MoveToNaN":       {index.Update{Kind: index.Move, Ref: 0, Old: h.items.refs[0].pos, New: at(nan, nan)}, index.ErrInvalid},
+		"DeleteElsewhere": {index.Update{Kind: index.Delete, Ref: 1, Old: opposite(h.items.refs[1].pos)}, index.ErrUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, _, err := h.index.Nearest(nil, &index.Query{K: 1000, MaxDistance: index.Everywhere}, h.items)
@@ -193,7 +193,7 @@ func testRefused(t *testing.T, builder index.Builder, seed uint64) {
 			}
 			changes, after := h.batch(20)
 			// The spoilt change names a Ref that the rest leaves alone.
-			changes = slices.DeleteFunc(changes, func(o index.Change) bool { return o.Ref == c.change.Ref })
+			changes = slices.DeleteFunc(changes, func(o index.Update) bool { return o.Ref == c.change.Ref })
 			changes = slices.Insert(changes, h.IntN(len(changes)+1), c.change)
 			got, err := h.index.Apply(changes, during(h.items, after, changes))
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
@@ -212,10 +212,10 @@ func testRefused(t *testing.T, builder index.Builder, seed uint64) {
 		})
 	}
 	// Of two changes that cannot be made the error names the first.
-	for _, wrong := range [][]index.Change{
-		{{Op: index.Delete, Ref: 9998, Old: at(170, 80)}, {Op: index.Delete, Ref: 9999, Old: at(-170, -80)}},
-		{{Op: index.Delete, Ref: 9998, Old: at(170, 80)}, {Op: index.Insert, Ref: 9999, New: at(nan, 0)}},
-		{{Op: index.Insert, Ref: 9998, New: at(nan, 0)}, {Op: index.Delete, Ref: 9999, Old: at(-170, -80)}},
+	for _, wrong := range [][]index.Update{
+		{{Kind: index.Delete, Ref: 9998, Old: at(170, 80)}, {Kind: index.Delete, Ref: 9999, Old: at(-170, -80)}},
+		{{Kind: index.Delete, Ref: 9998, Old: at(170, 80)}, {Kind: index.Insert, Ref: 9999, New: at(nan, 0)}},
+		{{Kind: index.Insert, Ref: 9998, New: at(nan, 0)}, {Kind: index.Delete, Ref: 9999, Old: at(-170, -80)}},
 	} {
 		changes, after := h.batch(200)
 		i := h.IntN(len(changes) + 1)

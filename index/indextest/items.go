@@ -105,7 +105,7 @@ func (it *Items) get(r index.Ref) *entry {
 
 // during returns the items as an Apply of the changes may see them: the refs
 // from before and after the batch, with no position for those that it changes.
-func during(before, after *Items, changes []index.Change) *Items {
+func during(before, after *Items, changes []index.Update) *Items {
 	both := before.Clone()
 	for r := range after.refs {
 		if e := &after.refs[r]; e.live {

@@ -88,10 +88,10 @@ func testLaws(t *testing.T, builder index.Builder, seed uint64) {
 		after := &Items{}
 		for len(order) > 0 {
 			n := min(1+g.IntN(9), len(order))
-			var changes []index.Change
+			var changes []index.Update
 			for _, i := range order[:n] {
 				r := index.Ref(i)
-				changes = append(changes, index.Change{Op: index.Insert, Ref: r, New: positions[i]})
+				changes = append(changes, index.Update{Kind: index.Insert, Ref: r, New: positions[i]})
 				after.Set(r, items.ID(r), positions[i])
 			}
 			if v, err = v.apply(changes, after.Clone()); err != nil {

@@ -45,7 +45,7 @@ func BuildOracle(points []index.Point, _ index.Items) (index.Index, error) {
 }
 
 // Apply implements index.Index on a copy of all points.
-func (o *Oracle) Apply(changes []index.Change, _ index.Items) (index.Index, error) {
+func (o *Oracle) Apply(changes []index.Update, _ index.Items) (index.Index, error) {
 	points := slices.Clone(o.points)
 	where := make(map[index.Ref]int, len(points))
 	for i := range points {
@@ -55,7 +55,7 @@ func (o *Oracle) Apply(changes []index.Change, _ index.Items) (index.Index, erro
 		wrong := func(err error) (index.Index, error) {
 			return nil, fmt.Errorf("change %d of ref %d: %w", n, c.Ref, err)
 		}
-		if c.Op == index.Delete || c.Op == index.Move {
+		if c.Kind == index.Delete || c.Kind == index.Move {
 			i, ok := where[c.Ref]
 			if !ok || points[i].pos != c.Old {
 				return wrong(index.ErrUnknown)
@@ -66,7 +66,7 @@ func (o *Oracle) Apply(changes []index.Change, _ index.Items) (index.Index, erro
 			points = points[:last]
 			delete(where, c.Ref)
 		}
-		switch c.Op {
+		switch c.Kind {
 		case index.Delete:
 		case index.Insert, index.Move:
 			if err := index.CheckPosition(c.New.Lon, c.New.Lat); err != nil {

@@ -66,7 +66,7 @@ func both(t *testing.T, builder index.Builder, positions []index.Position, test 
 		t.Fatal(err)
 	}
 	for i, p := range positions {
-		c := []index.Change{{Op: index.Insert, Ref: index.Ref(i), New: p}}
+		c := []index.Update{{Kind: index.Insert, Ref: index.Ref(i), New: p}}
 		if grown, err = grown.apply(c, NewItems(positions[:i+1]...)); err != nil {
 			t.Fatalf("insert %d: %v", i, err)
 		}

@@ -51,9 +51,9 @@ func trapIdentical(t *testing.T, builder index.Builder) {
 	}
 
 	full := v.index.Stats().Bytes
-	deletes := make([]index.Change, n)
+	deletes := make([]index.Update, n)
 	for i := range deletes {
-		deletes[i] = index.Change{Op: index.Delete, Ref: index.Ref(i), Old: positions[i]}
+		deletes[i] = index.Update{Kind: index.Delete, Ref: index.Ref(i), Old: positions[i]}
 	}
 	if v, err = v.apply(deletes, &Items{}); err != nil {
 		t.Fatal(err)

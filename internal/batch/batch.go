@@ -32,7 +32,7 @@ type Batch struct {
 	// Edits are in order of their keys. Whoever walks an index owns its part.
 	Edits []Edit
 
-	changes []index.Change
+	changes []index.Update
 	spare   chan struct{} // a token for each processor without work; nil if there is little to do
 
 	mu     sync.Mutex
@@ -44,7 +44,7 @@ type Batch struct {
 const sharedEdits = 100
 
 // New takes changes apart. Err tells in the end what is wrong with them.
-func New(changes []index.Change) *Batch {
+func New(changes []index.Update) *Batch {
 	b := &Batch{changes: changes, failed: len(changes)}
 	keys := make([]runs.Keyed, 0, 2*len(changes))
 	for i := range changes {
@@ -53,10 +53,10 @@ func New(changes []index.Change) *Batch {
 			b.fail(i, err)
 			break
 		}
-		if c.Op != index.Insert {
+		if c.Kind != index.Insert {
 			keys = append(keys, runs.Keyed{Key: zorder.Key(c.Old.Lon, c.Old.Lat), At: uint32(2 * i)})
 		}
-		if c.Op != index.Delete {
+		if c.Kind != index.Delete {
 			keys = append(keys, runs.Keyed{Key: zorder.Key(c.New.Lon, c.New.Lat), At: uint32(2*i + 1)})
 		}
 	}
@@ -84,13 +84,13 @@ func New(changes []index.Change) *Batch {
 	return b
 }
 
-func check(c *index.Change) error {
+func check(c *index.Update) error {
 	switch {
-	case c.Op < index.Insert || c.Op > index.Move:
-		return fmt.Errorf("%w: unknown operation %d", index.ErrInvalid, c.Op)
-	case c.Op != index.Insert && index.CheckPosition(c.Old.Lon, c.Old.Lat) != nil:
+	case c.Kind < index.Insert || c.Kind > index.Move:
+		return fmt.Errorf("%w: unknown operation %d", index.ErrInvalid, c.Kind)
+	case c.Kind != index.Insert && index.CheckPosition(c.Old.Lon, c.Old.Lat) != nil:
 		return index.ErrUnknown // nothing lies outside the Earth
-	case c.Op != index.Delete:
+	case c.Kind != index.Delete:
 		return index.CheckPosition(c.New.Lon, c.New.Lat)
 	}
 	return nil

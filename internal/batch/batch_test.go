@@ -43,19 +43,19 @@ func TestBatchIsWhatItsChangesComeTo(t *testing.T) {
 		for ref, p := range at {
 			before[pointOf(ref, p)] = true
 		}
-		var changes []index.Change
+		var changes []index.Update
 		for range rnd.IntN(1 << rnd.IntN(10)) {
-			c := index.Change{Ref: index.Ref(rnd.IntN(6)), New: places[rnd.IntN(len(places))]}
+			c := index.Update{Ref: index.Ref(rnd.IntN(6)), New: places[rnd.IntN(len(places))]}
 			old, in := at[c.Ref]
 			switch {
 			case !in:
-				c.Op = index.Insert
+				c.Kind = index.Insert
 			case rnd.IntN(2) == 0:
-				c.Op, c.Old, c.New = index.Delete, old, index.Position{}
+				c.Kind, c.Old, c.New = index.Delete, old, index.Position{}
 			default:
-				c.Op, c.Old = index.Move, old
+				c.Kind, c.Old = index.Move, old
 			}
-			if at[c.Ref] = c.New; c.Op == index.Delete {
+			if at[c.Ref] = c.New; c.Kind == index.Delete {
 				delete(at, c.Ref)
 			}
 			changes = append(changes, c)
@@ -101,18 +101,18 @@ func TestBatchIsWhatItsChangesComeTo(t *testing.T) {
 func TestBatchErr(t *testing.T) {
 	p, nan := index.Position{Lon: 1, Lat: 2}, index.Position{Lon: math.NaN()}
 	for _, c := range []struct {
-		changes []index.Change
+		changes []index.Update
 		missing []int // edits
 		want    error
 		text    string
 	}{
-		{[]index.Change{{Op: index.Insert, Ref: 7, New: p}, {Op: index.Insert, Ref: 8, New: nan}}, nil, index.ErrInvalid, "change 1 of ref 8"},
-		{[]index.Change{{Op: index.Delete, Ref: 7, Old: p}, {Op: index.Insert, Ref: 8, New: nan}}, []int{0}, index.ErrUnknown, "change 0 of ref 7"},
-		{[]index.Change{{Op: index.Insert, Ref: 8, New: nan}, {Op: index.Delete, Ref: 7, Old: p}}, nil, index.ErrInvalid, "change 0 of ref 8"},
-		{[]index.Change{{Op: index.Delete, Ref: 9, Old: p}, {Op: index.Delete, Ref: 7, Old: p}}, []int{0, 1}, index.ErrUnknown, "change 0 of ref 9"},
-		{[]index.Change{{Op: index.Delete, Ref: 9, Old: p}, {Op: index.Delete, Ref: 9, Old: p}}, nil, index.ErrUnknown, "change 1 of ref 9"},
-		{[]index.Change{{Op: index.Delete, Ref: 3, Old: nan}}, nil, index.ErrUnknown, "change 0 of ref 3"},
-		{[]index.Change{{Ref: 3, Old: p, New: p}}, nil, index.ErrInvalid, "change 0 of ref 3"},
+		{[]index.Update{{Kind: index.Insert, Ref: 7, New: p}, {Kind: index.Insert, Ref: 8, New: nan}}, nil, index.ErrInvalid, "change 1 of ref 8"},
+		{[]index.Update{{Kind: index.Delete, Ref: 7, Old: p}, {Kind: index.Insert, Ref: 8, New: nan}}, []int{0}, index.ErrUnknown, "change 0 of ref 7"},
+		{[]index.Update{{Kind: index.Insert, Ref: 8, New: nan}, {Kind: index.Delete, Ref: 7, Old: p}}, nil, index.ErrInvalid, "change 0 of ref 8"},
+		{[]index.Update{{Kind: index.Delete, Ref: 9, Old: p}, {Kind: index.Delete, Ref: 7, Old: p}}, []int{0, 1}, index.ErrUnknown, "change 0 of ref 9"},
+		{[]index.Update{{Kind: index.Delete, Ref: 9, Old: p}, {Kind: index.Delete, Ref: 9, Old: p}}, nil, index.ErrUnknown, "change 1 of ref 9"},
+		{[]index.Update{{Kind: index.Delete, Ref: 3, Old: nan}}, nil, index.ErrUnknown, "change 0 of ref 3"},
+		{[]index.Update{{Ref: 3, Old: p, New: p}}, nil, index.ErrInvalid, "change 0 of ref 3"},
 	} {
 		b := New(c.changes)
 		for _, i := range c.missing {
@@ -138,18 +138,18 @@ func TestRunPatch(t *testing.T) {
 		from, _ := runs.Run(nil).Pack(recs)
 		lo := rnd.IntN(n + 1)
 		hi := lo + rnd.IntN(n+1-lo)
-		var changes []index.Change
+		var changes []index.Update
 		want := []runs.Record{}
 		for i := lo; i < hi; i++ {
 			if rnd.IntN(3) == 0 {
-				changes = append(changes, index.Change{Op: index.Delete, Ref: index.Ref(i), Old: at[i]})
+				changes = append(changes, index.Update{Kind: index.Delete, Ref: index.Ref(i), Old: at[i]})
 			} else {
 				want = append(want, recs[i])
 			}
 		}
 		for range rnd.IntN(1 + rnd.IntN(8)) {
 			ref, to := index.Ref(100+len(changes)), index.Position{Lon: rnd.Float64() * 10, Lat: rnd.Float64() * 10}
-			changes = append(changes, index.Change{Op: index.Insert, Ref: ref, New: to})
+			changes = append(changes, index.Update{Kind: index.Insert, Ref: ref, New: to})
 			want = append(want, pointOf(ref, to).rec)
 		}
 		b := New(changes)

@@ -101,16 +101,16 @@ func TestModel(t *testing.T) {
 			for _, r := range m.refs {
 				in[r] = true
 			}
-			var changes []index.Change
+			var changes []index.Update
 			for range 1 + rnd.IntN(1<<rnd.IntN(12)) {
 				ref := index.Ref(rnd.IntN(n))
 				lon, lat := m.items.Position(ref)
 				at := index.Position{Lon: lon, Lat: lat}
 				if remove := round/10%2 == 1; in[ref] && (remove || rnd.IntN(3) == 0) {
-					changes = append(changes, index.Change{Op: index.Delete, Ref: ref, Old: at})
+					changes = append(changes, index.Update{Kind: index.Delete, Ref: ref, Old: at})
 					in[ref] = false
 				} else if !in[ref] && (!remove || rnd.IntN(3) == 0) {
-					changes = append(changes, index.Change{Op: index.Insert, Ref: ref, New: at})
+					changes = append(changes, index.Update{Kind: index.Insert, Ref: ref, New: at})
 					in[ref] = true
 				}
 			}
@@ -132,7 +132,7 @@ func TestModel(t *testing.T) {
 		// What is not there cannot go.
 		gone := m.refs[0]
 		lon, lat := m.items.Position(gone)
-		changes := []index.Change{{Op: index.Delete, Ref: gone, Old: index.Position{Lon: lon, Lat: lat}}}
+		changes := []index.Update{{Kind: index.Delete, Ref: gone, Old: index.Position{Lon: lon, Lat: lat}}}
 		for want := range 2 {
 			all := batch.New(changes)
 			b = b.Apply(all.Edits, m.items, all)

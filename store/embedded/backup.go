@@ -88,7 +88,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (Backup, error) {
 }
 
 func (s *Store) backup(ctx context.Context, v *view, w io.Writer) (Backup, error) {
-	at := v.Position()
+	at := v.At()
 	b := Backup{Epoch: at.Epoch, Seq: at.Seq, At: s.opt.now().UTC().Truncate(time.Millisecond)}
 	out, err := newBackupWriter(w, b)
 	if err != nil {

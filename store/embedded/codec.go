@@ -197,17 +197,17 @@ func decodeEpoch(value []byte) (string, error) {
 	return string(value), err
 }
 
-func encodeBefore(at store.Position) []byte {
+func encodeBefore(at store.CommitID) []byte {
 	return seal(beforeKey, append(binary.BigEndian.AppendUint64(nil, uint64(at.Seq)), at.Epoch...))
 }
 
-func decodeBefore(value []byte) (store.Position, error) {
+func decodeBefore(value []byte) (store.CommitID, error) {
 	value, err := unseal(beforeKey, value)
 	if err != nil {
-		return store.Position{}, err
+		return store.CommitID{}, err
 	}
 	if len(value) < 8 {
-		return store.Position{}, fmt.Errorf("%w: beginning of the epoch of %d bytes", store.ErrCorrupt, len(value))
+		return store.CommitID{}, fmt.Errorf("%w: beginning of the epoch of %d bytes", store.ErrCorrupt, len(value))
 	}
-	return store.Position{Epoch: store.Epoch(value[8:]), Seq: store.Seq(binary.BigEndian.Uint64(value))}, nil
+	return store.CommitID{Epoch: store.Epoch(value[8:]), Seq: store.Seq(binary.BigEndian.Uint64(value))}, nil
 }

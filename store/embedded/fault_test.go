@@ -281,22 +281,22 @@ func whole(t *testing.T, fs *vfs.MemFS) (store.Seq, error) {
 	}
 	defer v.Close()
 	want := map[string]int64{}
-	for i := 2; i <= int(v.Position().Seq); i++ {
+	for i := 2; i <= int(v.At().Seq); i++ {
 		want[fmt.Sprint(i%10)] = int64(i)
 	}
-	if v.Position().Seq > 0 {
+	if v.At().Seq > 0 {
 		err = v.Items(context.Background(), "c", 1, func(_ int, it *item.Item) error {
 			if want[it.ID] != it.Updated || it.Updated != int64(it.Seq) || string(it.Properties) != `{"a":1}` {
-				t.Errorf("at %d %+v is not what was written", v.Position().Seq, it)
+				t.Errorf("at %d %+v is not what was written", v.At().Seq, it)
 			}
 			delete(want, it.ID)
 			return nil
 		})
 	}
 	if err == nil && len(want) > 0 {
-		t.Errorf("at %d these are missing: %v", v.Position().Seq, want)
+		t.Errorf("at %d these are missing: %v", v.At().Seq, want)
 	}
-	return v.Position().Seq, err
+	return v.At().Seq, err
 }
 
 func newestLog(t *testing.T, fs vfs.FS) string {

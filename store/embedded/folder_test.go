@@ -157,7 +157,7 @@ func TestCopyOfAFolder(t *testing.T) {
 	if identify(mustOpen(t, filepath.Join(dir, markFile))) == (identity{}) {
 		t.Skip("this file system does not say which file is which")
 	}
-	position := func(dir string) store.Position {
+	position := func(dir string) store.CommitID {
 		t.Helper()
 		s := opened(t, dir, Options{})
 		defer closed(t, s)

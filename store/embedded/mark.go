@@ -201,7 +201,7 @@ func (m *found) whole(fsys vfs.FS, dir string) error {
 // compare says what is wrong with a database, of which epoch ("" if it has
 // none yet) and head are given, beside a mark. before is where the history of the
 // epoch began.
-func compare(epoch string, head store.Seq, before store.Position, m *found) error {
+func compare(epoch string, head store.Seq, before store.CommitID, m *found) error {
 	switch {
 	case m.err != nil:
 		return m.err

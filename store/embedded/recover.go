@@ -24,7 +24,7 @@ func (s *Store) recover(m *found, whole error) error {
 	}); err != nil {
 		return err
 	}
-	var before store.Position
+	var before store.CommitID
 	if err := s.meta(beforeKey, func(value []byte) (err error) {
 		before, err = decodeBefore(value)
 		return err
@@ -121,7 +121,7 @@ func (s *Store) settle(m mark, fork, lost bool) error {
 		return err
 	}
 	if old != "" {
-		if err := batch.Set(beforeKey, encodeBefore(store.Position{Epoch: store.Epoch(m.epoch), Seq: s.head}), nil); err != nil {
+		if err := batch.Set(beforeKey, encodeBefore(store.CommitID{Epoch: store.Epoch(m.epoch), Seq: s.head}), nil); err != nil {
 			return err
 		}
 	}

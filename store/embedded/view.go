@@ -41,8 +41,8 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	return v, nil
 }
 
-func (v *view) Position() store.Position {
-	return store.Position{Epoch: store.Epoch(v.s.epoch), Seq: v.seq}
+func (v *view) At() store.CommitID {
+	return store.CommitID{Epoch: store.Epoch(v.s.epoch), Seq: v.seq}
 }
 
 func (v *view) Close() error {

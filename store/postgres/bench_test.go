@@ -166,7 +166,7 @@ func BenchmarkFollow(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	from := v.Position()
+	from := v.At()
 	if err := v.Close(); err != nil {
 		b.Fatal(err)
 	}

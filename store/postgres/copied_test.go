@@ -20,7 +20,7 @@ import (
 type copied struct {
 	mu      sync.Mutex
 	content storetest.Content
-	pos     store.Position
+	pos     store.CommitID
 	at      time.Time
 	steps   int
 	changed chan struct{} // closed and replaced with each step

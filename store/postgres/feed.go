@@ -57,7 +57,7 @@ type feed struct {
 	watch  *watch
 
 	at        time.Time
-	head      store.Position
+	head      store.CommitID
 	counter   int64          // of the head's epoch
 	forgotten bool           // the history is the one that was followed, and ends before
 	changes   []store.Change // of the next delivery
@@ -133,7 +133,7 @@ func (d *feed) take(results pgx.BatchResults, id database.Identity) error {
 		}
 		d.at = d.at.Add(-time.Duration(behind * float64(time.Second)))
 	}
-	d.head, d.counter = store.Position{Epoch: id.Epoch(counter), Seq: store.Seq(seq)}, counter
+	d.head, d.counter = store.CommitID{Epoch: id.Epoch(counter), Seq: store.Seq(seq)}, counter
 	from := d.f.pos
 	d.forgotten = d.head.Epoch == from.Epoch && d.head.Seq < from.Seq
 	switch {

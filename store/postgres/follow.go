@@ -13,7 +13,7 @@ import (
 
 // Follow is part of store.Shared. A database that is away does not end it: it goes on
 // when the database is back.
-func (s *Store) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+func (s *Store) Follow(ctx context.Context, after store.CommitID, deliver func(*store.Step) error) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ type loss struct {
 // follower is one Follow.
 type follower struct {
 	s       *Store
-	pos     store.Position // what was delivered
+	pos     store.CommitID // what was delivered
 	deliver func(*store.Step) error
 	own     chan struct{} // signalled when the store has committed
 	told    chan struct{} // and when somebody else has

@@ -41,14 +41,14 @@ type asking struct {
 
 type question struct {
 	done chan struct{}
-	pos  store.Position
+	pos  store.CommitID
 	err  error
 }
 
 // Head is part of store.Shared.
-func (s *Store) Head(ctx context.Context) (store.Position, error) {
+func (s *Store) Head(ctx context.Context) (store.CommitID, error) {
 	if err := s.closedOr(ctx.Err()); err != nil {
-		return store.Position{}, err
+		return store.CommitID{}, err
 	}
 	a := &s.asking
 	a.mu.Lock()
@@ -65,9 +65,9 @@ func (s *Store) Head(ctx context.Context) (store.Position, error) {
 	case <-q.done:
 		return q.pos, q.err
 	case <-ctx.Done():
-		return store.Position{}, ctx.Err()
+		return store.CommitID{}, ctx.Err()
 	case <-s.closing:
-		return store.Position{}, store.ErrClosed
+		return store.CommitID{}, store.ErrClosed
 	}
 }
 
@@ -88,7 +88,7 @@ func (s *Store) ask() {
 	}
 }
 
-func (s *Store) readHead() (pos store.Position, err error) {
+func (s *Store) readHead() (pos store.CommitID, err error) {
 	err = s.onConnection(s.life, readTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		pos, err = database.ReadPosition(ctx, conn)
 		return err

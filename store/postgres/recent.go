@@ -61,7 +61,7 @@ func signal(wake chan struct{}) {
 
 // add takes a group of commits that was made, the last of them with the number of
 // end.
-func (r *recent) add(group []*request, end store.Position, at time.Time) {
+func (r *recent) add(group []*request, end store.CommitID, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.followers) == 0 {
@@ -109,7 +109,7 @@ func own(ch *store.Change, seq store.Seq) store.Change {
 
 // after returns the batch that continues a position, if it is kept, and else whether
 // there are later ones.
-func (r *recent) after(pos store.Position) (b ownBatch, next, more bool) {
+func (r *recent) after(pos store.CommitID) (b ownBatch, next, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i, found := slices.BinarySearchFunc(r.batches, pos.Seq+1, func(b ownBatch, seq store.Seq) int {

@@ -171,7 +171,7 @@ func (w *writer) landed(b *batch, group []*request, last store.Seq, at time.Time
 	c.commits.Add(uint64(b.commits))
 	c.rows.Add(uint64(b.rows()))
 	if known {
-		w.s.recent.add(group, store.Position{Epoch: w.server.Epoch(counter), Seq: last}, at)
+		w.s.recent.add(group, store.CommitID{Epoch: w.server.Epoch(counter), Seq: last}, at)
 	}
 	return nil
 }

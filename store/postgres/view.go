@@ -19,7 +19,7 @@ import (
 // view implements store.View by a transaction with one snapshot.
 type view struct {
 	s   *Store
-	pos store.Position
+	pos store.CommitID
 
 	mu     sync.Mutex // a connection does one thing at a time
 	conn   *pgxpool.Conn
@@ -95,8 +95,8 @@ func (v *view) Close() error {
 	return nil
 }
 
-// Position is part of store.View.
-func (v *view) Position() store.Position { return v.pos }
+// At is part of store.View.
+func (v *view) At() store.CommitID { return v.pos }
 
 // enter takes the view's connection.
 func (v *view) enter() (*pgx.Conn, error) {

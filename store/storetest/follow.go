@@ -291,10 +291,10 @@ func testFollowFromView(t *testing.T, f *sharedFixture) {
 			if err := v.Close(); err != nil {
 				t.Fatal(err)
 			}
-			fo := &follower{content: Content{"c": {it.ID: it}}, seq: v.Position().Seq, keep: true}
+			fo := &follower{content: Content{"c": {it.ID: it}}, seq: v.At().Seq, keep: true}
 			fo.states = []state{{seq: fo.seq, content: fo.content.clone()}}
 			n := 0
-			err = f.Follow(ctx, v.Position(), func(step *store.Step) error {
+			err = f.Follow(ctx, v.At(), func(step *store.Step) error {
 				if err := errors.Join(unasked(step), fo.take(step)); err != nil {
 					return err
 				}
@@ -344,7 +344,7 @@ func testFollowForked(t *testing.T, f *sharedFixture) {
 	defer cancel()
 	for _, epoch := range []store.Epoch{"another", at.Epoch + "x", ""} {
 		for _, seq := range []store.Seq{0, at.Seq, at.Seq + 1000} {
-			err := f.Follow(ctx, store.Position{Epoch: epoch, Seq: seq}, func(step *store.Step) error {
+			err := f.Follow(ctx, store.CommitID{Epoch: epoch, Seq: seq}, func(step *store.Step) error {
 				return fmt.Errorf("a step to %d", step.Seq)
 			})
 			if !errors.Is(err, store.ErrForked) {

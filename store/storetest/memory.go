@@ -356,16 +356,16 @@ func (m *memory) Receipt(ctx context.Context, collection, key string) (store.Rec
 	return r.Receipt, true, ctx.Err()
 }
 
-func (m *memory) Head(ctx context.Context) (store.Position, error) {
+func (m *memory) Head(ctx context.Context) (store.CommitID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed() {
-		return store.Position{}, store.ErrClosed
+		return store.CommitID{}, store.ErrClosed
 	}
 	if m.fault == "the head is that of own commits" {
-		return store.Position{Epoch: m.epoch, Seq: m.own}, nil
+		return store.CommitID{Epoch: m.epoch, Seq: m.own}, nil
 	}
-	return store.Position{Epoch: m.epoch, Seq: m.head()}, ctx.Err()
+	return store.CommitID{Epoch: m.epoch, Seq: m.head()}, ctx.Err()
 }
 
 func (m *memory) Inspect() {
@@ -385,14 +385,14 @@ func (m *memory) View(ctx context.Context) (store.View, error) {
 }
 
 func (m *memory) view() *picture {
-	p := &picture{fault: m.fault, at: store.Position{Epoch: m.epoch, Seq: m.head()}, content: m.content.show()}
+	p := &picture{fault: m.fault, at: store.CommitID{Epoch: m.epoch, Seq: m.head()}, content: m.content.show()}
 	if m.fault == "views move" {
 		p.moves = m
 	}
 	return p
 }
 
-func (m *memory) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+func (m *memory) Follow(ctx context.Context, after store.CommitID, deliver func(*store.Step) error) error {
 	if after.Epoch != m.epoch && m.fault != "any epoch will do" {
 		return store.ErrForked
 	}
@@ -518,7 +518,7 @@ func (m *memory) deliver(step store.Step, n int, deliver func(*store.Step) error
 // picture is a view: what it shows is never written to.
 type picture struct {
 	fault   string
-	at      store.Position
+	at      store.CommitID
 	content content
 	moves   *memory
 	closed  atomic.Bool
@@ -533,7 +533,7 @@ func (p *picture) now() content {
 	return p.content
 }
 
-func (p *picture) Position() store.Position { return p.at }
+func (p *picture) At() store.CommitID { return p.at }
 
 func (p *picture) Collections(context.Context) ([]store.Collection, error) {
 	var all []store.Collection

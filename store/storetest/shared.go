@@ -84,12 +84,12 @@ type sharedFixture struct{ *fixture }
 
 func (f *sharedFixture) shared() store.Shared { return f.Store.(store.Shared) }
 
-func (f *sharedFixture) Follow(ctx context.Context, after store.Position, deliver func(*store.Step) error) error {
+func (f *sharedFixture) Follow(ctx context.Context, after store.CommitID, deliver func(*store.Step) error) error {
 	return f.shared().Follow(ctx, after, deliver)
 }
 
 // readFrom reads everything from a view that is not behind a position.
-func readFrom(t *testing.T, s store.Store, seq store.Seq) (Content, store.Position) {
+func readFrom(t *testing.T, s store.Store, seq store.Seq) (Content, store.CommitID) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		content, at := Read(t, s, 1)
@@ -133,7 +133,7 @@ func testSharedFollow(t *testing.T, a, b store.Shared) {
 		await(t, followed[i])
 		h.holds(t, before, followers[i].states)
 		want, at := readFrom(t, s, end)
-		if at != (store.Position{Epoch: from.Epoch, Seq: end}) {
+		if at != (store.CommitID{Epoch: from.Epoch, Seq: end}) {
 			t.Errorf("a view is at %+v, the last commit was %d of the epoch %s", at, end, from.Epoch)
 		}
 		Equal(t, followers[i].content, want)
@@ -215,7 +215,7 @@ func testHead(t *testing.T, a, b store.Shared) {
 			}
 		})
 	}
-	last := store.Position{Epoch: from.Epoch}
+	last := store.CommitID{Epoch: from.Epoch}
 	end := time.Now().Add(patience)
 	for i := 0; i < 500 || store.Seq(acked.Load()) < from.Seq+200; i++ {
 		if time.Now().After(end) {
@@ -286,8 +286,8 @@ func testInspect(t *testing.T, a, b store.Shared) {
 	})
 	f := &follower{content: before.clone(), seq: from.Seq}
 	inspect := func(v store.View) error {
-		if at := (store.Position{Epoch: from.Epoch, Seq: f.seq}); v.Position() != at {
-			return fmt.Errorf("the view is at %+v, the step led to %+v", v.Position(), at)
+		if at := (store.CommitID{Epoch: from.Epoch, Seq: f.seq}); v.At() != at {
+			return fmt.Errorf("the view is at %+v, the step led to %+v", v.At(), at)
 		}
 		shown, err := readView(v, 2)
 		if err != nil {

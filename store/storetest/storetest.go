@@ -126,14 +126,14 @@ func (f *fixture) commit(changes ...store.Change) store.Seq {
 type Content map[string]map[string]item.Item
 
 // Read reads everything that a store shows.
-func Read(t testing.TB, s store.Store, parts int) (Content, store.Position) {
+func Read(t testing.TB, s store.Store, parts int) (Content, store.CommitID) {
 	t.Helper()
 	v, err := s.View(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	return ReadView(t, v, parts), v.Position()
+	return ReadView(t, v, parts), v.At()
 }
 
 // ReadView is Read of a view.
@@ -570,8 +570,8 @@ func testViewStands(t *testing.T, f *fixture) {
 				t.Fatal(err)
 			}
 			for _, it := range items {
-				if it.Lon != items[0].Lon || it.Seq != items[0].Seq || store.Seq(it.Seq) > v.Position().Seq {
-					t.Fatalf("half a commit: %+v beside %+v at %d", it, items[0], v.Position().Seq)
+				if it.Lon != items[0].Lon || it.Seq != items[0].Seq || store.Seq(it.Seq) > v.At().Seq {
+					t.Fatalf("half a commit: %+v beside %+v at %d", it, items[0], v.At().Seq)
 				}
 			}
 			if round == 0 {

@@ -120,7 +120,7 @@ func count(s store.Store, n int, ready *sync.WaitGroup) ([]int64, error) {
 		if err := errors.Join(err, v.Close()); err != nil {
 			return nil, err
 		}
-		if v.Position().Seq < atLeast {
+		if v.At().Seq < atLeast {
 			time.Sleep(time.Millisecond) // a view of a copy that is behind
 			continue
 		}
@@ -229,7 +229,7 @@ func redefine(s store.Store, n int) error {
 		if err := errors.Join(err, v.Close()); err != nil {
 			return err
 		}
-		if v.Position().Seq < atLeast {
+		if v.At().Seq < atLeast {
 			time.Sleep(time.Millisecond) // a view of a copy that is behind
 			continue
 		}

@@ -39,7 +39,7 @@ func newReplica(t testing.TB, url string) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pos := v.Position()
+	pos := v.At()
 	r.seen, r.defined = read(t, v)
 	ended := make(chan error, 1)
 	go func() { ended <- st.Follow(ctx, pos, r.take) }()

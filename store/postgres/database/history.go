@@ -77,15 +77,15 @@ func (id Identity) Epoch(counter int64) store.Epoch {
 
 // ReadPosition reads the head. The server is asked who it is after that: a standby
 // that was promoted meanwhile is another history.
-func ReadPosition(ctx context.Context, conn *pgx.Conn) (store.Position, error) {
+func ReadPosition(ctx context.Context, conn *pgx.Conn) (store.CommitID, error) {
 	var seq, counter int64
 	var usable bool
 	if err := conn.QueryRow(ctx, `SELECT seq, epoch, `+Released+` FROM nearby.head`).Scan(&seq, &counter, &usable); err != nil {
-		return store.Position{}, HeadError(err)
+		return store.CommitID{}, HeadError(err)
 	}
 	if !usable {
-		return store.Position{}, store.ErrRestored
+		return store.CommitID{}, store.ErrRestored
 	}
 	id, err := Identify(ctx, conn)
-	return store.Position{Epoch: id.Epoch(counter), Seq: store.Seq(seq)}, err
+	return store.CommitID{Epoch: id.Epoch(counter), Seq: store.Seq(seq)}, err
 }
