@@ -42,7 +42,7 @@ func main() {
 
 // run is the program. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return application().Run(new(cli), args, stdout, stderr, command.NewEnviron(ctx, stdin, stdout, stderr))
+	return application().Run(ctx, new(cli), args, stdin, stdout, stderr)
 }
 
 // application is this program, with what only it has.

@@ -11,6 +11,8 @@ import (
 
 	"nearby/collection"
 	"nearby/indexes"
+	"nearby/internal/command"
+	"nearby/internal/terminal"
 	"nearby/store/postgres/attach"
 	"nearby/table"
 )
@@ -77,7 +79,7 @@ const (
 // defaultSweep is how often all rows are compared where changes are polled for.
 const defaultSweep = 10 * time.Minute
 
-func (c *attachCmd) Run(env *environ) error {
+func (c *attachCmd) Run(env *command.Environ) error {
 	if err := checkDatabase(c.Store); err != nil {
 		return err
 	}
@@ -89,9 +91,9 @@ func (c *attachCmd) Run(env *environ) error {
 		return err
 	}
 	var bar *progress
-	done, err := attach.Attach(env.ctx, signed(c.Store), a, func(done, total int64) {
+	done, err := attach.Attach(env.Ctx, signed(c.Store), a, func(done, total int64) {
 		if bar == nil {
-			bar = startProgress(env.cursor, "", total)
+			bar = startProgress(env.Cursor, "", total)
 		}
 		bar.rows.Store(done)
 		bar.bytes.Store(done)
@@ -100,18 +102,18 @@ func (c *attachCmd) Run(env *environ) error {
 		bar.finish()
 	}
 	if err != nil {
-		if env.ctx.Err() != nil {
+		if env.Ctx.Err() != nil {
 			return errors.New("interrupted: run the same command again to copy the rest")
 		}
 		return fmt.Errorf("attaching %s: %w", c.Table, err)
 	}
-	c.report(env.stdout, &a, &done)
+	c.report(env.Stdout, &a, &done)
 	return nil
 }
 
 func checkDatabase(address string) error {
 	if u, err := url.Parse(address); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
-		return usagef("--store: must be a URL such as postgres://user@host:5432/name")
+		return command.Usagef("--store: must be a URL such as postgres://user@host:5432/name")
 	}
 	return nil
 }
@@ -128,24 +130,24 @@ func (c *attachCmd) attachment() (a attach.Attachment, err error) {
 	}
 	for _, flag := range []struct{ name, value string }{{"table", c.Table}, {"id", c.ID}, {"follow", follow}} {
 		if flag.value == "" {
-			return a, usagef("--%s is missing", flag.name)
+			return a, command.Usagef("--%s is missing", flag.name)
 		}
 	}
 	switch {
 	case c.Geom == "" && (c.Lon == "" || c.Lat == ""):
-		return a, usagef("where the points are is missing: give --lon and --lat, or --geom")
+		return a, command.Usagef("where the points are is missing: give --lon and --lat, or --geom")
 	case c.Geom != "" && (c.Lon != "" || c.Lat != ""):
-		return a, usagef("--geom stands in place of --lon and --lat")
+		return a, command.Usagef("--geom stands in place of --lon and --lat")
 	case follow == attach.FollowTrigger && c.Column != "":
-		return a, usagef("--column is for --follow poll")
+		return a, command.Usagef("--column is for --follow poll")
 	case follow == attach.FollowPoll && c.Column == "":
-		return a, usagef("--follow poll needs --column, the time of a row's last change")
+		return a, command.Usagef("--follow poll needs --column, the time of a row's last change")
 	case c.Interval < minInterval:
-		return a, usagef("--interval: must be at least %s", minInterval)
+		return a, command.Usagef("--interval: must be at least %s", minInterval)
 	case c.Overlap < 0:
-		return a, usagef("--overlap: must not be negative")
+		return a, command.Usagef("--overlap: must not be negative")
 	case c.Sweep != nil && *c.Sweep != 0 && *c.Sweep < minSweep:
-		return a, usagef("--sweep: must be 0 or at least %s", minSweep)
+		return a, command.Usagef("--sweep: must be 0 or at least %s", minSweep)
 	}
 	if follow == attach.FollowPoll {
 		a.Column, a.Interval, a.Overlap, a.Sweep = c.Column, c.Interval, c.Overlap, defaultSweep
@@ -160,46 +162,46 @@ func (c *attachCmd) attachment() (a attach.Attachment, err error) {
 		Name: a.Collection, Title: c.Title, Index: table.IndexSpec{Kind: c.Index}, Queryables: c.Queryables, Time: c.Time,
 	}
 	if a.Definition, err = def.Encode(indexes.Kinds()); err != nil {
-		return a, usagef("the collection's %v", err)
+		return a, command.Usagef("the collection's %v", err)
 	}
 	return a, nil
 }
 
 func (c *attachCmd) report(w io.Writer, a *attach.Attachment, done *attach.Result) {
 	if done.Again {
-		fmt.Fprintf(w, "%s was attached as collection %s already: %s rows differed and were copied\n", oneLine(done.Table), a.Collection, thousands(done.Changed))
+		fmt.Fprintf(w, "%s was attached as collection %s already: %s rows differed and were copied\n", terminal.OneLine(done.Table), a.Collection, terminal.Thousands(done.Changed))
 	} else {
-		fmt.Fprintf(w, "%s is attached as collection %s\n", oneLine(done.Table), a.Collection)
+		fmt.Fprintf(w, "%s is attached as collection %s\n", terminal.OneLine(done.Table), a.Collection)
 	}
-	fmt.Fprintf(w, "items:     %s\n", thousands(done.Rows-done.Bad))
+	fmt.Fprintf(w, "items:     %s\n", terminal.Thousands(done.Rows-done.Bad))
 	fmt.Fprintf(w, "guarantee: %s\n", done.Guarantee)
 	if done.Owner != "" {
 		fmt.Fprintf(w, "trusted:   the role %s, which owns %s, and through it can run code with the rights of %s\n", done.Owner, done.Table, done.Role)
 	}
 	if done.Bad > 0 {
-		fmt.Fprintf(w, "%s rows are no items and are left out until they are corrected:\n", thousands(done.Bad))
+		fmt.Fprintf(w, "%s rows are no items and are left out until they are corrected:\n", terminal.Thousands(done.Bad))
 		for _, row := range done.BadRows {
-			fmt.Fprintf(w, "    id %q: %s\n", row.ID, oneLine(row.Reason))
+			fmt.Fprintf(w, "    id %q: %s\n", row.ID, terminal.OneLine(row.Reason))
 		}
 		if n := done.Bad - int64(len(done.BadRows)); n > 0 {
-			fmt.Fprintf(w, "    and %s more\n", thousands(n))
+			fmt.Fprintf(w, "    and %s more\n", terminal.Thousands(n))
 		}
 	}
 	if done.Unnamed > 0 {
-		fmt.Fprintf(w, "%s rows are left out: they have no id, or one of more than 1024 bytes\n", thousands(done.Unnamed))
+		fmt.Fprintf(w, "%s rows are left out: they have no id, or one of more than 1024 bytes\n", terminal.Thousands(done.Unnamed))
 	}
 }
 
-func (c *attachCmd) list(env *environ) error {
-	all, err := attach.List(env.ctx, signed(c.Store))
+func (c *attachCmd) list(env *command.Environ) error {
+	all, err := attach.List(env.Ctx, signed(c.Store))
 	if err != nil {
 		return err
 	}
 	if len(all) == 0 {
-		fmt.Fprintln(env.stdout, "nothing is attached")
+		fmt.Fprintln(env.Stdout, "nothing is attached")
 		return nil
 	}
-	table := tabwriter.NewWriter(env.stdout, 0, 8, 2, ' ', 0)
+	table := tabwriter.NewWriter(env.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "collection\ttable\tfollow\tsweep\tstate")
 	for i := range all {
 		a := &all[i]
@@ -216,9 +218,9 @@ func (c *attachCmd) list(env *environ) error {
 		case !a.Copied:
 			state = "not copied whole: attach it again"
 		case a.Waiting > 0:
-			state = fmt.Sprintf("%s rows are to be compared", thousands(a.Waiting))
+			state = fmt.Sprintf("%s rows are to be compared", terminal.Thousands(a.Waiting))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", oneLine(a.Collection), oneLine(a.Table), oneLine(follow), sweep, oneLine(state))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", terminal.OneLine(a.Collection), terminal.OneLine(a.Table), terminal.OneLine(follow), sweep, terminal.OneLine(state))
 	}
 	return table.Flush()
 }
@@ -240,17 +242,17 @@ Examples:
     nearby detach --store postgres://nearby_server@db.example.org/places --collection shops --keep`
 }
 
-func (c *detachCmd) Run(env *environ) error {
+func (c *detachCmd) Run(env *command.Environ) error {
 	if err := checkDatabase(c.Store); err != nil {
 		return err
 	}
-	if err := attach.Detach(env.ctx, signed(c.Store), c.Collection, c.Keep); err != nil {
+	if err := attach.Detach(env.Ctx, signed(c.Store), c.Collection, c.Keep); err != nil {
 		return fmt.Errorf("detaching collection %s: %w", c.Collection, err)
 	}
 	what := "deleted"
 	if c.Keep {
 		what = "kept, and can be written"
 	}
-	fmt.Fprintf(env.stdout, "detached; collection %s is %s\n", c.Collection, what)
+	fmt.Fprintf(env.Stdout, "detached; collection %s is %s\n", c.Collection, what)
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"nearby/internal/command"
+	"nearby/internal/terminal"
 	"nearby/store"
 	"nearby/store/embedded"
 )
@@ -53,8 +55,8 @@ Examples:
     nearby restore monday.nearby --check`
 }
 
-func (c *backupCmd) Run(env *environ) error {
-	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
+func (c *backupCmd) Run(env *command.Environ) error {
+	ctx, cancel := context.WithTimeout(env.Ctx, c.Timeout)
 	defer cancel()
 	to := kong.ExpandPath(c.To)
 	into, final := filepath.Dir(to), to
@@ -104,7 +106,7 @@ func (c *backupCmd) Run(env *environ) error {
 	if err := syncFolder(into); err != nil {
 		return err
 	}
-	fmt.Fprintf(env.stdout, "%s: %s, SHA-256 %s\n", final, contents(b), b.SHA256)
+	fmt.Fprintf(env.Stdout, "%s: %s, SHA-256 %s\n", final, contents(b), b.SHA256)
 	return nil
 }
 
@@ -184,8 +186,8 @@ func (c *backupCmd) source() (source, error) {
 }
 
 // write writes a backup to a file, and checks what is written as a restoring would.
-func (c *backupCmd) write(ctx context.Context, env *environ, f *os.File, source func(context.Context, io.Writer) error) (embedded.Backup, error) {
-	p := startProgress(env.cursor, "backing up", 0)
+func (c *backupCmd) write(ctx context.Context, env *command.Environ, f *os.File, source func(context.Context, io.Writer) error) (embedded.Backup, error) {
+	p := startProgress(env.Cursor, "backing up", 0)
 	defer p.finish()
 	in, out := io.Pipe()
 	type outcome struct {
@@ -209,7 +211,7 @@ func (c *backupCmd) write(ctx context.Context, env *environ, f *os.File, source 
 
 // contents says what a backup holds.
 func contents(b embedded.Backup) string {
-	return fmt.Sprintf("%s items in %s collections at commit %d, of %s", thousands(int64(b.Items)), thousands(int64(b.Collections)), b.Seq, b.At.Format(time.RFC3339))
+	return fmt.Sprintf("%s items in %s collections at commit %d, of %s", terminal.Thousands(int64(b.Items)), terminal.Thousands(int64(b.Collections)), b.Seq, b.At.Format(time.RFC3339))
 }
 
 // outsideStores refuses a folder that lies in that of a store, where a backup would be
@@ -224,7 +226,7 @@ func outsideStores(dir string) error {
 	}
 	for ; ; dir = filepath.Dir(dir) {
 		if embedded.IsStore(dir) {
-			return usagef("--to: %s is the folder of a store; a backup belongs elsewhere", dir)
+			return command.Usagef("--to: %s is the folder of a store; a backup belongs elsewhere", dir)
 		}
 		if dir == filepath.Dir(dir) {
 			return nil
@@ -266,9 +268,9 @@ Examples:
     nearby restore monday.nearby --check`
 }
 
-func (c *restoreCmd) Run(env *environ) error {
+func (c *restoreCmd) Run(env *command.Environ) error {
 	if !c.Check && c.Data == "" {
-		return usagef("restore: give the folder to make, with --data, or --check")
+		return command.Usagef("restore: give the folder to make, with --data, or --check")
 	}
 	file, err := newestBackup(c.Backup)
 	if err != nil {
@@ -283,12 +285,12 @@ func (c *restoreCmd) Run(env *environ) error {
 	if err != nil {
 		return fmt.Errorf("reading the backup: %w", err)
 	}
-	p := startProgress(env.cursor, "reading", info.Size())
+	p := startProgress(env.Cursor, "reading", info.Size())
 	var r embedded.Restored
 	if c.Check {
-		r.Backup, err = embedded.CheckBackup(env.ctx, p.reader(f))
+		r.Backup, err = embedded.CheckBackup(env.Ctx, p.reader(f))
 	} else {
-		r, err = embedded.Restore(env.ctx, p.reader(f), c.Data, embedded.RestoreOptions{Replace: c.Replace})
+		r, err = embedded.Restore(env.Ctx, p.reader(f), c.Data, embedded.RestoreOptions{Replace: c.Replace})
 	}
 	p.finish()
 	switch {
@@ -297,11 +299,11 @@ func (c *restoreCmd) Run(env *environ) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", file, err)
 	case c.Check:
-		fmt.Fprintf(env.stdout, "%s: whole, %s, SHA-256 %s\n", file, contents(r.Backup), r.SHA256)
+		fmt.Fprintf(env.Stdout, "%s: whole, %s, SHA-256 %s\n", file, contents(r.Backup), r.SHA256)
 	default:
-		fmt.Fprintf(env.stdout, "%s: restored to %s, %s\n", file, c.Data, contents(r.Backup))
+		fmt.Fprintf(env.Stdout, "%s: restored to %s, %s\n", file, c.Data, contents(r.Backup))
 		if r.Replaced != "" {
-			fmt.Fprintf(env.stdout, "what was there is in %s\n", r.Replaced)
+			fmt.Fprintf(env.Stdout, "what was there is in %s\n", r.Replaced)
 		}
 	}
 	return nil
@@ -346,12 +348,12 @@ Examples:
     nearby epoch --data /var/lib/nearby --new`
 }
 
-func (c *epochCmd) Run(env *environ) error {
+func (c *epochCmd) Run(env *command.Environ) error {
 	s, err := embedded.Open(c.Data, embedded.Options{ReadOnly: !c.New, NewEpoch: c.New})
 	if err != nil {
 		return err
 	}
-	v, err := s.View(env.ctx)
+	v, err := s.View(env.Ctx)
 	var at store.CommitID
 	if err == nil {
 		at = v.At()
@@ -360,6 +362,6 @@ func (c *epochCmd) Run(env *environ) error {
 	if err := errors.Join(err, s.Close()); err != nil {
 		return err
 	}
-	fmt.Fprintf(env.stdout, "epoch %s, commit %d\n", at.Epoch, at.Seq)
+	fmt.Fprintf(env.Stdout, "epoch %s, commit %d\n", at.Epoch, at.Seq)
 	return nil
 }

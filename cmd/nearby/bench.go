@@ -5,6 +5,7 @@ import (
 
 	"nearby/bench"
 	"nearby/internal/benchflags"
+	"nearby/internal/command"
 )
 
 type benchCmd struct {
@@ -30,8 +31,8 @@ Examples:
     nearby bench --data my.csv --lat y --lon x --out my.html`
 }
 
-func (c *benchCmd) Run(env *environ) error {
-	opt, err := c.Options(env.ctx, env.stderr)
+func (c *benchCmd) Run(env *command.Environ) error {
+	opt, err := c.Options(env.Ctx, env.Stderr)
 	if err != nil {
 		return err
 	}
@@ -39,9 +40,9 @@ func (c *benchCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	report, err := bench.Run(env.ctx, bench.Options{Options: opt}, benchflags.Progress(env.cursor, "bench"))
+	report, err := bench.Run(env.Ctx, bench.Options{Options: opt}, benchflags.Progress(env.Cursor, "bench"))
 	if report == nil {
 		return err
 	}
-	return errors.Join(err, benchflags.Write(env.stdout, base, report)) // one with a wrong answer says where
+	return errors.Join(err, benchflags.Write(env.Stdout, base, report)) // one with a wrong answer says where
 }

@@ -6,6 +6,9 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"nearby/internal/command"
+	"nearby/internal/terminal"
 )
 
 type healthCmd struct {
@@ -27,7 +30,7 @@ Examples:
     nearby health --server http://10.0.0.5:8080`
 }
 
-func (c healthCmd) Run(env *environ) error {
+func (c healthCmd) Run(env *command.Environ) error {
 	server := c.Server
 	if server == "" {
 		server = "http://" + dialable(c.Addr)
@@ -36,13 +39,13 @@ func (c healthCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
+	ctx, cancel := context.WithTimeout(env.Ctx, c.Timeout)
 	defer cancel()
 	state, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(env.stdout, oneLine(state))
+	fmt.Fprintln(env.Stdout, terminal.OneLine(state))
 	return nil
 }
 

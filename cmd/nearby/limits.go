@@ -7,6 +7,7 @@ import (
 	"nearby/api"
 	"nearby/collection"
 	"nearby/indexes"
+	"nearby/internal/command"
 	"nearby/store"
 )
 
@@ -47,11 +48,11 @@ func (l *limits) check() error {
 		{"commit-timeout", int64(l.CommitTimeout)},
 	} {
 		if v.value < 1 {
-			return usagef("--%s: must be more than 0", v.flag)
+			return command.Usagef("--%s: must be more than 0", v.flag)
 		}
 	}
 	if l.MaxLoad < 0 {
-		return usagef("--max-load %d: must not be negative", l.MaxLoad)
+		return command.Usagef("--max-load %d: must not be negative", l.MaxLoad)
 	}
 	return nil
 }

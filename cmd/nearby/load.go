@@ -11,7 +11,9 @@ import (
 
 	"nearby/client"
 	"nearby/ingest"
+	"nearby/internal/command"
 	"nearby/internal/interrupt"
+	"nearby/internal/terminal"
 	"nearby/item"
 )
 
@@ -101,7 +103,7 @@ const maxInFlight = 2
 // loader carries the state of one load.
 type loader struct {
 	cmd    *loadCmd
-	env    *environ
+	env    *command.Environ
 	remote *remote
 	opt    ingest.Options
 	report *report
@@ -120,7 +122,7 @@ var errAborted = errors.New("stopped at the first rejected row, as --on-error ab
 // repeated says what it does to run a load once more.
 const repeated = "the same command sends all rows again, and none is there twice"
 
-func (c *loadCmd) Run(env *environ) error {
+func (c *loadCmd) Run(env *command.Environ) error {
 	opt, err := c.options()
 	if err != nil {
 		return err
@@ -134,20 +136,20 @@ func (c *loadCmd) Run(env *environ) error {
 		return err
 	}
 	defer files.close()
-	found, err := c.look(env.ctx, r)
+	found, err := c.look(env.Ctx, r)
 	if err != nil {
 		return err
 	}
-	ctx, abort := context.WithCancelCause(env.ctx)
+	ctx, abort := context.WithCancelCause(env.Ctx)
 	defer abort(nil)
 	l := &loader{
 		cmd: c, env: env, remote: r, opt: opt, abort: abort, found: found,
 		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},
 	}
 	if c.Map {
-		l.report.draw = mapStyle(env.stdout)
+		l.report.draw = mapStyle(env.Stdout)
 	}
-	l.bar = startProgress(env.cursor, "", files.total)
+	l.bar = startProgress(env.Cursor, "", files.total)
 	var failures []error
 	var notes []string
 	for i, f := range files.list {
@@ -164,11 +166,11 @@ func (c *loadCmd) Run(env *environ) error {
 	l.wg.Wait()
 	l.bar.finish()
 	for _, n := range notes {
-		fmt.Fprintln(env.stderr, oneLine(n))
+		fmt.Fprintln(env.Stderr, terminal.OneLine(n))
 	}
-	l.report.write(env.stdout, c.Collection)
+	l.report.write(env.Stdout, c.Collection)
 	switch cause := context.Cause(ctx); {
-	case env.ctx.Err() != nil:
+	case env.Ctx.Err() != nil:
 		failures = append(failures, errors.New("interrupted: what was loaded stays; "+repeated))
 	case errors.Is(cause, errAborted):
 		failures = append(failures, cause)
@@ -178,7 +180,7 @@ func (c *loadCmd) Run(env *environ) error {
 		failures = append(failures, cause, errors.New("what was loaded stays; when this is mended, "+repeated))
 	}
 	if l.made && l.report.rejected > 0 && l.report.nothing() {
-		fmt.Fprintln(env.stderr, oneLine(fmt.Sprintf("the collection %q was created by this load, which stored no row in it", c.Collection)))
+		fmt.Fprintln(env.Stderr, terminal.OneLine(fmt.Sprintf("the collection %q was created by this load, which stored no row in it", c.Collection)))
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)
@@ -205,19 +207,19 @@ func (c *loadCmd) options() (ingest.Options, error) {
 	default:
 		d, n := utf8.DecodeRuneInString(c.Delimiter)
 		if n != len(c.Delimiter) {
-			return opt, usagef("--delimiter %q: must be one character, or \"tab\"", c.Delimiter)
+			return opt, command.Usagef("--delimiter %q: must be one character, or \"tab\"", c.Delimiter)
 		}
 		opt.Delimiter = d
 	}
 	if c.ExpectBBox != "" {
 		box, err := item.ParseBox(c.ExpectBBox)
 		if err != nil {
-			return opt, usagef("--expect-bbox: %v", err)
+			return opt, command.Usagef("--expect-bbox: %v", err)
 		}
 		opt.Expect = &box
 	}
 	if opt.SkipLines = c.SkipLines; c.SkipLines < 0 {
-		return opt, usagef("--skip-lines %d: must not be negative", c.SkipLines)
+		return opt, command.Usagef("--skip-lines %d: must not be negative", c.SkipLines)
 	}
 	if len(c.Columns) > 0 {
 		opt.Columns = c.Columns
@@ -226,7 +228,7 @@ func (c *loadCmd) options() (ingest.Options, error) {
 		opt.Quotes = c.Quotes
 	}
 	if c.MaxErrors < 0 {
-		return opt, usagef("--max-errors %d: must not be negative", c.MaxErrors)
+		return opt, command.Usagef("--max-errors %d: must not be negative", c.MaxErrors)
 	}
 	return opt, nil
 }
@@ -249,16 +251,16 @@ func (in *inputs) close() {
 	}
 }
 
-func (c *loadCmd) open(env *environ) (*inputs, error) {
+func (c *loadCmd) open(env *command.Environ) (*inputs, error) {
 	in := new(inputs)
 	sized := true
 	for _, name := range c.Files {
 		if name == "-" {
-			in.list = append(in.list, input{name: "standard input", r: interrupt.Reader(env.ctx, func() (io.ReadCloser, error) { return io.NopCloser(env.stdin), nil })})
+			in.list = append(in.list, input{name: "standard input", r: interrupt.Reader(env.Ctx, func() (io.ReadCloser, error) { return io.NopCloser(env.Stdin), nil })})
 			sized = false
 			continue
 		}
-		f, info, err := interrupt.Open(env.ctx, name)
+		f, info, err := interrupt.Open(env.Ctx, name)
 		if err != nil {
 			in.close()
 			return nil, err
@@ -375,7 +377,7 @@ func (l *loader) send(ctx context.Context, file *input, b *batch) {
 	l.wg.Go(func() {
 		defer close(b.done)
 		// Not ctx: what is on its way when a row ends the load arrives.
-		answer, err := l.remote.load(l.env.ctx, l.cmd.Collection, client.Existing(l.cmd.OnExisting), abort, b.body)
+		answer, err := l.remote.load(l.env.Ctx, l.cmd.Collection, client.Existing(l.cmd.OnExisting), abort, b.body)
 		if err != nil {
 			l.abort(err)
 		}

@@ -18,7 +18,6 @@ import (
 
 	"nearby/indexes"
 	"nearby/internal/command"
-	"nearby/internal/terminal"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -50,14 +49,6 @@ type cli struct {
 	ShowVersion command.VersionFlag `name:"version" env:"-" help:"Print the version."`
 }
 
-// environ is what a command is given of the process.
-type environ struct {
-	ctx            context.Context
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	cursor         io.Writer // stderr, for what moves the cursor and has no text of others
-}
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -66,8 +57,7 @@ func main() {
 
 // run is the program. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, out, cursor io.Writer) int {
-	env := &environ{ctx: ctx, stdin: stdin, stdout: &terminal.Screen{W: out}, stderr: &terminal.Screen{W: cursor}, cursor: cursor}
-	return application().Run(new(cli), args, out, cursor, env)
+	return application().Run(ctx, new(cli), args, stdin, out, cursor)
 }
 
 // application is this program, with what only it has.
@@ -126,11 +116,3 @@ func markNegatives(args []string) []string {
 
 // programVersion is the stamped version, or what the Go toolchain recorded.
 func programVersion() string { return command.VersionOf(version) }
-
-// Shorter names of what every command uses.
-
-func usagef(format string, args ...any) error { return command.Usagef(format, args...) }
-func oneLine(s string) string                 { return terminal.OneLine(s) }
-func thousands(n int64) string                { return terminal.Thousands(n) }
-func isTerminal(w io.Writer) bool             { return terminal.Is(w) }
-func complain(w io.Writer, err error)         { terminal.Complain(w, "nearby", err) }

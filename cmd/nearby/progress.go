@@ -30,7 +30,7 @@ type progress struct {
 func startProgress(out io.Writer, doing string, total int64) *progress {
 	p := &progress{out: out, doing: doing, total: total, begun: time.Now(), stop: make(chan struct{}), ended: make(chan struct{})}
 	every := terminal.Every
-	if isTerminal(out) {
+	if terminal.Is(out) {
 		every = 100 * time.Millisecond
 		length := total
 		if length == 0 {
@@ -78,10 +78,10 @@ func (p *progress) finish() {
 
 func (p *progress) rate() string {
 	if p.doing != "" {
-		return fmt.Sprintf("%s, %s MB", p.doing, thousands(p.bytes.Load()/1e6))
+		return fmt.Sprintf("%s, %s MB", p.doing, terminal.Thousands(p.bytes.Load()/1e6))
 	}
 	rows, seconds := p.rows.Load(), time.Since(p.begun).Seconds()
-	return fmt.Sprintf("%s rows, %s/s", thousands(rows), thousands(int64(float64(rows)/max(seconds, 1e-3))))
+	return fmt.Sprintf("%s rows, %s/s", terminal.Thousands(rows), terminal.Thousands(int64(float64(rows)/max(seconds, 1e-3))))
 }
 
 // line is the plain form.

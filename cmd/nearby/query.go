@@ -14,6 +14,8 @@ import (
 
 	"nearby/api"
 	"nearby/client"
+	"nearby/internal/command"
+	"nearby/internal/terminal"
 	"nearby/item"
 	"nearby/parameter"
 )
@@ -58,7 +60,7 @@ func (d *degrees) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func (c *queryCmd) Run(env *environ) error {
+func (c *queryCmd) Run(env *command.Environ) error {
 	opts, err := c.options()
 	if err != nil {
 		return err
@@ -67,30 +69,30 @@ func (c *queryCmd) Run(env *environ) error {
 	if err != nil {
 		return err
 	}
-	page, err := r.Collection(c.Collection).Nearby(env.ctx, float64(c.Lat), float64(c.Lon), opts...)
+	page, err := r.Collection(c.Collection).Nearby(env.Ctx, float64(c.Lat), float64(c.Lon), opts...)
 	if err != nil {
 		return r.explain(err)
 	}
 	if c.JSON {
-		_, err := fmt.Fprintf(env.stdout, "%s\n", strings.TrimRight(string(page.GeoJSON), "\n"))
+		_, err := fmt.Fprintf(env.Stdout, "%s\n", strings.TrimRight(string(page.GeoJSON), "\n"))
 		return err
 	}
-	return c.write(env.stdout, page)
+	return c.write(env.Stdout, page)
 }
 
 // options checks the flags and makes the request's.
 func (c *queryCmd) options() ([]client.RequestOption, error) {
 	if _, err := item.CheckQuery(float64(c.Lon), float64(c.Lat)); err != nil {
-		return nil, usagef("%v", err)
+		return nil, command.Usagef("%v", err)
 	}
 	if c.K < 1 {
-		return nil, usagef("-k %d: must be at least 1", c.K)
+		return nil, command.Usagef("-k %d: must be at least 1", c.K)
 	}
 	opts := []client.RequestOption{client.K(c.K)}
 	if c.Radius != "" {
 		metres, ok := api.ParseDistance(c.Radius)
 		if !ok {
-			return nil, usagef("--radius %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", c.Radius)
+			return nil, command.Usagef("--radius %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", c.Radius)
 		}
 		opts = append(opts, client.Radius(metres))
 	}
@@ -103,10 +105,10 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 	for _, w := range c.Where {
 		name, value, ok := strings.Cut(w, "=")
 		if !ok || name == "" {
-			return nil, usagef("--where %q: must be NAME=VALUE", w)
+			return nil, command.Usagef("--where %q: must be NAME=VALUE", w)
 		}
 		if slices.Contains(parameter.Of(parameter.Nearby), name) {
-			return nil, usagef("--where %q: %s is a parameter of its own and no property", w, name)
+			return nil, command.Usagef("--where %q: %s is a parameter of its own and no property", w, name)
 		}
 		opts = append(opts, client.Where(name, value))
 	}
@@ -144,21 +146,21 @@ func (c *queryCmd) write(w io.Writer, a *client.NearbyPage) error {
 		word = "cut short"
 	}
 	_, err := fmt.Fprintf(w, "%s: complete within %s; cells or nodes entered: %s, points compared: %s\n", word,
-		formatDistance(a.Proof.Radius), thousands(int64(a.Proof.Entered)), thousands(int64(a.Proof.Compared)))
+		formatDistance(a.Proof.Radius), terminal.Thousands(int64(a.Proof.Entered)), terminal.Thousands(int64(a.Proof.Compared)))
 	if err == nil && a.Next != "" && !a.Complete {
-		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", c.part(a), oneLine(a.Next))
+		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", c.part(a), terminal.OneLine(a.Next))
 	}
 	return err
 }
 
 // part says how much of what was asked for is in the answer, where that is not all.
 func (c *queryCmd) part(a *client.NearbyPage) string {
-	s := thousands(int64(len(a.Hits)))
+	s := terminal.Thousands(int64(len(a.Hits)))
 	if c.Cursor != "" {
 		s += " more"
 	}
 	if a.Matched != nil {
-		s += " of " + thousands(int64(*a.Matched))
+		s += " of " + terminal.Thousands(int64(*a.Matched))
 	} else {
 		s += ", and there are more"
 	}
@@ -189,7 +191,7 @@ func formatDistance(metres float64) string {
 	case metres < 99_950:
 		return fmt.Sprintf("%.2f km", metres/1000)
 	default:
-		return thousands(int64(math.Round(metres/1000))) + " km"
+		return terminal.Thousands(int64(math.Round(metres/1000))) + " km"
 	}
 }
 
@@ -240,5 +242,5 @@ func printable(s string) string {
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most-1]) + "…"
 	}
-	return oneLine(s)
+	return terminal.OneLine(s)
 }

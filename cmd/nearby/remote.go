@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nearby/client"
+	"nearby/internal/command"
 )
 
 // remote is a server, and how these commands ask it: once, but for the parts of a load.
@@ -42,7 +43,7 @@ func newRemote(server string) (*remote, error) {
 		var err error
 		*way.to, err = client.New(server, client.WithHTTPClient(way.http), client.WithRetry(way.Retry), client.WithUserAgent("nearby/"+programVersion()))
 		if err != nil {
-			return nil, usagef("--server: %v", err)
+			return nil, command.Usagef("--server: %v", err)
 		}
 	}
 	return r, nil

@@ -158,16 +158,16 @@ func (r *report) write(w io.Writer, collection string) {
 	took := time.Since(r.begun)
 	skipped := ""
 	if r.skipped > 0 {
-		skipped = thousands(r.skipped) + " skipped, "
+		skipped = terminal.Thousands(r.skipped) + " skipped, "
 	}
 	fmt.Fprintf(w, "%s: %s rows read, %s created, %s updated, %s%s rejected in %s (%s rows/s)\n",
-		oneLine(collection), thousands(r.read), thousands(r.created), thousands(r.updated), skipped, thousands(r.rejected),
-		took.Round(time.Millisecond), thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
+		terminal.OneLine(collection), terminal.Thousands(r.read), terminal.Thousands(r.created), terminal.Thousands(r.updated), skipped, terminal.Thousands(r.rejected),
+		took.Round(time.Millisecond), terminal.Thousands(int64(float64(r.read)/max(took.Seconds(), 1e-3))))
 	if r.unanswered > 0 {
-		fmt.Fprintf(w, "sent, but not answered: %s rows, each of which may be loaded or not\n", thousands(r.unanswered))
+		fmt.Fprintf(w, "sent, but not answered: %s rows, each of which may be loaded or not\n", terminal.Thousands(r.unanswered))
 	}
 	if lost := r.read - r.created - r.updated - r.skipped - r.rejected - r.unanswered; lost > 0 {
-		fmt.Fprintf(w, "read, but not loaded: %s rows\n", thousands(lost))
+		fmt.Fprintf(w, "read, but not loaded: %s rows\n", terminal.Thousands(lost))
 	}
 	if box, any := r.extent.Box(); any {
 		fmt.Fprintln(w, "extent:", describe(box))
@@ -176,18 +176,18 @@ func (r *report) write(w io.Writer, collection string) {
 		}
 	}
 	if r.unread > 0 {
-		fmt.Fprintf(w, "times that are not understood: %s; the first:\n", thousands(int64(r.unread)))
-		fmt.Fprintln(w, " ", oneLine(r.firstUnread.String()))
+		fmt.Fprintf(w, "times that are not understood: %s; the first:\n", terminal.Thousands(int64(r.unread)))
+		fmt.Fprintln(w, " ", terminal.OneLine(r.firstUnread.String()))
 	}
 	if len(r.faults) == 0 {
 		return
 	}
 	fmt.Fprintln(w, "rejected rows:")
 	for i := range r.faults {
-		fmt.Fprintln(w, " ", oneLine(r.faults[i].String()))
+		fmt.Fprintln(w, " ", terminal.OneLine(r.faults[i].String()))
 	}
 	if more := r.rejected - int64(len(r.faults)); more > 0 {
-		fmt.Fprintf(w, "  and %s more (--max-errors shows more of them)\n", thousands(more))
+		fmt.Fprintf(w, "  and %s more (--max-errors shows more of them)\n", terminal.Thousands(more))
 	}
 }
 

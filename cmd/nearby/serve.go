@@ -12,6 +12,7 @@ import (
 
 	"nearby/api"
 	"nearby/catalog"
+	"nearby/internal/command"
 	"nearby/metrics"
 	"nearby/store"
 )
@@ -59,11 +60,11 @@ const (
 	maxHeaderBytes    = 16 << 10
 )
 
-func (c *serveCmd) Run(env *environ) (err error) {
+func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err := errors.Join(c.Limits.check(), c.Storage.check()); err != nil {
 		return err
 	}
-	out := newLogBuffer(env.stderr)
+	out := newLogBuffer(env.Stderr)
 	defer out.flush()
 	log := c.logger(out)
 	if c.Addr == "" { // which to package net is any port of any address
@@ -91,9 +92,9 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	go func() { broken <- server.Serve(api.Listener(listener)) }()
 	defer func() { _ = server.Close() }()
 
-	st, err := c.Storage.open(env.ctx, log, front.waits)
+	st, err := c.Storage.open(env.Ctx, log, front.waits)
 	if err != nil {
-		if env.ctx.Err() != nil {
+		if env.Ctx.Err() != nil {
 			return nil // a signal came first
 		}
 		return err
@@ -127,18 +128,18 @@ func (c *serveCmd) Run(env *environ) (err error) {
 	var serving http.Handler = handler
 	front.server.Store(&serving)
 
-	if err := c.fill(env.ctx, catalog, log); err != nil {
-		if env.ctx.Err() != nil {
+	if err := c.fill(env.Ctx, catalog, log); err != nil {
+		if env.Ctx.Err() != nil {
 			return nil // a signal came first
 		}
 		return err
 	}
 	close(filled)
-	fmt.Fprintf(env.stdout, "nearby ready on http://%s/v1/\n", dialable(listener.Addr().String()))
+	fmt.Fprintf(env.Stdout, "nearby ready on http://%s/v1/\n", dialable(listener.Addr().String()))
 	select {
 	case err := <-broken:
 		return fmt.Errorf("serving: %w", err)
-	case <-env.ctx.Done():
+	case <-env.Ctx.Done():
 	}
 
 	log.Info("shutting down")

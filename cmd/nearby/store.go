@@ -15,6 +15,7 @@ import (
 
 	"nearby/api"
 	"nearby/collection"
+	"nearby/internal/command"
 	"nearby/store"
 	"nearby/store/embedded"
 	"nearby/store/postgres"
@@ -49,20 +50,20 @@ const (
 func (c *storage) check() error {
 	if c.Store == "" {
 		if c.WritePolicy == collection.WriteBack {
-			return usagef("--write-policy back needs --store: with a folder every write is durable before it is acknowledged")
+			return command.Usagef("--write-policy back needs --store: with a folder every write is durable before it is acknowledged")
 		}
 		return nil
 	}
 	if u, err := url.Parse(c.Store); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
-		return usagef("--store: must be a URL such as postgres://user@host:5432/name; for a folder there is --data")
+		return command.Usagef("--store: must be a URL such as postgres://user@host:5432/name; for a folder there is --data")
 	}
 	for flag, d := range map[string]time.Duration{"write-back-delay": c.WriteBackDelay, "poll-interval": c.PollInterval, "max-wait": c.MaxWait} {
 		if d <= 0 {
-			return usagef("--%s: must be more than 0", flag)
+			return command.Usagef("--%s: must be more than 0", flag)
 		}
 	}
 	if c.VerifyInterval < 0 || c.MaxPending < 1 || c.MaxWaiters < 1 {
-		return usagef("--verify-interval must not be negative, --max-pending and --max-waiters must be more than 0")
+		return command.Usagef("--verify-interval must not be negative, --max-pending and --max-waiters must be more than 0")
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"nearby/client"
+	"nearby/internal/command"
+	"nearby/internal/terminal"
 )
 
 type verifyCmd struct {
@@ -34,7 +36,7 @@ Examples:
 // errDiffers ends a verification that found something. The table has said what.
 var errDiffers = errors.New("not every server was found to have what the database has")
 
-func (c *verifyCmd) Run(env *environ) error {
+func (c *verifyCmd) Run(env *command.Environ) error {
 	remotes := make([]*remote, len(c.Server))
 	for i, server := range c.Server {
 		var err error
@@ -45,16 +47,16 @@ func (c *verifyCmd) Run(env *environ) error {
 	good := true
 	for i, r := range remotes {
 		if i > 0 {
-			fmt.Fprintln(env.stdout)
+			fmt.Fprintln(env.Stdout)
 		}
-		v, err := r.verify(env.ctx, c.Timeout)
+		v, err := r.verify(env.Ctx, c.Timeout)
 		if err != nil {
-			fmt.Fprintf(env.stdout, "%s: not compared\n", r.Server())
-			complain(env.stderr, fmt.Errorf("%s: %w", r.Server(), err))
+			fmt.Fprintf(env.Stdout, "%s: not compared\n", r.Server())
+			terminal.Complain(env.Stderr, "nearby", fmt.Errorf("%s: %w", r.Server(), err))
 			good = false
 			continue
 		}
-		if err := writeVerification(env.stdout, r.Server(), v); err != nil {
+		if err := writeVerification(env.Stdout, r.Server(), v); err != nil {
 			return err
 		}
 		good = good && v.Equal
@@ -74,9 +76,9 @@ func writeVerification(w io.Writer, server string, v *client.Verification) error
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "collection\titems\tcells\tmissing\textra\tdifferent\trepaired\t")
 	for _, c := range v.Collections {
-		fmt.Fprint(t, oneLine(c.ID))
+		fmt.Fprint(t, terminal.OneLine(c.ID))
 		for _, n := range []int{c.Items, c.Cells, c.Missing, c.Extra, c.Different, c.Repaired} {
-			fmt.Fprint(t, "\t", thousands(int64(n)))
+			fmt.Fprint(t, "\t", terminal.Thousands(int64(n)))
 		}
 		fmt.Fprintln(t, "\t")
 	}

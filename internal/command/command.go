@@ -31,12 +31,6 @@ type Environ struct {
 	Cursor         io.Writer // stderr, for what moves the cursor and has no text of others
 }
 
-// NewEnviron gives a command the process's streams. What it prints to Stdout and Stderr
-// no terminal obeys.
-func NewEnviron(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) *Environ {
-	return &Environ{Ctx: ctx, Stdin: stdin, Stdout: &terminal.Screen{W: stdout}, Stderr: &terminal.Screen{W: stderr}, Cursor: stderr}
-}
-
 // Program is a program.
 type Program struct {
 	Name, Description string
@@ -62,16 +56,15 @@ func Usagef(format string, args ...any) error { return &UsageError{fmt.Sprintf(f
 type exited int
 
 // Run parses the arguments into commands, a pointer to the struct of all commands, and
-// runs the one that they name. Its method Run is given of environ, which is bound to
-// its type, and of the Program what it asks for. Run returns the exit code. What is
-// wrong it writes to stderr, and kong's help to stdout.
-func (p *Program) Run(commands any, args []string, stdout, stderr io.Writer, environ any) (code int) {
-	screen := &terminal.Screen{W: stderr}
-	complain := func(err error) { terminal.Complain(screen, p.Name, err) }
+// runs the one that they name. Its method Run is given the Environ, and the Program if it
+// asks for that. What a command prints, no terminal obeys. Run returns the exit code.
+func (p *Program) Run(ctx context.Context, commands any, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	env := &Environ{Ctx: ctx, Stdin: stdin, Stdout: &terminal.Screen{W: stdout}, Stderr: &terminal.Screen{W: stderr}, Cursor: stderr}
+	complain := func(err error) { terminal.Complain(env.Stderr, p.Name, err) }
 	parser, err := kong.New(commands, append(p.Options(),
-		kong.Writers(stdout, stderr),
+		kong.Writers(stdout, stderr), // of which kong asks the width
 		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.Bind(environ, p, stdoutOf{&terminal.Screen{W: stdout}}),
+		kong.Bind(env, p),
 	)...)
 	if err != nil {
 		complain(err)
@@ -95,7 +88,7 @@ func (p *Program) Run(commands any, args []string, stdout, stderr io.Writer, env
 	selected, err := parser.Parse(args)
 	if err != nil {
 		complain(err)
-		fmt.Fprintln(screen, "Try: "+p.Name+" "+named(err)+"--help")
+		fmt.Fprintln(env.Stderr, "Try: "+p.Name+" "+named(err)+"--help")
 		return Usage
 	}
 	if err = selected.Run(); err == nil {
@@ -136,15 +129,12 @@ func named(err error) string {
 	return ""
 }
 
-// stdoutOf is the program's output, for what every program has.
-type stdoutOf struct{ io.Writer }
-
 // Version is the command that prints the version.
 type Version struct{}
 
 // Run is called by kong.
-func (Version) Run(p *Program, stdout stdoutOf) error {
-	_, err := fmt.Fprintln(stdout, p.Name, VersionOf(p.Version))
+func (Version) Run(env *Environ, p *Program) error {
+	_, err := fmt.Fprintln(env.Stdout, p.Name, VersionOf(p.Version))
 	return err
 }
 
@@ -152,8 +142,8 @@ func (Version) Run(p *Program, stdout stdoutOf) error {
 type VersionFlag bool
 
 // BeforeReset is called by kong when the flag is given.
-func (VersionFlag) BeforeReset(app *kong.Kong, p *Program, stdout stdoutOf) error {
-	err := Version{}.Run(p, stdout)
+func (VersionFlag) BeforeReset(app *kong.Kong, env *Environ, p *Program) error {
+	err := Version{}.Run(env, p)
 	app.Exit(OK)
 	return err
 }
