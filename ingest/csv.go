@@ -25,6 +25,9 @@ type csvReader struct {
 	comma   bool // decimal commas
 	partial bool // rows may be without a position
 	any     bool // there was a row
+	header  int  // the line on which the header begins; 0: there is none
+	after   int  // how many lines end with the header
+	doubt   bool // no row had as many cells as the header
 	buf     []byte
 	cell    []byte   // a cell in UTF-8, when the file is not
 	alone   [][]byte // cells of a line that isRow looks at
@@ -38,6 +41,7 @@ type property struct {
 
 func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	info.Format = CSV
+	lastLooked := 0 // line that might have been the header, of more
 	fill(src)
 	skipLines(src, &opt)
 	if opt.Columns == nil && (opt.Delimiter == 0 || opt.Delimiter == '\t') && looksLikeGeoNames(src) {
@@ -52,7 +56,8 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 		if err := fillLine(src); err != nil {
 			return nil, err
 		}
-		if beforeHeader(src, &opt) > 0 {
+		var passed int
+		if passed, lastLooked = beforeHeader(src, &opt); passed > 0 {
 			info.Notes = append(info.Notes, fmt.Sprintf("what stands before the header on line %d is passed over", src.line))
 			if err := fillLine(src); err != nil { // the header may be long
 				return nil, err
@@ -65,7 +70,12 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	} else {
 		s = sniffDelimiter(src, &opt)
 	}
-	return newTableReader(src, opt, info, s, opt.quoted(s.delim))
+	rows, err := newTableReader(src, opt, info, s, opt.quoted(s.delim))
+	if none := (*HeaderError)(nil); lastLooked > 0 && errors.As(err, &none) && none.LookedFor != "" {
+		far := fmt.Sprintf("the header was looked for up to line %d; if it comes later, say %s for the N lines before it", lastLooked, opt.name("skip-lines", "N"))
+		none.Hint = strings.TrimPrefix(none.Hint+"; "+far, "; ")
+	}
+	return rows, err
 }
 
 // skipLines passes over the lines that are to be skipped, once.
@@ -132,6 +142,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		if err := c.rec.next(); err != nil {
 			return nil, headerFailed(err, &opt)
 		}
+		c.header, c.after, c.doubt = c.rec.line, src.line-1, s.even == 0
 		header = decodeAll(texts(c.rec.cells), opt.Encoding)
 		if !validHeader(header) {
 			return nil, &HeaderError{Reason: "the header is not valid UTF-8", Hint: opt.latin1Hint(), Unreadable: true}
@@ -150,7 +161,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		refused.Hint = pairHint(names, &s, &opt)
 	}
 	if err != nil && !isAmbiguous(err) && bytes.IndexByte(line, '"') >= 0 {
-		if _, is := opt.isHeader(line); is { // but for its quotes
+		if _, kind := opt.isHeader(line); kind != noHeader { // but for its quotes
 			return nil, errQuote(c.rec.line, string(line), &opt)
 		}
 	}
@@ -295,6 +306,7 @@ func (c *csvReader) Next(row *Row) error {
 		}
 		cells = c.rec.cells
 	}
+	c.doubt = false
 	if !c.latin1 {
 		for i, cell := range cells {
 			if !utf8.Valid(cell) {
@@ -353,8 +365,15 @@ func (c *csvReader) ragged(cells [][]byte) error {
 	if len(cells) > len(c.info.Columns) {
 		than = "long"
 	}
-	return &RowError{Line: c.rec.line, ID: c.idText(cells), Field: "row",
-		Reason: fmt.Sprintf("is too %s: %d cells, the header has %d", than, len(cells), len(c.info.Columns))}
+	e := &RowError{Line: c.rec.line, ID: c.idText(cells), Field: "row",
+		Reason: fmt.Sprintf("is too %s: %d cells, there are %d columns", than, len(cells), len(c.info.Columns))}
+	if c.header > 0 {
+		e.Reason = fmt.Sprintf("is too %s: %d cells, the header on line %d has %d", than, len(cells), c.header, len(c.info.Columns))
+	}
+	if c.doubt {
+		e.Hint = fmt.Sprintf("if line %d is not the header, pass it over with %s", c.header, c.opt.name("skip-lines", fmt.Sprint(c.after)))
+	}
+	return e
 }
 
 // id is the id's cell, in UTF-8; empty if there is none.

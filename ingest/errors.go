@@ -41,6 +41,7 @@ type HeaderError struct {
 	Unreadable bool
 
 	several bool // there are several candidates for a column
+	loose   bool // they were found by words in their names
 }
 
 func (e *HeaderError) Error() string {

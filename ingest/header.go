@@ -14,6 +14,7 @@ import (
 type columns struct {
 	lon, lat, wkt, id int
 	pair              pairOrder // wkt is a column of two numbers
+	loose             bool      // lon and lat were found by words in their names
 }
 
 // pairOrder is the order of the numbers of a position in one cell.
@@ -144,8 +145,10 @@ func resolve(names []string, opt *Options) (columns, error) {
 		return c, nil
 	}
 	plane, words := ladder()
-	if found, err := climb(names, plane, &c, opt); found || err != nil {
+	if found, err := climb(names, plane, &c, opt); err != nil {
 		return c, err
+	} else if found {
+		return c, nil
 	}
 	if opt.Lon == "" && opt.Lat == "" {
 		switch geoms := matching(names, func(n string) bool { return called(n, wktNames) }); len(geoms) {
@@ -168,7 +171,11 @@ func resolve(names []string, opt *Options) (columns, error) {
 		}
 	}
 	if found, err := climb(names, words, &c, opt); found || err != nil {
-		return c, err
+		if c.loose = true; err != nil {
+			err.loose = true
+			return c, err
+		}
+		return c, nil
 	}
 	if opt.Partial && c.placeless() && c.id >= 0 && !slices.ContainsFunc(names, looksLikeAxis) {
 		return c, nil
@@ -252,7 +259,7 @@ func (c columns) once(header, names []string, opt *Options) error {
 }
 
 // climb looks for the axes that c lacks, rung by rung.
-func climb(names []string, rungs []rung, c *columns, opt *Options) (found bool, err error) {
+func climb(names []string, rungs []rung, c *columns, opt *Options) (found bool, err *HeaderError) {
 	for _, r := range rungs {
 		lons, lats := []int{c.lon}, []int{c.lat}
 		if c.lon < 0 {

@@ -139,54 +139,120 @@ func namedDelimiter(line []byte) byte {
 const maxBefore = 100
 
 // beforeHeader passes over what stands before the header, where it certainly is no
-// header: comments, which begin with #, and a title. It returns how many lines that were.
+// header: comments, which begin with #, and a title. It returns how many lines that were, and, if
+// no line is a header and it did not look at all of them, the last one that it looked at.
+//
 // The header is the first record that has columns for the position, of those that are no
-// comment; or the last comment that has, if no other record does.
-func beforeHeader(src *source, opt *Options) int {
-	if text := src.window(); text[0] != '#' {
-		if _, is := opt.isHeader(text); is {
-			return 0
-		}
-	}
-	first, at := src.line, src.start
+// comment; or the last comment that has, if no other record does. A record whose cells are the
+// names of the columns is a better header than one that has words of them, as a title may, and one
+// that rows fit is better than one that none does; but what comes after a row is no header.
+func beforeHeader(src *source, opt *Options) (passed, last int) {
+	at, more := src.start, true
 	comment, plain := -1, -1 // offsets of a header in a comment, and of the first line that is none
-	for range maxBefore {
+	var best *headerLine
+	for n := 0; n < maxBefore && more; n++ {
+		var line, after []byte
 		rest := src.buf[at:src.end]
-		line, after, more := cutLine(rest)
+		line, after, more = cutLine(rest)
 		size := len(rest) - len(after)
 		if len(bytes.Trim(line, lineBlanks)) > 0 {
 			text := bytes.TrimLeft(rest, "# ")
 			hash := rest[0] == '#'
-			record, is := opt.isHeader(text)
+			if best != nil && !hash && best.isRow(line) {
+				break
+			}
+			record, kind := opt.isHeader(text)
 			switch {
-			case !hash && is:
-				src.skip(at - src.start)
-				return src.line - first
-			case is:
+			case !hash && kind != noHeader:
+				h := opt.headerLine(src, at, kind)
+				if best == nil || h.rank() > best.rank() {
+					best = h
+				}
+			case kind != noHeader:
 				comment = at
 			case !hash && plain < 0:
 				plain = at
+			}
+			if best != nil && best.fits && best.kind == byNames {
+				break
 			}
 			if !hash {
 				size = max(size, len(rest)-len(text)+record)
 			}
 		}
-		if at += size; !more {
-			break
-		}
+		at += size
 	}
+	first := src.line
 	switch {
+	case best != nil:
+		src.skip(best.at - src.start)
 	case comment >= 0:
 		src.skip(comment - src.start)
-	case plain >= 0:
-		src.skip(plain - src.start)
+	default:
+		if more || src.err == nil {
+			last = first + src.lines(at-src.start) - 1
+		}
+		if plain >= 0 {
+			src.skip(plain - src.start)
+		}
 	}
-	return src.line - first
+	return src.line - first, last
+}
+
+// headerKind says how a record names the columns for the position.
+type headerKind int
+
+const (
+	noHeader headerKind = iota
+	byWords             // by words in its cells
+	byNames             // by whole cells
+)
+
+// headerLine is a record that may be the header.
+type headerLine struct {
+	at    int // its offset in the buffer of the source
+	kind  headerKind
+	fits  bool // rows after it fit it
+	isRow func(line []byte) bool
+}
+
+func (h *headerLine) rank() int {
+	rank := int(h.kind)
+	if h.fits {
+		rank += int(byNames)
+	}
+	return rank
+}
+
+// headerLine looks what comes after the header at an offset in the buffer of src.
+func (o *Options) headerLine(src *source, at int, kind headerKind) *headerLine {
+	h := &headerLine{at: at, kind: kind, isRow: func([]byte) bool { return false }}
+	from := *src
+	from.start = at
+	var s sample
+	if o.Delimiter != 0 {
+		s = takeSample(&from, byte(o.Delimiter), o.quoted(byte(o.Delimiter)), nil)
+	} else {
+		s = sniffDelimiter(&from, o)
+	}
+	names, _ := uniqueNames(decodeAll(s.header, o.Encoding))
+	columns, err := resolve(names, o)
+	if err != nil { // which of its columns it is has to be said, or it cannot be cut; that is told of it
+		h.fits = kind == byNames
+		return h
+	}
+	h.fits = kind == byNames && s.even > 0 && len(names) > 1 || s.positions(columns, o) > 0
+	if h.fits {
+		c := &csvReader{at: columns, comma: o.DecimalComma || columns.lon >= 0 && commaDecimals(s, columns), opt: *o}
+		c.rec.delim, c.info.Columns = s.delim, names
+		h.isRow = c.isRow
+	}
+	return h
 }
 
 // isHeader reports whether text begins with a record that has columns for the position, however
 // it is cut, and how many bytes the longest record has that it may begin with.
-func (o *Options) isHeader(text []byte) (size int, is bool) {
+func (o *Options) isHeader(text []byte) (size int, kind headerKind) {
 	delims := []byte{',', ';', '\t', '|'}
 	if o.Delimiter != 0 {
 		delims = []byte{byte(o.Delimiter)}
@@ -204,20 +270,29 @@ func (o *Options) isHeader(text []byte) (size int, is bool) {
 				size = max(size, t.src.start)
 			}
 		}
-		is = is || slices.ContainsFunc(headers, o.places)
+		for _, header := range headers {
+			kind = max(kind, o.places(header))
+		}
 	}
-	return size, is
+	return size, kind
 }
 
-// places reports whether a header of several columns has those of the position.
-func (o *Options) places(header []string) bool {
+// places reports how a header of several columns names those of the position.
+func (o *Options) places(header []string) headerKind {
 	header = decodeAll(header, o.Encoding)
 	for i, h := range header {
 		header[i] = strings.Trim(strings.Trim(h, lineBlanks), `"`)
 	}
 	names, _ := uniqueNames(header)
-	_, err := resolve(names, o)
-	return len(names) > 1 && (err == nil || isAmbiguous(err))
+	columns, err := resolve(names, o)
+	var several *HeaderError
+	switch {
+	case len(names) < 2 || err != nil && !isAmbiguous(err):
+		return noHeader
+	case columns.loose, errors.As(err, &several) && several.loose:
+		return byWords
+	}
+	return byNames
 }
 
 // sniffDelimiter cuts the sample by each delimiter and takes the one that
