@@ -39,7 +39,7 @@ type history interface {
 	readable(def *collection.Definition, err error) error
 	// fresh returns the generation as fresh as demanded, as far as that is not up to a
 	// single collection.
-	fresh(context.Context, *Freshness) (*replica.Generation, error)
+	fresh(context.Context, Freshness) (*replica.Generation, error)
 	// read returns a snapshot of a collection, as fresh as demanded. at is a commit up to
 	// which the generation was known to be applied before.
 	read(ctx context.Context, gen *replica.Generation, col *collection.Collection, at uint64, f Freshness) (Reading, error)

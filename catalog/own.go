@@ -29,7 +29,7 @@ func (h *own) committer(*replica.Generation) func(*collection.Writer) collection
 
 func (h *own) readable(_ *collection.Definition, err error) error { return err }
 
-func (h *own) fresh(context.Context, *Freshness) (*replica.Generation, error) {
+func (h *own) fresh(context.Context, Freshness) (*replica.Generation, error) {
 	return h.all.Load(), nil
 }
 

@@ -38,7 +38,7 @@ func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*collecti
 	if _, err := c.ready(); err != nil {
 		return nil, Reading{}, err
 	}
-	gen, err := c.history.fresh(ctx, &f)
+	gen, err := c.history.fresh(ctx, f)
 	if err != nil {
 		return nil, Reading{}, err
 	}
@@ -60,7 +60,7 @@ func (c *Catalog) Now(ctx context.Context, f Freshness) (store.CommitID, time.Du
 	if _, err := c.ready(); err != nil {
 		return store.CommitID{}, 0, err
 	}
-	gen, err := c.history.fresh(ctx, &f)
+	gen, err := c.history.fresh(ctx, f)
 	if err != nil {
 		return store.CommitID{}, 0, err
 	}

@@ -48,7 +48,7 @@ func (h *shared) readable(def *collection.Definition, err error) error {
 	return nil
 }
 
-func (h *shared) fresh(ctx context.Context, f *Freshness) (*replica.Generation, error) {
+func (h *shared) fresh(ctx context.Context, f Freshness) (*replica.Generation, error) {
 	gen := h.Generation()
 	if !f.Strong && (f.After == store.CommitID{} || f.After.Epoch == gen.Epoch() && gen.Applied() >= uint64(f.After.Seq)) {
 		return gen, nil
@@ -57,13 +57,13 @@ func (h *shared) fresh(ctx context.Context, f *Freshness) (*replica.Generation, 
 }
 
 // catchUp waits until the generation is as fresh as demanded.
-func (h *shared) catchUp(ctx context.Context, f *Freshness) (*replica.Generation, error) {
+func (h *shared) catchUp(ctx context.Context, f Freshness) (*replica.Generation, error) {
 	leave, err := h.catalog.queue()
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, h.catalog.wait(*f))
+	ctx, cancel := context.WithTimeout(ctx, h.catalog.wait(f))
 	defer cancel()
 	return h.CatchUp(ctx, f.After, f.Strong)
 }
@@ -103,7 +103,7 @@ func (h *shared) finish(col *collection.Collection) {
 func (h *shared) define(ctx context.Context, name string, edit Edit) (Made, error) {
 	want := Freshness{Strong: true} // others may have made it
 	for range maxEdits {
-		gen, err := h.newest(ctx, &want)
+		gen, err := h.newest(ctx, want)
 		if err != nil {
 			return Made{}, err
 		}
@@ -133,7 +133,7 @@ func (h *shared) define(ctx context.Context, name string, edit Edit) (Made, erro
 			return Made{}, err
 		}
 		at := store.CommitID{Epoch: gen.Epoch(), Seq: seq}
-		if gen, err = h.catchUp(ctx, &Freshness{After: at}); err != nil {
+		if gen, err = h.catchUp(ctx, Freshness{After: at}); err != nil {
 			return Made{}, collection.Uncertain(err)
 		}
 		col, err := gen.Get(name)
@@ -154,7 +154,7 @@ func (h *shared) define(ctx context.Context, name string, edit Edit) (Made, erro
 }
 
 // newest is catchUp for a catalog that may be closed.
-func (h *shared) newest(ctx context.Context, f *Freshness) (*replica.Generation, error) {
+func (h *shared) newest(ctx context.Context, f Freshness) (*replica.Generation, error) {
 	if _, err := h.catalog.open(); err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (h *shared) drop(ctx context.Context, name string, allow func(Defined) erro
 		change := store.Change{Op: store.DropCollection, Collection: name}
 		if allow != nil {
 			var err error
-			if gen, err = h.newest(ctx, &want); err != nil {
+			if gen, err = h.newest(ctx, want); err != nil {
 				return err
 			}
 			col, err := gen.Get(name)
@@ -195,7 +195,7 @@ func (h *shared) drop(ctx context.Context, name string, allow func(Defined) erro
 		case err != nil:
 			return err
 		}
-		if _, err = h.catchUp(ctx, &Freshness{After: store.CommitID{Epoch: gen.Epoch(), Seq: seq}}); err != nil {
+		if _, err = h.catchUp(ctx, Freshness{After: store.CommitID{Epoch: gen.Epoch(), Seq: seq}}); err != nil {
 			return collection.Uncertain(err)
 		}
 		return nil
