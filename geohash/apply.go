@@ -68,7 +68,7 @@ func (b *apply) branch(old branch, edits []batch.Edit, above int) branch {
 		}
 		switch part := parts[d]; {
 		case len(part) == 0:
-		case b.Share(len(part), len(edits)):
+		case b.Apart(len(part), len(edits)):
 			done[len(n.branches)] = b.elsewhere(br, part)
 		default:
 			br = b.branch(br, part, len(edits))

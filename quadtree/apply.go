@@ -61,7 +61,7 @@ func (b *apply) edit(n *node, edits []batch.Edit, above int) {
 		case len(inner[q]) == 0:
 		case c == nil:
 			b.bucket(n, q, inner[q])
-		case b.Share(len(inner[q]), all):
+		case b.Apart(len(inner[q]), all):
 			done[q], shared = b.elsewhere(c, inner[q]), true
 		default:
 			b.edit(c, inner[q], all)

@@ -95,16 +95,16 @@ func (f *follower) items(step *store.Step, changes []store.Change, last bool) er
 			break
 		}
 	}
-	shares := map[string][]store.Change{}
+	parts := map[string][]store.Change{}
 	if one {
-		shares[changes[0].Collection] = changes
+		parts[changes[0].Collection] = changes
 	} else {
 		for i := range changes {
-			shares[changes[i].Collection] = append(shares[changes[i].Collection], changes[i])
+			parts[changes[i].Collection] = append(parts[changes[i].Collection], changes[i])
 		}
 	}
 	var under []*delivery
-	for name, share := range shares {
+	for name, part := range parts {
 		col := f.collection(name)
 		if col == nil {
 			continue // dropped since, or one whose definition cannot be read
@@ -115,7 +115,7 @@ func (f *follower) items(step *store.Step, changes []store.Change, last bool) er
 		} else {
 			f.touch(col)
 		}
-		under = append(under, send(col, &delivery{changes: share, seq: uint64(step.Seq), show: show}))
+		under = append(under, send(col, &delivery{changes: part, seq: uint64(step.Seq), show: show}))
 	}
 	return await(under)
 }

@@ -54,11 +54,11 @@ func (m *idMap) search(r *records, run []entry, hash uint32, id string) (int, bo
 	}
 	lo, hi := 0, len(run)
 	const near = 16
-	share := m.share(run, hash)
-	if i := share - near; i > lo && before(i) {
+	guess := m.guess(run, hash)
+	if i := guess - near; i > lo && before(i) {
 		lo = i + 1
 	}
-	if i := share + near; i >= lo && i < hi && !before(i) {
+	if i := guess + near; i >= lo && i < hi && !before(i) {
 		hi = i
 	}
 	for lo < hi {
@@ -77,13 +77,13 @@ func (m *idMap) find(r *records, id string) (index.Ref, bool) { return m.lookup(
 // fetch brings what lookup needs, so that it comes for several at once.
 func (m *idMap) fetch(hash uint32) (seen uint32) {
 	if run := m.run(m.bucket(hash)); len(run) > 0 {
-		seen = run[m.share(run, hash)].hash
+		seen = run[m.guess(run, hash)].hash
 	}
 	return seen
 }
 
-// share is about where a hash is in a run: hashes are spread evenly.
-func (m *idMap) share(run []entry, hash uint32) int {
+// guess returns about where a hash is in a run, since hashes are spread evenly.
+func (m *idMap) guess(run []entry, hash uint32) int {
 	return int(uint64(hash<<m.bits) * uint64(len(run)) >> 32)
 }
 

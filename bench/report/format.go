@@ -73,11 +73,11 @@ func Recall(recall float64) string {
 	return strconv.FormatFloat(Floored(recall, 1e4), 'g', -1, 64)
 }
 
-// Floored rounds a share below 1 down to a whole number of parts, so that
+// Floored rounds a fraction below 1 down to a whole number of parts, so that
 // nothing but 1 is called 1. The sum of a mean may lack the last bits of such a
 // number.
-func Floored(share, parts float64) float64 {
-	return min(math.Floor(share*parts+1e-6), parts-1) / parts
+func Floored(fraction, parts float64) float64 {
+	return min(math.Floor(fraction*parts+1e-6), parts-1) / parts
 }
 
 // Parameters writes settings in order of their names.

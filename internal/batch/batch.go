@@ -70,7 +70,7 @@ func New(changes []index.Update) *Batch {
 			b.spare <- struct{}{}
 		}
 	}
-	runs.Share(len(keys), workers, func(_, lo, hi int) {
+	runs.Parallel(len(keys), workers, func(_, lo, hi int) {
 		for i, k := range keys[lo:hi] {
 			c := &changes[k.At/2]
 			at := c.New
@@ -159,9 +159,9 @@ func (b *Batch) Err() error {
 	return fmt.Errorf("change %d of ref %d: %w", b.failed, b.changes[b.failed].Ref, b.err)
 }
 
-// Share reports whether a part of so many of all edits at hand is worth a
+// Apart reports whether a part of so many of all edits at hand is worth a
 // goroutine and there is a processor without work. Done must be called then.
-func (b *Batch) Share(part, all int) bool {
+func (b *Batch) Apart(part, all int) bool {
 	if part < sharedEdits || part > all*7/8 || b.spare == nil {
 		return false
 	}

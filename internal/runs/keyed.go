@@ -30,7 +30,7 @@ func KeyPoints(list []index.Point) ([]Keyed, error) {
 	keys := make([]Keyed, len(list))
 	workers := workersFor(len(list))
 	errs := make([]error, workers)
-	Share(len(list), workers, func(w, lo, hi int) {
+	Parallel(len(list), workers, func(w, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			p := &list[i]
 			if errs[w] = index.CheckPosition(p.Lon, p.Lat); errs[w] != nil {
@@ -49,8 +49,8 @@ func workersFor(n int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// Share calls f for consecutive parts of 0..n at once and waits for all.
-func Share(n, workers int, f func(worker, lo, hi int)) {
+// Parallel calls f for consecutive parts of 0..n at once and waits for all.
+func Parallel(n, workers int, f func(worker, lo, hi int)) {
 	if workers == 1 {
 		f(0, 0, n)
 		return
@@ -90,7 +90,7 @@ func SortKeyed(keys []Keyed) []Keyed {
 		if (any^all)>>shift&mask == 0 {
 			continue
 		}
-		Share(len(keys), workers, func(w, lo, hi int) {
+		Parallel(len(keys), workers, func(w, lo, hi int) {
 			c := &counts[w]
 			*c = [1 << digitBits]int{}
 			for i := lo; i < hi; i++ {
@@ -103,7 +103,7 @@ func SortKeyed(keys []Keyed) []Keyed {
 				counts[w][d], at = at, at+counts[w][d]
 			}
 		}
-		Share(len(keys), workers, func(w, lo, hi int) {
+		Parallel(len(keys), workers, func(w, lo, hi int) {
 			c := &counts[w]
 			for i := lo; i < hi; i++ {
 				d := keys[i].Key >> shift & mask

@@ -214,7 +214,7 @@ func (d *disk) Lock(name string) (io.Closer, error) {
 	if !d.readOnly || d.opened == nil {
 		return d.FS.Lock(name)
 	}
-	c, err := share(name)
+	c, err := lockShared(name)
 	if errors.Is(err, fs.ErrNotExist) { // nobody has ever written here, but copied
 		return io.NopCloser(nil), nil
 	}

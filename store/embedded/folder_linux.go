@@ -78,9 +78,9 @@ func descriptors() uint64 {
 	return limit.Cur
 }
 
-// share locks a file against writers, and not against others who share it. Nothing is
+// lockShared locks a file against writers, and not against others who share it. Nothing is
 // written, so the file system need not allow that.
-func share(path string) (io.Closer, error) {
+func lockShared(path string) (io.Closer, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (v *view) Cells(ctx context.Context, collection string, cells []uint16, yie
 		numbers[i] = fmt.Sprint(x<<5 | y)
 	}
 	where := " AND " + cellColumn + " * 32 + " + cellRow + " IN (" + strings.Join(numbers, ",") + ")"
-	return v.share(ctx, snapshot, func(conn *pgx.Conn) error {
+	return v.inSnapshot(ctx, snapshot, func(conn *pgx.Conn) error {
 		return v.copyItems(ctx, conn, collection, since, where, yield)
 	})
 }

@@ -185,7 +185,7 @@ func (v *view) Items(ctx context.Context, collection string, parts int, yield fu
 			where += fmt.Sprintf(" AND ctid < '(%d,0)'", pages*int64(part+1)/int64(parts))
 		}
 		g.Go(func() error {
-			return v.share(ctx, snapshot, func(conn *pgx.Conn) error {
+			return v.inSnapshot(ctx, snapshot, func(conn *pgx.Conn) error {
 				return v.copyItems(ctx, conn, collection, since, where, func(it *item.Item) error { return yield(part, it) })
 			})
 		})
@@ -210,9 +210,9 @@ func (v *view) export(ctx context.Context, collection string) (snapshot string, 
 // maxParts bounds the connections that read one view.
 const maxParts = 8
 
-// share lets read use another connection that sees what the view does. If it stops
+// inSnapshot lets read use another connection that sees what the view does. If it stops
 // half-way that connection is lost, not the view's.
-func (v *view) share(ctx context.Context, snapshot string, read func(*pgx.Conn) error) error {
+func (v *view) inSnapshot(ctx context.Context, snapshot string, read func(*pgx.Conn) error) error {
 	conn, err := v.s.db.Connect(ctx, reading)
 	if err != nil {
 		return err
