@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"strconv"
@@ -430,7 +431,7 @@ func syntaxError(field string, data []byte, err error) error {
 		reason = "it ends too early"
 	case errors.As(err, &s) && errors.Is(s.Err, jsontext.ErrDuplicateName):
 		path := strings.ReplaceAll(strings.TrimPrefix(string(s.JSONPointer), "/"), "/", ".")
-		return fieldError(item.Shorten(path), nil, "is given twice", "")
+		return fieldError(cmp.Or(item.Shorten(path), `""`), nil, "is given twice", "")
 	case errors.As(err, &s) && s.Err != nil:
 		reason = s.Err.Error() + " at byte " + strconv.FormatInt(s.ByteOffset, 10)
 	}

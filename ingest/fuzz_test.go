@@ -47,6 +47,7 @@ func FuzzGeoJSON(f *testing.F) {
 	f.Add([]byte(`{"type":"FeatureCollection","features":[` + feature(1) + `,` + feature(2) + `]}`))
 	f.Add([]byte("\x1e" + feature(1) + "\n\x1e" + feature(2)))
 	f.Add([]byte("{\"lat\":1,\"lon\":2,\"a\":\"\\u00e9\"}\n{\"lat\":1}\n"))
+	f.Add([]byte(`{"type":"FeatureCollection","features":[{"":1,"":2}]}`)) // the field has no name to be told by
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, format := range []ingest.Format{ingest.Auto, ingest.GeoJSON, ingest.NDJSON} {
 			checkRows(t, data, ingest.Options{Format: format, MaxLineBytes: 256})

@@ -116,7 +116,7 @@ func (g *gunzip) member() error {
 }
 
 // errTrailing is of data that are whole, and of something behind them.
-var errTrailing = &damagedError{"something stands after the end of the gzipped data that is not gzipped; the data before it were read to their end", gzip.ErrHeader}
+var errTrailing = &damagedError{"something stands after the end of the gzipped data that is not gzipped", gzip.ErrHeader}
 
 // damagedError says what is wrong with gzipped data.
 type damagedError struct {
