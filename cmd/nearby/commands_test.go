@@ -347,7 +347,7 @@ func TestDocumentedCommands(t *testing.T) {
 	d.page("docs/consistency.md", a.base, map[string]func(*testing.T){
 		"curl -s http://a.example:8080/readyz": func(t *testing.T) {
 			db.Stop(pgtest.Fast)
-			awaitAnswer(t, "GET", a.base+"/readyz", `{"status":"degraded"`)
+			awaitAnswer(t, "GET", a.base+"/readyz", `{"status":"degraded","reason":"the database, or its primary, cannot be reached`)
 		},
 	})
 	db.Start()
