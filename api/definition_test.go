@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -482,5 +483,40 @@ func TestParametersOfALoadAreNoFilters(t *testing.T) {
 		if got := decode[struct{ Results []found }](t, batch).Results[0].ids(); !slices.Equal(got, []string{"one"}) {
 			t.Errorf("in a batch %s=x finds %v", name, got)
 		}
+	}
+}
+
+// TestLengthsAreOfCharacters: maxLength of openapi.yaml counts characters (JSON Schema,
+// validation, section 6.3.1). The longest text that it allows is taken, whatever its characters
+// are, and no longer one. Only an id is bounded in bytes.
+func TestLengthsAreOfCharacters(t *testing.T) {
+	h := start(t, api.Options{})
+	const c = "/v1/collections/long"
+	for _, char := range []string{"x", "é", "日", "🙂"} {
+		text := func(n int) string { return strings.Repeat(char, n) }
+		h.do("PUT", c, "application/json", `{}`)
+		for member, most := range map[string]int{"title": 256, "description": 4096, "time": 128} {
+			for _, method := range []string{"PUT", "PATCH"} {
+				h.do(method, c, "application/json", fmt.Sprintf(`{%q:%q}`, member, text(most))).want(t, 200)
+				h.do(method, c, "application/json", fmt.Sprintf(`{%q:%q}`, member, text(most+1))).want(t, 400)
+			}
+		}
+		h.do("PUT", c, "application/json", fmt.Sprintf(`{"queryables":[%q]}`, text(129))).want(t, 400)
+		h.do("PUT", c, "application/json", fmt.Sprintf(`{"queryables":[%q],"time":%q}`, text(128), text(128))).want(t, 200)
+		h.do("PUT", c+"/items/a", geoJSON, feature("a", 1, 1, fmt.Sprintf(`{%q:"2020-01-01"}`, text(128))))
+		if schema := h.do("GET", c+"/schema", "", "").want(t, 200); !strings.Contains(string(schema.body), text(128)) {
+			t.Errorf("the schema lacks a property with 128 times %s: %s", char, schema.body)
+		}
+		name := url.QueryEscape(text(128))
+		if got := decode[features](t, h.do("GET", c+"/items?"+name+"=2020-01-01", "", "").want(t, 200)); len(got.Features) != 1 {
+			t.Errorf("%d items have the value of 128 times %s", len(got.Features), char)
+		}
+		h.do("GET", c+"/nearby?lat=1&lon=1&distance_property="+name+"d", "", "").want(t, 400)
+		h.do("GET", c+"/nearby?lat=1&lon=1&distance_property="+name, "", "").want(t, 200)
+		h.do("GET", c+"/items?id_property="+name, "", "").want(t, 200)
+		fits := 256 / len(char)
+		h.do("PUT", c+"/items/"+url.PathEscape(text(fits)), geoJSON, feature(text(fits), 1, 1, "")).want(t, 201)
+		h.do("PUT", c+"/items/"+url.PathEscape(text(fits+1)), geoJSON, feature(text(fits+1), 1, 1, "")).want(t, 400)
+		h.do("DELETE", c, "", "").want(t, 204)
 	}
 }

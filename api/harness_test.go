@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -231,6 +232,11 @@ func (h *fixture) hold(req *http.Request, body string, a *answer) {
 			h.Errorf("%s %s answered %d and is not in the document", req.Method, req.URL, a.status)
 		}
 		return
+	}
+	for name, value := range params { // which the router leaves as they are in the URL
+		if params[name], err = url.PathUnescape(value); err != nil {
+			h.Fatal(err)
+		}
 	}
 	if a.status < 400 {
 		h.cover.Lock()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"nearby/item"
 	"nearby/parameter"
@@ -174,8 +175,8 @@ func (q *query) boolean(name string) (bool, error) {
 // text reads a parameter that must not be empty when given.
 func (q *query) text(name string, most int) (string, error) {
 	v, ok := q.values.lookup(name)
-	if ok && (v == "" || len(v) > most) {
-		return "", badParameter(name, v, fmt.Sprintf("must have 1 to %d bytes", most), "")
+	if ok && (v == "" || utf8.RuneCountInString(v) > most) {
+		return "", badParameter(name, v, fmt.Sprintf("must have 1 to %d characters", most), "")
 	}
 	return q.values.Get(name), nil
 }

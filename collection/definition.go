@@ -20,9 +20,9 @@ import (
 
 // Limits of a definition.
 const (
-	MaxNameBytes        = 64
-	MaxTitleBytes       = 256
-	MaxDescriptionBytes = 4096
+	MaxNameBytes             = 64
+	MaxTitleCharacters       = 256
+	MaxDescriptionCharacters = 4096
 )
 
 // Definition is what the owner of a collection decides about it.
@@ -99,11 +99,11 @@ func (d *Definition) Normalise(kinds table.Kinds) error {
 	if err := CheckName(d.Name); err != nil {
 		errs = append(errs, err)
 	}
-	if len(d.Title) > MaxTitleBytes {
-		fault("title", "", fmt.Sprintf("must have at most %d bytes", MaxTitleBytes))
+	if utf8.RuneCountInString(d.Title) > MaxTitleCharacters {
+		fault("title", "", fmt.Sprintf("must have at most %d characters", MaxTitleCharacters))
 	}
-	if len(d.Description) > MaxDescriptionBytes {
-		fault("description", "", fmt.Sprintf("must have at most %d bytes", MaxDescriptionBytes))
+	if utf8.RuneCountInString(d.Description) > MaxDescriptionCharacters {
+		fault("description", "", fmt.Sprintf("must have at most %d characters", MaxDescriptionCharacters))
 	}
 	if d.Index.Kind == "" {
 		d.Index.Kind = table.KindAuto
@@ -125,14 +125,14 @@ func (d *Definition) Normalise(kinds table.Kinds) error {
 	if len(d.Queryables) > table.MaxQueryables {
 		fault("queryables", "", fmt.Sprintf("must be at most %d names, are %d", table.MaxQueryables, len(d.Queryables)))
 	}
-	if len(d.Time) > table.MaxQueryableBytes {
-		fault("time", d.Time, fmt.Sprintf("must have at most %d bytes", table.MaxQueryableBytes))
+	if utf8.RuneCountInString(d.Time) > table.MaxQueryableCharacters {
+		fault("time", d.Time, fmt.Sprintf("must have at most %d characters", table.MaxQueryableCharacters))
 	}
 	for i, q := range d.looked() {
 		field := fmt.Sprintf("queryables[%d]", i)
 		switch {
-		case q == "" || len(q) > table.MaxQueryableBytes:
-			fault(field, q, fmt.Sprintf("must have 1 to %d bytes", table.MaxQueryableBytes))
+		case q == "" || utf8.RuneCountInString(q) > table.MaxQueryableCharacters:
+			fault(field, q, fmt.Sprintf("must have 1 to %d characters", table.MaxQueryableCharacters))
 		case slices.Index(d.Queryables, q) < i:
 			fault(field, q, "is named twice")
 		}

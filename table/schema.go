@@ -10,5 +10,5 @@ type Schema struct {
 // MaxQueryables bounds the queryables of a Schema.
 const MaxQueryables = 32
 
-// MaxQueryableBytes bounds the name of a queryable.
-const MaxQueryableBytes = 128
+// MaxQueryableCharacters bounds the name of a queryable.
+const MaxQueryableCharacters = 128

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Types is a set of the types that a property has in the items of a collection.
@@ -86,7 +87,7 @@ func (s *shape) count(name []byte, kind int, n uint32) {
 
 // add makes room for a property, and returns where it is; -1: there is none.
 func (s *shape) add(name []byte) int {
-	if len(name) > MaxQueryableBytes || s.full {
+	if utf8.RuneCount(name) > MaxQueryableCharacters || s.full {
 		return -1
 	}
 	if len(s.properties) == MaxProperties {

@@ -134,7 +134,7 @@ type FeatureCollection struct {
 type FeatureIn struct {
 	Geometry Point `json:"geometry"`
 
-	// ID 1 to 256 bytes. If you leave it out, the server makes a UUIDv7.
+	// ID 1 to 256 bytes of UTF-8. If you leave it out, the server makes a UUIDv7.
 	ID         string          `json:"id,omitempty,omitzero"`
 	Properties json.RawMessage `json:"properties,omitempty,omitzero"`
 	Type       string          `json:"type"`
