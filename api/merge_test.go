@@ -319,3 +319,43 @@ func moversAndDispatcher(t *testing.T, definition string, mover, dispatcher *fix
 		t.Errorf("a driver that was replaced still has %v", it["properties"])
 	}
 }
+
+// TestPatchOfAGeometry: the geometry of a patch is merged like any object (RFC 7396, section 2):
+// what it does not name stays, null takes out, and the whole must be a Point in the end.
+func TestPatchOfAGeometry(t *testing.T) {
+	h := start(t, api.Options{})
+	const items = "/v1/collections/c/items"
+	h.do("PUT", "/v1/collections/c", "application/json", `{}`).want(t, 201)
+	for _, c := range []struct{ geometry, at string }{ // at: "" means 400
+		{`{}`, "[1 2]"},
+		{`{"type":"Point"}`, "[1 2]"},
+		{`{"coordinates":[3,4]}`, "[3 4]"},
+		{`{"type":"Point","coordinates":[3,4]}`, "[3 4]"},
+		{`{"bbox":null}`, "[1 2]"}, // it has none
+		{`{"bbox":[1,2,1,2]}`, "[1 2]"},
+		{`{"measures":null}`, "[1 2]"},
+		{`{"measures":null,"coordinates":[3,4]}`, "[3 4]"},
+		{`{"measures":{}}`, ""},
+		{`{"type":null}`, ""},
+		{`{"type":""}`, ""},
+		{`{"type":"","coordinates":[3,4]}`, ""},
+		{`{"type":null,"coordinates":[3,4]}`, ""},
+		{`{"type":"LineString"}`, ""},
+		{`{"coordinates":null}`, ""},
+		{`{"coordinates":[]}`, ""},
+		{`null`, ""},
+		{`[]`, ""},
+	} {
+		h.do("PUT", items+"/a", geoJSON, feature("a", 1, 2, `{"n":1}`))
+		status, want := 200, c.at+`{"n":1}`
+		if c.at == "" {
+			status, want = 400, `[1 2]{"n":1}`
+		}
+		if a := h.do("PATCH", items+"/a", "application/merge-patch+json", `{"geometry":`+c.geometry+`}`); a.status != status {
+			t.Errorf("%s: answered %d, want %d: %.300s", c.geometry, a.status, status, a.body)
+		}
+		if got := h.stored(items, "a"); got != want {
+			t.Errorf("after %s the item is %s, want %s", c.geometry, got, want)
+		}
+	}
+}

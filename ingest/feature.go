@@ -289,6 +289,7 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 		return nil, err
 	}
 	o.geomType, o.coords = "", o.coords[:0]
+	typed := false
 	for {
 		tok, err := o.dec.ReadToken()
 		if err != nil {
@@ -306,7 +307,7 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 			if o.text, err = jsontext.AppendUnquote(o.text[:0], v); err != nil {
 				o.text = append(o.text[:0], v...)
 			}
-			o.geomType = string(o.text)
+			o.geomType, typed = string(o.text), true
 		case "coordinates":
 			v, err := o.dec.ReadValue()
 			if err != nil {
@@ -327,17 +328,19 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 				fault = bad
 			}
 		default:
-			fault = &item.FieldError{Field: "geometry", Got: item.Shorten(name), Reason: "has a member that is not one of a Point"}
+			if !o.patch || o.dec.PeekKind() != 'n' { // else there is nothing to take out
+				fault = &item.FieldError{Field: "geometry", Got: item.Shorten(name), Reason: "has a member that is not one of a Point"}
+			}
 			if err := o.dec.SkipValue(); err != nil {
 				return nil, err
 			}
 		}
 	}
 	switch {
-	case o.patch && fault == nil && len(o.coords) == 0 && o.geomType == "Point":
-		row.NoPosition = true // which it is
+	case o.patch && fault == nil && len(o.coords) == 0 && (!typed || o.geomType == "Point"):
+		row.NoPosition = true // nothing of it is changed
 		return nil, nil
-	case o.geomType == "" && (!o.patch || len(o.coords) == 0):
+	case o.geomType == "" && (!o.patch || typed):
 		return &item.FieldError{Field: "geometry", Reason: "has no type, must be a Point"}, nil
 	case o.geomType == "MultiPoint" && fault == nil && o.single():
 	case o.geomType != "" && o.geomType != "Point":
