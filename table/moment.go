@@ -205,14 +205,20 @@ func ParsePeriod(text string) (p Period, err error) {
 }
 
 // asked reads a time of a request. GDAL cuts off the parts of a time that it was not given,
-// and means zeros: 2018-02-12T, 2018-02-12T23Z, 2018-02-12T23:20Z. A space may have been a +.
+// and means zeros: 2018-02-12T, 2018-02-12T23Z, 2018-02-12T23:20Z. Without the Z, no time of
+// RFC 3339 is meant. A space may have been a +.
 func asked(s string) when {
 	if strings.Contains(s, " ") {
 		return when{}
 	}
 	const whole = "0000-00-00T00:00:00Z"
-	if n := len(strings.TrimSuffix(s, "Z")); n == len("2018-02-12T") || n == len("2018-02-12T23") || n == len("2018-02-12T23:20") {
-		s = s[:n] + whole[n:]
+	switch n := len(s); n {
+	case len("2018-02-12T"):
+		s += whole[n:]
+	case len("2018-02-12T23Z"), len("2018-02-12T23:20Z"):
+		if utc := strings.TrimSuffix(s, "Z"); utc != s {
+			s = utc + whole[n-1:]
+		}
 	}
 	return parseTime(s)
 }
