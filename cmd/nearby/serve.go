@@ -57,7 +57,7 @@ Examples:
 const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 16 << 10
+	maxHeaderBytes    = 16 << 10 // net/http adds 4 KiB, so that 20 are taken, the request line included
 )
 
 func (c *serveCmd) Run(env *command.Environ) (err error) {
