@@ -174,12 +174,18 @@ func (c *loadCmd) Run(env *command.Environ) error {
 		failures = append(failures, errors.New("interrupted: what was loaded stays; "+repeated))
 	case errors.Is(cause, errAborted):
 		failures = append(failures, cause)
+	case isGone(cause):
+		again := "the same command creates it again and sends all rows"
+		if !c.Create {
+			again = "without --no-create, the same command creates it again and sends all rows"
+		}
+		failures = append(failures, cause, errors.New("somebody deleted the collection during the load, with all that was loaded; "+again))
 	case mayPass(cause):
 		failures = append(failures, cause, errors.New("what was loaded stays; later, "+repeated))
 	case cause != nil:
 		failures = append(failures, cause, errors.New("what was loaded stays; when this is mended, "+repeated))
 	}
-	if l.made && l.report.rejected > 0 && l.report.nothing() {
+	if l.made && l.report.rejected > 0 && l.report.nothing() && !isGone(context.Cause(ctx)) {
 		fmt.Fprintln(env.Stderr, terminal.OneLine(fmt.Sprintf("the collection %q was created by this load, which stored no row in it", c.Collection)))
 	}
 	if len(failures) > 0 {

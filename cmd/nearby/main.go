@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -89,27 +90,44 @@ func exitCode(err error) (code int, told bool) {
 	return exitFailed, false
 }
 
-var negative = regexp.MustCompile(`^-\.?[0-9]`)
+var (
+	negative = regexp.MustCompile(`^-\.?[0-9]`)
+	flagName = regexp.MustCompile(`^(-[a-zA-Z]|--[a-z-]+)$`) // without a value
+)
 
-// minus stands for the hyphen of a negative number while kong parses, which
-// would take -33.9 for flags.
-const minus = "\u2212"
+// switches are the flags of query that take no value.
+var switches = []string{"--help", "-h", "--version", "--json"}
 
 // markNegatives lets "nearby query -33.9 151.2" be typed as it stands, and
-// "--expect-bbox -74.3,40.4,-73.6,41".
+// "--expect-bbox -74.3,40.4,-73.6,41": kong would take these numbers for flags. The value of a
+// flag is joined to its name. The arguments of query are put behind "--", after the flags.
 func markNegatives(args []string) []string {
-	var out []string
+	var out, places []string
 	query := false
-	for i, a := range args {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		valued := flagName.MatchString(a) && i+1 < len(args) && (!query || !slices.Contains(switches, a))
 		switch {
-		case i > 0 && args[i-1] == "--expect-bbox" && negative.MatchString(a):
-			out[len(out)-1] += "=" + a
-			continue
-		case query && negative.MatchString(a):
-			a = minus + a[1:]
+		case a == "--":
+			return append(append(append(out, a), places...), args[i+1:]...)
+		case valued && negative.MatchString(args[i+1]):
+			if strings.HasPrefix(a, "--") {
+				a += "="
+			}
+			out = append(out, a+args[i+1])
+			i++
+		case query && valued:
+			out = append(out, a, args[i+1])
+			i++
+		case query && (!strings.HasPrefix(a, "-") || negative.MatchString(a)):
+			places = append(places, a)
+		default:
+			query = query || len(out) == 0 && a == "query"
+			out = append(out, a)
 		}
-		out = append(out, a)
-		query = query || a == "query"
+	}
+	if places != nil {
+		out = append(append(out, "--"), places...)
 	}
 	return out
 }

@@ -141,6 +141,10 @@ func TestLoadIsEnded(t *testing.T) {
 		{"a defect", 500, "", problem(500, "internal-error", "may-have-been-made", ""), exitFailed, []string{"may have been made", mended}},
 		{"away", 503, "1", problem(503, "store-unavailable", "partly-made", `,"loaded":{"created":1,"updated":0,"rejected":1,"errors":[{"type":"/v1/errors/item-exists","line":2,"id":"b","field":"row","reason":"is there"}]}`),
 			exitLater, []string{"1 created", "1 rejected", "standard input:3: id b: row: is there", later}},
+		{"deleted", 404, "", problem(404, "collection-not-found", "not-made", ""), exitFailed, []string{"404 (collection-not-found)", "somebody deleted the collection during the load, with all that was loaded; the same command creates it again and sends all rows"}},
+		{"deleted later", 404, "", problem(404, "collection-not-found", "partly-made", `,"loaded":{"created":1,"updated":0,"rejected":1,"errors":[{"line":2,"id":"b","field":"row","reason":"is bad"}]}`),
+			exitFailed, []string{"1 created", "somebody deleted the collection during the load, with all that was loaded"}},
+		{"a path that a proxy lacks", 404, "", "<html>Not Found", exitFailed, []string{"404", mended}},
 		{"a proxy", 502, "", "<html>Bad Gateway", exitLater, []string{"502", later}},
 		{"broken", 0, "", "", exitLater, []string{later}},
 	} {
@@ -165,6 +169,9 @@ func TestLoadIsEnded(t *testing.T) {
 			r := runCLI(t, "id,lat,lon\na,1,2\nb,1,2\n", "load", "-", "-c", "ended", "--server", s.URL)
 			if r.code != c.code || (posts.Load() > 1) != (c.code == exitLater && c.status != 0) {
 				t.Errorf("exit code %d after %d posts: %+v", r.code, posts.Load(), r)
+			}
+			if strings.Contains(r.stderr, "somebody deleted") && strings.Contains(r.stderr, "stays") {
+				t.Errorf("what is gone stays: %+v", r)
 			}
 			for _, says := range c.says {
 				if !strings.Contains(r.stdout+r.stderr, says) {
@@ -342,5 +349,27 @@ func TestLoadOnExisting(t *testing.T) {
 		if text := fmt.Sprint(got[id]); text != want {
 			t.Errorf("%s is %s, want %s", id, text, want)
 		}
+	}
+}
+
+// TestServerGoesAway: a server that goes away in the middle of a load may come back, so that the
+// exit code is 4; one that was never there is a failure.
+func TestServerGoesAway(t *testing.T) {
+	t.Parallel()
+	var s *httptest.Server
+	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		_, _ = w.Write([]byte(`{}`))
+		_ = s.Listener.Close() // no connection is made any more
+	}))
+	defer s.Close()
+	args := []string{"load", "-", "-c", "left", "--server", s.URL}
+	r := runCLI(t, "id,lat,lon\na,1,2\n", args...)
+	if r.code != exitLater || !strings.Contains(r.stderr, "connection refused") || !strings.Contains(r.stderr, "what was loaded stays; later, the same command sends all rows again") {
+		t.Errorf("a server that goes away: %+v", r)
+	}
+	r = runCLI(t, "id,lat,lon\na,1,2\n", args...)
+	if r.code != exitFailed || !strings.Contains(r.stderr, "no server answers at") {
+		t.Errorf("a server that is not there: %+v", r)
 	}
 }

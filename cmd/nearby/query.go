@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -51,10 +52,9 @@ Examples:
 type degrees float64
 
 func (d *degrees) UnmarshalText(text []byte) error {
-	s := strings.Replace(string(text), minus, "-", 1)
-	v, ok := item.ParseNumber(s)
+	v, ok := item.ParseNumber(string(text))
 	if !ok {
-		return fmt.Errorf("%q is not a decimal number of degrees", s)
+		return fmt.Errorf("%q is not a decimal number of degrees", text)
 	}
 	*d = degrees(v)
 	return nil
@@ -69,6 +69,11 @@ func (c *queryCmd) Run(env *command.Environ) error {
 	if err != nil {
 		return err
 	}
+	filter, err := c.filter(env.Ctx, r)
+	if err != nil {
+		return err
+	}
+	opts = append(opts, filter...)
 	page, err := r.Collection(c.Collection).Nearby(env.Ctx, float64(c.Lat), float64(c.Lon), opts...)
 	if err != nil {
 		return r.explain(err)
@@ -102,9 +107,23 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 	if c.Cursor != "" {
 		opts = append(opts, client.Cursor(c.Cursor))
 	}
+	return opts, nil
+}
+
+// filter makes the request's options of --where. A name may have an equals sign: where there
+// are several, the collection's queryables say which one ends it.
+func (c *queryCmd) filter(ctx context.Context, r *remote) (opts []client.RequestOption, err error) {
+	var queryables []string
+	if slices.ContainsFunc(c.Where, func(w string) bool { return strings.Count(w, "=") > 1 }) {
+		d, err := r.Collection(c.Collection).Describe(ctx)
+		if err != nil {
+			return nil, r.explain(err)
+		}
+		queryables = d.Queryables
+	}
 	for _, w := range c.Where {
-		name, value, ok := strings.Cut(w, "=")
-		if !ok || name == "" {
+		name, value := splitWhere(w, queryables)
+		if name == "" {
 			return nil, command.Usagef("--where %q: must be NAME=VALUE", w)
 		}
 		if slices.Contains(parameter.Of(parameter.Nearby), name) {
@@ -113,6 +132,20 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 		opts = append(opts, client.Where(name, value))
 	}
 	return opts, nil
+}
+
+// splitWhere cuts NAME=VALUE at the first equals sign before which a queryable stands, or else
+// at the first one. name is empty if there is none.
+func splitWhere(where string, queryables []string) (name, value string) {
+	for i := range len(where) {
+		if where[i] == '=' && slices.Contains(queryables, where[:i]) {
+			return where[:i], where[i+1:]
+		}
+	}
+	if name, value, ok := strings.Cut(where, "="); ok {
+		return name, value
+	}
+	return "", ""
 }
 
 // write shows an answer.

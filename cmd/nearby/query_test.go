@@ -2,7 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -63,5 +67,93 @@ func TestQueryGoesOn(t *testing.T) {
 	if lines := strings.Split(out, "\n"); !regexp.MustCompile(`^#  distance  id +kind  none  note +name +lat +lon$`).MatchString(lines[0]) ||
 		!regexp.MustCompile(`^1  0.000 m   p00  k0 {10}a\\u0009tab  Name 0  0.000000  0.000000$`).MatchString(lines[1]) {
 		t.Errorf("with properties:\n%s", out)
+	}
+}
+
+// TestNegativeNumbers: a number may be negative in every place, and is what was typed: a
+// coordinate, the value of a flag, and a text that begins like a number.
+func TestNegativeNumbers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ typed, parsed string }{
+		{"query -33.9 151.2 -c x", "query -c x -- -33.9 151.2"},
+		{"query -c x -33.9 -.5", "query -c x -- -33.9 -.5"},
+		{"query -33.9 --json -151 --collection x", "query --json --collection x -- -33.9 -151"},
+		{"query 0 0 -c -1 --radius -5 --properties -1 --where -2=-3", "query -c-1 --radius=-5 --properties=-1 --where=-2=-3 -- 0 0"},
+		{"query 0 --radius=-5 -k5 0 -c x", "query --radius=-5 -k5 -c x -- 0 0"},
+		{"query -c x -- -1 -2", "query -c x -- -1 -2"},
+		{"query -c x -1 -- -2", "query -c x -- -1 -2"},
+		{"load a.csv -c x --expect-bbox -74,40,-73,41 --max-errors -5", "load a.csv -c x --expect-bbox=-74,40,-73,41 --max-errors=-5"},
+		{"load query -c x --id -1", "load query -c x --id=-1"},
+		{"query --help", "query --help"},
+		{"query 1 2 -c", "query -c -- 1 2"},
+	} {
+		if got := strings.Join(markNegatives(strings.Fields(c.typed)), " "); got != c.parsed {
+			t.Errorf("%s\nis parsed as %s\nwant         %s", c.typed, got, c.parsed)
+		}
+	}
+	flags := reflect.TypeFor[queryCmd]()
+	for i := range flags.NumField() {
+		if f := flags.Field(i); f.Type.Kind() == reflect.Bool && !slices.Contains(switches, "--"+strings.ToLower(f.Name)) {
+			t.Errorf("--%s takes no value, and switches has it not", strings.ToLower(f.Name))
+		}
+	}
+	s := startServer(t, t.TempDir())
+	if r := runCLI(t, "id,lat,lon,-1,n=1,m,m=1\na,-1.5,-2.5,minus,2,1=2,2\nb,-1.5,-2.6,plus,3,3,3\n", "load", "-", "-c", "n", "--queryable=-1,n=1,m,m=1", "--server", s.base); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"-1.5 -2.5 -c n --properties -1", exitOK, "id  -1     lat"},
+		{"-1.5 -2.5 -c n --where -1=minus", exitOK, "1  0.000 m   a"},
+		{"-1.5 -2.5 -c n --radius -5", exitUsage, `--radius "-5": must be metres`},
+		{"-1.5 -2.5 -c n -k -5", exitUsage, "-k -5: must be at least 1"},
+		{"-1.5 -2.5 -7 -c n", exitUsage, "unexpected argument -7"},
+		{"-1.5 -200x -c n", exitUsage, `"-200x" is not a decimal number`},
+		// A name may have an equals sign; where the part before the first is a queryable, it is meant.
+		{"-1.5 -2.5 -c n --where n=1=2", exitOK, "1  0.000 m  a"},
+		{"-1.5 -2.5 -c n --where m=1=2", exitOK, "1  0.000 m  a"},
+		{"-1.5 -2.5 -c n --where m=1=3", exitOK, "nothing found"},
+		{"-1.5 -2.5 -c n --where k=1=3", exitUsage, "k is a parameter of its own"},
+		{"-1.5 -2.5 -c n --where =1=3", exitUsage, "must be NAME=VALUE"},
+		{"-1.5 -2.5 -c n --where m", exitUsage, "must be NAME=VALUE"},
+	} {
+		r := runCLI(t, "", append([]string{"query", "--server", s.base}, strings.Fields(c.args)...)...)
+		said := regexp.MustCompile(` {2,}`).ReplaceAllString(r.stdout+r.stderr, "  ")
+		if r.code != c.code || !strings.Contains(said, regexp.MustCompile(` {2,}`).ReplaceAllString(c.says, "  ")) || strings.Contains(said, "−") {
+			t.Errorf("query %s: exit code %d, want %d, and %q in\n%s", c.args, r.code, c.code, c.says, said)
+		}
+	}
+}
+
+// TestLongRequests: docs/errors.md says how long the request line and the headers may be.
+func TestLongRequests(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	ask := func(line string, bytes int) string {
+		t.Helper()
+		request := line + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nA: "
+		request += strings.Repeat("x", bytes-len(request)-4) + "\r\n\r\n"
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(c)
+		status, _, _ := strings.Cut(strings.TrimPrefix(string(answer), "HTTP/1.1 "), " ")
+		return status
+	}
+	for _, line := range []string{"GET /healthz", "GET /healthz?f=" + strings.Repeat("x", 10_000)} {
+		if status := ask(line, 20<<10); status != "200" {
+			t.Errorf("%.15s with 20 KiB: %s", line, status)
+		}
+		if status := ask(line, 20<<10+1); status != "431" {
+			t.Errorf("%.15s with a byte more: %s", line, status)
+		}
 	}
 }

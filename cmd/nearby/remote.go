@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,22 @@ type remote struct {
 	*client.Client
 	patient *client.Client // asks for some seconds again what may succeed later
 	long    *client.Client // for answers that may take any time
+	way     *noted
+}
+
+// noted is a transport that notes whether the server has answered.
+type noted struct {
+	http.RoundTripper
+	answered atomic.Bool
+}
+
+// RoundTrip is part of http.RoundTripper.
+func (n *noted) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := n.RoundTripper.RoundTrip(r)
+	if err == nil {
+		n.answered.Store(true)
+	}
+	return resp, err
 }
 
 // newRemote checks the address of a server.
@@ -29,8 +46,8 @@ func newRemote(server string) (*remote, error) {
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxInFlight,
 		IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 10 * time.Minute,
 	}
-	bounded := &http.Client{Timeout: 10 * time.Minute, Transport: transport} // of one request, its body included
-	r := new(remote)
+	r := &remote{way: &noted{RoundTripper: transport}}
+	bounded := &http.Client{Timeout: 10 * time.Minute, Transport: r.way} // of one request, its body included
 	for _, way := range []struct {
 		to   **client.Client
 		http *http.Client
@@ -68,19 +85,26 @@ func mayPass(err error) bool {
 	return broke
 }
 
-// explain turns a failure to reach the server into a sentence.
+// isGone reports whether an error says that there is no such collection.
+func isGone(err error) bool {
+	p, refused := errors.AsType[*client.Problem](err)
+	return refused && p.Cause() == "collection-not-found"
+}
+
+// explain turns a failure to reach the server into a sentence. A server that has answered
+// before is one that went away, and may come back.
 func (r *remote) explain(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return context.Canceled
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) && !r.way.answered.Load() {
 		return fmt.Errorf("no server answers at %s: start one with \"nearby serve\", or name another with --server", r.Server())
 	}
 	u, ok := errors.AsType[*url.Error](err)
 	if !ok {
 		return err
 	}
-	if dial, ok := errors.AsType[*net.OpError](u.Err); ok && dial.Op == "dial" {
+	if dial, ok := errors.AsType[*net.OpError](u.Err); ok && dial.Op == "dial" && !r.way.answered.Load() {
 		return fmt.Errorf("asking %s: %w", r.Server(), u.Err)
 	}
 	return &brokenError{r.Server(), u.Err}
