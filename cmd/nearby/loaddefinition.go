@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nearby/client"
+	"nearby/indexes"
 )
 
 // What flags of a load say of its collection: it is created so if it is missing, and
@@ -66,6 +67,17 @@ func (c *loadCmd) look(ctx context.Context, r *remote) (*found, error) {
 	return f, nil
 }
 
+// indexPatch gives a collection another kind of index, without the parameters of the old one.
+func indexPatch(kind string) map[string]any {
+	patch := map[string]any{"kind": kind}
+	for _, known := range indexes.Kinds() {
+		for _, p := range known.Params {
+			patch[p.Name] = nil
+		}
+	}
+	return patch
+}
+
 // define makes the collection what the flags say: it is created, or changed, or found
 // to be so. Others may do the same at the same time.
 func (c *loadCmd) define(ctx context.Context, r *remote, f *found) (created bool, err error) {
@@ -84,8 +96,8 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) (created bool
 			if missing := c.missing(f); len(missing) > 0 {
 				patch["queryables"] = slices.Concat(f.Queryables, missing)
 			}
-			if c.Index != nil && *c.Index != f.Index.Kind { // without the parameters of the old one
-				patch["index"] = map[string]any{"kind": *c.Index, "bits": nil, "maxPointsPerNode": nil, "maxDepth": nil}
+			if c.Index != nil && *c.Index != f.Index.Kind {
+				patch["index"] = indexPatch(*c.Index)
 			}
 			if c.Time != "" {
 				patch["time"] = c.Time
