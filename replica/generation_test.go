@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,21 +14,40 @@ import (
 	"nearby/store"
 )
 
-// Whoever waits for a commit goes on when that commit is applied, not before it, and not
-// later, also if it is applied while the wait begins.
+// A commit that is applied just before the wait for it is on the list ends that wait.
+func TestAppliedWhileTheWaitBegins(t *testing.T) {
+	var w waiters
+	reached, leave := w.enter(5, func() uint64 {
+		w.reached(4)
+		return 5
+	})
+	defer leave()
+	select {
+	case <-reached:
+	default:
+		t.Error("it waits for ever")
+	}
+}
+
+// Whoever waits for a commit goes on when that commit is applied, and not before it.
 func TestAwait(t *testing.T) {
-	const last = 200
+	const last = 20_000
 	gen := NewGeneration(store.CommitID{Epoch: "e", Seq: 3}, time.Now())
 	if err := gen.await(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var all sync.WaitGroup
-	for range 64 {
+	var running atomic.Int32
+	for range 8 {
+		running.Add(1)
 		all.Go(func() {
-			for range 200 {
-				want := rand.Uint64N(last) + 1
-				if err := gen.await(t.Context(), want); err != nil {
-					t.Error(err)
+			defer running.Add(-1)
+			for want := gen.Applied() + 1; want <= last; want = gen.Applied() + 1 + rand.Uint64N(2) {
+				if err := gen.await(ctx, want); err != nil {
+					t.Errorf("waiting for %d, at %d: %v", want, gen.Applied(), err)
+					return
 				}
 				if got := gen.Applied(); got < want {
 					t.Errorf("went on at %d, before %d", got, want)
@@ -34,10 +55,13 @@ func TestAwait(t *testing.T) {
 			}
 		})
 	}
-	for seq := uint64(4); seq <= last; seq += 1 + rand.Uint64N(3) {
+	// Each commit comes when somebody waits for one, so that waits end in every order.
+	for seq := uint64(4); seq <= last; seq++ {
+		for gen.waiters.n.Load() == 0 && running.Load() > 0 {
+			runtime.Gosched()
+		}
 		gen.advance(seq)
 	}
-	gen.advance(last)
 	all.Wait()
 	if n := gen.waiters.n.Load(); n != 0 || len(gen.waiters.list) != 0 {
 		t.Errorf("%d waiters are left, %d of them on the list", n, len(gen.waiters.list))
@@ -65,7 +89,7 @@ func TestAwaitEnds(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // of the bubble: all wait by then
 		gen.advance(5)
 		all.Wait()
 		if n := gen.waiters.n.Load(); n != 0 {
@@ -78,7 +102,7 @@ func TestAwaitEnds(t *testing.T) {
 func TestStaleness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gen := NewGeneration(store.CommitID{}, time.Now())
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) // of the bubble
 		if got := gen.Staleness(); got != 3*time.Second {
 			t.Errorf("after 3 s without a step: %v", got)
 		}
