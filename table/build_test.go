@@ -35,7 +35,7 @@ func (m *model) change(n int) {
 	}
 	slices.Sort(ids)
 	m.rnd.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	changes := make([]table.Outcome, 0, n)
+	changes := make([]table.Replacement, 0, n)
 	for i := range n {
 		it := item.Item{ID: fmt.Sprint("new", m.next), Lon: 10, Lat: 20, Properties: fmt.Appendf(nil, `{"v":%d}`, m.rnd.IntN(5))}
 		if m.rnd.IntN(2) == 0 {
@@ -46,7 +46,7 @@ func (m *model) change(n int) {
 			it.ID, gone = ids[i], m.rnd.IntN(2) == 0
 		}
 		m.next++
-		changes = append(changes, table.Outcome{Place: m.Find(table.HashOf(it.ID), it.ID), Item: &it, Delete: gone})
+		changes = append(changes, table.Replacement{Place: m.Find(table.HashOf(it.ID), it.ID), Item: &it, Delete: gone})
 		if m.items[it.ID] = it; gone {
 			delete(m.items, it.ID)
 		}

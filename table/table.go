@@ -60,8 +60,8 @@ func (t *Table) Fetch(hash Hash) uint32 { return t.tip.ids.fetch(uint32(hash)) }
 // At returns the item at a place, which must exist.
 func (t *Table) At(p Place) Item { return t.tip.records.item(p.ref) }
 
-// Outcome is what a batch makes of one item.
-type Outcome struct {
+// Replacement is what takes the place of one item in a batch.
+type Replacement struct {
 	Place            // of Find, in the state that the batch changes
 	Item  *item.Item // what it is then
 	// Delete: it is deleted then. Of the Item only the ID counts.
@@ -82,7 +82,7 @@ type Step struct {
 // one of each id: all of it but the index. Index and Finish must follow before any other
 // method that changes the table: Begin, Apply, Redefine, Rebuild, EndBuild. Finish would undo
 // what they did. An error leaves the table unusable.
-func (t *Table) Begin(n int, changes iter.Seq[Outcome]) (*Step, error) {
+func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 	e := newEdit()
 	next := t.tip.next()
 	next.records.where = next.records.where.own()
@@ -169,7 +169,7 @@ func (t *Table) Finish(s *Step) (*Snapshot, error) {
 }
 
 // Apply is Begin, Index and Finish.
-func (t *Table) Apply(n int, changes iter.Seq[Outcome]) (*Snapshot, error) {
+func (t *Table) Apply(n int, changes iter.Seq[Replacement]) (*Snapshot, error) {
 	s, err := t.Begin(n, changes)
 	if err != nil {
 		return nil, err
