@@ -72,11 +72,11 @@ func (o Options) WithDefaults() Options {
 // Collection is a named set of items with an index. All methods may be called
 // concurrently.
 type Collection struct {
-	name   string
-	epoch  store.Epoch
-	opt    Options
-	by     Committer
-	writer *Writer // not to be used but by itself
+	name      string
+	epoch     store.Epoch
+	opt       Options
+	committer Committer
+	writer    *Writer // only its own goroutine uses it
 
 	current atomic.Pointer[Snapshot]
 	queue   chan *Request
@@ -97,9 +97,9 @@ type State struct {
 	Seq        uint64 // the last commit that the table shows
 }
 
-// New starts the writer of a collection. by makes its Committer; nil takes the one for a
-// store that nobody else writes.
-func New(opt Options, s State, by func(*Writer) Committer) *Collection {
+// New starts the writer of a collection. committer makes its Committer; nil takes the one for
+// a store that nobody else writes.
+func New(opt Options, s State, committer func(*Writer) Committer) *Collection {
 	tip := &Snapshot{s.Table.Snapshot(), s.Definition, s.Defined, s.Seq}
 	c := &Collection{
 		name: s.Definition.Name, epoch: s.Epoch, opt: opt,
@@ -110,10 +110,10 @@ func New(opt Options, s State, by func(*Writer) Committer) *Collection {
 	}
 	c.current.Store(tip)
 	w := &Writer{Collection: c, table: s.Table, tip: tip}
-	if by == nil {
-		by = newDirect
+	if committer == nil {
+		committer = newDirect
 	}
-	c.by = by(w)
+	c.committer = committer(w)
 	c.writer = w
 	go w.run()
 	return c
@@ -131,7 +131,7 @@ func (c *Collection) At(seq uint64) store.CommitID {
 }
 
 // Committer returns the one that New made.
-func (c *Collection) Committer() Committer { return c.by }
+func (c *Collection) Committer() Committer { return c.committer }
 
 // Snapshot returns the newest version.
 func (c *Collection) Snapshot() *Snapshot { return c.current.Load() }
@@ -145,7 +145,7 @@ func (c *Collection) Pending() int { return int(c.pending.Load()) }
 
 // LossWindow is how long an acknowledged write may not yet be durable; 0 if it
 // always is.
-func (c *Collection) LossWindow() time.Duration { return c.by.LossWindow(c.Snapshot()) }
+func (c *Collection) LossWindow() time.Duration { return c.committer.LossWindow(c.Snapshot()) }
 
 // Do lets the writer call f between groups, and does not wait for it. It returns false if
 // the writer has ended.
@@ -164,7 +164,7 @@ func (c *Collection) InWriter(ctx context.Context, f func(*Writer) error) error 
 	done := make(chan struct{})
 	call := func() {
 		defer close(done)
-		c.by.Settle()
+		c.committer.Settle()
 		err = f(c.writer)
 	}
 	select {

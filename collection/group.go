@@ -219,7 +219,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 }
 
 // final yields the last change of each id.
-func (g *Group) final(yield func(table.Outcome) bool) {
+func (g *Group) final(yield func(table.Replacement) bool) {
 	for i := range g.Changes {
 		ch, p := &g.Changes[i], &g.touched[g.ids[i]]
 		if int(p.change) != i {
@@ -228,7 +228,7 @@ func (g *Group) final(yield func(table.Outcome) bool) {
 		if !g.stamped {
 			ch.Item.Seq = g.Seq
 		}
-		if !yield(table.Outcome{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem}) {
+		if !yield(table.Replacement{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem}) {
 			return
 		}
 	}

@@ -59,20 +59,20 @@ func (w *Writer) run() {
 	closing := w.closing
 	for !w.ended {
 		var queue chan *Request
-		if w.by.Ready() {
+		if w.committer.Ready() {
 			queue = w.queue
 		}
-		if closing == nil && len(w.queue) == 0 && w.by.Idle() {
+		if closing == nil && len(w.queue) == 0 && w.committer.Idle() {
 			w.End(ErrClosed)
 			return
 		}
 		select {
 		case req := <-queue:
-			w.by.Take(req)
+			w.committer.Take(req)
 		case call := <-w.calls:
 			call()
-		case <-w.by.Alarm(closing == nil):
-			w.by.Wake()
+		case <-w.committer.Alarm(closing == nil):
+			w.committer.Wake()
 		case <-closing:
 			closing = nil
 		}
