@@ -204,7 +204,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	info.Lon, info.Lat, info.WKT, info.ID = name(at.lon), name(at.lat), name(at.wkt), name(at.id)
 	c.info = info
 	if opt.Quotes == "" { // where quotes are on, RFC 4180 alone decides what they enclose
-		c.rec.isRow, c.rec.hint = c.isRow, "if it belongs to the cell, say "+opt.name("quotes", "on")
+		c.rec.isRow, c.rec.hint = c.isRow, "close the quote; if the next lines belong to the cell, say "+opt.name("quotes", "on")+"; if the quote mark is text, "+opt.name("quotes", "off")
 	}
 	return c, nil
 }

@@ -49,7 +49,7 @@ func TestBadFiles(t *testing.T) {
 		{name: "huge quoted line", text: head + "2,\"" + strings.Repeat("x", 300_000) + "\",2,2\n3,ok,3,3\n", opt: ingest.Options{MaxLineBytes: 1000},
 			ids: "3", bad: []string{"2 row: longer than the limit"}},
 		{name: "stray quote far from the end", text: head + "1,\"open,1,1\n" + strings.Repeat("2,ok,2,2\n", 300), opt: ingest.Options{MaxLineBytes: 1000},
-			ids: strings.TrimSpace(strings.Repeat("2 ", 300)), bad: []string{"2 row: opened on line 2 is not closed before line 3, which is a row by itself (if it belongs to the cell, say --quotes on)"}},
+			ids: strings.TrimSpace(strings.Repeat("2 ", 300)), bad: []string{"2 row: opened on line 2 is not closed before line 3, which is a row by itself (close the quote; if the next lines belong to the cell, say --quotes on; if the quote mark is text, --quotes off)"}},
 		{name: "huge number of digits", text: head + "1,a," + strings.Repeat("1", 5000) + ",1\n2,b,1,1\n", ids: "2", bad: []string{"2 lat: "}},
 		{name: "no coordinates", text: "id,name,city\n1,a,b\n", fatal: []string{"columns found: id, name, city", "looked for: lat", "--lat NAME", "--lon NAME"}},
 		{name: "no header", text: "1,47.5,8.5\n2,47.6,8.6\n", fatal: []string{"no columns with coordinates", "--columns"}},
