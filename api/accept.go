@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// preference is an element of Accept or Accept-Encoding: what a client takes, and how gladly.
+// preference is an element of Accept or Accept-Encoding: something that a client accepts, and
+// its weight.
 type preference struct {
 	name   string  // in lower case
-	weight float64 // 0: it does not take it
+	weight float64 // 0: not accepted
 }
 
-// preferences reads the lines of such a header (RFC 9110, section 12.4.2).
+// preferences reads the lines of Accept or Accept-Encoding (RFC 9110, section 12.4.2).
 func preferences(lines []string) []preference {
 	elements := elementsOf(lines)
 	all := make([]preference, len(elements))
@@ -22,7 +23,7 @@ func preferences(lines []string) []preference {
 	return all
 }
 
-// weight is the q among the parameters of an element.
+// weight returns the q among the parameters of an element; 1 if there is none.
 func weight(parameters string) float64 {
 	q := 1.0
 	for p := range strings.SplitSeq(parameters, ";") {
@@ -35,9 +36,8 @@ func weight(parameters string) float64 {
 	return q
 }
 
-// prefersYAML reports whether a request is answered with YAML, by what it accepts (RFC
-// 9110, section 12.5.1): where it wants YAML and JSON alike, it gets the one that it names
-// first.
+// prefersYAML reports whether the lines of Accept prefer YAML to JSON (RFC 9110, section
+// 12.5.1). If both have the same weight, the one that is named first counts.
 func prefersYAML(accept []string) bool {
 	best, yaml := 0.0, false
 	for _, p := range preferences(accept) {
@@ -48,7 +48,7 @@ func prefersYAML(accept []string) bool {
 	return yaml
 }
 
-// isYAML reports whether a media type is YAML (RFC 9512), under any name that it has had.
+// isYAML reports whether a media type is YAML (RFC 9512), by its name or an older one.
 func isYAML(mediaType string) bool {
 	switch mediaType {
 	case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml":
@@ -57,7 +57,7 @@ func isYAML(mediaType string) bool {
 	return strings.HasSuffix(mediaType, "+yaml")
 }
 
-// isJSON reports whether a media type, or a range of them, takes JSON.
+// isJSON reports whether a media type, or a range of them, includes JSON.
 func isJSON(mediaType string) bool {
 	switch mediaType {
 	case "application/json", "application/*", "*/*", "*":
@@ -66,8 +66,8 @@ func isJSON(mediaType string) bool {
 	return strings.HasSuffix(mediaType, "+json")
 }
 
-// oneName writes the lines of Accept-Encoding as one in which gzip has one name (RFC 9110,
-// section 8.4.1.3).
+// oneName joins the lines of Accept-Encoding into one, with gzip in place of its older name
+// x-gzip (RFC 9110, section 8.4.1.3).
 func oneName(lines []string) []string {
 	const gzip, old = "gzip", "x-gzip"
 	if len(lines) == 1 && !strings.Contains(strings.ToLower(lines[0]), old) {
@@ -82,8 +82,9 @@ func oneName(lines []string) []string {
 	return []string{strings.Join(elements, ", ")}
 }
 
-// codings reads what a request accepts (RFC 9110, section 12.5.3): whether an answer may be
-// sent as it is, and else how it has to be packed; "": in no way that there is here.
+// codings reads Accept-Encoding (RFC 9110, section 12.5.3). plain reports whether the client
+// accepts an answer without compression. If not, packed is the encoding to use; "": the client
+// accepts none that the server has.
 func codings(accepted []string) (plain bool, packed string) {
 	if len(accepted) == 1 && !strings.Contains(accepted[0], ";") { // nothing is refused
 		return true, ""

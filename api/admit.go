@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Busy is what a server has under way.
+// Busy counts the requests that a server is answering.
 type Busy struct {
-	Requests int // health and metrics excepted
-	Loads    int // of those, bulk loads
+	Requests int // those under /v1: not health and metrics
+	Loads    int // bulk loads among them
 }
 
-// Busy tells what is under way.
+// Busy returns how many requests are under way.
 func (s *Server) Busy() Busy { return Busy{int(s.underWay.Load()), int(s.loads.Load())} }
 
-// admit refuses what is more than can be served at once, and bounds the time of
-// a request. Health is exempt; loads, backups and comparisons keep their own time, and reads
-// are bounded by what they may compare.
+// admit refuses a request if too many are under way, and bounds the time of a request. Health
+// and metrics have no bound. Loads, backups and comparisons with the store have time limits of
+// their own. Reads are bounded by the points that they may compare.
 func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1") {

@@ -8,12 +8,13 @@ import (
 	"nearby/parameter"
 )
 
-// argument is one parameter as a request gives it, decoded; raw is its value before that.
+// argument is one parameter of a request: its name and value, decoded, and the value as it was
+// written.
 type argument struct{ name, value, raw string }
 
-// arguments are those of a request that are named in the table of parameters. A
-// request gives few and each once, so they lie in a row: a map of lists, as
-// url.ParseQuery makes, costs more than everything else that is done with them.
+// arguments are the parameters of a request that the table of parameters names. A request has
+// few of them, so an array is enough. A map of lists, as url.ParseQuery makes one, would cost
+// more than all other work on the parameters.
 type arguments struct {
 	given [len(parameter.Table)]argument
 	n     int
@@ -29,7 +30,8 @@ func (a *arguments) lookup(name string) (value string, ok bool) {
 	return "", false
 }
 
-// extend adds a value to that of a list, and reports whether there was one.
+// extend appends a value to the list that the request has already given under this name. It
+// reports whether there is such a list.
 func (a *arguments) extend(more argument) bool {
 	for i := range a.given[:a.n] {
 		if g := &a.given[i]; g.name == more.name {
@@ -59,9 +61,9 @@ func (a *arguments) Get(name string) string {
 // maxArguments is how many parts a query string may have, as in url.ParseQuery.
 const maxArguments = 10_000
 
-// nextArgument reads the first argument of a query string, by the rules of
-// url.ParseQuery, and returns what follows it. more is false at the end, and valid
-// is false where an argument cannot be read.
+// nextArgument reads the first argument of a query string, by the rules of url.ParseQuery, and
+// returns the rest of the string. more is false if there is no argument. valid is false if the
+// argument cannot be read.
 func nextArgument(query string) (a argument, rest string, more, valid bool) {
 	for query != "" {
 		var part string
@@ -78,8 +80,8 @@ func nextArgument(query string) (a argument, rest string, more, valid bool) {
 	return a, "", false, true
 }
 
-// unreadable refuses a query string that has too many arguments, or one that
-// cannot be read. What is wrong is found and worded by url.ParseQuery.
+// unreadable returns the problem of a query string that has too many arguments or cannot be
+// read. The words are those of url.ParseQuery.
 func unreadable(raw string) error {
 	reason := fmt.Sprintf("it has more than %d parameters", maxArguments)
 	if _, err := url.ParseQuery(raw); err != nil {

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Who may have a backup, which has what no other answer has: the keys of requests.
+// Who may get a backup. A backup has more than the other answers: it has idempotency keys, too.
 const (
 	BackupLocal = "local" // programs on this machine
-	BackupAny   = "any"   // whoever may use the interface
-	BackupNone  = "none"
+	BackupAny   = "any"   // every caller
+	BackupNone  = "none"  // nobody
 )
 
 const backupType = "application/vnd.nearby.backup"
 
-// postBackup streams everything that the store has. It ends in a checksum, and is cut
-// off if it cannot be finished.
+// postBackup streams everything that the store has. The stream ends with a checksum. If the
+// backup fails midway, the connection is closed.
 func (s *Server) postBackup(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
@@ -44,10 +44,10 @@ func (s *Server) postBackup(w http.ResponseWriter, r *http.Request) error {
 	if r.Context().Err() == nil {
 		s.opt.Log.ErrorContext(r.Context(), "a backup could not be finished", "id", requestID(r.Context()), "error", err)
 	}
-	panic(http.ErrAbortHandler) // so that the client does not take it for whole
+	panic(http.ErrAbortHandler) // so that the client sees that the answer is not complete
 }
 
-// begun notes whether anything was written.
+// begun is a writer that notes whether anything was written.
 type begun struct {
 	io.Writer
 	yes bool
@@ -58,10 +58,10 @@ func (b *begun) Write(p []byte) (int, error) {
 	return b.Writer.Write(p)
 }
 
-// local reports whether a request is from a program on this machine: not from a page in a
-// browser, and not passed on by a proxy. A proxy on this machine is as near as a program; it is
-// told by what it adds, or by the Host of its callers, or since it speaks HTTP/1.0, as nginx did
-// unless told otherwise.
+// local reports whether a request is from a program on this machine, and neither from a page in
+// a browser nor passed on by a proxy. A proxy on this machine has a loopback address, too. It is
+// recognised by the headers that it adds, by the Host of its callers, or by HTTP/1.0, which old
+// versions of nginx speak by default.
 func local(r *http.Request) bool {
 	for name := range r.Header {
 		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(signsOfOthers, name) {
@@ -75,5 +75,6 @@ func local(r *http.Request) bool {
 	return err == nil && isLoopback(host)
 }
 
-// signsOfOthers are headers of pages and of proxies, beside X-Forwarded-For and its like.
+// signsOfOthers are headers that pages and proxies send, beside those that begin with
+// X-Forwarded-.
 var signsOfOthers = []string{"Origin", "Sec-Fetch-Site", "Referer", headerForwarded, "Via", "X-Real-Ip"}

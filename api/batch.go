@@ -31,17 +31,17 @@ type nearbyIn struct {
 	K      *int                      `json:"k"`
 	Radius *float64                  `json:"radius"`
 	Filter map[string]jsontext.Value `json:"filter"`
-	// Datetime is when the items must be.
+	// Datetime is a point in time or an interval, as in the parameter of this name.
 	Datetime *string `json:"datetime"`
 }
 
-// batchQuery is a query that may be asked.
+// batchQuery is a query of a batch that was checked.
 type batchQuery struct {
 	index.Query
 	filter table.Filter
 }
 
-// query checks the i-th query of a batch, whose errors begin with its path.
+// query checks the i-th query of a batch. The fields of its errors begin with queries[i].
 func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, err error) {
 	path := func(member string) string { return fmt.Sprintf("queries[%d]%s", i, member) }
 	if in.Lat == nil || in.Lon == nil {
@@ -75,7 +75,7 @@ func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, 
 	return q, err
 }
 
-// conditions reads a filter of a body. A value means what it means in a URL.
+// conditions reads the filter of a query into filter. A value has the same meaning as in a URL.
 func conditions(filter *table.Filter, path string, in map[string]jsontext.Value, queryables []string) error {
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		field := path + "." + item.Shorten(name)
@@ -98,10 +98,11 @@ func conditions(filter *table.Filter, path string, in map[string]jsontext.Value,
 	return nil
 }
 
-// maxValues is how many values a condition of a body may allow.
+// maxValues is how many values a condition of a filter may have.
 const maxValues = 256
 
-// scalars reads a value, or an array of values, as text.
+// scalars reads a value, or an array of 1 to maxValues values, as texts. ok is false if it is
+// neither.
 func scalars(v jsontext.Value) (values []string, ok bool) {
 	d := jsontext.NewDecoder(bytes.NewReader(v))
 	array := v.Kind() == '['
@@ -127,8 +128,8 @@ func scalars(v jsontext.Value) (values []string, ok bool) {
 	}
 }
 
-// indexed says of each thing that was wrong with a batch, in which of its queries, and
-// what may have been meant.
+// indexed adds to each fault of a batch the number of its query, and a hint at what the caller
+// may have meant.
 func indexed(err error) error {
 	p := asProblem(err)
 	for i := range p.Errors {
@@ -139,7 +140,7 @@ func indexed(err error) error {
 			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
 				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "k", "radius", "filter", "datetime"})
-			case name == "radius" && p.Errors[i].Got == "": // it is of another type
+			case name == "radius" && p.Errors[i].Got == "": // it has the wrong type
 				p.Errors[i].Hint = inMetres("")
 			}
 		}
@@ -156,7 +157,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, err := s.opt.Catalog.Get(name); err != nil && !f.Strong && f.After == (store.CommitID{}) {
-		return err // before the body is sent
+		return err // so that the client need not send the body
 	}
 	l := &s.opt.Limits
 	var body nearbyBatch
@@ -167,15 +168,15 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		return badField("queries", "", "must have at least one query", "")
 	}
 	if len(body.Queries) > l.MaxBatch {
-		return newProblem(tooManyQueries, fmt.Sprintf("%d queries, at most %d are taken", len(body.Queries), l.MaxBatch))
+		return newProblem(tooManyQueries, fmt.Sprintf("the batch has %d queries; a batch may have at most %d", len(body.Queries), l.MaxBatch))
 	}
-	var sh shape
+	var sel selection
 	if body.Properties != nil {
-		if sh.names = *body.Properties; len(sh.names) > maxNames {
+		if sel.names = *body.Properties; len(sel.names) > maxNames {
 			return badField("properties", "", fmt.Sprintf("must name at most %d properties", maxNames), "")
 		}
 	}
-	_, snap, err := s.read(w, r) // one version for all
+	_, snap, err := s.read(w, r) // one snapshot for all queries
 	if err != nil {
 		return err
 	}
@@ -188,7 +189,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	}
 	if sum > l.MaxBatchK {
 		return newProblem(tooManyItems,
-			fmt.Sprintf("the queries ask for %d items, at most %d are given at once; a radius without k counts as k=%d. Ask fewer queries, or for fewer items each", sum, l.MaxBatchK, l.MaxK))
+			fmt.Sprintf("the queries ask for %d items; a batch may ask for at most %d. A radius without k counts as k=%d. Send fewer queries, or ask for fewer items in each", sum, l.MaxBatchK, l.MaxK))
 	}
 	buf := s.buffer()
 	defer s.release(buf)
@@ -197,7 +198,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		if i > 0 {
 			buf.b = append(buf.b, ',')
 		}
-		more, err := s.appendNearby(buf, snap, &queries[i].Query, &queries[i].filter, &sh)
+		more, err := s.appendNearby(buf, snap, &queries[i].Query, &queries[i].filter, &sel)
 		if err != nil {
 			return err
 		}
@@ -208,7 +209,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		}
 		if r.Context().Err() != nil {
 			return newProblem(requestTimeout,
-				fmt.Sprintf("%d of %d queries were answered in the %v that a request may take; ask fewer at once", i+1, len(queries), l.Timeout))
+				fmt.Sprintf("%d of %d queries were answered in the %v that a request may take; send fewer queries at once", i+1, len(queries), l.Timeout))
 		}
 	}
 	buf.b = append(buf.b, `]}`...)

@@ -20,9 +20,9 @@ import (
 	"nearby/item"
 )
 
-// body opens a request's body: at most limit bytes come out of it (0: any
-// number), unpacked if Content-Encoding says that it is gzipped. Reading it ends
-// with the request and with the server, however much is still to be unpacked.
+// body opens a request's body, and decompresses it if Content-Encoding is gzip. A read of more
+// than limit bytes, before or after decompression, is an error (0: no limit). Reading ends when
+// the request or the server ends.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.Reader, error) {
 	if limit > 0 && r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
@@ -39,12 +39,12 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (io.R
 		return s.bounded(w, r, z, limit), nil
 	default:
 		w.Header().Set("Accept-Encoding", "gzip") // RFC 9110, section 12.5.3
-		return nil, newProblem(unsupportedEncoding, fmt.Sprintf("content encoding %q is not taken; gzip is, once", item.Shorten(enc)))
+		return nil, newProblem(unsupportedEncoding, fmt.Sprintf("the server does not take the content encoding %q; it takes gzip, once", item.Shorten(enc)))
 	}
 }
 
-// loadBody is body for a bulk load, which may be a gzipped file that no
-// Content-Encoding speaks of.
+// loadBody is body for a bulk load. It also decompresses a gzipped file that came without
+// Content-Encoding.
 func (s *Server) loadBody(w http.ResponseWriter, r *http.Request) (io.Reader, error) {
 	limit := s.opt.Limits.MaxLoadBytes
 	in, err := s.body(w, r, limit)
@@ -61,8 +61,8 @@ func (s *Server) loadBody(w http.ResponseWriter, r *http.Request) (io.Reader, er
 	return in, nil
 }
 
-// bounded lets at most limit bytes out of in (0: any number), until the request or
-// the server ends.
+// bounded returns a reader of in that ends with an error after limit bytes (0: no limit), or
+// when the request or the server ends.
 func (s *Server) bounded(w http.ResponseWriter, r *http.Request, in io.Reader, limit int64) io.Reader {
 	in = &attended{r.Context(), s, in}
 	if limit > 0 {
@@ -71,7 +71,7 @@ func (s *Server) bounded(w http.ResponseWriter, r *http.Request, in io.Reader, l
 	return in
 }
 
-// attended is a stream that ends when nobody waits for it any more.
+// attended is a stream whose reading ends when the request or the server ends.
 type attended struct {
 	ctx    context.Context
 	server *Server
@@ -89,8 +89,8 @@ func (a *attended) Read(p []byte) (int, error) {
 	return a.r.Read(p)
 }
 
-// mediaType returns the content type without its parameters, which must be one
-// of those that the operation takes.
+// mediaType returns the content type of a request without its parameters. Any other than those
+// in takes is an error.
 func mediaType(r *http.Request, takes ...string) (string, error) {
 	given := r.Header.Get("Content-Type")
 	if slices.Contains(takes, given) {
@@ -99,27 +99,28 @@ func mediaType(r *http.Request, takes ...string) (string, error) {
 	t, params, err := mime.ParseMediaType(given)
 	switch {
 	case given == "":
-		return "", notTaken("there is no Content-Type; taken here are "+strings.Join(takes, ", "), takes)
+		return "", notTaken("there is no Content-Type; this path takes "+strings.Join(takes, ", "), takes)
 	case err != nil || !slices.Contains(takes, t):
-		return "", notTaken(fmt.Sprintf("content type %q is not taken here; taken are %s", item.Shorten(given), strings.Join(takes, ", ")), takes)
+		return "", notTaken(fmt.Sprintf("this path does not take the content type %q; it takes %s", item.Shorten(given), strings.Join(takes, ", ")), takes)
 	}
 	switch cs := strings.ToLower(params["charset"]); {
-	case cs == "", cs == "utf-8", cs == "utf8", cs == "us-ascii": // the last is a part of it
+	case cs == "", cs == "utf-8", cs == "utf8", cs == "us-ascii": // ASCII is a part of UTF-8
 	case (t == textCSV || t == textTSV) && isLatin1(cs):
 	default:
-		return "", notTaken(fmt.Sprintf("charset %q is not taken; utf-8 is, and for tables iso-8859-1", item.Shorten(cs)), takes)
+		return "", notTaken(fmt.Sprintf("the server does not take the charset %q; it takes utf-8, and iso-8859-1 for CSV and TSV", item.Shorten(cs)), takes)
 	}
 	return t, nil
 }
 
-// notTaken refuses a content type.
+// notTaken returns the problem of a content type that the path does not take. takes are those
+// that it takes.
 func notTaken(detail string, takes []string) error {
 	p := newProblem(unsupportedContentType, detail)
 	p.takes = strings.Join(takes, ", ")
 	return p
 }
 
-// isLatin1 reports whether a charset is the one that encoding=latin1 reads.
+// isLatin1 reports whether the reader for encoding=latin1 reads a charset.
 func isLatin1(charset string) bool {
 	switch strings.ToLower(charset) {
 	case "iso-8859-1", "latin1", "windows-1252":
@@ -128,8 +129,8 @@ func isLatin1(charset string) bool {
 	return false
 }
 
-// featureType is mediaType of a body with positions, which must be in the one
-// coordinate reference system that is known here.
+// featureType is mediaType for a body with positions. A Content-Crs other than CRS84 is an
+// error.
 func featureType(r *http.Request, takes ...string) (string, error) {
 	switch crs := r.Header.Get("Content-Crs"); strings.Trim(crs, "<>") {
 	case "", crs84, crs84h:
@@ -139,29 +140,29 @@ func featureType(r *http.Request, takes ...string) (string, error) {
 	}
 }
 
-// readAll reads a whole body of bounded size.
+// readAll reads a whole body of at most limit bytes.
 func (s *Server) readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	b, err := s.body(w, r, limit)
 	if err != nil {
 		return nil, err
 	}
-	// Room for what is said to come, and for the read that finds the end; a body
-	// that lies is read in steps like any other.
+	// The buffer has room for Content-Length bytes, and for the read that finds the end. It
+	// grows if more bytes come.
 	const most = 64 << 10
 	data := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(r.ContentLength, 0), most)))
 	if _, err := data.ReadFrom(b); err != nil {
 		return nil, bodyError(err)
 	}
 	if bytes.HasPrefix(data.Bytes(), []byte("\x1f\x8b")) {
-		return nil, newProblem(malformedBody, "the body is gzipped, which no header says: send it with Content-Encoding: gzip, once")
+		return nil, newProblem(malformedBody, "the body is gzipped, but no header says so; send it with Content-Encoding: gzip, and compress it once")
 	}
 	return bytes.TrimPrefix(data.Bytes(), byteOrderMark), nil
 }
 
-// byteOrderMark may stand before JSON, and is passed over (RFC 8259, section 8.1).
+// byteOrderMark may stand before JSON, and is ignored (RFC 8259, section 8.1).
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// bodyError is the caller's if the body broke off or is too large.
+// bodyError returns the error to answer with if a body could not be read.
 func bodyError(err error) error {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)), errors.As(err, new(*ingest.RatioError)), errors.As(err, new(*problem)),
@@ -173,8 +174,8 @@ func bodyError(err error) error {
 	return newProblem(malformedBody, "the body could not be read: "+err.Error())
 }
 
-// readJSON reads a body into v. Unknown and repeated members, wrong types and
-// anything after the value are errors that name the member.
+// readJSON reads a body into v. An unknown or repeated member and a wrong type are errors that
+// name the member. Text after the value is an error, too.
 func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any, types ...string) error {
 	if _, err := mediaType(r, types...); err != nil {
 		return err
@@ -215,10 +216,10 @@ func decodeJSON(data []byte, v any, options ...json.Options) error {
 	return newProblem(malformedBody, "the body is not valid JSON")
 }
 
-// unknownMember is why a member of a body is refused that has no meaning.
+// unknownMember is the reason of a fault: the body has a member with an unknown name.
 const unknownMember = "is not a known member"
 
-// memberPath writes a JSON pointer as queries[3].lat.
+// memberPath writes a JSON pointer in the form queries[3].lat.
 func memberPath(p jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range p.Tokens() {

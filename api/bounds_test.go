@@ -218,8 +218,8 @@ func TestAnswersAreBounded(t *testing.T) {
 	for body, says := range map[string]string{
 		many(1, `{"lat":0,"lon":0,"k":100}`, ""):                       "query 1 of 1",
 		many(10, `{"lat":0,"lon":0,"k":10}`, ""):                       "query 3 of 10",
-		many(10, `{"lat":0,"lon":0,"k":51}`, ""):                       "510 items, at most 500",
-		many(1, `{"lat":0,"lon":0,"radius":1}`, ""):                    "1000 items, at most 500",
+		many(10, `{"lat":0,"lon":0,"k":51}`, ""):                       "510 items; a batch may ask for at most 500",
+		many(1, `{"lat":0,"lon":0,"radius":1}`, ""):                    "1000 items; a batch may ask for at most 500",
 		many(2, `{"lat":0,"lon":0,"k":100}`, `,"properties":["kind"]`): "",
 	} {
 		a := h.do("POST", c+"/nearby", "application/json", body)

@@ -35,30 +35,31 @@ const (
 	textTSV = "text/tab-separated-values"
 )
 
-// reading returns how the rows of a load are to be read.
-func (q *query) reading(r *http.Request, kind string, op collection.Action) (opt ingest.Options, err error) {
+// reading returns the options for reading the rows of a load, from the parameters and the
+// content type.
+func (p *parameters) reading(r *http.Request, kind string, op collection.Action) (opt ingest.Options, err error) {
 	opt = ingest.Options{Format: bulkFormats[kind], Unpacked: true, Partial: op == collection.Merge, Name: argumentName}
 	for name, to := range map[string]*string{"id": &opt.ID, "lat": &opt.Lat, "lon": &opt.Lon, "wkt": &opt.WKT} {
-		if *to, err = q.text(name, item.MaxPropertiesBytes); err != nil {
+		if *to, err = p.text(name, item.MaxPropertiesBytes); err != nil {
 			return opt, err
 		}
 	}
-	if box, given, err := q.box("expectBbox"); err != nil {
+	if box, given, err := p.box("expectBbox"); err != nil {
 		return opt, err
 	} else if given {
 		opt.Expect = &box
 	}
-	if opt.SkipLines, err = q.integer("skipLines", 0, parameter.MaxSkipLines, false); err != nil {
+	if opt.SkipLines, err = p.integer("skipLines", 0, parameter.MaxSkipLines, false); err != nil {
 		return opt, err
 	}
-	if opt.DecimalComma, err = q.boolean("decimalComma"); err != nil {
+	if opt.DecimalComma, err = p.boolean("decimalComma"); err != nil {
 		return opt, err
 	}
-	opt.Encoding = q.values.Get("encoding")
-	if opt.Quotes = q.values.Get("quotes"); opt.Quotes == "auto" {
+	opt.Encoding = p.values.Get("encoding")
+	if opt.Quotes = p.values.Get("quotes"); opt.Quotes == "auto" {
 		opt.Quotes = ""
 	}
-	if v, ok := q.values.lookup("columns"); ok {
+	if v, ok := p.values.lookup("columns"); ok {
 		opt.Columns = strings.Split(v, ",")
 	}
 	if opt.Format == ingest.CSV {
@@ -66,7 +67,7 @@ func (q *query) reading(r *http.Request, kind string, op collection.Action) (opt
 			return opt, err
 		}
 	}
-	switch d, ok := q.values.lookup("delimiter"); {
+	switch d, ok := p.values.lookup("delimiter"); {
 	case d == "tab" || !ok && kind == textTSV:
 		opt.Delimiter = '\t'
 	case len(d) == 1:
@@ -77,7 +78,8 @@ func (q *query) reading(r *http.Request, kind string, op collection.Action) (opt
 	return opt, nil
 }
 
-// tableType reads what the content type of a table says of it (RFC 4180, section 3).
+// tableType reads the parameters header and charset of the content type of CSV or TSV (RFC 4180,
+// section 3).
 func tableType(r *http.Request, opt *ingest.Options) error {
 	given := r.Header.Get("Content-Type")
 	_, params, _ := mime.ParseMediaType(given)
@@ -85,18 +87,18 @@ func tableType(r *http.Request, opt *ingest.Options) error {
 	case header == "absent" && opt.Columns == nil:
 		return badParameter("Content-Type", given, "says that there is no header", "name the columns with the parameter columns=NAME,NAME,…")
 	case header == "present" && opt.Columns != nil:
-		return badParameter("Content-Type", given, "says that there is a header, and the parameter columns that there is none", "leave one of both out")
+		return badParameter("Content-Type", given, "says that there is a header, but the parameter columns says that there is none", "leave out one of the two")
 	}
 	if charset := params["charset"]; isLatin1(charset) {
 		if opt.Encoding == "utf-8" {
-			return badParameter("encoding", opt.Encoding, "is another than the charset "+charset+" of the content type", "leave one of both out")
+			return badParameter("encoding", opt.Encoding, "is not the charset "+charset+" of the content type", "leave out one of the two")
 		}
 		opt.Encoding = "latin1"
 	}
 	return nil
 }
 
-// argumentName writes an option of package ingest as the parameter of a load.
+// argumentName returns the parameter of a load that sets an option of package ingest.
 func argumentName(option, value string) string {
 	switch option {
 	case "decimal-comma":
@@ -112,7 +114,7 @@ func argumentName(option, value string) string {
 
 // postItems inserts one Feature or loads many items.
 func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
-	q, err := s.parse(r, takesLoad, nil)
+	params, err := s.parse(r, takesLoad, nil)
 	if err != nil {
 		return err
 	}
@@ -122,22 +124,22 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, name := range []string{headerMatch, headerNoneMatch, headerUnmodified} {
 		if r.Header[name] != nil {
-			return badParameter(name, r.Header.Get(name), "is not taken by a POST, which is of no version", "PUT each item with its condition; a POST of one Feature inserts, and ?onExisting=skip or fail lets a load leave items alone that exist")
+			return badParameter(name, r.Header.Get(name), "is not for a POST: a POST does not replace one version of an item", "PUT each item with its condition. A POST of one Feature only inserts. With ?onExisting=skip or fail a load does not change items that exist")
 		}
 	}
 	kind, err := featureType(r, geoJSON, appJSON, textCSV, textTSV, "application/x-ndjson", "application/geo+json-seq")
 	if err != nil {
 		return err
 	}
-	if kind == appJSON { // which every client sends that knows no better name
+	if kind == appJSON { // many clients send this type for GeoJSON
 		kind = geoJSON
 	}
-	op := onExisting[q.values.Get("onExisting")]
-	opt, err := q.reading(r, kind, op)
+	op := onExisting[params.values.Get("onExisting")]
+	opt, err := params.reading(r, kind, op)
 	if err != nil {
 		return err
 	}
-	if kind != geoJSON && t.key != "" { // one Feature may have a key
+	if kind != geoJSON && t.key != "" { // only one Feature may have a key
 		return keyOfLoad(t.key)
 	}
 	body, err := s.loadBody(w, r)
@@ -146,9 +148,8 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	in := body
 	if kind == geoJSON {
-		// What it is, is said by its type member, which may come anywhere; one
-		// Feature is small, so a body that ends within the limit and is no
-		// FeatureCollection is one.
+		// The member type says whether the body is one Feature. That member can come last, so
+		// the whole body is read. A body that is larger than the limit is a load.
 		head, err := io.ReadAll(io.LimitReader(body, s.opt.Limits.MaxBodyBytes))
 		if err != nil {
 			return bodyError(err)
@@ -162,12 +163,12 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		}
 		if one {
 			for _, name := range takesLoad {
-				// Programs that are generated from the document send what it names as default.
-				if v, given := q.values.lookup(name); given && (v == "" || v != parameter.Named(name).Default) && name != "onError" && name != "id" {
-					return badParameter(name, v, "is for a load, not for one Feature", "PUT replaces an item, PATCH merges into one; a FeatureCollection of one Feature is a load")
+				// Clients that are generated from the OpenAPI document send the default values, too.
+				if v, given := params.values.lookup(name); given && (v == "" || v != parameter.Named(name).Default) && name != "onError" && name != "id" {
+					return badParameter(name, v, "is for a load, not for one Feature", "PUT replaces an item, and PATCH changes a part of it; a FeatureCollection with one Feature is a load")
 				}
 			}
-			id, err := q.text("id", item.MaxPropertiesBytes)
+			id, err := params.text("id", item.MaxPropertiesBytes)
 			if err != nil {
 				return err
 			}
@@ -178,7 +179,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if t.key != "" {
 		return keyOfLoad(t.key)
 	}
-	report, err := s.load(r, t, in, opt, op, q.values.Get("onError") == "abort")
+	report, err := s.load(r, t, in, opt, op, params.values.Get("onError") == "abort")
 	if report.seq > 0 {
 		s.wrote(w, t.Collection, t.at, report.seq)
 	}
@@ -186,7 +187,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 		pending(w, t.Collection)
 	}
 	if err != nil {
-		// A client that has left does not read the answer: what it has loaded is told here.
+		// A client that has left does not read the answer. So the log says what was loaded.
 		s.opt.Log.InfoContext(r.Context(), "a load ended early", "id", requestID(r.Context()), "collection", t.Name(),
 			"created", report.Created, "updated", report.Updated, "skipped", report.Skipped, "rejected", report.Rejected)
 		return loadProblem(err, report)
@@ -195,7 +196,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 }
 
 func keyOfLoad(key string) error {
-	return badParameter(headerKey, key, "is not taken by a load", "a load whose rows have ids can be sent again as it is, unless it is to fail where they exist")
+	return badParameter(headerKey, key, "is not for a load", "if the rows have ids, you can send the load again without a key, except with onExisting=fail")
 }
 
 func (s *Server) insertOne(w http.ResponseWriter, r *http.Request, t *target, data []byte, id string) error {

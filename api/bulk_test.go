@@ -105,7 +105,7 @@ func TestTableTypes(t *testing.T) {
 	}{
 		{"text/csv; header=absent", "?columns=id,lat,lon,name", "q,1,2,first\n", 200, `"name":"first"`},
 		{"text/csv; header=absent", "", "q,1,2\nr,3,4\n", 400, "columns=NAME"},
-		{"text/csv; header=present", "?columns=id,lat,lon,name", "q,1,2,x\n", 400, "leave one of both out"},
+		{"text/csv; header=present", "?columns=id,lat,lon,name", "q,1,2,x\n", 400, "leave out one of the two"},
 		{"text/csv; header=present", "", "id,lat,lon,name\nq,1,2,second\n", 200, `"name":"second"`},
 		{"text/csv; charset=iso-8859-1", "", "id,lat,lon,name\nq,1,2,caf\xe9\n", 200, `"name":"café"`},
 		{"text/tab-separated-values; charset=Windows-1252", "", "id\tlat\tlon\tname\nq\t1\t2\t\x80 5\n", 200, `"name":"€ 5"`},

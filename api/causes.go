@@ -1,18 +1,18 @@
 package api
 
-// outcome says what became of a write whose answer is a problem.
+// outcome says whether a write was made whose answer is a problem.
 type outcome string
 
 const (
-	notMade         outcome = "not-made"           // nothing of it
-	partlyMade      outcome = "partly-made"        // of a load: at least the rows that it has counted
-	mayHaveBeenMade outcome = "may-have-been-made" // it is not known
+	notMade         outcome = "not-made"           // nothing was written
+	partlyMade      outcome = "partly-made"        // a load ended midway: at least the counted rows were written
+	mayHaveBeenMade outcome = "may-have-been-made" // the server does not know
 )
 
 // typeBase begins the type of a problem; the name of its cause follows.
 const typeBase = "/v1/errors/"
 
-// cause is why a request was refused: a row of the table of causes.
+// cause is why a request was refused. It is the index of a row of the table causes.
 type cause uint8
 
 const (
@@ -45,6 +45,7 @@ const (
 	keyReused
 	contended
 	tooManyWrites
+	alreadyComparing
 	internalError
 	starting
 	stopping
@@ -60,19 +61,19 @@ const (
 	numCauses
 )
 
-// causeRow is what the table says of a cause.
+// causeRow is a row of the table causes.
 type causeRow struct {
-	name    string // of the type, for machines; never changed
+	name    string // the end of the problem's type; programs decide by it, so it never changes
 	status  int
 	title   string
-	write   outcome // what became of a write; "": the cause is of reads alone
+	write   outcome // what became of a write; "": no write has this cause
 	retry   bool    // the same request may succeed a little later
 	meaning string
 	advice  string // what the caller can do
 }
 
-// causes is the one table that every problem is made from, that GET /v1/errors
-// shows, and that docs/errors.md holds.
+// causes is the table from which every problem is made. GET /v1/errors shows it, and
+// docs/errors.md contains it.
 var causes = [numCauses]causeRow{
 	invalidRequest: {"invalid-request", 400, "The request is not valid", notMade, false,
 		"A parameter, a header or a member of the body is unknown, missing, given twice, or has a value that is not allowed. `errors` names each, with what came and what was expected.",
@@ -161,6 +162,9 @@ var causes = [numCauses]causeRow{
 	tooManyWrites: {"too-many-writes", 429, "Too many writes are waiting", notMade, true,
 		"The queue of writes to the collection is full.",
 		"Wait as `Retry-After` says, and send it again; send fewer at a time."},
+	alreadyComparing: {"already-comparing", 429, "Another comparison is under way", "", true,
+		"The server compares its collections with the database for one request at a time.",
+		"Send the request again when the other comparison has ended."},
 	internalError: {"internal-error", 500, "The server failed", mayHaveBeenMade, false,
 		"The server has a defect. Its log has the cause, with the id that is in `instance`.",
 		"Report it. Before you send a write again, read the item, or send the write with the same `Idempotency-Key`."},
@@ -199,6 +203,6 @@ var causes = [numCauses]causeRow{
 		"Delete items that you do not need, or make room on the disk. The server then takes writes again by itself."},
 }
 
-// typ is the problem type of a cause: a reference that is the same for every
-// server, and that this one answers.
+// typ returns the problem type of a cause. It is the same on every server, and the path of a
+// page that explains it.
 func (c cause) typ() string { return typeBase + causes[c].name }

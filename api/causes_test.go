@@ -346,7 +346,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		},
 	}
 	// It takes a database that fails at the right moment: TestErrorsHaveCauses.
-	unprovoked := []string{"not-compared"}
+	unprovoked := []string{"already-comparing", "not-compared"}
 	for _, c := range api.Causes() {
 		if slices.Contains(unprovoked, c.Name) {
 			continue
@@ -439,6 +439,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 		{collection.ErrNotReady, "starting"},
 		{collection.ErrBusy, "too-many-writes"},
 		{collection.ErrContended, "contended"},
+		{collection.ErrComparing, "already-comparing"},
 		{collection.ErrNotShared, "nothing-to-compare"},
 		{collection.ErrNotCompared, "not-compared"},
 		{fmt.Errorf("%w: %w", collection.ErrNotCompared, store.ErrUnavailable), "not-compared"},

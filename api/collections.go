@@ -12,7 +12,7 @@ import (
 	"nearby/table"
 )
 
-// WGS 84, longitude first; crs84h is the same with heights.
+// The URIs of WGS 84 with longitude first. crs84h also has heights.
 const (
 	crs84  = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 	crs84h = "http://www.opengis.net/def/crs/OGC/0/CRS84h"
@@ -40,11 +40,11 @@ type collectionOut struct {
 
 type extentOut struct {
 	Spatial  *spatialOut  `json:"spatial,omitzero"`
-	Temporal *temporalOut `json:"temporal,omitzero"` // nil: the items have no time
+	Temporal *temporalOut `json:"temporal,omitzero"` // nil: the definition names no time property
 }
 
 type temporalOut struct {
-	Interval [][2]*string `json:"interval"` // nil: not known
+	Interval [][2]*string `json:"interval"` // the first and the last time; nil: no item has a time
 	TRS      string       `json:"trs"`
 }
 
@@ -93,7 +93,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 			{Href: url + "/items", Rel: "items", Type: geoJSON, Title: "The items"},
 			{Href: url + "/schema", Rel: schemaRel, Type: schemaJSON, Title: "What the items have"},
 			{Href: url + "/schema?f=geojson", Rel: "describedby", Type: schemaJSON, Title: "What an item is as GeoJSON"},
-			// The same relation (RFC 8288, section 2.1.1), as GDAL spells it up to 3.6.
+			// The same relation (RFC 8288, section 2.1.1). GDAL up to 3.6 looks for this spelling.
 			{Href: url + "/schema?f=geojson", Rel: "describedBy", Type: schemaJSON, Title: "What an item is as GeoJSON"},
 		},
 	}
@@ -134,7 +134,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 	return out
 }
 
-// digest is that of what does not differ between servers.
+// digest returns d with the members added that are the same on every server.
 func (o collectionOut) digest(d digest) (digest, error) {
 	o.Links = nil
 	o.Statistics = statisticsOut{Kind: o.Statistics.Kind, Reason: o.Statistics.Reason, Rebuilding: o.Statistics.Rebuilding, UnreadTimes: o.Statistics.UnreadTimes}
@@ -190,7 +190,7 @@ func (s *Server) getCollection(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// The date of the definition is not that of the counts.
+	// There is no Last-Modified: the counts change later than the definition.
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
 		return err
 	}

@@ -6,9 +6,8 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 )
 
-// compress packs answers for those who take them so, if that is worth while, or if they take
-// nothing else. It is left out for the others, but for the header that tells caches of the
-// difference.
+// compress compresses answers of 1 KiB or more if the client accepts that, and every answer if
+// the client accepts nothing else. Each answer has the header Vary for caches.
 func (s *Server) compress(next http.Handler) (http.Handler, error) {
 	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.CompressionLevel(3), gzhttp.SuffixETag("-gzip"))
 	if err != nil {
@@ -24,8 +23,8 @@ func (s *Server) compress(next http.Handler) (http.Handler, error) {
 		given, wrapped := both, next
 		if accepted := r.Header["Accept-Encoding"]; accepted != nil {
 			if r.Method == http.MethodHead {
-				// The wrappers pass HEAD over, and its headers would not be those of GET
-				// (RFC 9110, section 9.3.2). net/http leaves the body out.
+				// The wrappers ignore HEAD, so its headers would differ from those of GET (RFC
+				// 9110, section 9.3.2). So they see a GET. net/http does not send the body.
 				r = r.WithContext(r.Context())
 				r.Method = http.MethodGet
 			}
@@ -34,7 +33,7 @@ func (s *Server) compress(next http.Handler) (http.Handler, error) {
 			plain, coding := codings(accepted)
 			switch {
 			case plain:
-				given, wrapped = vary, packed // which adds the other
+				given, wrapped = vary, packed // the wrapper adds Accept-Encoding to Vary
 			case coding != "":
 				r.Header["Accept-Encoding"] = []string{coding}
 				given, wrapped = vary, onlyPacked

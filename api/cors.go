@@ -12,8 +12,8 @@ import (
 	"nearby/item"
 )
 
-// crossOrigin lets pages of other origins use the interface from a browser, as
-// far as they are named. It says nothing where none is.
+// crossOrigin returns a handler that lets pages of the given origins use the API from a browser.
+// Without origins it does nothing.
 func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 	if len(origins) == 0 {
 		return func(next http.Handler) http.Handler { return next }, nil
@@ -32,27 +32,28 @@ func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 	}), nil
 }
 
-// originFault says why a text is not an origin as browsers send it (RFC 6454, section 6.2);
-// "": it is.
+// originFault says why a text is not an origin in the form that browsers send (RFC 6454, section
+// 6.2); "": it is one.
 func originFault(text string) string {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || text != u.Scheme+"://"+u.Host:
-		return "it has more, or less, than http or https, a host, and its port"
+		return "it must consist of http or https, a host, and a port if that is not the default"
 	case text != strings.ToLower(text):
 		return "it has capital letters"
 	case u.Port() == "443" && u.Scheme == "https" || u.Port() == "80" && u.Scheme == "http" || strings.HasSuffix(text, ":"):
-		return "the port of its scheme is left out"
+		return "browsers leave out the default port of a scheme"
 	}
 	if fault := hostFault(u.Hostname()); fault != "" || validAuthority(u.Host) {
 		return fault
 	}
-	return "its host, or its port, is none"
+	return "its host or its port is not valid"
 }
 
-// refuseForeign refuses what is to change something and comes from a page of an origin
-// that may not use the interface. A browser asks before it sends most of these, but not
-// before it sends a POST as a form does. Programs send no origin, and are not concerned.
+// refuseForeign refuses a request that can change something if it comes from a page of an
+// origin that may not use the API. Before most of such requests a browser asks the server for
+// permission, but not before a POST that a form can send. Programs other than browsers send no
+// origin, and are not refused.
 func (s *Server) refuseForeign(next http.Handler) (http.Handler, error) {
 	if slices.Contains(s.opt.CORSOrigins, "*") {
 		return next, nil
@@ -75,10 +76,10 @@ func (s *Server) refuseForeign(next http.Handler) (http.Handler, error) {
 		if protection.Check(r) != nil {
 			origin := r.Header.Get("Origin")
 			from := fmt.Sprintf("the request comes from a page of %q", item.Shorten(origin))
-			f := fault{Parameter: "Origin", Got: origin, Reason: "is not an origin that may use the interface", Hint: "start the server with --cors-origin and this origin"}
+			f := fault{Parameter: "Origin", Got: origin, Reason: "is not an origin that may use the API", Hint: "start the server with --cors-origin and this origin"}
 			if origin == "" {
-				from = "the request comes from a page of another origin, and does not say of which"
-				f = fault{Parameter: "Sec-Fetch-Site", Got: r.Header.Get("Sec-Fetch-Site"), Reason: "is of a page of another origin, and there is no Origin", Hint: "browsers send Origin, too; a program sends neither"}
+				from = "the request comes from a page of another origin, and does not name that origin"
+				f = fault{Parameter: "Sec-Fetch-Site", Got: r.Header.Get("Sec-Fetch-Site"), Reason: "says that the request comes from a page of another origin, but there is no Origin", Hint: "browsers send both headers; other programs should send neither"}
 			}
 			s.fail(w, r, newProblem(foreignOrigin, from, f))
 			return

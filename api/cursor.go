@@ -12,23 +12,24 @@ import (
 	"nearby/parameter"
 )
 
-// A cursor says where a page ended: a kind, a number (the distance's bits, or
-// the Z-order key), the last id or none, and a checksum. The checksum is over the question,
-// too, so that a cursor of another question or a typing error is noticed.
+// A cursor says where a page ended. It consists of a kind, the last id or none, a number (the
+// bits of the distance, or the Z-order key), and a checksum. The checksum also covers the
+// question. So the server notices a cursor of another question, and a typing error.
 const (
 	cursorNearby = 'n'
 	cursorList   = 'l'
 	cursorBox    = 'b'
 )
 
-// question is a digest of what was asked, but for how much of it an answer shows.
+// question is a digest of a query: of the parameters that decide which items match and in what
+// order, but not of those that decide how many a page has or which properties it shows.
 type question uint32
 
-// question returns that of a query of a collection. The order of the parameters does not
-// matter, nor how a number is written.
-func (q *query) question(collection string) question {
+// question returns the digest of a query of a collection. It does not depend on the order of the
+// parameters or on how a number is written.
+func (p *parameters) question(collection string) question {
 	d := digest(0).of(collection)
-	for _, a := range q.values.given[:q.values.n] {
+	for _, a := range p.values.given[:p.values.n] {
 		row := parameter.Named(a.name)
 		if !row.Question {
 			continue
@@ -40,7 +41,7 @@ func (q *query) question(collection string) question {
 			d += of.of(a.value)
 		}
 	}
-	for name, text := range q.filter.Added() {
+	for name, text := range p.filter.Added() {
 		d += digest(0).of("=").of(name).of(text)
 	}
 	return question(d)
@@ -56,14 +57,14 @@ func (q question) appendCursor(b []byte, kind byte, n uint64, id string) []byte 
 	b = append(append(b, kind), id...)
 	b = binary.LittleEndian.AppendUint64(b, n)
 	b = binary.LittleEndian.AppendUint32(b, crc32.Update(uint32(q), crc32.IEEETable, b[start:]))
-	end := len(b) // its text goes behind, then over it
+	end := len(b) // the text is written behind the bytes, then copied over them
 	b = base64.RawURLEncoding.AppendEncode(b, b[start:end])
 	return b[:start+copy(b[start:], b[end:])]
 }
 
-// cursor reads the parameter; ok is false if it was not given.
-func (q *query) cursor(asked question, kind byte) (n uint64, id string, ok bool, err error) {
-	text, ok := q.values.lookup("cursor")
+// cursor reads the parameter cursor; ok is false if it was not given.
+func (p *parameters) cursor(asked question, kind byte) (n uint64, id string, ok bool, err error) {
+	text, ok := p.values.lookup("cursor")
 	if !ok {
 		return 0, "", false, nil
 	}
@@ -79,21 +80,21 @@ func (q *query) cursor(asked question, kind byte) (n uint64, id string, ok bool,
 	return binary.LittleEndian.Uint64(body[len(body)-8:]), string(body[1 : len(body)-8]), true, nil
 }
 
-// badCursor refuses a cursor.
+// badCursor returns the problem of a cursor that is not valid here.
 func badCursor(text string) error {
-	return badParameter("cursor", text, "is not one that an answer to this request gave",
-		"follow the next link as it is: a cursor belongs to the collection, the place, the area and the filter of its page")
+	return badParameter("cursor", text, "does not come from an answer to this request",
+		"use the next link without changes: a cursor belongs to the collection, the position, the area and the filter of its page")
 }
 
-// after reads a nearby cursor.
-func (q *query) after(asked question) (*index.After, error) {
-	n, id, ok, err := q.cursor(asked, cursorNearby)
+// after reads the cursor of a nearby search; nil: it was not given.
+func (p *parameters) after(asked question) (*index.After, error) {
+	n, id, ok, err := p.cursor(asked, cursorNearby)
 	if err != nil || !ok {
 		return nil, err
 	}
 	d := math.Float64frombits(n)
 	if !(d >= 0) {
-		return nil, badCursor(q.values.Get("cursor"))
+		return nil, badCursor(p.values.Get("cursor"))
 	}
 	return &index.After{Distance: d, ID: id}, nil
 }

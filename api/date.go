@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// parseDate reads an HTTP-date (RFC 9110 §5.6.7) in any of its three forms. A year of
-// two digits is one of at most 50 years ahead of now. false: it is none.
+// parseDate reads an HTTP-date (RFC 9110 §5.6.7) in any of its three forms. A year of two digits
+// is at most 50 years after now. false: the text is no HTTP-date.
 func parseDate(text string, now time.Time) (time.Time, bool) {
-	// The sixtieth second, of which package time knows nothing, is the first of the
-	// next minute.
+	// Package time does not read a leap second, :60. It counts as the first second of the next
+	// minute.
 	plain, leap := strings.CutSuffix(text, ":60 GMT")
 	if leap {
 		text = plain + ":59 GMT"
@@ -27,7 +27,7 @@ func parseDate(text string, now time.Time) (time.Time, bool) {
 	if err != nil {
 		t, err = time.Parse(time.ANSIC, text)
 	}
-	if err != nil || t.Nanosecond() != 0 { // time takes fractions, which the standard has not
+	if err != nil || t.Nanosecond() != 0 { // package time reads fractions; the standard has none
 		return time.Time{}, false
 	}
 	if leap {
@@ -36,8 +36,8 @@ func parseDate(text string, now time.Time) (time.Time, bool) {
 	return t, true
 }
 
-// lastModified gives an answer the time of its last change, in Unix milliseconds. That is
-// never after its Date (RFC 9110 §8.8.2.1): one that lies ahead is the time of the answer.
+// lastModified sets Last-Modified to the time of the last change, in Unix milliseconds. It must
+// not be after Date (RFC 9110 §8.8.2.1). So a time in the future counts as now.
 func lastModified(w http.ResponseWriter, ms int64) {
 	at := time.UnixMilli(ms)
 	if now := time.Now(); at.After(now) {

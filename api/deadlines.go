@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// A request's body and its answer may take as long as they keep moving: a bulk
-// load may last an hour, but a client that neither sends nor takes anything for
-// the time of stall is cut off.
+// A body and an answer may take any time while bytes keep moving: a bulk load may last an hour.
+// But if a client neither sends nor reads anything for the time Options.Stall, the server closes
+// the connection.
 
-// Setting a deadline costs a timer, so it is moved at most this often.
+// moveEvery is the least time between two moves of a deadline. To set a deadline costs a timer.
 const moveEvery = time.Second
 
-// due reports whether a deadline that was last moved then is to be moved now.
+// due reports whether it is time to move a deadline that was last moved at moved.
 func due(now, moved time.Time, stall time.Duration) bool {
 	return now.Sub(moved) >= min(moveEvery, stall/4)
 }
@@ -28,8 +28,9 @@ func (e *exchange) moveDeadline(now time.Time) {
 	}
 }
 
-// movingBody moves the connection's read deadline with each read, and takes it
-// away at the end of the body: the handler's own time is not the client's.
+// movingBody is a body that moves the connection's read deadline with each read. At the end of
+// the body it removes the deadline, since the client need not send anything while the handler
+// works.
 type movingBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -38,7 +39,7 @@ type movingBody struct {
 
 	mu    sync.Mutex // held to set deadlines
 	moved time.Time
-	ended bool // the body: what the connection reads now is not for it
+	ended bool // the body was read to its end; the read deadline is no longer for it
 }
 
 func (s *Server) newMovingBody(w http.ResponseWriter, body io.ReadCloser) *movingBody {
@@ -48,7 +49,7 @@ func (s *Server) newMovingBody(w http.ResponseWriter, body io.ReadCloser) *movin
 	return b
 }
 
-// extend moves the deadline, unless the server has said that reading ends.
+// extend moves the deadline, unless Stop has ended the reading of bodies.
 func (b *movingBody) extend() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,8 +99,8 @@ func (b *movingBody) atEnd() bool {
 	return b.ended
 }
 
-// bodies are those of the requests under way. No more is read of any once they
-// are stopped.
+// bodies are the bodies of the requests under way. Once stopped is true, no body is read any
+// further.
 type bodies struct {
 	stopped atomic.Bool
 	mu      sync.Mutex
@@ -121,9 +122,9 @@ func (bs *bodies) remove(b *movingBody) {
 	delete(bs.open, b)
 }
 
-// Stop ends the reading of requests: those whose bodies have not been read to the
-// end are answered with 503, and a load says what of it was loaded. A process that
-// is to end calls it, or it would wait for the slowest client.
+// Stop ends the reading of bodies. A request whose body was not read to its end is answered with
+// 503, and the answer to a load counts the rows that were loaded. A process calls Stop before it
+// ends. Otherwise it would wait for the slowest client.
 func (s *Server) Stop() {
 	s.bodies.stopped.Store(true) // first, so that no read extends its deadline again
 	s.bodies.mu.Lock()

@@ -16,8 +16,8 @@ import (
 	"nearby/table"
 )
 
-// reach waits for what a request demands to come after, where there need be no
-// collection to read yet.
+// reach waits until the server is as new as a request demands, and returns the position that it
+// has reached. The collection need not exist.
 func (s *Server) reach(r *http.Request, name string) (store.CommitID, error) {
 	f, err := freshness(r)
 	if err != nil {
@@ -31,7 +31,7 @@ func (s *Server) reach(r *http.Request, name string) (store.CommitID, error) {
 	return reading.At, err
 }
 
-// definitionIn is the body of PUT and PATCH; what is left out is nil.
+// definitionIn is the body of PUT and PATCH; a member that is left out is nil.
 type definitionIn struct {
 	shown
 	Title       *string          `json:"title"`
@@ -42,15 +42,14 @@ type definitionIn struct {
 	WritePolicy *string          `json:"writePolicy"`
 }
 
-// decodeDefinition reads a body, in which the index may have the parameters of the kinds that
-// there are.
+// decodeDefinition reads a body. The index may have the parameters of the registered kinds.
 func (s *Server) decodeDefinition(data []byte) (in definitionIn, err error) {
 	err = decodeJSON(data, &in, json.WithUnmarshalers(s.opt.Catalog.Kinds().Unmarshalers()))
 	return in, err
 }
 
-// shown are the members of a collection that are no part of its definition. They are
-// passed over, so that what was read can be sent back.
+// shown are the members of a collection that are no part of its definition. The server ignores
+// them. So a client can send back what it has read.
 type shown struct {
 	ID         jsontext.Value `json:"id,omitzero"`
 	ItemType   jsontext.Value `json:"itemType,omitzero"`
@@ -64,13 +63,13 @@ type shown struct {
 	Links      jsontext.Value `json:"links,omitzero"`
 }
 
-// check refuses the body of another collection, and one that is to take such a member
-// away.
+// check refuses the body of another collection, another crs or itemType, and a null, which would
+// remove one of these members.
 func (s *shown) check(name string) error {
 	if id, err := jsontext.AppendUnquote(nil, s.ID); s.ID != nil && (err != nil || string(id) != name) {
 		return badField("id", item.Shorten(string(s.ID)), "must be that of the path, "+strconv.Quote(item.Shorten(name))+", or left out", "")
 	}
-	// Whoever says another one would have metres read as degrees.
+	// If another crs were ignored, metres would be read as degrees.
 	var systems []string
 	if err := json.Unmarshal(s.CRS, &systems); s.CRS != nil && s.CRS.Kind() != 'n' && (err != nil || !slices.Equal(systems, []string{crs84})) {
 		return badField("crs", item.Shorten(string(s.CRS)), `must be ["`+crs84+`"], or left out`, "")
@@ -86,13 +85,13 @@ func (s *shown) check(name string) error {
 		{"created", s.Created}, {"updated", s.Updated}, {"statistics", s.Statistics}, {"links", s.Links},
 	} {
 		if member.value.Kind() == 'n' {
-			return badField(member.name, "null", "is the server's, and cannot be taken away", "")
+			return badField(member.name, "null", "comes from the server and cannot be removed", "")
 		}
 	}
 	return nil
 }
 
-// definition returns what a body asks for; what is left out gets its default.
+// definition returns the definition in a body. A member that is left out gets its default.
 func (in *definitionIn) definition(name string) collection.Definition {
 	def := collection.Definition{Name: name}
 	if in.Title != nil {
@@ -116,8 +115,8 @@ func (in *definitionIn) definition(name string) collection.Definition {
 	return def
 }
 
-// patchDefinition applies a JSON merge patch, an object, to a definition as PUT would
-// have it.
+// patchDefinition applies a JSON merge patch to a definition, in the form that PUT takes. The
+// patch must be an object.
 func (s *Server) patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
 	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, Time: &def.Time, WritePolicy: &def.WritePolicy})
 	if err != nil {
@@ -134,11 +133,11 @@ func (s *Server) patchDefinition(def collection.Definition, patch []byte) (colle
 	return in.definition(def.Name), nil
 }
 
-// collectionTarget is a collection that a request makes, changes or deletes.
+// collectionTarget is a collection that a request creates, changes or deletes.
 type collectionTarget struct {
 	name  string
 	given preconditions
-	after store.CommitID // what it comes after
+	after store.CommitID // the position that the request comes after
 }
 
 func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err error) {
@@ -149,7 +148,7 @@ func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err erro
 		return c, err
 	}
 	if r.Header[headerKey] != nil {
-		return c, badParameter(headerKey, r.Header.Get(headerKey), "is for items, and not taken by a change of a collection", "send If-Match with the collection's ETag, so that a repeated change is refused")
+		return c, badParameter(headerKey, r.Header.Get(headerKey), "is for writes of items, not for a change of a collection", "send If-Match with the collection's ETag; a repeated change is then refused")
 	}
 	if c.given, err = preconditionsOf(r); err != nil {
 		return c, err
@@ -158,8 +157,8 @@ func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err erro
 	return c, err
 }
 
-// define gives a collection a definition that is made of the newest one, if that is as
-// the request demands.
+// define changes the definition of a collection. edit makes the new definition of the newest
+// one, if that meets the conditions of the request.
 func (s *Server) define(w http.ResponseWriter, r *http.Request, c *collectionTarget, edit catalog.Edit) error {
 	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old catalog.Defined) (collection.Definition, error) {
 		if err := c.given.check(old); err != nil {
@@ -226,7 +225,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// Also what is to be removed has to be a member that is known.
+	// A member that the patch removes must be a known one, too.
 	in, err := s.decodeDefinition(patch)
 	if err != nil {
 		return err
@@ -239,7 +238,7 @@ func (s *Server) patchCollection(w http.ResponseWriter, r *http.Request) error {
 		if old.Version.Seq == 0 {
 			return old.Definition, collection.NotFound(c.name)
 		}
-		if whole { // it takes the place of the one before, with all its parameters
+		if whole { // the new index replaces the old one with all its parameters
 			old.Index = table.IndexSpec{}
 		}
 		return s.patchDefinition(old.Definition, patch)
@@ -258,7 +257,7 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error 
 	if err := s.opt.Catalog.DropIf(r.Context(), c.name, allow); err != nil {
 		return err
 	}
-	// There is no snapshot any more that would tell the commit, which is visible now.
+	// The deletion is visible now, and no snapshot is left that has its position.
 	if at, _, err := s.opt.Catalog.Now(r.Context(), catalog.Freshness{}); err == nil {
 		s.tell(w, at)
 	}

@@ -10,20 +10,21 @@ import (
 	"nearby/store"
 )
 
-// digest tells texts apart (xxHash, 64 bits). It is the same in every process.
+// digest is a hash of texts (xxHash, 64 bits). It is the same in every process.
 type digest uint64
 
-const digestBytes = 16 // of its text
+const digestBytes = 16 // length of a digest as text
 
-// of returns the digest of what came before and another text: ab, c is not a, bc.
+// of returns the digest of the earlier texts and another one. "ab", "c" and "a", "bc" have
+// different digests.
 func (d digest) of(text string) digest {
 	var h xxhash.Digest
 	h.ResetWithSeed(uint64(d))
-	_, _ = h.WriteString(text) // it never fails
+	_, _ = h.WriteString(text) // never fails
 	return digest(h.Sum64())
 }
 
-// append appends its text.
+// append appends the digest as hexadecimal digits.
 func (d digest) append(b []byte) []byte {
 	for shift := 60; shift >= 0; shift -= 4 {
 		b = append(b, "0123456789abcdef"[d>>shift&15])
@@ -33,25 +34,25 @@ func (d digest) append(b []byte) []byte {
 
 func notHex(r rune) bool { return !strings.ContainsRune("0123456789abcdef", r) }
 
-// tag is the validator of an answer that has this digest.
+// tag returns the entity tag of an answer that has this digest.
 func (d digest) tag() string { return `"` + string(d.append(nil)) + `"` }
 
-// queryTag is the validator of what a snapshot answers to a query: it changes with every commit to
-// the collection. The order of the parameters does not matter. It is weak: the time
-// and the cost of a search are not told by it. "": there is none, since what is shown is
-// not yet committed.
-func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r *http.Request, q *query) string {
+// queryTag returns the entity tag of a snapshot's answer to a query. It changes with every commit
+// to the collection, and does not depend on the order of the parameters. It is weak, since equal
+// answers can differ in timeStamp and in the cost of the search. "": there is none, because the
+// answer may show writes that are not yet committed.
+func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r *http.Request, params *parameters) string {
 	if c.LossWindow() > 0 {
 		return ""
 	}
 	d := s.settings.of(r.URL.Path)
-	for _, a := range q.values.given[:q.values.n] {
-		if a.name == "properties" { // which may mean more
+	for _, a := range params.values.given[:params.values.n] {
+		if a.name == "properties" { // %2C and a comma can have different meanings in it
 			a.value = a.raw
 		}
 		d += digest(0).of(a.name).of(a.value)
 	}
-	for name, text := range q.filter.Added() {
+	for name, text := range params.filter.Added() {
 		d += digest(0).of("=").of(name).of(text)
 	}
 	b := make([]byte, 0, len("W/")+maxTagBytes+1+digestBytes)
@@ -60,9 +61,9 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 	return string(append(d.append(append(b[:len(b)-1], '.')), '"'))
 }
 
-// collectionTag is the validator of a collection as it is shown: the version of its
-// definition, and what follows from the items. Where the answer came from, and how much
-// memory that server needs, are no part of it.
+// collectionTag returns the entity tag of a collection as it is shown. It is made of the version
+// of the definition and of what follows from the items, but not of links and of figures that
+// differ between servers.
 func collectionTag(v store.CommitID, out *collectionOut) (string, error) {
 	d, err := out.digest(0)
 	if err != nil {
@@ -72,7 +73,8 @@ func collectionTag(v store.CommitID, out *collectionOut) (string, error) {
 	return string(append(d.append(append(b[:len(b)-1], '.')), '"')), nil
 }
 
-// writeTagged answers a GET with what has no version.
+// writeTagged answers a GET with a body that has no version. Its entity tag is a digest of the
+// body.
 func writeTagged(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
 	if known, err := unchanged(w, r, digest(0).of(string(body)).tag(), 0); known || err != nil {
 		return err

@@ -1,14 +1,18 @@
 // Package api serves collections over HTTP, on chi.
 //
-// openapi.yaml is the contract; the tests hold the routes, the parameter table
-// and every answer to it. A handler reads its parameters by one table (package parameter),
-// loads a collection's snapshot once, and appends its answer to one buffer
-// (geojson.go). An error becomes a problem (RFC 9457) by one table (causes.go).
+// openapi.yaml is the contract. Tests compare the routes, the parameter table and every answer
+// with it. A handler reads its parameters by one table (package parameter), loads a
+// collection's snapshot once, and appends its answer to one buffer (geojson.go). One table
+// (causes.go) turns an error into a problem (RFC 9457).
 //
-// New (server.go) puts a server together. A request goes through these in turn: it gets an
-// id and a line in the log (observe.go); it is refused if it is for another host (hosts.go) or
-// has a header twice (fields.go); what its proxy says of it is believed or not (proxy.go); it
-// is refused if it is for a page of another origin (cors.go); its answer is packed
-// (compress.go); it is refused if there are too many (admit.go); and its route has a
-// handler (routes.go).
+// New (server.go) puts a server together. A request passes these steps:
+//
+//  1. It gets an id and a line in the log (observe.go).
+//  2. It is refused if it is for another host (hosts.go).
+//  3. It is refused if it has a header twice (fields.go).
+//  4. The headers of a trusted proxy replace its scheme, host and path (proxy.go).
+//  5. It is refused if it comes from a page of another origin (cors.go).
+//  6. Its answer is compressed if the client accepts that (compress.go).
+//  7. It is refused if too many requests are under way (admit.go).
+//  8. The handler of its route answers it (routes.go).
 package api

@@ -17,24 +17,24 @@ import (
 	"nearby/table"
 )
 
-// document is openapi.yaml as it is served: with a path for the items of each collection
-// beside the one for all, whose parameters are its queryables. Map clients look for them
-// there, and filter for themselves what they do not find.
+// document is openapi.yaml as the server sends it. Beside the path for the items of any
+// collection it has a path for each collection, whose parameters are the queryables. Map clients
+// look for queryables there. They themselves filter by properties that they do not find there.
 type document struct {
-	yaml, json [2][]byte // what is before and after the paths of collections
-	items      []string  // the path of a collection; what its id, its queryables and its id are between
-	page       []byte    // of HTML, for people
+	yaml, json [2][]byte // the text before and after the paths of the collections
+	items      []string  // the text of such a path: four parts, between which are the id, the queryables, and the id again
+	page       []byte    // the page for people, in HTML
 }
 
-// What stands for the collection in the path of its items.
+// Placeholders in the text of the path of a collection's items.
 const (
 	documentItems      = "/collections/{collectionId}/items"
 	documentID         = "\x00"
 	documentQueryables = `"\u0001",`
 )
 
-// newDocument reads openapi.yaml. Its servers are paths, which hold for a server at the
-// root of its host, and else begin with the public URL.
+// newDocument reads openapi.yaml. The servers in it are paths. If there is a public URL, it is
+// put before them.
 func newDocument(publicURL string) (d document, err error) {
 	text := string(nearby.OpenAPI)
 	if publicURL != "" {
@@ -93,16 +93,16 @@ func newDocument(publicURL string) (d document, err error) {
 	parts := strings.Split(strings.ReplaceAll(string(item), `\u0000`, documentID), documentID)
 	first, second, ok := strings.Cut(parts[1], documentQueryables)
 	if len(parts) != 3 || !ok {
-		return d, errors.New("has other items")
+		return d, errors.New("has no place for the queryables in the path of the items")
 	}
 	d.items = []string{parts[0], first, second, parts[2]}
 	return d, nil
 }
 
-// appendItems appends the path of a collection's items and what is there.
+// appendItems appends the path of a collection's items and its operations.
 func (d *document) appendItems(b []byte, snap *collection.Snapshot) []byte {
 	def := snap.Definition()
-	b = append(append(append(b, `"/collections/`...), def.Name...), `/items": `...) // YAML wants the blank
+	b = append(append(append(b, `"/collections/`...), def.Name...), `/items": `...) // YAML needs the blank
 	b = append(append(append(b, d.items[0]...), def.Name...), d.items[1]...)
 	for _, name := range def.Queryables {
 		b = append(b, `{"name":`...)
@@ -113,8 +113,8 @@ func (d *document) appendItems(b []byte, snap *collection.Snapshot) []byte {
 	return append(append(append(b, d.items[2]...), def.Name...), d.items[3]...)
 }
 
-// parameterType is the type of the values of a queryable, if they have one and are
-// no lists; "string" takes all others.
+// parameterType returns the type of a queryable's values in the document: "integer", "number" or
+// "boolean" if all values have that type, else "string".
 func parameterType(snap *collection.Snapshot, name string) string {
 	properties := snap.Properties()
 	i := slices.IndexFunc(properties, func(p table.Property) bool { return p.Name == name })

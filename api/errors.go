@@ -11,21 +11,21 @@ import (
 
 const plainText = "text/plain; charset=utf-8"
 
-// What an outcome means, for people.
+// outcomeWords say what an outcome means.
 var outcomeWords = map[outcome]string{
 	"":              "The request was no write.",
 	notMade:         "The write was not made.",
 	mayHaveBeenMade: "The write may have been made.",
 }
 
-// appendText appends what the table says of a cause, for people.
+// appendText appends a row of the table as text for people.
 func (c *causeRow) appendText(b []byte) []byte {
 	words := strings.NewReplacer("`", "").Replace
 	return fmt.Appendf(b, "%s%s\n%d %s\n\n%s\n%s\n%s\n", typeBase, c.name, c.status, c.title,
 		words(c.meaning), outcomeWords[c.write], words(c.advice))
 }
 
-// listErrors shows every type of problem.
+// listErrors answers with every type of problem.
 func (s *Server) listErrors(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (s *Server) listErrors(w http.ResponseWriter, r *http.Request) error {
 	return write(w, plainText, http.StatusOK, b)
 }
 
-// getError shows one.
+// getError answers with one type of problem.
 func (s *Server) getError(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err

@@ -13,29 +13,28 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// exchange is a request and its answer on their way through the server. It is a
-// context, which knows the request's id and its route, and the writer of the
-// answer, which counts what is sent and moves the connection's write deadline. A
-// connection has one request at a time, and keeps its exchange for the next.
+// exchange is one request and its answer. It is the context of the request, with the id and the
+// route, and the writer of the answer: it counts the bytes and moves the connection's write
+// deadline. A connection has one request at a time, and uses its exchange again for the next.
 type exchange struct {
 	context.Context // of the connection, or of the request where that has none
 	http.ResponseWriter
-	id       [1]string // as a header has it
-	length   [1]string // of the answer
-	tag      [1]string // likewise
+	id       [1]string // the value of X-Request-Id
+	length   [1]string // the value of Content-Length
+	tag      [1]string // the value of ETag
 	routing  chi.Context
 	dates    *dates
-	observer Observer      // of the route; nil: none
+	observer Observer      // observes the route; nil: none
 	stall    time.Duration // 0: there are no deadlines
 	begun    time.Time
 	written  time.Time // when the answer was last written to; zero: not yet
-	moved    time.Time // when the write deadline was
+	moved    time.Time // when the write deadline was last moved
 	status   int       // 0: not yet known
 	bytes    int
 	seen     seen
-	cut      Cut         // where the answer was not sent whole
-	framing  *framing    // of the connection; nil: it counts nothing
-	chunks   *movingBody // a body in chunks; nil: none
+	cut      Cut         // why the answer was not sent whole
+	framing  *framing    // the connection; nil: it counts no lines
+	chunks   *movingBody // the body if it comes in chunks; nil: none
 }
 
 // Cut is why an answer was not sent whole; empty: it was, as far as the server knows.
@@ -44,7 +43,7 @@ type Cut string
 // Causes of answers that are cut.
 const (
 	CutStalled Cut = "stalled" // the client did not take it in time
-	CutGone    Cut = "gone"    // the connection broke, mostly since the client left
+	CutGone    Cut = "gone"    // the connection broke, mostly because the client closed it
 	CutFailed  Cut = "failed"  // the server failed while it wrote
 )
 
@@ -52,7 +51,8 @@ type contextKey int
 
 const exchangeKey contextKey = 0
 
-// ConnContext is for http.Server: connections keep what each request needs.
+// ConnContext is for http.Server. It gives each connection an exchange, which its requests use
+// one after another.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	f, _ := conn.(*framing)
 	return &exchange{Context: ctx, framing: f}
@@ -86,10 +86,10 @@ func (e *exchange) Value(key any) any {
 	return e.Context.Value(key)
 }
 
-// now is the time by one look at the clock, where time.Now takes two.
+// now returns the time. It reads one clock, the monotonic one; time.Now reads two.
 func (e *exchange) now() time.Time { return e.begun.Add(time.Since(e.begun)) }
 
-// WriteHeader is part of http.ResponseWriter. The first status is the answer's.
+// WriteHeader is part of http.ResponseWriter. Only the first status that is not interim counts.
 func (e *exchange) WriteHeader(status int) {
 	interim := status < 200 && status != http.StatusSwitchingProtocols
 	if e.status != 0 && !interim {
@@ -99,15 +99,15 @@ func (e *exchange) WriteHeader(status int) {
 		e.status = status
 		e.written = e.now()
 		e.Header()["Date"] = e.dates.at(e.written)
-		if e.chunks != nil && !e.chunks.atEnd() { // or net/http would wait for the rest before it answers
+		if e.chunks != nil && !e.chunks.atEnd() { // otherwise net/http would wait for the rest of the body before it answers
 			e.Header()["Connection"] = closing
 		}
 	}
 	e.ResponseWriter.WriteHeader(status)
 }
 
-// writeStep is how much of an answer is written by one deadline. So a client has to
-// take this much in the time of stall: 4.4 kB/s in 60 s.
+// writeStep is how many bytes of an answer are written before the deadline moves. So a client
+// must read this many within the time Options.Stall: with 60 s, at least 4.4 kB/s.
 const writeStep = 256 << 10
 
 // Write is part of http.ResponseWriter.
@@ -135,12 +135,11 @@ func (e *exchange) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// buffered is how much of an answer http.Server takes without waiting for the
-// client.
+// buffered is how many bytes of an answer http.Server takes without waiting for the client.
 const buffered = 4 << 10
 
-// finish returns how long the request took, and lets go of what is not the
-// exchange's own.
+// finish returns how long the request took. It drops the references to the request's writer and
+// body.
 func (e *exchange) finish() time.Duration {
 	if e.written.IsZero() || e.bytes > buffered {
 		e.written = e.now()
@@ -159,7 +158,7 @@ func requestID(ctx context.Context) string {
 	return ""
 }
 
-// newRequestID makes an id that no other request has. It is no secret.
+// newRequestID makes a random id of 64 bits, as 16 hexadecimal digits. It is no secret.
 func newRequestID() string {
 	const digits = "0123456789abcdef"
 	var text [16]byte
@@ -169,13 +168,13 @@ func newRequestID() string {
 	return string(text[:])
 }
 
-// second is a second as the Date header has it.
+// second is a second and its text in the header Date.
 type second struct {
 	unix int64
 	text []string
 }
 
-// dates gives the Date header of answers; those of one second share it.
+// dates makes the values of the header Date. The answers of one second share one value.
 type dates struct{ last atomic.Pointer[second] }
 
 func (d *dates) at(now time.Time) []string {

@@ -52,15 +52,15 @@ func TakesLoad() []string { return slices.Clone(takesLoad) }
 
 // ParseQuery reads a query string. problem is the answer that it is refused with.
 func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter map[string][]string, problem string) {
-	q, err := parseQuery(raw, allowed, queryables)
+	params, err := parseParameters(raw, allowed, queryables)
 	if err != nil {
 		return nil, nil, describe(err)
 	}
 	values = map[string]string{}
-	for _, a := range q.values.given[:q.values.n] {
+	for _, a := range params.values.given[:params.values.n] {
 		values[a.name] = a.value
 	}
-	for name, text := range q.filter.Added() {
+	for name, text := range params.filter.Added() {
 		if filter == nil {
 			filter = map[string][]string{}
 		}
@@ -85,7 +85,7 @@ func Refusals(raw string, allowed, queryables []string) (all []string) {
 				all = append(all, describe(badParameter(name, given[0], "must be "+strings.Join(may, " or "), "")))
 			}
 		case !slices.Contains(queryables, name):
-			all = append(all, describe((&query{}).take(raw, argument{name: name, value: given[0]}, allowed, queryables)))
+			all = append(all, describe((&parameters{}).take(raw, argument{name: name, value: given[0]}, allowed, queryables)))
 		}
 	}
 	return all

@@ -8,13 +8,14 @@ import (
 	"sync/atomic"
 )
 
-// Where a request ends is said by its Content-Length, or by the last of its chunks. One that
-// says both, and a Transfer-Encoding in HTTP/1.0, is how requests are smuggled past a proxy that
-// goes by the other: its connection must not go on (RFC 9112, section 6.1). net/http goes by one
-// and takes the other away without a word, so that such lines are counted as they come in.
+// Content-Length or the last chunk says where a request ends. If a request has both, or has
+// Transfer-Encoding in HTTP/1.0, a proxy and the server may disagree about its end. An attacker
+// can use that to smuggle a second request past the proxy. So the connection must be closed
+// after such a request (RFC 9112, section 6.1). net/http uses one header and removes the other
+// without telling the handler. So this file counts the lines of both headers as they come in.
 
-// Listener makes a listener one whose connections count them, for a server with ConnContext. A
-// server without them closes each connection that a request in chunks came by.
+// Listener returns a listener whose connections count these lines, for a server with
+// ConnContext. A server without Listener closes the connection after each request in chunks.
 func Listener(l net.Listener) net.Listener { return counting{l} }
 
 type counting struct{ net.Listener }
@@ -28,18 +29,18 @@ func (l counting) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// framing is a connection that counts the lines which may say where a request ends. Lines of a
-// body that look like one count, too: that may close a connection for nothing, and never leaves
-// one open.
+// framing is a connection that counts the lines of the two headers. Lines of a body that look
+// like these headers count, too. So a connection may be closed without need, but never stays open
+// when it must be closed.
 type framing struct {
 	*net.TCPConn
 	lines atomic.Int64
-	told  int64 // of these net/http has told
+	told  int64 // how many of these lines net/http has shown to handlers
 	begun [len(lengthLine)]byte
-	n     int // bytes of begun, of the line that comes in
+	n     int // how many bytes of begun are filled: the beginning of the current line
 }
 
-// What the lines begin with, in any case. The second is cut to the length of the first.
+// The beginnings of the two headers, in lower case. The second is cut to the length of the first.
 const lengthLine, chunksLine = "content-length:", "transfer-encodi"
 
 // Read is part of net.Conn.
@@ -69,8 +70,8 @@ func (f *framing) count(b []byte) {
 	}
 }
 
-// endsTwice reports whether a request may have said in two ways where it ends. It is asked once
-// of each.
+// endsTwice reports whether a request may have had both headers, or Transfer-Encoding in
+// HTTP/1.0. It must be called once for each request.
 func (f *framing) endsTwice(r *http.Request) bool {
 	chunked := len(r.TransferEncoding) > 0
 	if f == nil {

@@ -16,19 +16,19 @@ import (
 // Headers about how new an answer is. They are as http.Header has them.
 const (
 	headerToken      = "Nearby-Token"        // the position that an answer shows, or that a write has reached
-	headerStaleness  = "Nearby-Staleness-Ms" // how long ago that was known to be the newest
-	headerAfter      = "Nearby-After"        // a token: nothing older will do
-	headerWait       = "Nearby-Wait"         // how many milliseconds the caller waits for that
-	headerNote       = "Nearby-Note"         // of writes of an item
-	headerDurability = "Nearby-Durability"   // of writes that are answered before they are durable
+	headerStaleness  = "Nearby-Staleness-Ms" // how long ago that position was known to be the newest, in ms
+	headerAfter      = "Nearby-After"        // a token: the answer must be at least as new
+	headerWait       = "Nearby-Wait"         // how long the server may wait for that, in ms
+	headerNote       = "Nearby-Note"         // a note about the item that was written
+	headerDurability = "Nearby-Durability"   // the write is acknowledged, but not yet durable
 )
 
-// DefaultWait is how long a request without Nearby-Wait waits to be answered as new
-// as it demands.
+// DefaultWait is how long a request without Nearby-Wait waits for the server to be as new as the
+// request demands.
 const DefaultWait = 2 * time.Second
 
-// maxWait bounds what Nearby-Wait may say. The catalog has a bound of its own, which
-// larger values count as.
+// maxWait is the greatest Nearby-Wait. The catalog has a bound of its own, and waits no longer
+// than that.
 const maxWait = 10 * time.Minute
 
 // freshness reads what a request demands of its answer: Nearby-After, Nearby-Wait and
@@ -43,7 +43,7 @@ func freshness(r *http.Request) (f catalog.Freshness, err error) {
 	if after != nil {
 		var ok bool
 		if f.After, ok = parseToken(after[0]); !ok {
-			return f, badParameter(headerAfter, after[0], "is not a "+headerToken+" that an answer gave", "")
+			return f, badParameter(headerAfter, after[0], "is not the "+headerToken+" of an answer", "")
 		}
 	}
 	f.Wait, err = waitOf(wait)
@@ -62,9 +62,9 @@ func waitOf(given []string) (time.Duration, error) {
 	return wait, nil
 }
 
-// wantsStrong reports whether a query string says consistency=strong. The names that
-// a query string may have are known only from the collection, which is read
-// thereafter.
+// wantsStrong reports whether a query string has consistency=strong. It reads the query string
+// before parse can: parse needs the queryables of the collection, and the collection is read
+// after this.
 func wantsStrong(raw string) bool {
 	if raw == "" || !strings.Contains(raw, "strong") && !strings.Contains(raw, "%") {
 		return false
@@ -82,9 +82,9 @@ func wantsStrong(raw string) bool {
 	return false
 }
 
-// read returns the collection that the path names, and a snapshot of it that is as
-// new as the request demands. The answer must come from that snapshot, whose
-// position and age its headers tell.
+// read returns the collection that the path names, and a snapshot of it that is as new as the
+// request demands. It sets the headers with the position and the age of that snapshot, so the
+// answer must be made from it.
 func (s *Server) read(w http.ResponseWriter, r *http.Request) (*collection.Collection, *collection.Snapshot, error) {
 	name, f, err := named(r)
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (*collection.Colle
 	return c, reading.Snapshot, nil
 }
 
-// named returns the name of a collection in the path, and what the request demands.
+// named returns the name of the collection in the path, and how new the answer must be.
 func named(r *http.Request) (name string, f catalog.Freshness, err error) {
 	if name, err = pathParam(r, "collectionId"); err == nil {
 		f, err = freshness(r)
@@ -107,12 +107,12 @@ func named(r *http.Request) (name string, f catalog.Freshness, err error) {
 	return name, f, err
 }
 
-// tell gives an answer the token of a position.
+// tell sets Nearby-Token to a position.
 func (s *Server) tell(w http.ResponseWriter, at store.CommitID) {
 	w.Header()[headerToken] = s.tokens.of(at)
 }
 
-// tellStaleness gives an answer its age, rounded up.
+// tellStaleness sets Nearby-Staleness-Ms, rounded up to whole milliseconds.
 func tellStaleness(w http.ResponseWriter, d time.Duration) {
 	text := notStale
 	if d > 0 {
@@ -123,7 +123,7 @@ func tellStaleness(w http.ResponseWriter, d time.Duration) {
 
 var notStale = []string{"0"}
 
-// roundUp is a time in milliseconds.
+// roundUp returns a time in milliseconds, rounded up.
 func roundUp(d time.Duration) int64 {
 	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
@@ -132,15 +132,15 @@ func roundUp(d time.Duration) int64 {
 type target struct {
 	*collection.Collection
 	found *collection.Snapshot
-	at    store.CommitID // of the snapshot
+	at    store.CommitID // the position of found
 	given preconditions
-	key   string // of the request; "": none
+	key   string // the Idempotency-Key; "": none
 }
 
-// target returns the collection that the path names. What the write is to come
-// after is visible, and so is the version that it names by If-Match: that was read
-// somewhere, perhaps where more is known. So it is with a collection that is not here: it
-// may have been made elsewhere.
+// target returns the collection that the path names, at least as new as Nearby-After demands. If
+// If-Match names a version that this server has not seen, the caller may have read it from
+// another server. If the collection does not exist here, another server may have created it. In
+// both cases target waits for the newest state.
 func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error) {
 	name, f, err := named(r)
 	if err != nil {
@@ -166,8 +166,7 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 	return &target{c, reading.Snapshot, reading.At, given, key}, nil
 }
 
-// wrote gives an answer the token of a commit to a collection. It is not older than
-// what the request was found to come after.
+// wrote sets Nearby-Token to a commit to a collection, or to after if that is newer.
 func (s *Server) wrote(w http.ResponseWriter, c *collection.Collection, after store.CommitID, seq uint64) {
 	s.wroteAt(w, after, c.At(seq))
 }
@@ -179,15 +178,14 @@ func (s *Server) wroteAt(w http.ResponseWriter, after, at store.CommitID) {
 	s.tell(w, at)
 }
 
-// refused gives an answer the token of a position that shows why a write was
-// refused.
+// refused sets Nearby-Token to the newest position, which shows why a write was refused.
 func (s *Server) refused(w http.ResponseWriter, r *http.Request, t *target) {
 	if _, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), catalog.Freshness{}); err == nil {
 		s.tell(w, reading.At)
 	}
 }
 
-// pending tells that a write is visible and not yet durable.
+// pending sets Nearby-Durability: the write is visible, but not yet durable.
 func pending(w http.ResponseWriter, c *collection.Collection) {
 	w.Header().Set(headerDurability, "back; window="+strconv.FormatInt(roundUp(c.LossWindow()), 10))
 }

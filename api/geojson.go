@@ -15,20 +15,22 @@ import (
 	"nearby/table"
 )
 
-// buffer is where an answer is put together. Properties are kept as compact
-// JSON, so an answer is a concatenation.
+// buffer is where an answer is put together. The properties of items are stored as compact JSON,
+// so they are copied into it as they are.
 type buffer struct {
 	b    []byte
 	hits []index.Hit
 	refs []index.Ref
 	id   []byte
-	// query of a search; it passes through interfaces, which put it on the heap.
+	// query is the query of a search. It is kept here because calls through interfaces would
+	// allocate it on the heap each time.
 	query index.Query
-	// counted is the work of counting what matches, of all queries of a request.
+	// counted is how many points and cells were counted for numberMatched, over all queries of
+	// a request.
 	counted int
 }
 
-// maxPooledBytes keeps one huge answer from holding its memory for ever.
+// maxPooledBytes is the size of the largest buffer that is kept for the next answer.
 const maxPooledBytes = 1 << 20
 
 func (s *Server) buffer() *buffer {
@@ -38,7 +40,7 @@ func (s *Server) buffer() *buffer {
 }
 
 func (s *Server) release(buf *buffer) {
-	buf.query = index.Query{} // names a snapshot
+	buf.query = index.Query{} // drop its references to a snapshot
 	if cap(buf.b) <= maxPooledBytes {
 		s.buffers.Put(buf)
 	}
@@ -68,16 +70,16 @@ var geoJSONHeader = []string{geoJSON}
 
 const geoJSON = "application/geo+json"
 
-// shape is how features are to be written.
-type shape struct {
+// selection says which members of an item an answer has.
+type selection struct {
 	names            []string // properties to return; nil: all
-	distanceProperty string
-	idProperty       string
-	times            bool // with created and updated
+	distanceProperty string   // the property that gets the distance; "": none
+	idProperty       string   // the property that gets the id; "": none
+	times            bool     // with created and updated
 }
 
-// appendFeature writes one item. distance in metres is left out if negative.
-func (buf *buffer) appendFeature(it *table.Item, distance float64, sh *shape) {
+// appendFeature writes one item. distance is in metres; a negative one is left out.
+func (buf *buffer) appendFeature(it *table.Item, distance float64, sel *selection) {
 	b := append(buf.b, `{"type":"Feature","id":`...)
 	buf.id = it.AppendID(buf.id[:0])
 	b = appendQuoted(b, buf.id)
@@ -86,12 +88,12 @@ func (buf *buffer) appendFeature(it *table.Item, distance float64, sh *shape) {
 	b = append(b, ',')
 	b = appendNumber(b, it.Lat)
 	b = append(b, `]},"properties":`...)
-	b = appendProperties(b, it.Properties, sh, buf.id, distance)
+	b = appendProperties(b, it.Properties, sel, buf.id, distance)
 	if distance >= 0 {
 		b = append(b, `,"distance":`...)
 		b = appendMetres(b, distance)
 	}
-	if sh.times {
+	if sel.times {
 		b = append(b, `,"created":"`...)
 		b = time.UnixMilli(it.Created).UTC().AppendFormat(b, time.RFC3339Nano)
 		b = append(b, `","updated":"`...)
@@ -101,10 +103,10 @@ func (buf *buffer) appendFeature(it *table.Item, distance float64, sh *shape) {
 	buf.b = append(b, '}')
 }
 
-// appendFeatures writes the features of buf.refs, with the distances of buf.hits
-// where there are any. It returns how many: it ends before one that makes the
-// answer larger than it may be, unless that is the first.
-func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sh *shape) int {
+// appendFeatures writes the features of buf.refs, with the distances of buf.hits if there are
+// hits. It returns how many it has written: it ends before the feature that would make the answer
+// larger than MaxAnswerBytes, but writes at least one.
+func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sel *selection) int {
 	var items [16]table.Item
 	for i := range buf.refs {
 		j := i % len(items)
@@ -119,7 +121,7 @@ func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sh *shap
 		if i > 0 {
 			buf.b = append(buf.b, ',')
 		}
-		buf.appendFeature(&items[j], distance, sh)
+		buf.appendFeature(&items[j], distance, sel)
 		if i > 0 && int64(len(buf.b)) > s.opt.Limits.MaxAnswerBytes {
 			buf.b = buf.b[:end]
 			return i
@@ -128,28 +130,28 @@ func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sh *shap
 	return len(buf.refs)
 }
 
-func appendProperties(b, properties []byte, sh *shape, id []byte, distance float64) []byte {
-	withDistance, withID := sh.distanceProperty != "" && distance >= 0, sh.idProperty != ""
+func appendProperties(b, properties []byte, sel *selection, id []byte, distance float64) []byte {
+	withDistance, withID := sel.distanceProperty != "" && distance >= 0, sel.idProperty != ""
 	switch {
 	case len(properties) == 0:
 		b = append(b, '{', '}')
-	case sh.names == nil && (!withDistance || !mayHave(properties, sh.distanceProperty)) && (!withID || !mayHave(properties, sh.idProperty)):
+	case sel.names == nil && (!withDistance || !mayHave(properties, sel.distanceProperty)) && (!withID || !mayHave(properties, sel.idProperty)):
 		b = append(b, properties...)
 	default:
 		b = appendSelected(b, properties, func(name string) bool {
-			return (sh.names == nil || slices.Contains(sh.names, name)) && (!withDistance || name != sh.distanceProperty) && (!withID || name != sh.idProperty)
+			return (sel.names == nil || slices.Contains(sel.names, name)) && (!withDistance || name != sel.distanceProperty) && (!withID || name != sel.idProperty)
 		})
 	}
 	if withID {
-		b = append(appendQuoted(appendMember(b, sh.idProperty), id), '}')
+		b = append(appendQuoted(appendMember(b, sel.idProperty), id), '}')
 	}
 	if withDistance {
-		b = append(appendMetres(appendMember(b, sh.distanceProperty), distance), '}')
+		b = append(appendMetres(appendMember(b, sel.distanceProperty), distance), '}')
 	}
 	return b
 }
 
-// appendMember opens an object again for another member.
+// appendMember removes the closing brace of an object and appends the name of another member.
 func appendMember(object []byte, name string) []byte {
 	b := object[:len(object)-1]
 	if b[len(b)-1] != '{' {
@@ -158,8 +160,8 @@ func appendMember(object []byte, name string) []byte {
 	return append(appendQuoted(b, []byte(name)), ':')
 }
 
-// mayHave is false if an object has no member of this name. Escapes could spell it
-// in other ways.
+// mayHave reports whether an object may have a member of this name. It can be true without need,
+// for example if the object has escapes, but is never false by mistake.
 func mayHave(object []byte, name string) bool {
 	return bytes.Contains(object, []byte(name)) || bytes.IndexByte(object, '\\') >= 0
 }
@@ -209,8 +211,8 @@ func appendQuoted(b []byte, s []byte) []byte {
 
 // isPlain reports whether a JSON string may hold these bytes as they are.
 func isPlain(s []byte) bool {
-	// Eight at a time: a byte's highest bit is set where it is not ASCII, borrows
-	// below 0x20, carries at 0x7f, or is one of the two that are escaped.
+	// Eight bytes at a time. The highest bit of a byte is set in one of the five terms if the
+	// byte is not ASCII, is 0x7f, is below 0x20, or is a quote or a backslash.
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	for ; len(s) >= 8; s = s[8:] {
 		v := binary.LittleEndian.Uint64(s)

@@ -28,9 +28,8 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, health{Status: "ok"})
 }
 
-// getReady tells whether requests should be sent here. A degraded server says so and
-// is still ready: what degrades one often degrades all, and old answers are better
-// than none.
+// getReady answers whether this server should get requests. A degraded server answers 200, too:
+// what degrades one server often degrades all, and old answers are better than none.
 func (s *Server) getReady(w http.ResponseWriter, r *http.Request) error {
 	h := s.state()
 	status := http.StatusOK
@@ -67,8 +66,8 @@ func (s *Server) state() health {
 	return health{Status: stateReady, Staleness: &ms}
 }
 
-// Starting answers for a server whose store is still being opened. why is what the last
-// attempt ended with, or nil.
+// Starting answers a request while the store is still being opened. why is the error of the last
+// attempt, or nil.
 func Starting(w http.ResponseWriter, r *http.Request, why error) {
 	h, p := health{Status: stateStarting, Reason: cmp.Or(store.Reason(why), "the store is being opened")}, newProblem(starting, "")
 	if store.Reason(why) != "" {
@@ -85,7 +84,7 @@ func Starting(w http.ResponseWriter, r *http.Request, why error) {
 	}
 }
 
-// getMetrics shows the numbers of the process.
+// getMetrics answers with the metrics of the process.
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	if s.opt.Metrics == nil {
 		return newProblem(pathNotFound, "metrics are not served at this address")
@@ -94,10 +93,10 @@ func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// verifyTimeout bounds a comparison with the store.
+// verifyTimeout is the longest time of a comparison with the store.
 const verifyTimeout = 10 * time.Minute
 
-// verification is how a comparison with the store is shown.
+// verification is the answer of POST /v1/verify.
 type verification struct {
 	Equal        bool       `json:"equal"`
 	Milliseconds int64      `json:"milliseconds"`
@@ -116,7 +115,7 @@ type verified struct {
 	Pending   int    `json:"pending"`
 }
 
-// postVerify compares every collection with the store.
+// postVerify compares every collection with the store and repairs what differs.
 func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err

@@ -8,7 +8,8 @@ import (
 	"nearby/item"
 )
 
-// otherNames are what other servers and files call what is a parameter here.
+// otherNames are the names of parameters, with the names that other servers and files use for
+// the same thing.
 var otherNames = []struct {
 	name  string
 	other []string
@@ -26,15 +27,15 @@ var otherNames = []struct {
 	{"f", []string{"format"}},
 }
 
-// joined takes out what words of a name are joined by.
+// joined removes the hyphens and underscores of a name.
 var joined = strings.NewReplacer("-", "", "_", "")
 
-// meant says which of the names that are allowed may be meant by one that is not, or
-// "" if that cannot be told.
+// meant returns a hint at the allowed name that the caller may have meant by a name that is not
+// allowed; "": there is none.
 func meant(name string, allowed []string) string {
 	name = strings.ToLower(name)
 	for _, a := range allowed {
-		if joined.Replace(strings.ToLower(a)) == joined.Replace(name) { // on-error of the command line is onError
+		if joined.Replace(strings.ToLower(a)) == joined.Replace(name) { // on-error, as in the flag --on-error, is onError
 			return a + " may be meant"
 		}
 	}
@@ -46,7 +47,8 @@ func meant(name string, allowed []string) string {
 	return ""
 }
 
-// ParseDistance reads metres, with or without a unit: m, km or mi, in whatever case.
+// ParseDistance reads a distance and returns it in metres. Its unit is m, km or mi, in any case;
+// without a unit it is in metres.
 func ParseDistance(text string) (metres float64, ok bool) {
 	number, factor := strings.ToLower(strings.TrimSpace(text)), 1.0
 	for _, unit := range []struct {
@@ -62,7 +64,7 @@ func ParseDistance(text string) (metres float64, ok bool) {
 	return v * factor, ok && v >= 0
 }
 
-// inMetres says how a radius is written that is not a number.
+// inMetres returns a hint at how to write a radius that was no number.
 func inMetres(radius string) string {
 	if metres, ok := ParseDistance(radius); ok {
 		return fmt.Sprintf("in metres, without a unit: %.12g", metres)
@@ -70,8 +72,8 @@ func inMetres(radius string) string {
 	return "in metres, without a unit"
 }
 
-// filterMeant says how a filter is written, where a is what the command line and other
-// servers call one; "": it is not.
+// filterMeant returns a hint at how to write a filter if a is named where or filter, as on the
+// command line and on other servers; "": there is none.
 func filterMeant(a argument, queryables []string) string {
 	if name := strings.ToLower(a.name); name != "where" && name != "filter" || len(queryables) == 0 {
 		return ""

@@ -13,19 +13,19 @@ import (
 	"nearby/item"
 )
 
-// Hosts are those that a request may be for. A page can have its own name resolve to this
-// machine, and is then of the same origin as the server for the browser; but its requests
-// still say whom they are for. nil: any.
+// Hosts are the hosts that a request may be for. A web page can make its own name resolve to this
+// machine. The browser then takes the page and the server for one origin, but the Host of its
+// requests is still the page's name. A nil Hosts allows every host.
 type Hosts struct{ names map[string]bool }
 
-// NewHosts returns the hosts of a server: those of loopback, of the public URL, if that
-// is not empty, and the allowed. They are nil, if one of those allowed is *, or if
-// allowed is nil and the server is reached from beyond loopback, by names that it cannot know.
+// NewHosts returns the hosts of a server: loopback, the host of the public URL if there is one,
+// and the allowed ones. It returns nil if one of the allowed is *, or if allowed is nil and the
+// server listens on more than loopback: then it cannot know its own names.
 func NewHosts(loopback bool, publicURL string, allowed []string) (*Hosts, error) {
 	h := &Hosts{map[string]bool{}}
 	every := len(allowed) == 0 && !loopback
 	if allowed != nil && len(allowed) == 0 {
-		allowed = []string{""} // it was given, and says nothing
+		allowed = []string{""} // the option was given, but is empty
 	}
 	for _, name := range allowed {
 		if name == "*" {
@@ -46,9 +46,9 @@ func NewHosts(loopback bool, publicURL string, allowed []string) (*Hosts, error)
 	return h, nil
 }
 
-// Refuse returns the status by which a request is refused: 400 if its Host is none that can be,
-// 421 if it is none of these; 0: it is for one of them. One without a host is of a program of
-// HTTP/1.0, and not of a browser.
+// Refuse returns the status of the refusal of a request: 400 if its Host is not valid, 421 if it
+// is not one of h, and 0 if the request is allowed. A request without a host is allowed: it comes
+// from a program that speaks HTTP/1.0, not from a browser.
 func (h *Hosts) Refuse(r *http.Request) (status int) {
 	switch {
 	case r.Host == "":
@@ -63,7 +63,7 @@ func (h *Hosts) Refuse(r *http.Request) (status int) {
 	return 0
 }
 
-// isLoopback reports whether a name or an address is of the machine that uses it.
+// isLoopback reports whether a name or an address is that of loopback.
 func isLoopback(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
@@ -72,7 +72,8 @@ func isLoopback(name string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// hostName is a Host without its port, as it is compared.
+// hostName returns a Host in the form in which hosts are compared: without its port, in lower
+// case.
 func hostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -84,8 +85,8 @@ func hostName(host string) string {
 	return host
 }
 
-// hostFault says why a text is not the name or the address of a host as a browser sends it;
-// "": it is.
+// hostFault says why a text is not the name or the address of a host in the form that browsers
+// send; "": it is one.
 func hostFault(text string) string {
 	bare := text
 	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
@@ -98,7 +99,7 @@ func hostFault(text string) string {
 		return "it is empty"
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return "a name with other letters than those of ASCII is written as browsers send it, with xn--, such as xn--bcher-kva.example"
+		return "it has letters that are not ASCII; write the name as browsers send it, with xn--, such as xn--bcher-kva.example"
 	}
 	name := strings.TrimSuffix(text, ".")
 	if len(name) > 253 {
@@ -108,23 +109,22 @@ func hostFault(text string) string {
 	for label := range strings.SplitSeq(name, ".") {
 		switch {
 		case label == "":
-			return "nothing stands before a dot"
+			return "there is nothing before one of its dots"
 		case len(label) > 63:
 			return fmt.Sprintf("its part %s has more than 63 letters", item.Shorten(label))
 		case strings.ContainsFunc(label, func(r rune) bool { return notAlphanumeric(r) && r != '-' && r != '_' }):
-			return fmt.Sprintf("its part %q has more than letters, digits, - and _", item.Shorten(label))
+			return fmt.Sprintf("its part %q has other characters than letters, digits, - and _", item.Shorten(label))
 		}
 		last = label
 	}
 	if strings.Trim(last, "0123456789") == "" {
-		return "it is no address, and a name does not end in a number"
+		return "it is not an address, and a name must not end in a number"
 	}
 	return ""
 }
 
-// validAuthority reports whether text is a host, and its port if it has one, as a Host is to
-// be (RFC 9112 §3.2, RFC 3986 §3.2.2): a name, or an address, of which those of IPv6 are in
-// brackets.
+// validAuthority reports whether text is a valid Host (RFC 9112 §3.2, RFC 3986 §3.2.2): a name or
+// an address, and perhaps a port. An IPv6 address is in brackets.
 func validAuthority(text string) bool {
 	end := 0
 	if strings.HasPrefix(text, "[") {
@@ -158,7 +158,7 @@ func validAuthority(text string) bool {
 	return text[end] == ':' && (port == "" || err == nil)
 }
 
-// checkPublicURL says whether links can begin with a URL.
+// checkPublicURL returns an error if links cannot begin with this URL.
 func checkPublicURL(text string) error {
 	u, err := url.Parse(text)
 	fault := ""
@@ -170,7 +170,7 @@ func checkPublicURL(text string) error {
 	case hostFault(u.Hostname()) != "":
 		fault = hostFault(u.Hostname())
 	case !validAuthority(u.Host):
-		fault = "its host, or its port, is none"
+		fault = "its host or its port is not valid"
 	}
 	if fault != "" {
 		return fmt.Errorf("public URL %q: must be an http or https URL that links can begin with, such as https://geo.example.org/places; %s", text, fault)
@@ -178,13 +178,13 @@ func checkPublicURL(text string) error {
 	return nil
 }
 
-// refuseHosts refuses, by whatever method, what is for no host that can be, or for another
-// than the server's.
+// refuseHosts refuses a request, of any method, whose Host is not valid or is not one of the
+// server's.
 func (s *Server) refuseHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch s.opt.Hosts.Refuse(r) {
 		case http.StatusBadRequest:
-			s.fail(w, r, badParameter("Host", r.Host, "must be the name or the address of a host, one of IPv6 in brackets, and a port of at most 65535 if it has one", ""))
+			s.fail(w, r, badParameter("Host", r.Host, "must be the name or the address of a host, and perhaps a port of at most 65535; an IPv6 address must be in brackets", ""))
 			return
 		case http.StatusMisdirectedRequest:
 			s.fail(w, r, newProblem(foreignHost, fmt.Sprintf("the request is for the host %q", item.Shorten(r.Host)),

@@ -11,10 +11,10 @@ import (
 	"nearby/collection"
 )
 
-// Headers of requests that may come again, as http.Header has them.
+// Headers of requests that may be sent again, as http.Header has them.
 const (
-	headerKey      = "Idempotency-Key"     // names the request, of its sender's choosing
-	headerReplayed = "Idempotent-Replayed" // true: it was applied before
+	headerKey      = "Idempotency-Key"     // a name of the request, chosen by the client
+	headerReplayed = "Idempotent-Replayed" // true: the server had made this write before
 )
 
 const maxKeyBytes = 255
@@ -32,8 +32,8 @@ func keyOf(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// idempotencyKey returns what makes a request one that is applied at most once, or nil if
-// it has no key.
+// idempotencyKey returns the key of a request with the request's fingerprint, or nil if it has no
+// key.
 func (t *target) idempotencyKey(r *http.Request, body []byte) *collection.IdempotencyKey {
 	if t.key == "" {
 		return nil
@@ -41,9 +41,9 @@ func (t *target) idempotencyKey(r *http.Request, body []byte) *collection.Idempo
 	return &collection.IdempotencyKey{Key: t.key, Fingerprint: fingerprint(r, body)}
 }
 
-// parseKey reads a string of structured fields (RFC 9651) without parameters, or the same
-// without quotes, as many clients send it, if it has no blanks and the like. A UUID need not
-// be a token of structured fields, which does not begin with a digit.
+// parseKey reads a string of structured fields (RFC 9651) without parameters. Many clients send
+// it without quotes, so that is allowed, too, if all characters are allowed in a token. A token of
+// structured fields would not do, since it cannot begin with a digit, and a UUID can.
 func parseKey(text string) (key string, ok bool) {
 	key, ok = text, !strings.ContainsFunc(text, notToken)
 	if strings.HasPrefix(text, `"`) {
@@ -60,7 +60,7 @@ func notToken(r rune) bool {
 	return notAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~:/", r)
 }
 
-// fingerprint tells a request from another with the same key.
+// fingerprint is a digest of a request. It differs for another request with the same key.
 func fingerprint(r *http.Request, body []byte) []byte {
 	h := sha256.New()
 	for _, part := range []string{

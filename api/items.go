@@ -13,16 +13,16 @@ import (
 	"nearby/table"
 )
 
-// appendItemURL appends where an item is.
+// appendItemURL appends the URL of an item.
 func (s *Server) appendItemURL(b []byte, r *http.Request, c *collection.Collection, id string) []byte {
 	return append(append(s.appendCollectionURL(b, r, c.Name()), "/items/"...), url.PathEscape(id)...)
 }
 
-// answerItem shows one item as it is in a snapshot.
+// answerItem answers with one item of a snapshot.
 func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collection.Collection, it *table.Item, status int) error {
 	buf := s.buffer()
 	defer s.release(buf)
-	buf.appendFeature(it, -1, &shape{times: true})
+	buf.appendFeature(it, -1, &selection{times: true})
 	b := append(buf.b[:len(buf.b)-1], `,"links":[`+beginLink...)
 	b = endLink(s.appendItemURL(b, r, c, it.ID()), len(b), "self", geoJSON)
 	b = append(b, ","+beginLink...)
@@ -62,7 +62,7 @@ func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
 	return s.answerItem(w, r, c, &it, http.StatusOK)
 }
 
-// noItem is the answer about an item that is not there.
+// noItem returns the problem of an item that does not exist.
 func noItem(c *collection.Collection, id string) error {
 	return newProblem(itemNotFound, fmt.Sprintf("item %q does not exist in collection %q", item.Shorten(id), c.Name()))
 }
@@ -86,7 +86,8 @@ func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, e
 	return t, t.Writable()
 }
 
-// apply makes one write, at most once if it has a key.
+// apply makes one write. If the write has a key, it is made at most once; repeated reports
+// whether it was made before.
 func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, key *collection.IdempotencyKey) (res collection.Result, repeated bool, err error) {
 	var results []collection.Result
 	if key == nil {
@@ -105,7 +106,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr col
 	return res, repeated, nil
 }
 
-// applied gives an answer the headers of a write.
+// applied sets the headers of an answer to a write.
 func (s *Server) applied(w http.ResponseWriter, t *target, res *collection.Result, repeated bool) {
 	s.wrote(w, t.Collection, t.at, res.Seq)
 	if res.Pending {
@@ -116,7 +117,7 @@ func (s *Server) applied(w http.ResponseWriter, t *target, res *collection.Resul
 	}
 }
 
-// writeOne makes one write and shows the item.
+// writeOne makes one write and answers with the item.
 func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, key *collection.IdempotencyKey) error {
 	res, _, err := s.apply(w, r, t, wr, key)
 	if err != nil {
@@ -125,7 +126,7 @@ func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t *target, wr 
 	return s.answerWritten(w, r, t, wr, &res)
 }
 
-// answerWritten shows an item as it was written.
+// answerWritten answers with an item as it was written.
 func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, res *collection.Result) error {
 	status := http.StatusOK
 	if res.Created {
@@ -136,7 +137,7 @@ func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target
 	}
 	version := res.Seq
 	if res.Pending || res.Replaced {
-		version = 0 // it gets one when it is durable, or never
+		version = 0 // a pending write gets a version when it is durable; a replaced one never does
 	}
 	it := table.NewItem(&item.Item{
 		ID: res.ID, Lon: wr.Item.Lon, Lat: wr.Item.Lat, Properties: wr.Item.Properties,
@@ -176,7 +177,8 @@ func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
 	return s.writeOne(w, r, t, wr, t.idempotencyKey(r, data))
 }
 
-// decodeError tells a body that is no JSON from one that says what cannot be.
+// decodeError returns the error to answer with if a body is not a valid Feature. A body that is
+// no JSON is a malformed body.
 func decodeError(err error) error {
 	var f *item.FieldError
 	if errors.As(err, &f) && f.Field == "feature" {
@@ -197,7 +199,7 @@ func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
 	t.given.into(&wr, t.Epoch())
 	res, _, err := s.apply(w, r, t, wr, t.idempotencyKey(r, nil))
 	if errors.Is(res.Err, collection.ErrNotFound) || res.Err != nil && item.CheckStoredID(id) != nil {
-		return noItem(t.Collection, id) // and none can have an id that is refused
+		return noItem(t.Collection, id) // no item has an id that is not valid
 	} else if err != nil {
 		return err
 	}

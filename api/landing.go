@@ -23,7 +23,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return write(w, appJSON, status, body)
 }
 
-// writeTaggedJSON is writeJSON for what has no version.
+// writeTaggedJSON answers a GET with a JSON body that has no version. Its entity tag is a digest
+// of the body.
 func writeTaggedJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	body, err := json.Marshal(v, json.Deterministic(true))
 	if err != nil {
@@ -50,7 +51,7 @@ func (s *Server) getLanding(w http.ResponseWriter, r *http.Request) error {
 	}})
 }
 
-// conformance lists what is implemented, and nothing else.
+// conformance lists the conformance classes that the server implements.
 var conformance = []string{
 	"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
 	"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
@@ -70,7 +71,7 @@ func (s *Server) getConformance(w http.ResponseWriter, r *http.Request) error {
 	}{conformance})
 }
 
-// under puts the document's servers, which are paths, below a prefix.
+// under puts a prefix before the servers of the document, which are paths.
 func under(prefix string, doc []byte, servers ...string) []byte {
 	if prefix == "" {
 		return doc

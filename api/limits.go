@@ -6,23 +6,22 @@ import (
 	"nearby/parameter"
 )
 
-// Limits bound what a request may ask for. The zero value of a field takes its
-// default.
+// Limits bound what a request may ask for. A field that is zero gets its default.
 type Limits struct {
 	MaxK           int           // nearest items in an answer; default 1000
 	MaxLimit       int           // items in a page; default 10000
 	MaxBatch       int           // queries in one request; default 1000
 	MaxBatchK      int           // sum of their k; default 100,000
-	MaxBodyBytes   int64         // of a body that is read whole; default 1 MiB
-	MaxBatchBytes  int64         // of a body of queries; default 8 MiB
-	MaxLoadBytes   int64         // of a bulk load, decoded; default 0: any size
-	MaxAnswerBytes int64         // of an answer; default 64 MiB
-	MaxCompared    int           // points compared by one query, or for a page until it has an item; default 50 million
-	MaxConcurrent  int           // requests served at once; default 512
-	Timeout        time.Duration // of a request, loads excepted; default 30 s
+	MaxBodyBytes   int64         // size of a body with one item or definition; default 1 MiB
+	MaxBatchBytes  int64         // size of a body with queries; default 8 MiB
+	MaxLoadBytes   int64         // size of a bulk load after decompression; default 0: any size
+	MaxAnswerBytes int64         // size of an answer; default 64 MiB
+	MaxCompared    int           // points compared by one query, or for a page before it may end; default 50 million
+	MaxConcurrent  int           // requests at once; default 512
+	Timeout        time.Duration // time of a request that is not a load; default 30 s
 }
 
-// WithDefaults fills in what is zero.
+// WithDefaults returns the limits with the default in place of each zero.
 func (l Limits) WithDefaults() Limits {
 	def := func(v *int, d int) {
 		if *v == 0 {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// link is a link of an answer. All are absolute, since some clients take no
-// others.
+// link is a link of an answer. Its URL is absolute, because some clients do not read relative
+// ones.
 type link struct {
 	Href  string `json:"href"`
 	Rel   string `json:"rel"`
@@ -16,8 +16,8 @@ type link struct {
 	Title string `json:"title,omitzero"`
 }
 
-// appendBase appends what every link begins with: the configured public URL, or
-// what the request was sent to, as far as a proxy that is believed tells.
+// appendBase appends the beginning of every link: the public URL if there is one, else the scheme,
+// host and path prefix that the request was sent to. A trusted proxy may have told them.
 func (s *Server) appendBase(b []byte, r *http.Request) []byte {
 	if s.opt.PublicURL != "" {
 		return append(b, s.opt.PublicURL...)
@@ -32,7 +32,7 @@ func (s *Server) appendBase(b []byte, r *http.Request) []byte {
 		b = append(b, "http"...)
 	}
 	b = append(b, "://"...)
-	if r.Host == "" { // a program of HTTP/1.0 need not say; but every link has one (RFC 9110 §4.2.1)
+	if r.Host == "" { // a request of HTTP/1.0 may have no Host, but a URL must have a host (RFC 9110 §4.2.1)
 		if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 			b = append(b, local.String()...)
 		}
@@ -61,8 +61,8 @@ func (s *Server) appendSelf(b []byte, r *http.Request) []byte {
 
 func (s *Server) self(r *http.Request) string { return string(s.appendSelf(nil, r)) }
 
-// appendNext appends the request's own URL up to where another cursor follows. The
-// other parameters stay as they were written.
+// appendNext appends the request's own URL without its cursor, and "cursor=" at the end. The other
+// parameters stay as they were written.
 func (s *Server) appendNext(b []byte, r *http.Request) []byte {
 	b = append(append(s.appendBase(b, r), r.URL.EscapedPath()...), '?')
 	for rest := r.URL.RawQuery; rest != ""; {
@@ -76,8 +76,8 @@ func (s *Server) appendNext(b []byte, r *http.Request) []byte {
 	return append(b, "cursor="...)
 }
 
-// A link of an answer is written as beginLink, its URL as it is, and endLink, which
-// is told where the URL began.
+// A link of an answer is written in three steps: beginLink, the URL as it is, and endLink. href is
+// where the URL begins in b.
 const beginLink = `{"href":"`
 
 func endLink(b []byte, href int, rel, mediaType string) []byte {

@@ -20,62 +20,62 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := s.parse(r, takesItems, snap.Definition().Queryables)
+	params, err := s.parse(r, takesItems, snap.Definition().Queryables)
 	if err != nil {
 		return err
 	}
-	limit, err := q.integer("limit", parameter.DefaultLimit, s.opt.Limits.MaxLimit, true)
+	limit, err := params.integer("limit", parameter.DefaultLimit, s.opt.Limits.MaxLimit, true)
 	if err != nil {
 		return err
 	}
-	var sh shape
-	if sh.names, err = q.names(); err != nil {
+	var sel selection
+	if sel.names, err = params.names(); err != nil {
 		return err
 	}
-	if sh.idProperty, err = q.text("id_property", 128); err != nil {
+	if sel.idProperty, err = params.text("id_property", 128); err != nil {
 		return err
 	}
-	if err := q.datetime(); err != nil {
+	if err := params.datetime(); err != nil {
 		return err
 	}
-	box, boxed, err := q.box("bbox")
+	box, boxed, err := params.box("bbox")
 	if err != nil {
 		return err
 	}
-	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &q), 0); known || err != nil {
+	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &params), 0); known || err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
 	defer cancel()
 	buf := s.buffer()
 	defer s.release(buf)
-	asked := q.question(c.Name())
+	asked := params.question(c.Name())
 	var next string // cursor; "" at the end
 	if boxed {
 		bound := orb.Bound{Min: orb.Point{box.West, box.South}, Max: orb.Point{box.East, box.North}}
-		rq := index.RangeQuery{Bound: bound, Limit: limit, After: new(index.RangeAfter)}
-		if rq.After.ZKey, rq.After.ID, _, err = q.cursor(asked, cursorBox); err != nil {
+		q := index.RangeQuery{Bound: bound, Limit: limit, After: new(index.RangeAfter)}
+		if q.After.ZKey, q.After.ID, _, err = params.cursor(asked, cursorBox); err != nil {
 			return err
 		}
-		next, err = s.walkBox(ctx, buf, snap, &rq, &q.filter, asked)
+		next, err = s.walkBox(ctx, buf, snap, &q, &params.filter, asked)
 	} else {
 		var after string
-		if _, after, _, err = q.cursor(asked, cursorList); err != nil {
+		if _, after, _, err = params.cursor(asked, cursorList); err != nil {
 			return err
 		}
-		next, err = s.walkList(ctx, buf, snap, after, limit, &q.filter, asked)
+		next, err = s.walkList(ctx, buf, snap, after, limit, &params.filter, asked)
 	}
 	if err != nil {
 		return err
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	if n := s.appendFeatures(buf, snap, &sh); n < len(buf.refs) {
+	if n := s.appendFeatures(buf, snap, &sel); n < len(buf.refs) {
 		buf.refs = buf.refs[:n]
 		next = asked.pageCursor(snap, boxed, buf.refs[n-1])
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
-	if !boxed && !snap.Filters(&q.filter) {
+	if !boxed && !snap.Filters(&params.filter) {
 		b = append(b, `,"numberMatched":`...)
 		b = strconv.AppendInt(b, int64(snap.Len()), 10)
 	}
@@ -93,7 +93,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	return write(w, geoJSON, http.StatusOK, buf.b)
 }
 
-// pageCursor says that a page ended with this item.
+// pageCursor returns the cursor of a page that ends with the item last.
 func (q question) pageCursor(snap *collection.Snapshot, boxed bool, last index.Ref) string {
 	if !boxed {
 		it := snap.Item(last)
@@ -103,9 +103,9 @@ func (q question) pageCursor(snap *collection.Snapshot, boxed bool, last index.R
 	return q.cursor(cursorBox, after.ZKey, after.ID)
 }
 
-// walkBox finds the items of a page in an area, and the cursor to go on from.
-// It compares MaxCompared points, and goes on as often as nothing was found:
-// some clients take an empty page for the last one.
+// walkBox finds the items of a page in an area, and the cursor of the next page. It compares up
+// to MaxCompared points. If it finds nothing among them, it goes on, because some clients take an
+// empty page for the last one.
 func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snapshot, q *index.RangeQuery, filter *table.Filter, asked question) (next string, err error) {
 	limit := q.Limit
 	q.Limit++ // one more, to know whether there is one
@@ -125,14 +125,14 @@ func (s *Server) walkBox(ctx context.Context, buf *buffer, snap *collection.Snap
 			return asked.cursor(cursorBox, proof.Reached.ZKey, proof.Reached.ID), nil
 		case ctx.Err() != nil:
 			return "", s.slow()
-		case proof.Reached == *q.After: // not enough to get as far as the next point
+		case proof.Reached == *q.After: // the budget did not suffice to reach the next point
 			q.Budget *= 2
 		}
 		*q.After = proof.Reached
 	}
 }
 
-// walkList is walkBox in the order of the list.
+// walkList is walkBox for all items, in the order of the list.
 func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Snapshot, after string, limit int, filter *table.Filter, asked question) (next string, err error) {
 	for {
 		buf.refs, after, err = snap.List(buf.refs, after, limit, s.opt.Limits.MaxCompared, filter)
@@ -147,7 +147,7 @@ func (s *Server) walkList(ctx context.Context, buf *buffer, snap *collection.Sna
 	}
 }
 
-// slow is the answer to a read that took too long.
+// slow returns the problem of a read that took too long.
 func (s *Server) slow() error {
 	return newProblem(requestTimeout,
 		fmt.Sprintf("nothing was found in the %v that a request may take; a bbox, or a smaller one, narrows the search", s.opt.Limits.Timeout))

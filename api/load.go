@@ -19,16 +19,15 @@ import (
 
 const (
 	maxRowErrors  = 100
-	partRows      = 8000    // rows of a load that are written at once at first
-	longPartRows  = 32000   // and in the end, if it is long: an index takes in many for less each
-	maxLongLoads  = 4       // loads at once whose parts grow
-	partBytes     = 4 << 20 // a part ends with this many bytes of properties, too, as they are when it is written
-	partsInFlight = 3       // one is read while two are written
+	partRows      = 8000    // rows of the first part of a load
+	longPartRows  = 32000   // rows of the largest part; an index takes in many rows at a lower cost per row
+	maxLongLoads  = 4       // loads at once whose parts may grow
+	partBytes     = 4 << 20 // a part also ends when its items have this many bytes of properties after the write
+	partsInFlight = 3       // one part is read while two are written
 )
 
-// load reads rows and writes them in parts as they come: while one part is
-// written the next is read. A rejected row is counted and, as far as there is
-// room, reported.
+// load reads rows and writes them in parts: while one part is written, the next is read. The
+// report counts every rejected row and describes the first maxRowErrors of them.
 func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Options, op collection.Action, abort bool) (*loadReport, error) {
 	report := &loadReport{Errors: []fault{}, where: new(item.Extent)}
 	defer func() {
@@ -52,9 +51,9 @@ func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Opt
 		empty <- &parts[i]
 	}
 	var writer sync.WaitGroup
-	var failed error // to write
+	var failed error // of the writer
 	writer.Go(func() {
-		// The report is the writer's until it ends.
+		// Until the writer ends, only it uses the report.
 		if failed = writeParts(r.Context(), report, abort, full, empty); failed != nil {
 			stop(failed)
 		}
@@ -71,7 +70,7 @@ func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Opt
 	close(full)
 	writer.Wait()
 	if err == nil && !errors.Is(source.err, io.EOF) {
-		err = source.err // nobody came to see it, for the context ended with it
+		err = source.err // the context ended at the same time, so readParts did not return it
 	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(failed, errAborted):
@@ -114,12 +113,12 @@ func (n *noted) Read(p []byte) (int, error) {
 // errAborted ends a load with onError=abort.
 var errAborted = errors.New("a row was rejected")
 
-// writeParts writes parts in order and adds what becomes of them to the report,
-// until there are no more, one fails, or has a rejected row if abort is set. The
-// next part is begun while the one before is under way, unless that might have to
-// be the last.
+// writeParts writes parts in order and adds their results to the report. It ends after the last
+// part, at the first part that fails, or, if abort is set, after a part with a rejected row. It
+// begins a part while the one before is still being written. If abort is set it does not, because
+// the part before may be the last.
 func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan *part, empty chan<- *part) error {
-	var under *part // begun
+	var under *part // the part that was begun and is not finished
 	finish := func() error {
 		p := under
 		under = nil
@@ -127,7 +126,7 @@ func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan
 			return nil
 		}
 		if err := p.finish(ctx, report); err != nil {
-			return err // the collection may still hold what it was given
+			return err // p is not used again: the collection may still hold its writes
 		}
 		empty <- p
 		if abort && report.Rejected > 0 {
@@ -145,17 +144,17 @@ func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan
 			err = finish()
 		}
 		if err != nil {
-			_ = finish() // it counts what was begun; the first error is the one to tell
+			_ = finish() // to count the part that was begun; the first error is returned
 			return err
 		}
 	}
 	return finish()
 }
 
-// readParts fills parts with rows, the first ones with so many, each later one with
-// more but at most as many as given, until the last row, one that is rejected if
-// abort is set, or the end of ctx, and sends all that have any. What was read
-// before the stream broke off is good and sent, too.
+// readParts fills parts with rows and sends them to full. The first part has up to first rows.
+// Each later part may have twice as many as the one before, but at most most. It ends after the
+// last row, at the end of ctx, or, if abort is set, at a rejected row. If the stream breaks off,
+// it sends the rows before that.
 func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort bool, full chan<- *part, empty <-chan *part) error {
 	var row ingest.Row
 	for size := first; ; size = min(2*size, most) {
@@ -163,7 +162,7 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 		select {
 		case p = <-empty:
 		case <-ctx.Done():
-			return nil // the cause is known
+			return nil // the caller reads the cause from ctx
 		}
 		p.reset()
 		var end error
@@ -184,7 +183,7 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 		}
 		select {
 		case full <- p:
-		case <-ctx.Done(): // why, is known but for the end of what is read
+		case <-ctx.Done(): // the caller reads the cause from ctx; an error of the stream is returned below
 		}
 		if end == nil && ctx.Err() != nil {
 			end = io.EOF
@@ -198,18 +197,18 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 	}
 }
 
-// part is a run of rows on its way into the collection.
+// part is a number of successive rows that are written together.
 type part struct {
 	op       collection.Action
-	strict   bool // it ends at the first row that is refused
+	strict   bool // the part ends at the first row that is refused
 	writes   []collection.Write
-	lines    []int
+	lines    []int  // the line of each write
 	text     []byte // the properties of all writes
-	bytes    int    // what the writes make of properties, at most
+	bytes    int    // upper bound of the bytes of properties that the items have after the writes
 	of       *collection.Collection
 	time     string         // the property that is the time of an item; "": none
-	all      []part         // of the load
-	merged   map[string]int // how many bytes of properties an item has after the writes, at most
+	all      []part         // all parts of the load
+	merged   map[string]int // upper bound of the bytes of properties of an item after the writes, by id
 	rejected loadReport     // rows of this part that are not in writes
 	wait     func(context.Context) ([]collection.Result, error)
 }
@@ -224,11 +223,11 @@ func (p *part) full(rows int) bool {
 	return len(p.lines)+p.rejected.Rejected >= rows || p.bytes >= partBytes
 }
 
-// add appends a row, whose properties are copied.
+// add appends a row. It copies the row's properties.
 func (p *part) add(row *ingest.Row) {
 	it := row.Item
 	if n := len(it.Properties); n > 0 {
-		// If text grows, what points into its former memory stays there.
+		// If append moves text, earlier rows still point to the old memory, which stays valid.
 		p.text = append(p.text, it.Properties...)
 		it.Properties = p.text[len(p.text)-n : len(p.text) : len(p.text)]
 	}
@@ -237,9 +236,9 @@ func (p *part) add(row *ingest.Row) {
 	p.lines = append(p.lines, row.Line)
 }
 
-// makes is how many bytes of properties a row makes, at most. A merge makes all of its item
-// anew, however little it changes: of what the collection has, and the parts before that are
-// not yet written.
+// makes returns an upper bound of the bytes of properties that an item has after a row is
+// written. A merge writes the whole item again, even if it changes little. So the bytes that the
+// item has in the collection, or in parts that are not yet written, count too.
 func (p *part) makes(it *item.Item) int {
 	n := len(it.Properties)
 	if p.op != collection.Merge || it.ID == "" {
@@ -259,8 +258,7 @@ func (p *part) makes(it *item.Item) int {
 	return n
 }
 
-// begin hands the part's rows to the collection. It waits while the queue is
-// full: a load takes its turn.
+// begin gives the part's rows to the collection. It waits while the queue of writes is full.
 func (p *part) begin(ctx context.Context) error {
 	begin := p.of.Begin
 	if p.strict {
@@ -279,10 +277,9 @@ func (p *part) begin(ctx context.Context) error {
 	}
 }
 
-// finish waits for what begin began and adds what became of it to the report.
+// finish waits for the writes that begin began and adds their results to the report.
 func (p *part) finish(ctx context.Context, report *loadReport) error {
-	// What was begun is counted also when the end of the body, which may be its
-	// interruption, has ended the request. A commit has an end of its own.
+	// The writes are counted even if the request has ended. A commit has a time limit of its own.
 	results, err := p.wait(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
@@ -307,7 +304,7 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 		}
 		switch res := &results[i]; {
 		case res.Err != nil:
-			refused.reject(refusedFault(p.lines[i], p.writes[i].Item.ID, res.Err)) // not an id that was made up
+			refused.reject(refusedFault(p.lines[i], p.writes[i].Item.ID, res.Err)) // with the id of the row, not one that the server made
 		case res.Skipped:
 			report.Skipped++
 		case res.Created:
@@ -317,9 +314,9 @@ func (p *part) finish(ctx context.Context, report *loadReport) error {
 		}
 	}
 	report.add(&refused)
-	if !p.strict || refused.Rejected == 0 { // else a row before the one that could not be read ended the load
+	if !p.strict || refused.Rejected == 0 { // otherwise the load ended at an earlier row than those in p.rejected
 		report.add(&p.rejected)
-		// Those of the parts before this one are on earlier lines.
+		// The rows of earlier parts are on earlier lines.
 		slices.SortStableFunc(report.Errors, func(a, b fault) int { return cmp.Compare(a.Line, b.Line) })
 	}
 	report.Errors = report.Errors[:min(len(report.Errors), maxRowErrors)]

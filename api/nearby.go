@@ -12,7 +12,7 @@ import (
 	"nearby/table"
 )
 
-// maxTraceSteps bounds what explain tells of a long search.
+// maxTraceSteps is how many steps of a search explain=true shows.
 const maxTraceSteps = 10_000
 
 func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
@@ -20,63 +20,63 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := s.parse(r, takesNearby, snap.Definition().Queryables)
+	params, err := s.parse(r, takesNearby, snap.Definition().Queryables)
 	if err != nil {
 		return err
 	}
 	buf := s.buffer()
 	defer s.release(buf)
-	iq := &buf.query
-	if iq.Lon, iq.Lat, err = q.centre(); err != nil {
+	q := &buf.query
+	if q.Lon, q.Lat, err = params.centre(); err != nil {
 		return err
 	}
-	radius, hasRadius, err := q.number("radius")
+	radius, hasRadius, err := params.number("radius")
 	if err != nil {
 		return err
 	}
-	iq.MaxDistance = index.Everywhere
+	q.MaxDistance = index.Everywhere
 	fallback := parameter.DefaultK
 	if hasRadius {
-		iq.MaxDistance = radius
+		q.MaxDistance = radius
 		fallback = s.opt.Limits.MaxK // a radius alone asks for all within it
 	}
-	if iq.K, err = q.integer("k", fallback, s.opt.Limits.MaxK, false); err != nil {
+	if q.K, err = params.integer("k", fallback, s.opt.Limits.MaxK, false); err != nil {
 		return err
 	}
-	asked := q.question(c.Name())
-	if iq.After, err = q.after(asked); err != nil {
+	asked := params.question(c.Name())
+	if q.After, err = params.after(asked); err != nil {
 		return err
 	}
-	var sh shape
-	if sh.names, err = q.names(); err != nil {
+	var sel selection
+	if sel.names, err = params.names(); err != nil {
 		return err
 	}
-	if sh.distanceProperty, err = q.text("distance_property", 128); err != nil {
+	if sel.distanceProperty, err = params.text("distance_property", 128); err != nil {
 		return err
 	}
-	if err := q.datetime(); err != nil {
+	if err := params.datetime(); err != nil {
 		return err
 	}
-	if sh.idProperty, err = q.text("id_property", 128); err != nil {
+	if sel.idProperty, err = params.text("id_property", 128); err != nil {
 		return err
 	}
-	if sh.idProperty != "" && sh.idProperty == sh.distanceProperty {
-		return badParameter("id_property", sh.idProperty, "must be another name than distance_property", "")
+	if sel.idProperty != "" && sel.idProperty == sel.distanceProperty {
+		return badParameter("id_property", sel.idProperty, "must be another name than distance_property", "")
 	}
-	explain, err := q.boolean("explain")
+	explain, err := params.boolean("explain")
 	if err != nil {
 		return err
 	}
 	text := ""
-	if explain { // steps are those of an index, which may be built anew
-		iq.Trace = &index.Trace{Most: maxTraceSteps}
+	if explain { // no entity tag: another index of the same items takes other steps
+		q.Trace = &index.Trace{Most: maxTraceSteps}
 	} else {
-		text = s.queryTag(c, snap, r, &q)
+		text = s.queryTag(c, snap, r, &params)
 	}
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
 		return err
 	}
-	more, err := s.appendNearby(buf, snap, iq, &q.filter, &sh)
+	more, err := s.appendNearby(buf, snap, q, &params.filter, &sel)
 	if err != nil {
 		return err
 	}
@@ -94,26 +94,26 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	return write(w, geoJSON, http.StatusOK, buf.b)
 }
 
-// appendNearby searches and writes the answer but for its links and closing
-// brace. more reports whether items may follow the last of buf.hits.
-func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter, sh *shape) (more bool, err error) {
+// appendNearby searches and writes the answer without its links and its closing brace. more
+// reports whether there may be items after the last of buf.hits.
+func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter, sel *selection) (more bool, err error) {
 	f, err := s.search(buf, snap, q, filter)
 	if err != nil {
 		return false, err
 	}
 	reason := ""
 	if !f.proof.Exact {
-		reason = fmt.Sprintf("cut short after %d points and cells; all within the radius is here. Narrow the search, or page through the items of a bbox", s.opt.Limits.MaxCompared)
+		reason = fmt.Sprintf("the search ended after %d points and cells; the answer has all items within the radius of the proof. Narrow the search, or follow the pages of a bbox", s.opt.Limits.MaxCompared)
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
 	buf.refs = buf.refs[:0]
 	for _, h := range buf.hits {
 		buf.refs = append(buf.refs, h.Ref)
 	}
-	if n := s.appendFeatures(buf, snap, sh); n < len(buf.hits) {
+	if n := s.appendFeatures(buf, snap, sel); n < len(buf.hits) {
 		buf.hits = buf.hits[:n]
 		f.more, f.complete, f.proof.Exact, f.proof.Radius = true, false, false, buf.hits[n-1].Distance
-		reason = fmt.Sprintf("ended at %d bytes; the next link goes on", s.opt.Limits.MaxAnswerBytes)
+		reason = fmt.Sprintf("the answer ended at %d bytes; follow the next link", s.opt.Limits.MaxAnswerBytes)
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.hits)), 10)
@@ -143,24 +143,23 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 	return f.more, nil
 }
 
-// maxCounted bounds the work of counting what matches a query, in points and cells: the
-// answer itself has a thousand items at most and must not wait for it. maxCountedAll
-// bounds that of all queries of a request.
+// maxCounted is how many points and cells are counted for numberMatched, so that an answer does
+// not wait long for that number. maxCountedAll is the same for all queries of a request together.
 const (
 	maxCounted    = 100_000
 	maxCountedAll = 1_000_000
 )
 
-// found is what a search says beside its hits.
+// found is the result of a search beside its hits.
 type found struct {
 	proof    index.Proof
-	more     bool // items may follow the last hit
-	complete bool // nothing that was asked for does
-	matched  int  // items within the radius in all; -1: not known, or there is none
+	more     bool // there may be items after the last hit
+	complete bool // the hits are all items that the query asked for
+	matched  int  // how many items are within the radius; -1: not known, or there is no radius
 }
 
-// search finds the items that a query asks for, in buf.hits. Within a radius it asks
-// for one more than k, so that an answer that happens to have k is known to be whole.
+// search finds the items that a query asks for, and puts them into buf.hits. With a radius it
+// searches for one item more than k. So it knows whether an answer with k items is complete.
 func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter) (f found, err error) {
 	k, bounded := q.K, q.MaxDistance < index.Everywhere
 	if bounded {
@@ -178,7 +177,7 @@ func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, 
 	case !bounded:
 		f.more, f.complete = n == k, f.proof.Exact
 		return f, nil
-	case n >= k && (n > k || !f.proof.Exact): // the k nearest, whatever follows
+	case n >= k && (n > k || !f.proof.Exact): // the k nearest; others may follow
 		buf.hits = buf.hits[:k]
 		f.more, f.proof.Exact, f.proof.Radius = true, true, buf.hits[k-1].Distance
 	default:

@@ -5,10 +5,12 @@ import (
 	"strconv"
 )
 
-// Most positions have few decimal places, and distances have three. Such a number
-// is a whole one divided by a power of ten, and its digits are far quicker to write
-// than the shortest of all texts that read back as the same float64 is to find:
-// where a text of at most 15 digits reads back, no other as short or shorter does.
+// Most positions have few decimal places, and distances have three. Such a number is a whole
+// number divided by a power of ten, and to write the digits of that whole number is fast. In
+// general the shortest text that reads back as the same float64 must be searched for, which is
+// slow. But if a text of at most 15 digits reads back as the same float64, it is the shortest one.
+
+// maxWhole is the least whole number with more than 15 digits.
 const maxWhole = 1e15
 
 // appendNumber writes the shortest text that reads back as v.
@@ -39,8 +41,8 @@ func appendMetres(b []byte, m float64) []byte {
 	return strconv.AppendFloat(b, v/scale, 'f', -1, 64)
 }
 
-// appendDecimal writes whole.part, where part has at most 9 places, without the
-// zeros at its end.
+// appendDecimal writes whole, a point, and part with the given number of places, at most 9. It
+// leaves out zeros at the end.
 func appendDecimal(b []byte, whole, part uint64, places int) []byte {
 	b = strconv.AppendUint(b, whole, 10)
 	if part == 0 {

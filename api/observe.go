@@ -11,7 +11,8 @@ import (
 	"nearby/item"
 )
 
-// Observer is told of each answer to the requests of a route. It may be called concurrently.
+// Observer is called for each answer to a request of a route, with the status and the time that
+// the request took. It may be called concurrently.
 type Observer func(status int, took time.Duration)
 
 // observer returns the observer of a route, or nil.
@@ -24,24 +25,24 @@ func (s *Server) observer(method, route string) Observer {
 
 var closing = []string{"close"}
 
-// observe gives each request an id, logs one line about it, and turns a panic
-// into a 500 that tells the caller nothing of it.
+// observe gives each request an id, logs one line about it, and turns a panic into a 500. The
+// cause of the panic is in the log, not in the answer.
 func (s *Server) observe(next http.Handler) http.Handler {
-	nosniff, check := []string{"nosniff"}, []string{"no-cache"} // of many answers; full, so that an append copies them
+	nosniff, check := []string{"nosniff"}, []string{"no-cache"} // shared by all answers; their capacity is their length, so an append copies them
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e, r := s.exchange(w, r)
 		h := w.Header()
 		h["X-Request-Id"] = e.id[:]
 		h["X-Content-Type-Options"] = nosniff
-		h["Cache-Control"] = check  // or a browser shows for a while what it has (RFC 9111 §4.2.2)
+		h["Cache-Control"] = check  // otherwise a browser may show an old answer for a while (RFC 9111 §4.2.2)
 		if e.framing.endsTwice(r) { // what follows may not be a request
 			h["Connection"] = closing
 		}
 		if r.Body != nil && r.Body != http.NoBody {
 			body := s.newMovingBody(w, r.Body)
 			defer s.bodies.remove(body)
-			// In a copy: net/http looks at the body that it made to tell whether the client
-			// waits for the answer before it sends one.
+			// The body is replaced in a copy of the request. net/http needs the original to know
+			// whether the client waits for a 100 Continue.
 			r = r.WithContext(r.Context())
 			r.Body = body
 			if len(r.TransferEncoding) > 0 {
@@ -62,14 +63,14 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			s.logRequest(e, item.Shorten(r.Method))
 			if cause != nil {
-				panic(http.ErrAbortHandler) // the answer is half written: cut it
+				panic(http.ErrAbortHandler) // the answer is half written: close the connection
 			}
 		}()
 		next.ServeHTTP(e, r)
 	})
 }
 
-// Answered is what the log says about a request.
+// Answered is a request and its answer as the log shows them. Bytes is the size of the answer.
 type Answered struct {
 	ID, Method, Route string
 	Status, Bytes     int
@@ -78,8 +79,8 @@ type Answered struct {
 	Took              time.Duration
 }
 
-// logRequest writes the line about a request. It makes the record itself, since
-// slog would look for the line of code that it comes from.
+// logRequest writes the line about a request. It makes the log record itself, because slog would
+// spend time on finding the line of code of the call.
 func (s *Server) logRequest(e *exchange, method string) {
 	took := e.finish()
 	if e.observer != nil {
@@ -107,5 +108,5 @@ func (s *Server) logRequest(e *exchange, method string) {
 	if e.cut != "" {
 		record.AddAttrs(slog.String("cut", string(e.cut)))
 	}
-	_ = handler.Handle(e, record) // as slog does: there is nobody to tell
+	_ = handler.Handle(e, record) // slog ignores this error, too
 }

@@ -13,7 +13,7 @@ import (
 //go:embed page.html
 var pageText string
 
-// pageOperation is an operation as the page about the interface shows it.
+// pageOperation is an operation as the page about the API shows it.
 type pageOperation struct {
 	ID, Method, Path, Summary, Description string
 	Parameters                             []map[string]any // resolved
@@ -22,8 +22,7 @@ type pageOperation struct {
 
 type pageAnswer struct{ Status, Description string }
 
-// newPage makes of the OpenAPI document a page for people to read, which the standard
-// demands beside it.
+// newPage makes an HTML page of the OpenAPI document. OGC API demands such a page for people.
 func newPage(doc map[string]any) ([]byte, error) {
 	t, err := template.New("page").Parse(pageText)
 	if err != nil {
@@ -64,7 +63,7 @@ func newPage(doc map[string]any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// resolved is an object of the document, or the component that it refers to.
+// resolved returns an object of the document, or the component that it refers to.
 func resolved(doc map[string]any, value any) map[string]any {
 	object, _ := value.(map[string]any)
 	ref, _ := object["$ref"].(string)
@@ -82,7 +81,7 @@ func (s *Server) getPage(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, nil, nil); err != nil {
 		return err
 	}
-	// Nothing of it comes from elsewhere, and it runs nothing.
+	// The page loads nothing and runs no scripts.
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	return writeTagged(w, r, textHTML, s.document.page)
 }

@@ -16,7 +16,7 @@ import (
 	"nearby/table"
 )
 
-// What each operation takes.
+// The parameters of each operation.
 var (
 	takesLanding = parameter.Of(parameter.Landing)
 	takesView    = parameter.Of(parameter.View)
@@ -26,62 +26,62 @@ var (
 	takesLoad    = parameter.Of(parameter.Load)
 )
 
-// query is a request's parameters, checked by the table.
-type query struct {
+// parameters are those of a request, checked by the table.
+type parameters struct {
 	values arguments
 	filter table.Filter
 }
 
-// parse reads the parameters. Names that are neither allowed nor queryable are
-// errors, and so is one of ours given twice.
-func (s *Server) parse(r *http.Request, allowed, queryables []string) (q query, err error) {
-	return parseQuery(r.URL.RawQuery, allowed, queryables)
+// parse reads the parameters. A name that is neither allowed nor queryable is an error. So is an
+// allowed name that is given twice, unless it is a list.
+func (s *Server) parse(r *http.Request, allowed, queryables []string) (p parameters, err error) {
+	return parseParameters(r.URL.RawQuery, allowed, queryables)
 }
 
-func parseQuery(raw string, allowed, queryables []string) (q query, err error) {
+func parseParameters(raw string, allowed, queryables []string) (p parameters, err error) {
 	if strings.Count(raw, "&") >= maxArguments {
-		return q, unreadable(raw)
+		return p, unreadable(raw)
 	}
-	var refused error // the first; a query string that cannot be read comes before it
+	var refused error // the first one; if the query string cannot be read, that error comes first
 	for rest := raw; ; {
 		a, after, more, valid := nextArgument(rest)
 		if !valid {
-			return q, unreadable(raw)
+			return p, unreadable(raw)
 		}
 		if !more {
 			break
 		}
 		rest = after
 		if refused == nil {
-			refused = q.take(raw, a, allowed, queryables)
+			refused = p.take(raw, a, allowed, queryables)
 		}
 	}
 	if refused != nil {
-		return q, refused
+		return p, refused
 	}
-	for _, a := range q.values.given[:q.values.n] {
+	for _, a := range p.values.given[:p.values.n] {
 		if may := parameter.Named(a.name).Values; may != nil && !slices.Contains(may, a.value) {
-			return q, badParameter(a.name, a.value, "must be "+strings.Join(may, " or "), "")
+			return p, badParameter(a.name, a.value, "must be "+strings.Join(may, " or "), "")
 		}
 	}
-	return q, nil
+	return p, nil
 }
 
-// take puts an argument where it belongs, or refuses it.
-func (q *query) take(raw string, a argument, allowed, queryables []string) error {
+// take adds an argument to the values or to the filter, or refuses it.
+func (p *parameters) take(raw string, a argument, allowed, queryables []string) error {
 	switch {
 	case slices.Contains(allowed, a.name):
-		if parameter.Named(a.name).Kind == parameter.List && q.values.extend(a) {
-			return nil // as clients write a list that do not join it with commas
+		if parameter.Named(a.name).Kind == parameter.List && p.values.extend(a) {
+			return nil // some clients give the values of a list one by one
 		}
-		if _, twice := q.values.lookup(a.name); twice {
-			all, _ := url.ParseQuery(raw) // what cannot be read is an error of its own
+		if _, twice := p.values.lookup(a.name); twice {
+			all, _ := url.ParseQuery(raw) // the caller reports an error of it
 			return badParameter(a.name, strings.Join(all[a.name], ", "), "must be given once", "")
 		}
-		q.values.given[q.values.n] = a
-		q.values.n++
+		p.values.given[p.values.n] = a
+		p.values.n++
 	case slices.Contains(queryables, a.name):
-		q.filter.Add(a.name, a.value)
+		p.filter.Add(a.name, a.value)
 	default:
 		reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
 		if len(allowed) == 0 {
@@ -96,35 +96,36 @@ func (q *query) take(raw string, a argument, allowed, queryables []string) error
 }
 
 // number reads a numeric parameter. ok is false if it was not given.
-func (q *query) number(name string) (v float64, ok bool, err error) {
-	value, ok := q.values.lookup(name)
+func (p *parameters) number(name string) (v float64, ok bool, err error) {
+	value, ok := p.values.lookup(name)
 	if !ok {
 		return 0, false, nil
 	}
-	p := parameter.Named(name)
+	row := parameter.Named(name)
 	v, valid := item.ParseNumber(value)
-	if !valid || v < p.Min || (p.Max != 0 && v > p.Max) {
+	if !valid || v < row.Min || (row.Max != 0 && v > row.Max) {
 		hint := ""
 		if name == "radius" && !valid {
 			hint = inMetres(value)
 		}
-		return 0, true, badParameter(name, value, mustBe(p), hint)
+		return 0, true, badParameter(name, value, mustBe(row), hint)
 	}
 	return v, true, nil
 }
 
-// mustBe says which numbers a parameter takes.
-func mustBe(p *parameter.Parameter) string {
-	if p.Max == 0 {
-		return fmt.Sprintf("must be a decimal number of at least %g", p.Min)
+// mustBe returns the reason of a fault: which numbers the parameter takes.
+func mustBe(row *parameter.Parameter) string {
+	if row.Max == 0 {
+		return fmt.Sprintf("must be a decimal number of at least %g", row.Min)
 	}
-	return fmt.Sprintf("must be a decimal number from %g to %g", p.Min, p.Max)
+	return fmt.Sprintf("must be a decimal number from %g to %g", row.Min, row.Max)
 }
 
-// integer reads a whole number from the row's minimum to most. Above that it is
-// an error, or counts as most.
-func (q *query) integer(name string, fallback, most int, clamp bool) (int, error) {
-	value, ok := q.values.lookup(name)
+// integer reads a whole number from the minimum in the table to most. A greater one counts as
+// most if clamp is set, and is an error otherwise. If the parameter was not given, the result is
+// fallback, but at most most.
+func (p *parameters) integer(name string, fallback, most int, clamp bool) (int, error) {
+	value, ok := p.values.lookup(name)
 	if !ok {
 		return min(fallback, most), nil
 	}
@@ -140,29 +141,29 @@ func (q *query) integer(name string, fallback, most int, clamp bool) (int, error
 }
 
 // centre reads lat and lon.
-func (q *query) centre() (lon, lat float64, err error) {
+func (p *parameters) centre() (lon, lat float64, err error) {
 	for _, name := range []string{"lat", "lon"} {
-		if _, ok := q.values.lookup(name); !ok {
+		if _, ok := p.values.lookup(name); !ok {
 			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees", "")
 		}
 	}
 	var valid bool
-	if lat, valid = item.ParseNumber(q.values.Get("lat")); !valid {
-		return 0, 0, badParameter("lat", q.values.Get("lat"), mustBe(parameter.Named("lat")), "")
+	if lat, valid = item.ParseNumber(p.values.Get("lat")); !valid {
+		return 0, 0, badParameter("lat", p.values.Get("lat"), mustBe(parameter.Named("lat")), "")
 	}
-	if lon, valid = item.ParseNumber(q.values.Get("lon")); !valid {
-		return 0, 0, badParameter("lon", q.values.Get("lon"), mustBe(parameter.Named("lon")), "")
+	if lon, valid = item.ParseNumber(p.values.Get("lon")); !valid {
+		return 0, 0, badParameter("lon", p.values.Get("lon"), mustBe(parameter.Named("lon")), "")
 	}
 	if lon, err = item.CheckQuery(lon, lat); err != nil {
 		var f *item.FieldError
 		errors.As(err, &f)
-		return 0, 0, badParameter(f.Field, q.values.Get(f.Field), f.Reason, f.Hint)
+		return 0, 0, badParameter(f.Field, p.values.Get(f.Field), f.Reason, f.Hint)
 	}
 	return lon, lat, nil
 }
 
-func (q *query) boolean(name string) (bool, error) {
-	switch v, ok := q.values.lookup(name); {
+func (p *parameters) boolean(name string) (bool, error) {
+	switch v, ok := p.values.lookup(name); {
 	case !ok || v == "false":
 		return false, nil
 	case v == "true":
@@ -172,21 +173,21 @@ func (q *query) boolean(name string) (bool, error) {
 	}
 }
 
-// text reads a parameter that must not be empty when given.
-func (q *query) text(name string, most int) (string, error) {
-	v, ok := q.values.lookup(name)
+// text reads a parameter of 1 to most characters; "": it was not given.
+func (p *parameters) text(name string, most int) (string, error) {
+	v, ok := p.values.lookup(name)
 	if ok && (v == "" || utf8.RuneCountInString(v) > most) {
 		return "", badParameter(name, v, fmt.Sprintf("must have 1 to %d characters", most), "")
 	}
-	return q.values.Get(name), nil
+	return p.values.Get(name), nil
 }
 
 // maxNames is how many properties a request may name.
 const maxNames = 256
 
 // names reads a list of property names; nil means all.
-func (q *query) names() ([]string, error) {
-	v, ok := q.values.lookup("properties")
+func (p *parameters) names() ([]string, error) {
+	v, ok := p.values.lookup("properties")
 	if !ok {
 		return nil, nil
 	}
@@ -194,9 +195,9 @@ func (q *query) names() ([]string, error) {
 		return []string{}, nil
 	}
 	names := strings.Split(v, ",")
-	// By the standard a comma that is written %2C is one of a name; but many clients write
-	// those between names so, too. Such a text names both.
-	if raw := q.values.raw("properties"); len(raw) > len(v) && strings.Contains(v, ",") {
+	// By the standard, %2C is a comma in a name. But many clients also write %2C between names.
+	// So such a text counts as the whole name and as its parts.
+	if raw := p.values.raw("properties"); len(raw) > len(v) && strings.Contains(v, ",") {
 		for part := range strings.SplitSeq(raw, ",") {
 			if name, err := url.QueryUnescape(part); err == nil && strings.Contains(name, ",") {
 				names = append(names, name)
@@ -210,8 +211,8 @@ func (q *query) names() ([]string, error) {
 }
 
 // datetime reads a point in time or an interval into the filter.
-func (q *query) datetime() error {
-	v, ok := q.values.lookup("datetime")
+func (p *parameters) datetime() error {
+	v, ok := p.values.lookup("datetime")
 	if !ok {
 		return nil
 	}
@@ -219,17 +220,17 @@ func (q *query) datetime() error {
 	if err != nil {
 		hint := ""
 		if strings.Contains(v, " ") {
-			hint = "a T stands between the date and the time; in a URL a plus sign is written %2B"
+			hint = "write a T between the date and the time; in a URL, write a plus sign as %2B"
 		}
 		return badParameter("datetime", v, err.Error(), hint)
 	}
-	q.filter.During = &period
+	p.filter.During = &period
 	return nil
 }
 
 // box reads a list of west, south, east, north.
-func (q *query) box(name string) (b item.Box, ok bool, err error) {
-	v, ok := q.values.lookup(name)
+func (p *parameters) box(name string) (b item.Box, ok bool, err error) {
+	v, ok := p.values.lookup(name)
 	if !ok {
 		return b, false, nil
 	}

@@ -11,10 +11,10 @@ import (
 	"nearby/store"
 )
 
-// patchTypes are the formats of patches, of items and of definitions.
+// patchTypes are the content types of patches of items and of definitions.
 var patchTypes = []string{mergePatchJSON, appJSON}
 
-// headerPatch names them (RFC 5789, section 3.1).
+// headerPatch is the header that lists patchTypes (RFC 5789, section 3.1).
 const headerPatch = "Accept-Patch"
 
 func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
@@ -29,7 +29,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if item.CheckStoredID(id) != nil {
-		return noItem(t.Collection, id) // and none can have an id that is refused
+		return noItem(t.Collection, id) // no item has an id that is not valid
 	}
 	patch, err := s.readAll(w, r, s.opt.Limits.MaxBodyBytes)
 	if err != nil {
@@ -58,13 +58,13 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 	return s.answerWritten(w, r, t, wr, &res)
 }
 
-// repeatPatch answers a patch that was made before. What it made of the item is known
-// as long as the item was not written again.
+// repeatPatch answers a patch that was made before. If the item was not written again since then,
+// the answer has the item. Otherwise it has no body.
 func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, res *collection.Result) error {
 	made := store.CommitID{Epoch: t.Epoch(), Seq: store.Seq(res.Seq)}
 	_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), catalog.Freshness{After: made, Wait: DefaultWait})
 	if err != nil {
-		return newProblem(outcomeUnknown, "the patch was made before, and what it made of the item cannot be shown yet")
+		return newProblem(outcomeUnknown, "the patch was made before, but the server cannot show the item yet")
 	}
 	s.applied(w, t, res, true)
 	if it, ok := reading.Get(res.ID); ok && it.Seq == res.Seq && !res.Replaced {

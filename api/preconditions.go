@@ -19,15 +19,15 @@ const (
 	headerModified   = "If-Modified-Since"
 )
 
-// preconditions are what a request demands of the version that there is (RFC 9110 §13.1).
+// preconditions are the conditions of a request on the current version (RFC 9110 §13.1).
 type preconditions struct {
 	match, none demand
-	// Dates; zero: not given, or overruled by a list of tags, or none that is valid, which
-	// the standard wants passed over.
+	// Dates. One is zero if it was not given, or if the standard demands that it is ignored: a
+	// list of tags was given too, or it is not a valid date.
 	unmodified, modified time.Time
 }
 
-// any reports whether there are some.
+// any reports whether there are conditions.
 func (c *preconditions) any() bool {
 	return c.match.given || c.none.given || !c.unmodified.IsZero() || !c.modified.IsZero()
 }
@@ -36,7 +36,7 @@ func (c *preconditions) any() bool {
 type demand struct {
 	given bool
 	any   bool     // *
-	tags  []string // as they came, those that are weak included
+	tags  []string // as they came, weak ones too
 }
 
 // preconditionsOf reads the headers of a request.
@@ -86,13 +86,13 @@ func demandOf(r *http.Request, name string) (d demand, err error) {
 		d.tags, rest = append(d.tags, rest[:n]), after
 	}
 	if d.tags == nil {
-		return d, badParameter(name, list, "must be one or more entity tags, each in quotes, or *", "send an ETag as it came")
+		return d, badParameter(name, list, "must be one or more entity tags, each in quotes, or *", "send an ETag without changes")
 	}
 	return d, nil
 }
 
-// tagLen is the length of the entity tag that text begins with; 0: it begins with none.
-// Commas may stand in a tag.
+// tagLen returns the length of the entity tag at the beginning of text; 0: there is none. A tag
+// may contain commas.
 func tagLen(text string) int {
 	opaque, quoted := strings.CutPrefix(strings.TrimPrefix(text, "W/"), `"`)
 	end := strings.IndexByte(opaque, '"')
@@ -102,9 +102,9 @@ func tagLen(text string) int {
 	return len(text) - len(opaque) + end + 1
 }
 
-// failing returns the condition that does not hold, in the order of RFC 9110 §13.2.2, or
-// "". text is the tag of what there is; "": it has none. updated is when that was made, in
-// Unix milliseconds; 0: that is not known.
+// failing returns the name of the first condition that does not hold, in the order of RFC 9110
+// §13.2.2; "": all hold. text is the tag of the current version; "": it has none. updated is the
+// time of that version in Unix milliseconds; 0: not known.
 func (c *preconditions) failing(exists bool, text string, updated int64) string {
 	switch {
 	case c.match.given && (!exists || !c.match.names(text, false)):
@@ -119,14 +119,14 @@ func (c *preconditions) failing(exists bool, text string, updated int64) string 
 	return ""
 }
 
-// names reports whether a tag is one of the list. To If-None-Match one that is weak is as
-// good as a strong one.
+// names reports whether a tag is in the list. If weak is set, as for If-None-Match, a weak tag and
+// a strong one can be equal.
 func (d *demand) names(text string, weak bool) bool {
 	_, found := d.find(text, weak)
 	return d.any || found
 }
 
-// find returns a tag as the list has it.
+// find returns the element of the list that is equal to a tag.
 func (d *demand) find(text string, weak bool) (given string, found bool) {
 	if text == "" || !weak && strings.HasPrefix(text, "W/") {
 		return "", false
@@ -140,7 +140,8 @@ func (d *demand) find(text string, weak bool) (given string, found bool) {
 	return "", false
 }
 
-// definitions are the tags of a list as far as they name definitions of a collection.
+// definitions returns the list with the tag of a definition in place of the tag of a collection.
+// A tag of anything else becomes one that is equal to none.
 func (d demand) definitions() demand {
 	d.tags = slices.Clone(d.tags)
 	for i, text := range d.tags {
@@ -153,8 +154,8 @@ func (d demand) definitions() demand {
 	return d
 }
 
-// check holds the conditions of a write to the definition that there is; Seq 0: there is
-// none.
+// check returns a problem if a condition does not hold for the current definition. A definition
+// whose Seq is 0 does not exist.
 func (c *preconditions) check(old catalog.Defined) error {
 	text := ""
 	if old.Version.Seq != 0 {
@@ -163,18 +164,18 @@ func (c *preconditions) check(old catalog.Defined) error {
 	given := preconditions{c.match.definitions(), c.none.definitions(), c.unmodified, c.modified}
 	switch given.failing(text != "", text, old.Updated) {
 	case headerMatch:
-		return newProblem(preconditionFailed, headerMatch+" names none of the versions that there are")
+		return newProblem(preconditionFailed, headerMatch+" does not name the current version")
 	case headerUnmodified:
 		return newProblem(preconditionFailed, "the definition was changed after the time of "+headerUnmodified)
 	case headerNoneMatch:
-		return newProblem(preconditionFailed, headerNoneMatch+" names the version that there is")
+		return newProblem(preconditionFailed, headerNoneMatch+" names the current version")
 	}
 	return nil
 }
 
-// unchanged gives the answer to a GET its tag, "": it has none, and holds the conditions
-// to that. It reports whether the request is answered, by 304: the caller has what there
-// is. updated is when that was made, in Unix milliseconds; 0: that is not known.
+// unchanged sets the ETag of an answer to a GET ("": there is none) and checks the conditions. It
+// reports whether it has answered the request with 304, because the client has the current
+// version. updated is the time of that version in Unix milliseconds; 0: not known.
 func unchanged(w http.ResponseWriter, r *http.Request, text string, updated int64) (bool, error) {
 	setTag(w, text)
 	c, err := preconditionsOf(r)
@@ -183,12 +184,12 @@ func unchanged(w http.ResponseWriter, r *http.Request, text string, updated int6
 	}
 	switch c.failing(true, text, updated) {
 	case headerMatch:
-		return false, newProblem(preconditionFailed, headerMatch+" names another version than the one that is shown")
+		return false, newProblem(preconditionFailed, headerMatch+" does not name the version that this answer would show")
 	case headerUnmodified:
 		return false, newProblem(preconditionFailed, "it was changed after the time of "+headerUnmodified)
 	case headerNoneMatch:
 		if given, found := c.none.find(text, true); found && packing(given) != "" {
-			setTag(w, text[:len(text)-1]+packing(given)) // of the answer that the caller has
+			setTag(w, text[:len(text)-1]+packing(given)) // the tag of the answer that the client has
 		}
 		fallthrough
 	case headerModified:
@@ -198,8 +199,8 @@ func unchanged(w http.ResponseWriter, r *http.Request, text string, updated int6
 	return false, nil
 }
 
-// into makes the conditions those of a write, which is held to them in the same order where
-// it is made.
+// into copies the conditions into a write. The collection checks them in the same order when it
+// makes the write.
 func (c *preconditions) into(w *collection.Write, epoch store.Epoch) {
 	w.IfExists, w.IfAbsent, w.IfUnmodified = c.match.any, c.none.any, c.unmodified
 	if c.match.given && !c.match.any {
@@ -214,7 +215,8 @@ func (c *preconditions) into(w *collection.Write, epoch store.Epoch) {
 	}
 }
 
-// seqs are the versions that tags name. Those of another epoch are none of this history.
+// seqs returns the versions that tags name. It leaves out tags of another epoch: they belong to
+// another history.
 func seqs(tags []string, epoch store.Epoch) []uint64 {
 	all := []uint64{}
 	for _, text := range tags {
@@ -225,8 +227,8 @@ func seqs(tags []string, epoch store.Epoch) []uint64 {
 	return all
 }
 
-// unseen reports whether If-Match names a version that is not from before a position:
-// it was read somewhere, perhaps where more is known.
+// unseen reports whether the list names a version that this server cannot have seen at a
+// position: one that is newer, or of another epoch.
 func (d *demand) unseen(at store.CommitID) bool {
 	return slices.ContainsFunc(d.tags, func(text string) bool {
 		v, ok := parseTag(plainTag(text))

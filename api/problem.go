@@ -26,17 +26,17 @@ type problem struct {
 	Status   int         `json:"status"`
 	Detail   string      `json:"detail,omitzero"`
 	Instance string      `json:"instance,omitzero"`
-	Outcome  outcome     `json:"outcome,omitzero"` // of a write; "": that of the cause
+	Outcome  outcome     `json:"outcome,omitzero"` // of a write; "": the one in the table of causes
 	Errors   []fault     `json:"errors,omitempty"`
 	Loaded   *loadReport `json:"loaded,omitempty"`
 
 	cause cause
-	takes string // the content types that are taken in place of the one that was refused
+	takes string // the content types that the path takes, if another one was refused
 }
 
-// fault names one thing that was wrong.
+// fault is one thing that was wrong.
 type fault struct {
-	Type      string `json:"type,omitzero"` // of a row; else it is the problem's
+	Type      string `json:"type,omitzero"` // of a row; otherwise the problem has the type
 	Parameter string `json:"parameter,omitzero"`
 	Line      int    `json:"line,omitzero"`
 	Index     *int   `json:"index,omitzero"` // of a query in a batch
@@ -49,10 +49,10 @@ type fault struct {
 	cause cause // of a row
 }
 
-// maxDetailBytes bounds what a problem says in words, which may quote the caller.
+// maxDetailBytes is the length of the longest detail, reason or hint. They may quote the request.
 const maxDetailBytes = 1000
 
-// bound cuts what may be quoted from the caller.
+// bound shortens the texts of a fault, which may quote the request.
 func (f *fault) bound() {
 	for _, quoted := range [...]*string{&f.Parameter, &f.ID, &f.Field, &f.Got} {
 		*quoted = item.Shorten(*quoted)
@@ -70,20 +70,19 @@ func newProblem(c cause, detail string, faults ...fault) *problem {
 	return &problem{Type: c.typ(), Title: row.title, Status: row.status, Detail: item.Cut(detail, maxDetailBytes), Errors: faults, cause: c}
 }
 
-// badParameter refuses one query parameter, header or part of the path.
+// badParameter returns the problem of one query parameter, header or part of the path.
 func badParameter(name, got, reason, hint string) *problem {
 	return newProblem(invalidRequest, "parameter "+name+" "+reason,
 		fault{Parameter: name, Got: item.Shorten(got), Reason: reason, Hint: hint})
 }
 
-// badField refuses one member of a body.
+// badField returns the problem of one member of a body.
 func badField(field, got, reason, hint string) *problem {
 	return newProblem(invalidRequest, field+" "+reason,
 		fault{Field: field, Got: got, Reason: reason, Hint: hint})
 }
 
-// known are the errors that callers decide on, and their causes. The first that an
-// error is counts.
+// known are errors and the causes that they become. The first row that matches counts.
 var known = []struct {
 	err   error
 	cause cause
@@ -102,12 +101,13 @@ var known = []struct {
 	{collection.ErrFull, capacityReached},
 	{collection.ErrContended, contended},
 	{collection.ErrBusy, tooManyWrites},
+	{collection.ErrComparing, alreadyComparing},
 	{collection.ErrNotShared, nothingToCompare},
 	{collection.ErrNotCompared, notCompared},
 	{store.ErrNoSpace, diskFull},
 	{store.ErrRestored, databaseRestored},
 	{store.ErrUnavailable, storeUnavailable},
-	{collection.ErrNotReady, starting}, // with nothing that hinders it
+	{collection.ErrNotReady, starting}, // after the rows with a reason why it is not ready
 	{collection.ErrBehind, replicaBehind},
 	{collection.ErrClosed, stopping},
 	{store.ErrClosed, stopping},
@@ -115,8 +115,8 @@ var known = []struct {
 	{context.Canceled, requestTimeout},
 }
 
-// asProblem goes from an error to the answer. What it does not know is our fault, and
-// says nothing of its cause.
+// asProblem turns an error into a problem. An unknown error is a defect of the server; its text
+// is not shown to the caller.
 func asProblem(err error) *problem {
 	var p *problem
 	var field *item.FieldError
@@ -128,7 +128,7 @@ func asProblem(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &tooLarge):
-		return newProblem(bodyTooLarge, fmt.Sprintf("the body has, or unpacks to, more than %d bytes, which is the most that is taken here", tooLarge.Limit))
+		return newProblem(bodyTooLarge, fmt.Sprintf("the body has more than %d bytes, before or after decompression; this path takes no more", tooLarge.Limit))
 	case errors.As(err, &ratio):
 		return newProblem(bodyTooLarge, ratio.Error())
 	case errors.As(err, &field):
@@ -144,7 +144,7 @@ func asProblem(err error) *problem {
 		return newProblem(invalidRequest, "the definition is not valid", faults...)
 	}
 	if errors.Is(err, store.ErrUncertain) && !errors.Is(err, store.ErrUnavailable) {
-		return newProblem(outcomeUnknown, "") // whatever else it was
+		return newProblem(outcomeUnknown, "") // whatever else the error says
 	}
 	for i := range known {
 		if errors.Is(err, known[i].err) {
@@ -154,8 +154,8 @@ func asProblem(err error) *problem {
 	return newProblem(internalError, "")
 }
 
-// details are the words of an error, as far as they say more than its cause does and
-// are for callers.
+// details returns the text of an error if it says more than the cause and is meant for callers,
+// else "".
 func details(c cause, err error) string {
 	switch c {
 	case storeUnavailable, databaseRestored, diskFull, notCompared:
@@ -166,7 +166,7 @@ func details(c cause, err error) string {
 	return err.Error()
 }
 
-// definitionFaults lists the *collection.DefinitionError joined in err.
+// definitionFaults returns a fault for each *collection.DefinitionError that is joined in err.
 func definitionFaults(err error) []fault {
 	var d *collection.DefinitionError
 	var joined interface{ Unwrap() []error }
@@ -183,10 +183,10 @@ func definitionFaults(err error) []fault {
 	return nil
 }
 
-// reads reports whether a request is to change nothing and has no body.
+// reads reports whether a request changes nothing and has no body.
 func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-// writes reports whether a request is to change items or collections.
+// writes reports whether a request changes items or collections.
 func writes(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodPut, http.MethodPatch, http.MethodDelete:
@@ -234,7 +234,7 @@ func (p *problem) answer(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true)) // of what came, not of ours
+	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true)) // a quote of the request may not be UTF-8
 	if err == nil {
 		_, err = w.Write(body)
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Headers by which a proxy tells what a request was sent to, as http.Header has them.
+// Headers in which a proxy names the URL that a request was sent to, as http.Header has them.
 const (
 	headerForwarded       = "Forwarded" // RFC 7239
 	headerForwardedFor    = "X-Forwarded-For"
@@ -21,7 +21,7 @@ const (
 
 var variesByProxy = strings.Join([]string{headerForwarded, headerForwardedHost, headerForwardedPrefix, headerForwardedProto}, ", ")
 
-// proxies are the addresses of proxies that are believed.
+// proxies are the addresses of trusted proxies.
 type proxies []netip.Prefix
 
 // newProxies reads addresses and blocks of them.
@@ -40,7 +40,7 @@ func newProxies(texts []string) (proxies, error) {
 	return all, nil
 }
 
-// trust reports whether an address, with or without a port, is that of a proxy.
+// trust reports whether an address, with or without a port, is that of a trusted proxy.
 func (p proxies) trust(address string) bool {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		address = host
@@ -57,12 +57,13 @@ func (p proxies) trust(address string) bool {
 	return false
 }
 
-// seen is what a request was sent to, as a proxy tells. What it does not tell is empty.
+// seen is the scheme, host and path prefix that a request was sent to, as its proxy tells. A part
+// that the proxy does not tell is empty.
 type seen struct{ scheme, host, prefix string }
 
-// of reads what the proxies of a request tell. Each one adds to what it was told, and
-// anybody may have told the first one anything: what counts is what the outermost proxy
-// that is believed has added.
+// of reads the headers of a request's proxies. Each proxy adds its part to the end of the header
+// that it got. A client can send anything in these headers. So the part that counts is the one
+// that the outermost trusted proxy has added.
 func (p proxies) of(r *http.Request) (s seen) {
 	if !p.trust(r.RemoteAddr) {
 		return s
@@ -77,7 +78,8 @@ func (p proxies) of(r *http.Request) (s seen) {
 			}
 		}
 	} else {
-		// The one before the last is believed where the last says that it came from a proxy.
+		// If the last proxy got the request from a trusted proxy, the part before the last counts,
+		// and so on.
 		behind := 1
 		hops := elementsOf(r.Header[headerForwardedFor])
 		for behind <= len(hops) && p.trust(hops[len(hops)-behind]) {
@@ -99,11 +101,12 @@ func (p proxies) of(r *http.Request) (s seen) {
 	return s
 }
 
-// validPrefix is what is taken from a proxy into the paths of links.
+// validPrefix matches the path prefixes that links may get from a proxy.
 var validPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
-// added is what the proxy that is so many places from the last has added to a list. One
-// that a proxy replaces as a whole is shorter.
+// added returns the element of a list that a proxy has added: the last one if behind is 1, the one
+// before it if behind is 2, and so on. If a proxy replaced the whole list, the list is shorter;
+// its first element then counts.
 func added(r *http.Request, name string, behind int) string {
 	list := elementsOf(r.Header[name])
 	if len(list) == 0 {
@@ -112,10 +115,10 @@ func added(r *http.Request, name string, behind int) string {
 	return list[max(0, len(list)-behind)]
 }
 
-// elementsOf are those of a header that is a list. Commas may stand in quotes.
+// elementsOf returns the elements of a header that is a list. Quoted text may contain commas.
 func elementsOf(lines []string) []string { return cutOutside(strings.Join(lines, ","), ',') }
 
-// pairsOf are the parameters of an element of Forwarded, without quotes.
+// pairsOf returns the parameters of an element of Forwarded, without quotes.
 func pairsOf(element string) map[string]string {
 	pairs := map[string]string{}
 	for _, pair := range cutOutside(element, ';') {
@@ -128,7 +131,7 @@ func pairsOf(element string) map[string]string {
 	return pairs
 }
 
-// cutOutside cuts a text at each mark that is not in quotes, and leaves out what is empty.
+// cutOutside cuts a text at each mark that is not in quotes, and leaves out empty parts.
 func cutOutside(text string, mark byte) (parts []string) {
 	quoted, begun := false, 0
 	for i := 0; i <= len(text); i++ {
@@ -147,7 +150,8 @@ func cutOutside(text string, mark byte) (parts []string) {
 	return parts
 }
 
-// believe makes a request, for the links in its answer, one to what its proxy was asked for.
+// believe replaces the host of a request by the one that its trusted proxy tells, and keeps the
+// scheme and the path prefix for the links in the answer.
 func (s *Server) believe(next http.Handler) http.Handler {
 	if len(s.proxies) == 0 {
 		return next
@@ -165,7 +169,7 @@ func (s *Server) believe(next http.Handler) http.Handler {
 	})
 }
 
-// seenOf is what is known of how a request was sent.
+// seenOf returns what the proxy of a request has told.
 func seenOf(r *http.Request) seen {
 	if e, ok := r.Context().Value(exchangeKey).(*exchange); ok {
 		return e.seen

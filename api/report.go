@@ -8,24 +8,25 @@ import (
 	"nearby/item"
 )
 
-// loadReport is what became of a load.
+// loadReport is the result of a load.
 type loadReport struct {
 	Created  int      `json:"created"`
 	Updated  int      `json:"updated"`
 	Skipped  int      `json:"skipped"`
 	Rejected int      `json:"rejected"`
-	Extent   *bbox    `json:"extent,omitempty"` // of the rows that were stored; nil: they have no position
+	Extent   *bbox    `json:"extent,omitempty"` // of the rows that were stored; nil: none has a position
 	Errors   []fault  `json:"errors"`           // of rows
-	Notes    []string `json:"notes,omitempty"`  // what else there is to know
+	Notes    []string `json:"notes,omitempty"`  // for people
 	Unread   *unread  `json:"unreadTimes,omitempty"`
 
 	where   *item.Extent
 	unnamed int    // rows that were stored and had no id
 	seq     uint64 // of the last commit
-	pending bool   // it is visible and not yet durable
+	pending bool   // some rows are visible, but not yet durable
 }
 
-// unread tells of the rows that were stored with a time property whose value is no time.
+// unread counts the rows that were stored although their time property has a value that is no
+// time, and describes the first.
 type unread struct {
 	Count int   `json:"count"`
 	First fault `json:"first"`
@@ -34,10 +35,10 @@ type unread struct {
 // bbox is west, south, east, north.
 type bbox [4]float64
 
-// rowFault is a row that could not be read.
+// rowFault returns the fault of a row that could not be read.
 func rowFault(e *ingest.RowError) fault {
 	c := invalidRequest
-	if e.Field == "row" || e.Field == "feature" { // all of it
+	if e.Field == "row" || e.Field == "feature" { // the whole row is wrong
 		c = malformedBody
 	}
 	f := fault{Type: c.typ(), Line: e.Line, ID: e.ID, Field: e.Field, Got: e.Got, Reason: e.Reason, Hint: e.Hint, cause: c}
@@ -45,7 +46,7 @@ func rowFault(e *ingest.RowError) fault {
 	return f
 }
 
-// refusedFault is a row that could be read and was refused.
+// refusedFault returns the fault of a row that could be read, but was refused.
 func refusedFault(line int, id string, err error) fault {
 	p := asProblem(err)
 	f := fault{Field: "row", Reason: cmp.Or(p.Detail, p.Title)}
@@ -56,8 +57,7 @@ func refusedFault(line int, id string, err error) fault {
 	return f
 }
 
-// loadProblem is the answer to a load that ended before its time. What was written
-// by then stays.
+// loadProblem returns the problem of a load that ended midway. The rows that were written stay.
 func loadProblem(err error, report *loadReport) error {
 	p := *asProblem(err)
 	if report.rows() > 0 {
@@ -79,11 +79,11 @@ func readError(err error) error {
 	return bodyError(err)
 }
 
-// aborted is the problem of the first bad row.
+// aborted returns the problem of a load that ended at its first bad row.
 func aborted(report *loadReport) error {
 	e := report.Errors[0]
 	e.Type = ""
-	return newProblem(e.cause, "the load was ended at the first bad row; the rows before it are loaded", e)
+	return newProblem(e.cause, "the load ended at the first bad row; the rows before it are loaded", e)
 }
 
 // rows is how many rows were read.
@@ -96,7 +96,7 @@ func (r *loadReport) reject(e fault) {
 	}
 }
 
-// leaveUnread counts a row whose time is not understood.
+// leaveUnread counts a row whose time could not be read.
 func (r *loadReport) leaveUnread(line int, id string, e *item.FieldError) {
 	if r.Unread == nil {
 		f := fault{Line: line, ID: id, Field: e.Field, Got: e.Got, Reason: e.Reason, Hint: e.Hint}

@@ -11,7 +11,7 @@ import (
 	"nearby/item"
 )
 
-// routes is every operation of openapi.yaml.
+// routes returns a router with every operation of openapi.yaml.
 func (s *Server) routes() *chi.Mux {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead)
@@ -20,7 +20,7 @@ func (s *Server) routes() *chi.Mux {
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", s.allowed(r))
-		s.fail(w, r, newProblem(methodNotAllowed, r.Method+" is not possible here"))
+		s.fail(w, r, newProblem(methodNotAllowed, "this path does not take "+r.Method))
 	})
 	on := func(method, route string, f handler) {
 		r.Method(method, route, s.handle(s.observer(method, route), f))
@@ -37,7 +37,7 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodPost, "/v1/verify", s.postVerify)
 	on(http.MethodPost, "/v1/backup", s.postBackup)
 	on(http.MethodGet, "/v1/collections", s.listCollections)
-	// Flat, not mounted: chi takes a mount for a route of every method.
+	// Not a subrouter: chi would answer every method at the path where it is mounted.
 	const one = "/v1/collections/{collectionId}"
 	on(http.MethodGet, one, s.getCollection)
 	on(http.MethodPut, one, s.putCollection)
@@ -55,7 +55,7 @@ func (s *Server) routes() *chi.Mux {
 	return r
 }
 
-// handler answers a request, or returns the error that is to be answered.
+// handler answers a request, or returns an error, which handle turns into a problem.
 type handler func(http.ResponseWriter, *http.Request) error
 
 // handle makes an http.Handler of a handler.
@@ -83,16 +83,16 @@ func pathParam(r *http.Request, name string) (string, error) {
 	return v, nil
 }
 
-// nothingAt is the answer to a request for a path that the interface has not. It names the
-// one that it has, if that only ends in another way.
+// nothingAt returns the problem of a path that does not exist. If the path without its last slash
+// exists, the detail names that.
 func (s *Server) nothingAt(r *http.Request) error {
 	path := r.URL.Path
 	words := "there is nothing at " + item.Shorten(path)
 	switch trimmed := strings.TrimRight(path, "/"); {
 	case trimmed == "":
-		words += "; the interface begins at /v1/"
+		words += "; the API begins at /v1/"
 	case trimmed != path && s.router.Match(chi.NewRouteContext(), r.Method, trimmed):
-		words += "; there is at " + item.Shorten(trimmed) + ", without the slash at the end"
+		words += "; use " + item.Shorten(trimmed) + ", without the slash at the end"
 	}
 	return newProblem(pathNotFound, words)
 }

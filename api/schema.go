@@ -15,8 +15,8 @@ const (
 	schemaRel     = "http://www.opengis.net/def/rel/ogc/1.0/schema"
 )
 
-// jsonTypes are the types of JSON Schema that some types of values make, by name, without
-// null, which may stand for any value.
+// jsonTypes returns the types of JSON Schema for types of values, in the order of their names. It
+// leaves out null, since any value may be null; only if there is no other type it returns null.
 func jsonTypes(t table.Types) (names []string) {
 	const integers = table.TypeInteger32 | table.TypeInteger15 | table.TypeInteger64
 	for _, one := range []struct {
@@ -41,9 +41,9 @@ func jsonTypes(t table.Types) (names []string) {
 	return names
 }
 
-// appendType appends the schema of a property but for its braces. Only the time property
-// has a format: for each property that is a time to them, clients send datetime, which
-// filters by that one.
+// appendType appends the schema of a property without its braces. Only the time property gets a
+// format. If another property had one, clients would send datetime to filter by that, but
+// datetime always filters by the time property.
 func appendType(b []byte, p table.Property, isTime bool) []byte {
 	if isTime {
 		if p.Types&table.TypeDateTime == 0 && p.Types&table.TypeDate != 0 {
@@ -58,9 +58,9 @@ func appendType(b []byte, p table.Property, isTime bool) []byte {
 	return append(append(append(b, `"type":["`...), strings.Join(names, `","`)...), `"]`...)
 }
 
-// appendFeatureType is appendType for GDAL, which makes columns of the properties of a
-// Feature, integers of 32 bits. What these cannot hold it reads as a number, or, if no
-// type is said, as text, in which nothing is lost.
+// appendFeatureType is appendType for GDAL, which makes a column of 32 bits for an integer. For
+// integers of up to 15 digits the schema says number instead. For longer ones it names no type:
+// GDAL then reads them as text, and loses no digits.
 func appendFeatureType(b []byte, p table.Property, isTime bool) []byte {
 	const exact = table.TypeInteger64 | table.TypeInteger
 	switch {
@@ -88,8 +88,8 @@ func appendSchemaHead(b []byte, url string, def *collection.Definition) []byte {
 	return b
 }
 
-// appendSchema appends the schema of OGC API - Features, part 5: what an item has,
-// however it is written.
+// appendSchema appends the schema of OGC API - Features, part 5. It lists what an item has, in
+// any format.
 func appendSchema(b []byte, url string, def *collection.Definition, properties []table.Property) []byte {
 	b = append(appendSchemaHead(b, url, def), `,"properties":{`...)
 	place := 0
@@ -140,7 +140,7 @@ func appendFeatureSchema(b []byte, url string, def *collection.Definition, prope
 }
 
 func (s *Server) getSchema(w http.ResponseWriter, r *http.Request) error {
-	q, err := s.parse(r, takesView, nil)
+	params, err := s.parse(r, takesView, nil)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (s *Server) getSchema(w http.ResponseWriter, r *http.Request) error {
 	def := snap.Definition()
 	url := s.collectionURL(r, def.Name) + "/schema"
 	var body []byte
-	if q.values.Get("f") == "geojson" {
+	if params.values.Get("f") == "geojson" {
 		body = appendFeatureSchema(nil, url+"?f=geojson", &def, snap.Properties())
 	} else {
 		body = appendSchema(nil, url, &def, snap.Properties())

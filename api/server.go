@@ -20,34 +20,35 @@ import (
 type Options struct {
 	Catalog *catalog.Catalog
 	Log     *slog.Logger // default: discards
-	// LogRequest, when not nil, takes the lines about requests in place of Log. It
-	// must not keep what it is given.
+	// LogRequest, when not nil, gets the line about each request; Log then gets none. It must
+	// not keep its argument.
 	LogRequest func(*Answered)
-	// Stall is how long a client may neither send of its request nor take of its
-	// answer; 0: for ever. The http.Server needs no WriteTimeout then.
+	// Stall is how long a client may neither send a part of its request nor read a part of its
+	// answer before the server closes the connection; 0: no limit. With Stall the http.Server
+	// needs no WriteTimeout.
 	Stall time.Duration
-	// PartRows bounds the rows of a load that are written at once; 0: as many as
-	// are good for this process alone.
+	// PartRows is the greatest number of rows of a load that are written at once; 0: 8,000, and
+	// in a long load up to 32,000.
 	PartRows int
-	// PublicURL begins the links in answers, e.g. https://example.org/places;
+	// PublicURL is the beginning of the links in answers, e.g. https://example.org/places;
 	// empty: the scheme and host of the request.
 	PublicURL string
-	// TrustProxy are addresses, and blocks of them, of proxies that are believed what
-	// they tell of a request by Forwarded or X-Forwarded-Proto, -Host and -Prefix.
+	// TrustProxy are addresses of proxies, and blocks of addresses. The server believes these
+	// proxies the headers Forwarded, or X-Forwarded-Proto, -Host and -Prefix.
 	TrustProxy []string
 	Limits     Limits
-	// Hosts are those that requests may be for; nil: any.
+	// Hosts are the hosts that requests may be for; nil: any.
 	Hosts *Hosts
-	// CORSOrigins are the origins whose pages may use the interface from a
-	// browser, or "*"; empty: none.
+	// CORSOrigins are the origins whose pages may use the API from a browser, or "*"; empty:
+	// none.
 	CORSOrigins []string
-	// Observer, when not nil, returns the observer of a route. It is called once for
-	// each; "" stands for requests to none.
+	// Observer, when not nil, returns the observer of a route. New calls it once for each route,
+	// and once with "" for requests that match no route.
 	Observer func(method, route string) Observer
 	// Metrics, when not nil, answers /metrics.
 	Metrics http.Handler
-	// Backup, when not nil, writes all that the store has. BackupFrom says who may have
-	// it; empty: BackupLocal.
+	// Backup, when not nil, writes a backup of the store. BackupFrom says who may get it; empty:
+	// BackupLocal.
 	Backup     func(context.Context, io.Writer) error
 	BackupFrom string
 	// Complete, when not nil, makes /readyz answer 503 until it is closed.
@@ -59,16 +60,16 @@ type Options struct {
 // Server answers requests. It is an http.Handler.
 type Server struct {
 	opt      Options
-	settings digest // of what answers depend on
+	settings digest // of the limits and the public URL, on which answers depend
 	proxies  proxies
 	router   *chi.Mux
-	underWay atomic.Int64 // requests
+	underWay atomic.Int64 // how many requests
 	buffers  sync.Pool
 	dates    dates
 	tokens   tokens
 	unrouted Observer
 	document document
-	loads    atomic.Int32 // under way
+	loads    atomic.Int32 // how many loads are under way
 
 	backingUp atomic.Bool
 	bodies    bodies

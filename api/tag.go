@@ -8,16 +8,16 @@ import (
 	"nearby/store"
 )
 
-// A tag is the validator of an answer (RFC 9110 §8.8). To callers it is opaque, and it is
-// compared as text.
+// A tag is the entity tag of an answer (RFC 9110 §8.8). Callers compare it as text.
 //
 //	"<epoch>.<seq>"            an item: the commit that wrote this version
-//	"<epoch>.<seq>.<digest>"   a collection: the same of its definition, and what is shown beside it
-//	W/"<epoch>.<seq>.<digest>" items that were searched for: the last commit of the collection, and the query
-//	"<digest>"                 anything else: what is shown
+//	"<epoch>.<seq>.<digest>"   a collection: the commit that wrote its definition, and a digest of what else is shown
+//	W/"<epoch>.<seq>.<digest>" the answer to a query: the last commit of the collection, and a digest of the query
+//	"<digest>"                 any other answer: a digest of its body
 //
-// Numbers are given out again after a restore; epochs are not. A packed answer is another
-// representation (§8.8.3.3): its tag ends in -gzip or -zstd. Whoever has one has the other, too.
+// After a restore, numbers are used again, but epochs are not. A compressed answer is another
+// representation (§8.8.3.3): its tag ends in -gzip or -zstd. In conditions, the server treats
+// these tags as equal to the one without that ending.
 
 const headerTag = "Etag" // as http.Header has it
 
@@ -31,7 +31,7 @@ func appendTag(b []byte, v store.CommitID) []byte {
 	return append(strconv.AppendUint(b, uint64(v.Seq), 36), '"')
 }
 
-// tag gives an answer the validator of a version; Seq 0: it has none yet.
+// tag sets the ETag of an answer to a version. A version whose Seq is 0 has none.
 func tag(w http.ResponseWriter, v store.CommitID) {
 	if v.Seq != 0 {
 		setTag(w, makeTag(v))
@@ -50,11 +50,11 @@ func setTag(w http.ResponseWriter, text string) {
 	}
 }
 
-// packedTags end the tags of packed answers: those of the encodings that a wrapper of
-// package gzhttp makes.
+// packedTags are the ends of the tags of compressed answers, one for each encoding of package
+// gzhttp.
 var packedTags = [...]string{`-gzip"`, `-zstd"`}
 
-// packing is how the tag of a packed answer ends; "": it is not packed.
+// packing returns the end of the tag of a compressed answer; "": the answer is not compressed.
 func packing(text string) string {
 	for _, end := range packedTags {
 		if strings.HasSuffix(text, end) {
@@ -64,7 +64,7 @@ func packing(text string) string {
 	return ""
 }
 
-// plainTag is the tag of an answer that is not packed.
+// plainTag returns the tag of the same answer without compression.
 func plainTag(text string) string {
 	if end := packing(text); end != "" {
 		return text[:len(text)-len(end)] + `"`
@@ -72,7 +72,7 @@ func plainTag(text string) string {
 	return text
 }
 
-// parseTag reads what makeTag wrote, letter by letter. false: it is no tag of ours.
+// parseTag reads a tag that makeTag made. false: makeTag cannot have made this text.
 func parseTag(text string) (v store.CommitID, ok bool) {
 	if len(text) < 2 || len(text) > maxTagBytes {
 		return v, false

@@ -9,17 +9,17 @@ import (
 	"nearby/store"
 )
 
-// A token names a position in the store's history, so that whoever was given it
-// can ask any replica for an answer that is not older:
+// A token names a position in the store's history. With it a caller can ask any replica for an
+// answer that is at least as new:
 //
 //	v1.<epoch>.<seq in base 36>.<CRC-32C of what comes before, 8 hexadecimal digits>
 //
-// Callers hand it on as it is. The checksum notices one that was cut off or made
-// up; it is no secret.
+// Callers pass a token on without changes. The checksum lets the server notice a token that was
+// cut off or made up; it is no secret.
 
 const tokenVersion = "v1"
 
-// Limits of a token. The longest has maxTokenBytes.
+// Lengths of the longest epoch and of the longest token.
 const (
 	maxEpochBytes = 32
 	maxTokenBytes = len(tokenVersion) + 1 + maxEpochBytes + 1 + 13 + 1 + 8
@@ -39,7 +39,7 @@ func makeToken(at store.CommitID) string {
 	return string(b)
 }
 
-// parseToken reads what makeToken wrote, letter by letter.
+// parseToken reads a token that makeToken made. false: makeToken cannot have made this text.
 func parseToken(text string) (at store.CommitID, ok bool) {
 	if len(text) > maxTokenBytes {
 		return at, false
@@ -68,16 +68,16 @@ func notAlphanumeric(r rune) bool {
 	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
-// tokens gives the header of positions; answers that show the same share it.
+// tokens makes the values of Nearby-Token. Answers that show the same position share one value.
 type tokens struct {
-	// recent ones, by the last bits of Seq: collections that are not written keep
-	// theirs while others move on.
+	// recent are recent values, by the last bits of Seq. So a collection that is not written keeps
+	// its value while others change.
 	recent [64]atomic.Pointer[tokenText]
 }
 
 type tokenText struct {
 	at   store.CommitID
-	text []string // as a header has it; full, so that an append copies it
+	text []string // the header's value; its capacity is its length, so an append copies it
 }
 
 func (t *tokens) of(at store.CommitID) []string {

@@ -103,8 +103,9 @@ func (c *Catalog) List() ([]*collection.Collection, error) {
 }
 
 // Verify compares every collection with the store at one position, cell by cell,
-// and repairs what differs. That it could not compare is an error,
-// collection.ErrNotCompared.
+// and repairs what differs. If it cannot compare them, the error is
+// collection.ErrNotCompared; while another comparison is under way, it is
+// collection.ErrComparing.
 func (c *Catalog) Verify(ctx context.Context) (*replica.Verification, error) {
 	if _, err := c.ready(); err != nil {
 		return nil, err

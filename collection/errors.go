@@ -34,10 +34,11 @@ var (
 	ErrKeyReused = errors.New("the idempotency key belongs to another request")
 	// ErrKeyInUse: a request with the same key is under way.
 	ErrKeyInUse = errors.New("a request with this idempotency key is under way")
-	// ErrNotShared: there is nothing to compare with where nobody else writes the store.
+	// ErrComparing: another comparison with the store is under way.
+	ErrComparing = errors.New("another comparison is under way")
+	// ErrNotShared: no other server writes the store, so there is nothing to compare.
 	ErrNotShared = errors.New("no other server writes the store")
-	// ErrNotCompared: the collections could not be compared with the store, which says
-	// nothing good of them.
+	// ErrNotCompared: the collections could not be compared with the store, so they may differ.
 	ErrNotCompared = errors.New("the collections could not be compared with the store")
 )
 

@@ -124,10 +124,12 @@ func (r *Replica) inspect(ctx context.Context, run func(*Generation, store.Diges
 }
 
 // Verify compares every collection with the store at one position, cell by cell,
-// and repairs what differs. That it could not compare is an error, ErrNotCompared.
+// and repairs what differs. If it cannot compare them, the error is
+// collection.ErrNotCompared; while another comparison is under way, it is
+// collection.ErrComparing.
 func (r *Replica) Verify(ctx context.Context) (*Verification, error) {
 	if !r.verification.mu.TryLock() {
-		return nil, collection.Refuse(collection.ErrBusy, "a comparison is under way")
+		return nil, collection.ErrComparing
 	}
 	defer r.verification.mu.Unlock()
 	v, err := r.verify(ctx)
