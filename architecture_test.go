@@ -15,6 +15,7 @@ var allowed = map[string][]string{
 	"nearby":                       {},
 	"nearby/item":                  {},
 	"nearby/sphere":                {},
+	"nearby/value":                 {"nearby/item"},
 	"nearby/index":                 {"nearby/sphere"},
 	"nearby/internal/zorder":       {"nearby/sphere"},
 	"nearby/internal/budget":       {},

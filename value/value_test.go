@@ -1,0 +1,287 @@
+package value_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"nearby/item"
+	"nearby/value"
+)
+
+// ascending are the JSON values of each line equal, and less than those of the next. The
+// type decides how a string is read.
+var ascending = []struct {
+	t      value.Type
+	values [][]string
+}{
+	{value.Any, [][]string{
+		{"null", ""}, {"false"}, {"true"},
+		{"-1e400"}, {"-1234"}, {"-2", "-2.0", "-20e-1"}, {"-1.5"}, {"-1e-400"},
+		{"0", "-0", "0.000", "-0e17"}, {"1e-400"}, {"0.1", "1e-1"}, {"0.10000000000000000001"}, {"0.11"},
+		{"1", "1.0", "1e0", "10e-1"}, {"1.5"}, {"9"}, {"10", "1E+1"}, {"1234"},
+		{"9007199254740992"}, {"9007199254740993"}, {"9007199254740994"},
+		{"1e400"}, {"1e401", "10e400"}, {"1e99999999999999999999"}, {"1.1e99999999999999999999", "11e99999999999999999998"},
+		{`""`}, {`"01234"`}, {`"1"`}, {`"10"`}, {`"2018-02-12"`}, {`"9"`}, {`"A"`, `"\u0041"`}, {`"AA"`}, {`"a"`}, {`"é"`, `"\u00e9"`}, {`"日"`},
+		{"[1]"}, {`{"a":1}`},
+	}},
+	{value.DateTime, [][]string{
+		{"null"}, {`"0000-01-01"`}, {`"1969-12-31T23:59:59.5Z"`},
+		{`"1970-01-01"`, `"1970-01-01T00:00:00Z"`, `"1970-01-01t02:00:00.000+02:00"`, `"1969-12-31 19:00:00-05:00"`},
+		{`"1970-01-01T00:00:00.000000001Z"`}, {`"1970-01-01T00:00:00.0000000011Z"`}, {`"1970-01-01T00:00:00.000000002Z"`},
+		{`"1970-01-02"`},
+		{`"2016-12-31T23:59:59.999999999Z"`}, {`"2016-12-31T23:59:60Z"`, `"2017-01-01T00:59:60+01:00"`}, {`"2016-12-31T23:59:60.5Z"`},
+		{`"2017-01-01"`}, {`"9999-12-31"`}, {`"9999-12-31T23:59:59Z"`},
+	}},
+}
+
+// of reads JSON that fits.
+func of(t *testing.T, as value.Type, json string) value.Value {
+	t.Helper()
+	v, fits := value.Of(as, []byte(json))
+	if !fits {
+		t.Fatalf("%s does not fit %v", json, as)
+	}
+	return v
+}
+
+// TestOrder: the order of values is that of the table, in either direction; equal values,
+// and no others, have the same key, and their float64s are in the same order.
+func TestOrder(t *testing.T) {
+	for _, table := range ascending {
+		for i, line := range table.values {
+			for _, a := range line {
+				for j, other := range table.values {
+					for _, b := range other {
+						compared(t, of(t, table.t, a), of(t, table.t, b), cmp.Compare(i, j), a+" and "+b)
+					}
+				}
+			}
+		}
+	}
+}
+
+// compared tests all that is said of how two values compare.
+func compared(t *testing.T, a, b value.Value, want int, text string) {
+	t.Helper()
+	if got := value.Compare(a, b); got != want {
+		t.Errorf("%s: Compare is %d, want %d", text, got, want)
+	}
+	ka, keyed := a.AppendKey(nil)
+	kb, other := b.AppendKey(nil)
+	if equal := want == 0 && keyed && other; value.Equal(a, b) != equal || equal != (keyed && other && string(ka) == string(kb)) {
+		t.Errorf("%s: Equal is %v, the keys are %q and %q", text, value.Equal(a, b), ka, kb)
+	}
+	if a.Kind() != b.Kind() || a.Kind() != value.KindNumber && a.Kind() != value.KindTime {
+		return
+	}
+	fa, shortA := a.Float64()
+	fb, shortB := b.Float64()
+	if want*cmp.Compare(fa, fb) < 0 || want == 0 && fa != fb {
+		t.Errorf("%s: the float64s are %v and %v", text, fa, fb)
+	}
+	if shortA && shortB && (fa == fb) != (want == 0) {
+		t.Errorf("%s: both are short, and the float64s are %v and %v", text, fa, fb)
+	}
+}
+
+// TestDecimals compares random numbers, many of which differ in one digit or in how they
+// are written, with exact rational numbers.
+func TestDecimals(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	written := func() string {
+		n := []int64{0, 1, 10, 100, 123456789012345, 123456789012346, 1234567890123456, 1234567890123457, 9007199254740993, rng.Int64N(1000)}[rng.IntN(10)]
+		s := fmt.Sprint(n)
+		if rng.IntN(2) == 0 {
+			s = "-" + s
+		}
+		if rng.IntN(2) == 0 {
+			s += "." + []string{"0", "5", "50", "000", "00000000000001", "1"}[rng.IntN(6)]
+		}
+		if rng.IntN(2) == 0 {
+			s += fmt.Sprintf("%s%d", []string{"e", "E+", "e-"}[rng.IntN(3)], []int{0, 1, 2, 15, 16, 300, 310, 330}[rng.IntN(8)])
+		}
+		return s
+	}
+	for range 20_000 {
+		x, y := written(), written()
+		rx, _ := new(big.Rat).SetString(x)
+		ry, _ := new(big.Rat).SetString(y)
+		a := of(t, value.Any, x)
+		compared(t, a, of(t, value.Number, y), rx.Cmp(ry), x+" and "+y)
+		if a.IsInteger() != rx.IsInt() {
+			t.Errorf("%s is an integer: %v", x, a.IsInteger())
+		}
+		if want, _ := rx.Float64(); !math.IsInf(want, 0) {
+			if f, _ := a.Float64(); f != want {
+				t.Errorf("%s is %v, want %v", x, f, want)
+			}
+		}
+	}
+}
+
+// TestCompareDoesNotAllocate: values in the memory of an item are compared without copies.
+func TestCompareDoesNotAllocate(t *testing.T) {
+	for _, json := range []string{"-12.50e3", `"a string"`, "true", `"2018-02-12T23:20:50Z"`} {
+		b := []byte(json)
+		if n := testing.AllocsPerRun(100, func() {
+			v, _ := value.Of(value.Any, b)
+			w, _ := value.Of(value.DateTime, b)
+			value.Compare(v, w)
+			value.Equal(v, v)
+		}); n > 0 {
+			t.Errorf("%s: %v allocations", json, n)
+		}
+	}
+}
+
+// TestCheck: which JSON fits which type, and what is said where it does not.
+func TestCheck(t *testing.T) {
+	fits := map[value.Type]string{
+		value.Any:      `null 1 -1.5 1e0 1.0 1e400 "1" "" "2018-02-12" "x" true false [1] {}`,
+		value.String:   `null "1" "" "2018-02-12" "x"`,
+		value.Number:   `null 1 -1.5 1e0 1.0 1e400`,
+		value.Integer:  `null 1 1e0 1.0 1e400`,
+		value.Boolean:  `null true false`,
+		value.DateTime: `null "2018-02-12"`,
+	}
+	for as, list := range fits {
+		for _, json := range strings.Fields(fits[value.Any]) {
+			err := value.Check("beds", as, []byte(json))
+			want := slices.Contains(strings.Fields(list), json)
+			if (err == nil) != want {
+				t.Errorf("%s as %v: %v", json, as, err)
+			}
+			var field *item.FieldError
+			if err != nil && (!errors.As(err, &field) || field.Field != "beds" || field.Reason == "") {
+				t.Errorf("%s as %v: %v names no field", json, as, err)
+			}
+		}
+		if err := value.Check("beds", as, nil); err != nil {
+			t.Errorf("an absent value does not fit %v: %v", as, err)
+		}
+	}
+	for _, c := range []struct {
+		as         value.Type
+		json, want string
+	}{
+		{value.Integer, "4.5", `beds "4.5": must be an integer`},
+		{value.Integer, `"4"`, `beds "4": must be an integer (it is a string: leave out the quotes)`},
+		{value.Number, `"many"`, `beds "many": must be a number`},
+		{value.String, "1234", `beds "1234": must be a string (put it in quotes)`},
+		{value.Boolean, "1", `beds "1": must be true or false`},
+		{value.DateTime, `"2018-02-12T23:20:50"`, `beds "2018-02-12T23:20:50": must be a date such as 2018-02-12, or a time with an offset from UTC, such as 2018-02-12T23:20:50Z (the offset from UTC is missing, such as the Z at the end)`},
+		{value.Number, "[1]", `beds "[1]": must be a number`},
+	} {
+		if err := value.Check("beds", c.as, []byte(c.json)); err == nil || err.Error() != c.want {
+			t.Errorf("%s as %v: %v", c.json, c.as, err)
+		}
+	}
+}
+
+// TestParse: what a text of a URL stands for, by type.
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		as         value.Type
+		text, want string // JSON values that are equal; "": an error
+	}{
+		{value.Any, "5", `"5" 5`}, {value.Any, "5.0", `"5.0" 5`}, {value.Any, "01234", `"01234"`}, {value.Any, "true", `"true" true`}, {value.Any, "", `""`},
+		{value.String, "5", `"5"`}, {value.String, "true", `"true"`},
+		{value.Number, "5", "5"}, {value.Number, "5e-1", "0.5"}, {value.Number, "05", ""}, {value.Number, "five", ""}, {value.Number, "", ""},
+		{value.Integer, "9007199254740993", "9007199254740993"}, {value.Integer, "4.5", "4.5"},
+		{value.Boolean, "false", "false"}, {value.Boolean, "False", ""},
+		{value.DateTime, "2018-02-12", `"2018-02-12T00:00:00Z"`}, {value.DateTime, "2018", ""},
+	} {
+		got, err := value.Parse(c.as, c.text)
+		want := strings.Fields(c.want)
+		if (err == nil) != (len(want) > 0) || len(got) != len(want) {
+			t.Errorf("%q as %v: %v, %v", c.text, c.as, got, err)
+			continue
+		}
+		for i, v := range got {
+			as := value.Any
+			if c.as == value.DateTime {
+				as = c.as
+			}
+			if !value.Equal(v, of(t, as, want[i])) {
+				t.Errorf("%q as %v: value %d is no %s", c.text, c.as, i, want[i])
+			}
+		}
+	}
+}
+
+// TestTypeNames: a type is read as it is written.
+func TestTypeNames(t *testing.T) {
+	for as := value.Any; as <= value.DateTime; as++ {
+		text, _ := as.MarshalText()
+		var back value.Type
+		if err := back.UnmarshalText(text); err != nil || back != as {
+			t.Errorf("%s is %v, %v", text, back, err)
+		}
+	}
+	var back value.Type
+	if err := back.UnmarshalText([]byte("float")); err == nil || !strings.Contains(err.Error(), "string, number, integer, boolean, date-time") {
+		t.Errorf("float: %v", err)
+	}
+}
+
+// TestTimes: the forms of times, when they begin and end, and how an instant is written.
+func TestTimes(t *testing.T) {
+	for _, c := range []struct {
+		text       string
+		form       value.Form
+		begin, end string
+	}{
+		{"2018-02-12", value.WholeDay, "2018-02-12T00:00:00Z", "2018-02-12T23:59:59Z"},
+		{"2018-02-12T23:20:50Z", value.AtInstant, "2018-02-12T23:20:50Z", "2018-02-12T23:20:50Z"},
+		{"2018-02-12T23:20:50.120+05:30", value.AtInstant, "2018-02-12T17:50:50.12Z", "2018-02-12T17:50:50.12Z"},
+		{"2016-12-31T23:59:60.25Z", value.AtInstant, "2016-12-31T23:59:60.25Z", "2016-12-31T23:59:60.25Z"},
+	} {
+		got, ok := value.ParseTime(c.text)
+		if !ok || got.Form() != c.form || got.Begin().String() != c.begin || got.End().String() != c.end {
+			t.Errorf("%s: %v, from %v to %v", c.text, got.Form(), got.Begin(), got.End())
+		}
+		if in := value.TimeIn([]byte(`"` + c.text + `"`)); in != got {
+			t.Errorf("%s in JSON is %v", c.text, in)
+		}
+	}
+	for _, text := range []string{
+		"", "2018", "2018-02", "2018-02-30", "2018-13-01", "18-02-12", "2018-02-12T", "2018-02-12T23:20:50", "2018-02-12T24:00:00Z", "2018-02-12T23:60:00Z",
+		"2018-02-12T23:20:60Z", "2018-02-12T23:20:50.Z", "2018-02-12T23:20:50+0100", "2018-02-12T23:20:50+24:00", "2018-02-12Z", "2018-02-12T23:20:50Z ",
+	} {
+		if got, ok := value.ParseTime(text); ok {
+			t.Errorf("%q is %v", text, got.Begin())
+		}
+	}
+	for json, form := range map[string]value.Form{"null": value.NoTime, "": value.NoTime, `"soon"`: value.Unreadable, "2018": value.Unreadable, "[]": value.Unreadable} {
+		if got := value.TimeIn([]byte(json)).Form(); got != form {
+			t.Errorf("%s: form %v, want %v", json, got, form)
+		}
+	}
+}
+
+// FuzzOf: JSON of any kind is read without a panic, equals itself, and compares alike with
+// its own text.
+func FuzzOf(f *testing.F) {
+	for _, table := range ascending {
+		for _, line := range table.values {
+			f.Add(line[0], line[len(line)-1])
+		}
+	}
+	f.Fuzz(func(t *testing.T, x, y string) {
+		for as := value.Any; as <= value.DateTime; as++ {
+			a, _ := value.Of(as, []byte(x))
+			b, _ := value.Of(as, []byte(y))
+			if value.Compare(a, b) != -value.Compare(b, a) || value.Compare(a, a) != 0 {
+				t.Fatalf("%q and %q have no order", x, y)
+			}
+			compared(t, a, b, value.Compare(a, b), fmt.Sprintf("%q and %q", x, y))
+		}
+	})
+}
