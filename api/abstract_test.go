@@ -23,6 +23,7 @@ import (
 	"nearby/store"
 	"nearby/store/embedded"
 	"nearby/table"
+	"nearby/value"
 )
 
 // The abstract tests of OGC API - Features, part 1 (OGC 17-069r4, annex A), of the classes
@@ -275,9 +276,9 @@ func openWorld(t *testing.T) (*fixture, map[string][]place) {
 	}
 	var before []store.Change
 	for name, def := range map[string]collection.Definition{
-		"crowd":    {Index: table.IndexSpec{Kind: table.KindAuto}, Queryables: []string{"kind"}},
+		"crowd":    {Index: table.IndexSpec{Kind: table.KindAuto}, Queryables: value.Untyped("kind")},
 		"empty":    {Title: "Empty", Index: table.IndexSpec{Kind: table.KindAuto}},
-		"timed":    {Description: "Some have a time.", Index: table.IndexSpec{Kind: "geohash"}, Queryables: []string{"kind"}, Time: "opened"},
+		"timed":    {Description: "Some have a time.", Index: table.IndexSpec{Kind: "geohash"}, Queryables: value.Untyped("kind"), Time: "opened"},
 		"timeless": {Index: table.IndexSpec{Kind: "quadtree"}, Time: "opened"},
 		"attached": {Index: table.IndexSpec{Kind: table.KindAuto}, Source: &collection.Source{Table: "public.places", Follow: "poll", Guarantee: "None."}},
 	} {
@@ -639,7 +640,7 @@ func isConformance(v *visit) {
 		for i, class := range got {
 			got[i] = strings.TrimPrefix(class, "http://www.opengis.net/spec/ogcapi-features-")
 		}
-		if want := []string{"1/1.0/conf/core", "1/1.0/conf/geojson", "1/1.0/conf/oas30", "4/1.0/conf/create-replace-delete", "4/1.0/conf/update",
+		if want := []string{"1/1.0/conf/core", "1/1.0/conf/geojson", "1/1.0/conf/oas30", "3/1.0/conf/queryables", "3/1.0/conf/queryables-query-parameters", "4/1.0/conf/create-replace-delete", "4/1.0/conf/update",
 			"5/1.0/conf/schemas", "5/1.0/conf/returnables-and-receivables"}; !slices.Equal(got, want) {
 			v.complain("it conforms to %q, want %q", got, want)
 		}

@@ -16,6 +16,7 @@ import (
 	"nearby/parameter"
 	"nearby/store"
 	"nearby/table"
+	"nearby/value"
 )
 
 // nearbyBatch is the body of many queries.
@@ -42,7 +43,7 @@ type batchQuery struct {
 }
 
 // query checks the i-th query of a batch. The fields of its errors begin with queries[i].
-func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, err error) {
+func (in *nearbyIn) query(i int, l *Limits, queryables value.Queryables) (q batchQuery, err error) {
 	path := func(member string) string { return fmt.Sprintf("queries[%d]%s", i, member) }
 	if in.Lat == nil || in.Lon == nil {
 		return q, badField(path(""), "", "must have lat and lon", "")
@@ -76,13 +77,14 @@ func (in *nearbyIn) query(i int, l *Limits, queryables []string) (q batchQuery, 
 }
 
 // conditions reads the filter of a query into filter. A value has the same meaning as in a URL.
-func conditions(filter *table.Filter, path string, in map[string]jsontext.Value, queryables []string) error {
+func conditions(filter *table.Filter, path string, in map[string]jsontext.Value, queryables value.Queryables) error {
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		field := path + "." + item.Shorten(name)
-		if !slices.Contains(queryables, name) {
+		at := queryables.Index(name)
+		if at < 0 {
 			reason := "is not a queryable property; the collection has none"
 			if len(queryables) > 0 {
-				reason = "is not a queryable property; those are " + strings.Join(queryables, ", ")
+				reason = "is not a queryable property; those are " + strings.Join(queryables.Names(), ", ")
 			}
 			return badField(field, item.Shorten(string(in[name])), reason, "")
 		}
@@ -92,6 +94,10 @@ func conditions(filter *table.Filter, path string, in map[string]jsontext.Value,
 				fmt.Sprintf("must be a string, a number, true or false, or an array of 1 to %d of them", maxValues), "")
 		}
 		for _, v := range values {
+			if _, err := value.Parse(queryables[at].Type, v); err != nil {
+				reason, hint := mismatch(err)
+				return badField(field, item.Shorten(v), reason, hint)
+			}
 			filter.Add(name, v)
 		}
 	}

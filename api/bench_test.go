@@ -19,6 +19,7 @@ import (
 	"nearby/collection"
 	"nearby/item"
 	"nearby/table"
+	"nearby/value"
 )
 
 // sink is a response writer that keeps nothing but its header.
@@ -150,7 +151,7 @@ func BenchmarkLoad(b *testing.B) {
 				b.StopTimer()
 				runtime.GC()
 				runtime.ReadMemStats(&before)
-				c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "load", Queryables: load.queryables})
+				c, _, err := catalog.Put(context.Background(), collection.Definition{Name: "load", Queryables: value.Untyped(load.queryables...)})
 				if err != nil {
 					b.Fatal(err)
 				}

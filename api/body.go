@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"nearby/ingest"
 	"nearby/item"
+	"nearby/value"
 )
 
 // body opens a request's body, and decompresses it if Content-Encoding is gzip. A read of more
@@ -201,6 +203,8 @@ func decodeJSON(data []byte, v any, options ...json.Options) error {
 		reason := "has the wrong type"
 		if errors.Is(err, json.ErrUnknownName) {
 			reason = unknownMember
+		} else if semantic.GoType == reflect.TypeFor[value.Type]() && semantic.Err != nil {
+			reason = semantic.Err.Error()
 		} else if semantic.GoType != nil {
 			reason = "must be " + jsonType(semantic.GoType.Kind().String())
 		}

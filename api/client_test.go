@@ -21,6 +21,7 @@ import (
 	"nearby/client"
 	"nearby/collection"
 	"nearby/store/postgres/pgtest"
+	"nearby/value"
 )
 
 // held is a transport that holds each exchange to the contract.
@@ -89,7 +90,7 @@ func TestClientAsks(t *testing.T) {
 	}
 	city := c.Collection("city")
 	made, err := city.Create(ctx, client.Definition{
-		Title: "Places", Description: "d", Index: client.IndexSpec{Kind: "quadtree", MaxPointsPerNode: 32}, Queryables: []string{"category", "name"}, Time: "opened", WritePolicy: "through",
+		Title: "Places", Description: "d", Index: client.IndexSpec{Kind: "quadtree", MaxPointsPerNode: 32}, Queryables: value.Untyped("category", "name"), Time: "opened", WritePolicy: "through",
 	})
 	if good(err); made.Title != "Places" || made.Index.MaxPointsPerNode != 32 || made.ETag == "" || made.Time != "opened" {
 		t.Errorf("%+v", made)

@@ -10,6 +10,7 @@ import (
 
 	"nearby/collection"
 	"nearby/table"
+	"nearby/value"
 )
 
 // The URIs of WGS 84 with longitude first. crs84h also has heights.
@@ -28,7 +29,7 @@ type collectionOut struct {
 	CRS         []string           `json:"crs"`
 	Extent      extentOut          `json:"extent"`
 	Index       table.IndexSpec    `json:"index"`
-	Queryables  []string           `json:"queryables"`
+	Queryables  value.Queryables   `json:"queryables"`
 	Time        string             `json:"time,omitzero"`
 	WritePolicy string             `json:"writePolicy,omitzero"`
 	Source      *collection.Source `json:"source,omitzero"`
@@ -92,6 +93,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 			{Href: url, Rel: "self", Type: appJSON},
 			{Href: url + "/items", Rel: "items", Type: geoJSON, Title: "The items"},
 			{Href: url + "/schema", Rel: schemaRel, Type: schemaJSON, Title: "What the items have"},
+			{Href: url + "/queryables", Rel: queryablesRel, Type: schemaJSON, Title: "What requests can filter by"},
 			{Href: url + "/schema?f=geojson", Rel: "describedby", Type: schemaJSON, Title: "What an item is as GeoJSON"},
 			// The same relation (RFC 8288, section 2.1.1). GDAL up to 3.6 looks for this spelling.
 			{Href: url + "/schema?f=geojson", Rel: "describedBy", Type: schemaJSON, Title: "What an item is as GeoJSON"},
@@ -101,7 +103,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 		out.Title = def.Name
 	}
 	if out.Queryables == nil {
-		out.Queryables = []string{}
+		out.Queryables = value.Queryables{}
 	}
 	if out.Statistics.Parameters == nil {
 		out.Statistics.Parameters = map[string]int{}

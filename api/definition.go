@@ -14,6 +14,7 @@ import (
 	"nearby/item"
 	"nearby/store"
 	"nearby/table"
+	"nearby/value"
 )
 
 // reach waits until the server is as new as a request demands, and returns the position that it
@@ -34,12 +35,12 @@ func (s *Server) reach(r *http.Request, name string) (store.CommitID, error) {
 // definitionIn is the body of PUT and PATCH; a member that is left out is nil.
 type definitionIn struct {
 	shown
-	Title       *string          `json:"title"`
-	Description *string          `json:"description"`
-	Index       *table.IndexSpec `json:"index"`
-	Queryables  *[]string        `json:"queryables"`
-	Time        *string          `json:"time"`
-	WritePolicy *string          `json:"writePolicy"`
+	Title       *string           `json:"title"`
+	Description *string           `json:"description"`
+	Index       *table.IndexSpec  `json:"index"`
+	Queryables  *value.Queryables `json:"queryables"`
+	Time        *string           `json:"time"`
+	WritePolicy *string           `json:"writePolicy"`
 }
 
 // decodeDefinition reads a body. The index may have the parameters of the registered kinds.
@@ -118,7 +119,9 @@ func (in *definitionIn) definition(name string) collection.Definition {
 // patchDefinition applies a JSON merge patch to a definition, in the form that PUT takes. The
 // patch must be an object.
 func (s *Server) patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
-	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, Time: &def.Time, WritePolicy: &def.WritePolicy})
+	// The object of queryables can be merged with, and a list takes its place.
+	object := json.WithMarshalers(json.MarshalToFunc(func(enc *jsontext.Encoder, qs value.Queryables) error { return qs.MarshalObjectTo(enc) }))
+	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, Time: &def.Time, WritePolicy: &def.WritePolicy}, object)
 	if err != nil {
 		return def, err
 	}

@@ -15,6 +15,7 @@ import (
 	"nearby"
 	"nearby/collection"
 	"nearby/table"
+	"nearby/value"
 )
 
 // document is openapi.yaml as the server sends it. Beside the path for the items of any
@@ -104,7 +105,7 @@ func (d *document) appendItems(b []byte, snap *collection.Snapshot) []byte {
 	def := snap.Definition()
 	b = append(append(append(b, `"/collections/`...), def.Name...), `/items": `...) // YAML needs the blank
 	b = append(append(append(b, d.items[0]...), def.Name...), d.items[1]...)
-	for _, name := range def.Queryables {
+	for _, name := range def.Queryables.Names() {
 		b = append(b, `{"name":`...)
 		b = appendQuoted(b, []byte(name))
 		b = append(b, `,"in":"query","style":"form","explode":false,"schema":{"type":"`...)
@@ -116,6 +117,13 @@ func (d *document) appendItems(b []byte, snap *collection.Snapshot) []byte {
 // parameterType returns the type of a queryable's values in the document: "integer", "number" or
 // "boolean" if all values have that type, else "string".
 func parameterType(snap *collection.Snapshot, name string) string {
+	def := snap.Definition()
+	switch t := def.Queryables[def.Queryables.Index(name)].Type; t {
+	case value.Number, value.Integer, value.Boolean:
+		return t.String()
+	case value.String, value.DateTime:
+		return "string"
+	}
 	properties := snap.Properties()
 	i := slices.IndexFunc(properties, func(p table.Property) bool { return p.Name == name })
 	if i >= 0 {

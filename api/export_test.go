@@ -12,6 +12,7 @@ import (
 
 	"nearby/parameter"
 	"nearby/store"
+	"nearby/value"
 )
 
 // Routes are what the tests compare with the document.
@@ -52,7 +53,7 @@ func TakesLoad() []string { return slices.Clone(takesLoad) }
 
 // ParseQuery reads a query string. problem is the answer that it is refused with.
 func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter map[string][]string, problem string) {
-	params, err := parseParameters(raw, allowed, queryables)
+	params, err := parseParameters(raw, allowed, value.Untyped(queryables...))
 	if err != nil {
 		return nil, nil, describe(err)
 	}
@@ -85,7 +86,7 @@ func Refusals(raw string, allowed, queryables []string) (all []string) {
 				all = append(all, describe(badParameter(name, given[0], "must be "+strings.Join(may, " or "), "")))
 			}
 		case !slices.Contains(queryables, name):
-			all = append(all, describe((&parameters{}).take(raw, argument{name: name, value: given[0]}, allowed, queryables)))
+			all = append(all, describe((&parameters{}).take(raw, argument{name: name, value: given[0]}, allowed, value.Untyped(queryables...))))
 		}
 	}
 	return all

@@ -14,6 +14,7 @@ import (
 	"nearby/item"
 	"nearby/parameter"
 	"nearby/table"
+	"nearby/value"
 )
 
 // The parameters of each operation.
@@ -34,11 +35,11 @@ type parameters struct {
 
 // parse reads the parameters. A name that is neither allowed nor queryable is an error. So is an
 // allowed name that is given twice, unless it is a list.
-func (s *Server) parse(r *http.Request, allowed, queryables []string) (p parameters, err error) {
+func (s *Server) parse(r *http.Request, allowed []string, queryables value.Queryables) (p parameters, err error) {
 	return parseParameters(r.URL.RawQuery, allowed, queryables)
 }
 
-func parseParameters(raw string, allowed, queryables []string) (p parameters, err error) {
+func parseParameters(raw string, allowed []string, queryables value.Queryables) (p parameters, err error) {
 	if strings.Count(raw, "&") >= maxArguments {
 		return p, unreadable(raw)
 	}
@@ -68,7 +69,7 @@ func parseParameters(raw string, allowed, queryables []string) (p parameters, er
 }
 
 // take adds an argument to the values or to the filter, or refuses it.
-func (p *parameters) take(raw string, a argument, allowed, queryables []string) error {
+func (p *parameters) take(raw string, a argument, allowed []string, queryables value.Queryables) error {
 	switch {
 	case slices.Contains(allowed, a.name):
 		if parameter.Named(a.name).Kind == parameter.List && p.values.extend(a) {
@@ -80,7 +81,11 @@ func (p *parameters) take(raw string, a argument, allowed, queryables []string) 
 		}
 		p.values.given[p.values.n] = a
 		p.values.n++
-	case slices.Contains(queryables, a.name):
+	case queryables.Index(a.name) >= 0:
+		if _, err := value.Parse(queryables[queryables.Index(a.name)].Type, a.value); err != nil {
+			reason, hint := mismatch(err)
+			return badParameter(item.Shorten(a.name), a.value, reason, hint)
+		}
 		p.filter.Add(a.name, a.value)
 	default:
 		reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
@@ -88,11 +93,18 @@ func (p *parameters) take(raw string, a argument, allowed, queryables []string) 
 			reason = "is not known here; no parameters are allowed"
 		}
 		if len(queryables) > 0 {
-			reason += ", and the queryable properties " + item.List(queryables)
+			reason += ", and the queryable properties " + item.List(queryables.Names())
 		}
-		return badParameter(item.Shorten(a.name), a.value, reason, cmp.Or(meant(a.name, allowed), filterMeant(a, queryables)))
+		return badParameter(item.Shorten(a.name), a.value, reason, cmp.Or(meant(a.name, allowed), filterMeant(a, queryables.Names())))
 	}
 	return nil
+}
+
+// mismatch says what a text of a filter must be that is no value of its queryable's type.
+func mismatch(err error) (reason, hint string) {
+	var f *item.FieldError
+	errors.As(err, &f)
+	return f.Reason, "the collection declares that type of the property"
 }
 
 // number reads a numeric parameter. ok is false if it was not given.

@@ -2,17 +2,20 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"nearby/collection"
 	"nearby/table"
+	"nearby/value"
 )
 
 const (
 	schemaJSON    = "application/schema+json"
 	schemaDialect = "https://json-schema.org/draft/2020-12/schema"
 	schemaRel     = "http://www.opengis.net/def/rel/ogc/1.0/schema"
+	queryablesRel = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 )
 
 // jsonTypes returns the types of JSON Schema for types of values, in the order of their names. It
@@ -70,6 +73,44 @@ func appendFeatureType(b []byte, p table.Property, isTime bool) []byte {
 		p.Types |= table.TypeNumber
 	}
 	return appendType(b, p, isTime)
+}
+
+// described returns the properties that the items have, and behind them those that the
+// definition gives a type and no item has. Where there is a type, the values fit it; those that
+// another program wrote, and that do not, are left out of account.
+func described(snap *collection.Snapshot) []table.Property {
+	def := snap.Definition()
+	properties := slices.Clone(snap.Properties())
+	for _, q := range def.Queryables {
+		if q.Type == value.Any {
+			continue
+		}
+		i := slices.IndexFunc(properties, func(p table.Property) bool { return p.Name == q.Name })
+		if i < 0 {
+			i = len(properties)
+			properties = append(properties, table.Property{Name: q.Name})
+		}
+		properties[i].Types = declared(q.Type, properties[i].Types)
+	}
+	return properties
+}
+
+// declared returns the types of the values of a property that has one by its definition, of
+// those that were seen.
+func declared(t value.Type, seen table.Types) table.Types {
+	const integers = table.TypeInteger32 | table.TypeInteger15 | table.TypeInteger64 | table.TypeInteger
+	switch t {
+	case value.Integer: // the size of those that were seen; 1.0 and 1e3 may be large
+		if seen&table.TypeNumber != 0 {
+			return seen&integers | table.TypeInteger15
+		}
+		return max(seen&integers, table.TypeInteger32)
+	case value.Number:
+		return seen&integers | table.TypeNumber
+	case value.Boolean:
+		return table.TypeBoolean
+	}
+	return table.TypeString
 }
 
 func appendSchemaHead(b []byte, url string, def *collection.Definition) []byte {
@@ -152,9 +193,46 @@ func (s *Server) getSchema(w http.ResponseWriter, r *http.Request) error {
 	url := s.collectionURL(r, def.Name) + "/schema"
 	var body []byte
 	if params.values.Get("f") == "geojson" {
-		body = appendFeatureSchema(nil, url+"?f=geojson", &def, snap.Properties())
+		body = appendFeatureSchema(nil, url+"?f=geojson", &def, described(snap))
 	} else {
-		body = appendSchema(nil, url, &def, snap.Properties())
+		body = appendSchema(nil, url, &def, described(snap))
 	}
 	return writeTagged(w, r, schemaJSON, body)
+}
+
+// appendQueryables appends the schema of OGC API - Features, part 3: the properties that
+// requests can filter by, and their types. One without a type has those that were seen.
+func appendQueryables(b []byte, url string, def *collection.Definition, properties []table.Property) []byte {
+	b = append(appendSchemaHead(b, url, def), `,"additionalProperties":false,"properties":{`...)
+	for i, q := range def.Queryables {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendQuoted(b, []byte(q.Name)), `:{`...)
+		switch at := slices.IndexFunc(properties, func(p table.Property) bool { return p.Name == q.Name }); {
+		case q.Type == value.DateTime:
+			b = append(b, `"type":"string","format":"date-time"`...)
+		case q.Type == value.Integer:
+			b = append(b, `"type":"integer"`...)
+		case at >= 0:
+			b = appendType(b, properties[at], false)
+		default: // what no item has could be any of these
+			b = append(b, `"type":["boolean","number","string"]`...)
+		}
+		b = append(b, '}')
+	}
+	return append(b, `}}`...)
+}
+
+func (s *Server) getQueryables(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.parse(r, takesView, nil); err != nil {
+		return err
+	}
+	_, snap, err := s.read(w, r)
+	if err != nil {
+		return err
+	}
+	def := snap.Definition()
+	url := s.collectionURL(r, def.Name) + "/queryables"
+	return writeTagged(w, r, schemaJSON, appendQueryables(nil, url, &def, described(snap)))
 }

@@ -25,6 +25,7 @@ import (
 	"nearby/store"
 	"nearby/store/embedded"
 	"nearby/table"
+	"nearby/value"
 )
 
 var kinds = indexes.Kinds()
@@ -176,7 +177,7 @@ func TestCollectionEqualsMap(t *testing.T) {
 	const seed = 7
 	dir := t.TempDir()
 	h := open(t, dir)
-	c := h.make(collection.Definition{Name: "places", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: 4}}}, Queryables: []string{"kind"}})
+	c := h.make(collection.Definition{Name: "places", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: 4}}}, Queryables: value.Untyped("kind")})
 	const writers, rounds = 4, 40
 	twins := make([]map[string]item.Item, writers)
 	var wg sync.WaitGroup
@@ -592,7 +593,7 @@ func TestDefinitionFaults(t *testing.T) {
 		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "bits", Value: 3}}}}, []string{"index.bits"}},
 		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 99}}}}, []string{"index"}},
 		{collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: -1}}}}, []string{"index"}},
-		{collection.Definition{Name: "", Queryables: []string{"ok", "limit", "ok", ""}}, []string{"name", "queryables[1]", "queryables[2]", "queryables[3]"}},
+		{collection.Definition{Name: "", Queryables: value.Untyped("ok", "limit", "ok", "")}, []string{"name", "queryables[1]", "queryables[2]", "queryables[3]"}},
 	} {
 		_, _, err := h.Put(context.Background(), c.def)
 		if err == nil {
@@ -658,7 +659,7 @@ func TestPagesUnderWrites(t *testing.T) {
 // parts put together are the whole.
 func TestListInSteps(t *testing.T) {
 	h := open(t, t.TempDir())
-	c := h.make(collection.Definition{Name: "c", Queryables: []string{"kind"}})
+	c := h.make(collection.Definition{Name: "c", Queryables: value.Untyped("kind")})
 	var batch []collection.Write
 	for i := range 500 {
 		batch = append(batch, upsert(fmt.Sprintf("item-%d", i), 0, 0, fmt.Sprintf(`{"kind":%d}`, i%100)))

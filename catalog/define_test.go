@@ -4,20 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 
 	"nearby/catalog"
 	"nearby/collection"
 	"nearby/store"
+	"nearby/value"
 )
 
 // adding makes an edit that adds a queryable.
 func adding(name string) catalog.Edit {
 	return func(old catalog.Defined) (collection.Definition, error) {
 		def := old.Definition
-		def.Queryables = append(slices.Clone(def.Queryables), name)
+		def.Queryables = def.Queryables.With(value.Untyped(name))
 		return def, nil
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"nearby/item"
 	"nearby/store/embedded"
 	"nearby/table"
+	"nearby/value"
 )
 
 const (
@@ -69,7 +70,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 		}},
 		"definitions that change": {names: 2, batch: 100, beside: func(n int, h *fixture, c *collection.Collection) {
 			def := c.Snapshot().Definition()
-			def.Queryables = [][]string{{"q0"}, {"q1", "q0"}, {}, {"q0", "q1"}}[n%4]
+			def.Queryables = value.Untyped([][]string{{"q0"}, {"q1", "q0"}, {}, {"q0", "q1"}}[n%4]...)
 			def.Index = table.IndexSpec{Kind: []string{"geohash", "quadtree"}[n%2]}
 			if _, _, err := h.Put(context.Background(), def); err != nil {
 				t.Error(err)
@@ -89,7 +90,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 			members := max(1, tt.names)
 			def := collection.Definition{Name: "c"}
 			for n := range tt.names {
-				def.Queryables = append(def.Queryables, fmt.Sprint("q", n))
+				def.Queryables = append(def.Queryables, value.Queryable{Name: fmt.Sprint("q", n)})
 			}
 			c := h.make(def)
 			if tt.writes == nil {
@@ -153,7 +154,7 @@ func TestMemoryFollowsFromTheItems(t *testing.T) {
 // their numbers may be those of others by now.
 func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 	h := open(t, t.TempDir())
-	c := h.make(collection.Definition{Name: "c", Queryables: []string{"status"}})
+	c := h.make(collection.Definition{Name: "c", Queryables: value.Untyped("status")})
 	const n = 50
 	at := func(i int, status string) collection.Write {
 		return collection.Write{Action: collection.Upsert, Item: item.Item{
@@ -198,7 +199,7 @@ func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 		held = append(held, c.Snapshot())
 		if round == 4 {
 			def := c.Snapshot().Definition()
-			def.Queryables = []string{"other", "status"}
+			def.Queryables = value.Untyped("other", "status")
 			if _, _, err := h.Put(context.Background(), def); err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +214,7 @@ func TestHeldSnapshotKeepsItsValues(t *testing.T) {
 func TestFollowersForgetValues(t *testing.T) {
 	onEach(t, func(t *testing.T, open opener) {
 		c := open(t, 2, collection.Options{})
-		c.make(collection.Definition{Name: "c", Queryables: []string{"q0"}})
+		c.make(collection.Definition{Name: "c", Queryables: value.Untyped("q0")})
 		rounds := 12
 		if *huge {
 			rounds = 1000

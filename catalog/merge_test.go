@@ -10,6 +10,7 @@ import (
 
 	"nearby/collection"
 	"nearby/item"
+	"nearby/value"
 )
 
 // Merges of different members of the same items hold, through whichever copies they
@@ -25,7 +26,7 @@ func TestMergesHoldAcrossCopies(t *testing.T) {
 func mergesHoldAcrossCopies(t *testing.T, open opener, policy string) {
 	const writers, rounds, items = 4, 12, 3
 	c := open(t, 2, collection.Options{})
-	c.make(collection.Definition{Name: "c", Queryables: []string{"m0"}, WritePolicy: policy})
+	c.make(collection.Definition{Name: "c", Queryables: value.Untyped("m0"), WritePolicy: policy})
 	first := make([]collection.Write, items)
 	for i := range first {
 		first[i] = collection.Write{Action: collection.Insert, Item: item.Item{ID: fmt.Sprint(i), Lon: 1, Lat: 2, Properties: []byte(`{"kept":true,"gone":1}`)}}

@@ -23,6 +23,7 @@ import (
 	"nearby/store/postgres/pgtest"
 	"nearby/store/storetest"
 	"nearby/table"
+	"nearby/value"
 )
 
 // patience is how long a test waits for what has to come, on a machine that is busy.
@@ -208,7 +209,7 @@ func TestCopiesAgree(t *testing.T) { onEach(t, copiesAgree) }
 
 func copiesAgree(t *testing.T, open opener) {
 	c := open(t, 3, collection.Options{})
-	c.make(collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: 4}}}, Queryables: []string{"v"}})
+	c.make(collection.Definition{Name: "a", Index: table.IndexSpec{Kind: "quadtree", Settings: table.Settings{{Name: "maxPointsPerNode", Value: 4}}}, Queryables: value.Untyped("v")})
 	c.make(collection.Definition{Name: "b", Index: table.IndexSpec{Kind: "geohash"}})
 	seed := storetest.Seed(t)
 	var wg sync.WaitGroup
@@ -474,7 +475,7 @@ func definitionsAcrossCopies(t *testing.T, open opener) {
 		}
 		write(t, c.get(1, name), batch...)
 		def := c.get(0, name).Snapshot().Definition()
-		def.Title, def.Index, def.Queryables = "new", table.IndexSpec{Kind: "quadtree"}, []string{"of"}
+		def.Title, def.Index, def.Queryables = "new", table.IndexSpec{Kind: "quadtree"}, value.Untyped("of")
 		if _, _, err := c.all[1].Put(ctx, def); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nearby/internal/wire"
+	"nearby/value"
 )
 
 // The types of the interface that are used as they are.
@@ -18,6 +19,9 @@ type (
 	// Definition is what a collection is made by: title, description, index, queryables,
 	// time, write policy. Everything has a default.
 	Definition = wire.Definition
+	// Queryables are the properties that requests can filter by, with the types of their
+	// values.
+	Queryables = value.Queryables
 	// IndexSpec is a kind of index, "auto", "geohash" or "quadtree", and its parameters.
 	IndexSpec = wire.IndexSpec
 	// Fault is one thing that was wrong, and where.

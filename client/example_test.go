@@ -38,7 +38,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	places := c.Collection("shops")
-	if _, err := places.Create(ctx, client.Definition{Title: "Shops", Queryables: []string{"category"}}); err != nil {
+	if _, err := places.Create(ctx, client.Definition{Title: "Shops", Queryables: client.Queryables{{Name: "category"}}}); err != nil {
 		log.Fatal(err)
 	}
 	report, err := places.Load(ctx, client.CSV, strings.NewReader(shops))
@@ -208,7 +208,7 @@ func loadedServer() (address string, stop func()) {
 		log.Fatal(err)
 	}
 	places := c.Collection("shops")
-	if _, err := places.Create(context.Background(), client.Definition{Queryables: []string{"category"}}); err != nil {
+	if _, err := places.Create(context.Background(), client.Definition{Queryables: client.Queryables{{Name: "category"}}}); err != nil {
 		log.Fatal(err)
 	}
 	if _, err := places.Load(context.Background(), client.CSV, strings.NewReader(shops)); err != nil {

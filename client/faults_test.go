@@ -272,7 +272,7 @@ func TestPagesThroughFaults(t *testing.T) {
 // fill makes a collection of n items in random places, of which some are at the same place.
 func fill(t *testing.T, c *client.Collection, n int) (all []client.Item) {
 	t.Helper()
-	if _, err := c.Create(t.Context(), client.Definition{Queryables: []string{"kind"}}); err != nil {
+	if _, err := c.Create(t.Context(), client.Definition{Queryables: client.Queryables{{Name: "kind"}}}); err != nil {
 		t.Fatal(err)
 	}
 	var rows strings.Builder

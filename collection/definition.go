@@ -16,6 +16,7 @@ import (
 	"nearby/item"
 	"nearby/parameter"
 	"nearby/table"
+	"nearby/value"
 )
 
 // Limits of a definition.
@@ -31,8 +32,8 @@ type Definition struct {
 	Title       string          `json:"title,omitzero"`
 	Description string          `json:"description,omitzero"`
 	Index       table.IndexSpec `json:"index"`
-	// Queryables are the top-level properties that can be filtered on.
-	Queryables []string `json:"queryables,omitempty"`
+	// Queryables are the top-level properties that requests can filter by, with their types.
+	Queryables value.Queryables `json:"queryables,omitempty"`
 	// Time is the top-level property that says when an item is: a date-time or a
 	// full-date of RFC 3339. Empty: items have no time.
 	Time string `json:"time,omitzero"`
@@ -129,11 +130,11 @@ func (d *Definition) Normalise(kinds table.Kinds) error {
 		fault("time", d.Time, fmt.Sprintf("must have at most %d characters", table.MaxQueryableCharacters))
 	}
 	for i, q := range d.looked() {
-		field := fmt.Sprintf("queryables[%d]", i)
+		field, q := d.fieldOf(i), q.Name
 		switch {
 		case q == "" || utf8.RuneCountInString(q) > table.MaxQueryableCharacters:
 			fault(field, q, fmt.Sprintf("must have 1 to %d characters", table.MaxQueryableCharacters))
-		case slices.Index(d.Queryables, q) < i:
+		case d.Queryables.Index(q) < i:
 			fault(field, q, "is named twice")
 		}
 	}
@@ -166,11 +167,20 @@ func (d *Definition) checkIndex(kinds table.Kinds, kind table.Kind, fault func(f
 
 // looked are the queryables that are looked at one by one: none where there are too many.
 // That is fault enough, and neither the time nor the answer grows with their number.
-func (d *Definition) looked() []string {
+func (d *Definition) looked() value.Queryables {
 	if len(d.Queryables) > table.MaxQueryables {
 		return nil
 	}
 	return d.Queryables
+}
+
+// fieldOf returns the name of a queryable's member: of the list, or of the object if it has
+// types.
+func (d *Definition) fieldOf(i int) string {
+	if d.Queryables.Typed() {
+		return "queryables." + item.Shorten(d.Queryables[i].Name)
+	}
+	return fmt.Sprintf("queryables[%d]", i)
 }
 
 // Check is Normalise for a definition that is given now, in place of old, whose texts can be
@@ -194,9 +204,9 @@ func (d *Definition) Check(kinds table.Kinds, old *Definition) error {
 	text("time", d.Time, false)
 	reserved := parameter.Reserved()
 	for i, q := range d.looked() {
-		field := fmt.Sprintf("queryables[%d]", i)
+		field, q := d.fieldOf(i), q.Name
 		text(field, q, false)
-		if slices.Contains(reserved, q) && !slices.Contains(old.Queryables, q) {
+		if slices.Contains(reserved, q) && old.Queryables.Index(q) < 0 {
 			errs = append(errs, &DefinitionError{field, q, "is the name of a parameter, or kept for one: " + strings.Join(reserved, ", ")})
 		}
 	}

@@ -178,6 +178,9 @@ func (w *Writer) Admit(g *Group, req *Request) {
 		if one.Action.merges() && res.Err == nil {
 			res.Err = w.merge(g, p, one, &it)
 		}
+		if res.Err == nil && !res.Skipped && one.Action != Delete {
+			res.Err = w.table.Misfit(it.Properties)
+		}
 		if res.Err != nil || res.Skipped {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"nearby/item"
+	"nearby/value"
 )
 
 // csvReader reads rows of CSV and of GeoNames dumps.
@@ -37,6 +38,7 @@ type csvReader struct {
 type property struct {
 	column int
 	member []byte // its name as it stands in the object: "name":
+	typ    value.Type
 }
 
 func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
@@ -278,7 +280,7 @@ func properties(names []string, at columns, opt *Options) ([]property, error) {
 			if strings.ContainsRune(n, 0) {
 				return nil, &HeaderError{Reason: "a column's name holds the NUL character", Columns: names}
 			}
-			props = append(props, property{i, append(appendString(nil, []byte(n)), ':')})
+			props = append(props, property{i, append(appendString(nil, []byte(n)), ':'), opt.Queryables.TypeOf(n)})
 		}
 	}
 	return slices.Clip(props), nil
@@ -407,7 +409,7 @@ func (c *csvReader) appendProperties(row *Row, cells [][]byte) error {
 			return &RowError{Line: row.Line, ID: row.Item.ID, Field: c.info.Columns[p.column], Got: item.Shorten(string(cell)), Reason: "must not contain the NUL character"}
 		}
 		buf = append(buf, p.member...)
-		buf = append(appendCell(buf, c.text(cell)), ',')
+		buf = append(appendCell(buf, c.text(cell), p.typ), ',')
 	}
 	c.buf = buf
 	if len(buf) == 1 {

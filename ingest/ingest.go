@@ -22,7 +22,9 @@
 // and 17 in all) becomes a number with the same digits. Everything else stays a
 // string, byte for byte: the postcode 01234, the telephone number +49 228, the
 // barcode of 20 digits. An empty cell leaves the property out. Formulas are
-// text.
+// text. Where Options.Queryables gives the column a type, the type decides: every cell of a
+// string column is a string, and every number that JSON can have, of whatever length, is one
+// in a column of numbers.
 //
 // # Blanks
 //
@@ -35,6 +37,7 @@ import (
 	"io"
 
 	"nearby/item"
+	"nearby/value"
 )
 
 // Format names a file format.
@@ -84,6 +87,10 @@ type Options struct {
 	// Include and Exclude choose the CSV columns that become properties, by
 	// name; no Include means all. They may not be given with JSON formats.
 	Include, Exclude []string
+
+	// Queryables are the properties with types; a cell of a CSV file becomes a value of the
+	// type of its column if it can.
+	Queryables value.Queryables
 
 	// Partial lets rows be without a position, for who merges them into items
 	// that are there: see Row.NoPosition. Such a row must have an id.

@@ -2,12 +2,19 @@ package ingest
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+
+	"nearby/value"
 )
 
 // appendCell appends a cell as a JSON value; see the package comment for the
 // rule. The cell must be valid UTF-8.
-func appendCell(dst, cell []byte) []byte {
+func appendCell(dst, cell []byte, t value.Type) []byte {
 	switch c := cell[0]; {
+	case t == value.String:
+	case t == value.Number || t == value.Integer:
+		if _, ok := value.NumberOf(string(cell)); ok {
+			return append(dst, cell...)
+		}
 	case c == '-' || (c >= '0' && c <= '9'):
 		if plainNumber(cell) {
 			return append(dst, cell...)

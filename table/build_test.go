@@ -12,6 +12,7 @@ import (
 	"nearby/item"
 	"nearby/sphere"
 	"nearby/table"
+	"nearby/value"
 )
 
 var kinds = indexes.Kinds()
@@ -94,7 +95,7 @@ func TestBuildBesideChanges(t *testing.T) {
 	specs := []table.IndexSpec{{Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 12}}}, {Kind: "quadtree"}, {Kind: "geohash", Settings: table.Settings{{Name: "bits", Value: 20}}}}
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		schema := table.Schema{Index: specs[rnd.IntN(len(specs))], Queryables: []string{"v"}}
+		schema := table.Schema{Index: specs[rnd.IntN(len(specs))], Queryables: value.Untyped("v")}
 		empty, err := table.New(kinds, schema)
 		if err != nil {
 			t.Fatal(err)

@@ -308,14 +308,6 @@ func unquoted(quoted []byte) ([]byte, error) {
 	return jsontext.AppendUnquote(nil, quoted)
 }
 
-// appendUnquoted appends the text of a string.
-func appendUnquoted(dst, quoted []byte) ([]byte, error) {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return append(dst, quoted[1:len(quoted)-1]...), nil
-	}
-	return jsontext.AppendUnquote(dst, quoted)
-}
-
 // setColumns puts an item's queryable values into the columns, and its time into the
 // timeline.
 func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
@@ -326,12 +318,9 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 	var at when
 	var key []byte
 	err := members(properties, func(name, value []byte) (err error) {
-		if i := slices.IndexFunc(s.schema.Queryables, func(q string) bool { return q == string(name) }); i >= 0 {
+		if i := s.schema.Queryables.Index(viewString(name)); i >= 0 {
 			var ok bool
-			if key, ok, err = appendKey(key[:0], value); err != nil {
-				return err
-			}
-			if ok {
+			if key, ok = appendKey(key[:0], s.schema.Queryables[i].Type, value); ok {
 				numbers[i] = s.columns[i].number(e, key)
 			}
 		}

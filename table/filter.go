@@ -62,14 +62,14 @@ func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
 	}
 	var conditions []condition
 	for name, values := range f.equal {
-		i := slices.Index(s.schema.Queryables, name)
+		i := s.schema.Queryables.Index(name)
 		if i < 0 {
-			return nil, fmt.Errorf("%q is %w; queryable are %s", name, ErrUnknownQueryable, strings.Join(s.schema.Queryables, ", "))
+			return nil, fmt.Errorf("%q is %w; queryable are %s", name, ErrUnknownQueryable, strings.Join(s.schema.Queryables.Names(), ", "))
 		}
 		c := condition{column: &s.columns[i].values}
 		dict := &s.columns[i].dict
 		for _, v := range values {
-			keys(v, func(key []byte) {
+			keys(s.schema.Queryables[i].Type, v, func(key []byte) {
 				if n, ok := dict.lookup(key); ok {
 					c.any = append(c.any, n)
 				}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"nearby/item"
+	"nearby/value"
 )
 
 var queryables = []string{"a", "b\"", "é", ""}
@@ -74,12 +75,11 @@ func decimal(text string) string {
 
 func checkMembers(t *testing.T, properties []byte) {
 	got := map[string]string{}
-	err := members(properties, func(name, value []byte) error {
-		key, ok, err := appendKey(nil, value)
-		if ok && slices.Contains(queryables, string(name)) {
+	err := members(properties, func(name, json []byte) error {
+		if key, ok := appendKey(nil, value.Any, json); ok && slices.Contains(queryables, string(name)) {
 			got[string(name)] = string(key)
 		}
-		return err
+		return nil
 	})
 	compact, invalid := item.CompactProperties(properties)
 	if invalid != nil || compact == nil {

@@ -1,10 +1,12 @@
 package table
 
+import "nearby/value"
+
 // Schema says how a table keeps its items.
 type Schema struct {
 	Index      IndexSpec
-	Queryables []string // top-level properties that can be filtered on; each has a column
-	Time       string   // the top-level property that says when an item is; empty: none
+	Queryables value.Queryables // top-level properties that can be filtered on; each has a column
+	Time       string           // the top-level property that says when an item is; empty: none
 }
 
 // MaxQueryables bounds the queryables of a Schema.

@@ -1,38 +1,51 @@
 package table
 
-import "nearby/item"
+import (
+	"nearby/value"
+)
 
-// What a filter finds is decided here. A value has a key, and a text in a filter has the
-// keys of all values that an answer may show as that text. So strings are compared byte
-// by byte, and numbers by the decimal value that they are written as, of any size: 1, 1.0
-// and 1e0 are one number, and 01234, which JSON has no number for, is none of them. The
-// text 5 stands for the number and for the string, which a URL cannot tell apart.
+// A column keeps a value as its key; see value.Value. A text in a filter has the keys of all
+// values of the queryable's type that it stands for: where that is Any, the text 5 stands for
+// the number and for the string, which a URL cannot tell apart.
 
-// appendKey appends the key of a JSON value in compact form: its kind and its canonical
-// text. Null, arrays and objects have none.
-func appendKey(dst, value []byte) (key []byte, ok bool, err error) {
-	switch value[0] {
-	case '"':
-		dst, err = appendUnquoted(append(dst, 's'), value)
-		return dst, err == nil, err
-	case 't', 'f':
-		return append(dst, value...), true, nil
-	case 'n', '{', '[':
-		return dst, false, nil
+// appendKey appends the key of a JSON value in compact form. Null, arrays and objects have
+// none, nor has a value that does not fit the type.
+func appendKey(dst []byte, t value.Type, json []byte) (key []byte, ok bool) {
+	v, fits := value.Of(t, json)
+	if !fits {
+		return dst, false
 	}
-	dst, ok = item.AppendDecimal(append(dst, 'n'), viewString(value))
-	return dst, ok, nil
+	return v.AppendKey(dst)
 }
 
 // keys calls yield with each key that a text of a filter stands for.
-func keys(text string, yield func(key []byte)) {
-	yield(append([]byte{'s'}, text...))
-	if key, ok := item.AppendDecimal([]byte{'n'}, text); ok {
-		yield(key)
+func keys(t value.Type, text string, yield func(key []byte)) {
+	values, _ := value.Parse(t, text) // no value has a text that the type does not read
+	for _, v := range values {
+		if key, ok := v.AppendKey(nil); ok {
+			yield(key)
+		}
 	}
-	if text == "true" || text == "false" {
-		yield([]byte(text))
+}
+
+// Misfit says which property of an item has a value that does not fit the type that the
+// newest schema gives it. The error is an *item.FieldError; nil: there is none.
+func (t *Table) Misfit(properties []byte) error {
+	s := &t.tip.schema
+	if !s.Queryables.Typed() {
+		return nil
 	}
+	var fault error
+	err := members(properties, func(name, json []byte) error {
+		if i := s.Queryables.Index(viewString(name)); i >= 0 && fault == nil {
+			fault = value.Check("properties."+string(name), s.Queryables[i].Type, json)
+		}
+		return fault
+	})
+	if fault != nil {
+		return fault
+	}
+	return err
 }
 
 func isDigits(s string) bool {

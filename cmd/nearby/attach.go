@@ -15,6 +15,7 @@ import (
 	"nearby/internal/terminal"
 	"nearby/store/postgres/attach"
 	"nearby/table"
+	"nearby/value"
 )
 
 type attachCmd struct {
@@ -28,11 +29,11 @@ type attachCmd struct {
 	Geom       string   `help:"Column of PostGIS points, geometry or geography, in place of --lon and --lat." placeholder:"COLUMN"`
 	Properties []string `help:"Columns that become properties, in this order. Default: all other columns." placeholder:"COLUMN"`
 
-	Collection string   `short:"c" help:"Name of the collection. Default: the name of the table." placeholder:"NAME"`
-	Title      string   `help:"Title of the collection." placeholder:"TEXT"`
-	Queryables []string `help:"Properties that requests can filter by." placeholder:"NAME"`
-	Time       string   `help:"Property with the time of an item, by which the parameter datetime filters: a column of type date or timestamptz, or of text with RFC 3339 dates or date-times." placeholder:"NAME"`
-	Index      string   `default:"auto" enum:"${kinds}" help:"Index of the collection: ${enum}."`
+	Collection string            `short:"c" help:"Name of the collection. Default: the name of the table." placeholder:"NAME"`
+	Title      string            `help:"Title of the collection." placeholder:"TEXT"`
+	Queryables []value.Queryable `help:"Properties that requests can filter by, each alone or with the type of its values: string, number, integer, boolean or date-time." placeholder:"NAME[:TYPE]"`
+	Time       string            `help:"Property with the time of an item, by which the parameter datetime filters: a column of type date or timestamptz, or of text with RFC 3339 dates or date-times." placeholder:"NAME"`
+	Index      string            `default:"auto" enum:"${kinds}" help:"Index of the collection: ${enum}."`
 
 	Follow   *string        `enum:"trigger,poll" help:"How nearby notices changes of the table: trigger or poll." placeholder:"HOW"`
 	Column   string         `help:"With poll: column with the time of a row's last change, timestamptz or timestamp. An index on it makes polling cheap." placeholder:"COLUMN"`

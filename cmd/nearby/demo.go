@@ -9,6 +9,7 @@ import (
 	"nearby/bench/dataset"
 	"nearby/catalog"
 	"nearby/collection"
+	"nearby/value"
 )
 
 // demoSeed makes the demo's places the same everywhere.
@@ -35,7 +36,7 @@ func createOne(ctx context.Context, catalog *catalog.Catalog, d dataset.Collecti
 	if err != nil {
 		return err
 	}
-	col, _, err := catalog.Put(ctx, collection.Definition{Name: d.Name, Title: d.Title, Queryables: d.Queryables})
+	col, _, err := catalog.Put(ctx, collection.Definition{Name: d.Name, Title: d.Title, Queryables: value.Untyped(d.Queryables...)})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"nearby/internal/interrupt"
 	"nearby/internal/terminal"
 	"nearby/item"
+	"nearby/value"
 )
 
 type loadCmd struct {
@@ -22,10 +23,10 @@ type loadCmd struct {
 	Collection string   `required:"" short:"c" help:"Collection to load into." placeholder:"NAME"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 
-	Create    bool     `default:"true" negatable:"" help:"Create the collection if it is missing."`
-	Index     *string  `enum:"${kinds}" help:"Index of the collection: ${kinds_choice}. Default: auto if the load creates the collection, else the index that it has." placeholder:"KIND"`
-	Queryable []string `help:"Property that requests can filter by. May be repeated." placeholder:"NAME"`
-	Time      string   `help:"Property with the time of an item, an RFC 3339 date or date-time, by which the parameter datetime filters." placeholder:"NAME"`
+	Create    bool              `default:"true" negatable:"" help:"Create the collection if it is missing."`
+	Index     *string           `enum:"${kinds}" help:"Index of the collection: ${kinds_choice}. Default: auto if the load creates the collection, else the index that it has." placeholder:"KIND"`
+	Queryable []value.Queryable `help:"Property that requests can filter by, alone or with the type of its values: string, number, integer, boolean or date-time. May be repeated." placeholder:"NAME[:TYPE]"`
+	Time      string            `help:"Property with the time of an item, an RFC 3339 date or date-time, by which the parameter datetime filters." placeholder:"NAME"`
 
 	UpdateDefinition bool `help:"If the collection exists and differs from --index, --queryable or --time, change it. Its other queryables stay."`
 
@@ -91,6 +92,7 @@ Examples:
     nearby load cities.csv.gz --collection cities --queryable country
     nearby load places.geojson -c places --index quadtree
     nearby load cities.csv.gz -c cities --queryable state --update-definition
+    nearby load hotels.csv -c hotels --queryable rating:number,postcode:string
     nearby load moves.csv -c drivers --on-existing merge
     nearby load shops.csv -c shops --expect-bbox 2.5,49.4,6.5,51.6 --on-error abort
     nearby load -c stops --lat Breite --lon "Länge" --delimiter ';' stops.csv
@@ -142,6 +144,7 @@ func (c *loadCmd) Run(env *command.Environ) error {
 	}
 	ctx, abort := context.WithCancelCause(env.Ctx)
 	defer abort(nil)
+	opt.Queryables = found.Queryables.With(c.Queryable)
 	l := &loader{
 		cmd: c, env: env, remote: r, opt: opt, abort: abort, found: found,
 		report: &report{begun: time.Now(), maxFaults: c.MaxErrors},

@@ -9,6 +9,7 @@ import (
 
 	"nearby/client"
 	"nearby/indexes"
+	"nearby/value"
 )
 
 // What flags of a load say of its collection: it is created so if it is missing, and
@@ -28,9 +29,9 @@ func (c *loadCmd) lacks(f *found) (faults []string) {
 	if missing := c.missing(f); len(missing) > 0 {
 		has := "has no queryables"
 		if len(f.Queryables) > 0 {
-			has = "has the queryables " + strings.Join(f.Queryables, ", ")
+			has = "has the queryables " + flagText(f.Queryables, ", ")
 		}
-		faults = append(faults, fmt.Sprintf("%s, not --queryable %s", has, strings.Join(missing, ",")))
+		faults = append(faults, fmt.Sprintf("%s, not --queryable %s", has, flagText(missing, ",")))
 	}
 	if kind := f.Index.Kind; c.Index != nil && *c.Index != kind {
 		faults = append(faults, fmt.Sprintf("has the index %s, not --index %s", kind, *c.Index))
@@ -45,9 +46,24 @@ func (c *loadCmd) lacks(f *found) (faults []string) {
 	return faults
 }
 
-// missing are the queryables that the collection has not.
-func (c *loadCmd) missing(f *found) []string {
-	return slices.DeleteFunc(slices.Clone(c.Queryable), func(q string) bool { return slices.Contains(f.Queryables, q) })
+// missing are the queryables that the collection has not, or not of that type.
+func (c *loadCmd) missing(f *found) value.Queryables {
+	return slices.DeleteFunc(slices.Clone(c.Queryable), func(q value.Queryable) bool {
+		i := f.Queryables.Index(q.Name)
+		return i >= 0 && (q.Type == value.Any || q.Type == f.Queryables[i].Type)
+	})
+}
+
+// flagText writes queryables as the flag has them.
+func flagText(qs value.Queryables, separator string) string {
+	var b strings.Builder
+	for i, q := range qs {
+		if i > 0 {
+			b.WriteString(separator)
+		}
+		b.WriteString(q.String())
+	}
+	return b.String()
 }
 
 // look finds the collection, and refuses what cannot be done with it. Nothing is
@@ -94,7 +110,7 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) (created bool
 		case len(c.lacks(f)) > 0:
 			patch := map[string]any{}
 			if missing := c.missing(f); len(missing) > 0 {
-				patch["queryables"] = slices.Concat(f.Queryables, missing)
+				patch["queryables"] = f.Queryables.With(missing)
 			}
 			if c.Index != nil && *c.Index != f.Index.Kind {
 				patch["index"] = indexPatch(*c.Index)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"nearby/value"
 )
 
 // shown is what these tests look at in a collection.
@@ -14,9 +16,9 @@ type shown struct {
 	Index struct {
 		Kind string `json:"kind"`
 	} `json:"index"`
-	Queryables []string `json:"queryables"`
-	Time       string   `json:"time"`
-	ItemCount  int      `json:"itemCount"`
+	Queryables value.Queryables `json:"queryables"`
+	Time       string           `json:"time"`
+	ItemCount  int              `json:"itemCount"`
 }
 
 // TestLoadDefinition: flags that say what the collection is to be do so, or the load
@@ -33,7 +35,7 @@ func TestLoadDefinition(t *testing.T) {
 		t.Helper()
 		var got shown
 		s.get(c, s.base+"/v1/collections/"+collection, &got)
-		if got.Index.Kind != index || strings.Join(got.Queryables, ",") != queryables || got.ItemCount != items {
+		if got.Index.Kind != index || flagText(got.Queryables, ",") != queryables || got.ItemCount != items {
 			t.Errorf("%s is %+v, want the index %s, the queryables %s, %d items", collection, got, index, queryables, items)
 		}
 	}
@@ -72,6 +74,8 @@ func TestLoadDefinition(t *testing.T) {
 		{[]string{"--index", "quadtree", "--update-definition"}, "quadtree", "kind,state,n"},
 		{[]string{"--index", "geohash", "--queryable", "m", "--update-definition"}, "geohash", "kind,state,n,m"},
 		{[]string{"--queryable", "state"}, "geohash", "kind,state,n,m"},
+		{[]string{"--queryable", "n:integer,o:date-time", "--update-definition"}, "geohash", "kind,state,n:integer,m,o:date-time"},
+		{[]string{"--queryable", "n,o:date-time", "--update-definition"}, "geohash", "kind,state,n:integer,m,o:date-time"},
 	} {
 		if r := load("c", made.flags...); r.code != exitOK {
 			t.Fatalf("%v: %+v", made.flags, r)
@@ -107,7 +111,18 @@ func TestLoadDefinition(t *testing.T) {
 	if r := load("c", "--queryable", "bbox", "--update-definition"); r.code == exitOK || !strings.Contains(r.stderr, "bbox") {
 		t.Errorf("a queryable that cannot be one: %+v", r)
 	}
-	is("c", "geohash", "kind,state,n,m", 1)
+	if r := load("c", "--queryable", "n:number"); r.code != exitFailed || !strings.Contains(r.stderr, "n:integer") || !strings.Contains(r.stderr, "--queryable n:number;") {
+		t.Errorf("another type: %+v", r)
+	}
+	is("c", "geohash", "kind,state,n:integer,m,o:date-time", 1)
+	// The types decide what cells become, also of the load that creates the collection.
+	if r := runCLI(t, "id,lat,lon,postcode,n\na,1,2,1234,1\nb,1,2,01234,x\n", "load", "-", "-c", "typed", "--server", s.base, "--queryable", "postcode:string,n:number"); r.code != exitRejected || !strings.Contains(r.stderr+r.stdout, "properties.n") {
+		t.Errorf("a row of another type: %+v", r)
+	}
+	is("typed", "auto", "postcode:string,n:number", 1)
+	if s.get(c, s.base+"/v1/collections/typed/items?postcode=1234", &found); found.NumberReturned != 1 {
+		t.Errorf("%d items with the postcode", found.NumberReturned)
+	}
 }
 
 // TestLoadDefinitionTogether: of loads that each add a queryable at the same time, to a
@@ -132,8 +147,9 @@ func TestLoadDefinitionTogether(t *testing.T) {
 		all.Wait()
 		var got shown
 		s.get(c, s.base+"/v1/collections/"+name, &got)
-		slices.Sort(got.Queryables)
-		if slices.Sort(want); !slices.Equal(got.Queryables, want) || got.ItemCount != 6 {
+		names := got.Queryables.Names()
+		slices.Sort(names)
+		if slices.Sort(want); !slices.Equal(names, want) || got.ItemCount != 6 {
 			t.Errorf("%s has the queryables %v and %d items, want %v", name, got.Queryables, got.ItemCount, want)
 		}
 	}

@@ -119,7 +119,7 @@ func (c *queryCmd) filter(ctx context.Context, r *remote) (opts []client.Request
 		if err != nil {
 			return nil, r.explain(err)
 		}
-		queryables = d.Queryables
+		queryables = d.Queryables.Names()
 	}
 	for _, w := range c.Where {
 		name, value := splitWhere(w, queryables)

@@ -6,6 +6,8 @@ package wire
 import (
 	"encoding/json"
 	"time"
+
+	"nearby/value"
 )
 
 // Collection defines model for Collection.
@@ -29,12 +31,12 @@ type Collection struct {
 			TRS      string         `json:"trs"`
 		} `json:"temporal,omitempty,omitzero"`
 	} `json:"extent"`
-	ID         string    `json:"id"`
-	Index      IndexSpec `json:"index"`
-	ItemCount  int       `json:"itemCount"`
-	ItemType   string    `json:"itemType"`
-	Links      Links     `json:"links"`
-	Queryables []string  `json:"queryables"`
+	ID         string     `json:"id"`
+	Index      IndexSpec  `json:"index"`
+	ItemCount  int        `json:"itemCount"`
+	ItemType   string     `json:"itemType"`
+	Links      Links      `json:"links"`
+	Queryables Queryables `json:"queryables"`
 
 	// Source The table of the database that the items come from. Nobody can write such items over HTTP.
 	Source     Source     `json:"source,omitempty,omitzero"`
@@ -56,14 +58,17 @@ type Definition struct {
 	Description string    `json:"description,omitempty,omitzero"`
 	Index       IndexSpec `json:"index,omitempty,omitzero"`
 
-	// Queryables The top-level properties that requests can filter by. The parameters of a load,
+	// Queryables The top-level properties that requests can filter by: an object that has the type
+	// of each by its name, or a list of names, whose values may be strings, numbers and
+	// booleans. A write of a value that does not fit the type is refused; null, and no
+	// value, fit every type. At most 32, with names of 1 to 128 characters. The parameters of a load,
 	// such as `id`, can be queryables, because a load does not filter. Names of other
 	// parameters, and names that may become parameters, cannot be queryables: bbox,
 	// bbox-crs, consistency, crs, cursor, datetime, distance_property,
 	// exclude-properties, explain, externalIds, f, filter, filter-crs, filter-lang,
 	// format, geometry, id_property, ids, k, lat, limit, lon, offset, polygon,
 	// profile, properties, q, radius, resultType, skipGeometry, sortby.
-	Queryables []string `json:"queryables,omitempty,omitzero"`
+	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 
 	// Time The top-level property with the time of an item: an RFC 3339 date-time or date.
 	// The parameter `datetime` filters by it. Left out or empty: items have no time.
@@ -272,6 +277,9 @@ type Proof struct {
 	// Reason Why the answer is not exact, and what to do.
 	Reason string `json:"reason,omitempty,omitzero"`
 }
+
+// Queryables defines model for Queryables.
+type Queryables = value.Queryables
 
 // Readiness defines model for Readiness.
 type Readiness struct {
