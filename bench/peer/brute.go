@@ -22,7 +22,7 @@ func locate(at []dataset.Position) []located {
 	return points
 }
 
-// brute looks at all points.
+// brute compares all points.
 type brute struct {
 	points []located
 	best   nearest

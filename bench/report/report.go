@@ -1,19 +1,17 @@
-// Package report writes what a measurement has found: as text for a terminal, as
-// JSON, as Markdown, and as an HTML page with plots that needs no other file and
-// no network. It has the parts that all reports share: how a figure is written,
-// tables, plots in one style, the page, and how the figures were made. What is
-// to be said of them, each kind of report says itself.
+// Package report writes the result of a measurement as text for a terminal, as JSON, as Markdown, and
+// as an HTML page with plots. The page needs no other file and no network. The package has the parts
+// that all reports share: how a number is written, tables, plots in one style, the page, and how the
+// figures were made. Each kind of report adds its own texts.
 package report
 
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 )
 
-// Report is what a measurement has found, in each form.
+// Report is the result of a measurement. It can be written in each format.
 type Report interface {
 	WriteText(io.Writer) error
 	WriteHTML(io.Writer) error
@@ -21,8 +19,8 @@ type Report interface {
 	WriteMarkdown(io.Writer) error
 }
 
-// Save writes the files of a report, whose names are base and an extension each.
-// It returns those names.
+// Save writes the files of a report. Their names are base and the extensions .html, .json and .md. It
+// returns the names of the files that it has written.
 func Save(base string, r Report) (names []string, err error) {
 	for _, f := range []struct {
 		extension string
@@ -31,7 +29,7 @@ func Save(base string, r Report) (names []string, err error) {
 		name := base + f.extension
 		file, err := os.Create(name)
 		if err != nil {
-			return names, fmt.Errorf("report: %w", err)
+			return names, err
 		}
 		if err := errors.Join(f.write(file), file.Close()); err != nil {
 			return names, err
@@ -41,7 +39,7 @@ func Save(base string, r Report) (names []string, err error) {
 	return names, nil
 }
 
-// WriteJSON writes all figures of a report.
+// WriteJSON writes a report as JSON.
 func WriteJSON(w io.Writer, r any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
