@@ -59,10 +59,7 @@ func describe(s *index.Stats, b *branch) {
 // Check implements index.Index.
 func (g *grid) Check(items index.Items) error {
 	c := checker{bits: g.bits, items: items, seen: make(map[index.Ref]bool, g.Len())}
-	if err := c.branch(&g.root, 0, 0); err != nil {
-		return fmt.Errorf("geohash: %w", err)
-	}
-	return nil
+	return c.branch(&g.root, 0, 0)
 }
 
 // checker walks a grid and compares all that is kept twice.

@@ -5,7 +5,7 @@ import "nearby/sphere"
 // Trace records the steps of one search. The caller owns it; a search appends.
 type Trace struct {
 	Steps []Step
-	// Most, when not 0, is how many steps are recorded: the first ones.
+	// Most is how many steps are recorded, the first ones; 0: all.
 	Most int
 }
 
@@ -26,7 +26,7 @@ type Step struct {
 	Name string
 	// Bounds in degrees; a ring's is the block of cells within it.
 	Bounds sphere.Rect
-	// Lower is the lower bound in metres with which it was entered.
+	// Lower is the lower bound, in metres, of the distance of its points when it was entered.
 	Lower float64
 	// Level is the depth of a node, or the precision in bits of a cell or ring.
 	Level int

@@ -10,7 +10,7 @@ import (
 	"nearby/table"
 )
 
-// Kinds returns all of them.
+// Kinds returns all kinds of index.
 func Kinds() table.Kinds { return table.Kinds{grid(), tree()} }
 
 func grid() table.Kind {
