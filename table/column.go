@@ -12,17 +12,20 @@ import (
 )
 
 // A column keeps the queryable of the same place in the Schema, of every item, as the
-// number of its value, so that a filter compares numbers. Strings, numbers and booleans can
-// be filtered on; null, arrays, objects and missing members match nothing.
+// number of its value, so that a filter compares numbers, and for each value the set of the
+// items that have it. Strings, numbers and booleans can be filtered on; null, arrays, objects
+// and missing members match nothing.
 //
 // Each version of a column has its own version of the dictionary, so a value goes
 // away with the last item that has it, and its number is given to another value at
 // once: an older version still has the value, under the same number.
 type column struct {
-	values vector[uint32] // by ref; 0: nothing to match
-	dict   dictionary
-	owner  edit  // of both
-	uses   *uses // the writer's
+	values   vector[uint32] // by ref; 0: nothing to match
+	end      uint32         // above all refs that ever had a value
+	dict     dictionary
+	postings postings
+	owner    edit  // of all of them
+	uses     *uses // the writer's
 }
 
 // uses belongs to the writer of a column.
@@ -31,7 +34,16 @@ type uses struct {
 	counts []uint32 // by number: items that have the value
 	free   []uint32 // numbers without a value
 	idle   []uint32 // may have lost, or never got, an item in this edit
+
+	// changed has what this edit has put, as a value's number and a ref that had or has the
+	// value. Where that is much, most is true instead: all postings are made anew.
+	changed []uint64
+	most    bool
 }
+
+// maxChanged is how many changes of a column are kept in an edit, if the column is not so large
+// that it takes more to be much of it.
+const maxChanged = 1 << 16
 
 func newColumn() column {
 	return column{
@@ -44,6 +56,7 @@ func newColumn() column {
 func (c *column) edit(e edit) {
 	if c.owner != e {
 		c.values, c.dict.buckets = c.values.own(), c.dict.buckets.own()
+		c.postings.own()
 		c.owner = e
 	}
 }
@@ -76,19 +89,81 @@ func (c *column) put(e edit, ref index.Ref, n uint32) {
 	}
 	c.edit(e)
 	c.values.set(e, uint32(ref), n)
+	c.end = max(c.end, uint32(ref)+1)
 	u := c.uses
 	if n != 0 {
 		u.counts[n]++
+		u.change(n, ref)
 	}
 	if old != 0 {
 		if u.counts[old]--; u.counts[old] == 0 {
 			u.idle = append(u.idle, old)
 		}
+		u.change(old, ref)
+	}
+	if len(u.changed) > max(maxChanged, int(c.end/4)) {
+		u.changed, u.most = nil, true
 	}
 }
 
-// sweep ends an edit: the values that no item has any more go away.
+func (u *uses) change(n uint32, ref index.Ref) {
+	if !u.most {
+		u.changed = append(u.changed, uint64(n)<<32|uint64(ref))
+	}
+}
+
+// post brings the postings up to what an edit has put.
+func (c *column) post(e edit) {
+	u := c.uses
+	if u.most {
+		u.most = false
+		c.postAll(e)
+		return
+	}
+	slices.Sort(u.changed)
+	changed := slices.Compact(u.changed)
+	var refs []uint32
+	for len(changed) > 0 {
+		n := uint32(changed[0] >> 32)
+		refs = refs[:0]
+		for len(changed) > 0 && uint32(changed[0]>>32) == n {
+			refs, changed = append(refs, uint32(changed[0])), changed[1:]
+		}
+		from := c.postings.several.at(n)
+		if single := c.postings.single.at(n); single != 0 {
+			from = &posting{n: 1, few: []uint32{single - 1}}
+		}
+		c.postings.set(e, n, from.change(refs, c.end, func(ref uint32) bool { return c.values.at(ref) == n }))
+	}
+	u.changed = u.changed[:0]
+}
+
+// postAll makes all postings anew.
+func (c *column) postAll(e edit) {
+	counts := c.uses.counts
+	next := make([]uint32, len(counts)+1) // where the next ref of a value is put
+	for n, count := range counts {
+		next[n+1] = next[n] + count
+	}
+	refs := make([]uint32, next[len(counts)])
+	for ref := range c.end {
+		if n := c.values.at(ref); n != 0 {
+			refs[next[n]] = ref
+			next[n]++
+		}
+	}
+	c.postings = postings{}
+	for n, count := range counts {
+		if count > 0 {
+			c.postings.set(e, uint32(n), newPosting(refs[:count], c.end))
+			refs = refs[count:]
+		}
+	}
+}
+
+// sweep ends an edit: the postings follow, and the values that no item has any more go away.
 func (c *column) sweep(e edit) {
+	c.post(e)
 	u := c.uses
 	for _, n := range u.idle {
 		if u.counts[n] == 0 && u.texts[n] != "" {
@@ -107,8 +182,8 @@ func (c *column) sweep(e edit) {
 func (c *column) bytes() int64 {
 	// Memory comes in sizes that are a sixteenth more than asked for, on average.
 	const value = 24 + 16 + 4 // in a bucket, and in texts and counts
-	return c.values.bytes(4) + c.dict.buckets.bytes(8) +
-		(c.dict.textBytes+value*int64(c.dict.n))*17/16
+	return c.values.bytes(4) + c.dict.buckets.bytes(8) + c.postings.single.bytes(4) + c.postings.several.bytes(8) +
+		(c.postings.bytes+c.dict.textBytes+value*int64(c.dict.n))*17/16
 }
 
 // dictionary numbers the values of one column, from 1. It is a hash table of 2^bits
@@ -356,12 +431,25 @@ func (s *Snapshot) fillColumns() error {
 		return nil
 	}
 	e := newEdit()
-	var err error
+	var there []chunkSet // the items, which are in memory in about the order of their refs
 	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
-		it := s.records.item(ref)
-		err = s.setColumns(e, ref, it.Properties)
-		return err == nil
+		at := int(ref >> chunkBits)
+		for len(there) <= at {
+			there = append(there, chunkSet{})
+		}
+		there[at].add(uint32(ref))
+		return true
 	})
+	var refs []uint32
+	for at := range there {
+		refs = there[at].appendTo(refs[:0], at)
+		for _, ref := range refs {
+			it := s.records.item(index.Ref(ref))
+			if err := s.setColumns(e, index.Ref(ref), it.Properties); err != nil {
+				return err
+			}
+		}
+	}
 	s.sweepColumns(e)
-	return err
+	return nil
 }

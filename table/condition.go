@@ -1,0 +1,173 @@
+package table
+
+import (
+	"math"
+	"slices"
+
+	"nearby/index"
+)
+
+// A condition is a filter, or a part of one, compiled for one snapshot. Each kind of condition
+// is a type of its own; a plan knows none of them.
+type condition interface {
+	// holds reports whether an item meets the condition.
+	holds(ref index.Ref) bool
+
+	// most returns how many items meet it at most, and whether it is exactly so many. A
+	// condition for which it is less than the number of all items has them in postings.
+	most() (n int, exact bool)
+
+	// share returns which share of the items meets it about, from 0 to 1.
+	share() float64
+
+	// list appends the items that meet it, each of them once, and returns true, if that takes no
+	// longer than to go through such a list. Otherwise it returns dst as it is, and false.
+	list(dst []uint32) ([]uint32, bool)
+
+	// narrow takes the items that do not meet it out of a set, which has refs of chunk at.
+	narrow(s *chunkSet, at int)
+}
+
+// equal demands that the value of a column has one of some numbers, all of them different.
+type equal struct {
+	column  *column
+	numbers []uint32
+	items   int      // of the snapshot
+	posting *posting // of the only number, if several items have it
+}
+
+// prepare is called once the numbers are there.
+func (c *equal) prepare() {
+	if len(c.numbers) == 1 {
+		c.posting = c.column.postings.several.at(c.numbers[0])
+	}
+}
+
+func (c *equal) holds(ref index.Ref) bool {
+	if c.posting != nil {
+		return c.posting.has(uint32(ref))
+	}
+	return slices.Contains(c.numbers, c.column.values.at(uint32(ref)))
+}
+
+func (c *equal) most() (n int, exact bool) {
+	for _, number := range c.numbers {
+		n += c.column.postings.len(number)
+	}
+	return n, true
+}
+
+func (c *equal) share() float64 {
+	n, _ := c.most()
+	return float64(n) / float64(max(1, c.items))
+}
+
+func (c *equal) list(dst []uint32) ([]uint32, bool) {
+	from := len(dst)
+	for _, number := range c.numbers {
+		if ref := c.column.postings.single.at(number); ref != 0 {
+			dst = append(dst, ref-1)
+		} else if p := c.column.postings.several.at(number); p != nil {
+			if p.chunks != nil {
+				return dst[:from], false
+			}
+			dst = append(dst, p.few...)
+		}
+	}
+	return dst, true
+}
+
+func (c *equal) narrow(s *chunkSet, at int) {
+	if c.posting != nil {
+		c.posting.narrow(s, at)
+		return
+	}
+	var any chunkSet
+	for _, number := range c.numbers {
+		if ref := c.column.postings.single.at(number); ref == 0 {
+			c.column.postings.several.at(number).addTo(&any, at)
+		} else if int((ref-1)>>chunkBits) == at {
+			any.add(ref - 1)
+		}
+	}
+	s.and(&any)
+}
+
+// during demands that the time of an item lies in a period.
+type during struct {
+	period Period
+	times  *vector[when]
+	items  int // of the snapshot
+}
+
+func (c *during) holds(ref index.Ref) bool { return c.period.holds(c.times.at(uint32(ref))) }
+
+func (c *during) most() (n int, exact bool) { return c.items, false }
+
+func (c *during) share() float64 { return 1 } // nobody counts
+
+func (c *during) list(dst []uint32) ([]uint32, bool) { return dst, false }
+
+func (c *during) narrow(s *chunkSet, at int) { s.narrow(at, c) }
+
+// every demands several conditions.
+type every []condition
+
+func (c every) holds(ref index.Ref) bool {
+	for _, part := range c {
+		if !part.holds(ref) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c every) most() (n int, exact bool) {
+	n, _ = c[c.rarest()].most()
+	return n, n == 0
+}
+
+// rarest returns the place of the condition that the fewest items meet.
+func (c every) rarest() int {
+	at, least := 0, math.MaxInt
+	for i, part := range c {
+		if n, _ := part.most(); n < least {
+			at, least = i, n
+		}
+	}
+	return at
+}
+
+func (c every) share() float64 {
+	share := 1.0
+	for _, part := range c {
+		share *= part.share()
+	}
+	return share
+}
+
+func (c every) list(dst []uint32) ([]uint32, bool) {
+	from, rarest := len(dst), c.rarest()
+	dst, ok := c[rarest].list(dst)
+	if !ok {
+		return dst, false
+	}
+	listed := dst[from:]
+	dst = dst[:from]
+	for _, ref := range listed {
+		if c.holds(index.Ref(ref)) {
+			dst = append(dst, ref)
+		}
+	}
+	return dst, true
+}
+
+func (c every) narrow(s *chunkSet, at int) {
+	rarest := c.rarest() // the others may have to look at each item that is left
+	c[rarest].narrow(s, at)
+	for i, part := range c {
+		if i != rarest {
+			part.narrow(s, at)
+		}
+	}
+}
