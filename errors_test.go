@@ -12,7 +12,11 @@ import (
 	"testing"
 )
 
-// Errors get into answers, terminals and logs. So none begins with the name of a package.
+// speaks are the files whose errors get into answers, terminals and logs.
+var speaks = regexp.MustCompile(`^(api|catalog|client|cmd|collection|ingest|item|metrics|replica|store|table|worldmap)/|^index/[a-z]+\.go$`)
+
+// Texts of errors are for whoever reads them: none begins with the name of the package that
+// it is from.
 func TestErrorsDoNotNamePackages(t *testing.T) {
 	out, err := exec.Command("git", "ls-files", "*.go").Output()
 	if err != nil {
@@ -26,7 +30,7 @@ func TestErrorsDoNotNamePackages(t *testing.T) {
 	begins := regexp.MustCompile(`^([a-z]+): `)
 	seen := 0
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
+		if strings.HasSuffix(file, "_test.go") || !speaks.MatchString(file) {
 			continue
 		}
 		fset := token.NewFileSet()

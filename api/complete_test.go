@@ -60,7 +60,7 @@ func TestNearbySaysWhatIsMissing(t *testing.T) {
 			t.Errorf("%s: the 30 nearest: %+v", index, f)
 		}
 		// What the budget does not suffice for is neither complete nor counted.
-		for _, query := range []string{"&k=300", "&radius=500000", "&radius=500000&kind=none"} {
+		for _, query := range []string{"&k=300", "&radius=500000", "&radius=500000&kind=usual"} {
 			f := decode[features](t, cut.do("GET", "/v1/collections/c/nearby?lat=2.5&lon=177.5"+query, "", "").want(t, 200))
 			if f.NumberMatched != nil || f.Complete == nil || *f.Complete || f.Proof.Exact {
 				t.Errorf("%s, cut, %s: %+v", index, query, f)

@@ -237,5 +237,14 @@ func appendTrace(b []byte, t *index.Trace) []byte {
 		}
 		b = append(b, '}')
 	}
-	return append(b, ']')
+	b = append(b, ']')
+	if t.Plan.Way == "" {
+		return b
+	}
+	b = append(append(append(b, `,"plan":{"way":"`...), t.Plan.Way...), '"')
+	if t.Plan.Matches >= 0 {
+		b = append(b, `,"matches":`...)
+		b = strconv.AppendInt(b, int64(t.Plan.Matches), 10)
+	}
+	return append(b, '}')
 }

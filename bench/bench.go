@@ -1,17 +1,19 @@
-// Package bench measures which index is faster on which points. It builds every index over every
-// data set, gives all of them the same queries and changes, and compares a sample of the answers
-// with brute force. It writes a report with the figures and what they mean in words.
+// Package bench measures which index is the quicker one where: it builds every
+// index over every data set, asks it the same questions, compares a sample of
+// the answers with brute force, and writes down the figures together with what
+// they mean in words.
 //
-// The main question is density. The cells of a geohash grid have one size, which suits one
-// density; a quadtree adapts. So the density at the place of each query is recorded, as the
-// distance of the tenth neighbour, and the report draws time and work against it.
+// The question behind it is density. A grid of geohash cells is tuned to one
+// density, a quadtree adapts; so each query is recorded with the density at its
+// place, as the distance of the tenth neighbour, and the report draws time and
+// work against it.
 //
-// Times are noisy. So the two indexes with their standard settings take turns, round after round,
-// and the report has the range of their ratio over the rounds. It calls one index the quicker one
-// only if that index was faster in all rounds.
+// Times are noisy, so the two standard indexes take turns, round after round, and
+// what is said of their ratio is told with its range over the rounds; one is
+// called the quicker one only if it is so in all of them.
 //
-// The packages below this one are shared with other measurements: data sets (dataset), queries and
-// right answers (measure), and the parts of a report (report).
+// The packages below it have what other measurements share: data sets (dataset),
+// questions and right answers (measure), and how a report is written (report).
 package bench
 
 import (
@@ -25,24 +27,25 @@ import (
 )
 
 // Options say what to measure. The zero value measures all generated sets with
-// measure.DefaultPoints points each.
+// measure.DefaultPoints each. A row of changes alone has at least minBatches
+// batches, whatever its time limit.
 type Options struct {
 	measure.Options
-	// GeohashBits are the precisions of the grid, in bits, to measure besides the one that it
-	// chooses itself; nil: 20, 30 and 40 (none with Quick).
+	// GeohashBits are the precisions to measure beside the grid's own choice,
+	// which always comes first; nil: 20, 30 and 40 (none with Quick).
 	GeohashBits []int
-	// NodeSizes are the values of the quadtree's MaxPointsPerNode to measure besides its
-	// default; nil: 8 and 128 (none with Quick).
+	// NodeSizes are the quadtree's points per node to measure beside its
+	// default, which always comes first; nil: 8 and 128 (none with Quick).
 	NodeSizes []int
 }
 
 const (
-	minBatches = 14  // least number of batches in a workload of changes without queries, even if they take longer than RowTime
+	minBatches = 14  // batches of a row of changes alone, whatever its time limit
 	batchSize  = 500 // changes in a batch
 )
 
-// withDefaults returns the options with every default filled in, or an error if they are not
-// valid.
+// withDefaults returns the options with every default filled in, or what is
+// wrong with them.
 func (o Options) withDefaults() (Options, error) {
 	if o.GeohashBits == nil && !o.Quick {
 		o.GeohashBits = []int{20, 30, 40}
@@ -55,7 +58,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, err
 }
 
-// variants returns the indexes to measure. The first of each kind has the standard setting.
+// variants returns the indexes to measure, for each kind the default first.
 func (o Options) variants() []measure.Variant {
 	var list []measure.Variant
 	for _, v := range measure.Standard() {
@@ -76,18 +79,16 @@ func (o Options) variants() []measure.Variant {
 	return list
 }
 
-// Run measures. It calls progress, which may be nil, before every step. If an answer was wrong, it
-// returns the complete report and an error that wraps measure.ErrWrong. If the context ends, it
-// returns the context's error and no report.
+// Run measures. It calls progress, which may be nil, before every step. The
+// error wraps measure.ErrWrong, with a complete report, when an answer was wrong;
+// it is the context's when that ends, with no report.
 func Run(ctx context.Context, opts Options, progress func(measure.Progress)) (*Report, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	variants := o.variants()
-	// A set has a step for its preparation, one for the map, and one for each build. Each
-	// workload has a step for each round of the two standard indexes, and one for each other
-	// variant.
+	// Of each kind one is measured in rounds.
 	total := o.Count() * (2 + len(variants) + (rounds+len(variants)-2)*len(measure.Workloads()))
 	step := measure.Steps(ctx, total, progress)
 	found := &Report{Made: o.Made()}

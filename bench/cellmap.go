@@ -12,14 +12,14 @@ import (
 	"nearby/sphere"
 )
 
-// CellMap shows how both indexes, with their standard settings, divide one window of a set: the
-// window in which the sizes of cells and leaves differ most.
+// CellMap is how both indexes, with their standard settings, divide one window
+// of a set: where the sizes of cells and leaves differ most.
 type CellMap struct {
 	Window sphere.Rect
 	Whole  bool // the window has all points of the set
 	Sides  []CellSide
-	// Factor is the geometric mean, over the leaves in the window, of how many times as large or
-	// as small as a cell a leaf is.
+	// Factor is how many times as large or as small as a cell a leaf of the
+	// window is, in the geometric mean.
 	Factor float64
 }
 
@@ -38,22 +38,20 @@ type MapCell struct {
 const (
 	// maxMapCells is how many cells each side of a map may have.
 	maxMapCells = 2000
-	// leastMapCells is how many cells each side of a map must have. Fewer show nothing.
+	// leastMapCells is how many a side has to have for something to be seen.
 	leastMapCells = 20
-	// maxMapSteps is how many steps a trace may have from which cells are read, inner nodes
-	// included. If a window needs more, its densest half is mapped.
+	// maxMapSteps bounds the traces they are read from, inner nodes included: what
+	// has more is looked at where it is densest.
 	maxMapSteps = 1 << 18
-	// maxMapFactor is the greatest factor between two sizes that counts. A greater one cannot be
-	// seen better.
+	// maxMapFactor is a factor of sizes beyond which more shows no better.
 	maxMapFactor = 64
-	// maxNarrowing is how often a window may be halved. After 40 times, 360 degrees have become
-	// less than a millimetre.
+	// maxNarrowing bounds the halvings of a window: after 40 a side of 360
+	// degrees is well below a millimetre.
 	maxNarrowing = 40
 )
 
-// drawCells maps the standard indexes of a set in the window in which their cells and leaves
-// differ most in size: the whole set, or a part of it whose sides are a half, a quarter and so on
-// of the whole.
+// drawCells maps the standard indexes of a set over the window where they divide
+// most differently: the whole of it or one of its halves, quarters and so on.
 func drawCells(s dataset.Set, items *measure.Places, pair []*side) (*CellMap, error) {
 	window, inside := windowOf(s.Positions), s.Positions
 	for i := range maxNarrowing {
@@ -62,7 +60,7 @@ func drawCells(s dataset.Set, items *measure.Places, pair []*side) (*CellMap, er
 		}
 		m, all, err := mapOf(window, items, pair, maxMapSteps)
 		if err != nil {
-			return nil, fmt.Errorf("set %s: map: %w", s.Name, err)
+			return nil, fmt.Errorf("bench: set %s: map: %w", s.Name, err)
 		}
 		if !all && i < maxNarrowing-1 {
 			continue
@@ -73,11 +71,11 @@ func drawCells(s dataset.Set, items *measure.Places, pair []*side) (*CellMap, er
 			if !ok {
 				break
 			}
-			// A cell was counted in the window that has its middle. So this window may have
-			// more cells than were counted.
+			// A cell that reaches into a window counts where its middle is, so that a
+			// window may have some more than were counted.
 			part, fits, err := mapOf(w, items, pair, maxMapCells)
 			if err != nil {
-				return nil, fmt.Errorf("set %s: map: %w", s.Name, err)
+				return nil, fmt.Errorf("bench: set %s: map: %w", s.Name, err)
 			}
 			if part.Whole = m.Whole && w == m.Window; fits {
 				return part, nil
@@ -90,11 +88,11 @@ func drawCells(s dataset.Set, items *measure.Places, pair []*side) (*CellMap, er
 			return m, nil
 		}
 	}
-	return nil, fmt.Errorf("set %s: no map", s.Name) // not reached
+	return nil, fmt.Errorf("bench: set %s: no map", s.Name) // not reached
 }
 
-// mapOf maps a window with at most most cells on each side. all reports whether these are all
-// cells in the window.
+// mapOf maps a window, with at most so many cells a side, and says whether that
+// is all of them.
 func mapOf(w sphere.Rect, items index.Items, pair []*side, most int) (m *CellMap, all bool, err error) {
 	m, all = &CellMap{Window: w}, true
 	for _, x := range pair {
@@ -115,7 +113,7 @@ func mapOf(w sphere.Rect, items index.Items, pair []*side, most int) (m *CellMap
 	return m, all, nil
 }
 
-// most returns the number of cells of the side that has more.
+// most is how many cells the side with more of them has.
 func (m *CellMap) most() int {
 	n := 0
 	for _, s := range m.Sides {
@@ -124,7 +122,7 @@ func (m *CellMap) most() int {
 	return n
 }
 
-// cellSize returns the median area of the first side's cells, in square degrees.
+// cellSize is the median area of the first side's cells, in square degrees.
 func (m *CellMap) cellSize() float64 {
 	var areas []float64
 	for _, c := range m.Sides[0].Cells {
@@ -137,15 +135,15 @@ func (c MapCell) area() float64 {
 	return (c.Bounds.East - c.Bounds.West) * (c.Bounds.North - c.Bounds.South)
 }
 
-// differs returns the logarithm of how many times as large or as small as a cell a leaf is, at
-// most that of maxMapFactor. cell is the area of the cell.
+// differs is the logarithm of how many times as large or as small as a cell a
+// leaf is, up to that of maxMapFactor.
 func differs(leaf MapCell, cell float64) float64 {
 	return min(math.Abs(math.Log(leaf.area()/cell)), math.Log(maxMapFactor))
 }
 
-// differing divides the map's window into tiles, 2^i to a side for each i. It returns the tile in
-// which leaves and cells differ most in size, among those with leastMapCells to most of each. ok
-// is false if there is none.
+// differing returns the part of the map's window, 2^i to a side, in which leaves
+// and cells differ most in size, among those with no more than so many of each and
+// no fewer than leastMapCells.
 func (m *CellMap) differing(most int) (best sphere.Rect, ok bool) {
 	type tile struct{ column, row int }
 	type found struct {
@@ -187,8 +185,7 @@ func (m *CellMap) differing(most int) (best sphere.Rect, ok bool) {
 			if parts == 1 {
 				part = w
 			}
-			// Of equal tiles the most southern, then the most western one, since the order of a
-			// Go map is random.
+			// Of equal ones the first, whatever the order of the map.
 			if differ > greatest || ok && (part.South < best.South || part.South == best.South && part.West < best.West) {
 				best, greatest, ok = part, differ, true
 			}
@@ -199,8 +196,8 @@ func (m *CellMap) differing(most int) (best sphere.Rect, ok bool) {
 	}
 }
 
-// cellsIn returns the cells with points that a query for a window enters, at most most of them.
-// all reports whether these are all.
+// cellsIn returns the cells with points that a query for a window enters, at most
+// so many, and whether that is all of them.
 func cellsIn(ix index.Index, w sphere.Rect, items index.Items, most int) (cells []MapCell, all bool, err error) {
 	trace := index.Trace{Most: maxMapSteps}
 	q := index.RangeQuery{
@@ -226,8 +223,8 @@ func cellsIn(ix index.Index, w sphere.Rect, items index.Items, most int) (cells 
 	return cells, len(trace.Steps) < trace.Most, nil
 }
 
-// windowOf returns the smallest rectangle of all positions. A rectangle that is too narrow or too
-// low to be drawn is made larger.
+// windowOf returns the rectangle of all positions, made wide or high enough to
+// be looked at.
 func windowOf(at []dataset.Position) sphere.Rect {
 	w := sphere.Rect{West: 180, South: 90, East: -180, North: -90}
 	for _, p := range at {
@@ -246,15 +243,14 @@ func windowOf(at []dataset.Position) sphere.Rect {
 	return w
 }
 
-// squeezeOf returns the length of a degree of longitude, as a share of the length of a degree of
-// latitude, in the middle of a window. Near a pole it returns at least 0.2, so that the window can
-// be drawn.
+// squeezeOf is how long a degree of longitude is, of one of latitude, in the
+// middle of a window; near a pole it is not let become too small to draw.
 func squeezeOf(w sphere.Rect) float64 {
 	return max(math.Cos((w.South+w.North)/2*math.Pi/180), 0.2)
 }
 
-// densestHalf looks at nine windows that overlap, each with half the width and half the height. It
-// returns the one with the most points, and these points.
+// densestHalf returns the window of half the width and height with the most
+// points, of nine that overlap, and those points.
 func densestHalf(w sphere.Rect, at []dataset.Position) (best sphere.Rect, inside []dataset.Position) {
 	width, height := (w.East-w.West)/2, (w.North-w.South)/2
 	most := -1

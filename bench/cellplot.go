@@ -17,11 +17,11 @@ import (
 	"nearby/sphere"
 )
 
-// shades is how many shades of a colour a map has, one for each range of densities.
+// shades is how many densities a map tells apart.
 const shades = 7
 
-// rectangles draws the cells of one side of a map. A darker cell is denser. All cells of one shade
-// are one path, which keeps the page small.
+// rectangles draws the cells of one side of a map, the darker the denser. Those
+// of a shade are one path, which keeps the page small.
 type rectangles struct {
 	window sphere.Rect
 	kind   string
@@ -54,8 +54,8 @@ func (r *rectangles) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// shadesOf sorts the cells of both sides into shades by the logarithm of their density. A shade has
-// the same meaning on both sides.
+// shadesOf sorts the cells of both sides into shades by the logarithm of the
+// density, so that one shade means the same on both.
 func (m *CellMap) shadesOf() []*rectangles {
 	density := func(c MapCell) float64 {
 		b := c.Bounds
@@ -83,9 +83,10 @@ func (m *CellMap) shadesOf() []*rectangles {
 	return sides
 }
 
-// figure draws the sides of a map side by side. made says how the figures were made.
+// figure draws the sides of a map beside each other. made says how its figures
+// were made.
 func (m *CellMap) figure(made string) (report.Figure, error) {
-	const label, title = 40, 30 // room for the labels and the title, in points
+	const label, title = 40, 30 // points beside and below a map, and above it
 	w := m.Window
 	aspect := (w.North - w.South) / max((w.East-w.West)*squeezeOf(w), 1e-12)
 	wide := report.Width / vg.Length(len(m.Sides))
@@ -103,8 +104,8 @@ func (m *CellMap) figure(made string) (report.Figure, error) {
 	return report.FigureOf(canvasSVG, "map", m.caption()+" "+made)
 }
 
-// degrees are the ticks of the plotter, labelled with as many decimals as are needed to make the
-// labels different.
+// degrees are the plotter's ticks, with as many decimals as tell
+// them apart.
 type degrees struct{}
 
 // Ticks implements plot.Ticker.
@@ -123,7 +124,7 @@ func (degrees) Ticks(least, most float64) []plot.Tick {
 	return ticks
 }
 
-// cellsOf writes a number of cells or leaves.
+// cellsOf says how many parts of an index there are.
 func cellsOf(kind string, n int) string {
 	word := "cell"
 	if kind == measure.KindQuadtree {
@@ -138,7 +139,7 @@ func cellsOf(kind string, n int) string {
 	return report.Count(n) + " " + word + "s"
 }
 
-// caption says what the map shows.
+// caption says what is to be seen.
 func (m *CellMap) caption() string {
 	where := "All points of the set."
 	if !m.Whole {

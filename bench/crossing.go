@@ -11,33 +11,32 @@ import (
 	"nearby/sphere"
 )
 
-// leastInBin is how many queries a bin of densities needs for a median.
+// leastInBin is how many queries of like density make a median.
 const leastInBin = 5
 
-// binsPerDecade is how many bins of densities there are for each power of ten of the distance.
+// binsPerDecade is how finely densities are told apart.
 const binsPerDecade = 3
 
-// binOf returns the bin of a density, which is given as the distance of the tenth neighbour in
-// metres.
+// binOf is the bin of a density, given as the distance of the tenth neighbour.
 func binOf(tenth float64) int {
 	return int(math.Floor(binsPerDecade * math.Log10(max(tenth, leastTenth))))
 }
 
-// binStart returns the distance in metres at which a bin begins.
+// binStart is the distance at which a bin begins.
 func binStart(bin int) float64 { return math.Pow(10, float64(bin)/binsPerDecade) }
 
-// Stretch is a range of densities. Each of its bins had queries in every round. In all of it one
-// index is the quicker one, or in all of it the rounds do not tell.
+// Stretch is a range of densities that were asked for in every round, without a
+// hole, in which one index is the quicker one or the rounds do not tell.
 type Stretch struct {
 	From float64 `json:"from"` // distance of the tenth neighbour, metres
 	To   float64 `json:"to"`
 	Ratio
-	bins   int       // number of its bins
-	values []float64 // the ratio of each round
+	bins   int       // that it joins
+	values []float64 // of each round
 }
 
-// stretches returns which index is the quicker one at which density, from the rounds of the two
-// standard indexes. If there are several sets, all have the same weight.
+// stretches tells which index is the quicker one at which density, from the
+// rounds of the two with their standard settings. Of several sets each counts alike.
 func stretches(sets []SetResult) []Stretch {
 	ratios := map[int][][]float64{}
 	for i := range sets {
@@ -56,8 +55,8 @@ func stretches(sets []SetResult) []Stretch {
 		values := together(ratios[bin], nil)
 		list = append(list, Stretch{binStart(bin), min(binStart(bin+1), sphere.HalfCircumference), ratioOf("", values), 1, values})
 	}
-	// Two stretches that touch and have the same result become one. That one has less noise, so
-	// its result may differ; then it is compared with its neighbours again.
+	// Two that touch and say the same are one, which has less noise than either
+	// and may say more: so until none are left.
 	for i := 0; i+1 < len(list); {
 		a, b := list[i], list[i+1]
 		if a.To < b.From*(1-1e-9) || a.Quicker != b.Quicker {
@@ -73,8 +72,8 @@ func stretches(sets []SetResult) []Stretch {
 	return list
 }
 
-// crossings returns the densities, in metres, at which the other index becomes the quicker one.
-// Stretches without a quicker index are ignored.
+// crossings are the densities at which another index becomes the quicker one,
+// stretches where they are level between them or not.
 func crossings(list []Stretch) []float64 {
 	var at []float64
 	last := ""
@@ -89,7 +88,7 @@ func crossings(list []Stretch) []float64 {
 	return at
 }
 
-// densityWords describes the stretches and names the crossings.
+// densityWords tells the stretches and names the crossing.
 func densityWords(list []Stretch) string {
 	if len(list) == 0 {
 		return ""
@@ -105,10 +104,10 @@ func densityWords(list []Stretch) string {
 		}
 		parts = append(parts, fmt.Sprintf("from %s to %s %s (%s)", report.Metres(s.From), report.Metres(s.To), who, s.interval()))
 	}
-	text := "By density, given as the distance of the tenth neighbour: " + strings.Join(parts, ", ") + "."
+	text := "By density, told by the distance of the tenth neighbour: " + strings.Join(parts, ", ") + "."
 	at := crossings(list)
 	if len(at) == 0 {
-		return text + " There is no crossing: no index overtakes the other."
+		return text + " There is no crossing: nowhere does one overtake the other."
 	}
 	var where []string
 	for _, m := range at {
@@ -120,8 +119,7 @@ func densityWords(list []Stretch) string {
 	return text + " Crossings are at " + report.And(where) + "."
 }
 
-// against names the densities at which the index that was not chosen is the quicker one, and says
-// why the choice stands.
+// against says where the densities speak against a choice, and why it stands.
 func against(choose string, list []Stretch) string {
 	var parts []string
 	for _, s := range list {
@@ -134,7 +132,7 @@ func against(choose string, list []Stretch) string {
 	}
 	var weights []string
 	for _, j := range judged() {
-		weights = append(weights, fmt.Sprintf("%s %g", j.where, j.weight))
+		weights = append(weights, fmt.Sprintf("%s with %g", j.where, j.weight))
 	}
-	return fmt.Sprintf(" The densities %s speak against the choice (%s), which gives these weights to the workloads: %s.", report.And(parts), choose, report.And(weights))
+	return fmt.Sprintf(" That speaks against the choice, %s, %s; the choice weighs what is asked %s.", choose, report.And(parts), report.And(weights))
 }

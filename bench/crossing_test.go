@@ -109,9 +109,9 @@ func TestDensitiesAgainstTheChoice(t *testing.T) {
 	}{
 		{2, 2, 2, measure.KindQuadtree, ""},
 		{2, 1, 2, measure.KindQuadtree, ""}, // level speaks against nothing
-		{2, 0.5, 2, measure.KindQuadtree, "The densities from 1.00 m to 2.15 m speak against the choice (quadtree), which gives"},
-		{0.5, 0.5, 2, measure.KindGeohash, "The densities from 2.15 m to 4.64 m speak against the choice (geohash), which gives"},
-		{1, 2, 2, "either", "The densities from 1.00 m to 4.64 m speak against the choice (either), which gives these weights to the workloads: near the points 0.6,"},
+		{2, 0.5, 2, measure.KindQuadtree, "That speaks against the choice, quadtree, from 1.00 m to 2.15 m; the choice weighs"},
+		{0.5, 0.5, 2, measure.KindGeohash, "That speaks against the choice, geohash, from 2.15 m to 4.64 m; the choice weighs"},
+		{1, 2, 2, "either", "That speaks against the choice, either, from 1.00 m to 4.64 m; the choice weighs what is asked near the points with 0.6,"},
 		{1, 1, 1, "either", ""},
 	} {
 		s := sampled([]float64{1.5, 3}, []float64{c.dense, c.empty}, []float64{1, 1})[0]
@@ -121,7 +121,7 @@ func TestDensitiesAgainstTheChoice(t *testing.T) {
 			}
 		}
 		s.judge()
-		if s.Choose != c.choose || (c.says == "") != !strings.Contains(s.Verdict, "speak against the choice") || !strings.Contains(s.Verdict, c.says) {
+		if s.Choose != c.choose || (c.says == "") != !strings.Contains(s.Verdict, "speaks against") || !strings.Contains(s.Verdict, c.says) {
 			t.Errorf("%+v: %s", c, s.Verdict)
 		}
 	}

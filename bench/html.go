@@ -11,7 +11,8 @@ import (
 	"nearby/bench/report"
 )
 
-// WriteHTML writes the report as one page, which needs no other file and no network.
+// WriteHTML writes the report as one page that needs no other file and no
+// network.
 func (r *Report) WriteHTML(w io.Writer) error {
 	figures, err := r.figures()
 	if err != nil {
@@ -28,11 +29,11 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	return page.Write(w)
 }
 
-// section returns the part of the page about one data set.
+// section is about one data set.
 func (r *Report) section(s *SetResult) (*report.Section, error) {
 	sec := &report.Section{
 		Title: s.Name + ": " + report.Count(s.Points) + " points", Verdict: s.Verdict, Tables: s.tables(),
-		Caption: fmt.Sprintf("The radius of the radius queries is %s. A time is that of one operation: of a query, or of a change, which is the time of its batch divided by %d. Recall is measured with brute force.", report.Metres(s.Radius), batchSize),
+		Caption: fmt.Sprintf("The radius queries are of %s. A time is one operation's: a query, or a change as its share of its batch of %d. Recall is against brute force.", report.Metres(s.Radius), batchSize),
 	}
 	add := func(f report.Figure, err error) error {
 		sec.Figures = append(sec.Figures, f)
@@ -55,7 +56,7 @@ func (r *Report) section(s *SetResult) (*report.Section, error) {
 		if err := markCrossings(p, s.Density); err != nil {
 			return nil, err
 		}
-		if err := add(r.figure(p, "Queries for ten neighbours near the points, anywhere and in the emptiest places. Lines go through the medians of queries at places of similar density.")); err != nil {
+		if err := add(r.figure(p, "Queries for ten near the points, anywhere and in the emptiest places. Lines go through the medians of places of like density, as far as such were asked.")); err != nil {
 			return nil, err
 		}
 	}
@@ -67,15 +68,15 @@ func (r *Report) section(s *SetResult) (*report.Section, error) {
 	return sec, nil
 }
 
-// figure draws a plot. Its caption also says how the figures were made.
+// figure draws a plot; every one says how its figures came about.
 func (r *Report) figure(p *plot.Plot, words string) (report.Figure, error) {
 	return report.Draw(p, words+" "+r.Caption())
 }
 
-// figures draws the plots over all sets. If there is only one set, it leaves out the plots that the
-// section of that set also has, and charts that would have one bar.
+// figures draws the plots over all sets. Where there is one, what would be drawn
+// again for it, and bars with nothing beside them, are left out.
 func (r *Report) figures() ([]report.Figure, error) {
-	const dots = 80 // for each row, enough to see the spread
+	const dots = 80 // of a row: enough to see the spread
 	var list []report.Figure
 	sampled := slices.DeleteFunc(slices.Clone(r.Sets), func(s SetResult) bool { return !s.sampled() })
 	which := "all sets"
@@ -103,11 +104,11 @@ func (r *Report) figures() ([]report.Figure, error) {
 	}
 	if len(sampled) > 0 {
 		p, err := againstDensity(sampled, "Cells or nodes entered against density: "+which, "cells or nodes entered", func(v float64) string { return report.Count(int(v)) }, dots, func(s measure.Sample) float64 { return float64(s.Entered) })
-		if err := add(p, err, "How many cells or nodes a query for ten neighbours entered."); err != nil {
+		if err := add(p, err, "What a query for ten had to open."); err != nil {
 			return nil, err
 		}
 		p, err = againstDensity(sampled, "Points compared against density: "+which, "points compared", func(v float64) string { return report.Count(int(v)) }, dots, func(s measure.Sample) float64 { return float64(s.Compared) })
-		if err := add(p, err, "How many points a query for ten neighbours compared."); err != nil {
+		if err := add(p, err, "The points whose distance a query for ten had to look at."); err != nil {
 			return nil, err
 		}
 	}
@@ -138,7 +139,7 @@ func (r *Report) figures() ([]report.Figure, error) {
 			}
 			return 0
 		})
-		if err := add(p, err, "A search applies the filter only to candidates. If few of them pass, it goes on outward until it has ten."); err != nil {
+		if err := add(p, err, "A filter is asked for candidates only; where few pass, a search goes on outward until it has ten."); err != nil {
 			return nil, err
 		}
 	}

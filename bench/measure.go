@@ -13,15 +13,15 @@ import (
 	"nearby/indexes"
 )
 
-// side is an index that is measured, with its results so far.
+// side is an index that is measured, with what was found so far.
 type side struct {
 	measure.Variant
 	ix      index.Index
 	result  *IndexResult
-	tallies []measure.Tally // one for each workload
+	tallies []measure.Tally // of each workload
 }
 
-// measurement is the measurement of one set.
+// measurement is the measuring of one set.
 type measurement struct {
 	ctx   context.Context
 	set   dataset.Set
@@ -32,8 +32,8 @@ type measurement struct {
 	step  func(string) error
 }
 
-// measureSet builds every variant over a set and measures it with every workload: first the two
-// standard variants in turn, round after round, then the others.
+// measureSet builds every variant over a set and gives it every workload: first
+// the two standard ones in turn, round after round, then the others.
 func measureSet(ctx context.Context, s dataset.Set, o Options, variants []measure.Variant, step func(string) error) (*SetResult, error) {
 	m := &measurement{ctx: ctx, set: s, items: &measure.Places{At: s.Positions}, opt: o, step: step}
 	var err error
@@ -90,13 +90,13 @@ func (m *measurement) build(v measure.Variant) (*side, error) {
 	}
 	ix, built, err := build(v, m.items)
 	if err != nil {
-		return nil, fmt.Errorf("set %s: build %s: %w", m.set.Name, v.Name(), err)
+		return nil, fmt.Errorf("bench: set %s: build %s: %w", m.set.Name, v.Name(), err)
 	}
 	return &side{Variant: v, ix: ix, result: built, tallies: make([]measure.Tally, len(measure.Workloads()))}, nil
 }
 
-// beside measures an index x whose setting is not the standard one. In the workload NearTen, x and
-// the standard index of its kind take turns. In all other workloads x is measured alone.
+// beside measures an index with another setting than the standard one of its
+// kind: near the points in rounds with that one, all else by itself.
 func (m *measurement) beside(standard, x *side) error {
 	for i, w := range measure.Workloads() {
 		if err := m.step(m.set.Name + ": " + x.Name() + ", " + w.Name); err != nil {
@@ -124,7 +124,7 @@ func (m *measurement) beside(standard, x *side) error {
 	return nil
 }
 
-// take measures an index once with a part of a workload.
+// take gives an index its turn at a workload.
 func (m *measurement) take(x *side, workload int, p measure.Part) (found measure.Turn, err error) {
 	w := measure.Workloads()[workload]
 	if w.Write == "" {
@@ -133,12 +133,12 @@ func (m *measurement) take(x *side, workload int, p measure.Part) (found measure
 		found, err = measureWrites(x.ix, m.items, m.qs, w, m.opt, p, &x.tallies[workload])
 	}
 	if err != nil {
-		return measure.Turn{}, fmt.Errorf("set %s: %s, %s: %w", m.set.Name, x.Name(), w.Name, err)
+		return measure.Turn{}, fmt.Errorf("bench: set %s: %s, %s: %w", m.set.Name, x.Name(), w.Name, err)
 	}
 	return found, nil
 }
 
-// build builds an index and returns a result with its size and the rate of the build.
+// build builds an index and notes what that took.
 func build(v measure.Variant, items *measure.Places) (index.Index, *IndexResult, error) {
 	points := items.Points()
 	runtime.GC()
@@ -158,10 +158,10 @@ func build(v measure.Variant, items *measure.Places) (index.Index, *IndexResult,
 	}, nil
 }
 
-// measureWrites applies this part's batches of changes; each makes the next version of the index. In
-// the mixed workload it makes nine queries for every change. The time of a change is the time of
-// its batch divided by the number of changes. After the last part, it compares the last version
-// with brute force over the points that it should have.
+// measureWrites applies this part's batches of changes, each making the next
+// version, and in the mixed workload asks nine queries for every change. The time
+// of a batch is shared out among its changes. The last version of the last part
+// is compared with brute force over the places that it should hold.
 func measureWrites(ix index.Index, items *measure.Places, qs *measure.Questions, w measure.Workload, o Options, p measure.Part, sum *measure.Tally) (measure.Turn, error) {
 	r := rand.New(rand.NewPCG(o.Seed, 2+uint64(p.Number)))
 	items = items.Clone()
@@ -173,11 +173,11 @@ func measureWrites(ix index.Index, items *measure.Places, qs *measure.Questions,
 	var q index.Query
 	reads := 0
 	limit, least := o.RowTime/time.Duration(p.Of), p.Each(minBatches)
-	if w.Where != "" { // the mixed workload: its median is that of queries, and each batch has thousands of them
+	if w.Where != "" { // whose median is a query's, of which a batch has thousands
 		least = 1
 	}
 	before := measure.Mallocs()
-	// The time limit is for the measured work. To draw the batches takes less.
+	// The time limit is for the measured work; drawing the batches is quicker.
 	for i := 0; i < p.Each(measure.MaxQueries/batchSize) && (took <= limit || i < least); i++ {
 		drawBatch(changes, items, r, w.Write == "insert")
 		start := time.Now()
@@ -238,8 +238,8 @@ func measureWrites(ix index.Index, items *measure.Places, qs *measure.Questions,
 	return found, nil
 }
 
-// drawBatch fills a batch with random changes: it inserts points beside old ones, or moves old ones,
-// by some 100 m. It also puts the new positions into items.
+// drawBatch fills a batch: new points beside old ones, or old ones moved by some
+// 100 m. It makes room in items for new points.
 func drawBatch(changes []index.Update, items *measure.Places, r *rand.Rand, insert bool) {
 	live := len(items.At)
 	for i := range changes {

@@ -16,12 +16,11 @@ import (
 	"nearby/bench/report"
 )
 
-// leastTenth is the distance of the tenth neighbour, in metres, at which the axis of density begins.
-// Between duplicates the distance is 0, which has no logarithm.
+// leastTenth is the distance of the tenth neighbour, in metres, at which the
+// axis of density begins: duplicates have it at 0, which has no logarithm.
 const leastTenth = 0.1
 
-// tenthLabel labels the axis of density. The label of its beginning says that denser places are
-// drawn there, too.
+// tenthLabel marks the place on the axis where everything denser is drawn.
 func tenthLabel(m float64) string {
 	switch {
 	case m < leastTenth*1.01:
@@ -44,9 +43,9 @@ func durationLabel(ns float64) string {
 	}
 }
 
-// againstDensity draws a value of queries for ten neighbours against the density at their places: a
-// dot for each query, and a line through the medians of each bin of densities. It draws at most
-// most dots of each row.
+// againstDensity draws a figure of the queries for ten against the density at
+// their place: a dot a query, and a line through the medians of places of like
+// density. Each row gives at most most dots.
 func againstDensity(sets []SetResult, title, y string, label report.Decades, most int, value func(measure.Sample) float64) (*plot.Plot, error) {
 	p := report.Canvas(title, "distance of the tenth neighbour (dense to the left, empty to the right; logarithmic)", y+" (logarithmic)")
 	p.X.Tick.Marker, p.Y.Tick.Marker = report.Decades(tenthLabel), label
@@ -76,14 +75,14 @@ func againstDensity(sets []SetResult, title, y string, label report.Decades, mos
 		}
 		scatter, err := plotter.NewScatter(dots)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("bench: %w", err)
 		}
 		scatter.GlyphStyle = draw.GlyphStyle{Color: measure.Hue(kind, 70), Radius: 1.3, Shape: draw.CircleGlyph{}}
 		p.Add(scatter)
 		for i, run := range medianRuns(bins) {
 			line, err := plotter.NewLine(run)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("bench: %w", err)
 			}
 			line.LineStyle = draw.LineStyle{Color: measure.Hue(kind, 255), Width: 2}
 			lines = append(lines, line)
@@ -107,8 +106,9 @@ func againstDensity(sets []SetResult, title, y string, label report.Decades, mos
 	return p, nil
 }
 
-// medianRuns returns the lines through the medians of neighbouring bins. A line ends at a bin that
-// has too few queries for a median. A line through one bin is as wide as the bin.
+// medianRuns are the lines through the medians of bins that touch. A line ends
+// where too few were asked to make a median; one through a single bin is as wide
+// as that.
 func medianRuns(bins map[int][]float64) []plotter.XYs {
 	var runs []plotter.XYs
 	last := math.MinInt
@@ -132,13 +132,14 @@ func medianRuns(bins map[int][]float64) []plotter.XYs {
 	return runs
 }
 
-// markCrossings draws a line at each density at which the other index becomes the quicker one.
+// markCrossings draws a line at each density where another index becomes the
+// quicker one.
 func markCrossings(p *plot.Plot, list []Stretch) error {
 	for i, m := range crossings(list) {
 		x := math.Log10(m)
 		line, err := plotter.NewLine(plotter.XYs{{X: x, Y: p.Y.Min}, {X: x, Y: p.Y.Max - 0.8}})
 		if err != nil {
-			return err
+			return fmt.Errorf("bench: %w", err)
 		}
 		line.LineStyle = draw.LineStyle{Color: color.NRGBA{90, 90, 90, 255}, Width: 1, Dashes: []vg.Length{4, 3}}
 		p.Add(line)
@@ -149,8 +150,8 @@ func markCrossings(p *plot.Plot, list []Stretch) error {
 	return nil
 }
 
-// ratiosPlot draws the reasons of a verdict: for each workload the ratio of the two indexes with its
-// range, and the band in which two times count as equal.
+// ratiosPlot draws what a verdict rests on: for each workload the ratio of the two
+// with its range, beside the band in which they count as equal.
 func ratiosPlot(s *SetResult) (*plot.Plot, error) {
 	p := report.Canvas("Grid and quadtree, workload by workload: "+s.Name, "← times as fast: the grid | times as fast: the quadtree → (logarithmic)", "")
 	all := *s.All
@@ -169,18 +170,18 @@ func ratiosPlot(s *SetResult) (*plot.Plot, error) {
 		low, top := math.Log10(r.Least), math.Log10(r.Greatest)
 		reach = max(reach, -low, top)
 		colour := color.Color(color.NRGBA{120, 120, 120, 255})
-		name := "level, or the rounds do not tell"
+		name := "level, or not told apart"
 		if r.Quicker != "" {
 			colour, name = measure.Hue(r.Quicker, 255), r.Quicker+" is quicker"
 		}
 		line, err := plotter.NewLine(plotter.XYs{{X: low, Y: y}, {X: top, Y: y}})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("bench: %w", err)
 		}
 		line.LineStyle = draw.LineStyle{Color: colour, Width: 2}
 		dot, err := plotter.NewScatter(plotter.XYs{{X: math.Log10(r.Median), Y: y}})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("bench: %w", err)
 		}
 		dot.GlyphStyle = draw.GlyphStyle{Color: colour, Radius: 3.5, Shape: draw.CircleGlyph{}}
 		p.Add(line, dot)
@@ -196,8 +197,8 @@ func ratiosPlot(s *SetResult) (*plot.Plot, error) {
 	return p, nil
 }
 
-// timesTicks are the ticks of an axis of decimal logarithms of ratios. The labels on the left of 1
-// are the inverse ratios, so both sides have the same labels.
+// timesTicks are the ticks of an axis of decimal logarithms of ratios, labelled
+// alike on both sides of 1.
 type timesTicks struct{}
 
 // Ticks implements plot.Ticker.
@@ -206,7 +207,7 @@ func (timesTicks) Ticks(least, most float64) []plot.Tick {
 	for _, times := range []float64{1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000, 10_000} {
 		at := math.Log10(times)
 		if times == 1.2 && max(-least, most) > 0.5 {
-			continue // too close to the next ticks
+			continue // too near to its neighbours
 		}
 		if at <= most {
 			ticks = append(ticks, plot.Tick{Value: at, Label: fmt.Sprintf("%g", times)})
@@ -218,7 +219,7 @@ func (timesTicks) Ticks(least, most float64) []plot.Tick {
 	return ticks
 }
 
-// bars draws a bar chart of one value of both indexes for each set.
+// bars draws one figure of both indexes for each set.
 func bars(sets []SetResult, title, y string, value func(*IndexResult) float64) (*plot.Plot, error) {
 	p := report.Canvas(title, "data set", y)
 	p.Add(plotter.NewGrid())
@@ -240,7 +241,7 @@ func bars(sets []SetResult, title, y string, value func(*IndexResult) float64) (
 		}
 		chart, err := plotter.NewBarChart(values, width)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("bench: %w", err)
 		}
 		chart.Color, chart.LineStyle.Width = measure.Hue(kind, 255), 0
 		chart.Offset = vg.Length(side*width - width/2)

@@ -9,39 +9,40 @@ import (
 	"nearby/bench/report"
 )
 
-// Report is the result of a run. All times are in nanoseconds, all distances in metres.
+// Report is what a run found. All times are in nanoseconds, all distances in
+// metres.
 type Report struct {
 	Verdict string `json:"verdict"` // over all sets
 	report.Made
 
 	Sets []SetResult `json:"sets"`
-	// Density says which index is the quicker one at which density, over all sets.
+	// Density tells which index is the quicker one at which density, over all sets.
 	Density []Stretch `json:"density,omitempty"`
 }
 
-// SetResult is the result on one data set.
+// SetResult is what was found on one data set.
 type SetResult struct {
 	Name    string  `json:"name"`
 	Points  int     `json:"points"`
 	Radius  float64 `json:"radius"` // of the radius workload
 	Verdict string  `json:"verdict"`
 	Choose  string  `json:"choose"` // "geohash", "quadtree" or "either"
-	// Ratios compare the two standard indexes on each workload. All is their weighted mean, on
-	// which the verdict rests.
+	// Ratios compare the two standard indexes on each workload, and All as the
+	// verdict weighs them.
 	Ratios  []Ratio       `json:"ratios,omitempty"`
 	All     *Ratio        `json:"all,omitempty"`
 	Density []Stretch     `json:"density,omitempty"`
-	Rounds  []Round       `json:"rounds,omitempty"` // the figures from which the ratios are computed
+	Rounds  []Round       `json:"rounds,omitempty"` // what the ratios are made of
 	Indexes []IndexResult `json:"indexes"`
 
-	// Auto is the index that a collection of these points would choose by itself.
+	// Auto is what a collection of these points would choose by itself.
 	Auto Auto `json:"auto"`
-	// Map shows the indexes' cells. It is only on the page: as JSON it would be most of the
-	// report.
+	// Map shows the indexes' cells. It is for the page; as figures it would be
+	// most of the report.
 	Map *CellMap `json:"-"`
 }
 
-// Auto is the index that the kind auto chooses from how the points lie, and the reason.
+// Auto is the index that auto chooses, by how the points lie, and why.
 type Auto struct {
 	Kind   string `json:"kind"`
 	Reason string `json:"reason"`
@@ -59,12 +60,12 @@ type IndexResult struct {
 	Nodes         int            `json:"nodes"`
 	MaxOccupancy  int            `json:"maxOccupancy"`
 	Rows          []measure.Row  `json:"rows"`
-	// Rounds are ratios, one for each round: the time of this setting divided by that of the
-	// standard setting of the same kind, in the workload NearTen.
+	// Rounds are, near the points, the ratios of this setting's time to that of
+	// the standard one of its kind, with which it took turns.
 	Rounds []float64 `json:"rounds,omitempty"`
 }
 
-// name returns the name of the index in tables.
+// name is how the index is called in tables.
 func (x *IndexResult) name() string { return x.Kind + " " + x.Setting }
 
 // sampled reports whether there are queries to draw against density.
@@ -84,7 +85,8 @@ func (x *IndexResult) row(workload string) *measure.Row {
 	return nil
 }
 
-// standard returns the index of a kind with the standard setting, which is the first of its kind.
+// standard returns the kind's index with the settings that a user gets who
+// chooses none: the first of its kind.
 func (s *SetResult) standard(kind string) *IndexResult {
 	for i := range s.Indexes {
 		if s.Indexes[i].Kind == kind {
@@ -108,13 +110,13 @@ func (r *Report) wrong() string {
 	return ""
 }
 
-// WriteJSON writes the whole report as JSON, with the samples of the plots.
+// WriteJSON writes the whole report, the samples of the plots included.
 func (r *Report) WriteJSON(w io.Writer) error {
 	return report.WriteJSON(w, r)
 }
 
-// noiseCaption explains a ratio and the range beside it.
+// noiseCaption says what a ratio and the range beside it are.
 func noiseCaption() string {
-	return fmt.Sprintf("Grid and quadtree, with their standard settings, took turns in %d rounds of the same queries and changes. A ratio is the median of the rounds' ratios. Beside it are the least and the greatest; the true median is between them with a confidence of %.1f %%. An index is called the quicker one if it was faster in every round, by more than %.0f %%. Both are called level if no round differs by more than %.0f %%.",
+	return fmt.Sprintf("Grid and quadtree, with their standard settings, took turns in %d rounds at the same questions and changes. A ratio is the median of the rounds' ratios; beside it stand the least and the greatest, which have the true median between them with a confidence of %.1f %%. One is called the quicker one if it is so in every round, by more than %.0f %%; both are called level if no round differs by more than %.0f %%.",
 		rounds, confidence(rounds), 100*(level-1), 100*(alike-1))
 }

@@ -11,45 +11,46 @@ import (
 	"nearby/bench/report"
 )
 
-// rounds is how often the two standard indexes take turns. A ratio is reported as its median over
-// the rounds, with the least and the greatest. The true median lies between these two, unless all
-// seven rounds are on one side of it, which has a probability of 2/2^7.
+// rounds is how often the two standard indexes take turns. What is said of a
+// ratio is its median over the rounds, and the least and the greatest of them:
+// between these lies the median of all rounds that could have been, unless all of
+// seven fell on one side of it, which has a probability of 2/2^7.
 const rounds = 7
 
-// confidence returns the probability, in per cent, that the true median lies between the least and
-// the greatest of n rounds.
+// confidence is the probability in per cent with which the least and the greatest
+// of so many rounds have the median between them.
 func confidence(n int) float64 { return 100 * (1 - math.Exp2(1-float64(n))) }
 
 const (
-	// level is the ratio up to which two times count as equal, even without noise.
+	// level is the ratio up to which two times count as equal even without noise.
 	level = 1.05
-	// alike is the greatest ratio of a round if the two indexes are called level. If a round has
-	// a greater one, and no index is the quicker one, the rounds do not tell.
+	// alike is the ratio within which all rounds lie where the two are called level;
+	// where some lie farther off, the rounds do not tell.
 	alike = 1.2
 )
 
-// Round is one round of the two standard indexes. Each ratio is the grid's median time divided by
-// the tree's, over the same queries or changes.
+// Round is one round of turns of the two standard indexes: each ratio is that of
+// the grid's median time to the tree's, over the same questions or changes.
 type Round struct {
 	Ratios map[string]float64 `json:"ratios"` // by workload
-	// Density has the ratio of queries for ten neighbours, by density: in bin b, the tenth
-	// neighbour is at least 10^(b/3) metres away.
+	// Density has the ratio of queries for ten by density: bin b begins at
+	// 10^(b/3) metres to the tenth neighbour.
 	Density map[int]float64 `json:"density,omitempty"`
 }
 
-// rounds measures the standard indexes in turn with every workload. pair is the grid and the tree.
+// rounds gives the standard indexes, grid before tree, every workload in turn.
 func (m *measurement) rounds(pair []*side) ([]Round, error) {
 	var list []Round
 	rates := make([][]float64, len(pair))
 	for round := range rounds {
 		for i, x := range pair {
-			// The place of an index in memory affects its speed by chance. So each round
-			// builds the index again, if that takes no longer than a row.
+			// Where an index happens to lie in memory must not pass for its
+			// speed: each round has a new one, if that takes no longer than a row.
 			took := time.Duration(float64(len(m.items.At)) / x.result.BuildRate * 1e9)
 			if round > 0 && took <= m.opt.RowTime {
 				ix, built, err := build(x.Variant, m.items)
 				if err != nil {
-					return nil, fmt.Errorf("set %s: build %s: %w", m.set.Name, x.Name(), err)
+					return nil, fmt.Errorf("bench: set %s: build %s: %w", m.set.Name, x.Name(), err)
 				}
 				x.ix, x.result = ix, built
 			}
@@ -101,13 +102,13 @@ func (m *measurement) rounds(pair []*side) ([]Round, error) {
 	return list, nil
 }
 
-// both measures each side once with a workload. In the next round the other side is first.
+// both gives each side its turn at a workload, another first in the next round.
 func (m *measurement) both(pair []*side, workload, round int) ([]measure.Turn, error) {
 	turns := make([]measure.Turn, len(pair))
 	for i := range pair {
 		at := (i + round + workload) % len(pair)
 		if measure.Workloads()[workload].Write != "" {
-			runtime.GC() // frees the garbage of the other side
+			runtime.GC() // what the other has left
 		}
 		var err error
 		if turns[at], err = m.take(pair[at], workload, measure.Part{Number: round, Of: rounds}); err != nil {
@@ -117,9 +118,9 @@ func (m *measurement) both(pair []*side, workload, round int) ([]measure.Turn, e
 	return turns, m.ctx.Err()
 }
 
-// medianRatio returns the ratio of two medians, over the operations that both sides have done. ok
-// is false if there is none.
-func medianRatio(a, b []float64) (ratio float64, ok bool) {
+// medianRatio is the ratio of the medians of the operations that both have done,
+// and whether there is one.
+func medianRatio(a, b []float64) (float64, bool) {
 	n := min(len(a), len(b))
 	if n == 0 {
 		return 0, false
@@ -128,8 +129,8 @@ func medianRatio(a, b []float64) (ratio float64, ok bool) {
 	return x / y, x > 0 && y > 0
 }
 
-// Ratio is the grid's time divided by the tree's, both with their standard settings: the median of
-// the rounds, the least and the greatest.
+// Ratio is how many times as long the grid takes as the tree, each with its
+// standard settings: the median of the rounds, the least and the greatest.
 type Ratio struct {
 	Workload string  `json:"workload,omitempty"`
 	Median   float64 `json:"median"`
@@ -138,8 +139,8 @@ type Ratio struct {
 	Quicker  string  `json:"quicker"` // "geohash", "quadtree", or "" where the rounds do not tell
 }
 
-// ratioOf sums up the ratios of rounds. An index is the quicker one if it was faster in all rounds,
-// each time by more than the ratio level.
+// ratioOf sums up the ratios of rounds. One index is the quicker one if it is so
+// in all of them, by more than times differ that count as equal.
 func ratioOf(workload string, values []float64) Ratio {
 	r := Ratio{Workload: workload, Median: measure.Median(slices.Clone(values)), Least: slices.Min(values), Greatest: slices.Max(values)}
 	switch {
@@ -151,8 +152,8 @@ func ratioOf(workload string, values []float64) Ratio {
 	return r
 }
 
-// times returns how many times as fast the quicker index is, with the range. If there is no quicker
-// one, it returns the grid's time divided by the tree's.
+// times returns how many times as quick the quicker index is, and the interval of
+// that; of two that are not told apart, how many times as long the grid takes.
 func (r Ratio) times() (median, least, greatest float64) {
 	if r.Quicker == measure.KindGeohash {
 		return 1 / r.Median, 1 / r.Greatest, 1 / r.Least
@@ -166,8 +167,8 @@ func (r Ratio) interval() string {
 	return report.Factor(least) + " to " + report.Factor(greatest)
 }
 
-// words describes the ratio, e.g. "the quadtree is 9.1 × as fast near the points (8.8 to 9.5". The
-// caller may add more, and closes the parenthesis.
+// words tells the ratio, e.g. "the quadtree is 9.1 × as fast near the points (8.8
+// to 9.5". The parenthesis is left open for what else there is to say.
 func (r Ratio) words(where string) string {
 	median, _, _ := r.times()
 	if where != "" {
@@ -183,11 +184,10 @@ func (r Ratio) words(where string) string {
 	}
 }
 
-// level reports whether the two count as level: no index is the quicker one, and all rounds lie
-// within the ratio alike.
+// level reports whether all rounds found the two alike.
 func (r Ratio) level() bool { return r.Quicker == "" && r.Least >= 1/alike && r.Greatest <= alike }
 
-// called returns the name of an index in a sentence.
+// called is how an index is called in a sentence.
 func called(kind string) string {
 	if kind == measure.KindGeohash {
 		return "the geohash grid"
@@ -195,7 +195,7 @@ func called(kind string) string {
 	return "the quadtree"
 }
 
-// ofRounds returns a ratio from each round, or nil if a round has none.
+// ofRounds returns a ratio from each round, or nil if a round is without.
 func ofRounds(list []Round, ratio func(Round) (float64, bool)) []float64 {
 	var values []float64
 	for _, r := range list {
@@ -213,8 +213,8 @@ func (s *SetResult) onWorkload(name string) []float64 {
 	return ofRounds(s.Rounds, func(r Round) (float64, bool) { v, ok := r.Ratios[name]; return v, ok })
 }
 
-// together returns the weighted geometric mean of several ratios for each round that all of them
-// have. If weights is nil, all have the same weight.
+// together is the weighted geometric mean of several ratios, round by round, as
+// many rounds as all have. Without weights all count alike.
 func together(ratios [][]float64, weights []float64) []float64 {
 	if len(ratios) == 0 {
 		return nil

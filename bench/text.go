@@ -10,12 +10,12 @@ import (
 	"nearby/bench/report"
 )
 
-// columns returns the header of the table of rows.
+// columns of the table of rows.
 func columns() []string {
 	return []string{"index", "workload", "p50", "p99", "mean", "per second", "allocs", "entered", "compared", "recall"}
 }
 
-// rowCells returns the cells of one row of the table of rows.
+// rowCells are those of one row of the table.
 func (x *IndexResult) rowCells(row *measure.Row) []string {
 	entered, compared := "", ""
 	if row.Entered > 0 || row.Compared > 0 {
@@ -25,7 +25,7 @@ func (x *IndexResult) rowCells(row *measure.Row) []string {
 		strconv.FormatFloat(row.Allocs, 'f', 2, 64), entered, compared, report.Recall(row.Recall)}
 }
 
-// buildColumns returns the header of the table of builds.
+// buildColumns are those of the table of builds.
 func buildColumns() []string {
 	return []string{"index", "parameters", "points/s built", "bytes/point", "cells", "inner nodes", "most in a cell"}
 }
@@ -53,7 +53,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// ratioCells returns the cells of a row of the table of ratios.
+// ratioCells are those of the table of ratios.
 func (r Ratio) ratioCells(name string) []string {
 	who := "not told"
 	switch {
@@ -82,7 +82,7 @@ func (s *SetResult) tables() []report.Table {
 	for i := range s.Indexes {
 		builds.Rows = append(builds.Rows, s.Indexes[i].buildCells())
 	}
-	// In the order of workloads, so that rows to compare are next to each other.
+	// By workload, so that what is to be compared stands together.
 	for _, w := range measure.Workloads() {
 		for i := range s.Indexes {
 			x := &s.Indexes[i]

@@ -8,13 +8,14 @@ import (
 	"nearby/bench/report"
 )
 
-// contest is the comparison of the two standard indexes on one workload.
+// contest is the comparison of the two indexes, each with its standard
+// settings, on one workload.
 type contest struct {
 	Ratio
 	geohash, quadtree float64 // median nanoseconds over all rounds
 }
 
-// words describes the contest, e.g. "the quadtree is 9.1 × as fast near the points
+// words tells the contest, e.g. "the quadtree is 9.1 × as fast near the points
 // (8.8 to 9.5; p50 1.20 µs against 10.9 µs)".
 func (c contest) words(where string) string {
 	text := c.Ratio.words(where)
@@ -42,8 +43,8 @@ func (s *SetResult) contest(workload string) (contest, bool) {
 	return contest{ratioOf(workload, values), rg.P50, rq.P50}, true
 }
 
-// judged returns the workloads on which the choice rests, each with its weight. Queries near the
-// points have the greatest weight, because most real queries are there.
+// judged are the workloads that the choice rests on, each with its weight: most
+// queries come where the points are.
 func judged() []struct {
 	workload, where string
 	weight          float64
@@ -59,7 +60,7 @@ func judged() []struct {
 	}
 }
 
-// judge computes all verdicts from the figures.
+// judge fills in all verdicts from the figures.
 func (r *Report) judge() {
 	for i := range r.Sets {
 		r.Sets[i].judge()
@@ -68,8 +69,8 @@ func (r *Report) judge() {
 	r.Verdict = r.overall()
 }
 
-// judge compares the two standard indexes on one set. It chooses by the weighted geometric mean of
-// their ratios, and only if the quicker one is the same in all rounds.
+// judge compares the two on one set. It chooses by the weighted geometric mean
+// of the ratios of their medians, and only if all rounds choose alike.
 func (s *SetResult) judge() {
 	s.Ratios, s.All = nil, nil
 	for _, w := range measure.Workloads() {
@@ -106,14 +107,14 @@ func (s *SetResult) judge() {
 	}
 }
 
-// automatic says which index auto chooses and why, and whether these figures disagree.
+// automatic says what auto chooses and why, and where these figures say other.
 func (s *SetResult) automatic() string {
 	if s.Auto.Kind == "" {
 		return ""
 	}
 	text := " auto would choose " + s.Auto.Kind
 	if s.Choose != "either" && s.Choose != s.Auto.Kind {
-		text += ", unlike these figures: auto decides by how the points lie, not by times"
+		text += ", against these figures: it goes by how the points lie and not by times"
 	}
 	if s.Choose == s.Auto.Kind {
 		text += " too"
@@ -121,7 +122,7 @@ func (s *SetResult) automatic() string {
 	return fmt.Sprintf("%s (%s).", text, s.Auto.Reason)
 }
 
-// filtered compares the two indexes in the workloads with a filter.
+// filtered compares the two where a filter keeps few points.
 func (s *SetResult) filtered() string {
 	var clauses []string
 	for _, w := range measure.Workloads() {
@@ -138,8 +139,8 @@ func (s *SetResult) filtered() string {
 	return " With filters, " + strings.Join(clauses, "; ") + "."
 }
 
-// tuning says how much faster or slower other settings than the standard one are near the points. It
-// returns "" if no other was measured, or if none made a difference.
+// tuning says what a setting chosen by hand brings or costs near the points,
+// or returns "" if no other was measured, or none made a difference.
 func (s *SetResult) tuning() string {
 	var b strings.Builder
 	for _, kind := range []string{measure.KindGeohash, measure.KindQuadtree} {

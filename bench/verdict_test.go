@@ -207,8 +207,8 @@ func TestVerdictBesideAuto(t *testing.T) {
 		auto, says string
 	}{
 		{2, measure.KindQuadtree, "choose quadtree. auto would choose quadtree too (it is so)."},
-		{0.5, measure.KindQuadtree, "choose geohash. auto would choose quadtree, unlike these figures: auto decides by how the points lie, not by times (it is so)."},
-		{2, measure.KindGeohash, "choose quadtree. auto would choose geohash, unlike these figures: auto decides by how the points lie, not by times (it is so)."},
+		{0.5, measure.KindQuadtree, "choose geohash. auto would choose quadtree, against these figures: it goes by how the points lie and not by times (it is so)."},
+		{2, measure.KindGeohash, "choose quadtree. auto would choose geohash, against these figures: it goes by how the points lie and not by times (it is so)."},
 		{1, measure.KindGeohash, "choose either. auto would choose geohash (it is so)."},
 	} {
 		s := figures("s", [4]float64{c.ratio, c.ratio, c.ratio, c.ratio}, [4]float64{1, 1, 1, 1})

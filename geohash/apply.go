@@ -12,8 +12,8 @@ import (
 	"nearby/sphere"
 )
 
-// apply is one call of Apply: a walk down the directory that takes each edit to its cell and copies each
-// node and page on the way once.
+// apply is one Apply under way: a walk down the directory that takes each edit to
+// its cell and makes anew, once, what lies on the way.
 type apply struct {
 	*batch.Batch
 	bits  int
@@ -33,7 +33,8 @@ func (g *grid) Apply(changes []index.Update, items index.Items) (index.Index, er
 	return &next, nil
 }
 
-// branch returns a branch with edits made, at least one. above is the number of edits at its parent.
+// branch returns what edits, at least one, make of a branch. There were above of
+// them above it.
 func (b *apply) branch(old branch, edits []batch.Edit, above int) branch {
 	if above > together && len(edits) <= together && len(edits) > 1 {
 		b.prefetch(&old, edits)
@@ -92,9 +93,9 @@ func (b *apply) branch(old branch, edits []batch.Edit, above int) branch {
 // together is the number of edits whose branches prefetch reads at once.
 const together = 16
 
-// prefetch reads the memory that edits of a branch will need. It goes down the paths of several edits in
-// turns, so the processor waits for several cache lines at once. Without it, moves in batches of 500
-// among 10^6 points take 1.02 to 1.09 times as long (AMD EPYC, Zen 4).
+// prefetch reads what edits of a branch will need. It goes down the ways of several edits
+// side by side, so that the processor waits for several cache lines at once. Without it moves
+// in batches of 500 among 10^6 points take 1.02 to 1.09 times as long (AMD EPYC, Zen 4).
 //
 //go:noinline
 func (b *apply) prefetch(root *branch, edits []batch.Edit) (sum uint64) {
@@ -140,7 +141,7 @@ func (b *apply) elsewhere(old branch, edits []batch.Edit) chan branch {
 	return done
 }
 
-// dropEmpty removes the branches that have lost all points.
+// dropEmpty takes out the branches that have lost all points.
 func (n *node) dropEmpty() {
 	kept := n.branches[:0]
 	digits := n.occupied
@@ -156,7 +157,7 @@ func (n *node) dropEmpty() {
 	n.branches = kept
 }
 
-// cellSize counts the edits, from the first on, that belong to the same cell.
+// cellSize counts the edits of the first one's cell.
 func (b *apply) cellSize(edits []batch.Edit) int {
 	n := 1
 	for key := cellKey(edits[0].Key, b.bits); n < len(edits) && cellKey(edits[n].Key, b.bits) == key; n++ {
@@ -164,7 +165,7 @@ func (b *apply) cellSize(edits []batch.Edit) int {
 	return n
 }
 
-// page returns a branch that is a page with edits made.
+// page returns what edits make of a branch that is a page.
 func (b *apply) page(old branch, edits []batch.Edit) branch {
 	was := old.page
 	room := len(was.cells)
@@ -175,7 +176,7 @@ func (b *apply) page(old branch, edits []batch.Edit) branch {
 	}
 	p := newPage(was.level, was.key, room)
 	now := branch{box: old.box, points: old.points, page: p}
-	shrunk := false // the box may have become smaller
+	shrunk := false // the box, or so it may be
 	i := 0
 	for len(edits) > 0 {
 		key, n := cellKey(edits[0].Key, b.bits), b.cellSize(edits)
@@ -208,7 +209,7 @@ func (b *apply) page(old branch, edits []batch.Edit) branch {
 	return now
 }
 
-// cell makes edits of a cell. It returns the bucket that the cell then has, or nil.
+// cell makes edits of a cell, and returns its bucket if it has one then.
 func (b *apply) cell(c *cell, big *bucket.Bucket, edits []batch.Edit) *bucket.Bucket {
 	if big != nil {
 		if big = big.Apply(edits, b.items, b.Batch); big.Len() > smallCell {
@@ -247,7 +248,7 @@ func (b *apply) cell(c *cell, big *bucket.Bucket, edits []batch.Edit) *bucket.Bu
 	return nil
 }
 
-// burst turns a page with too many cells into a node.
+// burst parts a page with too many cells into a node's branches.
 func burst(p *page) branch {
 	n := &node{level: p.level, key: p.key}
 	for lo, hi := 0, 0; lo < len(p.cells); lo = hi {

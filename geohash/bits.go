@@ -7,20 +7,23 @@ import (
 )
 
 const (
-	// fewPoints is the number of points up to which nothing is known about later points.
+	// fewPoints is the number up to which points say nothing about those that
+	// will come.
 	fewPoints   = 64
 	defaultBits = 26 // cells of 4.9 km at the equator
 
-	leastBits, mostBits = 2, 52 // range of the answers of chooseBits
+	leastBits, mostBits = 2, 52 // what chooseBits answers
 
-	// goodCell is the number of points in a cell up to which a query is fast.
+	// goodCell is the number of points in a cell up to which a query is quick.
 	goodCell = 24
 )
 
-// chooseBits returns the precision for points with these sorted ZKeys, and the reason. It is the least
-// precision with which half of the places lie in cells of at most goodCell points, or alone in their
-// cells. It counts places, not cells, because queries are where the points are. Points at one place
-// count once: no precision separates them, and a search in such a cell stops after k points.
+// chooseBits returns the precision for points with these sorted ZKeys, and the
+// reason: the least one with which half of the places lie in cells of at most
+// goodCell points or alone in their cell. The half that counts is that of the
+// places and not of the cells, as queries come where the points are. Points at
+// one place count once: no precision parts them, and a cell that has nothing else
+// is in the order of the answer.
 func chooseBits(entries []runs.Keyed) (int, string) {
 	if len(entries) <= fewPoints {
 		return defaultBits, fmt.Sprintf("%d bits, the default, as there were %d points to choose by", defaultBits, len(entries))

@@ -8,16 +8,16 @@ import (
 	"nearby/sphere"
 )
 
-// block is a set of cells of n bits: those that are at most radius columns and rows away from the cell of
-// a centre.
+// block is the cells of n bits at most radius columns and rows away from the one
+// that holds a centre.
 type block struct {
 	n        int
 	col, row int64 // of the centre's cell
 	radius   int64
 }
 
-// columns returns how many columns the block reaches to the west and to the east. A block round the
-// Earth has each column once.
+// columns returns how far the block reaches to the west and to the east, so that
+// each column is there once.
 func (b block) columns() (west, east int64) {
 	cols, _ := gridSize(b.n)
 	return -min(b.radius, (cols-1)/2), min(b.radius, cols/2)
@@ -47,7 +47,7 @@ type origin struct {
 
 func newOrigin(lon, lat float64, v sphere.Vec, key uint64) origin {
 	if lon > 90 && key>>63 == 0 {
-		lon = -180 // the longitude is 180, which belongs to the first column
+		lon = -180 // it is 180, and lies in the first column
 	}
 	return origin{lon, lat, v, math.Hypot(v.X, v.Y)}
 }

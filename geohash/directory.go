@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// levelBits is how many bits of the key a node branches on. With 6 bits a query took the same
-	// time. But a page that bursts then became pages of 3 cells on average, and the garbage
-	// collector had five times as many objects (10^7 points in cities).
+	// levelBits of the key are what a node branches on. With 6 a query took the
+	// same time, but a page that bursts left pages of 3 cells on average and the
+	// garbage collector five times as many objects (10^7 points in cities).
 	levelBits = 3
 	pageCells = 32 // greatest number of cells in a page
 	fuseCells = 16 // a node with no more cells becomes a page again
@@ -46,13 +46,13 @@ type page struct {
 	big   []*bucket.Bucket // of the cells that have more than smallCell
 }
 
-// cell has its points in memory of its own, so a batch copies only the points of the cells that it
-// changes.
+// cell keeps its points to itself, so that a batch copies those of the cells that
+// it touches and of no others.
 type cell struct {
 	box   sphere.Box
 	n     uint32  // number of points
 	at    uint32  // where in page.big they are when n > smallCell
-	words *uint64 // when n <= smallCell, the first word of their run; a slice would take 16 bytes more
+	words *uint64 // else the first word of their run: a slice would take 16 bytes more
 }
 
 // run returns the points of a small cell.
@@ -68,7 +68,7 @@ func (c *cell) small() bool { return c.n <= smallCell }
 // digit returns the digit of key after the first level ones.
 func digit(key uint64, level int) uint { return uint(key << (levelBits * level) >> (64 - levelBits)) }
 
-// withDigit appends a digit to a prefix of level digits.
+// withDigit returns the prefix key of so many digits made longer by one.
 func withDigit(key uint64, level int, d uint) uint64 {
 	return key | uint64(d)<<(64-levelBits)>>(levelBits*level)
 }

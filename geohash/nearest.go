@@ -12,9 +12,9 @@ import (
 	"nearby/sphere"
 )
 
-// maxRings is how many rings a search walks at one precision before it goes on with coarser cells. The
-// next ring would have 8*(radius+1) cells. A step to coarser cells looks up at most 12, which reach
-// farther. So more than two rings make a search slower.
+// Rings at one precision before a search goes on with coarser cells. The next
+// ring has 8*(radius+1) cells. A step up looks up at most 12, which reach farther and are
+// opened only as far as they are near: more than two rings do not pay.
 const maxRings = 2
 
 // search is one call of Nearest.
@@ -100,8 +100,8 @@ func (s *search) run() bool {
 	}
 }
 
-// begin looks up the centre's cell. If that is empty, the search starts with the coarsest cell round the
-// centre that is also empty.
+// begin looks up the centre's cell. If it is empty the search starts with the
+// coarsest cell round the centre that is empty too.
 func (s *search) begin() bool {
 	b, level := s.root, 0
 	n := 0 // precision of the first block
@@ -200,7 +200,8 @@ func (s *search) widen() bool {
 	return ok
 }
 
-// sparse reports whether the cells of the block are already coarser than those of the grid.
+// sparse reports whether the precision is not that of the data round here: the
+// cells are coarser than the grid's already.
 func (s *search) sparse() bool { return s.block.n < s.bits }
 
 // walk looks up the block's outermost ring, as far as its sides are near enough to
@@ -376,7 +377,7 @@ func (s *search) enter() bool {
 	return true
 }
 
-// enterCell is enter for a cell.
+// enterCell does this for a cell.
 func (s *search) enterCell(f found, c *cell) bool {
 	ok, before := true, s.budget.Compared
 	if c.small() {
@@ -392,7 +393,7 @@ func (s *search) enterCell(f found, c *cell) bool {
 		if ok = f.page.big[c.at].Nearest(&bucket.Search{
 			Top: &s.top, Budget: &s.budget, Query: s.query, Items: s.items, Centre: s.origin.vec,
 		}); ok {
-			s.queue.pop() // if the budget ended the search, the cell stays: it has unseen points
+			s.queue.pop() // else what was not compared is still unseen
 		}
 	}
 	if t := s.query.Trace; t != nil {

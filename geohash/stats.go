@@ -59,7 +59,10 @@ func describe(s *index.Stats, b *branch) {
 // Check implements index.Index.
 func (g *grid) Check(items index.Items) error {
 	c := checker{bits: g.bits, items: items, seen: make(map[index.Ref]bool, g.Len())}
-	return c.branch(&g.root, 0, 0)
+	if err := c.branch(&g.root, 0, 0); err != nil {
+		return fmt.Errorf("geohash: %w", err)
+	}
+	return nil
 }
 
 // checker walks a grid and compares all that is kept twice.

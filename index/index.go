@@ -1,12 +1,12 @@
-// Package index is the contract of a spatial index. geohash and quadtree implement it, and the packages
-// above use only the contract.
+// Package index is the contract of a spatial index: what geohash and quadtree
+// implement and what nothing above can see through.
 //
-// An Index is an immutable value, a snapshot. Apply returns a new one, which shares with the old one
-// everything that the batch did not change. Any number of goroutines may query any number of versions
-// while one writer makes the next.
+// An Index is an immutable value, a snapshot: Apply returns a new one that
+// shares with the old all that the batch did not touch. Any number of
+// goroutines may query any number of versions while one writer makes the next.
 //
-// An index identifies items by Ref, a number, and keeps their unit vectors. Their owner keeps the ids
-// and exact positions, and passes them to each call as Items.
+// An index knows items by Ref, a number, and holds their unit vectors. Ids and
+// exact positions stay with their owner, who lends them through Items.
 //
 //	I1  Metric. Distance is the great circle's in metres (package sphere).
 //	    Longitudes 180 and -180 are one; at a pole all longitudes are one.
@@ -30,8 +30,8 @@ import (
 	"github.com/paulmach/orb"
 )
 
-// Ref is the number by which an index identifies an item. The owner of the items chooses it, and may use
-// it again after a delete.
+// Ref is the number under which an index knows an item. Its owner hands it out
+// and may use it again after a delete.
 type Ref uint32
 
 // Point is an item's place: Ref at (Lon, Lat) in degrees.
@@ -236,8 +236,8 @@ type Proof struct {
 	// Compared counts the points whose distance was compared.
 	Compared int
 	// Reached, when the budget ended a Range, is the place up to which all was
-	// searched: a query with this After goes on from there. If the budget was too small to get
-	// farther than the beginning of the query, it is that beginning.
+	// looked at: a query After it goes on. It is where the query began if the
+	// budget was too small to get any farther.
 	Reached RangeAfter
 }
 
@@ -279,8 +279,8 @@ func (q *RangeQuery) Validate() error {
 	return nil
 }
 
-// Reached returns the place that a search has reached if it has seen all items before those with this
-// key.
+// Reached returns the place that a search has reached which has looked at all
+// that comes before the items with this key.
 func (q *RangeQuery) Reached(key uint64) RangeAfter {
 	if q.After != nil && q.After.ZKey >= key {
 		return *q.After

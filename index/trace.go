@@ -5,9 +5,27 @@ import "nearby/sphere"
 // Trace records the steps of one search. The caller owns it; a search appends.
 type Trace struct {
 	Steps []Step
-	// Most is how many steps are recorded, the first ones; 0: all.
+	// Most, when not 0, is how many steps are recorded: the first ones.
 	Most int
+	// Plan says how a filter was answered, where its matches can be listed.
+	Plan Plan
 }
+
+// Plan is the way in which a search with a filter was answered.
+type Plan struct {
+	Way     Way // "": without a filter
+	Matches int // items that match it, wherever they are; -1: not known
+}
+
+// Way is one of the ways in which a search with a filter can be answered.
+type Way string
+
+const (
+	WayNone            Way = "none"              // nothing matches
+	WayList            Way = "list"              // all that matches was listed
+	WayOutward         Way = "outward"           // as without a filter, with a test of each candidate
+	WayOutwardThenList Way = "outward-then-list" // given up, since it cost more than the list
+)
 
 // StepKind is what a Step was about.
 type StepKind string
@@ -26,7 +44,7 @@ type Step struct {
 	Name string
 	// Bounds in degrees; a ring's is the block of cells within it.
 	Bounds sphere.Rect
-	// Lower is the lower bound, in metres, of the distance of its points when it was entered.
+	// Lower is the lower bound in metres with which it was entered.
 	Lower float64
 	// Level is the depth of a node, or the precision in bits of a cell or ring.
 	Level int

@@ -10,7 +10,7 @@ import (
 	"nearby/table"
 )
 
-// Kinds returns all kinds of index.
+// Kinds returns all of them.
 func Kinds() table.Kinds { return table.Kinds{grid(), tree()} }
 
 func grid() table.Kind {

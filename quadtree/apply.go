@@ -10,8 +10,9 @@ import (
 	"nearby/internal/zorder"
 )
 
-// apply is one call of Apply: a walk down the tree that takes each edit to its place and copies each
-// node on the way once. What a child becomes depends only on its points, not on what it was.
+// apply is one Apply under way: a walk down the tree that takes each edit to its
+// place and makes anew, once, what lies on the way. What a child becomes follows
+// from its points alone, whatever it was.
 type apply struct {
 	*batch.Batch
 	*lineage
@@ -34,8 +35,8 @@ func (t *tree) Apply(changes []index.Update, items index.Items) (index.Index, er
 	return &tree{t.lineage, &top}, nil
 }
 
-// edit makes edits, at least one, below n. n is a copy that nobody else uses yet. above is the number of
-// edits at the parent of n.
+// edit makes edits, at least one, below n, a copy that nobody else knows yet. There
+// were above of them above n.
 func (b *apply) edit(n *node, edits []batch.Edit, above int) {
 	var leaves, inner [4][]batch.Edit
 	var opened [4]*node
@@ -83,9 +84,9 @@ func (b *apply) edit(n *node, edits []batch.Edit, above int) {
 // together is the number of edits whose nodes prefetch reads at once.
 const together = 16
 
-// prefetch reads the memory that edits below n will need. It goes down the paths of several edits in
-// turns, so the processor waits for several cache lines at once. Without it, moves in batches of 500
-// among 10^6 points take 1.05 to 1.15 times as long (AMD EPYC, Zen 4).
+// prefetch reads what edits below n will need. It goes down the ways of several edits side by
+// side, so that the processor waits for several cache lines at once. Without it moves in
+// batches of 500 among 10^6 points take 1.05 to 1.15 times as long (AMD EPYC, Zen 4).
 //
 //go:noinline
 func prefetch(n *node, edits []batch.Edit) (sum uint64) {
@@ -112,7 +113,7 @@ func prefetch(n *node, edits []batch.Edit) (sum uint64) {
 	return sum
 }
 
-// elsewhere makes edits below n in another goroutine. The channel gets a value when it is done.
+// elsewhere makes edits below n in another goroutine and tells when it is done.
 func (b *apply) elsewhere(n *node, edits []batch.Edit) chan struct{} {
 	done := make(chan struct{}, 1)
 	go func() {
@@ -123,8 +124,8 @@ func (b *apply) elsewhere(n *node, edits []batch.Edit) chan struct{} {
 	return done
 }
 
-// open returns a node for edits of child i of n: a copy of the child, or a new node above the child. It
-// returns nil if the child is a bucket to which all edits belong.
+// open returns a node to make edits of child i of n below, a copy of the child or
+// a new one above it; nil if the child is a bucket that they all belong to.
 func (b *apply) open(n *node, i int, edits []batch.Edit) *node {
 	var key uint64
 	sub, level := n.sub[i], b.MaxDepth
@@ -136,8 +137,8 @@ func (b *apply) open(n *node, i int, edits []batch.Edit) *node {
 	first, last := edits[0].Key, edits[len(edits)-1].Key
 	switch common := min(zorder.Common(first, key), zorder.Common(last, key)) / 2; {
 	case common < level:
-		// Some edits leave the path to the child within the skipped levels. So the child becomes
-		// the only child of a new node. If the edits add no other child, settle removes that node.
+		// Some leave the way to the child in the levels that were skipped. It is
+		// the new node's only child, and will be again if no other joins it.
 		c := newNode(key, common)
 		c.count = uint32(n.size(i))
 		c.put(quadrant(key, c.level), n.child(i))
@@ -149,15 +150,15 @@ func (b *apply) open(n *node, i int, edits []batch.Edit) *node {
 	return nil
 }
 
-// settle replaces child i of n after the edits of c, which open returned: by a leaf, by the only child
-// of c, or by c.
+// settle makes c, which has been opened and edited, child i of n, or what it now
+// should be.
 func (b *apply) settle(n *node, i int, c *node) {
 	sub, only := n.sub[i], c.only()
 	n.count += c.count - uint32(n.size(i))
 	switch {
 	case int(c.count) <= b.MaxPointsPerNode:
 		n.fill(i, c.gather(make([]runs.Record, 0, c.count)))
-	case only >= 0: // the only child is no leaf, since it has too many points
+	case only >= 0: // and no leaf, as it has too many points
 		n.put(i, c.child(only))
 	case sub != nil && sub.box == c.box:
 		n.sub[i] = c
@@ -166,7 +167,7 @@ func (b *apply) settle(n *node, i int, c *node) {
 	}
 }
 
-// only returns the only child that is not empty; -1 if there are several or none.
+// only returns the child that is something if it is the only one, else -1.
 func (n *node) only() int {
 	only := -1
 	for q := range 4 {
@@ -207,7 +208,7 @@ func (n *node) fill(i int, recs []runs.Record) {
 	}
 }
 
-// leaves makes the edits of the children of n that are leaves or empty.
+// leaves makes the edits of those children of n that are leaves or nothing.
 func (b *apply) leaves(n *node, edits *[4][]batch.Edit) {
 	var (
 		holes  [4][]int
@@ -252,8 +253,8 @@ func (b *apply) leaves(n *node, edits *[4][]batch.Edit) {
 	}
 }
 
-// cut splits sorted edits into those of child q of a node of that level, and the rest. No edit may
-// belong to a child before q.
+// cut parts edits in order, none of which belong to children before q of a node of
+// that level, in those of child q and the rest.
 func cut(edits []batch.Edit, level int8, q int) (here, rest []batch.Edit) {
 	lo, hi := 0, len(edits)
 	if quadrant(edits[0].Key, level) > q {

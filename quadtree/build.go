@@ -69,16 +69,16 @@ type child struct {
 // child returns child i, which is a node or a bucket.
 func (n *node) child(i int) child { return child{n.sub[i], n.bucket(i), n.box.at(i)} }
 
-// put replaces child i of n by c. If the old child was a leaf, the caller must remove its points from
-// the run.
+// put makes child i of n what c is, whatever it was. If it was a leaf, its points have to be
+// taken out of the run.
 func (n *node) put(i int, c child) {
 	n.sub[i] = c.sub
 	n.setBucket(i, c.bucket)
 	n.box.set(i, c.box)
 }
 
-// child makes a node or a bucket of more points than fit in a leaf. Only this function decides the
-// structure of a tree.
+// child makes a node or a bucket of more points than fit in a leaf. This is the
+// one place that decides the shape of a tree.
 func (g *grower) child(keys []runs.Keyed) child {
 	first, last := keys[0].Key, keys[len(keys)-1].Key
 	level := zorder.Common(first, last) / 2

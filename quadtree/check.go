@@ -24,10 +24,10 @@ import (
 func (t *tree) Check(items index.Items) error {
 	c := checker{lineage: t.lineage, items: items, seen: make(map[index.Ref]struct{}, t.Len())}
 	if err := c.child(t.top, 0); err != nil {
-		return err
+		return fmt.Errorf("quadtree: %w", err)
 	}
 	if len(c.seen) != t.Len() {
-		return fmt.Errorf("the tree counts %d points, but has %d", t.Len(), len(c.seen))
+		return fmt.Errorf("quadtree: length is %d, but %d points are there", t.Len(), len(c.seen))
 	}
 	return nil
 }

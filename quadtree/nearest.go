@@ -34,18 +34,17 @@ type pending struct {
 // beyond is above all squared chords and below the bound of an empty box.
 const beyond = 8
 
-// begin takes the scratch of a query. limit is the query's Budget.
-func (l *lineage) begin(items index.Items, limit int, trace *index.Trace) *search {
+func (l *lineage) begin(items index.Items, most int, trace *index.Trace) *search {
 	s, _ := l.searches.Get().(*search)
 	if s == nil {
 		s = new(search)
 	}
-	s.items, s.trace, s.budget = items, trace, budget.New(limit)
+	s.items, s.trace, s.budget = items, trace, budget.New(most)
 	return s
 }
 
-// end returns the scratch to the pool. It first drops what belongs to the query, and the nodes, which
-// the pool would keep alive.
+// end gives the scratch back without what the query lent and without the nodes
+// it saw, which it would keep alive.
 func (l *lineage) end(s *search) {
 	s.topk.Release()
 	clear(s.stack[:cap(s.stack)])
@@ -68,14 +67,16 @@ func (t *tree) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	return dst, proof, nil
 }
 
-// nearest offers to topk all points that might be in the answer. It first scans the leaf of the centre.
-// The points there rule out nearly everything beside the way to the leaf. Then it searches the rest,
-// depth first, the nearest child first.
+// nearest offers to the top k all points that might be in the answer: first the leaf
+// where the centre is, which rules out nearly all that lies beside the way there,
+// then what is left, depth first and the nearest child first.
 //
-// exact reports whether only points that cannot be in the answer were left out. Otherwise unentered is
-// a lower bound on their squared chords. A subtree is dropped only if its bound is above the limit,
-// and the limit never rises. So a dropped subtree is farther than the k-th hit or the maximum
-// distance. If the budget ends the search, the bound is the least bound on the stack.
+// It returns a lower bound on the squared chords of what it left out and whether
+// it left out only what cannot matter. A subtree is dropped only when its bound
+// exceeds the limit, which never rises again. So at a normal end whatever was
+// dropped is farther than the k-th hit or than the maximum distance, and the
+// proof needs no bound from here. When the budget ends the search the same holds
+// of what was dropped, and the bound is the least of what waits.
 func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bool) {
 	centre := s.topk.Reset(q, s.items)
 	s.stack = s.stack[:0]
@@ -107,8 +108,8 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 	return math.Inf(1), true
 }
 
-// matters reports whether a child whose bound is within the limit may have a hit. It uses more than the
-// distance to the box: the far side of the Earth, and the query's After. It may raise the bound.
+// matters reports whether a child whose bound is within the limit may hold a hit,
+// where that takes more than a box's distance to tell, and makes the bound better.
 func (s *search) matters(n *node, child int, centre *sphere.Vec, bound *float64) bool {
 	if *bound <= 2 && s.topk.Least <= 0 {
 		return true
@@ -118,7 +119,7 @@ func (s *search) matters(n *node, child int, centre *sphere.Vec, bound *float64)
 	return *bound <= min(s.topk.Limit, beyond) && !s.topk.Passed(&box)
 }
 
-// wait puts a child on the stack, above those that are farther, but not below base.
+// wait puts a child on the stack, above all that are farther, and not below base.
 func (s *search) wait(base int, p pending) {
 	s.stack = append(s.stack, p)
 	for j := len(s.stack) - 1; j > base && s.stack[j-1].bound < p.bound; j-- {
@@ -126,8 +127,8 @@ func (s *search) wait(base int, p pending) {
 	}
 }
 
-// descend returns the nearest child of n that matters, and puts the others on the stack, the farthest
-// first. If no child matters, the node of the result is nil.
+// descend returns the nearest child of n and leaves the others that matter on
+// the stack, the farthest first. Without any the node returned is nil.
 func (s *search) descend(n *node, centre *sphere.Vec) pending {
 	limit := min(s.topk.Limit, beyond)
 	base := len(s.stack)
@@ -153,7 +154,8 @@ func (s *search) waiting(bound float64) float64 {
 	return bound
 }
 
-// scan compares the points of a leaf or bucket. It returns false if the budget does not suffice.
+// scan compares the points of a leaf or bucket. It returns false if the budget
+// does not last.
 func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
 	compared, ok := s.budget.Compared, true
 	if b := p.n.bucket(p.child); b != nil {

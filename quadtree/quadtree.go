@@ -1,25 +1,28 @@
 // Package quadtree is the adaptive spatial index: cells split where points are
 // dense and stay whole where there are none.
 //
-// A tree divides the Earth in longitude and latitude. Each level takes two bits of zorder.Key. A leaf
-// with more than Options.MaxPointsPerNode points splits. A node whose points fit in one leaf again
-// becomes a leaf. Levels at which all points of a node lie in one quadrant are skipped, so two points
-// a centimetre apart cost one node, not thirty. At Options.MaxDepth nothing splits. More points than
-// fit in a leaf there, such as a million points at one position, are a bucket: chunks in the order of
-// (ZKey, id).
+// A tree divides the Earth in longitude and latitude, two bits of zorder.Key a
+// level. A leaf that exceeds Options.MaxPointsPerNode splits; a node whose
+// points fit in one leaf again becomes one. Levels at which all points of a
+// node lie in one quadrant are skipped, so that two points a centimetre apart
+// cost one node, not thirty. At Options.MaxDepth there is no splitting: what
+// lies there, such as a million points at one position, is a bucket, kept in
+// order of (ZKey, id) in chunks.
 //
-// The structure of a tree depends only on its points and its options. A tree that was built at once
-// and one that grew and shrank to the same points are equal. Check verifies that.
+// The shape of a tree is a function of its points and its options alone. A tree
+// that was built at once and one that grew and shrank to the same points are
+// equal, which Check verifies.
 //
-// Cells are defined in degrees, but distances to them are not computed in degrees. Each node has, for
-// each child, the tight box in space around the unit vectors of its points. The distance to this box
-// takes a few subtractions. It is a true lower bound everywhere, at the poles and across the
-// antimeridian too.
+// Cells are made in degrees but never measured in degrees. Each node keeps the
+// tight box in space of the unit vectors of each child's points; the distance
+// to it is a true lower bound at the poles and across the antimeridian without
+// a case of their own, and it is a few subtractions.
 //
-// A version is immutable. Apply walks the tree once with the whole batch, in the order of places. It
-// copies the nodes on the way to each change, and shares the others. Points lie in runs without
-// pointers (runs.Run), one run for all leaves of a node. So the garbage collector visits few nodes,
-// and no points.
+// A version is immutable. Apply walks the tree once with the whole batch, in
+// order of places, copies the nodes on the way to what it changes and shares the
+// rest. Points lie in runs without pointers (runs.Run), one for all
+// leaves of a node, so the garbage collector has a few nodes to look at, not the
+// points.
 package quadtree
 
 import (
@@ -34,7 +37,7 @@ import (
 
 // Defaults and limits of Options.
 const (
-	DefaultMaxPointsPerNode = 64 // by BenchmarkNodeSize: from 10^6 points on, faster than 48 and with fewer objects
+	DefaultMaxPointsPerNode = 64 // of BenchmarkNodeSize: quicker than 48 from 10^6 points on, and fewer objects
 	DefaultMaxDepth         = MostDepth
 
 	MostPointsPerNode = 4096            // of MaxPointsPerNode
@@ -99,8 +102,8 @@ type lineage struct {
 // tree is one version.
 type tree struct {
 	*lineage
-	// top is the parent of the root. The root is its child 0. So the root is a child of a node,
-	// like all other nodes, leaves and buckets.
+	// top is the parent of the root, which is its child 0. So whatever the
+	// root is, a node, a leaf, a bucket or nothing, it is some node's child.
 	top *node
 }
 
@@ -144,7 +147,7 @@ func (n *node) bucket(i int) *bucket.Bucket {
 // setBucket makes child i a bucket, or no longer one.
 func (n *node) setBucket(i int, b *bucket.Bucket) {
 	if n.bucket(i) == b {
-		return // and allocate nothing
+		return // without a need for memory
 	}
 	var all [4]*bucket.Bucket
 	if n.buckets != nil {
@@ -169,8 +172,8 @@ func (n *node) size(i int) int {
 	return hi - lo
 }
 
-// cell returns the key and the level of child i's cell. If child i is a node, its own level may be
-// deeper, because levels are skipped.
+// cell returns the key and the level of child i's cell. Because levels without
+// a choice are skipped, a child that is a node may lie deeper.
 func (n *node) cell(i int) (key uint64, level int) {
 	if n.level < 0 {
 		return 0, 0

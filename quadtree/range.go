@@ -6,8 +6,9 @@ import (
 	"nearby/internal/sweep"
 )
 
-// Range implements index.Index. The order of the tree is that of the answer. So the walk skips what lies
-// before the query's After or outside the area, and stops at the limit.
+// Range implements index.Index. The tree's order is that of the answer, so the
+// walk skips what lies before the cursor or outside, and stops at the limit: a
+// page costs what it holds.
 func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([]index.Ref, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return dst, index.Proof{}, err
@@ -30,8 +31,8 @@ func swept(kind index.StepKind, key uint64, n, points int) index.Step {
 	return step(kind, key, n/2, 0, points)
 }
 
-// walk goes through child i of n. in is the relation of the parent's cell to the area. walk returns false
-// when the answer is full or the budget is spent.
+// walk goes through child i of n, whose parent's cell has the given relation to the
+// area. It returns false when the answer is full or the budget spent.
 func walk(s *sweep.Sweep, n *node, i int, in cover.Cover) bool {
 	if n.size(i) == 0 {
 		return true

@@ -6,8 +6,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-
-	"nearby/index"
 )
 
 // Filter is a condition on items. The zero value and a nil Filter keep all items. This file
@@ -51,43 +49,37 @@ func (s *Snapshot) Filters(f *Filter) bool {
 // ErrUnknownQueryable: a filter names a property that is not queryable.
 var ErrUnknownQueryable = errors.New("not a queryable property")
 
-// match compiles the filter for one snapshot. A nil function keeps everything.
-func (s *Snapshot) match(f *Filter) (func(index.Ref) bool, error) {
-	if !s.Filters(f) {
-		return nil, nil
-	}
-	type condition struct {
-		column *vector[uint32]
-		any    []uint32
-	}
-	var conditions []condition
-	for name, values := range f.equal {
+// plan compiles a filter that may keep less than everything. The plan must be released.
+func (s *Snapshot) plan(f *Filter) (*plan, error) {
+	p := s.plans.Get().(*plan)
+	p.snapshot = s
+	for name, texts := range f.equal {
 		i := s.schema.Queryables.Index(name)
 		if i < 0 {
+			p.release()
 			return nil, fmt.Errorf("%q is %w; queryable are %s", name, ErrUnknownQueryable, strings.Join(s.schema.Queryables.Names(), ", "))
 		}
-		c := condition{column: &s.columns[i].values}
-		dict := &s.columns[i].dict
-		for _, v := range values {
-			keys(s.schema.Queryables[i].Type, v, func(key []byte) {
-				if n, ok := dict.lookup(key); ok {
-					c.any = append(c.any, n)
+		c, from := &s.columns[i], len(p.numbers)
+		for _, text := range texts {
+			p.key = keys(p.key, s.schema.Queryables[i].Type, text, func(key []byte) {
+				if n, ok := c.dict.lookup(key); ok && !slices.Contains(p.numbers[from:], n) {
+					p.numbers = append(p.numbers, n)
 				}
 			})
 		}
-		conditions = append(conditions, c)
+		p.equals = append(p.equals, equal{column: c, numbers: p.numbers[from:], items: s.Len()})
+		p.chunks = max(p.chunks, chunksOf(c.end))
 	}
-	equal := func(ref index.Ref) bool {
-		for _, c := range conditions {
-			if !slices.Contains(c.any, c.column.at(uint32(ref))) {
-				return false
-			}
-		}
-		return true
+	if f.During != nil && s.schema.Time != "" {
+		p.during = during{*f.During, &s.times.values, s.Len()}
+		p.every = append(p.every, &p.during)
 	}
-	if f.During == nil || s.schema.Time == "" {
-		return equal, nil
+	for i := range p.equals {
+		p.equals[i].prepare()
+		p.every = append(p.every, &p.equals[i])
 	}
-	period, times := *f.During, &s.times.values
-	return func(ref index.Ref) bool { return period.holds(times.at(uint32(ref))) && equal(ref) }, nil
+	if p.root = p.every; len(p.every) == 1 {
+		p.root = p.every[0]
+	}
+	return p, nil
 }

@@ -1,6 +1,8 @@
 package table
 
 import (
+	"sync"
+
 	"nearby/index"
 	"nearby/item"
 )
@@ -51,7 +53,7 @@ func (p *Part) Len() int { return len(p.where) }
 // numbered through.
 func (l *Loader) Join(kinds Kinds, schema Schema) {
 	var a arena
-	tip := &Snapshot{schema: schema, shape: newShape()}
+	tip := &Snapshot{schema: schema, shape: newShape(), plans: &sync.Pool{New: newPlan}}
 	e := newEdit()
 	total := 0
 	for i := range l.parts {

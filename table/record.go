@@ -11,7 +11,9 @@ import (
 	"github.com/google/uuid"
 
 	"nearby/index"
+	"nearby/internal/runs"
 	"nearby/item"
+	"nearby/sphere"
 )
 
 // records keeps the items' ids, positions and properties, packed one after the
@@ -143,6 +145,26 @@ func (r *records) items(dst []Item, refs []index.Ref) {
 		}
 		for i, loc := range where[:n] {
 			dst[i] = decodeRecord(r.chunks[loc>>32], int(uint32(loc)))
+		}
+		dst, refs = dst[n:], refs[n:]
+	}
+}
+
+// points reads the places of refs, which must exist, into dst, as items does.
+func (r *records) points(dst []runs.Record, refs []uint32) {
+	const step = 16
+	for len(refs) > 0 {
+		n := min(step, len(refs))
+		var at [step][]byte
+		for i, ref := range refs[:n] {
+			at[i] = r.at(r.location(index.Ref(ref)))
+		}
+		for i, b := range at[:n] {
+			dst[i].Ref = index.Ref(b[0]) // means nothing; it brings the record
+		}
+		for i, ref := range refs[:n] {
+			lon, lat, _ := position(at[i])
+			dst[i] = runs.Record{V: sphere.FromDegrees(lon, lat), Ref: index.Ref(ref)}
 		}
 		dst, refs = dst[n:], refs[n:]
 	}

@@ -24,6 +24,7 @@ type Snapshot struct {
 	extent     *item.Extent // nil: of none
 	extended   edit         // the owner of extent
 	rebuilding bool
+	plans      *sync.Pool // of *plan
 
 	statsOnce sync.Once
 	stats     Stats
@@ -90,45 +91,43 @@ func (s *Snapshot) Items(dst []Item, refs []index.Ref) { s.records.items(dst, re
 // Nearest appends the nearest items to dst; see index.Query. filter, when not
 // empty, takes the place of q.Filter.
 func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]index.Hit, index.Proof, error) {
-	q, err := s.filtered(q, filter)
+	if !s.Filters(filter) {
+		return s.index.Nearest(dst, q, &s.records)
+	}
+	p, err := s.plan(filter)
 	if err != nil {
 		return dst, index.Proof{}, err
 	}
-	return s.index.Nearest(dst, q, &s.records)
+	defer p.release()
+	return p.nearest(dst, q)
 }
 
 // Count returns how many items match; see index.Index. filter is as for Nearest.
 func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, error) {
-	q, err := s.filtered(q, filter)
+	if !s.Filters(filter) {
+		return s.index.Count(q, &s.records)
+	}
+	p, err := s.plan(filter)
 	if err != nil {
 		return 0, index.Proof{}, err
 	}
-	return s.index.Count(q, &s.records)
-}
-
-// filtered returns a query with filter, if that is not empty, in the place of its own. The
-// caller's query stays as it is.
-func (s *Snapshot) filtered(q *index.Query, filter *Filter) (*index.Query, error) {
-	match, err := s.match(filter)
-	if match == nil {
-		return q, err
-	}
-	with := *q
-	with.Filter = match
-	return &with, nil
+	defer p.release()
+	return p.count(q)
 }
 
 // Range appends the items in an area to dst; see index.RangeQuery.
 func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) ([]index.Ref, index.Proof, error) {
-	match, err := s.match(filter)
+	if !s.Filters(filter) {
+		return s.index.Range(dst, q, &s.records)
+	}
+	p, err := s.plan(filter)
 	if err != nil {
 		return dst, index.Proof{}, err
 	}
-	if match != nil {
-		with := *q
-		with.Filter, q = match, &with
-	}
-	return s.index.Range(dst, q, &s.records)
+	defer p.release()
+	with := *q
+	with.Filter = p.holds
+	return s.index.Range(dst, &with, &s.records)
 }
 
 // RangeAfter returns the place of an item in the order of Range.
@@ -145,14 +144,19 @@ func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
 // It looks at no more than budget items, if that is not 0. reached is the id of
 // the last one looked at, after which to go on, or "" at the end.
 func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter *Filter) (refs []index.Ref, reached string, err error) {
-	match, err := s.match(filter)
-	if err != nil {
-		return dst, "", err
+	holds := func(index.Ref) bool { return true }
+	if s.Filters(filter) {
+		p, err := s.plan(filter)
+		if err != nil {
+			return dst, "", err
+		}
+		defer p.release()
+		holds = p.holds
 	}
 	end, looked := len(dst)+limit, 0
 	var last index.Ref
 	s.ids.walk(&s.records, after, func(ref index.Ref) bool {
-		hit := match == nil || match(ref)
+		hit := holds(ref)
 		if hit && len(dst) == end || budget > 0 && looked == budget {
 			reached = s.records.ID(last)
 			return false
@@ -192,7 +196,7 @@ func (s *Snapshot) next() *Snapshot {
 	n := &Snapshot{
 		schema: s.schema, records: s.records, ids: s.ids, index: s.index,
 		choice: s.choice, extent: s.extent, extended: s.extended, times: s.times, rebuilding: s.rebuilding,
-		shape: s.shape, properties: s.properties,
+		shape: s.shape, properties: s.properties, plans: s.plans,
 		columns: make([]column, len(s.columns)),
 	}
 	copy(n.columns, s.columns)

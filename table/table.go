@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"slices"
+	"sync"
 
 	"nearby/index"
 	"nearby/item"
@@ -22,7 +23,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(kinds Kinds, schema Schema) (*Table, error) {
-	s := &Snapshot{schema: schema, choice: kinds.choose(schema.Index, nil), shape: newShape()}
+	s := &Snapshot{schema: schema, choice: kinds.choose(schema.Index, nil), shape: newShape(), plans: &sync.Pool{New: newPlan}}
 	var err error
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err

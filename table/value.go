@@ -18,14 +18,17 @@ func appendKey(dst []byte, t value.Type, json []byte) (key []byte, ok bool) {
 	return v.AppendKey(dst)
 }
 
-// keys calls yield with each key that a text of a filter stands for.
-func keys(t value.Type, text string, yield func(key []byte)) {
+// keys calls yield with each key that a text of a filter stands for, and returns the memory of
+// the keys, which is that of buf if it suffices.
+func keys(buf []byte, t value.Type, text string, yield func(key []byte)) []byte {
 	values, _ := value.Parse(t, text) // no value has a text that the type does not read
 	for _, v := range values {
-		if key, ok := v.AppendKey(nil); ok {
+		key, ok := v.AppendKey(buf[:0])
+		if buf = key; ok {
 			yield(key)
 		}
 	}
+	return buf
 }
 
 // Misfit says which property of an item has a value that does not fit the type that the

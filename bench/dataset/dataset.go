@@ -1,18 +1,20 @@
-// Package dataset makes the points of benchmarks and of the demonstration. A data set depends only
-// on its name, its size and a seed, so a measurement can be repeated elsewhere.
+// Package dataset makes the points that nearby is measured and shown with: data
+// sets with a name, each of them a pure function of its name, a size and a
+// seed, so that a figure can be made again elsewhere.
 //
-// The sets differ in what matters most to a spatial index: how dense the points are, and how much
-// the density changes from place to place.
+// The sets differ in the one thing that separates spatial indexes, how dense
+// the points are and how much that changes from place to place:
 //
 //	uniform     one density all over the sphere
 //	city        street grid and busy quarters within some 20 km, nothing else on Earth
 //	world       cities with Zipf-distributed sizes, oceans between them
 //	wilderness  a few hamlets in a region of 1000 km, hardly anything between
-//	duplicates  a few places, each with many points
+//	duplicates  few places, each with many points
 //	line        a route along a great circle
 //
-// Positions are rounded to 1e-7 degrees (a centimetre), as real data are. Processors can differ in
-// the last bits of a result. Rounding removes these bits, so a set is the same on all processors.
+// Positions are rounded to 1e-7 degrees (a centimetre), as real data are. That
+// also hides the last bits in which processors differ, so a set is the same on
+// all of them.
 package dataset
 
 import (
@@ -23,7 +25,7 @@ import (
 	"strings"
 )
 
-// MaxPoints is the greatest size of a set. An index.Ref has room for four times as many.
+// MaxPoints is the greatest size of a set: what fits an index.Ref with room.
 const MaxPoints = 1 << 30
 
 // Position is a place in degrees.
@@ -35,7 +37,7 @@ type Set struct {
 	Positions []Position
 }
 
-// generator returns the next position of a set.
+// generator draws one position after another.
 type generator func() Position
 
 // kind is a named family of sets.
@@ -55,7 +57,7 @@ func kinds() []kind {
 	}
 }
 
-// Names returns the names of the sets, in the order of a report.
+// Names returns the names that Generate knows, in the order of a report.
 func Names() []string {
 	var names []string
 	for _, k := range kinds() {
@@ -64,11 +66,11 @@ func Names() []string {
 	return names
 }
 
-// Generate returns n positions of the named set. A smaller set of the same name need not be the
-// beginning of a larger one.
+// Generate returns n positions of the named set. Sets of one name with
+// different sizes are different draws of the same kind, not prefixes.
 func Generate(name string, n int, seed uint64) ([]Position, error) {
 	if n < 0 || n > MaxPoints {
-		return nil, fmt.Errorf("%d points: must be from 0 to %d", n, MaxPoints)
+		return nil, fmt.Errorf("dataset: %d points, must be from 0 to %d", n, MaxPoints)
 	}
 	for _, k := range kinds() {
 		if k.name != name {
@@ -81,11 +83,11 @@ func Generate(name string, n int, seed uint64) ([]Position, error) {
 		}
 		return positions, nil
 	}
-	return nil, fmt.Errorf("no data set is named %q; there are %s", name, strings.Join(Names(), ", "))
+	return nil, fmt.Errorf("dataset: no set is named %q; there are %s", name, strings.Join(Names(), ", "))
 }
 
-// newRand returns a source of random numbers for a name. Two names with the same seed have
-// independent sources.
+// newRand returns a source of its own for each name, so that two sets of one
+// seed have nothing in common.
 func newRand(name string, seed uint64) *rand.Rand {
 	h := fnv.New64a()
 	h.Write([]byte(name))
@@ -95,9 +97,9 @@ func newRand(name string, seed uint64) *rand.Rand {
 // metresPerDegree of latitude on the sphere of package sphere.
 const metresPerDegree = 6371008.8 * math.Pi / 180
 
-// Offset returns the place that lies east and north of p by so many metres. It computes in the
-// plane that touches the sphere at p, which is good enough for some tens of kilometres outside the
-// polar regions. The result is always a place on Earth.
+// Offset returns the place a way east and north of p, both in metres, in the
+// plane that touches the sphere at p: good for some tens of kilometres outside
+// the polar regions. It always returns a place on Earth.
 func (p Position) Offset(east, north float64) Position {
 	lat := p.Lat + north/metresPerDegree
 	cos := max(math.Cos(p.Lat*math.Pi/180), 1e-3)

@@ -12,12 +12,12 @@ import (
 // Collection is a collection of invented places to try the service with.
 type Collection struct {
 	Name, Title string
-	Queryables  []string // properties to filter by
+	Queryables  []string // properties worth filtering on
 	Points      int      // a size that loads in a moment
 	words       *vocabulary
 }
 
-// vocabulary has the words of which the names of a collection's places are made.
+// vocabulary is what the names of a collection's places are put together from.
 type vocabulary struct {
 	first []string
 	kinds []demoKind
@@ -29,8 +29,8 @@ type demoKind struct {
 	last     []string
 }
 
-// Demo returns the two collections of the demonstration: a dense city and a wilderness. Each has
-// the name of the data set from which its positions come.
+// Demo returns the two collections of the demonstration: a dense city and a
+// wilderness. Each is named like the set that its positions come from.
 func Demo() []Collection {
 	queryables := []string{"category", "rating", "opened"}
 	return []Collection{
@@ -83,9 +83,9 @@ func (c Collection) Items(n int, seed uint64) (iter.Seq[item.Item], error) {
 	}, nil
 }
 
-// properties invents the properties of a place, as JSON. No word needs escapes.
+// properties invents a place. No word needs escaping in JSON.
 func (v *vocabulary) properties(r *rand.Rand) []byte {
-	// The product of two random numbers prefers the first kinds: towns have more of these.
+	// The product of two draws prefers the first kinds, as towns do.
 	kind := v.kinds[int(float64(len(v.kinds))*r.Float64()*r.Float64())]
 	name := v.first[r.IntN(len(v.first))] + " " + kind.last[r.IntN(len(kind.last))]
 	rating := min(max(39+int(7*r.NormFloat64()), 10), 50) // tenths

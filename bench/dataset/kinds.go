@@ -8,7 +8,7 @@ import (
 	"nearby/sphere"
 )
 
-// Anywhere returns a random place on the sphere. Equal areas have equal probability.
+// Anywhere draws a place from all over the sphere, each area alike.
 func Anywhere(r *rand.Rand) Position {
 	lon := 360*r.Float64() - 180
 	return rounded(lon, math.Asin(2*r.Float64()-1)*180/math.Pi)
@@ -18,9 +18,9 @@ func uniform(r *rand.Rand, _ int) generator {
 	return func() Position { return Anywhere(r) }
 }
 
-// city is similar to Manhattan: an island of 3 by 18 km with a street grid that is turned by 29
-// degrees, avenues 274 m apart and streets 80 m apart. Two of three points lie along these roads,
-// the others in busy quarters of 50 to 500 m.
+// city is made after Manhattan: an island of 3 by 18 km, its grid turned by 29
+// degrees, avenues 274 m and streets 80 m apart; two points in three lie along
+// them, the others in busy quarters of 50 to 500 m.
 func city(r *rand.Rand, _ int) generator {
 	const avenues, streets = 11, 220
 	sin, cos := math.Sincos(29 * math.Pi / 180)
@@ -50,8 +50,8 @@ func city(r *rand.Rand, _ int) generator {
 	}
 }
 
-// world has a city for each 500 points, at least 10 and at most 5000 cities. The number of points
-// of a city is inversely proportional to its rank (Zipf).
+// world has one city to about 500 points. The largest has a tenth of all; the
+// size of the others falls with their rank (Zipf).
 func world(r *rand.Rand, n int) generator {
 	type place struct {
 		centre Position
@@ -76,8 +76,8 @@ func world(r *rand.Rand, n int) generator {
 	}
 }
 
-// wilderness is similar to the northern Rocky Mountains: 97 of 100 points lie in eight hamlets, the
-// others are scattered.
+// wilderness is made after the northern Rocky Mountains: 97 of 100 points in
+// eight hamlets, the others alone in the woods.
 func wilderness(r *rand.Rand, _ int) generator {
 	somewhere := func() Position {
 		return rounded(-118+14*r.Float64(), 42+7*r.Float64())
@@ -94,7 +94,7 @@ func wilderness(r *rand.Rand, _ int) generator {
 	}
 }
 
-// duplicates has a place for each 1000 points, at least three places.
+// duplicates has a place to every 1000 points, but at least three.
 func duplicates(r *rand.Rand, n int) generator {
 	places := make([]Position, max(3, n/1000))
 	for i := range places {
@@ -103,7 +103,7 @@ func duplicates(r *rand.Rand, n int) generator {
 	return func() Position { return places[r.IntN(len(places))] }
 }
 
-// line is a route from Lisbon to Shanghai. Its points lie about 5 m to either side.
+// line goes from Lisbon to Shanghai, 5 m to either side.
 func line(r *rand.Rand, _ int) generator {
 	a, b := sphere.FromDegrees(-9.14, 38.72), sphere.FromDegrees(121.47, 31.23)
 	angle := sphere.Distance(a, b) / sphere.EarthRadius

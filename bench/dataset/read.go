@@ -8,8 +8,8 @@ import (
 	"nearby/ingest"
 )
 
-// Read returns the positions of a file that package ingest can read, and how many rows were
-// rejected. A file with more than limit points is an error.
+// Read returns the positions of a file that package ingest can read, at most
+// limit of them, and how many rows were rejected.
 func Read(r io.Reader, opt ingest.Options, limit int) (positions []Position, rejected int, err error) {
 	in, err := ingest.Open(r, opt)
 	if err != nil {
@@ -27,7 +27,7 @@ func Read(r io.Reader, opt ingest.Options, limit int) (positions []Position, rej
 		case err != nil:
 			return nil, rejected, err
 		case len(positions) == limit:
-			return nil, rejected, fmt.Errorf("the file has more than %d points", limit)
+			return nil, rejected, fmt.Errorf("dataset: the file has more than %d points", limit)
 		default:
 			positions = append(positions, Position{row.Item.Lon, row.Item.Lat})
 		}

@@ -1,8 +1,8 @@
-// Package growth measures how the time of a query grows with the number of points. It searches for
-// ten neighbours near the points of one set, in both indexes with their standard settings, at
-// sizes of 1 and 3 times the powers of ten. It fits a curve to the medians. The curve has a term
-// for the logarithm of the size, which a search should take, and one for the extra time once the
-// index is larger than the caches.
+// Package growth measures how the time of a query grows with the number of
+// points: ten neighbours near the points of one set, both indexes with their
+// standard settings, at sizes about half a decade apart. To the medians it fits
+// the logarithm that a search should take, and what a level of the index costs
+// beyond it once the index is larger than the caches.
 package growth
 
 import (
@@ -35,7 +35,7 @@ type Report struct {
 	Set     string `json:"set"`
 	Seed    uint64 `json:"seed"`
 	Quick   bool   `json:"quick"`
-	Rounds  int    `json:"rounds"` // the best round counts
+	Rounds  int    `json:"rounds"` // of which the best counts
 	Rows    []Row  `json:"rows"`
 	Fits    []Fit  `json:"fits"`
 }
@@ -51,21 +51,21 @@ type Row struct {
 	Recall   float64 `json:"recall"`
 }
 
-// Fit is the curve that is fitted to an index's rows by least squares:
+// Fit is what is fitted to an index's rows by least squares:
 //
 //	ns = Base + PerDoubling × log2(points) + Beyond × max(0, log2(points / Knee))
 //
-// The first two terms are the logarithmic time of a search. The third is the extra time of each
-// doubling once the index no longer fits in the caches. It is left out if there are fewer than
-// minKneeRows rows, or if it explains nothing.
+// The first two terms are the logarithm of a search. The third is what a level
+// more costs once its part of the index lies in memory and no longer in a cache.
+// Of fewer than minKneeRows rows, or where it explains nothing, there is no third.
 type Fit struct {
 	Kind        string  `json:"kind"`
 	Base        float64 `json:"baseNs"`
 	PerDoubling float64 `json:"perDoublingNs"`
 	Knee        int     `json:"kneePoints,omitempty"`
 	Beyond      float64 `json:"beyondKneeNs,omitempty"`
-	// Explained is the share of the variance that the curve explains (R²). Straight is the share
-	// that the first two terms alone explain.
+	// Explained is the share of the variance that is explained (R²), Straight what
+	// the first two terms explain by themselves.
 	Explained float64 `json:"explained"`
 	Straight  float64 `json:"straight"`
 	// Furthest is the greatest residual, as a share of the fitted time.
@@ -79,8 +79,8 @@ const (
 	setName     = "world"
 	rounds      = 7
 	minKneeRows = 5
-	// gcPercent lets the heap grow only a little beyond the live data, since at the greatest
-	// sizes points and indexes take gigabytes.
+	// gcPercent keeps the heap near to what is alive: at the greatest sizes points
+	// and indexes take gigabytes.
 	gcPercent = 20
 )
 
@@ -96,17 +96,17 @@ func sizesTo(most int) []int {
 	return sizes
 }
 
-// Run measures sizes from MinPoints points to most. It uses Seed, Quick and RowTime of the options.
-// It calls progress, which may be nil, before every size. If an answer was wrong, it returns the
-// complete report and an error that wraps measure.ErrWrong. If the context ends, it returns the
-// context's error and no report.
+// Run measures from MinPoints points up to most. It uses Seed, Quick and RowTime of
+// the options. It calls progress, which may be nil, before every size. The error
+// wraps measure.ErrWrong, with a complete report, when an answer was wrong; it is
+// the context's when that ends, with no report.
 func Run(ctx context.Context, opts measure.Options, most int, progress func(measure.Progress)) (*Report, error) {
 	o, err := opts.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
 	if most < MinPoints || most > measure.MaxPoints {
-		return nil, fmt.Errorf("%d points: must be from %d to %d", most, MinPoints, measure.MaxPoints)
+		return nil, fmt.Errorf("growth: to %d points, must be from %d to %d", most, MinPoints, measure.MaxPoints)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	g := &Report{Machine: report.ThisMachine(), Set: setName, Seed: o.Seed, Quick: o.Quick, Rounds: rounds}
@@ -132,8 +132,8 @@ func Run(ctx context.Context, opts measure.Options, most int, progress func(meas
 	return g, nil
 }
 
-// measure measures the indexes in turn, round after round. The best round of each counts, so a busy
-// moment of the machine does not change the curve.
+// measure takes the indexes in turn, round after round, and the best of each, so
+// that a busy moment of the machine does not bend the line.
 func (g *Report) measure(ctx context.Context, o measure.Options, n int) ([]Row, error) {
 	positions, err := dataset.Generate(g.Set, n, o.Seed)
 	if err != nil {
@@ -149,10 +149,10 @@ func (g *Report) measure(ctx context.Context, o measure.Options, n int) ([]Row, 
 	for _, v := range measure.Standard() {
 		ix, err := v.Build(items.Points(), items)
 		if err != nil {
-			return nil, fmt.Errorf("set %s: build %s: %w", g.Set, v.Name(), err)
+			return nil, fmt.Errorf("growth: set %s: build %s: %w", g.Set, v.Name(), err)
 		}
 		indexes = append(indexes, ix)
-		runtime.GC() // frees the garbage of the build
+		runtime.GC() // what the building left
 		rows = append(rows, Row{Kind: v.Kind, Points: n, P50: math.Inf(1), Recall: 1})
 	}
 	qs, err := measure.Ask(dataset.Set{Name: g.Set, Positions: positions}, indexes[0], items, rand.New(rand.NewPCG(o.Seed, 1)))
@@ -168,7 +168,7 @@ func (g *Report) measure(ctx context.Context, o measure.Options, n int) ([]Row, 
 			var sum measure.Tally
 			w := measure.Workload{Where: measure.WhereNear, K: 10}
 			if _, err := measure.Reads(ix, items, qs, w, truth, o.RowTime, measure.Part{Of: 1}, &sum); err != nil {
-				return nil, fmt.Errorf("set %s: %s: %w", g.Set, rows[i].Kind, err)
+				return nil, fmt.Errorf("growth: set %s: %s: %w", g.Set, rows[i].Kind, err)
 			}
 			row := sum.Row(w)
 			rows[i].Recall = min(rows[i].Recall, row.Recall)
@@ -180,7 +180,7 @@ func (g *Report) measure(ctx context.Context, o measure.Options, n int) ([]Row, 
 	return rows, nil
 }
 
-// fit fits a curve to the rows of each index and describes it in the verdict.
+// fit draws the lines through the rows and says what they mean.
 func (g *Report) fit() {
 	g.Fits = nil
 	var words []string
@@ -218,7 +218,7 @@ func (f Fit) formula() string {
 	return text
 }
 
-// at returns the fitted time in nanoseconds for the binary logarithm of a number of points.
+// at is the fitted time at a logarithm of the number of points.
 func (f Fit) at(log2 float64) float64 {
 	ns := f.Base + f.PerDoubling*log2
 	if f.Knee > 0 {
@@ -227,9 +227,9 @@ func (f Fit) at(log2 float64) float64 {
 	return ns
 }
 
-// fitTimes fits a curve to times y at logarithms of sizes x, which ascend. The curve is a line, or a
-// line with a knee at one of the sizes, but not at the first or the last two. It takes the knee
-// that explains most. The line must bend upward there: only that can be a cache that overflows.
+// fitTimes fits times to logarithms of sizes, which ascend: a line, or one with
+// a knee at the size, not the first or one of the last two, where that explains
+// most. A line that bends down is no cache that overflows.
 func fitTimes(kind string, x, y []float64) Fit {
 	f := Fit{Kind: kind}
 	f.Base, f.PerDoubling, f.Explained = leastSquares(x, y)
@@ -242,8 +242,8 @@ func fitTimes(kind string, x, y []float64) Fit {
 		for i := range x {
 			hinge[i] = max(0, x[i]-knee)
 		}
-		// The residuals of the hinge are fitted to the residuals of the times (theorem of
-		// Frisch, Waugh and Lovell).
+		// What the line does not explain of the hinge is fitted to what it does not
+		// explain of the times (Frisch, Waugh and Lovell).
 		a, b, _ := leastSquares(x, hinge)
 		bent, rest := make([]float64, len(x)), make([]float64, len(x))
 		base, slope, _ := leastSquares(x, y)
@@ -256,7 +256,7 @@ func fitTimes(kind string, x, y []float64) Fit {
 		}
 		c := Fit{Kind: kind, Knee: int(math.Exp2(knee) + 0.5), Beyond: beyond, Straight: f.Straight}
 		if c.Base, c.PerDoubling, _ = leastSquares(x, rest); c.PerDoubling < 0 {
-			// More points cannot take less time: before the knee the line is level.
+			// More points are no less work: before the knee the line is level.
 			c.PerDoubling = 0
 			c.Base, c.Beyond, _ = leastSquares(hinge, y)
 		}
@@ -275,7 +275,7 @@ func fitTimes(kind string, x, y []float64) Fit {
 	return f
 }
 
-// leastSquares fits y = a + b·x; explained is R². If all x are equal, the line is level.
+// leastSquares fits y = a + b·x; explained is R². Of one x the line is level.
 func leastSquares(x, y []float64) (a, b, explained float64) {
 	mx, my := measure.Mean(x), measure.Mean(y)
 	var xx, xy, yy float64
@@ -291,7 +291,7 @@ func leastSquares(x, y []float64) (a, b, explained float64) {
 	return my - b*mx, b, xy * xy / (xx * yy)
 }
 
-// WriteJSON writes the report as JSON.
+// WriteJSON writes the figures.
 func (g *Report) WriteJSON(w io.Writer) error {
 	return report.WriteJSON(w, g)
 }
@@ -314,7 +314,7 @@ func (g *Report) table() report.Table {
 	return t
 }
 
-// WriteText writes an aligned table and the verdict.
+// WriteText writes an aligned table and what it says.
 func (g *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	g.table().Text(&b)
@@ -365,7 +365,7 @@ func (g *Report) plot() (*plot.Plot, error) {
 		}
 		scatter, err := plotter.NewScatter(dots)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("growth: %w", err)
 		}
 		scatter.GlyphStyle = draw.GlyphStyle{Color: measure.Hue(f.Kind, 255), Radius: 3, Shape: draw.CircleGlyph{}}
 		fitted := slices.Clone(dots)
@@ -374,7 +374,7 @@ func (g *Report) plot() (*plot.Plot, error) {
 		}
 		line, err := plotter.NewLine(fitted)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("growth: %w", err)
 		}
 		line.LineStyle = draw.LineStyle{Color: measure.Hue(f.Kind, 255), Width: 1.5}
 		p.Add(scatter, line)

@@ -13,25 +13,26 @@ import (
 	"time"
 )
 
-// connTimeout is the longest time of a request of a Conn.
+// connTimeout bounds a request of a Conn.
 const connTimeout = 60 * time.Second
 
-// Conn is one connection of a client that does only what HTTP/1.1 demands: it writes a request and
-// reads the answer in the goroutine of its caller. The client of net/http needs as much CPU time as
-// the server, which would make the measured server look slower.
+// Conn is one connection of a client that does no more than HTTP/1.1 asks for:
+// it writes a request and reads the answer in the goroutine of its caller. A
+// client like that of net/http spends as much as the server does, which would be
+// counted against whoever is measured through it.
 type Conn struct {
 	net  net.Conn
 	r    *bufio.Reader
 	out  []byte
 	host string
-	path string // the path of the base URL, without a slash at the end
+	path string // of the base, without a slash at the end
 }
 
-// Dial connects to a service. Its base is a URL such as http://127.0.0.1:8080.
+// Dial connects to a service, whose base is a URL such as http://127.0.0.1:8080.
 func Dial(ctx context.Context, base string) (*Conn, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("%q is not a URL such as http://127.0.0.1:8080", base)
+		return nil, fmt.Errorf("httpbench: %q is not a URL such as http://127.0.0.1:8080", base)
 	}
 	address := u.Host
 	if u.Port() == "" {
@@ -40,7 +41,7 @@ func Dial(ctx context.Context, base string) (*Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second}
 	nc, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("httpbench: %w", err)
 	}
 	path := u.EscapedPath()
 	for len(path) > 0 && path[len(path)-1] == '/' {
@@ -52,8 +53,8 @@ func Dial(ctx context.Context, base string) (*Conn, error) {
 // Close ends the connection.
 func (c *Conn) Close() { _ = c.net.Close() }
 
-// Do makes a request. It writes the body of the answer into into, which may be nil. An answer whose
-// status is not 2xx is a *StatusError.
+// Do makes a request. The body of the answer goes to into, which may be nil; an
+// answer that is no success is an error.
 func (c *Conn) Do(method, path, contentType string, body []byte, into *bytes.Buffer) error {
 	c.out = append(c.out[:0], method...)
 	c.out = append(c.out, ' ')
@@ -70,14 +71,14 @@ func (c *Conn) Do(method, path, contentType string, body []byte, into *bytes.Buf
 	c.out = append(c.out, "\r\n\r\n"...)
 	c.out = append(c.out, body...)
 	if err := c.net.SetDeadline(time.Now().Add(connTimeout)); err != nil {
-		return err
+		return fmt.Errorf("httpbench: %w", err)
 	}
 	if _, err := c.net.Write(c.out); err != nil {
-		return err
+		return fmt.Errorf("httpbench: %w", err)
 	}
 	res, err := http.ReadResponse(c.r, nil)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return fmt.Errorf("httpbench: %s %s: %w", method, path, err)
 	}
 	defer res.Body.Close()
 	to := io.Discard
@@ -86,20 +87,20 @@ func (c *Conn) Do(method, path, contentType string, body []byte, into *bytes.Buf
 		to = into
 	}
 	if res.StatusCode/100 != 2 {
-		said, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // as much as can be read
-		return &StatusError{res.StatusCode, fmt.Sprintf("%s %s answers %s: %s", method, path, res.Status, said)}
+		said, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // what there is of it
+		return &StatusError{res.StatusCode, fmt.Sprintf("httpbench: %s %s answers %s: %s", method, path, res.Status, said)}
 	}
 	n, err := io.Copy(to, io.LimitReader(res.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("read %s: %w", path, err)
+		return fmt.Errorf("httpbench: read %s: %w", path, err)
 	case n > maxBody:
-		return fmt.Errorf("the answer of %s has more than %d bytes", path, maxBody)
+		return fmt.Errorf("httpbench: the answer of %s has more than %d bytes", path, maxBody)
 	}
 	return nil
 }
 
-// StatusError is an answer whose status is not 2xx.
+// StatusError is an answer that is no success.
 type StatusError struct {
 	Status int
 	text   string
@@ -107,12 +108,12 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return e.text }
 
-// StartFloor starts the no-op handler, which sends body as its answer. If command is not empty, the
-// handler runs in a process of its own: see Options.Floor.
+// StartFloor starts the handler that does nothing, as a process of its own if
+// there is a command for it: see Options.Floor.
 func StartFloor(command []string, contentType string, body []byte) (base string, stop func(), err error) {
 	return Options{Floor: command}.startFloor(floor{contentType, body})
 }
 
-// CheckLoopback returns an error that wraps ErrNotLoopback if an address of a host is not a loopback
-// address.
+// CheckLoopback returns an error that wraps ErrNotLoopback unless every address
+// of a host is this machine's own.
 func CheckLoopback(ctx context.Context, host string) error { return checkLoopback(ctx, host) }

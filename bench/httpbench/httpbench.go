@@ -1,13 +1,14 @@
-// Package httpbench compares a running service with the fastest possible one: a no-op handler, which
-// only sends the same bytes. It measures the queries per second of both, on the same machine, with
-// the same client, in one run.
+// Package httpbench measures how much of what HTTP allows a running service
+// gets out of it: its queries a second beside those of a handler that does
+// nothing but send the same bytes, on the same machine, with the same client,
+// in one run.
 //
-// The handler runs in a process of its own, as the service does. If it shared a process with the
-// client, the client would wake it without the kernel, which is faster.
+// The handler runs in a process of its own, as the service does: one that shares
+// its process with the client would be woken by it without the kernel's help.
 //
-// The two are measured in turns of a fraction of a second, so a machine that is busy for a while
-// slows both. The client runs on the same machine and uses the same CPUs as the server. So the ratio
-// means more than the rates.
+// The two are measured in turns of a fraction of a second, so that a machine
+// that is busy for a while slows both. The client shares the machine, and thus
+// the CPUs, with the server: the ratio means more than the rates.
 package httpbench
 
 import (
@@ -33,9 +34,9 @@ const (
 	DefaultDuration    = 4 * time.Second // of all turns together
 	MaxDuration        = 10 * time.Minute
 	maxConnections     = 256
-	maxBody            = 8 << 20 // bytes of an answer
+	maxBody            = 8 << 20 // of an answer
 	maxTimes           = 1 << 22 // requests whose times are kept
-	turns              = 8       // turns of each side
+	turns              = 8       // of each side
 )
 
 // Position is a place in degrees.
@@ -45,33 +46,32 @@ type Position struct{ Lon, Lat float64 }
 type Options struct {
 	// Base is the service's URL, e.g. http://127.0.0.1:8080.
 	Base string
-	// Collection is the collection to search.
+	// Collection is asked.
 	Collection string
 	// K is the number of neighbours; 0: 10.
 	K int
-	// Centres are the centres of the queries, used in turn; nil: random places on the Earth.
+	// Centres of the queries, asked in turn; nil: the whole Earth, at random.
 	Centres []Position
-	// Seed makes the random centres.
+	// Seed of the random centres.
 	Seed uint64
-	// Connections is how many clients send requests at once; 0: DefaultConnections.
+	// Connections is how many clients ask at once; 0: DefaultConnections.
 	Connections int
 	// Duration of the whole run; 0: DefaultDuration.
 	Duration time.Duration
-	// Floor is the command of a program that calls ServeFloor; nil: the handler runs in this
-	// process, which makes it faster than it should be.
+	// Floor is the command of a program that calls ServeFloor; nil: the handler
+	// runs in this process, which flatters it.
 	Floor []string
-	// Step is called before each turn; nil: none. If it returns an error, the run ends with that
-	// error.
+	// Step is called before each turn, and the run ends with its error; nil: none.
 	Step func(doing string) error
-	// AllowRemote allows a Base on another machine. Without it, nobody can put load on the
-	// service of somebody else by a typing error.
+	// AllowRemote lets Base be a machine other than this one. A load test of
+	// somebody else's service is not for a slip of the keyboard.
 	AllowRemote bool
 }
 
 // Steps is how often Run calls Options.Step.
 const Steps = 1 + turns
 
-// Side is the result of one of the two sides.
+// Side is what was found about one of the two.
 type Side struct {
 	Requests int           `json:"requests"`
 	Rate     float64       `json:"perSecond"`
@@ -82,17 +82,17 @@ type Side struct {
 // Result is the comparison.
 type Result struct {
 	URL     string  `json:"url"`
-	Bytes   int     `json:"bytes"` // size of the answer that the no-op handler sends
+	Bytes   int     `json:"bytes"` // of the answer that the empty handler sends
 	Service Side    `json:"service"`
 	Empty   Side    `json:"empty"`
 	Ratio   float64 `json:"ratio"` // Service.Rate / Empty.Rate
 }
 
-// ErrNotLoopback: the base URL is that of another machine.
-var ErrNotLoopback = errors.New("not an address of this machine")
+// ErrNotLoopback: the base URL is another machine's.
+var ErrNotLoopback = errors.New("httpbench: not an address of this machine")
 
-// Run measures until the duration is over. If ctx ends, or if the status of an answer is not 200, it
-// returns an error.
+// Run measures until the duration is over or ctx ends, which is an error. Any
+// answer other than 200 ends the run with an error.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o, err := o.withDefaults(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer stop()
-	// Both sides get the same paths and queries, so both parse the same requests.
+	// The same paths and queries, so that both parse the same request.
 	empty := make([]string, len(service))
 	for i, u := range service {
 		empty[i] = base + u[len(o.Base):]
@@ -138,7 +138,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := step("warm up"); err != nil {
 		return nil, err
 	}
-	// To warm up, each side first has a turn of a quarter of the time, which does not count.
+	// One turn of each to warm up, a quarter as long, which does not count.
 	for i := range sides {
 		if _, err := load(ctx, client, sides[i].urls, o.Connections, turn/4, maxTimes); err != nil {
 			return nil, err
@@ -165,7 +165,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	return result, nil
 }
 
-// Check returns an error if the options are not valid. It sends no request.
+// Check returns what is wrong with the options, without asking the service.
 func (o Options) Check(ctx context.Context) error {
 	_, err := o.withDefaults(ctx)
 	return err
@@ -183,17 +183,17 @@ func (o Options) withDefaults(ctx context.Context) (Options, error) {
 	}
 	switch {
 	case o.Connections < 1 || o.Connections > maxConnections:
-		return o, fmt.Errorf("%d connections: must be from 1 to %d", o.Connections, maxConnections)
+		return o, fmt.Errorf("httpbench: %d connections, must be from 1 to %d", o.Connections, maxConnections)
 	case o.Duration < 0 || o.Duration > MaxDuration:
-		return o, fmt.Errorf("the duration is %v: must be at most %v", o.Duration, MaxDuration)
+		return o, fmt.Errorf("httpbench: duration is %v, must be at most %v", o.Duration, MaxDuration)
 	case o.K < 0:
-		return o, fmt.Errorf("k is %d: must not be negative", o.K)
+		return o, fmt.Errorf("httpbench: k is %d, must not be negative", o.K)
 	case o.Collection == "":
-		return o, errors.New("no collection was named")
+		return o, errors.New("httpbench: no collection was named")
 	}
 	u, err := url.Parse(o.Base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return o, fmt.Errorf("%q is not the base URL of a service, such as http://127.0.0.1:8080", o.Base)
+		return o, fmt.Errorf("httpbench: %q is not the base URL of a service, such as http://127.0.0.1:8080", o.Base)
 	}
 	for len(o.Base) > 0 && o.Base[len(o.Base)-1] == '/' {
 		o.Base = o.Base[:len(o.Base)-1]
@@ -204,11 +204,11 @@ func (o Options) withDefaults(ctx context.Context) (Options, error) {
 	return o, nil
 }
 
-// checkLoopback is CheckLoopback.
+// checkLoopback reports whether every address of a host is this machine's own.
 func checkLoopback(ctx context.Context, host string) error {
 	addresses, err := net.DefaultResolver.LookupIPAddr(ctx, host)
 	if err != nil {
-		return err
+		return fmt.Errorf("httpbench: %w", err)
 	}
 	for _, a := range addresses {
 		if !a.IP.IsLoopback() {
@@ -218,8 +218,8 @@ func checkLoopback(ctx context.Context, host string) error {
 	return nil
 }
 
-// Places returns the positions of up to n items of the collection. They can be the centres of
-// queries, since most real queries are near items.
+// Places returns the positions of up to n items of the collection, to be the
+// centres of queries: near to its items, as most queries are.
 func (o Options) Places(ctx context.Context, n int) ([]Position, error) {
 	o, err := o.withDefaults(ctx)
 	if err != nil {
@@ -237,7 +237,7 @@ func (o Options) Places(ctx context.Context, n int) ([]Position, error) {
 		}
 	}
 	if err := json.Unmarshal(body.Bytes(), &page); err != nil {
-		return nil, fmt.Errorf("the items of the collection %q: %w", o.Collection, err)
+		return nil, fmt.Errorf("httpbench: the items of the collection %q: %w", o.Collection, err)
 	}
 	var list []Position
 	for _, f := range page.Features {
@@ -246,12 +246,12 @@ func (o Options) Places(ctx context.Context, n int) ([]Position, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("the collection %q has no items", o.Collection)
+		return nil, fmt.Errorf("httpbench: the collection %q has no items", o.Collection)
 	}
 	return list, nil
 }
 
-// urls returns the URLs of the queries.
+// urls returns the requests to make, in turn.
 func (o Options) urls() []string {
 	centres := o.Centres
 	if len(centres) == 0 {
@@ -268,7 +268,7 @@ func (o Options) urls() []string {
 	return list
 }
 
-// sample returns the answer of median size among the answers to the first queries, at most 15.
+// sample returns the answer of middling size among the first few.
 func sample(ctx context.Context, client *http.Client, urls []string) ([]byte, http.Header, error) {
 	type answer struct {
 		body   []byte
@@ -292,27 +292,27 @@ func sample(ctx context.Context, client *http.Client, urls []string) ([]byte, ht
 func get(ctx context.Context, client *http.Client, u string, to io.Writer) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("httpbench: %w", err)
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("httpbench: %w", err)
 	}
 	defer res.Body.Close()
 	n, err := io.Copy(to, io.LimitReader(res.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", u, err)
+		return nil, fmt.Errorf("httpbench: read %s: %w", u, err)
 	case n > maxBody:
-		return nil, fmt.Errorf("the answer of %s has more than %d bytes", u, maxBody)
+		return nil, fmt.Errorf("httpbench: the answer of %s has more than %d bytes", u, maxBody)
 	case res.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s answers %s", u, res.Status)
+		return nil, fmt.Errorf("httpbench: %s answers %s", u, res.Status)
 	}
 	return res.Header, nil
 }
 
-// load makes requests over several connections for the time d, at most most of them, and returns how
-// long each took.
+// load makes requests over several connections for a time and returns how long
+// each took, at most most of them.
 func load(ctx context.Context, client *http.Client, urls []string, connections int, d time.Duration, most int) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -1,10 +1,11 @@
-// Package measure gives an index queries, measures their time, and compares a sample of the answers
-// with brute force. It has the parts that all measurements of indexes in one process share: the
-// workloads, the queries of a data set, the right answers, and the rows of figures. The packages
-// that import it decide what to compare, and judge the figures.
+// Package measure asks an index questions, times the answers, and compares a
+// sample of them with brute force. It has the parts that all measurements of
+// indexes in one process share: the workloads, the questions of a data set, the
+// right answers, and how times become a row of figures. What is measured beside
+// what, and what follows from that, the packages above say.
 //
-// Everything random comes from Options.Seed. Each row has a time limit, so a slow index makes a slow
-// row, not an endless run.
+// Everything random comes from Options.Seed. Each row has a time limit, so that
+// what is slow shows as a slow row and not as an endless run.
 package measure
 
 import (
@@ -21,23 +22,23 @@ import (
 	"nearby/quadtree"
 )
 
-// Options say which sets are measured, and for how long. The zero value measures all generated sets
-// with DefaultPoints points each.
+// Options say which sets are measured, and for how long. The zero value is all
+// generated sets with DefaultPoints each.
 type Options struct {
 	// Points is the size of each generated set; 0: DefaultPoints, or
 	// QuickPoints with Quick.
 	Points int
-	// Seed makes the sets and the queries. Any value is allowed, 0 too.
+	// Seed makes the sets and the queries. Any value is a seed; 0 too.
 	Seed uint64
-	// Quick measures for a shorter time. The figures are then too rough to quote.
+	// Quick measures for a shorter time: a look, not a figure to quote.
 	Quick bool
-	// Sets names the generated sets; nil: all of them, or none if there are Own ones. Empty and
-	// not nil: none.
+	// Sets names the generated sets; nil: all of them, unless Own is given. Empty
+	// and not nil: none.
 	Sets []string
 	// Own are further sets, such as a user's file.
 	Own []dataset.Set
-	// RowTime is the time limit of a row; 0: 300 ms, or 60 ms with Quick. A row has at least
-	// MinOperations queries, even if they take longer.
+	// RowTime bounds the measuring of a row; 0: 300 ms, or 60 ms with Quick.
+	// A row always has at least MinOperations queries.
 	RowTime time.Duration
 }
 
@@ -48,12 +49,13 @@ const (
 	MaxPoints     = 30_000_000
 
 	MaxQueries    = 20_000 // distinct queries of a row
-	MinOperations = 16     // least number of queries of a row, even if they take longer than RowTime
+	MinOperations = 16     // queries of a row, whatever its time limit
 	SampleSize    = 16     // answers of a row compared with brute force
 	MaxSamples    = 400    // queries of a row that are kept for the plots
 )
 
-// WithDefaults returns the options with every default filled in, or an error if they are not valid.
+// WithDefaults returns the options with every default filled in, or what is
+// wrong with them.
 func (o Options) WithDefaults() (Options, error) {
 	if o.Points == 0 {
 		o.Points = DefaultPoints
@@ -62,14 +64,14 @@ func (o Options) WithDefaults() (Options, error) {
 		}
 	}
 	if o.Points < 1 || o.Points > MaxPoints {
-		return o, fmt.Errorf("%d points: must be from 1 to %d", o.Points, MaxPoints)
+		return o, fmt.Errorf("measure: %d points, must be from 1 to %d", o.Points, MaxPoints)
 	}
 	if o.Sets == nil && len(o.Own) == 0 {
 		o.Sets = dataset.Names()
 	}
 	for _, s := range o.Own {
 		if len(s.Positions) == 0 || len(s.Positions) > MaxPoints {
-			return o, fmt.Errorf("set %q has %d points: must have from 1 to %d", s.Name, len(s.Positions), MaxPoints)
+			return o, fmt.Errorf("measure: set %q has %d points, must have from 1 to %d", s.Name, len(s.Positions), MaxPoints)
 		}
 	}
 	if o.RowTime == 0 {
@@ -79,15 +81,15 @@ func (o Options) WithDefaults() (Options, error) {
 		}
 	}
 	if o.RowTime < 0 {
-		return o, fmt.Errorf("the row time is %v: must not be negative", o.RowTime)
+		return o, fmt.Errorf("measure: row time is %v, must not be negative", o.RowTime)
 	}
 	return o, nil
 }
 
-// Count returns the number of sets.
+// Count is how many sets there are.
 func (o Options) Count() int { return len(o.Sets) + len(o.Own) }
 
-// Each calls f with one set after another. It keeps no set in memory.
+// Each calls f with one set after the other, of which it keeps none.
 func (o Options) Each(f func(dataset.Set) error) error {
 	for _, name := range o.Sets {
 		positions, err := dataset.Generate(name, o.Points, o.Seed)
@@ -106,7 +108,7 @@ func (o Options) Each(f func(dataset.Set) error) error {
 	return nil
 }
 
-// Made returns how figures are made with these options, on this machine and beginning now.
+// Made says how figures are made with these options, from now on.
 func (o Options) Made() report.Made {
 	m := report.Made{Seed: o.Seed, Quick: o.Quick, RowTime: o.RowTime.String(), Machine: report.ThisMachine()}
 	if len(o.Sets) > 0 {
@@ -128,10 +130,10 @@ type Variant struct {
 	Build   index.Builder
 }
 
-// Name returns the name of the variant in tables.
+// Name is how the variant is called in tables.
 func (v Variant) Name() string { return v.Kind + " " + v.Setting }
 
-// Standard returns each kind with its standard settings: those of a user who chooses none.
+// Standard returns each kind with the settings that a user gets who chooses none.
 func Standard() []Variant {
 	return []Variant{
 		{KindGeohash, "auto", geohash.New(geohash.Options{})},
@@ -139,7 +141,7 @@ func Standard() []Variant {
 	}
 }
 
-// Hue returns the colour of a kind of index in plots. Colour-blind people can tell the colours apart.
+// Hue is the colour of a kind of index in plots, told apart by the colour-blind too.
 func Hue(kind string, alpha uint8) color.Color {
 	if kind == KindGeohash {
 		return color.NRGBA{213, 94, 0, alpha}
@@ -147,9 +149,9 @@ func Hue(kind string, alpha uint8) color.Color {
 	return color.NRGBA{0, 114, 178, alpha}
 }
 
-// ErrWrong is the error of a run in which an answer of nearby differed from that of brute force. The
-// run also returns its report.
-var ErrWrong = errors.New("nearby gave a wrong answer")
+// ErrWrong is the error of a run in which nearby gave an answer that brute force
+// does not. The report comes with it and says where.
+var ErrWrong = errors.New("measure: nearby gave a wrong answer")
 
 // Progress says how far a run has come.
 type Progress struct {
@@ -157,8 +159,8 @@ type Progress struct {
 	Doing       string // what comes next, e.g. "city: build geohash auto"
 }
 
-// Steps returns a function to call before each step of a run. The function calls progress, which may
-// be nil, and returns the context's error.
+// Steps returns a function that is called before each step of a run. It tells
+// progress, which may be nil, and returns the context's error.
 func Steps(ctx context.Context, total int, progress func(Progress)) func(doing string) error {
 	done := 0
 	return func(doing string) error {
@@ -170,7 +172,7 @@ func Steps(ctx context.Context, total int, progress func(Progress)) func(doing s
 	}
 }
 
-// Done calls progress, which may be nil, at the end of a run.
+// Done tells progress, which may be nil, that a run is over.
 func Done(total int, progress func(Progress)) {
 	if progress != nil {
 		progress(Progress{total, total, "done"})

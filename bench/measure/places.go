@@ -11,8 +11,8 @@ import (
 	"nearby/index"
 )
 
-// Places is the index.Items of a measurement. The item with Ref i lies at At[i]. Its id is the Ref in
-// four bytes, big-endian.
+// Places is the index.Items of a measurement: the item with Ref i lies at the i-th
+// position, and its id is the Ref in four bytes, big end first.
 type Places struct {
 	At []dataset.Position
 }
@@ -35,7 +35,7 @@ func (p *Places) ID(r index.Ref) string {
 	return string(b[:])
 }
 
-// Points returns all items as points for an index.Builder.
+// Points returns all of them as a Builder takes them.
 func (p *Places) Points() []index.Point {
 	points := make([]index.Point, len(p.At))
 	for i, at := range p.At {
@@ -47,11 +47,11 @@ func (p *Places) Points() []index.Point {
 // Clone returns a copy with room to grow.
 func (p *Places) Clone() *Places { return &Places{slices.Clone(p.At)} }
 
-// Median returns the median of values, or NaN if there are none. It sorts values.
+// Median is the median of values, which it sorts; NaN of none.
 func Median(values []float64) float64 { return Quantile(values, 0.5) }
 
-// Quantile returns the least of values such that at least the share q of them is not greater, or NaN
-// if there are none. It sorts values.
+// Quantile is the quantile of values, which it sorts: the least value that the share q of them
+// does not exceed.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -61,7 +61,7 @@ func Quantile(values []float64, q float64) float64 {
 	return values[min(max(i, 0), len(values)-1)]
 }
 
-// Mean returns the mean of values, or NaN if there are none.
+// Mean is the mean of values; NaN of none.
 func Mean(values []float64) float64 {
 	sum := 0.0
 	for _, v := range values {

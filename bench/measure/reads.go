@@ -8,8 +8,8 @@ import (
 	"nearby/index"
 )
 
-// Row is one workload on one index. An operation is a query or a change. The time of a change is the
-// time of its batch divided by the number of changes in it.
+// Row is one workload on one index. An operation is a query or a change; a
+// change's time is its share of its batch.
 type Row struct {
 	Workload   string   `json:"workload"`
 	Operations int      `json:"operations"`
@@ -20,20 +20,20 @@ type Row struct {
 	Allocs     float64  `json:"allocsPerOp"`
 	Entered    float64  `json:"enteredPerQuery"`  // cells or nodes
 	Compared   float64  `json:"comparedPerQuery"` // points
-	Recall     float64  `json:"recall"`           // compared with brute force
-	Sampled    int      `json:"sampled"`          // answers that were compared
+	Recall     float64  `json:"recall"`           // against brute force
+	Sampled    int      `json:"sampled"`          // answers compared
 	Samples    []Sample `json:"samples,omitempty"`
 }
 
-// Sample is one query for ten neighbours with the density at its place.
+// Sample is one query for ten with the density at its place.
 type Sample struct {
-	Tenth    float64 `json:"tenth"` // distance of the tenth neighbour, metres
+	Tenth    float64 `json:"tenth"` // distance of the tenth neighbour
 	Ns       float64 `json:"ns"`
 	Entered  int     `json:"entered"`
 	Compared int     `json:"compared"`
 }
 
-// SetTimes computes the figures of a row from the times of its operations, in nanoseconds.
+// SetTimes fills in what the times of the operations, in nanoseconds, say.
 func (row *Row) SetTimes(times []float64) {
 	row.Operations = len(times)
 	row.Mean = Mean(times)
@@ -41,24 +41,24 @@ func (row *Row) SetTimes(times []float64) {
 	row.Rate = 1e9 / max(row.Mean, 1e-3)
 }
 
-// Part is a turn's share of a row's time and queries: the part with this number, from 0, of so many
-// parts. Part{0, 1} is the whole row.
+// Part is which share of a row's time and questions a turn has: the turns of a
+// row together have what one that is alone has, which is Part{0, 1}.
 type Part struct{ Number, Of int }
 
-// Each returns how many of n a part gets: n / Of, rounded up, at least 1.
+// Each returns this part's share of a row's n, at least 1.
 func (p Part) Each(n int) int { return max((n+p.Of-1)/p.Of, 1) }
 
-// Tally gathers the figures of a row over all of its turns.
+// Tally gathers what a row says, over all of its turns.
 type Tally struct {
-	Times                    []float64 // times of the operations, in nanoseconds
+	Times                    []float64 // of the operations, in nanoseconds
 	Samples                  []Sample
 	Entered, Compared, Reads int
 	Mallocs                  uint64
 	Sampled                  int
-	Recall                   float64 // sum of the recalls of the sampled answers
+	Recall                   float64 // the sum of those sampled
 }
 
-// Row returns the row of a workload.
+// Row is the row of a workload.
 func (t *Tally) Row(w Workload) Row {
 	n := float64(len(t.Times))
 	row := Row{
@@ -72,20 +72,20 @@ func (t *Tally) Row(w Workload) Row {
 	return row
 }
 
-// Turn is the result of one turn: the time of each operation in nanoseconds and, for queries for ten
-// neighbours, the distance of the tenth in metres; NaN if there were fewer.
+// Turn is what one turn found: the time of each operation and, of queries for
+// ten, the distance of the tenth neighbour.
 type Turn struct {
 	Times, Tenths []float64
 }
 
-// Reads makes the queries of a part of a workload, one after another, until its time is over or each
-// was made once. It measures the time of each query. Reading the clock adds some tens of nanoseconds
-// to every time.
+// Reads asks this part's queries of a workload, in turn, until its time is
+// over or each was asked once. Each is timed by itself; reading the clock adds
+// some tens of nanoseconds to every figure alike.
 func Reads(ix index.Index, items *Places, qs *Questions, w Workload, t *Truth, limit time.Duration, p Part, sum *Tally) (Turn, error) {
 	var hits []index.Hit
 	var err error
 
-	// The queries that are compared with brute force also warm up the index.
+	// The sample that is compared with brute force also warms up.
 	first, last := p.Number*SampleSize/p.Of, (p.Number+1)*SampleSize/p.Of
 	for i := first; i < last; i++ {
 		q := qs.Query(w, i)
@@ -102,13 +102,13 @@ func Reads(ix index.Index, items *Places, qs *Questions, w Workload, t *Truth, l
 
 	least, most, keep := p.Each(MinOperations), p.Each(MaxQueries), p.Each(MaxSamples)
 	limit /= time.Duration(p.Of)
-	ten := w.K == 10 && w.Keeps == 0 // with a filter, the tenth hit does not show the density
+	ten := w.K == 10 && w.Keeps == 0 // a filter hides how dense it is
 	found := Turn{Times: make([]float64, 0, most)}
 	if ten {
 		found.Tenths = make([]float64, 0, most)
 	}
 	samples := make([]Sample, 0, keep)
-	// All queries use one variable: its address escapes to the heap, and a new one for each query
+	// One query for all turns: it is passed on by its address, and one a turn
 	// would count as an allocation of the index.
 	var q index.Query
 	before := Mallocs()
@@ -146,7 +146,7 @@ func Reads(ix index.Index, items *Places, qs *Questions, w Workload, t *Truth, l
 	return found, nil
 }
 
-// Mallocs returns how many objects this process has allocated so far.
+// Mallocs is how many objects this process has allocated so far.
 func Mallocs() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

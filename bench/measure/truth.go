@@ -9,28 +9,28 @@ import (
 	"nearby/sphere"
 )
 
-// Truth answers queries by brute force and remembers the answers. All indexes of a set are compared
-// with it.
+// Truth answers by brute force and remembers the answers, which every index of
+// a set is compared with.
 type Truth struct {
-	oracle index.Index // nil if there are more than oraclePoints points
+	oracle index.Index // nil of more than oraclePoints
 	items  *Places
 	known  map[question][]index.Hit
 }
 
-// oraclePoints is the greatest number of points for which an oracle of all points is kept; it takes 48
-// bytes for each. If there are more points, each query gets an oracle of the points that may be in
-// its answer.
+// oraclePoints is up to how many points an oracle is kept, which takes 48 bytes
+// for each. Of more points, one is made for each question of those that may be
+// in its answer.
 const oraclePoints = 5_000_000
 
-// question identifies a query.
+// question is what a query asks.
 type question struct {
 	lon, lat    float64
 	k           int
 	maxDistance float64
-	keeps       int // identifies the filter, since functions cannot be compared
+	keeps       int // of the filter, which a query cannot be compared by
 }
 
-// NewTruth returns the Truth about the items.
+// NewTruth returns the right answers about the items.
 func NewTruth(items *Places) (*Truth, error) {
 	t := &Truth{items: items, known: map[question][]index.Hit{}}
 	if len(items.At) > oraclePoints {
@@ -41,8 +41,8 @@ func NewTruth(items *Places) (*Truth, error) {
 	return t, err
 }
 
-// Recall compares got with the right answer, position by position, and returns the share of equal
-// hits. It is 1 only if both are the same, order included. Superfluous hits lower it.
+// Recall returns the share of the right answer that got has, place by place: 1
+// only if it is the same, in order. A hit too many counts against it.
 func (t *Truth) Recall(q index.Query, keeps int, got []index.Hit) (float64, error) {
 	want, err := t.answer(q, keeps, got)
 	if err != nil {
@@ -61,9 +61,9 @@ func (t *Truth) Recall(q index.Query, keeps int, got []index.Hit) (float64, erro
 	return float64(same) / float64(most), nil
 }
 
-// RecallOfRefs returns the share of the right answer that refs has, in any order. A point that is as
-// far away as the last point of the right answer counts as right, since a library may return any
-// of these.
+// RecallOfRefs returns the share of the right answer that refs has, in any
+// order. A point as far as the last right one counts as right, since a library
+// knows no order among those.
 func (t *Truth) RecallOfRefs(q index.Query, refs []index.Ref) (float64, error) {
 	want, err := t.answer(q, 0, nil)
 	if err != nil {
@@ -76,7 +76,7 @@ func (t *Truth) RecallOfRefs(q index.Query, refs []index.Ref) (float64, error) {
 	if len(want) == 0 {
 		return 0, nil
 	}
-	// Distances of the library may differ in the last bits.
+	// Metrics may differ in the last bits.
 	last := want[len(want)-1].Distance
 	last += 1e-6 + 1e-9*last
 	centre := sphere.FromDegrees(q.Lon, q.Lat)
@@ -90,7 +90,7 @@ func (t *Truth) RecallOfRefs(q index.Query, refs []index.Ref) (float64, error) {
 	return float64(same) / float64(most), nil
 }
 
-// answer returns the right answer. got, which may be nil, makes that faster.
+// answer returns the right answer; got, which may be nil, helps to find it sooner.
 func (t *Truth) answer(q index.Query, keeps int, got []index.Hit) ([]index.Hit, error) {
 	key := question{q.Lon, q.Lat, q.K, q.MaxDistance, keeps}
 	if want, ok := t.known[key]; ok {
@@ -103,9 +103,9 @@ func (t *Truth) answer(q index.Query, keeps int, got []index.Hit) ([]index.Hit, 
 	return want, err
 }
 
-// ask scans all points. If got has K hits, it first takes only the points that are as near as got's
-// last hit. If these are K or more, the K nearest are among them, even if got is wrong. If they are
-// fewer, got is wrong, and ask takes all points.
+// ask scans all points. When got is a full answer it only sorts what is as near
+// as got's last hit: if that gives K hits, they are the K nearest, whether or
+// not got is right; if it gives fewer, got was wrong and all points are sorted.
 func (t *Truth) ask(q index.Query, got []index.Hit) ([]index.Hit, error) {
 	if n := len(got); n > 0 && n == q.K {
 		within := q
@@ -118,8 +118,8 @@ func (t *Truth) ask(q index.Query, got []index.Hit) ([]index.Hit, error) {
 	return t.scan(q)
 }
 
-// scan answers with the oracle of all points, or with one of the points whose latitude is within the
-// greatest distance.
+// scan answers by the oracle of all points, or of those in the belt of latitudes
+// that the greatest distance reaches.
 func (t *Truth) scan(q index.Query) ([]index.Hit, error) {
 	oracle := t.oracle
 	if oracle == nil {
@@ -141,7 +141,7 @@ func (t *Truth) scan(q index.Query) ([]index.Hit, error) {
 
 func wrap(err error) error {
 	if err != nil {
-		return fmt.Errorf("brute force: %w", err)
+		return fmt.Errorf("measure: brute force: %w", err)
 	}
 	return nil
 }

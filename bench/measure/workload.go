@@ -13,24 +13,24 @@ import (
 // Workload is one kind of work that an index is given.
 type Workload struct {
 	Name  string
-	Where string // where queries are: WhereNear, WhereAnywhere, WhereEmptiest; "": there are none
+	Where string // a query's: WhereNear, WhereAnywhere, WhereEmptiest
 	K     int
-	Write string // what batches do: "insert", "move", "mixed"; "": there are none
-	Disc  bool   // queries ask for all points within the set's radius
+	Write string // a batch's: "insert", "move", "mixed"
+	Disc  bool   // the query asks for all within the set's radius
 	Keeps int    // a filter keeps one point in so many; 0: no filter
 }
 
-// Where queries are.
+// Where queries are asked.
 const (
 	WhereNear     = "near"     // some 100 m from a point of the set
-	WhereAnywhere = "anywhere" // random places; equal areas have equal probability
-	WhereEmptiest = "emptiest" // of 64 random places, the one that is farthest from all points
+	WhereAnywhere = "anywhere" // all over the Earth, each area alike
+	WhereEmptiest = "emptiest" // of many places, the furthest from all points
 )
 
-// maxDisc is the greatest number of hits of a radius query.
+// maxDisc bounds the answer of a radius query.
 const maxDisc = 1000
 
-// Workloads returns all workloads, those without changes first.
+// Workloads returns all of them, reading ones first.
 func Workloads() []Workload {
 	return []Workload{
 		{Name: "near k=1", Where: WhereNear, K: 1},
@@ -48,27 +48,28 @@ func Workloads() []Workload {
 	}
 }
 
-// The workloads on which verdicts and plots rest.
+// The rows that verdicts and plots are made from.
 const (
 	NearTen     = "near k=10"
 	AnywhereTen = "anywhere k=10"
 	EmptiestTen = "emptiest k=10"
 )
 
-// Tens returns the workloads of queries for ten neighbours without a filter and changes.
+// Tens returns the queries for ten, wherever they are asked.
 func Tens() []Workload {
 	return slices.DeleteFunc(Workloads(), func(w Workload) bool {
 		return !slices.Contains([]string{NearTen, AnywhereTen, EmptiestTen}, w.Name)
 	})
 }
 
-// Questions are the centres of a set's queries. They are the same for every index.
+// Questions are the centres of a set's queries, the same for every index.
 type Questions struct {
-	centres map[string][]dataset.Position // by Workload.Where
-	Radius  float64                       // radius of the radius queries, metres
+	centres map[string][]dataset.Position // by where
+	Radius  float64                       // metres, of the radius workload
 }
 
-// Ask makes the queries of a set. It uses ix, an index of the set, to find empty places and a radius.
+// Ask draws the questions of a set. The tenth neighbours that it needs to know
+// come from ix, an index of the set.
 func Ask(s dataset.Set, ix index.Index, items *Places, r *rand.Rand) (*Questions, error) {
 	near := make([]dataset.Position, MaxQueries)
 	for i := range near {
@@ -83,12 +84,12 @@ func Ask(s dataset.Set, ix index.Index, items *Places, r *rand.Rand) (*Questions
 		q := index.Query{Lon: p.Lon, Lat: p.Lat, K: k, MaxDistance: index.Everywhere}
 		hits, _, err := ix.Nearest(nil, &q, items)
 		if err != nil || len(hits) == 0 {
-			return 0, fmt.Errorf("set %s: %d hits at (%v, %v): %w", s.Name, len(hits), p.Lon, p.Lat, err)
+			return 0, fmt.Errorf("measure: set %s: %d hits at (%v, %v): %w", s.Name, len(hits), p.Lon, p.Lat, err)
 		}
 		return hits[len(hits)-1].Distance, nil
 	}
 
-	// 32 times, the emptiest of 64 random places.
+	// The emptiest place among 64 random ones, many times.
 	emptiest := make([]dataset.Position, 32)
 	for i := range emptiest {
 		far := -1.0
@@ -104,7 +105,7 @@ func Ask(s dataset.Set, ix index.Index, items *Places, r *rand.Rand) (*Questions
 		}
 	}
 
-	// A radius within which a query near a point finds about twenty points.
+	// A radius within which a query near the data finds some twenty items.
 	var tenth []float64
 	for _, p := range near[:200] {
 		d, err := nth(p, 10)
@@ -128,7 +129,7 @@ func (qs *Questions) Query(w Workload, i int) index.Query {
 		q.MaxDistance = qs.Radius
 	}
 	if w.Keeps > 0 {
-		// The Ref is mixed, so that the kept points are spread over the set in any order of points.
+		// Mixed, so that those kept lie anywhere whatever the points' order.
 		q.Filter = func(r index.Ref) bool { return uint32(r)*2654435761>>8%uint32(w.Keeps) == 0 }
 	}
 	return q

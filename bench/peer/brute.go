@@ -22,7 +22,7 @@ func locate(at []dataset.Position) []located {
 	return points
 }
 
-// brute compares all points.
+// brute looks at all points.
 type brute struct {
 	points []located
 	best   nearest

@@ -8,23 +8,24 @@ import (
 	"nearby/sphere"
 )
 
-// kdLeaf is the greatest number of points of a leaf.
+// kdLeaf is the most points that are scanned rather than divided.
 const kdLeaf = 16
 
-// kdTree is a k-d tree over unit vectors, without pointers. A node halves its range of points by the
-// coordinate in which they are spread most. The halves of node i are the nodes 2i+1 and 2i+2. Each
-// node has the tight box of its points. With dividing planes alone, a query far from all points
-// would compare most of them.
+// kdTree is a k-d tree over unit vectors without pointers: a node halves its range
+// of points by the coordinate in which they reach farthest, and the halves of node
+// i are the nodes 2i+1 and 2i+2. Each node has the tight box of its points. With
+// the dividing planes alone, a query far from all points would look at most of
+// them.
 type kdTree struct {
 	points []located
 	boxes  []box
 	best   nearest
 }
 
-// box is a box in space, from the corner low to the corner high.
+// box reaches in space from low to high.
 type box struct{ low, high sphere.Vec }
 
-// chord2 returns the squared distance from q to the box, in radii of the Earth.
+// chord2 is the squared distance from q to the box.
 func (b *box) chord2(q *sphere.Vec) float64 {
 	x := max(b.low.X-q.X, 0, q.X-b.high.X)
 	y := max(b.low.Y-q.Y, 0, q.Y-b.high.Y)
@@ -32,7 +33,7 @@ func (b *box) chord2(q *sphere.Vec) float64 {
 	return x*x + y*y + z*z
 }
 
-// widest returns the coordinate in which the box is longest, and that length.
+// widest returns the coordinate in which the box reaches farthest, and how far.
 func (b *box) widest() (axis uint8, reach float64) {
 	for a := range uint8(3) {
 		if r := coordinate(&b.high, a) - coordinate(&b.low, a); r > reach {
@@ -76,16 +77,15 @@ func (t *kdTree) divide(node, low, high int) {
 		return
 	}
 	middle := (low + high) / 2
-	if axis, reach := b.widest(); reach > 0 { // if all points are equal, any order will do
+	if axis, reach := b.widest(); reach > 0 { // of points all alike any order will do
 		t.place(low, high, middle, axis)
 	}
 	t.divide(2*node+1, low, middle)
 	t.divide(2*node+2, middle, high)
 }
 
-// place arranges points[low:high] so that position n has the point that it would have in sorted order
-// (quickselect). Each round separates the coordinates that are equal to the pivot, so many equal ones
-// do not make it slow.
+// place puts the point that belongs at position n there (quickselect). Equal
+// coordinates are set apart in each round, so that many of them cost no more.
 func (t *kdTree) place(low, high, n int, axis uint8) {
 	for high-low > 1 {
 		a, b, c := coordinate(&t.points[low].at, axis), coordinate(&t.points[(low+high)/2].at, axis), coordinate(&t.points[high-1].at, axis)
@@ -122,7 +122,7 @@ func (t *kdTree) Nearest(dst []index.Ref, at dataset.Position, k int) []index.Re
 	return t.best.appendTo(dst)
 }
 
-// search searches points[low:high] below a node, the nearer half first.
+// search looks through points[low:high] below a node, the nearer half first.
 func (t *kdTree) search(node, low, high int, q *sphere.Vec) {
 	if high-low <= kdLeaf {
 		t.best.scan(t.points[low:high], *q)

@@ -14,18 +14,18 @@ import (
 )
 
 // Options say what to measure. The zero value measures all generated sets with
-// measure.DefaultPoints points each.
+// measure.DefaultPoints each.
 type Options struct {
 	measure.Options
 
-	buildTime time.Duration // time limit of the build of a library; tests give more
+	buildTime time.Duration // bounds the building of a library; tests give more
 }
 
 const (
 	// rounds is how many turns the two indexes take at each workload.
 	rounds = 7
-	// buildRows is the time limit of the build of a library, in row times. Without it, orb's tree
-	// would take very long for points at one place, since it becomes a list of them.
+	// buildRows bounds the building of a library by as many row times: orb's tree
+	// is a list of all points where they lie at one place.
 	buildRows = 100
 )
 
@@ -38,10 +38,11 @@ func (o Options) withDefaults() (Options, error) {
 	return o, err
 }
 
-// Run gives nearby's indexes, with their standard settings, and every library the same queries. It
-// calls progress, which may be nil, before every step. If an index gave a wrong answer, it returns the
-// complete report and an error that wraps measure.ErrWrong. Wrong answers of libraries are only
-// figures of the report. If the context ends, it returns the context's error and no report.
+// Run asks nearby's indexes, with their standard settings, and every library the
+// same questions. It calls progress, which may be nil, before every step. The
+// error wraps measure.ErrWrong, with a complete report, when an index gave a wrong
+// answer; those of libraries are figures. It is the context's when that ends, with
+// no report.
 func Run(ctx context.Context, opts Options, progress func(measure.Progress)) (*Report, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -74,15 +75,15 @@ type run struct {
 	o    Options
 	step func(string) error
 
-	// About the set that is being measured:
+	// Of the set that is measured:
 	name  string
 	items *measure.Places
 	truth *measure.Truth
 	qs    *measure.Questions
 }
 
-// set measures one set: first the two indexes in turn, round after round, then the libraries one after
-// another. Each library is built when the one before it is no longer in memory.
+// set measures one set: first the two indexes in turn, round after round, then the
+// libraries, each built when the one before it is gone.
 func (r *run) set(s dataset.Set) (*SetResult, error) {
 	if err := r.step(s.Name + ": prepare"); err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (r *run) set(s dataset.Set) (*SetResult, error) {
 	return result, nil
 }
 
-// indexes measures nearby's own indexes.
+// indexes measures nearby's own.
 func (r *run) indexes(s dataset.Set) ([]Result, error) {
 	variants := measure.Standard()
 	built := make([]index.Index, len(variants))
@@ -141,7 +142,7 @@ func (r *run) indexes(s dataset.Set) ([]Result, error) {
 		runtime.GC()
 		for j, w := range workloads {
 			for turn := range variants {
-				i := (turn + round + j) % len(variants) // in the next round another one is first
+				i := (turn + round + j) % len(variants) // another goes first in the next round
 				sum := &tallies[i*len(workloads)+j]
 				if _, err := measure.Reads(built[i], r.items, r.qs, w, r.truth, r.o.RowTime, measure.Part{Number: round, Of: rounds}, sum); err != nil {
 					return nil, r.fail(variants[i].Name()+", "+w.Name, err)
@@ -157,8 +158,8 @@ func (r *run) indexes(s dataset.Set) ([]Result, error) {
 	return results, nil
 }
 
-// library gives a library the same queries. If it was not built in time, the result has a note that
-// says so, and no rows.
+// library asks a library the same questions. One that was not built in time has a
+// reason and no rows.
 func (r *run) library(p Peer, s dataset.Set) (*Result, error) {
 	if err := r.step(s.Name + ": build " + p.Name); err != nil {
 		return nil, err
@@ -191,11 +192,11 @@ func (r *run) library(p Peer, s dataset.Set) (*Result, error) {
 }
 
 func (r *run) fail(what string, err error) error {
-	return fmt.Errorf("set %s: %s: %w", r.name, what, err)
+	return fmt.Errorf("peer: set %s: %s: %w", r.name, what, err)
 }
 
-// build builds a library's index, and puts the rate of the build and the memory into x. The memory is
-// how much the heap has grown. It includes the positions of the points if the library keeps them.
+// build builds a library's index and notes what that took. Its memory is what the
+// heap has grown by, with the points' positions where the library keeps them.
 func (r *run) build(p Peer, s dataset.Set, x *Result) (Index, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.o.buildTime)
 	defer cancel()
@@ -213,7 +214,8 @@ func (r *run) build(p Peer, s dataset.Set, x *Result) (Index, error) {
 	return ix, nil
 }
 
-// heap returns the bytes in use. The second garbage collection frees what pools kept during the first.
+// heap returns the bytes in use. The second collection takes what pools kept
+// over the first.
 func heap() float64 {
 	runtime.GC()
 	runtime.GC()
@@ -222,7 +224,7 @@ func heap() float64 {
 	return float64(m.HeapAlloc)
 }
 
-// ask is measure.Reads for a library. The whole row is one turn.
+// ask is measure.Reads for a library, with the whole row in one turn.
 func (r *run) ask(ix Index, w measure.Workload) (*measure.Row, error) {
 	row := &measure.Row{Workload: w.Name, Recall: 1}
 	var refs []index.Ref

@@ -7,8 +7,8 @@ import (
 	"nearby/sphere"
 )
 
-// nearest keeps the k nearest points so far, in order of their squared chords. It inserts each new
-// point at its place, which is the fastest way for the small k of these measurements.
+// nearest keeps the k nearest points seen, in order of their squared chords: by
+// insertion, which is the quickest for the small k that peers are asked for.
 type nearest struct {
 	k    int
 	list []candidate
@@ -21,7 +21,7 @@ type candidate struct {
 
 func (n *nearest) reset(k int) { n.k, n.list = k, n.list[:0] }
 
-// limit returns the squared chord below which a point is among the k nearest so far.
+// limit is the squared chord that a point must be below to be of interest.
 func (n *nearest) limit() float64 {
 	switch {
 	case n.k == 0:

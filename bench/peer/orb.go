@@ -10,13 +10,13 @@ import (
 	"nearby/index"
 )
 
-// planarQuadtree is the quadtree of orb, which has a point in every node.
+// planarQuadtree is a quadtree with a point in every node.
 type planarQuadtree struct {
 	tree *quadtree.Quadtree
 	buf  []orb.Pointer
 }
 
-// pointer is an orb.Pointer with a Ref.
+// pointer is an orb.Pointer with a number.
 type pointer struct {
 	at  orb.Point
 	ref index.Ref

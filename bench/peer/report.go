@@ -12,13 +12,13 @@ import (
 	"nearby/bench/report"
 )
 
-// Report is the result of a run. All times are in nanoseconds.
+// Report is what a run found. All times are in nanoseconds.
 type Report struct {
 	report.Made
 	Sets []SetResult `json:"sets"`
 }
 
-// SetResult is the result on one data set.
+// SetResult is what was found on one data set.
 type SetResult struct {
 	Name      string   `json:"name"`
 	Points    int      `json:"points"`
@@ -31,13 +31,13 @@ type SetResult struct {
 type Result struct {
 	Name          string        `json:"name"`
 	Library       bool          `json:"library"`
-	Note          string        `json:"note"` // how it works, or why it was not measured
+	Note          string        `json:"note"` // what it compares, or why it was not measured
 	BuildRate     float64       `json:"buildPointsPerSecond,omitempty"`
 	BytesPerPoint float64       `json:"bytesPerPoint,omitempty"`
 	Rows          []measure.Row `json:"rows,omitempty"`
 }
 
-// label returns the name of the index or library in tables.
+// label is how it is called in tables.
 func (x *Result) label() string {
 	if x.Library {
 		return x.Name + " (library)"
@@ -66,7 +66,8 @@ func (s *SetResult) quicker(workload string) (name string, p50 float64) {
 	return name, p50
 }
 
-// judge compares each library's time with that of the quicker one of the two indexes.
+// judge says how many times as long the libraries take as the quicker of the two
+// indexes.
 func (s *SetResult) judge() {
 	var parts []string
 	for _, at := range []struct{ workload, where string }{
@@ -92,7 +93,7 @@ func (s *SetResult) judge() {
 	}
 	s.Verdict = "Nothing to compare."
 	if len(parts) > 0 {
-		s.Verdict = "Median times of the libraries at k = 10, as multiples of that of the quicker index: " + strings.Join(parts, "; ") + "."
+		s.Verdict = "Libraries, p50 at k = 10 in times of the quicker index: " + strings.Join(parts, "; ") + "."
 	}
 }
 
@@ -110,10 +111,10 @@ func (r *Report) wrong() string {
 	return ""
 }
 
-// tables returns the tables of a set: the builds and the rows.
+// tables are those of a set: the builds and the rows.
 func (s *SetResult) tables() []report.Table {
-	builds := report.Table{Header: []string{"index", "note", "points/s built", "bytes/point"}}
-	rows := report.Table{Header: []string{"index", "workload", "p50", "/ quicker index", "p99", "mean", "per second", "allocs", "recall"}}
+	builds := report.Table{Header: []string{"index", "of", "points/s built", "bytes/point"}}
+	rows := report.Table{Header: []string{"index", "workload", "p50", "in times of the quicker index", "p99", "mean", "per second", "allocs", "recall"}}
 	all := slices.Concat(s.Indexes, s.Libraries)
 	for i := range all {
 		x := &all[i]
@@ -123,7 +124,7 @@ func (s *SetResult) tables() []report.Table {
 		}
 		builds.Rows = append(builds.Rows, []string{x.label(), x.Note, rate, size})
 	}
-	// In the order of workloads, so that rows to compare are next to each other.
+	// By workload, so that what is to be compared stands together.
 	for _, w := range measure.Tens() {
 		_, own := s.quicker(w.Name)
 		for i := range all {
@@ -141,9 +142,9 @@ func (s *SetResult) tables() []report.Table {
 
 const title = "Beside other libraries"
 
-// caption says how the figures were made.
+// caption says how the figures came about.
 func (r *Report) caption() string {
-	return r.Caption() + fmt.Sprintf(" The two indexes took turns in %d rounds; each library was measured alone. Recall compares answers with brute force. For a library, a point that is as far away as the last right one counts as right.", rounds)
+	return r.Caption() + fmt.Sprintf(" The two indexes took turns in %d rounds; each library was measured by itself. Recall is against brute force; of a library a point as far as the last right one counts.", rounds)
 }
 
 // WriteText implements report.Report: aligned tables and the verdicts.

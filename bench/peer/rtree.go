@@ -9,7 +9,7 @@ import (
 	"nearby/index"
 )
 
-// planarRTree is the R-tree of tidwall, with its own distance in degrees.
+// planarRTree is an R-tree with the distance that comes with it.
 type planarRTree struct {
 	tree rtree.RTreeG[index.Ref]
 }

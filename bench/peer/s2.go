@@ -12,8 +12,8 @@ import (
 	"nearby/sphere"
 )
 
-// s2Points finds points as edges of length 0, since Go's S2 has no point index and no closest point
-// query. The C++ library has both.
+// s2Points finds points as edges without length: Go's S2 has not got the point
+// index and the closest point query of the C++ library.
 type s2Points struct {
 	index *s2.ShapeIndex
 }
@@ -29,10 +29,11 @@ func buildS2(_ context.Context, at []dataset.Position) (Index, error) {
 	return s, nil
 }
 
-// Nearest implements Index. The library prunes by the best result only if it searches for one.
-// Otherwise it needs a limit, and without one it sorts all points. So Nearest first finds the nearest
-// point. Then it searches within that distance and 10 m more, 40 m more and so on, until there are
-// enough points. (A limit of twice the distance would include a whole city if that is far away.)
+// Nearest implements Index. The library prunes by a limit that is given or, for
+// one result, by that result; asked for more without a limit it sorts all points.
+// So the nearest is found first, and then all within 10 m more, 40 m more and so
+// on until there are enough. (Twice its distance would take in a whole city when
+// that is far away.)
 func (s *s2Points) Nearest(dst []index.Ref, at dataset.Position, k int) []index.Ref {
 	if k == 0 {
 		return dst

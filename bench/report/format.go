@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Duration writes a time in nanoseconds with three digits, as ns, µs, ms or s.
+// Duration writes nanoseconds in a unit that people read, with three digits.
 func Duration(ns float64) string {
 	switch {
 	case ns < 999.5:
@@ -23,7 +23,7 @@ func Duration(ns float64) string {
 	}
 }
 
-// Metres writes a distance in metres with three digits, as m or km.
+// Metres writes a distance.
 func Metres(m float64) string {
 	if m < 999.5 {
 		return Digits(m) + " m"
@@ -31,8 +31,8 @@ func Metres(m float64) string {
 	return Digits(m/1e3) + " km"
 }
 
-// Factor writes a ratio: below 2 with two decimals, below 10 with one, and otherwise as a whole
-// number.
+// Factor writes a ratio with two significant digits, more below 2, where
+// hundredths matter, and above a hundred.
 func Factor(x float64) string {
 	switch {
 	case x < 1.995:
@@ -56,7 +56,7 @@ func Digits(v float64) string {
 	}
 }
 
-// Count writes a whole number with spaces between the thousands.
+// Count writes a whole number with its thousands apart.
 func Count(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -73,9 +73,9 @@ func Recall(recall float64) string {
 	return strconv.FormatFloat(Floored(recall, 1e4), 'g', -1, 64)
 }
 
-// Floored rounds a fraction below 1 down to a multiple of 1/parts, so that it never becomes 1. A
-// fraction may be less than such a multiple by the rounding errors of a sum; it then counts as that
-// multiple.
+// Floored rounds a fraction below 1 down to a whole number of parts, so that
+// nothing but 1 is called 1. The sum of a mean may lack the last bits of such a
+// number.
 func Floored(fraction, parts float64) float64 {
 	return min(math.Floor(fraction*parts+1e-6), parts-1) / parts
 }

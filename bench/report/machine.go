@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Machine says where and when figures were made.
+// Machine is where and when figures were made.
 type Machine struct {
 	Go      string    `json:"go"`
 	OS      string    `json:"os"`
@@ -18,7 +18,7 @@ type Machine struct {
 	Started time.Time `json:"started"`
 }
 
-// ThisMachine returns this machine, and the current time.
+// ThisMachine returns this machine, and now as the time.
 func ThisMachine() Machine {
 	return Machine{
 		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), CPUs: runtime.GOMAXPROCS(0),
@@ -26,12 +26,12 @@ func ThisMachine() Machine {
 	}
 }
 
-// Describe describes the machine in one line.
+// Describe says in a few words which machine it is.
 func (m Machine) Describe() string {
 	return fmt.Sprintf("%s %s/%s, %s (%d CPUs), %s", m.Go, m.OS, m.Arch, m.CPU, m.CPUs, m.Started.Format(time.DateOnly))
 }
 
-// cpuName returns the name of the processor, which the system tells.
+// cpuName asks the system for the processor's name.
 func cpuName() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {
@@ -47,14 +47,14 @@ func cpuName() string {
 // Made says how the figures of a report were made.
 type Made struct {
 	Seed    uint64 `json:"seed"`
-	Points  int    `json:"points,omitempty"` // of each generated set; 0: there is none
+	Points  int    `json:"points,omitempty"` // of each generated set, if there is one
 	Quick   bool   `json:"quick"`
 	RowTime string `json:"rowTime"`
 	Machine
 	Elapsed string `json:"elapsed"`
 }
 
-// Ended notes how long the measurement has taken.
+// Ended notes how long the measuring has taken.
 func (m *Made) Ended() { m.Elapsed = time.Since(m.Started).Round(time.Second).String() }
 
 // Caption says how the figures were made.
@@ -66,10 +66,11 @@ func (m Made) Caption() string {
 	return s + fmt.Sprintf("%s per row, %s.%s", m.RowTime, m.Describe(), QuickCaption(m.Quick))
 }
 
-// QuickCaption returns the end of a caption: a warning if the figures come from a quick run.
+// QuickCaption is what a caption says at its end of figures that were made with
+// little care.
 func QuickCaption(quick bool) string {
 	if !quick {
 		return ""
 	}
-	return " This was a quick run; its figures are rough."
+	return " A quick run: a look, not figures to quote."
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	_ "embed"
+	"fmt"
 	"html/template"
 	"io"
 )
@@ -12,7 +13,7 @@ var page string
 
 // Page is a report as an HTML page.
 type Page struct {
-	Title, Subject   string // the title of the window is both
+	Title, Subject   string // Subject ends the title of the window
 	Verdict, Caption string
 	Figures          []Figure
 	Tables           []Table
@@ -23,11 +24,11 @@ type Page struct {
 type Section struct {
 	Title, Verdict string
 	Figures        []Figure
-	Caption        string // caption of the tables
+	Caption        string // of the tables
 	Tables         []Table
 }
 
-// Figure is a drawing with its caption.
+// Figure is a drawing with what to see in it.
 type Figure struct {
 	SVG     template.HTML
 	Caption string
@@ -37,11 +38,11 @@ type Figure struct {
 func (p Page) Write(w io.Writer) error {
 	tmpl, err := template.New("report").Funcs(template.FuncMap{"words": func(i int) bool { return i < 2 }}).Parse(page)
 	if err != nil {
-		return err
+		return fmt.Errorf("report: %w", err)
 	}
 	var b bytes.Buffer
 	if err := tmpl.Execute(&b, p); err != nil {
-		return err
+		return fmt.Errorf("report: %w", err)
 	}
 	_, err = w.Write(b.Bytes())
 	return err

@@ -48,24 +48,24 @@ func Draw(p *plot.Plot, caption string) (Figure, error) {
 	return FigureOf(c, p.Title.Text, caption)
 }
 
-// FigureOf makes a figure of a canvas. title is for its error.
+// FigureOf makes a figure of what was drawn.
 func FigureOf(c *vgsvg.Canvas, title, caption string) (Figure, error) {
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
-		return Figure{}, fmt.Errorf("draw %q: %w", title, err)
+		return Figure{}, fmt.Errorf("report: draw %q: %w", title, err)
 	}
-	// A page must not contain the XML declaration.
+	// Without the XML declaration, which a page must not repeat.
 	if i := bytes.Index(b.Bytes(), []byte("<svg")); i > 0 {
 		b.Next(i)
 	}
-	// This is safe as HTML: the program made the drawing of figures, and of names that the plotter
-	// escapes.
+	// The drawing was made by this program, of figures and of names that the
+	// plotter escapes.
 	return Figure{template.HTML(b.String()), caption}, nil
 }
 
-// Decades are ticks at the powers of ten on an axis of decimal logarithms. The function makes their
-// labels. (The plotter's own logarithmic scale puts the title of an axis at the wrong place and leaves
-// a quarter of the plot empty for it.)
+// Decades are ticks at the powers of ten on an axis of decimal logarithms, with
+// their labels made by a function. (The plotter's own logarithmic scale places
+// an axis' title wrongly and leaves a quarter of the plot empty for it.)
 type Decades func(v float64) string
 
 // Ticks implements plot.Ticker.
@@ -81,7 +81,7 @@ func (label Decades) Ticks(least, most float64) []plot.Tick {
 	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Value < least-slack || t.Value > most+slack })
 }
 
-// WholeTicks are the ticks of the plotter with labels without exponents.
+// WholeTicks are the plotter's ticks with labels without decimals.
 type WholeTicks struct{}
 
 // Ticks implements plot.Ticker.
@@ -98,7 +98,7 @@ func (WholeTicks) Ticks(least, most float64) []plot.Tick {
 // Box is a rectangle in the units of the axes.
 type Box struct{ Left, Right, Bottom, Top float64 }
 
-// Boxes are rectangles of one colour.
+// Boxes are bars of one colour that stand anywhere.
 type Boxes struct {
 	At     []Box
 	Colour color.Color

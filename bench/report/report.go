@@ -1,17 +1,19 @@
-// Package report writes the result of a measurement as text for a terminal, as JSON, as Markdown, and
-// as an HTML page with plots. The page needs no other file and no network. The package has the parts
-// that all reports share: how a number is written, tables, plots in one style, the page, and how the
-// figures were made. Each kind of report adds its own texts.
+// Package report writes what a measurement has found: as text for a terminal, as
+// JSON, as Markdown, and as an HTML page with plots that needs no other file and
+// no network. It has the parts that all reports share: how a figure is written,
+// tables, plots in one style, the page, and how the figures were made. What is
+// to be said of them, each kind of report says itself.
 package report
 
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 )
 
-// Report is the result of a measurement. It can be written in each format.
+// Report is what a measurement has found, in each form.
 type Report interface {
 	WriteText(io.Writer) error
 	WriteHTML(io.Writer) error
@@ -19,8 +21,8 @@ type Report interface {
 	WriteMarkdown(io.Writer) error
 }
 
-// Save writes the files of a report. Their names are base and the extensions .html, .json and .md. It
-// returns the names of the files that it has written.
+// Save writes the files of a report, whose names are base and an extension each.
+// It returns those names.
 func Save(base string, r Report) (names []string, err error) {
 	for _, f := range []struct {
 		extension string
@@ -29,7 +31,7 @@ func Save(base string, r Report) (names []string, err error) {
 		name := base + f.extension
 		file, err := os.Create(name)
 		if err != nil {
-			return names, err
+			return names, fmt.Errorf("report: %w", err)
 		}
 		if err := errors.Join(f.write(file), file.Close()); err != nil {
 			return names, err
@@ -39,7 +41,7 @@ func Save(base string, r Report) (names []string, err error) {
 	return names, nil
 }
 
-// WriteJSON writes a report as JSON.
+// WriteJSON writes all figures of a report.
 func WriteJSON(w io.Writer, r any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")

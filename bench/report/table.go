@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Table is a table. Its first two columns have words, the others have numbers.
+// Table is a table. Its first two columns have words, the others figures.
 type Table struct {
 	Header []string
 	Rows   [][]string
 }
 
-// Text writes the table aligned: words to the left, numbers to the right.
+// Text writes the table aligned: words to the left, figures to the right.
 func (t Table) Text(b *bytes.Buffer) {
 	width := make([]int, len(t.Header))
 	all := append([][]string{t.Header}, t.Rows...)
@@ -36,7 +36,7 @@ func (t Table) Text(b *bytes.Buffer) {
 	fmt.Fprintln(b)
 }
 
-// Markdown writes the table as Markdown.
+// Markdown writes the table for a page on the web.
 func (t Table) Markdown(b *bytes.Buffer) {
 	line := func(cells []string) {
 		for _, c := range cells {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// contestant is a server and its times in one workload.
+// contestant is a server at one workload.
 type contestant struct {
 	service service
 	row     *WorkloadRow
@@ -17,13 +17,13 @@ type contestant struct {
 	spent   time.Duration
 }
 
-// workload measures all servers with one workload, in turns.
+// workload gives one workload to all servers, in turns.
 func (r *run) workload(ctx context.Context, w workload) ([]WorkloadRow, error) {
 	var all []*contestant
 	for i, s := range r.services {
 		missing := s.can(w)
 		if missing != "" && w.planar {
-			continue // only PostGIS has this way; the others do not lack anything
+			continue // a way of its own, of which no one else lacks anything
 		}
 		all = append(all, &contestant{service: s, row: &WorkloadRow{Server: r.names[i], Missing: missing}})
 	}
@@ -89,7 +89,7 @@ func (r *run) compare(ctx context.Context, w workload, c *contestant) error {
 			return err
 		}
 		if len(answers) != len(qs) {
-			return fmt.Errorf("%d answers to %d queries", len(answers), len(qs))
+			return fmt.Errorf("servers: %d answers to %d queries", len(answers), len(qs))
 		}
 		for i := range qs[:min(len(qs), sampled-c.row.Sampled)] {
 			sum += r.world.recall(qs[i], answers[i])
@@ -103,8 +103,7 @@ func (r *run) compare(ctx context.Context, w workload, c *contestant) error {
 	return nil
 }
 
-// turn measures one server for a part of the row's time. Each connection makes one operation after
-// another.
+// turn lets every connection do one thing after another for a while.
 func (r *run) turn(ctx context.Context, w workload, c *contestant, connections, turn int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -125,7 +124,7 @@ func (r *run) turn(ctx context.Context, w workload, c *contestant, connections, 
 		ready.Add(1)
 		wg.Go(func() {
 			work := r.worker(w, n, turn*connections+i)
-			// The first operation of a connection does not count.
+			// What a connection does for the first time does not count.
 			err := work(ctx)
 			ready.Done()
 			<-begin
@@ -154,7 +153,7 @@ func (r *run) turn(ctx context.Context, w workload, c *contestant, connections, 
 	return context.Cause(ctx)
 }
 
-// worker returns a function that makes one operation of a workload on a connection.
+// worker returns what a connection does again and again.
 func (r *run) worker(w workload, n conn, seed int) func(context.Context) error {
 	random := rand.New(rand.NewPCG(r.o.Seed, uint64(100+seed)))
 	if w.write {
@@ -177,8 +176,8 @@ func (r *run) worker(w workload, n conn, seed int) func(context.Context) error {
 	}
 }
 
-// sum computes the figures of a row from its times. Each time is that of a round trip with so many
-// operations.
+// sum sums up the times of a row; an operation is a round trip of so many
+// answers.
 func (row *WorkloadRow) sum(times []time.Duration, spent time.Duration, each int) {
 	if len(times) == 0 {
 		return

@@ -21,10 +21,11 @@ import (
 	"nearby/bench/httpbench"
 )
 
-// nearby is a nearby server. It runs already, or it is started on a folder of its own.
+// nearby is a server of this project: one that runs, or one that is started on
+// a folder of its own.
 type nearby struct {
 	base    string
-	process *process // nil if the server was running already
+	process *process // nil of one that runs
 }
 
 const (
@@ -67,7 +68,7 @@ func openNearby(ctx context.Context, o Options) (*nearby, error) {
 	return s, nil
 }
 
-// definition is a part of the answer about a collection.
+// definition is what a collection says about itself.
 type definition struct {
 	Title      string `json:"title"`
 	Statistics struct {
@@ -78,7 +79,7 @@ type definition struct {
 	} `json:"statistics"`
 }
 
-// definition reads the definition of the collection; nil: it does not exist.
+// definition returns nil if there is no such collection.
 func (s *nearby) definition(ctx context.Context) (*definition, error) {
 	var body bytes.Buffer
 	err := s.do(ctx, http.MethodGet, path, nil, &body)
@@ -91,12 +92,12 @@ func (s *nearby) definition(ctx context.Context) (*definition, error) {
 	}
 	var d definition
 	if err := json.Unmarshal(body.Bytes(), &d); err != nil {
-		return nil, fmt.Errorf("the answer of nearby: %w", err)
+		return nil, fmt.Errorf("servers: nearby: %w", err)
 	}
 	return &d, nil
 }
 
-// do makes one request on a new connection.
+// do makes one request on a connection of its own.
 func (s *nearby) do(ctx context.Context, method, path string, body []byte, into *bytes.Buffer) error {
 	c, err := httpbench.Dial(ctx, s.base)
 	if err != nil {
@@ -117,7 +118,7 @@ func (s *nearby) name() string { return "nearby" }
 
 func (s *nearby) how() string { return "GET and POST …/nearby, GeoJSON" }
 
-// load sends all points as CSV in one request.
+// load is one request with a CSV file as its body.
 func (s *nearby) load(ctx context.Context, w *world) (refused int, err error) {
 	def := []byte(`{"title":"` + ownerText + `","queryables":["category","rating","lot"]}`)
 	if err := s.do(ctx, http.MethodPut, path, def, nil); err != nil {
@@ -130,22 +131,22 @@ func (s *nearby) load(ctx context.Context, w *world) (refused int, err error) {
 	wg.Go(func() { to.CloseWithError(w.writeCSV(to)) })
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+path+"/items", r)
 	if err != nil {
-		return 0, fmt.Errorf("load into nearby: %w", err)
+		return 0, fmt.Errorf("servers: nearby: %w", err)
 	}
 	req.Header.Set("Content-Type", "text/csv")
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("load into nearby: %w", err)
+		return 0, fmt.Errorf("servers: nearby: %w", err)
 	}
 	defer res.Body.Close()
 	var report struct{ Created, Rejected int }
 	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&report); err != nil {
-		return 0, fmt.Errorf("the load answers %s: %w", res.Status, err)
+		return 0, fmt.Errorf("servers: nearby: the load answers %s: %w", res.Status, err)
 	}
 	if res.StatusCode != http.StatusOK || report.Created+report.Rejected != len(w.at) {
-		return 0, fmt.Errorf("the load answers %s, %d created and %d rejected of %d", res.Status, report.Created, report.Rejected, len(w.at))
+		return 0, fmt.Errorf("servers: nearby: the load answers %s, %d created and %d rejected of %d", res.Status, report.Created, report.Rejected, len(w.at))
 	}
 	return report.Rejected, nil
 }
@@ -156,7 +157,7 @@ func (w *world) writeCSV(to io.Writer) error {
 	for i := range w.at {
 		if b = w.appendCSV(b, i); len(b) >= 256<<10 || i == len(w.at)-1 {
 			if _, err := to.Write(b); err != nil {
-				return err
+				return fmt.Errorf("servers: %w", err)
 			}
 			b = b[:0]
 		}
@@ -190,8 +191,8 @@ func (s *nearby) remove(ctx context.Context) error {
 	return err
 }
 
-// restart ends the process with a signal, starts it again, and returns how long it takes until it
-// answers queries; 0: the server was not started here.
+// restart ends the process as a signal does and returns how long the next one
+// takes until it answers queries; 0 if it was not started here.
 func (s *nearby) restart(ctx context.Context) (time.Duration, error) {
 	if s.process == nil {
 		return 0, nil
@@ -221,7 +222,7 @@ type nearbyConn struct {
 
 func (c *nearbyConn) close() { c.Close() }
 
-// appendQuery appends the path of a query.
+// appendQuery appends the path of a question.
 func appendQuery(dst []byte, q query) []byte {
 	dst = append(dst, path+"/nearby?lat="...)
 	dst = strconv.AppendFloat(dst, q.at.Lat, 'f', 7, 64)
@@ -236,7 +237,7 @@ func appendQuery(dst []byte, q query) []byte {
 	return dst
 }
 
-// appendBatch appends the body of a batch of queries.
+// appendBatch appends the body of many questions.
 func appendBatch(dst []byte, qs []query) []byte {
 	dst = append(dst, `{"queries":[`...)
 	for i, q := range qs {
@@ -280,11 +281,11 @@ func (c *nearbyConn) ask(_ context.Context, qs []query, answers *[][]int) error 
 	var many struct{ Results []features }
 	if len(qs) == 1 {
 		if err := json.Unmarshal(into.Bytes(), &one); err != nil {
-			return fmt.Errorf("the answer of nearby: %w", err)
+			return fmt.Errorf("servers: nearby: %w", err)
 		}
 		many.Results = append(many.Results, one)
 	} else if err := json.Unmarshal(into.Bytes(), &many); err != nil {
-		return fmt.Errorf("the answer of nearby: %w", err)
+		return fmt.Errorf("servers: nearby: %w", err)
 	}
 	found := make([][]string, len(many.Results))
 	for i, r := range many.Results {
@@ -307,13 +308,14 @@ func (c *nearbyConn) put(_ context.Context, i int, at dataset.Position, properti
 	return c.Do(http.MethodPut, string(c.path), "application/geo+json", c.body, nil)
 }
 
-// floor is the no-op handler. It answers every request with the bytes of one answer of nearby.
+// floor answers anything with the bytes of one answer of nearby and does nothing
+// else, in a process of its own.
 type floor struct {
 	*nearby
 	stop func()
 }
 
-// newFloor starts the no-op handler with the answer of median size among the answers to qs.
+// newFloor starts it with an answer of middling size.
 func newFloor(ctx context.Context, s *nearby, qs []query, command []string) (*floor, error) {
 	c, err := httpbench.Dial(ctx, s.base)
 	if err != nil {
@@ -328,7 +330,7 @@ func newFloor(ctx context.Context, s *nearby, qs []query, command []string) (*fl
 		}
 		bodies = append(bodies, b.Bytes())
 	}
-	base, stop, err := httpbench.StartFloor(command, "application/geo+json", medianLength(bodies))
+	base, stop, err := httpbench.StartFloor(command, "application/geo+json", middling(bodies))
 	if err != nil {
 		return nil, err
 	}
@@ -337,7 +339,7 @@ func newFloor(ctx context.Context, s *nearby, qs []query, command []string) (*fl
 
 func (f *floor) name() string { return "no-op handler" }
 
-// process is a nearby that was started here. Its folder is removed in the end.
+// process is a nearby that was started here, on a folder that is removed.
 type process struct {
 	command []string
 	folder  string
@@ -346,13 +348,13 @@ type process struct {
 	ended   chan struct{}
 }
 
-// startTime is the longest time until a server is ready.
+// startTime bounds how long a server takes until it is ready.
 const startTime = 5 * time.Minute
 
 func startProcess(ctx context.Context, command []string) (*process, error) {
 	folder, err := os.MkdirTemp("", "nearby-bench-")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("servers: %w", err)
 	}
 	p := &process{command: command, folder: folder}
 	if err := p.start(ctx); err != nil {
@@ -367,7 +369,7 @@ func (p *process) start(ctx context.Context) error {
 	p.cmd = exec.Command(p.command[0], append(p.command[1:len(p.command):len(p.command)],
 		"--addr", "127.0.0.1:0", "--data", p.folder, "--log-level", "warn")...)
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "NEARBY_") { // settings of the user would change the figures unnoticed
+		if !strings.HasPrefix(kv, "NEARBY_") { // a figure should say how it was made
 			p.cmd.Env = append(p.cmd.Env, kv)
 		}
 	}
@@ -375,10 +377,10 @@ func (p *process) start(ctx context.Context) error {
 	p.cmd.Stderr = &log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return fmt.Errorf("servers: %w", err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		return err
+		return fmt.Errorf("servers: %w", err)
 	}
 	said := make(chan string, 1)
 	ended := make(chan struct{})
@@ -402,13 +404,13 @@ func (p *process) start(ctx context.Context) error {
 	_, base, ok := strings.Cut(strings.TrimSpace(first), "ready on ")
 	if !ok {
 		p.end()
-		return fmt.Errorf("%s was not ready: %s", strings.Join(p.command, " "), log.String())
+		return fmt.Errorf("servers: %s was not ready: %s", strings.Join(p.command, " "), log.String())
 	}
 	p.base = strings.TrimSuffix(base, "/v1/")
 	return nil
 }
 
-// end asks the process to end. After 30 s it kills the process.
+// end asks the process to end, and makes it.
 func (p *process) end() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -419,7 +421,7 @@ func (p *process) end() {
 	}
 }
 
-// tail is a writer that keeps the end of what was written, 2 to 4 KiB.
+// tail keeps the last of what was written.
 type tail struct {
 	mu sync.Mutex
 	b  []byte

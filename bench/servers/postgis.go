@@ -18,28 +18,28 @@ import (
 	"nearby/bench/httpbench"
 )
 
-// postgis is PostgreSQL with PostGIS. The points are in a table in a schema of its own. The table has
-// a GiST index of the geography, and a B-tree index of the property that filters use.
+// postgis is PostgreSQL with PostGIS: a table in a schema of its own, with a
+// GiST index of the geography, and a B-tree of the property that filters ask for.
 type postgis struct {
 	config *pgx.ConnConfig
 	admin  *pgx.Conn
 	title  string
 }
 
-// schema is the name of the schema that a run makes in a database.
+// schema is the name of what a run makes in a database.
 const schema = "nearby_bench"
 
 func openPostGIS(ctx context.Context, u *url.URL, allowRemote bool) (service, error) {
 	config, err := pgx.ParseConfig(u.String())
 	if err != nil {
-		return nil, fmt.Errorf("%s: not the address of a PostgreSQL database", u.Redacted())
+		return nil, fmt.Errorf("servers: %s: not the address of a PostgreSQL database", u.Redacted())
 	}
 	hosts := []string{config.Host}
 	for _, f := range config.Fallbacks {
 		hosts = append(hosts, f.Host)
 	}
 	for _, host := range hosts {
-		if allowRemote || strings.HasPrefix(host, "/") { // a Unix socket
+		if allowRemote || strings.HasPrefix(host, "/") { // a socket of this machine
 			continue
 		}
 		if err := httpbench.CheckLoopback(ctx, host); err != nil {
@@ -49,7 +49,7 @@ func openPostGIS(ctx context.Context, u *url.URL, allowRemote bool) (service, er
 	config.ConnectTimeout = 10 * time.Second
 	s := &postgis{config: config}
 	if s.admin, err = pgx.ConnectConfig(ctx, config); err != nil {
-		return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 	}
 	var version, extension string
 	err = s.admin.QueryRow(ctx, "SELECT current_setting('server_version'), coalesce((SELECT extversion FROM pg_extension WHERE extname = 'postgis'), '')").Scan(&version, &extension)
@@ -71,7 +71,7 @@ func openPostGIS(ctx context.Context, u *url.URL, allowRemote bool) (service, er
 	}
 	if err != nil {
 		s.close()
-		return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 	}
 	return s, nil
 }
@@ -87,23 +87,24 @@ func (s *postgis) how() string {
 func (s *postgis) exec(ctx context.Context, statements ...string) error {
 	for _, sql := range statements {
 		if _, err := s.admin.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("%s: %s: %w", s.title, sql, err)
+			return fmt.Errorf("servers: %s: %s: %w", s.title, sql, err)
 		}
 	}
 	return nil
 }
 
-// load copies the points into a table and makes its indexes, without the index of the planar variant.
+// load copies the points into a table and makes its indexes. The index of the
+// planar variant is no part of it.
 func (s *postgis) load(ctx context.Context, w *world) (refused int, err error) {
 	if err := s.exec(ctx, "CREATE SCHEMA "+schema, "COMMENT ON SCHEMA "+schema+" IS '"+ownerText+"'",
 		"CREATE TABLE "+schema+".places (id text NOT NULL, lon float8 NOT NULL, lat float8 NOT NULL, lot int NOT NULL, properties text NOT NULL,"+
 			" place geography(Point) NOT NULL)"); err != nil {
 		return 0, err
 	}
-	// The driver sends a geography in PostGIS' binary format without changes.
+	// A geography is sent as it is, in PostGIS' binary form.
 	var oid uint32
 	if err := s.admin.QueryRow(ctx, "SELECT 'geography'::regtype::oid").Scan(&oid); err != nil {
-		return 0, fmt.Errorf("%s: %w", s.title, err)
+		return 0, fmt.Errorf("servers: %s: %w", s.title, err)
 	}
 	s.admin.TypeMap().RegisterType(&pgtype.Type{Name: "geography", OID: oid, Codec: pgtype.ByteaCodec{}})
 	var text []byte
@@ -117,19 +118,18 @@ func (s *postgis) load(ctx context.Context, w *world) (refused int, err error) {
 		return []any{id(i), p.Lon, p.Lat, int32(lot(i)), string(text), ewkb(p)}, nil
 	}))
 	if err != nil {
-		return 0, fmt.Errorf("%s: COPY: %w", s.title, err)
+		return 0, fmt.Errorf("servers: %s: COPY: %w", s.title, err)
 	}
 	return 0, s.exec(ctx, "ALTER TABLE "+schema+".places ADD PRIMARY KEY (id)",
 		"CREATE INDEX ON "+schema+".places USING gist (place)", "CREATE INDEX ON "+schema+".places (lot)")
 }
 
-// settle makes the index of the planar variant, updates the statistics and writes a checkpoint. The
-// queries are measured after that.
+// settle is what a load leaves to do before queries are measured.
 func (s *postgis) settle(ctx context.Context) error {
 	return s.exec(ctx, "CREATE INDEX planar ON "+schema+".places USING gist ((place::geometry))", "VACUUM (ANALYZE) "+schema+".places", "CHECKPOINT")
 }
 
-// ewkb returns a point in WGS 84 as extended well-known binary.
+// ewkb is the extended well-known binary form of a point in WGS 84.
 func ewkb(p dataset.Position) []byte {
 	b := binary.LittleEndian.AppendUint32([]byte{1}, 0x20000001)
 	b = binary.LittleEndian.AppendUint32(b, 4326)
@@ -141,7 +141,7 @@ func (s *postgis) memory(ctx context.Context) (float64, string, error) {
 	var size int64
 	err := s.admin.QueryRow(ctx, "SELECT coalesce(pg_total_relation_size(to_regclass($1)), 0)", schema+".places").Scan(&size)
 	if err != nil {
-		return 0, "", fmt.Errorf("%s: %w", s.title, err)
+		return 0, "", fmt.Errorf("servers: %s: %w", s.title, err)
 	}
 	return float64(size), "pg_total_relation_size", nil
 }
@@ -150,7 +150,7 @@ func (s *postgis) durability(ctx context.Context) (string, bool) {
 	var fsync, commit string
 	err := s.admin.QueryRow(ctx, "SELECT current_setting('fsync'), current_setting('synchronous_commit')").Scan(&fsync, &commit)
 	if err != nil {
-		return "not known", false
+		return "not told", false
 	}
 	return fmt.Sprintf("fsync %s, synchronous_commit %s", fsync, commit), fsync == "on" && commit != "off"
 }
@@ -164,7 +164,7 @@ func (s *postgis) remove(ctx context.Context) error {
 func (s *postgis) dial(ctx context.Context) (conn, error) {
 	c, err := pgx.ConnectConfig(ctx, s.config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.title, err)
+		return nil, fmt.Errorf("servers: %s: %w", s.title, err)
 	}
 	return &postgisConn{c}, nil
 }
@@ -173,11 +173,11 @@ type postgisConn struct{ pg *pgx.Conn }
 
 func (c *postgisConn) close() { _ = c.pg.Close(context.Background()) }
 
-// point is a point as SQL, made of the first two parameters.
+// point is made of the first two parameters.
 const point = "ST_SetSRID(ST_MakePoint($1, $2), 4326)"
 
-// statement returns the SQL of a query. The limit is written in it, not a parameter: PostgreSQL would
-// make another plan for an unknown limit.
+// statement asks a question. The limit stands in it, since a plan for any limit
+// would be another one.
 func statement(q query) string {
 	where := ""
 	if q.lot >= 0 {
@@ -187,8 +187,8 @@ func statement(q query) string {
 		" ORDER BY place <-> " + point + "::geography LIMIT " + strconv.Itoa(q.k)
 }
 
-// planarStatement takes 4·k candidates by their distance in degrees, and sorts them by their distance
-// on the sphere.
+// planarStatement takes four times as many candidates from the plane of degrees
+// and puts them in order on the sphere.
 func planarStatement(k int) string {
 	return "SELECT id, lon, lat, properties, place <-> " + point + "::geography AS distance FROM" +
 		" (SELECT * FROM " + schema + ".places ORDER BY place::geometry <-> " + point + " LIMIT " + strconv.Itoa(4*k) + ") candidates" +
@@ -234,7 +234,7 @@ func (c *postgisConn) ask(ctx context.Context, qs []query, answers *[][]int) err
 			err = one(rows)
 		}
 		if err != nil {
-			return fmt.Errorf("query: %w", err)
+			return fmt.Errorf("servers: query: %w", err)
 		}
 		return nil
 	}
@@ -250,12 +250,12 @@ func (c *postgisConn) ask(ctx context.Context, qs []query, answers *[][]int) err
 			err = one(rows)
 		}
 		if err != nil {
-			_ = results.Close() // the first error is returned
-			return fmt.Errorf("a batch of queries: %w", err)
+			_ = results.Close() // the first error is the one
+			return fmt.Errorf("servers: batch: %w", err)
 		}
 	}
 	if err := results.Close(); err != nil {
-		return fmt.Errorf("a batch of queries: %w", err)
+		return fmt.Errorf("servers: batch: %w", err)
 	}
 	return nil
 }
@@ -265,7 +265,7 @@ func (c *postgisConn) put(ctx context.Context, i int, at dataset.Position, prope
 		" ON CONFLICT (id) DO UPDATE SET lon = excluded.lon, lat = excluded.lat, lot = excluded.lot, properties = excluded.properties, place = excluded.place",
 		at.Lon, at.Lat, id(i), int32(lot(i)), string(properties))
 	if err != nil {
-		return fmt.Errorf("write: %w", err)
+		return fmt.Errorf("servers: write: %w", err)
 	}
 	return nil
 }

@@ -13,17 +13,16 @@ import (
 	"nearby/bench/dataset"
 )
 
-// redis is Redis or Valkey. The points are in a sorted set, written with GEOADD, and their properties
-// as JSON in one hash. A query searches within a radius, and widens the radius until there are k
-// points. One HMGET then reads their properties.
+// redis is Redis or Valkey: a sorted set made by GEOADD, and the properties of
+// all points as JSON in one hash. The k nearest are looked for within a radius
+// that widens until there are k; one HMGET fetches their properties.
 type redis struct {
 	resp
 	title string
 	start func(k int) float64 // the first radius for k, in metres
 }
 
-// widest is a radius in metres that reaches every point. The Earth of Redis is a little larger than
-// nearby's.
+// widest reaches every point; what Redis calls the Earth is a little larger.
 const widest = 20_100_000.0
 
 func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, error) {
@@ -35,7 +34,7 @@ func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, erro
 	info, err := redigo.String(r.do(ctx, "INFO", "server"))
 	if err != nil {
 		r.close()
-		return nil, fmt.Errorf("%s: INFO: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("servers: %s: INFO: %w", u.Redacted(), err)
 	}
 	s.title = "Redis " + line(info, "redis_version")
 	if v := line(info, "valkey_version"); v != "" {
@@ -46,7 +45,7 @@ func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, erro
 		n, err := redigo.Int(r.do(ctx, "EXISTS", key))
 		if err != nil {
 			r.close()
-			return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+			return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 		}
 		if n > 0 {
 			exists = append(exists, key)
@@ -58,7 +57,7 @@ func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, erro
 	}
 	if err != nil {
 		r.close()
-		return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 	}
 	return s, s.remove(ctx)
 }
@@ -66,13 +65,13 @@ func openRedis(ctx context.Context, u *url.URL, allowRemote bool) (service, erro
 func (s *redis) name() string { return s.title }
 
 func (s *redis) how() string {
-	return fmt.Sprintf("GEOSEARCH within %.0f m (k = 10), then three times as far and so on, then HMGET", s.start(10))
+	return fmt.Sprintf("GEOSEARCH within %.0f m (k = 10) that widen threefold, then HMGET", s.start(10))
 }
 
 func (s *redis) load(ctx context.Context, w *world) (refused int, err error) {
 	s.start = w.within
 	if _, err := s.do(ctx, "SET", keyOwner, ownerText); err != nil {
-		return 0, fmt.Errorf("%s: %w", s.title, err)
+		return 0, fmt.Errorf("servers: %s: %w", s.title, err)
 	}
 	add := func(i int) []string { return []string{degrees(w.at[i].Lon), degrees(w.at[i].Lat), id(i)} }
 	err = s.each(ctx, len(w.at), func(from, to int) []command {
@@ -86,8 +85,7 @@ func (s *redis) load(ctx context.Context, w *world) (refused int, err error) {
 		if got[1].refusal != nil || got[0].refusal == nil {
 			return got[1].refusal
 		}
-		// If one point of a command is refused, the whole command is refused. So each point is
-		// sent again by itself.
+		// One point that is refused refuses all of its command.
 		var single []command
 		for i := from; i < min(from+loadChunk, len(w.at)); i++ {
 			single = append(single, append(command{"GEOADD", keyPlaces}, add(i)...))
@@ -106,11 +104,11 @@ func (s *redis) load(ctx context.Context, w *world) (refused int, err error) {
 func (s *redis) memory(ctx context.Context) (float64, string, error) {
 	info, err := redigo.String(s.do(ctx, "INFO", "memory"))
 	if err != nil {
-		return 0, "", fmt.Errorf("%s: INFO memory: %w", s.title, err)
+		return 0, "", fmt.Errorf("servers: %s: INFO memory: %w", s.title, err)
 	}
 	used, err := strconv.ParseFloat(line(info, "used_memory"), 64)
 	if err != nil {
-		return 0, "", fmt.Errorf("%s: used_memory: %w", s.title, err)
+		return 0, "", fmt.Errorf("servers: %s: used_memory: %w", s.title, err)
 	}
 	return used, "used_memory", nil
 }
@@ -118,7 +116,7 @@ func (s *redis) memory(ctx context.Context) (float64, string, error) {
 func (s *redis) durability(ctx context.Context) (string, bool) {
 	switch only := s.setting(ctx, "appendonly"); only {
 	case "":
-		return "not known", false
+		return "not told", false
 	case "yes":
 		fsync := s.setting(ctx, "appendfsync")
 		return "appendfsync " + fsync, fsync == "always"
@@ -139,7 +137,7 @@ func (s *redis) can(w workload) string {
 
 func (s *redis) remove(ctx context.Context) error {
 	if _, err := s.do(ctx, "UNLINK", keyPlaces, keyProperties, keyOwner); err != nil {
-		return fmt.Errorf("%s: UNLINK: %w", s.title, err)
+		return fmt.Errorf("servers: %s: UNLINK: %w", s.title, err)
 	}
 	return nil
 }
@@ -156,8 +154,8 @@ type redisConn struct {
 
 func (c *redisConn) close() { _ = c.Close() }
 
-// ask sends the searches of all queries in one pipeline. It sends those that found too few points
-// again, with a wider radius. Then it reads the properties of all points that were found.
+// ask pipelines: the searches of all queries, those again that found too few
+// with a wider radius, then the properties of all that was found.
 func (c *redisConn) ask(ctx context.Context, qs []query, answers *[][]int) error {
 	found := make([][]string, len(qs))
 	radius := make([]float64, len(qs))
@@ -179,7 +177,7 @@ func (c *redisConn) ask(ctx context.Context, qs []query, answers *[][]int) error
 		var again []int
 		for j, r := range replies {
 			if r.refusal != nil {
-				continue // the server refuses this centre: nothing is found
+				continue // a centre that it does not know: found nothing
 			}
 			i := pending[j]
 			hits, err := redigo.Values(r.value, nil)
@@ -215,14 +213,14 @@ func (c *redisConn) ask(ctx context.Context, qs []query, answers *[][]int) error
 		for _, r := range replies {
 			values, err := redigo.Values(r.value, r.refusal)
 			if err != nil || slices.ContainsFunc(values, func(v any) bool { return v == nil }) {
-				return fmt.Errorf("HMGET: properties are missing: %w", errors.Join(err, errForm))
+				return fmt.Errorf("servers: HMGET: properties are missing: %w", errors.Join(err, errForm))
 			}
 		}
 	}
 	return numbers(found, answers)
 }
 
-// put writes a point in one transaction and one round trip.
+// put is one transaction, in one round trip.
 func (c *redisConn) put(ctx context.Context, i int, at dataset.Position, properties []byte) error {
 	replies, err := pipeline(ctx, c, []command{{"MULTI"},
 		{"GEOADD", keyPlaces, degrees(at.Lon), degrees(at.Lat), id(i)}, {"HSET", keyProperties, id(i), string(properties)}, {"EXEC"}})
@@ -232,7 +230,8 @@ func (c *redisConn) put(ctx context.Context, i int, at dataset.Position, propert
 	return err
 }
 
-// numbers turns the ids of answers into the numbers of points. If answers is nil, it does nothing.
+// numbers turns the ids of answers into the points' numbers, where they are
+// wanted.
 func numbers(found [][]string, answers *[][]int) error {
 	if answers == nil {
 		return nil

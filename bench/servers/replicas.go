@@ -22,10 +22,10 @@ import (
 	"nearby/bench/httpbench"
 )
 
-// ReplicaOptions say how to measure replicas that share a database.
+// ReplicaOptions say what to measure of replicas that share a database.
 type ReplicaOptions struct {
-	// Server is the address of PostgreSQL, postgres://user@host:port/database. A run makes a new
-	// database there and drops it in the end.
+	// Server is the address of PostgreSQL, postgres://user@host:port/database. A
+	// database of its own is made there, and dropped in the end.
 	Server string
 	// Program is the command that serves nearby.
 	Program []string
@@ -39,51 +39,51 @@ type ReplicaOptions struct {
 const (
 	replicaCount = 3
 	lagRate      = 5000 // rows a second
-	lagRows      = 50   // rows of a load
+	lagRows      = 50   // of a load
 	lagLoaders   = 4
 )
 
-// ReplicaResult is the result of a run.
+// ReplicaResult is what was found.
 type ReplicaResult struct {
 	Postgres string
 	Points   int
-	Load     time.Duration // time of a load through one replica, until it is durable and visible there
-	Shown    time.Duration // the same, until it is visible at all replicas
-	Copy     time.Duration // time of a COPY to a table with indexes; 0: there is no PostGIS
-	NoCopy   string        // why there is no Copy
-	Start    time.Duration // time until a replica that starts is ready
+	Load     time.Duration // through one replica, until it is durable and to be seen there
+	Shown    time.Duration // the same, at all replicas
+	Copy     time.Duration // COPY to a table with the same indexes; 0: there is no PostGIS
+	NoCopy   string        // why not
+	Start    time.Duration // of one replica more
 	Writes   []ReplicaWrites
 	Lag      ReplicaLag
 }
 
-// ReplicaWrites is a measurement of clients that each write one item after another.
+// ReplicaWrites is about clients that each write one item after the other.
 type ReplicaWrites struct {
 	Clients, Replicas int
-	Rate              float64 // writes per second
+	Rate              float64 // a second
 	P50, P99          time.Duration
 }
 
-// ReplicaLag is a measurement of the time from the acknowledgement of a write by one replica until the
-// write is visible at another.
+// ReplicaLag is about the time from the acknowledgement of a write by one replica
+// until it is to be seen at the others.
 type ReplicaLag struct {
-	Rate     float64 // rows per second
+	Rate     float64 // rows a second
 	Probes   int
 	P50, P99 time.Duration
 	Max      time.Duration
 }
 
-// Check returns an error if the options are not valid.
+// Check reports what is wrong with the options.
 func (o ReplicaOptions) Check() error {
 	u, err := parse(o.Server)
 	switch {
 	case err != nil:
 		return err
 	case u.Scheme != "postgres" && u.Scheme != "postgresql":
-		return fmt.Errorf("%s: must begin with postgres://", u.Redacted())
+		return fmt.Errorf("servers: %s: must begin with postgres://", u.Redacted())
 	case o.Points < lagLoaders*lagRows || o.Points > MaxPoints:
-		return fmt.Errorf("%d points: must be from %d to %d", o.Points, lagLoaders*lagRows, MaxPoints)
+		return fmt.Errorf("servers: %d points, must be from %d to %d", o.Points, lagLoaders*lagRows, MaxPoints)
 	case o.RowTime < 0 || o.RowTime > MaxRowTime:
-		return fmt.Errorf("the row time is %v: must be at most %v", o.RowTime, MaxRowTime)
+		return fmt.Errorf("servers: row time is %v, must be at most %v", o.RowTime, MaxRowTime)
 	}
 	return nil
 }
@@ -91,8 +91,8 @@ func (o ReplicaOptions) Check() error {
 // ReplicaSteps is how often MeasureReplicas calls step.
 const ReplicaSteps = 9
 
-// MeasureReplicas starts replicas on a new database and measures them. It calls step before each part.
-// If step returns an error, the run ends with that error.
+// MeasureReplicas starts replicas on a database of its own and measures them. It
+// calls step before each part, and ends with its error.
 func MeasureReplicas(ctx context.Context, o ReplicaOptions, step func(string) error) (result *ReplicaResult, err error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func MeasureReplicas(ctx context.Context, o ReplicaOptions, step func(string) er
 	return r.result, nil
 }
 
-// database is a database that was made for a run.
+// database is one that was made for a run.
 type database struct {
 	admin              *pgx.Conn
 	name, url, version string
@@ -139,7 +139,7 @@ type database struct {
 func newDatabase(ctx context.Context, o ReplicaOptions) (*database, error) {
 	u, err := url.Parse(o.Server)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("servers: %w", err)
 	}
 	if !o.AllowRemote {
 		if err := httpbench.CheckLoopback(ctx, u.Hostname()); err != nil {
@@ -148,7 +148,7 @@ func newDatabase(ctx context.Context, o ReplicaOptions) (*database, error) {
 	}
 	d := &database{name: schema + "_" + strings.ToLower(rand.Text()[:10])}
 	if d.admin, err = pgx.Connect(ctx, o.Server); err != nil {
-		return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 	}
 	u.Path = "/" + d.name
 	d.url = u.String()
@@ -158,7 +158,7 @@ func newDatabase(ctx context.Context, o ReplicaOptions) (*database, error) {
 	}
 	if err != nil {
 		_ = d.admin.Close(ctx)
-		return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 	}
 	return d, nil
 }
@@ -168,7 +168,7 @@ func (d *database) drop(ctx context.Context) error {
 	defer cancel()
 	defer func() { _ = d.admin.Close(ctx) }()
 	if _, err := d.admin.Exec(ctx, "DROP DATABASE "+d.name+" WITH (FORCE)"); err != nil {
-		return fmt.Errorf("the database %s was not dropped: %w", d.name, err)
+		return fmt.Errorf("servers: the database %s stays: %w", d.name, err)
 	}
 	return nil
 }
@@ -180,15 +180,15 @@ type replicaRun struct {
 	result   *ReplicaResult
 }
 
-// copy measures COPY to a table of PostGIS with a primary key, a GiST index of the place and a B-tree
-// index. It removes the table.
+// copy measures COPY to a table of PostGIS, with a primary key, a GiST index of the
+// place and a B-tree, and removes it.
 func (r *replicaRun) copy(ctx context.Context, d *database, step func(string) error) error {
 	if err := step("COPY to PostGIS"); err != nil {
 		return err
 	}
 	own, err := pgx.Connect(ctx, d.url)
 	if err != nil {
-		return err
+		return fmt.Errorf("servers: %w", err)
 	}
 	_, err = own.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS postgis")
 	_ = own.Close(ctx)
@@ -198,7 +198,7 @@ func (r *replicaRun) copy(ctx context.Context, d *database, step func(string) er
 	}
 	u, err := url.Parse(d.url)
 	if err != nil {
-		return err
+		return fmt.Errorf("servers: %w", err)
 	}
 	s, err := openPostGIS(ctx, u, r.o.AllowRemote)
 	if err != nil {
@@ -257,7 +257,7 @@ func (r *replicaRun) measure(ctx context.Context, step func(string) error) error
 	return r.lag(ctx)
 }
 
-// write measures clients that move points. No point is moved by two clients.
+// write lets clients move points, each its own.
 func (r *replicaRun) write(ctx context.Context, clients, replicas int) error {
 	times := make([][]time.Duration, clients)
 	fails := make([]error, clients)
@@ -292,7 +292,6 @@ func (r *replicaRun) write(ctx context.Context, clients, replicas int) error {
 	return nil
 }
 
-// spread returns the median, the 99th percentile and the maximum of times. It sorts them.
 func spread(times []time.Duration) (p50, p99, most time.Duration) {
 	if len(times) == 0 {
 		return 0, 0, 0
@@ -302,14 +301,14 @@ func spread(times []time.Duration) (p50, p99, most time.Duration) {
 	return times[last*50/100], times[last*99/100], times[last]
 }
 
-// acknowledgement is the token of a write and the time when it came.
+// acknowledgement is a token and when it came.
 type acknowledgement struct {
 	token string
 	at    time.Time
 }
 
-// lag measures ReplicaLag. Loaders send small loads to the first replica at a steady rate. Each of the
-// other replicas gets one request at a time, with the token of an acknowledged load.
+// lag lets loaders write small loads to the first replica, at a steady rate, and asks
+// the others for what was acknowledged, one question at a time each.
 func (r *replicaRun) lag(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -357,7 +356,7 @@ func (r *replicaRun) lag(ctx context.Context) error {
 				for _, ask := range asks {
 					select {
 					case ask <- a:
-					default: // it still waits for an earlier one
+					default: // it is busy with another
 					}
 				}
 			}
@@ -382,12 +381,12 @@ func (r *replicaRun) lag(ctx context.Context) error {
 	return nil
 }
 
-// request makes a request and returns the token of its answer. An answer whose status is not 200 is an
-// error. after is the value of Nearby-After; "": none.
+// request makes a request that must succeed, after a token if it has one, and returns
+// the answer's.
 func request(ctx context.Context, c *http.Client, method, address string, body []byte, after string) (token string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("servers: %w", err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "text/csv")
@@ -397,15 +396,15 @@ func request(ctx context.Context, c *http.Client, method, address string, body [
 	}
 	res, err := c.Do(req)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("servers: %w", err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("servers: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s %s: %s: %.300s", method, address, res.Status, text)
+		return "", fmt.Errorf("servers: %s %s: %s: %.300s", method, address, res.Status, text)
 	}
 	return res.Header.Get("Nearby-Token"), nil
 }
@@ -416,8 +415,8 @@ func (r *ReplicaResult) WriteText(to io.Writer) error {
 	perSecond := func(d time.Duration) string { return fmt.Sprintf("%.0f rows/s", float64(r.Points)/d.Seconds()) }
 	round := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 	fmt.Fprintf(w, "%d replicas of nearby on PostgreSQL %s, %d points\n", replicaCount, r.Postgres, r.Points)
-	fmt.Fprintf(w, "load through one replica, until it is durable and visible there\t%v\t%s\n", round(r.Load), perSecond(r.Load))
-	fmt.Fprintf(w, "the same, until it is visible at all\t%v\t%s\n", round(r.Shown), perSecond(r.Shown))
+	fmt.Fprintf(w, "load through one replica, durable and to be seen there\t%v\t%s\n", round(r.Load), perSecond(r.Load))
+	fmt.Fprintf(w, "the same, to be seen at all\t%v\t%s\n", round(r.Shown), perSecond(r.Shown))
 	if r.Copy > 0 {
 		fmt.Fprintf(w, "COPY to a table with a primary key, a GiST index of geography and a B-tree\t%v\t%s\n", round(r.Copy), perSecond(r.Copy))
 	} else {
@@ -427,7 +426,7 @@ func (r *ReplicaResult) WriteText(to io.Writer) error {
 	for _, row := range r.Writes {
 		fmt.Fprintf(w, "single writes, %d clients at %d replicas\t%.0f writes/s\tp50 %v\tp99 %v\n", row.Clients, row.Replicas, row.Rate, round(row.P50), round(row.P99))
 	}
-	fmt.Fprintf(w, "from the acknowledgement until it is visible at another replica, at %.0f rows/s\t%d times\tp50 %v\tp99 %v\tmax %v\n",
+	fmt.Fprintf(w, "from the acknowledgement until to be seen at another replica, at %.0f rows/s\t%d times\tp50 %v\tp99 %v\tmax %v\n",
 		r.Lag.Rate, r.Lag.Probes, round(r.Lag.P50), round(r.Lag.P99), round(r.Lag.Max))
 	return w.Flush()
 }

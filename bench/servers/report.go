@@ -50,15 +50,15 @@ func (s *Result) WriteHTML(w io.Writer) error {
 	}
 	return report.Page{
 		Title: title, Subject: "nearby compared", Verdict: s.Verdict, Figures: figures, Tables: s.tables(),
-		Caption: s.caption() + ` A time is that of a round trip, with one query or with 100. Recall compares answers with brute force on the sphere; a point that is as far away as the last right one counts as right. "nearby / it" is above 1 if nearby does more per second or, for p99, if nearby takes longer.`,
+		Caption: s.caption() + ` A round trip is timed, of one query, or of 100. Recall is against brute force on the sphere; a point as far as the last right one counts. "nearby / it" is above 1 where nearby does more a second, or, for p99, where it takes longer.`,
 	}.Write(w)
 }
 
 // WriteJSON implements report.Report.
 func (s *Result) WriteJSON(w io.Writer) error { return report.WriteJSON(w, s) }
 
-// wrong names the first workload in which nearby gave a wrong answer over HTTP, or returns "". Wrong
-// answers of other servers are only figures of the report.
+// wrong says where nearby itself gave a wrong answer over HTTP, or returns "".
+// Wrong answers of others are figures.
 func (s *Result) wrong() string {
 	for _, row := range s.Workloads {
 		if row.Server == s.Servers[0].Name && row.Missing == "" && row.Recall != 1 {
@@ -68,13 +68,13 @@ func (s *Result) wrong() string {
 	return ""
 }
 
-// caption says how the figures were made.
+// caption says how the figures came about.
 func (s *Result) caption() string {
-	return fmt.Sprintf("%s points of %s, seed %d, %d bytes of properties each, %d connections in a closed loop, %s for each workload on each server, in turns, clients on the same machine; %s.",
+	return fmt.Sprintf("%s points of %s, seed %d, %d bytes of properties each, %d connections in a closed loop, %s of each workload on each server in turns, clients on the same machine; %s.",
 		report.Count(s.Points), s.Set, s.Seed, s.Bytes, s.Connections, s.RowTime, s.Describe())
 }
 
-// tables returns the tables of the ratios, of the servers and of the workloads.
+// tables are that of the ratios, that of the servers and that of the workloads.
 func (s *Result) tables() []report.Table {
 	own := s.Servers[0].Name
 	header := []string{"nearby / it, a second", ""}
@@ -151,8 +151,8 @@ func ratio(a, b float64) string {
 	return report.Digits(a / b)
 }
 
-// verdict compares nearby with the other servers and with the no-op handler, in the most common
-// workload. It also lists the weak points of the other servers.
+// verdict tells in words how nearby stands: at the workload that most ask for,
+// against HTTP itself, and what the others get wrong.
 func (s *Result) verdict() string {
 	const standard = "near k=10"
 	own := s.Servers[0].Name
@@ -168,7 +168,7 @@ func (s *Result) verdict() string {
 			continue
 		}
 		if x.Floor {
-			http = fmt.Sprintf(" That is %.2f times the rate of a handler that only sends the same bytes.", mine.Rate/row.Rate)
+			http = fmt.Sprintf(" That is %.2f of what a handler answers that does nothing but send the same bytes.", mine.Rate/row.Rate)
 			continue
 		}
 		times = append(times, fmt.Sprintf("%s × as many as %s", report.Factor(mine.Rate/row.Rate), x.Name))
@@ -194,13 +194,13 @@ func (s *Result) verdict() string {
 	}
 	text += "." + http
 	if len(flaws) > 0 {
-		text += " When you compare the figures, consider: " + strings.Join(flaws, "; ") + "."
+		text += " To be weighed with the figures: " + strings.Join(flaws, "; ") + "."
 	}
 	return text
 }
 
-// palette returns the colour of the i-th server; nearby has the first colour. Colour-blind people can
-// tell the colours apart.
+// palette are colours of servers, told apart by the colour-blind; nearby has the
+// first, the handler that does nothing the last.
 func palette(i int) color.Color {
 	colours := []color.NRGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {230, 159, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {86, 180, 233, 255}, {240, 228, 66, 255}, {0, 0, 0, 255}}
 	return colours[i%len(colours)]
@@ -211,7 +211,7 @@ func (s *Result) figures() ([]report.Figure, error) {
 	var reads, writes []string
 	for _, name := range s.Names() {
 		switch row := s.Row(name, s.Servers[0].Name); {
-		case row == nil: // only another server has this workload
+		case row == nil: // a way that another has beside the standard one
 		case row.Writes():
 			writes = append(writes, name)
 		default:
@@ -230,9 +230,9 @@ func (s *Result) figures() ([]report.Figure, error) {
 		groups          []string
 		value           func(name string, x *Server) float64
 	}{
-		{"Answers a second over the network", "answers a second", "The higher the better. If a server cannot do something, its bar is missing.", reads, rate},
-		{"Single writes a second", "writes a second", "Single writes. Each server syncs as it is configured; see the table.", writes, rate},
-		{"Load and memory", "points a second, bytes a point", "Points per second of a bulk load (the higher the better), and bytes per point as the server reports (the lower the better).",
+		{"Answers a second over the network", "answers a second", "The higher the better. A bar is missing where a server cannot do that.", reads, rate},
+		{"Single writes a second", "writes a second", "Single writes; each server syncs as it is configured, which the table tells.", writes, rate},
+		{"Load and memory", "points a second, bytes a point", "Points a second of a bulk load (the higher the better), and bytes a point as the server tells (the lower the better).",
 			[]string{"points/s loaded", "bytes a point"}, func(name string, x *Server) float64 {
 				if name == "bytes a point" {
 					return x.Memory
@@ -253,7 +253,8 @@ func (s *Result) figures() ([]report.Figure, error) {
 	return list, nil
 }
 
-// grouped draws a bar for each server in each group, on a logarithmic axis, with its value above it.
+// grouped draws a bar for each server in each group, from the bottom of a
+// logarithmic axis, with its figure above it.
 func (s *Result) grouped(title, y string, groups []string, writes bool, value func(string, *Server) float64) (*plot.Plot, error) {
 	p := report.Canvas(title, "", y+" (logarithmic)")
 	low, high := math.Inf(1), math.Inf(-1)
@@ -301,7 +302,7 @@ func (s *Result) grouped(title, y string, groups []string, writes bool, value fu
 	if len(labels.XYs) > 0 {
 		figures, err := plotter.NewLabels(labels)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("servers: %w", err)
 		}
 		for i := range figures.TextStyle {
 			figures.TextStyle[i].Font.Size = 7
@@ -321,7 +322,7 @@ func (s *Result) grouped(title, y string, groups []string, writes bool, value fu
 	return p, nil
 }
 
-// short writes a number in few characters, for the label of a bar.
+// short writes a figure to stand on a bar.
 func short(v float64) string {
 	switch {
 	case v < 999.5:

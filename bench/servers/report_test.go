@@ -38,7 +38,7 @@ func madeUp() *Result {
 func TestServersAreReported(t *testing.T) {
 	r := madeUp()
 	for _, want := range []string{
-		"20 000 answers a second, 4.0 × as many as Other <b>1.", "0.80 times the rate of a handler",
+		"20 000 answers a second, 4.0 × as many as Other <b>1.", "0.80 of what a handler answers",
 		"refused 12 points", "has a recall of 0.75 near k=10", "does not sync a write before it answers",
 	} {
 		if !strings.Contains(r.Verdict, want) {

@@ -15,13 +15,13 @@ import (
 	"nearby/bench/httpbench"
 )
 
-// resp is a client of a server that speaks the protocol of Redis.
+// resp is a client of a server that speaks Redis' protocol.
 type resp struct {
-	redigo.Conn // for everything that is not measured
+	redigo.Conn // of what is no measured work
 	connect     func(context.Context) (redigo.Conn, error)
 }
 
-// The keys that a run uses, and the value of the first one.
+// The keys that a run uses, and what the first of them holds.
 const (
 	keyOwner      = "nearby-bench:owner"
 	keyPlaces     = "nearby-bench:places"
@@ -42,7 +42,7 @@ func openRESP(ctx context.Context, u *url.URL, allowRemote bool) (resp, error) {
 	if path := strings.Trim(u.Path, "/"); path != "" {
 		var err error
 		if database, err = strconv.Atoi(path); err != nil {
-			return resp{}, fmt.Errorf("%s: the path must be the number of a database", u.Redacted())
+			return resp{}, fmt.Errorf("servers: %s: the path must be the number of a database", u.Redacted())
 		}
 	}
 	port := u.Port()
@@ -58,7 +58,7 @@ func openRESP(ctx context.Context, u *url.URL, allowRemote bool) (resp, error) {
 		c, err := redigo.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port), redigo.DialUsername(u.User.Username()), redigo.DialPassword(password),
 			redigo.DialDatabase(database), redigo.DialConnectTimeout(10*time.Second), redigo.DialReadTimeout(connTimeout), redigo.DialWriteTimeout(connTimeout))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+			return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 		}
 		return c, nil
 	}
@@ -71,14 +71,13 @@ func (r resp) close() { _ = r.Close() }
 // command is a command and its arguments.
 type command []string
 
-// reply is the answer to one command: a value, or an error if the server refuses the command.
+// reply is what a server answers to one command: a value, or why it refuses.
 type reply struct {
 	value   any
 	refusal error
 }
 
-// pipeline sends commands in one round trip. Its error is one of the connection; refusals are in the
-// replies.
+// pipeline sends commands in one round trip. An error is the connection's.
 func pipeline(ctx context.Context, c redigo.Conn, commands []command) ([]reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -90,11 +89,11 @@ func pipeline(ctx context.Context, c redigo.Conn, commands []command) ([]reply, 
 			args = append(args, w)
 		}
 		if err := c.Send(words[0], args...); err != nil {
-			return nil, fmt.Errorf("%s: %w", words[0], err)
+			return nil, fmt.Errorf("servers: %s: %w", words[0], err)
 		}
 	}
 	if err := c.Flush(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("servers: %w", err)
 	}
 	replies := make([]reply, len(commands))
 	for i := range replies {
@@ -102,9 +101,9 @@ func pipeline(ctx context.Context, c redigo.Conn, commands []command) ([]reply, 
 		var refusal redigo.Error
 		switch {
 		case errors.As(err, &refusal):
-			replies[i].refusal = fmt.Errorf("%s: %w", commands[i][0], refusal)
+			replies[i].refusal = fmt.Errorf("servers: %s: %w", commands[i][0], refusal)
 		case err != nil:
-			return nil, fmt.Errorf("%s: %w", commands[i][0], err)
+			return nil, fmt.Errorf("servers: %s: %w", commands[i][0], err)
 		default:
 			replies[i].value = value
 		}
@@ -121,13 +120,13 @@ func (r resp) do(ctx context.Context, words ...string) (any, error) {
 	return replies[0].value, replies[0].refusal
 }
 
-// text returns a value as text, or "" if it is no text.
+// text is a value as text, "" if it is none.
 func text(value any) string {
 	s, _ := redigo.String(value, nil)
 	return s
 }
 
-// setting returns a configuration value, or "" if the server does not tell it.
+// setting is a configuration value, or "" if the server does not tell it.
 func (r resp) setting(ctx context.Context, name string) string {
 	pair, err := redigo.Strings(r.do(ctx, "CONFIG", "GET", name))
 	if err != nil || len(pair) != 2 {
@@ -136,7 +135,7 @@ func (r resp) setting(ctx context.Context, name string) string {
 	return pair[1]
 }
 
-// line returns the value of a name in the answer to INFO, or "" if it is not there.
+// line returns what INFO, or SERVER of Tile38, says after a name.
 func line(text, name string) string {
 	for l := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(l, name+":"); ok {
@@ -146,7 +145,8 @@ func line(text, name string) string {
 	return ""
 }
 
-// each sends the commands of n points in chunks, and calls answers with the answers to each chunk.
+// each sends the points' commands in chunks and gives every chunk's answers to
+// a function.
 func (r resp) each(ctx context.Context, n int, commands func(from, to int) []command, answers func(from int, got []reply) error) error {
 	for from := 0; from < n; from += loadChunk {
 		got, err := pipeline(ctx, r, commands(from, min(from+loadChunk, n)))
@@ -160,13 +160,14 @@ func (r resp) each(ctx context.Context, n int, commands func(from, to int) []com
 	return nil
 }
 
-// errForm: an answer does not have the form that its command should have.
-var errForm = errors.New("the form of an answer is not as expected")
+// errForm is an answer of another form than its command's.
+var errForm = errors.New("servers: an answer has another form")
 
 func degrees(v float64) string { return strconv.FormatFloat(v, 'f', 7, 64) }
 
-// checkOwn returns an error that wraps ErrNotOurs if a key exists and no earlier run made it. owner is
-// the value of the key of the owner; exists lists the keys that exist.
+// checkOwn removes what an earlier run left and refuses what is somebody else's:
+// owner is the value under the key of the owner, exists says which of the keys
+// are there.
 func checkOwn(owner string, exists []string) error {
 	if owner != ownerText && len(exists) > 0 {
 		return fmt.Errorf("%w: %s", ErrNotOurs, strings.Join(exists, ", "))
@@ -174,8 +175,8 @@ func checkOwn(owner string, exists []string) error {
 	return nil
 }
 
-// ErrNotOurs: a server has something under a name that a run would use, and no earlier run made it.
-var ErrNotOurs = errors.New("nearby-compare would replace something that it did not make")
+// ErrNotOurs: a server holds something under a name that the bench would use.
+var ErrNotOurs = errors.New("servers: exists and was not made by nearby-compare")
 
 const (
 	connTimeout    = 60 * time.Second

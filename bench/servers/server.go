@@ -1,17 +1,19 @@
-// Package servers compares nearby, as a running service, with other servers that can search for near
-// points: Redis or Valkey, Tile38, and PostgreSQL with PostGIS.
+// Package servers measures nearby, as a running service, beside other servers
+// that answer what is near: Redis or Valkey, Tile38, and PostgreSQL with PostGIS.
 //
-// All servers have the same points with the same properties. They get the same queries over the same
-// number of connections, and send the same things: ids, positions, distances and properties. They are
-// measured in turns of a fraction of a second, workload by workload, so a machine that is busy for a
-// while slows all of them. A sample of the answers is compared with brute force.
+// All hold the same points with the same properties, are asked the same
+// questions over the same number of connections of this machine, and send the
+// same things: ids, positions, distances and properties. They are measured in
+// turns of a fraction of a second, workload by workload, so that a machine that
+// is busy for a while slows all of them. A sample of the answers is compared with
+// brute force.
 //
-// The clients run on the same machine and use the same CPUs as the servers, so ratios mean more than
-// rates. Each client does only what its protocol demands. The no-op handler shows the cost of HTTP
-// itself.
+// The clients share the machine, and thus the CPUs, with the servers, so ratios
+// mean more than rates. Each client does no more than its protocol asks for. The
+// handler that does nothing shows what HTTP itself costs.
 //
-// A run uses names of its own on each server. If something else already has such a name, the run
-// refuses to start. In the end it removes what it made.
+// A run makes things under names of its own, refuses to start where such a name
+// is taken by something that it did not make, and removes what it made.
 package servers
 
 import (
@@ -33,28 +35,30 @@ type Options struct {
 	// Peers are addresses: redis://host:port, tile38://host:port and
 	// postgres://user@host:port/database.
 	Peers []string
-	// HTTP is the base URL of a running nearby; "": the run starts one.
+	// HTTP is the base URL of a nearby that runs; "": one is started.
 	HTTP string
-	// Program is the command that starts nearby. The run adds a free port and a folder.
+	// Program is the command that serves nearby, to be started on a port and a
+	// folder of its own.
 	Program []string
-	// Floor is the command of a program that calls httpbench.ServeFloor; nil: the no-op handler
-	// runs in this process, which makes it faster than it should be.
+	// Floor is the command of a program that calls httpbench.ServeFloor; nil: the
+	// handler that does nothing runs in this process, which flatters it.
 	Floor []string
 	// Set names the data set; "": world.
 	Set string
-	// Points is the size of the set.
+	// Points is its size.
 	Points int
 	Seed   uint64
-	// Connections is how many connections make queries at once; 0: 8.
+	// Connections of the queries; 0: 8.
 	Connections int
-	// RowTime is how long each server is measured with each workload; 0: 2 s.
+	// RowTime is how long each server is given each workload; 0: 2 s.
 	RowTime time.Duration
 	// AllowRemote lets servers be on other machines.
 	AllowRemote bool
 }
 
-// ErrWrong is the error of a run in which an answer of nearby differed from that of brute force.
-var ErrWrong = errors.New("nearby gave a wrong answer")
+// ErrWrong is the error of a run in which nearby gave an answer that brute force
+// does not.
+var ErrWrong = errors.New("servers: nearby gave a wrong answer")
 
 // Limits.
 const (
@@ -64,15 +68,15 @@ const (
 	MaxRowTime         = time.Minute
 	MaxPoints          = 10_000_000
 
-	turns     = 4       // turns of each server with each workload
-	questions = 20_000  // distinct queries
+	turns     = 4       // of each server at each workload
+	questions = 20_000  // distinct ones
 	sampled   = 24      // answers of a row compared with brute force
-	maxTimes  = 1 << 20 // operations of a turn whose times are kept
+	maxTimes  = 1 << 20 // operations whose times are kept, of a turn
 	batch     = 100     // queries in a round trip
 	loadTime  = 30 * time.Minute
 )
 
-// Result is the result of a run. Times are in nanoseconds.
+// Result is what a run found. Times are in nanoseconds.
 type Result struct {
 	Verdict string `json:"verdict"`
 	report.Machine
@@ -86,13 +90,14 @@ type Result struct {
 	Workloads   []WorkloadRow `json:"workloads"`
 }
 
-// Server is the result about one server, or about the no-op handler.
+// Server is what was found about one server, or about the handler that does
+// nothing.
 type Server struct {
 	Name       string  `json:"name"`
 	How        string  `json:"how"`
 	Floor      bool    `json:"floor,omitempty"`
 	Durability string  `json:"durability,omitempty"`
-	Synced     bool    `json:"synced"` // a write is on the disk before it is answered
+	Synced     bool    `json:"synced"` // before it is answered
 	LoadRate   float64 `json:"loadPointsPerSecond,omitempty"`
 	Refused    int     `json:"refused"` // points
 	Memory     float64 `json:"bytesPerPoint,omitempty"`
@@ -118,28 +123,29 @@ type WorkloadRow struct {
 // service is a server that can be measured.
 type service interface {
 	name() string
-	how() string // how it searches
+	how() string // it answers
 	// load stores the points, and returns how many the server refused.
 	load(ctx context.Context, w *world) (refused int, err error)
 	dial(ctx context.Context) (conn, error)
 	// memory returns the bytes in use and where that figure comes from.
 	memory(ctx context.Context) (float64, string, error)
-	// durability says when a write reaches the disk, and whether that is before it is answered.
+	// durability says when a write reaches the disk, and whether that is before
+	// it is answered.
 	durability(ctx context.Context) (words string, synced bool)
-	can(w workload) string // why it cannot do this workload; "": it can
+	can(w workload) string // or why not
 	remove(ctx context.Context) error
 	close()
 }
 
-// settler is a service that has something to do between the load and the queries.
+// settler has something to do between its load and the queries.
 type settler interface {
 	settle(ctx context.Context) error
 }
 
 // conn is one connection, used by one goroutine.
 type conn interface {
-	// ask sends the queries, in one round trip if the server can do that, and receives all
-	// answers. If answers is not nil, it gets the numbers of the points in each answer.
+	// ask sends the queries, in one round trip if the server has a way to, and
+	// receives all of the answers. It tells the points found if answers is not nil.
 	ask(ctx context.Context, qs []query, answers *[][]int) error
 	// put stores a point as the server is configured to store it.
 	put(ctx context.Context, i int, at dataset.Position, properties []byte) error
@@ -155,11 +161,11 @@ type workload struct {
 	filter      bool
 	planar      bool
 	write       bool
-	connections int  // 0: as many as the options say
-	floor       bool // the no-op handler is measured, too
+	connections int // 0: the run's
+	floor       bool
 }
 
-// Where queries are.
+// Where questions are asked.
 const (
 	near     = "near"
 	anywhere = "anywhere"
@@ -188,13 +194,13 @@ func (o Options) Steps() int { return 2 + len(o.Peers) + len(workloads()) }
 func parse(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" && u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		// The error of url.Parse is not used: it repeats the address, which may have a password.
-		return nil, errors.New("an address must be a URL such as redis://127.0.0.1:6379")
+		// The address may hold a password, which url.Parse repeats.
+		return nil, errors.New("servers: an address must be a URL such as redis://127.0.0.1:6379")
 	}
 	return u, nil
 }
 
-// Check returns an error if the options are not valid. It connects to no server.
+// Check returns what is wrong with the options, without asking any server.
 func (o Options) Check() error {
 	_, err := o.withDefaults()
 	return err
@@ -212,15 +218,15 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	switch {
 	case o.Points < 1 || o.Points > MaxPoints:
-		return o, fmt.Errorf("%d points: must be from 1 to %d", o.Points, MaxPoints)
+		return o, fmt.Errorf("servers: %d points, must be from 1 to %d", o.Points, MaxPoints)
 	case o.Connections < 1 || o.Connections > maxConnections:
-		return o, fmt.Errorf("%d connections: must be from 1 to %d", o.Connections, maxConnections)
+		return o, fmt.Errorf("servers: %d connections, must be from 1 to %d", o.Connections, maxConnections)
 	case o.RowTime < 0 || o.RowTime > MaxRowTime:
-		return o, fmt.Errorf("the row time is %v: must be at most %v", o.RowTime, MaxRowTime)
+		return o, fmt.Errorf("servers: row time is %v, must be at most %v", o.RowTime, MaxRowTime)
 	case len(o.Peers) > MaxPeers:
-		return o, fmt.Errorf("%d servers to compare with: must be at most %d", len(o.Peers), MaxPeers)
+		return o, fmt.Errorf("servers: %d peers, must be at most %d", len(o.Peers), MaxPeers)
 	case o.HTTP == "" && len(o.Program) == 0:
-		return o, errors.New("there is neither a running nearby nor a command to start one")
+		return o, errors.New("servers: neither a nearby that runs nor the command to start one")
 	}
 	for _, p := range o.Peers {
 		u, err := parse(p)
@@ -228,7 +234,7 @@ func (o Options) withDefaults() (Options, error) {
 			return o, err
 		}
 		if !slices.Contains([]string{"redis", "valkey", "tile38", "postgres", "postgresql"}, u.Scheme) {
-			return o, fmt.Errorf("%s: must begin with redis://, valkey://, tile38:// or postgres://", u.Redacted())
+			return o, fmt.Errorf("servers: %s: must begin with redis://, valkey://, tile38:// or postgres://", u.Redacted())
 		}
 	}
 	return o, nil
@@ -252,9 +258,9 @@ func open(ctx context.Context, address string, allowRemote bool) (service, error
 	}
 }
 
-// Run measures. It calls step, which may be nil, before each part. If step returns an error, the run
-// ends with that error. In any case the run removes what it made on the servers. If nearby gave a
-// wrong answer, Run returns the complete result and an error that wraps ErrWrong.
+// Run measures. It calls step, which may be nil, before each part, and ends with
+// its error. What was made on the servers is removed however it ends. The error
+// wraps ErrWrong, with a complete result, when nearby gave a wrong answer.
 func Run(ctx context.Context, o Options, step func(string) error) (*Result, error) {
 	result, err := measure(ctx, o, step)
 	if err != nil {
@@ -267,7 +273,7 @@ func Run(ctx context.Context, o Options, step func(string) error) (*Result, erro
 	return result, nil
 }
 
-// measure is Run without the verdict and the check for wrong answers.
+// measure is Run without what follows from the figures.
 func measure(ctx context.Context, o Options, step func(string) error) (result *Result, err error) {
 	if o, err = o.withDefaults(); err != nil {
 		return nil, err
@@ -285,7 +291,7 @@ func measure(ctx context.Context, o Options, step func(string) error) (result *R
 	r := &run{o: o, machine: report.ThisMachine(), world: newWorld(positions, o.Seed)}
 	defer func() {
 		for _, s := range r.services {
-			// The servers are cleaned up even if ctx has ended.
+			// Also when ctx has ended.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connTimeout)
 			err = errors.Join(err, s.remove(ctx))
 			cancel()
@@ -295,7 +301,7 @@ func measure(ctx context.Context, o Options, step func(string) error) (result *R
 			result = nil
 		}
 	}()
-	// All servers are opened first, so that an error comes before any work.
+	// All are opened first: what is refused is refused before any work.
 	own, err := openNearby(ctx, o)
 	if err != nil {
 		return nil, err
@@ -352,7 +358,7 @@ func (r *run) measure(ctx context.Context, step func(string) error) (*Result, er
 		result.Servers = append(result.Servers, *about)
 	}
 	for _, w := range workloads() {
-		if err := step("all servers: " + w.name); err != nil {
+		if err := step("servers: " + w.name); err != nil {
 			return nil, err
 		}
 		rows, err := r.workload(ctx, w)
@@ -367,7 +373,7 @@ func (r *run) measure(ctx context.Context, step func(string) error) (*Result, er
 
 const floorName = "no-op handler"
 
-// name sets the names of the servers. If two have the same name, it adds a number.
+// name tells servers of one name apart.
 func (r *run) name() {
 	seen := map[string]int{}
 	for _, s := range r.services {
@@ -379,7 +385,7 @@ func (r *run) name() {
 	}
 }
 
-// ask makes the queries.
+// ask draws the questions.
 func (r *run) ask() {
 	random := rand.New(rand.NewPCG(r.o.Seed, 12))
 	w := r.world
@@ -412,7 +418,7 @@ func (r *run) ask() {
 	}
 }
 
-// query returns the i-th query of a workload.
+// query is the i-th question of a workload.
 func (r *run) query(w workload, i int) query {
 	list := r.asked[w.where]
 	q := query{at: list[i%len(list)], k: w.k, lot: -1, planar: w.planar}
@@ -422,7 +428,7 @@ func (r *run) query(w workload, i int) query {
 	return q
 }
 
-// load loads the points into one server. It returns the rate, the memory and the durability.
+// load loads one server and asks what it says about that.
 func (r *run) load(ctx context.Context, s service) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
@@ -451,8 +457,8 @@ func (r *run) load(ctx context.Context, s service) (*Server, error) {
 	return about, nil
 }
 
-// medianLength returns the body of median length.
-func medianLength(bodies [][]byte) []byte {
+// middling returns the one of middle length.
+func middling(bodies [][]byte) []byte {
 	slices.SortFunc(bodies, func(a, b []byte) int { return len(a) - len(b) })
 	return bodies[len(bodies)/2]
 }
@@ -467,7 +473,7 @@ func (r *Result) Row(workload, server string) *WorkloadRow {
 	return nil
 }
 
-// Names returns the names of the workloads that a server ran, in order.
+// Names of the workloads, in order, those that nobody ran left out.
 func (r *Result) Names() []string {
 	var names []string
 	for _, w := range r.Workloads {
@@ -478,5 +484,5 @@ func (r *Result) Names() []string {
 	return names
 }
 
-// Writes reports whether the workload of a row writes.
+// Writes reports whether a row is of writes.
 func (w *WorkloadRow) Writes() bool { return strings.HasPrefix(w.Workload, "write") }

@@ -13,13 +13,13 @@ import (
 	"nearby/bench/dataset"
 )
 
-// tile38 is Tile38. The properties and the lot of a point are fields.
+// tile38 is Tile38: points with the properties and the lot as fields.
 type tile38 struct {
 	resp
 	title string
 }
 
-// The keys of the points and of the owner in Tile38.
+// keyTile38 is Tile38's key of the points; the owner has a key of its own.
 const (
 	keyTile38      = "nearby-bench"
 	keyTile38Owner = "nearby-bench-owner"
@@ -33,7 +33,7 @@ func openTile38(ctx context.Context, u *url.URL, allowRemote bool) (service, err
 	s := &tile38{resp: r}
 	fail := func(err error) (service, error) {
 		r.close()
-		return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("servers: %s: %w", u.Redacted(), err)
 	}
 	about, err := s.server(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func openTile38(ctx context.Context, u *url.URL, allowRemote bool) (service, err
 	}
 	owner, err := r.do(ctx, "GET", keyTile38Owner, "owner")
 	if err != nil && len(exists) == 0 {
-		err = nil // versions of Tile38 answer differently about a key that does not exist
+		err = nil // versions differ in what they say of a key that is not there
 	}
 	if err == nil {
 		err = checkOwn(text(owner), exists)
@@ -63,11 +63,11 @@ func openTile38(ctx context.Context, u *url.URL, allowRemote bool) (service, err
 	return s, s.remove(ctx)
 }
 
-// server returns the answer to the command SERVER.
+// server is what SERVER says.
 func (s *tile38) server(ctx context.Context) (map[string]string, error) {
 	words, err := redigo.Strings(s.do(ctx, "SERVER"))
 	if err != nil {
-		return nil, fmt.Errorf("SERVER: %w", err)
+		return nil, fmt.Errorf("servers: SERVER: %w", err)
 	}
 	about := map[string]string{}
 	for i := 0; i+1 < len(words); i += 2 {
@@ -88,7 +88,7 @@ func set(i int, at dataset.Position, properties []byte) command {
 
 func (s *tile38) load(ctx context.Context, w *world) (refused int, err error) {
 	if _, err := s.do(ctx, "SET", keyTile38Owner, "owner", "STRING", ownerText); err != nil {
-		return 0, fmt.Errorf("%s: %w", s.title, err)
+		return 0, fmt.Errorf("servers: %s: %w", s.title, err)
 	}
 	err = s.each(ctx, len(w.at), func(from, to int) []command {
 		list := make([]command, 0, to-from)
@@ -109,9 +109,9 @@ func (s *tile38) load(ctx context.Context, w *world) (refused int, err error) {
 
 func (s *tile38) memory(ctx context.Context) (float64, string, error) {
 	least := math.Inf(1)
-	for range 3 { // GC returns before it has freed everything
+	for range 3 { // GC returns before all is collected
 		if _, err := s.do(ctx, "GC"); err != nil {
-			return 0, "", fmt.Errorf("%s: GC: %w", s.title, err)
+			return 0, "", fmt.Errorf("servers: %s: GC: %w", s.title, err)
 		}
 		time.Sleep(200 * time.Millisecond)
 		about, err := s.server(ctx)
@@ -120,7 +120,7 @@ func (s *tile38) memory(ctx context.Context) (float64, string, error) {
 		}
 		heap, err := strconv.ParseFloat(about["heap_size"], 64)
 		if err != nil {
-			return 0, "", fmt.Errorf("%s: heap_size: %w", s.title, err)
+			return 0, "", fmt.Errorf("servers: %s: heap_size: %w", s.title, err)
 		}
 		least = min(least, heap)
 	}
@@ -141,7 +141,7 @@ func (s *tile38) can(w workload) string {
 func (s *tile38) remove(ctx context.Context) error {
 	for _, key := range []string{keyTile38, keyTile38Owner} {
 		if _, err := s.do(ctx, "DROP", key); err != nil {
-			return fmt.Errorf("%s: DROP: %w", s.title, err)
+			return fmt.Errorf("servers: %s: DROP: %w", s.title, err)
 		}
 	}
 	return nil

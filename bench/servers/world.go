@@ -12,24 +12,25 @@ import (
 	"nearby/sphere"
 )
 
-// lots is how many values the property lot has, by which filters select. A filter keeps one point in
-// so many.
+// lots is how many values the property has that filters ask for: a filter keeps
+// one point in so many.
 const lots = 10_000
 
-// world is the points that every server has: the positions of a data set, some of them moved to the
-// antimeridian and the poles. The properties of a point are made from its number.
+// world is what every server holds: the positions of a data set, some of them
+// moved to the antimeridian and the poles. What else a point has is made of its
+// number.
 type world struct {
 	at    []dataset.Position
 	vec   []sphere.Vec
-	edges int // how many points, the last ones, lie at the edges of a map
-	// radius is a radius in metres by k. More than half of the queries near the points find k
-	// points within it. It is for servers that need a radius.
+	edges int // the last so many lie at the edges of a map
+	// radius for a k within which more than half of the questions near the points
+	// find k, for a server that must be given one.
 	radius map[int]float64
 }
 
 func (w *world) within(k int) float64 { return w.radius[k] }
 
-// newWorld makes a world of the positions, which it keeps and changes.
+// newWorld takes the positions over.
 func newWorld(at []dataset.Position, seed uint64) *world {
 	w := &world{at: at, edges: min(200, len(at)/20)}
 	r := rand.New(rand.NewPCG(seed, 11))
@@ -55,17 +56,17 @@ func appendID(dst []byte, i int) []byte { return strconv.AppendInt(append(dst, '
 
 func id(i int) string { return string(appendID(nil, i)) }
 
-// number returns the number of the point with an id.
+// number is the point with an id.
 func number(id string) (int, error) {
 	if len(id) < 2 || id[0] != 'p' {
-		return 0, fmt.Errorf("the id %q was never stored", id)
+		return 0, fmt.Errorf("servers: the id %q was never stored", id)
 	}
 	return strconv.Atoi(id[1:])
 }
 
 func lot(i int) int { return i % lots }
 
-// details are the properties of a point.
+// details are what a point has besides its place.
 type details struct {
 	name, category, rating, lot, address, phone, hours string
 }
@@ -84,8 +85,8 @@ func detailsOf(i int) details {
 	}
 }
 
-// appendProperties appends the properties of a point as JSON, about 200 bytes. No word needs escapes,
-// here or in appendCSV.
+// appendProperties appends the properties of a point as JSON, some 200 bytes. No
+// word needs escaping, there or in appendCSV.
 func appendProperties(dst []byte, i int) []byte {
 	d := detailsOf(i)
 	for _, s := range [...]string{`{"name":"`, d.name, `","category":"`, d.category, `","rating":`, d.rating, `,"lot":`, d.lot,
@@ -109,17 +110,17 @@ func (w *world) appendCSV(dst []byte, i int) []byte {
 	return dst
 }
 
-// query is one query for the k nearest points.
+// query is one question for the k nearest.
 type query struct {
 	at  dataset.Position
 	k   int
-	lot int // only points of this lot; -1: all
-	// planar: take candidates by their distance in degrees, if the server has this second way.
+	lot int // only these, or -1
+	// planar: candidates from the plane of degrees, where a server has two ways.
 	planar bool
 }
 
-// nearest finds the right answer by brute force. It returns the distance of its last point in metres,
-// and the number of its points.
+// nearest returns the distance of the last point of the right answer, by brute
+// force, and how many points that has.
 func (w *world) nearest(q query) (last float64, points int) {
 	centre := sphere.FromDegrees(q.at.Lon, q.at.Lat)
 	type candidate struct {
@@ -149,21 +150,21 @@ func (w *world) nearest(q query) (last float64, points int) {
 	return sphere.Distance(centre, w.vec[best[0].i]), len(best)
 }
 
-// distance returns the distance of a point from the centre of a query, in metres.
+// distance of a point from the centre of a query.
 func (w *world) distance(q query, i int) float64 {
 	return sphere.Distance(sphere.FromDegrees(q.at.Lon, q.at.Lat), w.vec[i])
 }
 
-// recall returns the share of the right answer that got has, in any order. A point that is as far away
-// as the last one of the right answer counts as right. A point of another lot, or one that comes
-// twice, counts as wrong.
+// recall is the share of the right answer that got has, in any order. A point
+// as far as the last right one counts as right. Points of another lot, or named
+// twice, count as wrong.
 func (w *world) recall(q query, got []int) float64 {
 	last, points := w.nearest(q)
 	most := max(points, len(got))
 	if most == 0 {
 		return 1
 	}
-	last += 1e-6 + 1e-9*last // distances of the servers may differ in the last bits
+	last += 1e-6 + 1e-9*last // metrics differ in the last bits
 	centre := sphere.FromDegrees(q.at.Lon, q.at.Lat)
 	same := 0
 	seen := map[int]bool{}

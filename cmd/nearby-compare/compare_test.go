@@ -313,7 +313,7 @@ func TestServersOfARunningNearby(t *testing.T) {
 	if status, answer := request(t, "PUT", mine, `{"title":"mine"}`); status != 201 {
 		t.Fatalf("%d %s", status, answer)
 	}
-	if r := runCLI(t, args...); r.code != command.Failed || !strings.Contains(r.stderr, "it did not make") {
+	if r := runCLI(t, args...); r.code != command.Failed || !strings.Contains(r.stderr, "not made by nearby-compare") {
 		t.Errorf("%d %s", r.code, r.stderr)
 	}
 	if status, _ := request(t, "GET", mine, ""); status != 200 {

@@ -187,7 +187,7 @@ func (o *Oracle) Stats() index.Stats {
 func (o *Oracle) Check(items index.Items) error {
 	for _, p := range o.points {
 		if lon, lat := items.Position(p.ref); lon != p.pos.Lon || lat != p.pos.Lat {
-			return fmt.Errorf("ref %d lies at (%v, %v), not at (%v, %v)", p.ref, lon, lat, p.pos.Lon, p.pos.Lat)
+			return fmt.Errorf("indextest: ref %d lies at (%v, %v), not at (%v, %v)", p.ref, lon, lat, p.pos.Lon, p.pos.Lat)
 		}
 	}
 	return nil

@@ -12,22 +12,24 @@ import (
 	"nearby/sphere"
 )
 
-// TopK gathers the hits of one query. All indexes use it, and only it decides which items are in an
-// answer and in what order. An index gives it runs of points in any order, and may skip every point
-// whose squared chord is above Limit.
+// TopK gathers the hits of one query: the one place that decides which items
+// are in an answer and in what order, shared by all indexes. An index gives it
+// runs of points in any order, and may skip every point whose squared chord is
+// above Limit.
 //
-// TopK compares candidates by their squared chords. These cannot decide if two are within rounding of
-// each other, or more than a quarter of the circumference from the centre. Such candidates are kept, and
-// sorted in the end by their distances as reported, then by id. So trigonometry is needed only for
-// results and near ties.
+// Squared chords order candidates as far as they tell them apart. What they do
+// not, because two are within rounding of each other or beyond a quarter of the
+// circumference from the centre, is kept, and put in order in the end: by the
+// distances as reported, and then by id. So trigonometry is spent on results and
+// near ties alone.
 //
 // The zero TopK is ready for Reset. Its memory is kept from query to query.
 type TopK struct {
-	// Limit is the squared chord above which no candidate can be a hit. It falls as hits are
-	// found. Below 0: there can be no hits.
+	// Limit is the squared chord above which no candidate can matter. It
+	// falls as hits are found; below 0 it means that nothing can.
 	Limit float64
-	// Least is the squared chord below which a candidate lies before the query's After. Below 0:
-	// there is no After.
+	// Least is the squared chord below which no candidate can matter, as it
+	// lies before the query's After; below 0 without one.
 	Least float64
 
 	centre sphere.Vec
@@ -35,28 +37,28 @@ type TopK struct {
 	items  index.Items
 	filter func(index.Ref) bool
 	after  *index.After
-	onlyK  bool // the query has no filter, no After and no maximum distance
-	inSIMD bool // the candidates are in simd, not in kept
+	plain  bool // nothing but k bounds the answer
+	fast   bool // simd has what kept would have
 	simd   simd
 
 	maxDistance float64
 	doubtful    float64 // squared chords from here on need their distance compared with maxDistance
 	beyondAfter float64 // squared chords above this one lie behind it
 
-	// kept are the candidates that may be hits. For a small k they are in order of their squared
-	// chords, for a larger k in any order. After the first k there are only candidates that the
-	// k-th does not rule out.
+	// kept are those that may be hits: for a small k in order of their squared
+	// chords, for a larger one in any. Behind the first k come only those that
+	// the k-th does not rule out.
 	kept      []candidate
-	most      int         // with this many kept, thin removes some
+	most      int         // how many are too many
 	counting  bool        // the histogram gives the limit
 	histogram histogram   // for a larger k, from the k-th candidate on
-	runs      []runs.Run  // the runs from which the candidates came
+	runs      []runs.Run  // that they came from
 	hits      []hit       // scratch of Append
 	sorted    []candidate // and of settle
 	chords    [runs.ScanMost]float64
 }
 
-// smallK is the greatest k with which the kept candidates are in order.
+// smallK is up to which k the kept ones are in order.
 const smallK = 32
 
 // candidate is a point that may be a hit.
@@ -144,8 +146,8 @@ func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 	if q.K <= 0 {
 		t.Limit = -1
 	}
-	t.onlyK = t.filter == nil && t.after == nil && math.IsInf(t.doubtful, 1)
-	if t.inSIMD = hasSIMD && q.Filter == nil && q.After == nil && q.K > 0 && q.K <= simdMost; t.inSIMD {
+	t.plain = t.filter == nil && t.after == nil && math.IsInf(t.doubtful, 1)
+	if t.fast = hasSIMD && q.Filter == nil && q.After == nil && q.K > 0 && q.K <= simdMost; t.fast {
 		t.simd.reset(q.K, t.Limit)
 	}
 	return t.centre
@@ -163,22 +165,23 @@ func (t *TopK) Passed(b *sphere.Box) bool {
 	return t.Least > 0 && b.FarChord2(t.centre) < t.Least
 }
 
-// Scan considers the points lo to hi-1 of a run.
-func (t *TopK) Scan(r runs.Run, lo, hi int) {
+// Scan considers the points lo to hi-1 of a run. It reports whether the run is of use after
+// that: Append reads it then.
+func (t *TopK) Scan(r runs.Run, lo, hi int) bool {
 	t.runs = append(t.runs, r)
-	took := t.inSIMD
-	if t.inSIMD {
+	took := t.fast
+	if t.fast {
 		next, found := t.simd.scan(r, lo, hi, &t.centre, len(t.runs)-1)
 		switch found {
 		case foundNone:
 			t.runs = t.runs[:len(t.runs)-1]
-			return
+			return false
 		case foundSome:
 			t.Limit = t.simd.limit
-			return
+			return true
 		case foundTie:
-			t.leaveSIMD()
-			t.take(t.simd.left, t.simd.leftID)
+			t.slowDown()
+			t.take(t.simd.spilt, t.simd.spiltI)
 			lo = next
 		}
 	}
@@ -189,7 +192,7 @@ func (t *TopK) Scan(r runs.Run, lo, hi int) {
 		for ; near != 0; near &= near - 1 {
 			i := bits.TrailingZeros64(near)
 			c := candidate{t.chords[i], id | uint64(lo+i)}
-			if c.chord2 > limit || !t.onlyK && !t.wanted(r, c) {
+			if c.chord2 > limit || !t.plain && !t.wanted(r, c) {
 				continue
 			}
 			took = true
@@ -231,6 +234,7 @@ func (t *TopK) Scan(r runs.Run, lo, hi int) {
 	if !took {
 		t.runs = t.runs[:len(t.runs)-1]
 	}
+	return took
 }
 
 // measure lets the histogram give the limit from now on, after the first k candidates
@@ -241,7 +245,7 @@ func (t *TopK) measure() {
 	t.counting = true
 }
 
-// drop removes the candidates beyond the limit from kept[n:].
+// drop takes what lies beyond the limit out of the kept from place n on.
 func (t *TopK) drop(n int) {
 	for _, c := range t.kept[n:] {
 		if c.chord2 <= t.Limit {
@@ -252,9 +256,9 @@ func (t *TopK) drop(n int) {
 	t.kept = t.kept[:n]
 }
 
-// leaveSIMD moves the candidates from simd to kept. The query goes on without simd.
-func (t *TopK) leaveSIMD() {
-	t.inSIMD = false
+// slowDown goes on without simd: what it has becomes the kept.
+func (t *TopK) slowDown() {
+	t.fast = false
 	t.kept, t.Limit = t.kept[:0], t.simd.limit
 	for i, c2 := range t.simd.chords {
 		if c2 >= 0 && c2 < noChord {
@@ -266,7 +270,7 @@ func (t *TopK) leaveSIMD() {
 // take adds a candidate of simd to the kept if it is wanted.
 func (t *TopK) take(chord2 float64, id uint64) {
 	c := candidate{chord2, id}
-	if t.onlyK || t.wanted(t.runs[c.run()], c) {
+	if t.plain || t.wanted(t.runs[c.run()], c) {
 		t.kept = insert(t.kept, c)
 	}
 }
@@ -319,8 +323,8 @@ func (h *hit) distance() float64 {
 	return h.dist
 }
 
-// thin lowers the limit to the k-th of the kept candidates and drops those beyond. There must be at least
-// k.
+// thin lowers the limit to the k-th of the kept, of which there must be k, and
+// drops what lies beyond.
 func (t *TopK) thin() {
 	if len(t.kept) > t.k {
 		partition(t.kept, t.k)
@@ -339,7 +343,7 @@ func (t *TopK) thin() {
 	}
 }
 
-// resolve keeps only k candidates if there are many at one distance.
+// resolve leaves k of the kept when there are many at one distance.
 func (t *TopK) resolve() {
 	t.settle()
 	t.kept = t.kept[:len(t.hits)]
@@ -427,11 +431,11 @@ func (t *TopK) order(hits []hit) {
 // there are none). When exact is false, hits that unentered points might
 // precede are left out.
 func (t *TopK) Append(dst []index.Hit, unentered float64, exact bool, proof *index.Proof) []index.Hit {
-	if t.inSIMD {
+	if t.fast {
 		if exact && t.simd.apart() {
 			return t.appendSIMD(dst, proof)
 		}
-		t.leaveSIMD()
+		t.slowDown()
 	}
 	t.settle()
 	radius := sphere.HalfCircumference

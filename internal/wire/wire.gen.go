@@ -215,6 +215,9 @@ type NearbyCollection struct {
 	NumberMatched  *int `json:"numberMatched,omitempty"`
 	NumberReturned int  `json:"numberReturned"`
 
+	// Plan How a search with a filter was answered. Every way gives the same answer.
+	Plan Plan `json:"plan,omitempty,omitzero"`
+
 	// Proof Within which distance the answer is complete, and what the search cost.
 	Proof Proof  `json:"proof"`
 	Type  string `json:"type"`
@@ -228,6 +231,18 @@ type NearbyFeature struct {
 	ID         string          `json:"id"`
 	Properties json.RawMessage `json:"properties"`
 	Type       string          `json:"type"`
+}
+
+// Plan How a search with a filter was answered. Every way gives the same answer.
+type Plan struct {
+	// Matches How many items match the filter, wherever they are. Left out if the server did not count them.
+	Matches int `json:"matches,omitempty,omitzero"`
+
+	// Way `none`: no item matches the filter. `list`: the server listed the items that
+	// match, and compared their distances. `outward`: the server searched outward from
+	// the centre, and tested the items that it found. `outward-then-list`: the search
+	// outward cost more than the list, so the server gave it up.
+	Way string `json:"way"`
 }
 
 // Point defines model for Point.

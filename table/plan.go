@@ -1,0 +1,271 @@
+package table
+
+import (
+	"math"
+
+	"nearby/index"
+	"nearby/internal/runs"
+	"nearby/internal/topk"
+	"nearby/sphere"
+)
+
+// A plan answers one query with a filter. There are three ways:
+//
+//   - none: no item has the value that is asked for. The answer is empty.
+//   - list: the items that match are listed from the postings, and the answer is made of them.
+//   - outward: the index searches outward from the centre, and asks of each item that might be
+//     in the answer whether it matches.
+//
+// The list is made when few items match, and the search outward when many do. Where the matches
+// lie is not known: if they are all far away, a search outward sees everything that is nearer.
+// So it has a budget: when it has cost as much as the list would, it is given up for the list.
+// A query never costs much more than twice the better way.
+type plan struct {
+	snapshot *Snapshot
+	root     condition
+	chunks   int // that refs of items with values lie in
+	equals   []equal
+	numbers  []uint32
+	during   during
+	every    every
+
+	// Memory kept from query to query.
+	holds  func(index.Ref) bool // of root
+	query  index.Query
+	key    []byte
+	set    chunkSet
+	refs   []uint32
+	recs   [listBlock]runs.Record
+	blocks []runs.Run
+	top    topk.TopK
+}
+
+// What the ways cost is measured in points that a search outward compares, each of them with
+// its share of nodes that are entered and of items of which it is asked whether they match.
+// BenchmarkFiltered has the figures behind these constants.
+const (
+	// costOfItem is what an item of a list costs: its position is read and converted.
+	costOfItem = 3
+	// costOfChunk is what it costs to find the matches of a condition in a chunk.
+	costOfChunk = 30
+	// costOfHit: to find one hit, so many times as many points are compared as there are items
+	// for each match.
+	costOfHit = 1.7
+	// costOfSearch is what each search outward costs.
+	costOfSearch = 60
+
+	// maxListed bounds the items of a list, and so the memory for it.
+	maxListed = 1 << 18
+)
+
+// listBlock is how many items of a list are compared at a time.
+const listBlock = 256
+
+// newPlan returns an empty plan, for a pool of plans.
+func newPlan() any {
+	p := &plan{equals: make([]equal, 0, MaxQueryables)}
+	p.holds = func(ref index.Ref) bool { return p.root.holds(ref) }
+	return p
+}
+
+// release gives the memory of a plan back.
+func (p *plan) release() {
+	to := p.snapshot.plans
+	p.top.Release()
+	clear(p.equals)
+	clear(p.every)
+	p.equals, p.numbers, p.every, p.refs = p.equals[:0], p.numbers[:0], p.every[:0], p.refs[:0]
+	p.snapshot, p.root, p.during, p.query, p.chunks = nil, nil, during{}, index.Query{}, 0
+	const keeps = 64
+	p.blocks = p.blocks[:min(len(p.blocks), keeps)]
+	to.Put(p)
+}
+
+// estimate is what is known of the ways before any is gone.
+type estimate struct {
+	listable bool    // a list may pay
+	matches  float64 // about
+	list     int     // what a list costs
+}
+
+// estimate returns what is known of the ways.
+func (p *plan) estimate() estimate {
+	items := p.snapshot.Len()
+	most, exact := p.root.most()
+	est := estimate{matches: p.root.share() * float64(items)}
+	cost := costOfItem*est.matches + costOfChunk*float64(p.chunks*max(1, len(p.every)-1))
+	if exact && most < chunkFrom*p.chunks {
+		cost = costOfItem * est.matches
+	}
+	est.list = int(cost)
+	est.listable = most < items && est.matches <= float64(p.mostListed())
+	return est
+}
+
+// mostListed is the greatest list that may pay: a search outward never costs more than the
+// comparison of all points.
+func (p *plan) mostListed() int { return min(maxListed, p.snapshot.Len()/costOfItem) }
+
+// outwardCost is what a search outward for k of so many matches costs if they lie everywhere
+// that items lie.
+func (p *plan) outwardCost(k int, matches float64) float64 {
+	items := float64(p.snapshot.Len())
+	return min(items, costOfSearch+costOfHit*float64(k)*items/max(1, matches))
+}
+
+// collect finds the items that match. It reports false if they are more than a list may have.
+func (p *plan) collect() bool {
+	var ok bool
+	most := p.mostListed()
+	if p.refs, ok = p.root.list(p.refs[:0]); ok {
+		return len(p.refs) <= most
+	}
+	for at := range p.chunks {
+		p.set.fill()
+		p.root.narrow(&p.set, at)
+		if p.refs = p.set.appendTo(p.refs, at); len(p.refs) > most {
+			return false
+		}
+	}
+	return true
+}
+
+// nearest answers a query for the nearest items; see index.Index.
+func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proof, error) {
+	if err := q.Validate(); err != nil {
+		return dst, index.Proof{}, err
+	}
+	from, left := len(dst), math.MaxInt
+	if q.Budget > 0 {
+		left = q.Budget
+	}
+	var spent index.Proof
+	search := func(budget int) (proof index.Proof, err error) {
+		p.query = *q
+		p.query.Filter, p.query.Budget = p.holds, budget
+		dst, proof, err = p.snapshot.index.Nearest(dst[:from], &p.query, &p.snapshot.records)
+		proof.Entered, proof.Compared = proof.Entered+spent.Entered, proof.Compared+spent.Compared
+		spent = proof
+		return proof, err
+	}
+	most, exact := p.root.most()
+	plan := index.Plan{Way: index.WayOutward, Matches: most}
+	if !exact {
+		plan.Matches = -1
+	}
+	if q.Trace != nil {
+		defer func() { q.Trace.Plan = plan }()
+	}
+	est := p.estimate()
+	if est.listable {
+		// How many items are within a distance is not known, so a search outward may be short.
+		bounded := q.MaxDistance < sphere.HalfCircumference && est.list > costOfSearch
+		tried := most > 0 && (bounded || p.outwardCost(q.K, est.matches) <= float64(est.list))
+		if tried {
+			if proof, err := search(min(left, max(1, est.list))); err != nil || proof.Exact {
+				return dst, proof, err
+			}
+		}
+		if p.collect() {
+			plan.Matches = len(p.refs)
+			if list := costOfItem * len(p.refs); !tried && p.outwardCost(q.K, float64(len(p.refs))) <= float64(list) {
+				if proof, err := search(min(left, list)); err != nil || proof.Exact {
+					return dst, proof, err
+				}
+				tried = true
+			}
+			if len(p.refs) <= left-spent.Entered-spent.Compared {
+				plan.Way = index.WayList
+				switch {
+				case len(p.refs) == 0:
+					plan.Way = index.WayNone
+				case tried:
+					plan.Way = index.WayOutwardThenList
+				}
+				spent.Compared += len(p.refs)
+				dst = p.listNearest(dst[:from], q, &spent)
+				return dst, spent, nil
+			}
+		}
+	}
+	proof, err := search(q.Budget)
+	return dst, proof, err
+}
+
+// listNearest appends the nearest of the collected items, and completes the proof.
+func (p *plan) listNearest(dst []index.Hit, q *index.Query, proof *index.Proof) []index.Hit {
+	p.query = *q
+	p.query.Filter = nil // which all of them meet
+	p.top.Reset(&p.query, &p.snapshot.records)
+	used := 0
+	for refs := p.refs; len(refs) > 0; {
+		n := min(len(refs), listBlock)
+		if run := p.block(used, refs[:n]); p.top.Scan(run, 0, n) {
+			used++
+		}
+		refs = refs[n:]
+	}
+	return p.top.Append(dst, math.Inf(1), true, proof)
+}
+
+// block returns the points of refs, of which there are listBlock at most, in block at.
+func (p *plan) block(at int, refs []uint32) runs.Run {
+	recs := p.recs[:len(refs)]
+	p.snapshot.records.points(recs, refs)
+	if at == len(p.blocks) {
+		p.blocks = append(p.blocks, make(runs.Run, 0, runs.RunWords(listBlock)))
+	}
+	p.blocks[at], _ = p.blocks[at].Pack(recs)
+	return p.blocks[at]
+}
+
+// count counts what matches; see index.Index.
+func (p *plan) count(q *index.Query) (int, index.Proof, error) {
+	if err := q.Validate(); err != nil {
+		return 0, index.Proof{}, err
+	}
+	everywhere := q.MaxDistance >= sphere.HalfCircumference
+	most, exact := p.root.most()
+	if exact && (everywhere || most == 0) {
+		return most, index.Proof{Exact: true}, nil
+	}
+	left := math.MaxInt
+	if q.Budget > 0 {
+		left = q.Budget
+	}
+	p.query = *q
+	p.query.Filter = p.holds
+	if est := p.estimate(); est.listable {
+		var spent index.Proof
+		if !everywhere {
+			p.query.Budget = min(left, max(1, est.list))
+			n, proof, err := p.snapshot.index.Count(&p.query, &p.snapshot.records)
+			if err != nil || proof.Exact {
+				return n, proof, err
+			}
+			spent = proof
+		}
+		if left -= spent.Entered + spent.Compared; p.collect() && len(p.refs) <= left {
+			spent.Exact, spent.Compared = true, spent.Compared+len(p.refs)
+			if everywhere {
+				return len(p.refs), spent, nil
+			}
+			return p.listCount(q), spent, nil
+		}
+	}
+	p.query.Budget = q.Budget
+	return p.snapshot.index.Count(&p.query, &p.snapshot.records)
+}
+
+// listCount counts the collected items within the query's distance.
+func (p *plan) listCount(q *index.Query) int {
+	p.query = *q
+	p.query.Filter, p.query.Budget = nil, 0
+	counter := topk.NewCounter(&p.query)
+	for refs := p.refs; len(refs) > 0; {
+		n := min(len(refs), listBlock)
+		counter.Scan(p.block(0, refs[:n]), 0, n)
+		refs = refs[n:]
+	}
+	return counter.N
+}
