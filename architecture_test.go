@@ -16,6 +16,7 @@ var allowed = map[string][]string{
 	"nearby/item":                  {},
 	"nearby/sphere":                {},
 	"nearby/value":                 {"nearby/item"},
+	"nearby/cql2":                  {"nearby/item", "nearby/value"},
 	"nearby/index":                 {"nearby/sphere"},
 	"nearby/internal/zorder":       {"nearby/sphere"},
 	"nearby/internal/budget":       {},
