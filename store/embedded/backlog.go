@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// What Pebble has still to do before commits wait: memtables that are to be written as
-// tables, and tables, one over the other, that are to be merged. More memtables would be
-// more memory, more tables slower reads.
+// Commits wait while Pebble has this much to flush or to compact. More memtables would need
+// more memory, and more sublevels would make reads slower.
 const (
-	stopWrites = 4
-	stopTables = 24
+	stopWrites = 4  // memtables
+	stopTables = 24 // sublevels of L0
 )
 
-// never is a number of memtables or tables that there cannot be. At the numbers that Pebble
-// is given it makes a writer wait inside, with its locks held, until a table is written or
-// merged: for ever where the disk does not let it. So commits wait here instead.
+// never is a number of memtables or sublevels that Pebble does not reach. At its own
+// thresholds Pebble makes a writer wait with locks held, until a table is written or merged.
+// If the disk fails, that wait has no end. So Pebble's thresholds are never, and commits wait
+// in this package.
 const never = 1 << 20
 
 // errBehind: the commit has to wait. Nothing of it was done.
 var errBehind = errors.New("the store has too much to write as tables, or to merge")
 
-// behindPause is what a commit waits before it looks again.
+// behindPause is how long a commit waits before it checks the backlog again.
 const behindPause = 5 * time.Millisecond
 
-// backlog is whether Pebble has too much to do. Pebble is asked each time when part of a
-// memtable was written, and before every commit while it has.
+// backlog says whether Pebble has too much to flush or to compact. Pebble's metrics are read
+// after each eighth of a memtable, and before every commit while Pebble is behind.
 type backlog struct {
-	written int // bytes, since Pebble was asked
+	written int // bytes, since the metrics were read
 	behind  bool
 }
 
-// behind reports whether a write of size bytes has to wait. Called with mu held, or by the
+// behind reports whether a write of size bytes has to wait. The caller holds mu, or is the
 // only writer.
 func (s *Store) behind(size int) bool {
 	b := &s.backlog
@@ -45,9 +45,10 @@ func (s *Store) behind(size int) bool {
 	return b.behind
 }
 
-// keepUp waits until try does not find that Pebble is behind. Where Pebble fails, or what
-// try needs is not there, try says so.
-func keepUp(ctx context.Context, try func() error) error {
+// retryWhileBehind calls try until it does not return errBehind, and returns what it
+// returned last. It fails when ctx ends. If the disk fails, try has to return another error,
+// so that the wait ends.
+func retryWhileBehind(ctx context.Context, try func() error) error {
 	for {
 		err := try()
 		if !errors.Is(err, errBehind) {

@@ -21,17 +21,18 @@ import (
 	"nearby/store"
 )
 
-// A backup is everything that the store has at one commit, as one stream:
+// A backup is one stream. It has everything that the store has at one commit:
 //
 //	magic     16 bytes
 //	records   kind, 1 byte; length of the payload, 4 bytes; xxHash64 of the kind and
 //	          the payload, 8 bytes; payload. First a header, then data, then an end.
 //	          Numbers are little endian.
-//	checksum  SHA-256 of all before, 32 bytes
+//	checksum  SHA-256 of everything before it, 32 bytes
 //
-// Header and end are JSON, a Backup. The payload of data is a Zstandard frame of keys and
-// values in the order of keys, each with its length as a varint before it, as they are in
-// the database: each value has a checksum of its own.
+// The payloads of the header and the end are a Backup as JSON. The payload of a data record
+// is a Zstandard frame of keys and values, in the order of the keys. Each key and each value
+// follows its length, a varint. They are as in the database, so each value has its own
+// checksum.
 const backupMagic = "nearby backup 1\n"
 
 const (
@@ -42,23 +43,23 @@ const (
 
 const (
 	recordHeadLen  = 1 + 4 + 8
-	backupBlock    = 1 << 20 // bytes of keys and values in a record, about
+	backupBlock    = 1 << 20 // a data record ends after this many bytes of keys and values
 	maxRecordBytes = 1 << 30
 	maxPairBytes   = 1 << 30
 )
 
 // Backup says what a backup holds.
 type Backup struct {
-	Epoch       store.Epoch `json:"epoch"` // of the store it was made from
-	Seq         store.Seq   `json:"seq"`   // of the commit after which it was as it is here
-	At          time.Time   `json:"at"`
+	Epoch       store.Epoch `json:"epoch"` // of the store from which the backup was made
+	Seq         store.Seq   `json:"seq"`   // the last commit that the backup has
+	At          time.Time   `json:"at"`    // when the backup was begun
 	Collections int         `json:"collections"`
 	Items       int         `json:"items"`
 	Receipts    int         `json:"receipts"`
-	SHA256      string      `json:"-"` // of the whole, hexadecimal; known at the end
+	SHA256      string      `json:"-"` // of everything before it, hexadecimal; known at the end
 }
 
-// count notes a key, and fails if it is none that a backup has.
+// count counts a key, and fails if no backup has such a key.
 func (b *Backup) count(key []byte) error {
 	switch key[0] {
 	case prefixCollection:
@@ -74,10 +75,11 @@ func (b *Backup) count(key []byte) error {
 	return nil
 }
 
-// ErrNoBackup: what was read is no backup, or not a whole one.
+// ErrNoBackup: what was read is not a backup, or is damaged or incomplete.
 var ErrNoBackup = errors.New("this is no whole backup")
 
-// Backup writes all that the store has at one commit. Commits go on meanwhile.
+// Backup writes a backup to w. The store takes commits meanwhile; the backup does not have
+// them.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (Backup, error) {
 	v, err := s.View(ctx)
 	if err != nil {
@@ -107,8 +109,8 @@ func (s *Store) backup(ctx context.Context, v *view, w io.Writer) (Backup, error
 	return b, err
 }
 
-// pairs calls yield for each key and value that a backup has, in order. Both are valid
-// during the call only.
+// pairs calls yield for each key and value that belongs in a backup, in the order of the
+// keys. Both are valid only during the call.
 func pairs(ctx context.Context, from pebble.Reader, yield func(key, value []byte) error) error {
 	for _, prefix := range [...]byte{prefixCollection, prefixItem, prefixReceipt, prefixReceiptTime} {
 		iter, err := from.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
@@ -203,7 +205,7 @@ func (o *backupWriter) flush() error {
 	return o.record(recordData, o.out)
 }
 
-// end writes what is left, and returns the checksum of all.
+// end writes the last records and the checksum, and returns the checksum.
 func (o *backupWriter) end(b Backup) (string, error) {
 	if err := o.flush(); err != nil {
 		return "", err
@@ -226,8 +228,8 @@ func CheckBackup(ctx context.Context, r io.Reader) (Backup, error) {
 	return readBackup(ctx, r, func([]byte, []byte) error { return nil })
 }
 
-// readBackup calls yield for each key and value, which are valid during the call only.
-// What was yielded counts only if there is no error in the end.
+// readBackup calls yield for each key and value, which are valid only during the call. If
+// readBackup fails, what it has yielded may be incomplete or wrong.
 func readBackup(ctx context.Context, r io.Reader, yield func(key, value []byte) error) (b Backup, err error) {
 	in := &backupReader{r: bufio.NewReaderSize(r, 1<<16), sum: sha256.New()}
 	magic := make([]byte, len(backupMagic))
@@ -283,7 +285,8 @@ func readBackup(ctx context.Context, r io.Reader, yield func(key, value []byte) 
 	}
 }
 
-// eachPair takes a block apart.
+// eachPair calls yield for each key and value of a block, and counts the keys in found. It
+// fails if a key is not greater than last, the key before it. It returns the last key.
 func eachPair(block, last []byte, found *Backup, yield func(key, value []byte) error) ([]byte, error) {
 	part := func() ([]byte, bool) {
 		n, used := binary.Uvarint(block)
@@ -338,8 +341,8 @@ func (in *backupReader) read(p []byte) error {
 	return nil
 }
 
-// record reads the next one. The payload is valid until the next call. Memory for it is
-// taken as it comes, so that a length that is wrong costs none.
+// record reads the next record. The payload is valid until the next call. Its memory grows
+// while it is read, so a wrong length does not allocate much memory.
 func (in *backupReader) record() (kind byte, payload []byte, err error) {
 	var head [recordHeadLen]byte
 	if err := in.read(head[:]); err != nil {
@@ -362,7 +365,7 @@ func (in *backupReader) record() (kind byte, payload []byte, err error) {
 	return head[0], in.payload.Bytes(), nil
 }
 
-// end compares the checksum of all, after which nothing may come.
+// end compares the checksum of everything, and fails if anything comes after it.
 func (in *backupReader) end() (string, error) {
 	want := in.sum.Sum(nil)
 	got := make([]byte, len(want))

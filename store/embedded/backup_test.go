@@ -260,7 +260,7 @@ func TestRestoreInPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, readOnly := range []bool{false, true} {
-				if _, err := Open(dir, Options{ReadOnly: readOnly}); err == nil || !strings.Contains(err.Error(), "restore it again") {
+				if _, err := Open(dir, Options{ReadOnly: readOnly}); err == nil || !strings.Contains(err.Error(), "restore the backup again") {
 					t.Errorf("a folder of which only a part is there was opened: %v", err)
 				}
 			}

@@ -12,9 +12,9 @@ import (
 	"nearby/store"
 )
 
-// Keys. An item's begins with the incarnation of its collection, the sequence
-// number of the commit that created it, so that a name used again never meets
-// what its former bearer left behind.
+// The first byte of a key says what the key is of. The key of an item has the number of its
+// collection's incarnation, which is never used again. So a new collection does not see the
+// items of an earlier one with the same name.
 const (
 	prefixCollection = 'c' // + name
 	prefixItem       = 'i' // + incarnation, 8 bytes big endian + id
@@ -27,7 +27,7 @@ const (
 var (
 	headKey  = []byte{prefixMeta, 'h', 'e', 'a', 'd'}
 	epochKey = []byte{prefixMeta, 'e', 'p', 'o', 'c', 'h'}
-	// Where the epoch began: the epoch before, and the last number of that.
+	// The epoch before this one, and its last number.
 	beforeKey = []byte{prefixMeta, 'b', 'e', 'f', 'o', 'r', 'e'}
 )
 
@@ -46,8 +46,8 @@ func itemSpan(incarnation uint64) (lower, upper []byte) {
 	return appendItemKey(nil, incarnation, ""), appendItemKey(nil, incarnation+1, "")
 }
 
-// Every value ends in a CRC-32C of the key and what comes before it: a flipped
-// bit, or a value under another's key, is noticed by whoever reads it.
+// Every value ends in a CRC-32C of the key and of the rest of the value. So a reader notices
+// a flipped bit, or a value that is under another key.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const sealLen = 4
@@ -72,8 +72,8 @@ func unseal(key, value []byte) ([]byte, error) {
 // itemVersion begins every item's value, so that the layout can change.
 const itemVersion = 1
 
-// appendItemHead encodes an item without its id and its properties, which follow:
-// version, lon and lat as float64, then as varints seq, created, updated.
+// appendItemHead encodes the part of an item's value before the properties: the version,
+// lon and lat as float64, then seq, created and updated as varints.
 func appendItemHead(dst []byte, it *item.Item, seq store.Seq) []byte {
 	dst = append(dst, itemVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(it.Lon))
@@ -119,7 +119,7 @@ func decodeItem(it *item.Item, key, value []byte) error {
 	return nil
 }
 
-// readItem checks and decodes in one step.
+// readItem checks an item's value and decodes it, as decodeItem does.
 func readItem(it *item.Item, key, value []byte) error {
 	value, err := unseal(key, value)
 	if err != nil {
@@ -134,17 +134,20 @@ func detach(it *item.Item) {
 	it.Properties = bytes.Clone(it.Properties)
 }
 
-// incarnation is a collection with a name, as long as it exists.
+// incarnation is one life of a collection, from its creation until it is dropped.
 type incarnation struct {
-	number  uint64    // in the keys of its items; 0: it does not exist
-	defined store.Seq // of the commit that wrote its definition
+	// number is in the keys of the items: the commit that created the collection times
+	// 65536, plus the number of collections that this commit had created before. 0: the
+	// collection does not exist.
+	number  uint64
+	defined store.Seq // the commit that wrote the definition
 }
 
-// born is the commit that created it.
+// born returns the commit that created the collection.
 func (c incarnation) born() store.Seq { return store.Seq(c.number >> 16) }
 
-// collectionVersion follows the number in a collection's value. Values without it are
-// of before there were versions of definitions: a JSON object begins in its place.
+// collectionVersion follows the number in a collection's value. It is not in values that an
+// early version of nearby wrote: there the definition, a JSON object, follows the number.
 const collectionVersion = 2
 
 func encodeCollection(key []byte, c incarnation, definition []byte) []byte {
@@ -153,8 +156,8 @@ func encodeCollection(key []byte, c incarnation, definition []byte) []byte {
 	return seal(key, append(v, definition...))
 }
 
-// decodeCollection checks and decodes. A definition of before there were versions of
-// them counts as written when the collection was created.
+// decodeCollection checks a collection's value and decodes it. If the value does not say
+// which commit wrote the definition, that is the commit that created the collection.
 func decodeCollection(key, value []byte) (c incarnation, definition []byte, err error) {
 	if value, err = unseal(key, value); err != nil {
 		return c, nil, err

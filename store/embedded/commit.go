@@ -11,7 +11,7 @@ import (
 	"nearby/store"
 )
 
-// maxCommitBytes is well below what a batch of Pebble's may have.
+// maxCommitBytes is well below 4 GiB, Pebble's limit of a batch.
 const maxCommitBytes = 1 << 30
 
 // Commit is part of store.Store.
@@ -26,14 +26,14 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 		batch *pebble.Batch
 		seq   store.Seq
 	)
-	// However long it takes: a disk that is slow is to slow writers down. One that fails
-	// refuses them.
-	err := keepUp(context.WithoutCancel(ctx), func() (err error) {
+	// The wait has no limit of time: a slow disk slows its writers down. If the disk fails,
+	// enter refuses the commit, so the wait ends.
+	err := retryWhileBehind(context.WithoutCancel(ctx), func() (err error) {
 		batch, seq, err = s.enter(changes, receipts)
 		return err
 	})
 	if refused := (*store.RepeatedError)(nil); errors.As(err, &refused) {
-		// What it tells of may still be on its way to the disk.
+		// The commits that took the keys may not be durable yet.
 		for i := range refused.Receipts {
 			if err := s.durable.wait(ctx, refused.Receipts[i].Seq); err != nil {
 				return 0, fmt.Errorf("%w: what it repeats: %v", store.ErrUncertain, err) //nolint:errorlint // not as store.ErrUnavailable
@@ -49,28 +49,29 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	defer s.inFlight.Done()
 	if !s.opt.noSync {
 		if err := batch.SyncWait(); err != nil {
-			// In memory, perhaps on disk: it cannot be taken back.
+			// The commit is in memory, and perhaps on the disk. It cannot be undone.
 			s.stop(fmt.Errorf("a sync failed: %w", err))
 			return 0, fmt.Errorf("%w: %w", store.ErrUncertain, err)
 		}
 	}
 	if err := s.disk.linked(); err != nil {
-		// What was synced is in a file that nobody will find again.
+		// The commit was synced to a file that has no name any more.
 		s.degrade(err)
 		s.durable.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
 		return 0, errors.Join(uncertain(err), batch.Close())
 	}
 	s.durable.reach(seq)
 	if err := s.disk.inPlace(); err != nil {
-		// It is durable in a folder which the next start finds only if it comes back.
-		s.notice(err)
+		// The commit is durable in the folder that was opened. The next start finds the
+		// commit only if that folder is back in its place.
+		s.noteFault(err)
 		return seq, errors.Join(uncertain(err), batch.Close())
 	}
 	return seq, batch.Close()
 }
 
-// uncertain is the error of a commit that may have been made. A fault is a
-// store.ErrUnavailable, which says that nothing was.
+// uncertain returns the error of a commit that may have been made. It does not wrap fault,
+// which is a store.ErrUnavailable: that would say that nothing was made.
 func uncertain(fault error) error {
 	return fmt.Errorf("%w: %v", store.ErrUncertain, fault) //nolint:errorlint // see above
 }
@@ -122,8 +123,8 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 			err = s.db.ApplyNoSyncWait(batch, pebble.Sync)
 		}
 		if err != nil {
-			// It may have reached the log: its number must not be given out
-			// again, so nothing more is written until the next start.
+			// The commit may have reached the log, so no other commit may get its
+			// number. The store writes nothing more until the next start.
 			err = fmt.Errorf("%w: %w", store.ErrUncertain, err)
 			s.stop(err)
 		}
@@ -143,17 +144,17 @@ func (s *Store) enter(changes []store.Change, receipts []store.Receipt) (*pebble
 	return batch, seq, nil
 }
 
-// obstacle says why a commit of a size cannot be made now, before anything of it is
-// done; errBehind: it has to wait. One that only removes makes room, so it needs less.
-// Called with mu held.
+// obstacle returns why a commit of size bytes cannot be made now, errBehind if it has to
+// wait, or nil. frees says that the commit only removes, so that it needs less space. The
+// caller holds mu.
 func (s *Store) obstacle(size int, frees bool) error {
 	if err := s.disk.present(); err != nil {
-		s.notice(err)
+		s.noteFault(err)
 		return refusal(err)
 	}
 	if err := s.room.check(size, frees); err != nil {
-		if full := s.room.look(); full != nil { // else for this commit alone
-			s.notice(full)
+		if full := s.room.look(); full != nil { // otherwise only this commit is too large
+			s.noteFault(full)
 		}
 		return refusal(err)
 	}
@@ -169,8 +170,8 @@ func (s *Store) obstacle(size int, frees bool) error {
 	return nil
 }
 
-// encode puts the changes into the batch and returns how the collections'
-// incarnations change: the zero value for dropped.
+// encode puts the changes into the batch. It returns the new incarnation of each
+// collection that the commit makes, redefines or drops; the zero value means dropped.
 func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Change) (map[string]incarnation, error) {
 	names := map[string]incarnation{}
 	lookup := func(name string) (incarnation, bool) {

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,27 +17,27 @@ import (
 	"nearby/store"
 )
 
-// disk is the file system as Pebble sees it. Pebble cannot go on once its log
-// has failed: some paths hand the error to the commit, others panic with locks
-// held. So an error of the log ends the process here, before Pebble has it.
-// Everything else may fail: Pebble tries again, at once, so the answer is held
-// back a little.
+// disk is the file system that Pebble uses. Pebble cannot go on after its log has failed:
+// in some places it returns the error to the commit, in others it panics with locks held.
+// So an error of the log ends the process here, before Pebble gets it. After other errors
+// Pebble tries again at once, so disk returns them after a pause.
 type disk struct {
 	vfs.FS
 	pause time.Duration
-	stop  func(error)
-	armed atomic.Bool // false while opening and closing, where those of the log are returned
+	stop  func(error) // ends the process
+	armed atomic.Bool // errors of the log end the process; false while the store is opened or closed
 
 	readOnly bool
-	opened   os.FileInfo // the folder, when it was entered; nil: in memory
-	path     string      // of it
+	opened   os.FileInfo // the folder when the store was opened; nil: a file system in memory
+	path     string      // of the folder
 
 	mu      sync.Mutex
-	current vfs.File // the log that is written, nil: none
-	spare   *os.File // a descriptor for the next log
+	current vfs.File // the log that is being written; nil: none
+	spare   *os.File // a descriptor that is closed when the next log needs one
 }
 
-// enter remembers the folder, so that another in its place is noticed.
+// enter remembers which folder is at dir, so that another one in its place is noticed. It
+// also reserves the spare descriptor.
 func (d *disk) enter(dir string) (err error) {
 	if d.opened, err = os.Stat(dir); err != nil {
 		return err
@@ -48,7 +46,7 @@ func (d *disk) enter(dir string) (err error) {
 	return d.takeSpare()
 }
 
-// leave lets go of what enter has taken.
+// leave closes the spare descriptor.
 func (d *disk) leave() { d.releaseSpare() }
 
 func (d *disk) takeSpare() error {
@@ -75,13 +73,13 @@ func (d *disk) releaseSpare() bool {
 	return err == nil
 }
 
-// What an operator can do.
+// What an operator can do, as part of the reason of an error.
 const (
 	startAnew = "stop the server, put back what was removed, and start it"
-	seeDisk   = "see its permissions, and whether its disk is well"
+	seeDisk   = "check its permissions and its disk"
 )
 
-// linked fails if the log was removed, so that what is written to it is lost.
+// linked fails if the log was removed: what is written to it is lost.
 func (d *disk) linked() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -91,8 +89,8 @@ func (d *disk) linked() error {
 	return nil
 }
 
-// present fails if the folder is not the one that was opened, or its log was removed. It
-// costs a few microseconds.
+// present fails if the folder is not the one that was opened, or if its log was removed. It
+// takes a few microseconds.
 func (d *disk) present() error {
 	if err := d.inPlace(); err != nil {
 		return err
@@ -115,7 +113,8 @@ func (d *disk) inPlace() error {
 	return nil
 }
 
-// look is present, and whether files can be made in the folder and opened at all.
+// look fails if present fails, if the process may not make files in the folder, or if it
+// cannot open any file.
 func (d *disk) look() error {
 	if d.opened == nil {
 		return nil
@@ -140,7 +139,8 @@ func (d *disk) Unwrap() vfs.FS { return d.FS }
 
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 
-// failed deals with an error of an operation; vital are those on the log.
+// failed handles the error of an operation, if there is one. vital says that the operation
+// is on the log.
 func (d *disk) failed(err error, vital bool, doing, name string) {
 	switch {
 	case err == nil:
@@ -167,8 +167,8 @@ func (d *disk) ReuseForWrite(from, name string, category vfs.DiskWriteCategory) 
 	return d.log(name, func() (vfs.File, error) { return d.FS.ReuseForWrite(from, name, category) })
 }
 
-// log opens a new file. One of the log that can only not be opened because the process
-// has too many open gets the spare descriptor.
+// log makes a file with open. If the file is a log, and the process has too many files open,
+// it closes the spare descriptor and tries again.
 func (d *disk) log(name string, open func() (vfs.File, error)) (vfs.File, error) {
 	vital := isLog(name)
 	if err := d.mayChange(); err != nil {
@@ -187,7 +187,8 @@ func (d *disk) log(name string, open func() (vfs.File, error)) (vfs.File, error)
 	return file, err
 }
 
-// mayChange keeps what has another's place from being changed in place of the folder.
+// mayChange fails if the folder is not the one that was opened, so that another folder in its
+// place is not changed.
 func (d *disk) mayChange() error {
 	if !d.armed.Load() {
 		return nil
@@ -209,13 +210,13 @@ func (d *disk) Rename(from, to string) error {
 	return d.FS.Rename(from, to)
 }
 
-// Lock is shared where nothing is written.
+// Lock takes an exclusive lock, or a shared one if the store is opened for reading only.
 func (d *disk) Lock(name string) (io.Closer, error) {
 	if !d.readOnly || d.opened == nil {
 		return d.FS.Lock(name)
 	}
 	c, err := lockShared(name)
-	if errors.Is(err, fs.ErrNotExist) { // nobody has ever written here, but copied
+	if errors.Is(err, fs.ErrNotExist) { // the folder is a copy without the lock file
 		return io.NopCloser(nil), nil
 	}
 	return c, err
@@ -229,8 +230,8 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	return &folder{File: f, disk: d, name: name}, nil
 }
 
-// folder is synced to make the names of new files durable. Pebble panics if
-// that fails, at any time.
+// folder is a folder that Pebble syncs to make the names of new files durable. Pebble
+// panics if the sync fails, so an error ends the process even if the disk is not armed.
 type folder struct {
 	vfs.File
 	disk *disk
@@ -245,6 +246,7 @@ func (f *folder) Sync() error {
 	return err
 }
 
+// diskFile is a file whose errors go to disk.failed first.
 type diskFile struct {
 	vfs.File
 	disk  *disk
@@ -285,158 +287,4 @@ func (f *diskFile) Close() error {
 	err := f.File.Close()
 	f.disk.failed(err, f.vital, "closing", f.name)
 	return err
-}
-
-// room refuses writes while the disk is so full that what is in memory might
-// not get its tables written. Nothing is lost by it, and writes go on by
-// themselves when there is space again. Not all file systems tell.
-//
-// Deletions make room, though not at once: they may go on until little is left. For a
-// disk that others have filled to the last byte there is a ballast, a file that is
-// removed then, and put back when there is space.
-type room struct {
-	fs      vfs.FS
-	dir     string
-	reserve uint64
-	looked  time.Time // last, when there was room
-	written int       // since
-
-	mu      sync.Mutex
-	ballast bool // may be had
-}
-
-const ballastFile = "NEARBY-BALLAST"
-
-// A look takes 2 us, so small commits share one.
-const (
-	lookEvery = 10 * time.Millisecond
-	lookBytes = 64 << 10
-)
-
-// kept is how much of a disk is not given to writes. A small volume cannot spare as
-// much.
-func (r *room) kept(total uint64) uint64 { return min(r.reserve, total/8) }
-
-// check is called before each commit of size bytes, by one goroutine at a time. frees
-// says that it only removes.
-func (r *room) check(size int, frees bool) error {
-	now := time.Now()
-	if r.written += size; r.written < lookBytes && now.Sub(r.looked) < lookEvery {
-		return nil
-	}
-	usage, err := r.fs.GetDiskUsage(r.dir)
-	if err != nil {
-		return nil //nolint:nilerr // the disk that cannot be asked may have space: the write itself will tell
-	}
-	kept := r.kept(usage.TotalBytes)
-	short := usage.AvailBytes < kept+uint64(size)
-	if short && frees {
-		if usage.AvailBytes < kept/2+uint64(size) && r.drop() {
-			if usage, err = r.fs.GetDiskUsage(r.dir); err != nil {
-				return nil //nolint:nilerr // as above
-			}
-		}
-		if usage.AvailBytes >= kept/16+uint64(size) {
-			return nil
-		}
-	}
-	if short {
-		r.looked = time.Time{} // look again the next time
-		return r.full(usage, size)
-	}
-	r.looked, r.written = now, 0
-	return nil
-}
-
-// full is the error of a write of size bytes for which there is too little space, 0: of
-// any. What is free is rounded down and what is needed up, so that the one is less.
-func (r *room) full(usage vfs.DiskUsage, size int) error {
-	const tenth = (1 << 20) / 10.0
-	mib := func(tenths float64) string { return fmt.Sprintf("%.1f MiB", tenths/10) }
-	kept := r.kept(usage.TotalBytes)
-	free, needed := mib(math.Floor(float64(usage.AvailBytes)/tenth)), mib(math.Ceil(float64(kept)/tenth))
-	reason := fmt.Sprintf("the disk is full: it has %s free, and writes need at least %s; make room there, or delete what is not needed", free, needed)
-	if usage.AvailBytes >= kept {
-		all := mib(math.Ceil(float64(kept+uint64(size)) / tenth))
-		reason = fmt.Sprintf("the disk is full for this write: it has %s free, and the write needs %s; make room there, or send less at once: small writes need %s", free, all, needed)
-	}
-	return &store.UnavailableError{Kind: store.ErrNoSpace, Reason: reason, Err: fmt.Errorf("where %s is", r.dir)}
-}
-
-// look says whether the disk is full, and puts the ballast back when there is space.
-func (r *room) look() error {
-	usage, err := r.fs.GetDiskUsage(r.dir)
-	if err != nil {
-		return nil
-	}
-	kept := r.kept(usage.TotalBytes)
-	if usage.AvailBytes < kept {
-		return r.full(usage, 0)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ballast && usage.AvailBytes > 2*kept {
-		path := filepath.Join(r.dir, ballastFile)
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			if err := occupy(path, int64(kept/2)); errors.Is(err, errors.ErrUnsupported) {
-				r.ballast = false
-			}
-		}
-	}
-	return nil
-}
-
-// drop removes the ballast and reports whether it was there.
-func (r *room) drop() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ballast && os.Remove(filepath.Join(r.dir, ballastFile)) == nil
-}
-
-// makeWay removes the ballast if there is too little space to start.
-func (r *room) makeWay() {
-	if usage, err := r.fs.GetDiskUsage(r.dir); err == nil && usage.AvailBytes < r.kept(usage.TotalBytes)/2 {
-		r.drop()
-	}
-}
-
-// setback is the last failure to write or merge tables. Pebble tries again until it
-// succeeds. Commits are refused meanwhile, so that nothing piles up.
-type setback struct {
-	lasts time.Duration // a failure is remembered
-
-	mu       sync.Mutex
-	err      error
-	at       time.Time
-	happened chan struct{}
-}
-
-// setbackLasts is how long a failure is remembered, in pauses before Pebble may repeat what
-// failed. It may take longer to fail again: then what it has to do grows until commits wait.
-const setbackLasts = 50
-
-func (s *setback) note(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err, s.at = err, time.Now()
-	select {
-	case s.happened <- struct{}{}:
-	default:
-	}
-}
-
-// last is the error of the last failure, however long ago.
-func (s *setback) last() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-func (s *setback) now() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil || time.Since(s.at) > s.lasts {
-		return nil
-	}
-	return outOfSpace(fmt.Errorf("a table could not be written: %w", s.err))
 }

@@ -7,16 +7,16 @@ import (
 	"nearby/store"
 )
 
-// durability knows how far commits are durable. The log is one file written in order,
-// so a commit that is synced makes those before it durable too.
+// durability has the number of the newest durable commit. The log is written in order, so
+// when a commit is synced, all commits before it are durable, too.
 type durability struct {
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when seq grows or nothing more comes
+	changed chan struct{} // closed and replaced when seq or ended changes
 	seq     store.Seq
-	ended   error // why nothing more becomes durable
+	ended   error // why no more commits become durable; nil: they may
 }
 
-// reach notes that all commits up to seq are durable.
+// reach says that all commits up to seq are durable.
 func (d *durability) reach(seq store.Seq) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -31,7 +31,7 @@ func (d *durability) wake() {
 	d.changed = make(chan struct{})
 }
 
-// end says that what is not durable now never will be.
+// end says that no more commits become durable. Every wait for one fails with err.
 func (d *durability) end(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -41,14 +41,15 @@ func (d *durability) end(err error) {
 	}
 }
 
-// reached is the last commit that is durable.
+// reached returns the number of the newest durable commit.
 func (d *durability) reached() store.Seq {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.seq
 }
 
-// wait returns when all commits up to seq are durable.
+// wait waits until all commits up to seq are durable. It fails when ctx ends, or with the
+// error that end was given.
 func (d *durability) wait(ctx context.Context, seq store.Seq) error {
 	for {
 		d.mu.Lock()

@@ -1,23 +1,23 @@
-// Package embedded is the default store: a folder on this machine, kept by
-// Pebble, a log-structured merge tree.
+// Package embedded is the default store. It keeps the data in a folder on this
+// machine, with Pebble, a log-structured merge tree.
 //
-// Pebble is used with its newest format (older ones lose synced writes silently
-// when a bit of the log flips), with a checksum of ours in every value, and
-// with a head mark in a second file: if less comes back at the next start than
-// was acknowledged, or another database, Open says so with store.ErrLoss
-// instead of going on. The mark is renewed every second; acknowledged commits
-// that are younger than it are safe from loss of power, but damage to the very
-// end of the log that makes them unreadable is taken for a torn tail.
+// The store uses Pebble's newest format: older formats lose synced writes silently
+// when a bit of the log flips. Every value has a checksum of ours. A second file, the
+// head mark, has the number of a durable commit. If the database has fewer commits than
+// the mark says, or if it is another database, Open fails with store.ErrLoss. The mark
+// is written once a second, so it may lack the commits of the last second. They survive
+// a loss of power. But if the end of the log is damaged, Pebble takes the damage for a
+// write that was cut off, and these commits are lost without an error.
 //
-// A commit takes the next sequence number and enters Pebble's memory under a
-// lock, so commits are visible in the order of their numbers; it waits for the
-// disk outside it, so commits that arrive together share one sync. Nothing is
-// shown by a View before it is durable.
+// A commit takes the next sequence number and enters Pebble's memory under a lock, so
+// commits become visible in the order of their numbers. It waits for the disk after it
+// has released the lock, so commits that arrive together share one sync. A View waits
+// until what it shows is durable.
 //
-// When the disk refuses a write or a sync of the log, nobody can say what it
-// holds. The process then stops without acknowledging: the next start reads what
-// is really there. A disk that fills up is noticed before: commits are refused
-// with store.ErrUnavailable until there is space again.
+// If a write or a sync of the log fails, nobody knows what the disk has. The process
+// then ends and does not acknowledge the commit; the next start reads what the disk has.
+// Before each commit the store checks that there is enough space. If there is not, it
+// refuses commits with store.ErrUnavailable until there is.
 package embedded
 
 import (
@@ -45,29 +45,30 @@ import (
 type Options struct {
 	// AcceptLoss opens a store that has less than it had acknowledged.
 	AcceptLoss bool
-	// ReadOnly opens a store that is there, takes no commits and writes nothing to the
-	// folder. Several may share a folder, but not with one that writes.
+	// ReadOnly opens an existing store, refuses commits and writes nothing to the
+	// folder. Several processes may read one folder, but not while another writes it.
 	ReadOnly bool
-	// NewEpoch begins another history: what is in the folder was put back from an
-	// earlier time in a way that cannot be noticed.
+	// NewEpoch begins another history. It is for a folder that was put back from an
+	// earlier time in a way that the store cannot notice, such as a snapshot of a disk.
 	NewEpoch bool
-	// MemTableBytes is how much is gathered in memory before it is written as
-	// a table; default 32 MiB. Two are kept.
+	// MemTableBytes is the size of a memtable. A full memtable is written as a table.
+	// Default 32 MiB. Commits wait while the memtables take four times as much.
 	MemTableBytes int
-	// CacheBytes of table blocks; default 64 MiB. Items are served from the
-	// collections' memory, so it matters only at the start.
+	// CacheBytes is the size of the cache of table blocks; default 64 MiB. Items are
+	// served from the collections' memory, so the cache matters only at the start.
 	CacheBytes int64
-	// MarkInterval is how often the head mark is renewed while commits go on, and
-	// the folder looked after; default 1 s.
+	// MarkInterval is the time between two checks of the folder. Each check also
+	// writes the head mark if there were commits. Default 1 s.
 	MarkInterval time.Duration
-	// Log takes events of the store; default discards them.
+	// Log takes the store's log messages; default discards them.
 	Log *slog.Logger
 
-	fs     vfs.FS               // tests run on a file system of their own
-	fatal  func(message string) // tests survive what ends the process; it need not return
-	pause  time.Duration        // before Pebble may repeat what failed
-	noSync bool                 // tests show that they notice a store that does not sync
-	now    func() time.Time     // tests let receipts expire
+	// These are for tests.
+	fs     vfs.FS               // another file system
+	fatal  func(message string) // called instead of ending the process; it may return
+	pause  time.Duration        // after a failure, before Pebble may try again; default 100 ms
+	noSync bool                 // a store that does not sync, which the tests must notice
+	now    func() time.Time     // another clock
 }
 
 func (o Options) withDefaults() Options {
@@ -103,12 +104,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// ErrInUse: the folder is open elsewhere.
+// ErrInUse: another store has the folder open, perhaps in another process.
 var ErrInUse = errors.New("it is in use, by another process perhaps")
 
-// Hold makes an open file or folder the process's own, among those that ask so, until it
-// is closed. It fails with ErrInUse if another has it. Not on Linux, and on file systems
-// that cannot, it always succeeds.
+// Hold takes an exclusive advisory lock on an open file or folder. Closing f releases
+// the lock. Hold fails with ErrInUse if another holder has the lock. On other systems than
+// Linux, and on file systems without such locks, it always succeeds.
 func Hold(f *os.File) error {
 	if err := hold(f); err != nil {
 		return fmt.Errorf("%w: %w", ErrInUse, err)
@@ -116,13 +117,13 @@ func Hold(f *os.File) error {
 	return nil
 }
 
-// EpochOf returns the history of the store in a folder, which may be open elsewhere.
+// EpochOf returns the epoch of the store in a folder. The store may be open.
 func EpochOf(dir string) (store.Epoch, error) {
 	m := readMark(vfs.Default, dir)
 	return store.Epoch(m.epoch), m.err
 }
 
-// IsStore reports whether a folder is that of a store.
+// IsStore reports whether a folder has a store.
 func IsStore(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, markFile))
 	return err == nil
@@ -135,15 +136,16 @@ type Store struct {
 	disk *disk
 	db   *pebble.DB
 
-	// mu orders commits: held while one takes its number and enters memory.
+	// mu orders commits. A commit holds mu while it takes its number and enters
+	// Pebble's memory.
 	mu           sync.Mutex
 	head         store.Seq
 	incarnations map[string]incarnation // by name, of the collections that exist
 	room         room
 	backlog      backlog
 	closed       bool
-	expires      time.Time      // no receipt expires before
-	expiredTo    []byte         // receipt times before this key are removed
+	expires      time.Time      // no receipt expires before this time
+	expiredTo    []byte         // the receipt times below this key are removed
 	inFlight     sync.WaitGroup // commits under way and open views
 
 	epoch  string
@@ -152,9 +154,9 @@ type Store struct {
 	durable durability
 
 	degradedMu sync.Mutex
-	degraded   error // set: no more writes
+	degraded   error // why the store takes no more writes; nil: it takes them
 	setback    setback
-	fault      atomic.Pointer[error] // what was found when the folder was last looked at
+	fault      atomic.Pointer[error] // why the folder cannot take writes now; nil, or a nil error: it can
 
 	stopMark chan struct{}
 	markDone chan struct{}
@@ -165,12 +167,12 @@ var (
 	_ store.Watched = (*Store)(nil)
 )
 
-// Open opens the store in a folder, or makes a new one there. It returns
-// store.ErrLoss if acknowledged commits are missing.
+// Open opens the store in a folder, or makes a new one there. It fails with
+// store.ErrLoss if acknowledged commits are missing, or may be.
 func Open(dir string, opt Options) (*Store, error) {
 	s, err := open(dir, opt)
 	if path := (*fs.PathError)(nil); errors.As(err, &path) && path.Error() == err.Error() && path.Path == dir {
-		err = path.Err // the folder is named once
+		err = path.Err // so that the error names the folder once
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
@@ -205,9 +207,9 @@ func open(dir string, opt Options) (_ *Store, err error) {
 	if opt.ReadOnly && !m.there && m.err == nil {
 		return nil, errors.New("there is none, and with read-only none is made")
 	}
-	whole := m.whole(opt.fs, dir)
-	if whole != nil && !opt.AcceptLoss {
-		return nil, whole
+	incomplete := m.checkCopy(opt.fs, dir)
+	if incomplete != nil && !opt.AcceptLoss {
+		return nil, incomplete
 	}
 	cache := pebble.NewCache(opt.CacheBytes)
 	defer cache.Unref()
@@ -216,7 +218,7 @@ func open(dir string, opt Options) (_ *Store, err error) {
 		return nil, openError(err)
 	}
 	s.db = db
-	if err := s.recover(&m, whole); err != nil {
+	if err := s.recover(&m, incomplete); err != nil {
 		return nil, errors.Join(outOfSpace(err), db.Close())
 	}
 	s.disk.armed.Store(true)
@@ -228,11 +230,11 @@ func open(dir string, opt Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// enterFolder makes the folder, or looks at the one that is there, and closes it to
-// others.
+// enterFolder makes the folder if it does not exist, takes the rights of other users
+// from it, and remembers which folder it is.
 func (s *Store) enterFolder() error {
 	if _, err := os.Stat(filepath.Join(s.dir, unfinishedFile)); err == nil {
-		return errors.New("a backup was being restored into it and that did not end: restore it again")
+		return errors.New("the restore of a backup into it has not ended: restore the backup again")
 	}
 	if s.opt.ReadOnly {
 		return s.disk.enter(s.dir)
@@ -270,7 +272,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				s.degrade(fmt.Errorf("%w: file %s: %w", store.ErrCorrupt, info.Path, info.Details))
 			},
-			// Pebble repeats what failed until it succeeds.
+			// Pebble repeats a flush or a compaction that failed until it succeeds.
 			BackgroundError: func(err error) {
 				warn.Do(func() { s.opt.Log.Warn("the store had an error in the background", "error", err) })
 				s.setback.note(err)
@@ -279,12 +281,12 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	}
 }
 
-// openTries is how often Pebble may fail in the background before Open gives up: with the
-// pause after each failure that is ten seconds.
+// openTries is how often Pebble may fail in the background before Open gives up. With a
+// pause of 100 ms after each failure that is ten seconds.
 const openTries = 100
 
-// openDatabase is pebble.Open with an end: Pebble writes what its log has as tables before
-// it opens, and where that fails it tries for ever.
+// openDatabase is pebble.Open with a limit. pebble.Open writes the content of the log as
+// tables. If that fails, it tries again for ever.
 func (s *Store) openDatabase(cache *pebble.Cache) (*pebble.DB, error) {
 	type outcome struct {
 		db  *pebble.DB
@@ -302,16 +304,18 @@ func (s *Store) openDatabase(cache *pebble.Cache) (*pebble.DB, error) {
 		case <-s.setback.happened:
 		}
 	}
-	// It cannot be made to stop. Until the process ends, or it succeeds, it has the lock.
+	// pebble.Open cannot be stopped. It keeps the folder's lock until it succeeds or the
+	// process ends.
 	go func() {
 		if o := <-opened; o.err == nil {
 			_ = o.db.Close()
 		}
 	}()
-	return nil, fmt.Errorf("what the log has could not be written as a table: %w", s.setback.last())
+	return nil, fmt.Errorf("the content of the log could not be written as a table: %w", s.setback.last())
 }
 
-// outOfSpace makes an error that comes of a full disk or a quota a store.ErrNoSpace.
+// outOfSpace returns a store.ErrNoSpace if the cause of err is a full disk or a quota.
+// Otherwise it returns err.
 func outOfSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return &store.UnavailableError{Kind: store.ErrNoSpace, Reason: "the disk is full, or a quota is used up; make room there", Err: err}
@@ -329,16 +333,16 @@ func openError(err error) error {
 	return outOfSpace(err)
 }
 
-// applied makes a batch of the store's own durable.
-func (s *Store) applied(batch *pebble.Batch) error {
+// applyDurably applies a batch and waits for its sync.
+func (s *Store) applyDurably(batch *pebble.Batch) error {
 	if s.opt.noSync {
 		return batch.Commit(pebble.NoSync)
 	}
 	return errors.Join(s.db.ApplyNoSyncWait(batch, pebble.Sync), batch.SyncWait())
 }
 
-// Close is part of store.Store. An error about the head mark loses nothing: it
-// stays at the last second in which it could be written.
+// Close is part of store.Store. If it cannot write the head mark, it returns an error, but
+// nothing is lost: the file keeps an older mark.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -366,7 +370,7 @@ func (s *Store) Close() error {
 	}
 	err = errors.Join(err, s.db.Close())
 	if err == nil && gone == nil && flushed {
-		// Best effort: without it a copy of the folder is refused, no more.
+		// This may fail: Open then refuses copies of the folder, but nothing is lost.
 		if sum, err := listing(s.opt.fs, s.dir); err == nil {
 			err = writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: s.marked, closed: sum})
 			if err != nil {
@@ -377,9 +381,9 @@ func (s *Store) Close() error {
 	return errors.Join(gone, err)
 }
 
-// flush makes a table of what is in memory, so that the next start need not
-// replay the log, and reports whether it did. It gives up at the first trouble: the
-// log has everything.
+// flush writes what is in memory as a table, so that the next start need not replay the
+// log, and reports whether it did. It gives up at the first failure: the log has
+// everything.
 func (s *Store) flush() bool {
 	if s.degradation() != nil || s.room.check(0, false) != nil || s.setback.now() != nil || s.disk.present() != nil {
 		return false
@@ -402,8 +406,7 @@ func (s *Store) flush() bool {
 	return err == nil
 }
 
-// logger passes Pebble's words on. Fatalf is called when Pebble cannot write
-// what it needs to go on.
+// logger passes Pebble's messages to the log. Pebble calls Fatalf when it cannot go on.
 type logger struct {
 	log  *slog.Logger
 	stop func(error)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steady are the file systems on which a file keeps its number and its time of birth
-// for as long as it lives, also when they are mounted anew.
+// steady has the file systems on which a file keeps its inode number and its birth time
+// as long as it exists, even if the file system is mounted again.
 var steady = map[int64]bool{
 	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true,
 	unix.F2FS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: true,
@@ -17,8 +17,8 @@ var steady = map[int64]bool{
 	0xca451a4e: true, // bcachefs
 }
 
-// identify returns what tells an open file from every copy of it. The zero identity
-// means that the file system does not say.
+// identify returns the identity of an open file. It is the zero value if the file system is
+// not steady or does not say.
 func identify(f vfs.File) (id identity) {
 	fd := f.Fd()
 	if fd == vfs.InvalidFd {
@@ -33,21 +33,21 @@ func identify(f vfs.File) (id identity) {
 	if unix.Statx(int(fd), "", unix.AT_EMPTY_PATH, want, &st) != nil || st.Mask&want != want {
 		return identity{}
 	}
-	if st.Nlink > 1 { // a copy that is made of hard links has the same number
+	if st.Nlink > 1 { // a copy made by a hard link has the same inode number and birth time
 		return identity{inode: st.Ino, born: -1}
 	}
 	return identity{inode: st.Ino, born: st.Btime.Sec*1e9 + int64(st.Btime.Nsec)}
 }
 
-// unlinked reports whether an open file has no name any more, so that nobody will
-// find again what is written to it.
+// unlinked reports whether an open file has no name any more. What is written to such a
+// file is lost when it is closed.
 func unlinked(f vfs.File) bool {
 	var st unix.Stat_t
 	fd := f.Fd()
 	return fd != vfs.InvalidFd && unix.Fstat(int(fd), &st) == nil && st.Nlink == 0
 }
 
-// writable says why files cannot be made in a folder, or nil.
+// writable fails if the process may not make files in a folder.
 func writable(dir string) error {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 		return &os.PathError{Op: "access", Path: dir, Err: err}
@@ -55,7 +55,7 @@ func writable(dir string) error {
 	return nil
 }
 
-// occupy makes a file of a size whose space is really taken.
+// occupy makes a file of size bytes and allocates its space.
 func occupy(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
@@ -69,7 +69,7 @@ func occupy(path string, size int64) error {
 	return err
 }
 
-// descriptors is how many files the process may have open.
+// descriptors returns how many files the process may have open.
 func descriptors() uint64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -78,8 +78,8 @@ func descriptors() uint64 {
 	return limit.Cur
 }
 
-// lockShared locks a file against writers, and not against others who share it. Nothing is
-// written, so the file system need not allow that.
+// lockShared takes a shared lock on a file: it excludes writers, but not other readers. It
+// opens the file for reading only, so the file system may be read-only.
 func lockShared(path string) (io.Closer, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -93,7 +93,8 @@ func lockShared(path string) (io.Closer, error) {
 	return f, nil
 }
 
-// hold locks an open file or folder against others that hold it, where the file system can.
+// hold takes an exclusive lock on an open file or folder. It fails if another holder has the
+// lock. If the file system has no such locks, it returns nil.
 func hold(f *os.File) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
 		return err
@@ -107,7 +108,7 @@ func mountPoint(dir string) bool {
 	return unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_BASIC_STATS, &st) == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
-// exchange lets two folders change places.
+// exchange swaps the names of two folders, in one step if the file system can.
 func exchange(a, b string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 	if err != unix.EINVAL && err != unix.ENOSYS {

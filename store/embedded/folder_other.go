@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// What Linux says of files and folders is not asked elsewhere: a copied folder is not
-// noticed there, nor one that was removed under a running server.
+// On other systems than Linux the store does not notice that its folder is a copy, or that
+// its log was removed while it is open.
 
 func identify(vfs.File) identity                { return identity{} }
 func unlinked(vfs.File) bool                    { return false }

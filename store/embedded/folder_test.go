@@ -422,7 +422,7 @@ func TestFolderMovedAtACommit(t *testing.T) {
 		if err := os.Rename(dir+"-away", dir); err != nil {
 			t.Fatal(err)
 		}
-		if s.look(); s.Fault() != nil {
+		if s.checkFolder(); s.Fault() != nil {
 			t.Fatalf("the folder is back, and the fault is %v", s.Fault())
 		}
 	}
@@ -519,7 +519,7 @@ func TestWordsOfAFullDisk(t *testing.T) {
 	} {
 		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: c.free, TotalBytes: 1 << 41})
 		s.room.looked = time.Time{}
-		s.look()
+		s.checkFolder()
 		none := error(nil)
 		s.fault.Store(&none)
 		_, err := s.Commit(context.Background(), []store.Change{{Op: store.PutCollection, Collection: "c", Definition: make([]byte, c.size)}})

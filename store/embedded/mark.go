@@ -16,30 +16,31 @@ import (
 	"nearby/store"
 )
 
-// The head mark is a second file that says how far commits were durable. A
-// write-ahead log whose tail is damaged looks like one whose tail was never
-// written; only a mark kept elsewhere tells the two apart.
+// The head mark is a file beside the database. It has the number of a commit up to which
+// all commits are durable. A log whose end is damaged looks like a log whose end was never
+// written; a number in another file shows the difference.
 //
-// The epoch is a random number that the database and the mark share, so that
-// neither is taken for the other's that was put in its place.
+// The database and the mark have the same epoch, a random number. If one of the two is
+// replaced by that of another store, their epochs differ.
 //
-// The mark also says which file it is in. A copy of the folder has the mark in
-// another file, whatever it was copied with, so it is told from the folder itself,
-// and begins a history of its own.
+// The mark also has the identity of the file that it is in. If the folder is copied, by
+// whatever program, the copy of the mark is in another file. So the store knows that the
+// folder is a copy, and begins a new history there.
 const markFile = "NEARBY-HEAD"
 
 type mark struct {
-	epoch string // 32 hexadecimal digits; "" in format 1, which had none
+	epoch string // 32 hexadecimal digits; "" in format 1, which has no epoch
 	seq   store.Seq
-	// closed, when not 0, is the sum of the folder's files (listing) when the store
-	// was closed and everything was in tables.
+	// closed is the checksum of the folder's files (listing) if the store was closed with
+	// everything in tables, and 0 otherwise.
 	closed uint32
-	self   identity // of the file; not in format 1 and 2
-	format int      // of the file that it was read from; 0: the newest
+	self   identity // of the mark's file; not in formats 1 and 2
+	format int      // of the file that the mark was read from; 0: the newest
 }
 
-// identity tells a file from its copies: no two files of a file system have the same
-// number at a time, and what is copied is born later. The zero value: not known.
+// identity distinguishes a file from its copies: two files of a file system never have the
+// same inode number at the same time, and a copy has a later birth time. The zero value
+// means that the identity is not known.
 type identity struct {
 	inode uint64
 	born  int64 // ns since 1970
@@ -61,7 +62,7 @@ func (m mark) text() string {
 	return fmt.Sprintf("nearby head 3 %s %d %08x %d %d", m.epoch, m.seq, m.closed, m.self.inode, m.self.born)
 }
 
-// bytes is the mark as it is in the file: one line that ends in its checksum.
+// bytes returns the content of the file: one line that ends in its checksum.
 func (m mark) bytes() []byte {
 	text := m.text()
 	return fmt.Appendf(nil, "%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
@@ -95,7 +96,7 @@ func parseMark(data []byte) (mark, error) {
 	return m, nil
 }
 
-// writeMark replaces the mark, durably. m.self is set to the file's.
+// writeMark replaces the mark durably. It writes the identity of the new file as m.self.
 func writeMark(fsys vfs.FS, dir string, m mark) error {
 	path, tmp := fsys.PathJoin(dir, markFile), fsys.PathJoin(dir, markFile+".tmp")
 	f, err := fsys.Create(tmp, vfs.WriteCategoryUnspecified)
@@ -149,15 +150,15 @@ func listing(fsys vfs.FS, dir string) (uint32, error) {
 	return max(sum, 1), nil
 }
 
-// found is what Open finds beside the database.
+// found is the mark that Open finds beside the database.
 type found struct {
 	mark
 	there  bool
-	copied bool  // it is in another file than the one that was written
-	err    error // why it could not be read
+	copied bool  // the file is not the one to which the mark was written
+	err    error // why the mark could not be read
 }
 
-// readMark reads the mark.
+// readMark reads the mark. An error is in found.err.
 func readMark(fsys vfs.FS, dir string) (m found) {
 	f, err := fsys.Open(fsys.PathJoin(dir, markFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,9 +181,9 @@ func readMark(fsys vfs.FS, dir string) (m found) {
 	return m
 }
 
-// whole fails if the mark was copied and its folder need not have everything that the
-// one had from which it was copied: it was not closed, or it has not the same files.
-func (m *found) whole(fsys vfs.FS, dir string) error {
+// checkCopy fails if the folder is a copy that may be incomplete: the store was open when
+// the folder was copied, or the copy has other files than the store had when it was closed.
+func (m *found) checkCopy(fsys vfs.FS, dir string) error {
 	if !m.copied {
 		return nil
 	}
@@ -198,17 +199,18 @@ func (m *found) whole(fsys vfs.FS, dir string) error {
 	return fmt.Errorf("%w, perhaps: %s is a copy of a folder that was in use when it was copied, so that parts of it may be of different moments; stop the server before copying, or use \"nearby backup\"", store.ErrLoss, dir)
 }
 
-// compare says what is wrong with a database, of which epoch ("" if it has
-// none yet) and head are given, beside a mark. before is where the history of the
-// epoch began.
-func compare(epoch string, head store.Seq, before store.CommitID, m *found) error {
+// checkMark compares the epoch ("" if there is none yet) and the head of the database with
+// the mark. It fails if the two do not belong together, or if commits are missing. before is
+// the epoch before, with its last commit.
+func checkMark(epoch string, head store.Seq, before store.CommitID, m *found) error {
 	switch {
 	case m.err != nil:
 		return m.err
 	case epoch != "" && !m.there:
 		return fmt.Errorf("%w, perhaps: the head mark %s is not there; put it back from where the folder was copied", store.ErrLoss, markFile)
 	case epoch != "" && epoch != m.epoch && store.Epoch(m.epoch) == before.Epoch && head == before.Seq:
-		// The process ended between giving the epoch to the database and to the mark.
+		// The process ended after it had written the new epoch to the database and before
+		// it wrote the epoch to the mark.
 	case epoch != "" && epoch != m.epoch:
 		return fmt.Errorf("%w, perhaps: the database and the head mark %s do not belong together; put back the folder as a whole", store.ErrLoss, markFile)
 	case head < m.seq:

@@ -12,20 +12,20 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// What the folder and its files may be used for by others than their owner: nothing.
+// The modes of the folder and of its files: only their owner can use them.
 const (
 	folderMode = 0o700
 	fileMode   = 0o600
 )
 
-// private is a file system in which new files and folders are their owner's alone,
-// whatever the umask is. Pebble makes its own for everybody.
+// private is a file system in which only the owner can use new files and folders, whatever
+// the umask is. Pebble itself gives all users the rights that the umask allows.
 type private struct{ vfs.FS }
 
 func (p private) Unwrap() vfs.FS { return p.FS }
 
-// own takes the rights of others from a new file. Nobody opens it before: its folder
-// is closed to them.
+// own takes the rights of other users from a new file. They cannot have opened it before,
+// because they cannot enter its folder.
 func own(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil || f.Fd() == vfs.InvalidFd { // a file system in memory
 		return f, err
@@ -58,7 +58,7 @@ func (p private) Lock(name string) (io.Closer, error) {
 
 func (p private) MkdirAll(dir string, _ fs.FileMode) error { return p.FS.MkdirAll(dir, folderMode) }
 
-// ours reports whether a file's name is one that the store or Pebble gives.
+// ours reports whether the store or Pebble gives files such a name.
 func ours(name string) bool {
 	switch filepath.Ext(name) {
 	case ".log", ".sst", ".blob", ".dbtmp":
@@ -72,10 +72,9 @@ func ours(name string) bool {
 	return name == "LOCK" || name == "CURRENT"
 }
 
-// tighten takes the rights of others from a folder and the store's files in it, which
-// an earlier version or a copy may have left, and says how many it changed. What it
-// cannot or should not change is named by the error: then the new files, at least, are
-// their owner's alone.
+// tighten takes the rights of other users from a folder and from the store's files in it:
+// an earlier version of nearby, or a copy, may have left such rights. It returns how many
+// files and folders it has changed. The error names what it could not or should not change.
 func tighten(dir string) (changed int, err error) {
 	info, err := os.Stat(dir)
 	if err != nil {

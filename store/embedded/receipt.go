@@ -13,8 +13,9 @@ import (
 	"nearby/store"
 )
 
-// A receipt is kept under its name, and once more, without its outcome, under the
-// time of its commit, so that the oldest are found when they have expired.
+// A receipt has two keys. The first is its name, and has the receipt as its value. The second
+// is the time of its commit and its name, and has an empty value. In the order of the second
+// keys expire finds the oldest receipts.
 
 // receiptVersion begins every receipt's value, so that the layout can change.
 const receiptVersion = 1
@@ -25,15 +26,16 @@ func appendReceiptKey(dst []byte, name string) []byte {
 
 const receiptTimeLen = 1 + 8
 
-// appendReceiptTimeKey makes the key of a receipt's time, in Unix milliseconds.
+// appendReceiptTimeKey appends the second key of a receipt. Its time ms is in Unix
+// milliseconds.
 func appendReceiptTimeKey(dst []byte, ms int64, name string) []byte {
 	dst = append(dst, prefixReceiptTime)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(max(ms, 0)))
 	return append(dst, name...)
 }
 
-// appendReceipt encodes all of a receipt but its name: version, as varints seq and
-// time, then the outcome.
+// appendReceipt encodes a receipt without its name: the version, seq and time as varints,
+// then the outcome.
 func appendReceipt(dst []byte, r *store.Receipt, seq store.Seq, ms int64) []byte {
 	dst = append(dst, receiptVersion)
 	dst = binary.AppendUvarint(dst, uint64(seq))
@@ -41,7 +43,7 @@ func appendReceipt(dst []byte, r *store.Receipt, seq store.Seq, ms int64) []byte
 	return append(dst, r.Outcome...)
 }
 
-// readReceipt checks and decodes a receipt. Its outcome is the value's memory.
+// readReceipt checks and decodes a receipt. Its outcome shares the memory of value.
 func readReceipt(key, value []byte) (r store.Receipt, ms int64, err error) {
 	if value, err = unseal(key, value); err != nil {
 		return r, 0, err
@@ -87,14 +89,14 @@ func (s *Store) Receipt(ctx context.Context, collection, key string) (store.Rece
 	if err != nil || !ok || s.lapsed(&r, ms, col) {
 		return store.Receipt{}, false, err
 	}
-	// Its commit may still be on its way to the disk.
+	// Its commit may not be durable yet.
 	if err := s.durable.wait(ctx, r.Seq); err != nil {
 		return store.Receipt{}, false, err
 	}
 	return r, true, nil
 }
 
-// receipt reads one, lapsed or not.
+// receipt reads a receipt, even one that has lapsed.
 func (s *Store) receipt(name string) (r store.Receipt, ms int64, ok bool, err error) {
 	k := appendReceiptKey(nil, name)
 	value, closer, err := s.db.Get(k)
@@ -112,20 +114,21 @@ func (s *Store) receipt(name string) (r store.Receipt, ms int64, ok bool, err er
 	return r, ms, true, nil
 }
 
-// expired reports whether what was kept at a time, in Unix milliseconds, need be
-// no longer.
+// expired reports whether a time, in Unix milliseconds, is longer ago than
+// store.KeepReceipts.
 func (s *Store) expired(ms int64) bool {
 	return s.opt.now().Sub(time.UnixMilli(ms)) > store.KeepReceipts
 }
 
-// lapsed reports whether a receipt, kept at a time in Unix milliseconds, counts no
-// longer: it has expired, or was of a collection before this one of the same name.
+// lapsed reports whether a receipt is no longer valid: it has expired, or it is of an
+// earlier collection with the same name. Its time ms is in Unix milliseconds.
 func (s *Store) lapsed(r *store.Receipt, ms int64, col incarnation) bool {
 	return s.expired(ms) || r.Seq < col.born()
 }
 
 // encodeReceipts puts receipts into the batch. It fails with *store.RepeatedError
-// if keys are taken. made is how the commit changes collections. Called with mu held.
+// if keys are taken. made has the incarnations that encode has returned for the same commit.
+// The caller holds mu.
 func (s *Store) encodeReceipts(batch *pebble.Batch, seq store.Seq, receipts []store.Receipt, made map[string]incarnation) error {
 	var refused store.RepeatedError
 	now := s.opt.now()
@@ -190,7 +193,7 @@ func (s *Store) expire() (more bool, err error) {
 	defer iter.Close()
 	batch := s.db.NewBatch()
 	defer batch.Close()
-	next := now.Add(store.KeepReceipts) // the earliest that anything kept from now on can expire
+	next := now.Add(store.KeepReceipts) // no receipt that is made from now on expires before
 	last := s.expiredTo
 	n := 0
 	for iter.First(); iter.Valid(); iter.Next() {

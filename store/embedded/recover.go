@@ -10,8 +10,9 @@ import (
 	"nearby/store"
 )
 
-// recover reads the head and the collections, and compares with the mark.
-func (s *Store) recover(m *found, whole error) error {
+// recover reads the head and the collections, and compares the head with the mark.
+// incomplete is the error of checkCopy.
+func (s *Store) recover(m *found, incomplete error) error {
 	if err := s.meta(headKey, func(value []byte) (err error) {
 		s.head, err = decodeHead(value)
 		return err
@@ -31,9 +32,9 @@ func (s *Store) recover(m *found, whole error) error {
 	}); err != nil {
 		return err
 	}
-	err := compare(s.epoch, s.head, before, m)
+	err := checkMark(s.epoch, s.head, before, m)
 	if err == nil {
-		err = whole
+		err = incomplete
 	}
 	if err != nil && !s.opt.AcceptLoss {
 		return err
@@ -64,7 +65,7 @@ func (s *Store) recover(m *found, whole error) error {
 	return readError(iter.Error())
 }
 
-// meta reads one of the store's own keys; take is not called if it is not there.
+// meta reads one of the store's own keys. It calls take if the key exists.
 func (s *Store) meta(key []byte, take func(value []byte) error) error {
 	value, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -76,17 +77,19 @@ func (s *Store) meta(key []byte, take func(value []byte) error) error {
 	return errors.Join(take(value), closer.Close())
 }
 
-// settle makes the database and the mark agree. Where history forks the epoch is a new
-// one, and numbers given out before are not given out again.
+// settle makes the database and the mark agree. With fork it begins a new epoch, and does
+// not use again the numbers that the old one has used. lost says that commits are missing,
+// or may be.
 //
-// A new store, or one of before there were epochs, gets its mark first: until the
-// database has an epoch, the next start does the same again. Else the database is
-// first, which then says from which epoch it comes, so that the next start knows what
-// was not finished.
+// The process may end after one of the two is written. A new store, or one that has no
+// epoch yet, gets its mark first: as long as the database has no epoch, the next start does
+// the same again. Any other store gets the new epoch first in the database, beside the
+// epoch before it. From that the next start knows that the mark is still to be written
+// (checkMark).
 func (s *Store) settle(m mark, fork, lost bool) error {
 	s.marked = m.seq
 	if s.opt.ReadOnly {
-		// Nothing can be kept. A copy that nobody changes is the same history.
+		// The folder cannot be changed. A copy that nobody changes has the same history.
 		if lost || s.epoch == "" {
 			s.epoch = newEpoch()
 		}
@@ -99,8 +102,8 @@ func (s *Store) settle(m mark, fork, lost bool) error {
 	case old == "":
 		s.epoch = cmp.Or(m.epoch, newEpoch())
 	default:
-		// That the store is open now must be seen in a copy. If it cannot be written,
-		// the listing tells.
+		// This mark says that the store is open, so that a copy made from now on is
+		// refused. If it cannot be written, the checksum of the listing shows the same.
 		if err := writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: s.head}); err != nil {
 			s.opt.Log.Warn("the head mark could not be written", "error", err)
 			return nil
@@ -125,7 +128,7 @@ func (s *Store) settle(m mark, fork, lost bool) error {
 			return err
 		}
 	}
-	if err := s.applied(batch); err != nil {
+	if err := s.applyDurably(batch); err != nil {
 		return err
 	}
 	if old != "" {

@@ -20,29 +20,31 @@ import (
 	"nearby/store"
 )
 
-// unfinishedFile lies in a folder into which a backup is being put. Open refuses it.
+// unfinishedFile is in a folder while Restore moves the files of a store into it. Open
+// refuses such a folder.
 const unfinishedFile = "NEARBY-UNFINISHED"
 
-// RestoreOptions of Restore.
+// RestoreOptions are the options of Restore.
 type RestoreOptions struct {
-	// Replace puts the store in the place of what is in the folder, which is kept
-	// beside it.
+	// Replace allows a folder that is not empty. Restore moves what is in it to another
+	// folder, Restored.Replaced. If a file system is mounted at the folder, Restore moves
+	// only the files of the store.
 	Replace bool
-	Store   Options // of the store that is made; for tests
+	Store   Options // of the new store; for tests
 }
 
-// ErrNotEmpty: the folder has something in it.
+// ErrNotEmpty: the folder is not empty.
 var ErrNotEmpty = errors.New("the folder is not empty")
 
 // Restored says what Restore did.
 type Restored struct {
 	Backup
-	Replaced string // where that is which was in the folder before; "": nothing was
+	Replaced string // the folder to which the old store was moved; "": there was none
 }
 
-// Restore makes a store in a folder from a backup. It has the items, numbers and receipts
-// of that, and a history of its own. The folder is changed only when everything has been
-// read, checked, written and read again; until then the store is in one beside it.
+// Restore makes a store in a folder from a backup. The store has the items, the numbers and
+// the receipts of the backup, and a history of its own. Restore builds the store in another
+// folder, and reads all of it again. It changes the folder dir only after that.
 func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (Restored, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -60,13 +62,13 @@ func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (
 		return Restored{}, err
 	}
 	defer func() { _ = held.Close() }()
-	// Another may have been restored meanwhile.
+	// Another process may have restored a backup into the folder meanwhile.
 	if t, err = lookAtTarget(dir, opt.Replace); err != nil {
 		return Restored{}, errors.Join(err, os.RemoveAll(held.Name()))
 	}
 	out := Restored{}
 	out.Backup, err = build(ctx, r, t.beside, opt.Store)
-	if err == nil { // and a server may have been started on the folder
+	if err == nil { // a server may have been started on the folder meanwhile
 		t, err = lookAtTarget(dir, opt.Replace)
 	}
 	if err == nil {
@@ -80,16 +82,16 @@ func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (
 	return out, nil
 }
 
-// target is the folder in whose place a store is to be.
+// target is the folder into which a backup is restored.
 type target struct {
 	dir    string
-	beside string // where it is built, on the same file system
-	there  bool
-	used   bool // something is in it
-	mount  bool // it cannot be renamed
+	beside string // the folder in which the store is built, on the same file system
+	used   bool   // dir is not empty
+	mount  bool   // a file system is mounted at dir, so dir cannot be renamed
 }
 
-// lookAtTarget fails with ErrNotEmpty if something is in the folder that may not be replaced.
+// lookAtTarget finds out what is at dir. It fails with ErrNotEmpty if the folder is not empty
+// and replace is false. If dir does not exist, it makes the parents of dir.
 func lookAtTarget(dir string, replace bool) (target, error) {
 	t := target{dir: dir, beside: dir + ".restoring"}
 	info, err := os.Stat(dir)
@@ -100,9 +102,8 @@ func lookAtTarget(dir string, replace bool) (target, error) {
 		return t, err
 	}
 	if !info.IsDir() {
-		return t, fmt.Errorf("%s is no folder", dir)
+		return t, fmt.Errorf("%s is not a folder", dir)
 	}
-	t.there = true
 	if t.mount = mountPoint(dir); t.mount {
 		t.beside = filepath.Join(dir, "restoring")
 	}
@@ -117,19 +118,19 @@ func lookAtTarget(dir string, replace bool) (target, error) {
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case t.mount && (name == "lost+found" || name == "restoring" || strings.HasPrefix(name, "replaced-")):
-		case t.mount && unfinished && ours(name): // of a restoring that did not end
+		case t.mount && unfinished && ours(name): // of a restore that did not end
 		default:
 			t.used = true
 		}
 	}
 	if t.used && !replace {
-		return t, fmt.Errorf("%w: %s: name another", ErrNotEmpty, dir)
+		return t, fmt.Errorf("%w: %s: name another folder", ErrNotEmpty, dir)
 	}
 	return t, nil
 }
 
-// claim makes the folder in which a store is built, or empties the one that a restoring
-// which did not end has left. It is the caller's until what is returned is closed.
+// claim makes the folder in which a store is built, or empties one that an earlier restore
+// has left. It returns the folder locked; closing it releases the lock.
 func claim(dir string) (*os.File, error) {
 	for range 100 {
 		if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -137,7 +138,7 @@ func claim(dir string) (*os.File, error) {
 		}
 		held, err := os.Open(dir)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // another had it, and has put it in its place
+			continue // another restore had this folder, and has moved it into its place
 		}
 		if err != nil {
 			return nil, err
@@ -161,14 +162,14 @@ func claim(dir string) (*os.File, error) {
 		}
 		return held, nil
 	}
-	return nil, fmt.Errorf("other backups are restored in %s again and again: wait until they have ended", dir)
+	return nil, fmt.Errorf("other backups are being restored in %s: wait until they have ended", dir)
 }
 
-// restoreBatch is how many bytes are written at once.
+// restoreBatch is the size in bytes of the batches that build writes.
 const restoreBatch = 4 << 20
 
-// build makes a store from a backup, and compares what it reads from it with what was
-// in the backup.
+// build makes a store from a backup. Then it reads the whole store and compares its content
+// with that of the backup.
 func build(ctx context.Context, r io.Reader, dir string, opt Options) (b Backup, err error) {
 	opt.MarkInterval = time.Hour
 	s, err := Open(dir, opt)
@@ -180,7 +181,7 @@ func build(ctx context.Context, r io.Reader, dir string, opt Options) (b Backup,
 		if err := s.room.check(2*batch.Len(), false); err != nil {
 			return err
 		}
-		err := keepUp(ctx, func() error {
+		err := retryWhileBehind(ctx, func() error {
 			if err := s.setback.now(); err != nil {
 				return err
 			}
@@ -243,7 +244,8 @@ func sumPair(d *xxhash.Digest, key, value []byte) {
 	_, _ = d.Write(value)
 }
 
-// install puts what was built in its place.
+// install moves the new store to dir. It returns the folder to which it moved what was there
+// before, or "" if there was nothing to move.
 func (t *target) install() (replaced string, err error) {
 	if t.used {
 		held, err := vfs.Default.Lock(filepath.Join(t.dir, "LOCK"))
@@ -256,13 +258,13 @@ func (t *target) install() (replaced string, err error) {
 		return t.moveIn()
 	}
 	if !t.used {
-		// os.Rename would refuse an empty folder, in whose place rename(2) puts another.
+		// rename(2) replaces an empty folder; os.Rename refuses to.
 		if err := syscall.Rename(t.beside, t.dir); err != nil {
-			return "", fmt.Errorf("putting what was restored in the place of %s: %w", t.dir, err)
+			return "", fmt.Errorf("moving the restored store to %s: %w", t.dir, err)
 		}
 		return "", syncDir(vfs.Default, filepath.Dir(t.dir))
 	}
-	// The two change places in one step, so that there is a whole store at every moment.
+	// The names are swapped in one step, so that a complete store is at dir all the time.
 	replaced = t.dir + ".replaced-" + time.Now().UTC().Format("20060102T150405.000Z")
 	if err := os.Rename(t.beside, replaced); err != nil {
 		return "", err
@@ -273,7 +275,8 @@ func (t *target) install() (replaced string, err error) {
 	return replaced, syncDir(vfs.Default, filepath.Dir(t.dir))
 }
 
-// exchangeInSteps is exchange where no step does it.
+// exchangeInSteps swaps the names of two folders in three steps, on systems that cannot do it
+// in one.
 func exchangeInSteps(a, b string) error {
 	between := a + ".old"
 	if err := os.Rename(b, between); err != nil {
@@ -285,17 +288,19 @@ func exchangeInSteps(a, b string) error {
 	return os.Rename(between, a)
 }
 
-// moveIn moves the files into a folder that cannot be renamed, file by file. Meanwhile
-// the folder says that it is not finished.
+// moveIn moves the files one by one into a folder that cannot be renamed. Until all are
+// there, the folder has unfinishedFile. It returns what install returns.
 func (t *target) moveIn() (replaced string, err error) {
 	store := func(name string) bool { return ours(name) && name != unfinishedFile }
 	entries, err := os.ReadDir(t.dir)
 	if err != nil {
 		return "", err
 	}
-	// Also what a restoring that did not end has left: it may be of the store from before.
+	// Files that an earlier, unfinished restore has left are moved away, too: they may be
+	// files of the store before it.
 	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return store(e.Name()) }) {
-		// Before the marker: as long as nothing is moved the store there is whole.
+		// This comes before the marker: as long as no file is moved, the old store is
+		// complete, and Open may open it.
 		replaced = filepath.Join(t.dir, "replaced-"+time.Now().UTC().Format("20060102T150405.000Z"))
 		if err := os.Mkdir(replaced, folderMode); err != nil {
 			return "", err
@@ -326,7 +331,7 @@ func (t *target) moveIn() (replaced string, err error) {
 	if err := move(t.beside, t.dir, store); err != nil {
 		return replaced, err
 	}
-	// The folder beside goes last: until then nobody else restores.
+	// The folder beside is removed last: its lock keeps other restores away until then.
 	if err := errors.Join(syncDir(vfs.Default, t.dir), os.Remove(marker), syncDir(vfs.Default, t.dir), os.RemoveAll(t.beside)); err != nil {
 		return replaced, err
 	}

@@ -34,7 +34,7 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	v := &view{s: s, snap: s.db.NewSnapshot(), seq: s.head}
 	s.inFlight.Add(1) // the store stays open as long as the view does
 	s.mu.Unlock()
-	// What it shows may still be on its way to the disk.
+	// The newest commits in the snapshot may not be durable yet.
 	if err := s.durable.wait(ctx, v.seq); err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
@@ -71,7 +71,8 @@ func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
 	return all, readError(iter.Error())
 }
 
-// incarnation finds a collection as it is in the view.
+// incarnation returns the number of the incarnation that a collection has in the view, or
+// false if the collection does not exist there.
 func (v *view) incarnation(name string) (uint64, bool, error) {
 	key := collectionKey(name)
 	value, closer, err := v.snap.Get(key)
@@ -127,8 +128,8 @@ func (v *view) Items(ctx context.Context, collection string, parts int, yield fu
 	return g.Wait()
 }
 
-// splits returns up to parts-1 keys that cut a span into shares of about equal
-// size, at the borders of tables.
+// splits returns up to parts-1 keys that divide a span into shares of about equal
+// size. They are the first keys of tables.
 func (v *view) splits(lower, upper []byte, parts int) [][]byte {
 	if parts <= 1 {
 		return nil
@@ -189,7 +190,8 @@ func (v *view) scan(ctx context.Context, lower, upper []byte, yield func(*item.I
 	return readError(iter.Error())
 }
 
-// readError names damage that Pebble found.
+// readError returns a store.ErrCorrupt if err is damage that Pebble found. Otherwise it
+// returns err.
 func readError(err error) error {
 	if err != nil && pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)

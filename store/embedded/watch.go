@@ -9,7 +9,7 @@ import (
 	"nearby/store"
 )
 
-// degrade stops writes after damage was found. Reads of what is sound go on.
+// degrade makes the store refuse writes until the next start. Reads go on.
 func (s *Store) degrade(err error) {
 	s.degradedMu.Lock()
 	defer s.degradedMu.Unlock()
@@ -19,7 +19,7 @@ func (s *Store) degrade(err error) {
 	}
 }
 
-// stop ends the process: what the disk holds is not known any more.
+// stop ends the process, because it is not known what the disk has.
 func (s *Store) stop(err error) {
 	s.degrade(err)
 	s.durable.end(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
@@ -32,8 +32,8 @@ func (s *Store) degradation() error {
 	return s.degraded
 }
 
-// tend writes the head mark now and then, as long as it changes, looks after the
-// folder, and removes receipts that have expired.
+// tend checks the folder, writes the head mark and removes expired receipts, once in every
+// MarkInterval until the store is closed.
 func (s *Store) tend() {
 	defer close(s.markDone)
 	warn := rate.Sometimes{Interval: time.Minute}
@@ -42,7 +42,7 @@ func (s *Store) tend() {
 	for {
 		select {
 		case <-tick.C:
-			s.look()
+			s.checkFolder()
 			for more := true; more; {
 				var err error
 				if more, err = s.expire(); err != nil {
@@ -55,14 +55,14 @@ func (s *Store) tend() {
 	}
 }
 
-// look finds out whether the folder can take writes, so that this is known before one
-// comes, and writes the head mark.
-func (s *Store) look() {
+// checkFolder finds out whether the folder can take writes, and writes the head mark if
+// there were commits. So a fault is known before the next write comes.
+func (s *Store) checkFolder() {
 	was := s.fault.Load()
 	err := s.disk.look()
 	var full error
 	if err == nil {
-		full = s.room.look() // it may write, so only into the folder that was opened
+		full = s.room.look() // it may write, so the folder must be the one that was opened
 		if d := s.durable.reached(); d != s.marked {
 			if err = s.mark(); err != nil {
 				err = fmt.Errorf("the head mark, which vouches for what is acknowledged, cannot be written: %w", err)
@@ -72,18 +72,19 @@ func (s *Store) look() {
 	if err = outOfSpace(err); err == nil {
 		err = full
 	}
-	s.becomes(was, err)
+	s.setFault(was, err)
 }
 
-// notice takes down what a commit met, so that it is known before the next look.
-func (s *Store) notice(err error) {
-	for !s.becomes(s.fault.Load(), err) {
+// noteFault records a fault that a commit met, so that Fault returns it before the next
+// check of the folder.
+func (s *Store) noteFault(err error) {
+	for !s.setFault(s.fault.Load(), err) {
 	}
 }
 
-// becomes takes down how the folder is, unless something was noticed since it was as it
-// was: then that may be newer.
-func (s *Store) becomes(was *error, err error) bool {
+// setFault replaces the recorded fault if it is still was, and reports whether it did. If
+// it is another, a commit has recorded it meanwhile, and it may be newer than err.
+func (s *Store) setFault(was *error, err error) bool {
 	if !s.fault.CompareAndSwap(was, &err) {
 		return false
 	}
@@ -110,13 +111,13 @@ func (s *Store) Fault() error {
 	return nil
 }
 
-// Stats tells how the folder is.
+// Stats is the state of the folder.
 type Stats struct {
 	Writable  bool
-	FreeBytes *uint64 // of its disk; nil: it cannot be asked
+	FreeBytes *uint64 // on the folder's disk; nil: the file system does not say
 }
 
-// Stats returns what is now.
+// Stats returns the state of the folder now.
 func (s *Store) Stats() Stats {
 	st := Stats{Writable: !s.opt.ReadOnly && s.Fault() == nil}
 	if usage, err := s.opt.fs.GetDiskUsage(s.dir); err == nil {
@@ -125,7 +126,7 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// refusal is the error of a commit that was not made because of a fault.
+// refusal returns the *store.UnavailableError of a commit that is refused because of a fault.
 func refusal(fault error) error {
 	if store.Reason(fault) != "" {
 		return fault
@@ -133,7 +134,8 @@ func refusal(fault error) error {
 	return &store.UnavailableError{Reason: "the data folder takes no writes; the server's log says why", Err: fault}
 }
 
-// mark is called by one goroutine at a time.
+// mark writes the number of the newest durable commit to the head mark. One goroutine at a
+// time calls it.
 func (s *Store) mark() error {
 	d := s.durable.reached()
 	if err := writeMark(s.opt.fs, s.dir, mark{epoch: s.epoch, seq: d}); err != nil {
