@@ -139,7 +139,7 @@ guarantee: Every change that is committed to the table appears, deletions includ
 		t.Errorf("list: %s", r.stdout)
 	}
 	if r := runCLI(t, "", "attach", "--store", database, "--table", "shops", "--id", "ident", "--lon", "lng", "--lat", "lat", "--follow", "trigger"); r.code != exitFailed ||
-		!strings.Contains(r.stderr, `attaching shops: public.shops has no column "ident" (the id); there are "id" integer, "name" text`) {
+		!strings.Contains(r.stderr, `attaching shops: public.shops has no column "ident" (the id); its columns are "id" integer, "name" text`) {
 		t.Errorf("a wrong column: exit code %d, %s", r.code, r.stderr)
 	}
 }

@@ -13,26 +13,26 @@ import (
 	"nearby/store"
 )
 
-// batch is a group of commits as nearby.commit takes it. Only the last change of
-// each item is in it, in the order of the primary key.
+// batch has the arguments of nearby.commit for a group of commits. It has only the last
+// change of each item, in the order of the primary key.
 type batch struct {
 	commits int
 
-	need     []string // collections that have to exist before
-	defName  []string // collections that are another, or none, after it
-	defJSON  []*string
-	defFresh []bool // it was dropped before it was made
+	need     []string  // collections that must exist before the batch
+	defName  []string  // collections that the batch makes, redefines or drops
+	defJSON  []*string // their new definitions; nil: dropped
+	defFresh []bool    // the batch drops an existing collection of that name first
 
 	putCollection, putID   []string
 	putLon, putLat         []float64
 	putProperties          []*string
 	putCreated, putUpdated []time.Time
-	putNth                 []int32 // which commit of the group, from 1
+	putNth                 []int32 // the position of the commit in the group, from 1
 
 	delCollection, delID []string
 	delNth               []int32
 
-	expectCollection, expectID []string // no id: the collection's definition
+	expectCollection, expectID []string // an empty id stands for the collection's definition
 	expected                   []int64
 
 	receiptName    []string
@@ -50,51 +50,51 @@ func (b *batch) arguments(writer uuid.UUID, fence, number int64) []any {
 		b.receiptName, b.receiptOutcome, b.receiptNth}
 }
 
-// touch is a change of an item: the order-th change of the group.
-type touch struct {
+// itemChange is a change of an item.
+type itemChange struct {
 	change *store.Change
-	nth    int32
-	order  int32
+	nth    int32 // the position of its commit in the group, from 1
+	order  int32 // its position among all changes of the group, from 1
 }
 
-// fate is what a batch does to a collection.
-type fate struct {
-	exists     bool
-	changed    bool
-	fresh      bool
+// collectionChange is what a batch does to a collection.
+type collectionChange struct {
+	exists     bool // after the changes so far
+	changed    bool // made, redefined or dropped
+	fresh      bool // dropped
 	definition []byte
-	since      int32 // changes of items before it were of a predecessor
+	since      int32 // the order of the last drop: earlier changes of items have no effect
 }
 
-// newBatch puts the commits of a group together. Their memory is shared.
+// newBatch makes a batch of the commits of a group. It shares their memory.
 func newBatch(group []*request) (*batch, error) {
 	b := &batch{commits: len(group)}
-	fates := map[string]*fate{}
-	var touches []touch
+	collections := map[string]*collectionChange{}
+	var items []itemChange
 	order := int32(0)
 	for i, req := range group {
 		nth := int32(i + 1)
 		for j := range req.changes {
 			ch := &req.changes[j]
 			order++
-			f := fates[ch.Collection]
-			if f == nil {
-				f = &fate{exists: true}
+			c := collections[ch.Collection]
+			if c == nil {
+				c = &collectionChange{exists: true}
 				if ch.Op != store.PutCollection {
 					b.need = append(b.need, ch.Collection)
 				}
-				fates[ch.Collection] = f
+				collections[ch.Collection] = c
 			}
-			if !f.exists && ch.Op != store.PutCollection {
+			if !c.exists && ch.Op != store.PutCollection {
 				return nil, fmt.Errorf("collection %q %w", ch.Collection, store.ErrNoCollection)
 			}
 			switch ch.Op {
 			case store.PutCollection:
-				f.exists, f.changed, f.definition = true, true, ch.Definition
+				c.exists, c.changed, c.definition = true, true, ch.Definition
 			case store.DropCollection:
-				f.exists, f.changed, f.fresh, f.since = false, true, true, order
+				c.exists, c.changed, c.fresh, c.since = false, true, true, order
 			default:
-				touches = append(touches, touch{ch, nth, order})
+				items = append(items, itemChange{ch, nth, order})
 			}
 			if ch.Expects {
 				b.expectCollection = append(b.expectCollection, ch.Collection)
@@ -104,50 +104,50 @@ func newBatch(group []*request) (*batch, error) {
 		}
 		for j := range req.receipts {
 			b.receiptName = append(b.receiptName, req.receipts[j].Name())
-			if name := req.receipts[j].Collection; fates[name] == nil && !slices.Contains(b.need, name) {
+			if name := req.receipts[j].Collection; collections[name] == nil && !slices.Contains(b.need, name) {
 				b.need = append(b.need, name)
 			}
 			b.receiptOutcome = append(b.receiptOutcome, req.receipts[j].Outcome)
 			b.receiptNth = append(b.receiptNth, nth)
 		}
 	}
-	for name, f := range fates {
-		if f.changed {
+	for name, c := range collections {
+		if c.changed {
 			b.defName = append(b.defName, name)
-			b.defFresh = append(b.defFresh, f.fresh)
+			b.defFresh = append(b.defFresh, c.fresh)
 			var text *string
-			if f.exists {
+			if c.exists {
 				text = new(string)
-				*text = string(f.definition)
+				*text = string(c.definition)
 			}
 			b.defJSON = append(b.defJSON, text)
 		}
 	}
-	slices.SortFunc(touches, func(x, y touch) int {
+	slices.SortFunc(items, func(x, y itemChange) int {
 		return cmp.Or(
 			strings.Compare(x.change.Collection, y.change.Collection),
 			strings.Compare(x.change.Item.ID, y.change.Item.ID),
 			cmp.Compare(x.order, y.order))
 	})
-	for i := range touches {
-		t := &touches[i]
-		if i+1 < len(touches) && touches[i+1].change.Collection == t.change.Collection && touches[i+1].change.Item.ID == t.change.Item.ID {
+	for i := range items {
+		it := &items[i]
+		if i+1 < len(items) && items[i+1].change.Collection == it.change.Collection && items[i+1].change.Item.ID == it.change.Item.ID {
 			continue
 		}
-		if t.order < fates[t.change.Collection].since {
+		if it.order < collections[it.change.Collection].since {
 			continue
 		}
-		b.add(t)
+		b.add(it)
 	}
 	return b, nil
 }
 
-func (b *batch) add(t *touch) {
-	ch := t.change
+func (b *batch) add(it *itemChange) {
+	ch := it.change
 	if ch.Op == store.DeleteItem {
 		b.delCollection = append(b.delCollection, ch.Collection)
 		b.delID = append(b.delID, ch.Item.ID)
-		b.delNth = append(b.delNth, t.nth)
+		b.delNth = append(b.delNth, it.nth)
 		return
 	}
 	b.putCollection = append(b.putCollection, ch.Collection)
@@ -156,10 +156,10 @@ func (b *batch) add(t *touch) {
 	b.putLat = append(b.putLat, ch.Item.Lat)
 	b.putCreated = append(b.putCreated, time.UnixMilli(ch.Item.Created))
 	b.putUpdated = append(b.putUpdated, time.UnixMilli(ch.Item.Updated))
-	b.putNth = append(b.putNth, t.nth)
+	b.putNth = append(b.putNth, it.nth)
 	var text *string
 	if p := ch.Item.Properties; len(p) > 0 {
-		s := unsafe.String(unsafe.SliceData(p), len(p)) // the caller waits for the batch
+		s := unsafe.String(unsafe.SliceData(p), len(p)) // Commit keeps p unchanged until the batch is made
 		text = &s
 	}
 	b.putProperties = append(b.putProperties, text)

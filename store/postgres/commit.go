@@ -10,29 +10,29 @@ import (
 	"nearby/store"
 )
 
-// request is a Commit on its way through the writer.
+// request is a commit that the writer is to make.
 type request struct {
 	changes  []store.Change
 	receipts []store.Receipt
-	alone    bool        // it changes collections, or is large
+	alone    bool        // not in a group with others: it changes collections, or is large
 	epoch    store.Epoch // of the history that it belongs to; "": any
 	state    atomic.Uint32
-	tries    int // that met a row that somebody else holds
+	tries    int // how often it has met a row that another transaction holds
 
 	seq  store.Seq
 	err  error
 	done chan struct{}
 }
 
-// The states of a request. Only a queued one can be given up.
+// The states of a request. Only a queued request can be given up.
 const (
 	queued uint32 = iota
 	taken
 	givenUp
 )
 
-// Commit is part of store.Store. A commit that the writer has taken is brought to
-// its end even if ctx ends before.
+// Commit is part of store.Store. Once the writer has taken a commit, Commit waits for its
+// outcome even if ctx ends.
 func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -71,8 +71,8 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	return req.seq, req.err
 }
 
-// waited is the error of a commit that was not begun in its time: it has waited for those
-// before it.
+// waited returns the error of a commit whose ctx has ended while it waited for the commits
+// before it: the fault that holds them up, if the time was up, or the error of ctx.
 func (s *Store) waited(ctx context.Context) error {
 	if fault := s.fault.Load(); fault != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return *fault
@@ -80,7 +80,7 @@ func (s *Store) waited(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// check refuses what no database has to be asked about.
+// check refuses requests that are not valid in any state of the database.
 func (r *request) check() error {
 	for i := range r.changes {
 		ch := &r.changes[i]

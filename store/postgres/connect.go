@@ -11,18 +11,20 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// readTimeout bounds a small read, from the sending to the answer.
+// readTimeout limits the time of a small read, from the sending to the answer.
 const readTimeout = 5 * time.Second
 
 var (
-	// reading is for views: one may be read for long, and wait for the reader.
+	// reading is for views. The reading of a view may take long, and its transaction is idle
+	// while it waits for the reader.
 	reading = database.Settings{
 		"application_name":                    "reads",
 		"default_transaction_isolation":       "read committed",
 		"idle_in_transaction_session_timeout": database.Millis(10 * time.Minute),
 		"statement_timeout":                   "0",
 	}
-	// feeding reads by seq, in its order: there is an index for nothing else.
+	// feeding is for Follow. Its statements read in the order of seq, so they must use the
+	// indexes by seq.
 	feeding = database.Settings{
 		"application_name":                    "follows",
 		"default_transaction_isolation":       "read committed",
@@ -33,7 +35,7 @@ var (
 		"enable_bitmapscan":                   "off",
 		"enable_sort":                         "off",
 	}
-	// listening waits for notifications.
+	// listening is for the connection that waits for notifications.
 	listening = database.Settings{
 		"application_name":                    "listens",
 		"idle_in_transaction_session_timeout": database.Millis(2 * time.Second),
@@ -57,9 +59,9 @@ func (s *Store) newPool() (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(s.life, config)
 }
 
-// onPool lets f use a connection of the pool. If f succeeds, it has kept the connection or
-// given it back; if f fails, onPool gives it back. f is called again, once, if the
-// connection was one that had ended unnoticed.
+// onPool calls f with a connection of the pool. If f succeeds, f is responsible for the
+// connection: it keeps it or releases it. If f fails, onPool releases it. If the connection
+// had been closed by the other side, onPool calls f once more with another one.
 func (s *Store) onPool(ctx context.Context, f func(*pgxpool.Conn) error) error {
 	for again := false; ; again = true {
 		conn, err := s.pool.Acquire(ctx)
@@ -69,16 +71,17 @@ func (s *Store) onPool(ctx context.Context, f func(*pgxpool.Conn) error) error {
 		if err = f(conn); err == nil {
 			return nil
 		}
-		ended := conn.Conn().IsClosed() // as soon as it is given back, others may use it
+		ended := conn.Conn().IsClosed() // to be asked before the release: then others may use conn
 		conn.Release()
 		if again || !ended || ctx.Err() != nil {
 			return err
 		}
-		s.pool.Reset() // the others will have ended, too
+		s.pool.Reset() // the pool's other connections are probably closed, too
 	}
 }
 
-// onConnection is onPool for what is done in the meantime.
+// onConnection calls f as onPool does, and releases the connection when f has returned. It
+// takes at most limit; if the time is up, it fails with store.ErrUnavailable.
 func (s *Store) onConnection(ctx context.Context, limit time.Duration, f func(context.Context, *pgx.Conn) error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -92,8 +95,8 @@ func (s *Store) onConnection(ctx context.Context, limit time.Duration, f func(co
 	return overdue(ctx, err)
 }
 
-// overdue tells the end of a time of ours, that of the database to answer, from the
-// end of the caller's context.
+// overdue returns a store.ErrUnavailable if err comes from a time limit of this package and
+// not from the end of ctx, the caller's context. Otherwise it returns err.
 func overdue(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return database.Unavailable(err)

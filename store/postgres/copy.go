@@ -18,23 +18,23 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// itemColumns are an item's fields in the order in which they are decoded.
+// itemColumns are the columns of an item, in the order in which decodeItem takes them.
 const itemColumns = `id, lon, lat, properties, created, updated, seq`
 
 const itemFields = 7
 
-// goodItems is the condition that a row is an item of the collection, which was born
-// by a commit, in the view.
+// goodItems returns the SQL condition that a row is an item of the collection in the view.
+// born is the commit that made the collection.
 func (v *view) goodItems(collection string, born int64) string {
 	return fmt.Sprintf("collection = %s AND seq >= %d AND seq <= %d AND bad IS NULL", database.Literal(collection), born, v.pos.Seq)
 }
 
-// copyStalls is how long nothing may come of a copy. Where few rows are wanted of
-// many, the first may take its time.
+// copyStalls is how long the database may send nothing during a copy. If a condition selects
+// few rows of many, the first row may take long.
 const copyStalls = 5 * time.Minute
 
-// copyItems reads the items of a collection that meet a further condition, in
-// PostgreSQL's binary form of COPY, which costs both sides least.
+// copyItems calls yield for the items of a collection that meet a further condition. It reads
+// them with COPY in the binary format, which takes the least time on both sides.
 func (v *view) copyItems(ctx context.Context, conn *pgx.Conn, collection string, born int64, and string, yield func(*item.Item) error) error {
 	w, ctx := newWatch(ctx, copyStalls)
 	defer w.stop()
@@ -43,7 +43,7 @@ func (v *view) copyItems(ctx context.Context, conn *pgx.Conn, collection string,
 	_, err := conn.PgConn().CopyTo(ctx, r, sql)
 	switch {
 	case r.err != nil:
-		return r.err // of yield, or the form
+		return r.err // of yield or of the format
 	case err != nil && context.Cause(ctx) != nil:
 		return context.Cause(ctx)
 	case err != nil:
@@ -54,13 +54,13 @@ func (v *view) copyItems(ctx context.Context, conn *pgx.Conn, collection string,
 	return nil
 }
 
-// copyReader takes the bytes of a COPY as they come and yields the rows in them.
+// copyReader is a writer for the bytes of a COPY. It calls yield for the rows in them.
 type copyReader struct {
 	yield func(*item.Item) error
 	skip  func(it *item.Item, reason error)
 
 	begun, ended bool
-	rest         []byte // of a row that has not come whole
+	rest         []byte // the beginning of a row whose end has not come yet
 	it           item.Item
 	err          error
 	watch        *watch
@@ -91,7 +91,8 @@ func (r *copyReader) Write(data []byte) (int, error) {
 	return n, nil
 }
 
-// take reads the header, a row or the trailer; 0 if it has not come whole.
+// take reads the header, a row or the trailer from data, and returns how many bytes it has
+// used; 0 if a part is still to come.
 func (r *copyReader) take(data []byte) (int, error) {
 	malformed := fmt.Errorf("%w: the copy has another form", store.ErrCorrupt)
 	if !r.begun {
@@ -136,7 +137,7 @@ func (r *copyReader) take(data []byte) (int, error) {
 	if err := decodeItem(&r.it, raw[:]); err != nil {
 		return 0, err
 	}
-	if err := item.CheckStored(&r.it); err != nil { // whatever the column bad says
+	if err := item.CheckStored(&r.it); err != nil { // rows written past the triggers are not marked as bad
 		r.skip(&r.it, err)
 		return at, nil
 	}
@@ -148,7 +149,7 @@ func (r *copyReader) take(data []byte) (int, error) {
 
 var errForm = errors.New("a column has another form")
 
-// decodeItem reads itemColumns in their binary form. The item shares their memory.
+// decodeItem reads itemColumns in PostgreSQL's binary format. The item shares their memory.
 func decodeItem(it *item.Item, raw [][]byte) error {
 	if len(raw) < itemFields || len(raw[1])|8 != 8 || len(raw[2])|8 != 8 || len(raw[4]) != 8 || len(raw[5]) != 8 || len(raw[6]) != 8 {
 		return fmt.Errorf("%w: %w", store.ErrCorrupt, errForm)
@@ -162,7 +163,7 @@ func decodeItem(it *item.Item, raw [][]byte) error {
 	return nil
 }
 
-// float reads a float8; NULL is NaN, which is no position.
+// float reads a float8. It returns NaN for NULL; CheckStored refuses NaN.
 func float(raw []byte) float64 {
 	if len(raw) == 0 {
 		return math.NaN()
@@ -170,8 +171,9 @@ func float(raw []byte) float64 {
 	return math.Float64frombits(binary.BigEndian.Uint64(raw))
 }
 
-// unixMillis reads a time, which PostgreSQL counts in microseconds from 2000. One that RFC 3339
-// cannot write, infinity too, is the last one that it can.
+// unixMillis reads a timestamp, which PostgreSQL counts in microseconds since 2000, and
+// returns it in Unix milliseconds. For a later time than RFC 3339 can express, and for
+// infinity, it returns the last one that RFC 3339 can express.
 func unixMillis(raw []byte) int64 {
 	const epoch, last = 946_684_800_000, 253_402_300_799_999
 	micros := int64(binary.BigEndian.Uint64(raw))
@@ -182,44 +184,45 @@ func unixMillis(raw []byte) int64 {
 	return min(millis+epoch, last)
 }
 
-// skip counts a row that is no item, and names it in the log.
+// skip counts a row that is not a valid item, and logs it unless too many were logged.
 func (s *Store) skip(collection string, it *item.Item, reason error) {
 	s.stats.skippedRows.Add(1)
-	name, untold := s.badRows.next()
+	log, untold := s.badRows.next()
 	if untold > 0 {
 		s.opt.Log.Warn("more rows in the database are no items and are not served", "rows", untold)
 	}
-	if name {
+	if log {
 		s.opt.Log.Warn("a row in the database is no item and is not served", "collection", collection, "id", item.Shorten(it.ID), "reason", reason)
 	}
 }
 
-// A flood of bad rows is named in part, and counted.
+// At most loggedRows bad rows are logged in logPeriod. The others are counted.
 const (
-	namedRows  = 100
-	namedEvery = 10 * time.Second
+	loggedRows = 100
+	logPeriod  = 10 * time.Second
 )
 
-// naming lets namedRows through in namedEvery.
-type naming struct {
+// rowLimiter limits how many bad rows are logged.
+type rowLimiter struct {
 	mu     sync.Mutex
-	begun  time.Time
-	named  int
-	untold int
+	begun  time.Time // the period
+	logged int       // in the period
+	untold int       // rows of the period that were not logged
 }
 
-// next reports whether to name a row, and how many were not named in the time before.
-func (n *naming) next() (name bool, untold int) {
+// next reports whether to log a row. At the beginning of a period it also returns how many
+// rows of the last period were not logged.
+func (n *rowLimiter) next() (log bool, untold int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if now := time.Now(); now.Sub(n.begun) >= namedEvery {
+	if now := time.Now(); now.Sub(n.begun) >= logPeriod {
 		untold = n.untold
-		n.begun, n.named, n.untold = now, 0, 0
+		n.begun, n.logged, n.untold = now, 0, 0
 	}
-	if n.named == namedRows {
+	if n.logged == loggedRows {
 		n.untold++
 		return false, untold
 	}
-	n.named++
+	n.logged++
 	return true, untold
 }

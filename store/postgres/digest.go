@@ -14,14 +14,14 @@ import (
 
 var _ store.DigestView = (*view)(nil)
 
-// The sides of store.Cell's cells, in the same arithmetic: a column and a row of 32. A
-// number that is no degree counts in the nearest cell, and differs there.
+// The column and the row of a cell, 0 to 31, computed as store.Cell does. A number that is
+// not a degree is in the nearest cell, whose digest then differs.
 const (
 	cellColumn = `greatest(least(floor((lon + 180) / 360 * 32), 31), 0)::int`
 	cellRow    = `greatest(least(floor((lat + 90) / 180 * 32), 31), 0)::int`
 )
 
-// hashColumn is store.Hash.
+// hashColumn computes what store.Hash computes.
 const hashColumn = `('x' || left(md5(float8send(lon) || float8send(lat) || int8send(seq) || convert_to(id, 'UTF8') || '\x00'::bytea ||
  convert_to(coalesce(properties::text, ''), 'UTF8')), 16))::bit(64)::bigint`
 
@@ -54,7 +54,7 @@ func (v *view) Digests(ctx context.Context, collection string) (map[uint16]store
 	return digests, database.ReadError(rows.Err())
 }
 
-// interleave makes a cell's number of its column and row.
+// interleave returns the number of a cell, as store.Cell does, from its column and row.
 func interleave(x, y int32) uint16 {
 	cell := uint16(0)
 	for bit := 4; bit >= 0; bit-- {

@@ -19,9 +19,10 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// The statements of a feed: all that has a higher number than $1, with $2 rows at
-// most of each kind, in order. Rows without a collection, or of its predecessor, are
-// nobody's. So are those whose number was not given out, which somebody has written past
+// The statements of a feed read what has a higher number than $1: all collections, and at
+// most $2 tombstones and $2 items, in the order of their numbers. They leave out rows of
+// collections that do not exist or that had the same name before. They also leave out rows
+// whose number is higher than that of the newest commit: somebody has written such rows past
 // the triggers.
 const (
 	lockSQL            = `LOCK TABLE nearby.items, nearby.tombstones, nearby.collections IN ACCESS SHARE MODE`
@@ -34,8 +35,8 @@ const (
  WHERE i.seq > $1 AND i.seq <= (SELECT h.seq FROM nearby.head h) AND i.seq >= c.born AND NOT c.dropped ORDER BY i.seq LIMIT $2`
 )
 
-// lagSQL is how many seconds a standby is behind its primary, as far as it knows: 0
-// where it has replayed all that it has received and goes on receiving.
+// lagSQL returns how many seconds a standby is behind its primary, as far as the standby
+// knows: 0 if it has replayed all that it has received and is connected to the primary.
 const lagSQL = `
 SELECT CASE WHEN NOT pg_is_in_recovery() THEN 0
             WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) THEN 0
@@ -44,7 +45,7 @@ SELECT CASE WHEN NOT pg_is_in_recovery() THEN 0
 const (
 	// chunkChanges is how many changes of a step are delivered at once.
 	chunkChanges = 8192
-	// feedStalls is how long nothing may come of a feed.
+	// feedStalls is how long the database may send nothing during a feed.
 	feedStalls = 10 * time.Second
 )
 
@@ -52,16 +53,16 @@ const (
 type feed struct {
 	f      *follower
 	conn   *pgx.Conn
-	view   *view // the one whose transaction it is, to go with the step; nil: none
-	handed bool  // it went with the step
+	view   *view // it reads in the transaction of this view, and delivers the view; nil: none
+	handed bool  // the view was delivered
 	watch  *watch
 
 	at        time.Time
 	head      store.CommitID
 	counter   int64          // of the head's epoch
-	forgotten bool           // the history is the one that was followed, and ends before
+	forgotten bool           // the database has the followed epoch, but not all its followed commits
 	changes   []store.Change // of the next delivery
-	memory    []byte         // of what they point to
+	memory    []byte         // to which they point
 	names     map[string]string
 }
 
@@ -79,7 +80,7 @@ func (d *feed) read(ctx context.Context) error {
 	batch.Queue(lockSQL)
 	batch.Queue(feedHeadSQL, applied, limit)
 	if id.Standby {
-		batch.Queue(database.IdentitySQL) // it may have been promoted
+		batch.Queue(database.IdentitySQL) // the standby may have been promoted
 		batch.Queue(lagSQL)
 	}
 	batch.Queue(feedCollectionsSQL, applied)
@@ -93,7 +94,7 @@ func (d *feed) read(ctx context.Context) error {
 		if cause := context.Cause(ctx); cause != nil && !isDelivery(err) {
 			err = cause
 		}
-		d.watch.stop() // nor is the rest read
+		d.watch.stop() // so that Close does not read the remaining answers
 		_ = results.Close()
 		return err
 	}
@@ -108,7 +109,7 @@ func isDelivery(err error) bool {
 	return errors.As(err, &d)
 }
 
-// take reads the answers in their order.
+// take reads the answers to the statements of read, and delivers all but the last part.
 func (d *feed) take(results pgx.BatchResults, id database.Identity) error {
 	for range 2 { // BEGIN, LOCK
 		if _, err := results.Exec(); err != nil {
@@ -183,8 +184,8 @@ type movedCollection struct {
 	dropped          bool
 }
 
-// readCollections returns the collections that changed, in the order in which that
-// has to be known: a new one before its items.
+// readCollections returns the collections that have changed, in the order of the commits
+// that made them.
 func readCollections(results pgx.BatchResults) ([]movedCollection, error) {
 	rows, err := results.Query()
 	if err != nil {
@@ -210,7 +211,7 @@ func (d *feed) readTombstones(results pgx.BatchResults) ([]tombstone, error) {
 	})
 }
 
-// name is a collection's name, of which there are few.
+// name returns a collection's name. It allocates each name once.
 func (d *feed) name(raw []byte) string {
 	if name, ok := d.names[string(raw)]; ok {
 		return name
@@ -220,10 +221,11 @@ func (d *feed) name(raw []byte) string {
 	return name
 }
 
-// merge puts the three kinds of changes in order and delivers them. Collections go
-// first, for items count from their birth on: nothing that comes later is of a
-// predecessor. Where a tombstone and an item have the same number, the item was put
-// back in the transaction that had deleted it.
+// merge puts the three kinds of changes in order, and delivers them. Collections come first:
+// the statements have read only tombstones and items of the collections that exist now. Then
+// the tombstones and items come in the order of their numbers. If a tombstone and an item have
+// the same number, the tombstone comes first, because a transaction deleted the item and made
+// it again.
 func (d *feed) merge(results pgx.BatchResults, collections []movedCollection, tombstones []tombstone) error {
 	for i := range collections {
 		c := &collections[i]
@@ -234,7 +236,7 @@ func (d *feed) merge(results pgx.BatchResults, collections []movedCollection, to
 			d.changes = append(d.changes, store.Change{Op: store.PutCollection, Collection: c.name, Definition: []byte(c.definition), Item: item.Item{Seq: uint64(c.seq)}})
 		}
 	}
-	bury := func(upTo int64) error {
+	deleteUpTo := func(upTo int64) error {
 		for len(tombstones) > 0 && tombstones[0].seq <= upTo {
 			t := &tombstones[0]
 			tombstones = tombstones[1:]
@@ -256,7 +258,7 @@ func (d *feed) merge(results pgx.BatchResults, collections []movedCollection, to
 		if err != nil {
 			return err
 		}
-		if err := bury(int64(ch.Item.Seq)); err != nil {
+		if err := deleteUpTo(int64(ch.Item.Seq)); err != nil {
 			return err
 		}
 		if ok {
@@ -268,11 +270,12 @@ func (d *feed) merge(results pgx.BatchResults, collections []movedCollection, to
 	if err := rows.Err(); err != nil {
 		return database.ReadError(err)
 	}
-	return bury(math.MaxInt64)
+	return deleteUpTo(math.MaxInt64)
 }
 
-// change makes a row of feedItemsSQL a change with memory of the feed's. A row that
-// is no item deletes the item that had its place; false: not even that.
+// change returns the change that a row of feedItemsSQL stands for. The change uses d.memory.
+// A row that is not a valid item stands for the deletion of the item with its id. ok is false
+// if there is nothing to do, because no item can have that id.
 func (d *feed) change(raw [][]byte) (ch store.Change, ok bool, err error) {
 	const fieldCollection, fieldBad = itemFields, itemFields + 1
 	if len(raw) != itemFields+2 || len(raw[6]) != 8 {
@@ -307,19 +310,19 @@ func (d *feed) change(raw [][]byte) (ch store.Change, ok bool, err error) {
 	return ch, true, nil
 }
 
-// add adds a change, and delivers those before it when they are many.
+// add adds a change. If there are chunkChanges already, it delivers those first.
 func (d *feed) add(ch store.Change) error {
 	if len(d.changes) >= chunkChanges {
 		if err := d.deliver(true); err != nil {
 			return err
 		}
-		d.memory = nil // it has the new one's, too
+		d.memory = nil // not d.memory[:0], because ch uses its end
 	}
 	d.changes = append(d.changes, ch)
 	return nil
 }
 
-// deliver hands over what there is.
+// deliver delivers the changes so far as a step, or as a part of one if more is true.
 func (d *feed) deliver(more bool) error {
 	step := &store.Step{Seq: d.head.Seq, Changes: d.changes, More: more, At: d.at}
 	if d.view != nil && !more {

@@ -11,8 +11,8 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// Follow is part of store.Shared. A database that is away does not end it: it goes on
-// when the database is back.
+// Follow is part of store.Shared. If the database cannot be reached, Follow tries again until
+// it can.
 func (s *Store) Follow(ctx context.Context, after store.CommitID, deliver func(*store.Step) error) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -20,7 +20,7 @@ func (s *Store) Follow(ctx context.Context, after store.CommitID, deliver func(*
 	s.history.Store(&after.Epoch)
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopped := make(chan struct{})
-	go func() { // Close ends it
+	go func() { // Close ends Follow
 		defer close(stopped)
 		select {
 		case <-s.closing:
@@ -28,13 +28,13 @@ func (s *Store) Follow(ctx context.Context, after store.CommitID, deliver func(*
 		case <-ctx.Done():
 		}
 	}()
-	f := &follower{s: s, pos: after, deliver: deliver, own: s.recent.enter(), told: make(chan struct{}, 1), away: true}
+	f := &follower{s: s, pos: after, deliver: deliver, own: s.recent.enter(), notified: make(chan struct{}, 1), away: true}
 	s.applied.Store(uint64(after.Seq))
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
 		if !s.db.ReadOnly() { // a standby cannot notify
-			s.listen(ctx, f.told)
+			s.listen(ctx, f.notified)
 		}
 	}()
 	err := f.run(ctx)
@@ -52,8 +52,8 @@ func (s *Store) Follow(ctx context.Context, after store.CommitID, deliver func(*
 // Inspect is part of store.Shared.
 func (s *Store) Inspect() { signal(s.inspect) }
 
-// Fault is part of store.Watched. A database that is away for no longer than a commit
-// would wait is no fault yet.
+// Fault is part of store.Watched. It is nil as long as the database is away for less than
+// AwayTimeout, because commits wait that long.
 func (s *Store) Fault() error {
 	if s.restored.Load() {
 		return store.ErrRestored
@@ -70,27 +70,27 @@ func (s *Store) Fault() error {
 // Behind is part of store.Copying.
 func (s *Store) Behind() error { return s.attached.Behind() }
 
-// loss is that the database cannot be followed.
+// loss says since when, and why, the database cannot be followed.
 type loss struct {
 	since time.Time
 	why   error
 }
 
-// follower is one Follow.
+// follower is the state of one call of Follow.
 type follower struct {
-	s       *Store
-	pos     store.CommitID // what was delivered
-	deliver func(*store.Step) error
-	own     chan struct{} // signalled when the store has committed
-	told    chan struct{} // and when somebody else has
-	inspect bool          // a view was asked for and not delivered yet
+	s        *Store
+	pos      store.CommitID // the newest commit that was delivered
+	deliver  func(*store.Step) error
+	own      chan struct{} // signalled when this store has committed
+	notified chan struct{} // signalled when another session has committed
+	inspect  bool          // Inspect was called, and no view was delivered since
 
 	conn *pgx.Conn
-	away bool // the last reading failed
-	wait time.Duration
+	away bool          // the last read failed
+	wait time.Duration // the pause after it
 }
 
-// deliveryError is an error of deliver's, which ends Follow.
+// deliveryError is an error that deliver returned. It ends Follow.
 type deliveryError struct{ err error }
 
 func (e *deliveryError) Error() string { return e.err.Error() }
@@ -106,7 +106,7 @@ func (f *follower) run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-poll.C:
 			read = true
-		case <-f.told:
+		case <-f.notified:
 			read = true
 		case <-f.own:
 		case <-f.s.inspect:
@@ -126,7 +126,7 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		default:
 			next = f.lost(err)
-			// A signal must not make it try again sooner.
+			// The pause is here, so that a signal does not end it early.
 			if err := pause(ctx, next, f.s.closing); err != nil {
 				return f.s.closedOr(context.Cause(ctx))
 			}
@@ -143,7 +143,7 @@ func (f *follower) hangUp() {
 	}
 }
 
-// lost notes that the database could not be read, and returns how long to wait.
+// lost records that the database could not be read, and returns how long to wait.
 func (f *follower) lost(err error) time.Duration {
 	f.hangUp()
 	restored := errors.Is(err, store.ErrRestored)
@@ -161,6 +161,7 @@ func (f *follower) lost(err error) time.Duration {
 	return f.wait
 }
 
+// back records that the database was read.
 func (f *follower) back() {
 	if f.away && f.wait > 0 {
 		f.s.opt.Log.Info("the database can be read again")
@@ -171,8 +172,9 @@ func (f *follower) back() {
 	f.s.stats.connected.Store(true)
 }
 
-// step delivers what is new. Own commits come from memory if nothing else was
-// committed before them; what else there is is read, now if told to.
+// step delivers what is new. It takes the store's own commits from memory as long as no other
+// commit lies between. It reads the rest from the database if read is true, or if it knows
+// that there are own commits behind those of others.
 func (f *follower) step(ctx context.Context, read bool) error {
 	for !f.inspect && ctx.Err() == nil {
 		b, next, more := f.s.recent.after(f.pos)
@@ -203,7 +205,7 @@ func (f *follower) hand(step *store.Step) error {
 	return nil
 }
 
-// read reads what is new, with one snapshot.
+// read reads what is new, in one snapshot, and delivers it.
 func (f *follower) read(ctx context.Context) error {
 	if f.inspect {
 		return f.readWithView(ctx)
@@ -226,12 +228,12 @@ func (f *follower) read(ctx context.Context) error {
 	d := feed{f: f, conn: f.conn}
 	err := d.read(ctx)
 	if err != nil {
-		f.hangUp() // in the midst of what the database had to say
+		f.hangUp() // the connection may still have unread answers
 	}
 	return errors.Join(err, f.forgotten(ctx, &d))
 }
 
-// readWithView reads in the transaction of a view, which goes with the step.
+// readWithView reads in the transaction of a new view, and delivers the view with the step.
 func (f *follower) readWithView(ctx context.Context) error {
 	if err := f.s.enter(); err != nil {
 		return err
@@ -251,8 +253,8 @@ func (f *follower) readWithView(ctx context.Context) error {
 	return errors.Join(err, f.forgotten(ctx, &d))
 }
 
-// forgotten begins another history if the database has forgotten what was followed:
-// its numbers are given out again.
+// forgotten begins another history if the database has lost commits that were followed: the
+// database would use their numbers again.
 func (f *follower) forgotten(ctx context.Context, d *feed) error {
 	if !d.forgotten || f.s.writer == nil {
 		return nil

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// groupRows is how many rows the writer takes together.
+// groupRows is how many changes a group of several requests may have.
 const groupRows = 500
 
-// gather forms a group of the first request and those that wait.
+// gather waits for a request and returns a group of it and of the requests that wait behind
+// it. It returns nil when ctx ends.
 func (w *writer) gather(ctx context.Context) []*request {
 	first := w.held
 	w.held = nil
@@ -46,21 +47,22 @@ func (w *writer) gather(ctx context.Context) []*request {
 			if yielded {
 				return g.group
 			}
-			runtime.Gosched() // those about to queue a request share the transaction
+			runtime.Gosched() // goroutines that are about to queue a request may join the group
 			yielded = true
 		}
 	}
 	return g.group
 }
 
-// gathering is a group that is being formed. What a request rests on must be the
-// state before the group.
+// gathering is a group that is being formed. The database checks the expected versions and
+// the keys of receipts in the state before the group. So a request may not join if its
+// expectations or receipts depend on a request of the group.
 type gathering struct {
 	group   []*request
 	rows    int
-	known   int // requests of the group that are in touched
-	touched map[[2]string]bool
-	names   map[string]bool // of receipts
+	known   int                // how many requests of the group are in touched and names
+	touched map[[2]string]bool // collection and id of the changes
+	names   map[string]bool    // of the receipts
 }
 
 func newGathering(first *request) *gathering {
@@ -68,6 +70,7 @@ func newGathering(first *request) *gathering {
 	return g
 }
 
+// admit adds a request to the group if it may join, and reports whether it did.
 func (g *gathering) admit(req *request) bool {
 	if req.alone || g.rows+len(req.changes) > groupRows || req.epoch != g.group[0].epoch {
 		return false
@@ -91,7 +94,7 @@ func (g *gathering) admit(req *request) bool {
 	return true
 }
 
-// learn notes what the requests of the group touch.
+// learn adds the requests of the group to touched and names.
 func (g *gathering) learn() {
 	if g.touched == nil {
 		g.touched, g.names = map[[2]string]bool{}, map[string]bool{}

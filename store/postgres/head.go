@@ -32,13 +32,16 @@ func (s *Store) Renew(ctx context.Context, of store.Epoch) error {
 	}))
 }
 
-// asking lets callers who come while a question is under way share the next one.
+// asking joins calls of Head: all that come while the database is being asked share the next
+// question. They cannot share the one under way, which may have been answered before they
+// came.
 type asking struct {
 	mu   sync.Mutex
-	next *question
-	busy bool
+	next *question // nil: nobody waits for one
+	busy bool      // ask is running
 }
 
+// question is one question for the head, with its answer.
 type question struct {
 	done chan struct{}
 	pos  store.CommitID
@@ -71,7 +74,7 @@ func (s *Store) Head(ctx context.Context) (store.CommitID, error) {
 	}
 }
 
-// ask asks until nobody waits any more.
+// ask asks the database until no caller waits any more.
 func (s *Store) ask() {
 	a := &s.asking
 	for {

@@ -10,8 +10,8 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// listen signals wake when somebody else has committed, and after each beginning to
-// listen. What it misses, polling finds.
+// listen signals wake when another session has committed, and each time it has begun to
+// listen. Follow finds by polling what listen misses.
 func (s *Store) listen(ctx context.Context, wake chan struct{}) {
 	wait := retryPause
 	for ctx.Err() == nil {
@@ -23,11 +23,10 @@ func (s *Store) listen(ctx context.Context, wake chan struct{}) {
 	}
 }
 
-// listenCheck is how long a listening connection may be silent before it is asked
-// whether it still is one.
+// listenCheck is how long a listening connection may be silent before listenOnce tests it.
 const listenCheck = 10 * time.Second
 
-// listenOnce listens until the connection is lost.
+// listenOnce listens until the connection is lost. It reports whether it had begun to listen.
 func (s *Store) listenOnce(ctx context.Context, wake chan struct{}) (begun bool) {
 	conn, err := s.db.Connect(ctx, listening)
 	if err != nil {
@@ -44,8 +43,8 @@ func (s *Store) listenOnce(ctx context.Context, wake chan struct{}) (begun bool)
 		cancel()
 		switch {
 		case err == nil && s.writer != nil && n.PID == s.writer.process.Load():
-			// The writer tells by itself. Were it another client of a pooler that has
-			// the same process, polling would find what it did.
+			// The writer signals its own commits. If the process belongs to another client
+			// of a connection pooler, Follow finds its commits by polling.
 		case err == nil:
 			signal(wake)
 		case !pgconn.Timeout(err) || ctx.Err() != nil || execSoon(ctx, conn, `SELECT 1`) != nil:
@@ -54,7 +53,7 @@ func (s *Store) listenOnce(ctx context.Context, wake chan struct{}) (begun bool)
 	}
 }
 
-// execSoon executes a statement that takes no time.
+// execSoon executes a statement that takes less than readTimeout.
 func execSoon(ctx context.Context, conn *pgx.Conn, sql string) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()

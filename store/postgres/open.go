@@ -1,23 +1,23 @@
 // Package postgres is the shared store: a PostgreSQL database that several
 // replicas, and other programs, write.
 //
-// The tables are in the schema nearby. Numbers in the order of commits come from
-// one row, nearby.head, that whoever commits holds locked until the end of the
-// transaction: PostgreSQL makes a transaction visible before it releases its locks,
-// so whoever sees a number sees all lower ones. The lock never waits for a client:
-// a store's own commits are one call of the function nearby.commit, many commits in
-// one call where they come together, and the rows of other programs are numbered by
-// a trigger that runs when their transaction commits.
+// The tables are in the schema nearby. The row of nearby.head has the number of the newest
+// commit. A commit raises the number and keeps the row locked until its transaction ends.
+// PostgreSQL makes a transaction visible before it releases the locks of the transaction, so
+// who sees a number also sees all lower ones. While the row is locked, the database does not
+// wait for a client: a store makes a group of commits with one call of the function
+// nearby.commit, and the rows of other programs get their numbers from a trigger that runs
+// when their transaction commits.
 //
-// Each Store has one writer with one connection. An answer that is lost with its
-// connection is found out: the next connection raises a fence in nearby.writers, so
-// that what was sent over the former one either was made by then, which the same row
-// tells, or never will be.
+// Each Store has one writer with one connection. If the connection is lost before the answer
+// to a batch comes, the writer finds out whether the batch was made: it makes a new
+// connection and raises its fence in nearby.writers. After that the database refuses batches
+// of the old connection, and the same row has the number of the last batch that was made.
 //
-// Follow reads what has a higher number than what it delivered last: when it is
-// notified, and in any case several times a second. The store's own commits are
-// delivered from memory if no other came between. A view is a transaction that sees
-// the database as it was when it began.
+// Follow reads what has a higher number than the last commit that it delivered. It reads when
+// it is notified, and at least once in each PollInterval. It takes the store's own commits
+// from memory if no other commit lies between. A View is a transaction that sees one state of
+// the database.
 //
 // Package database has the connections and the tables. Package attach shows tables of
 // other programs as collections; a Store runs its Refresher.
@@ -44,21 +44,23 @@ import (
 
 // Options of a store. The zero value is for production.
 type Options struct {
-	// Log takes events of the store; default discards them.
+	// Log takes the store's log messages; default discards them.
 	Log *slog.Logger
-	// PollInterval is how often Follow looks for changes that it was not notified
-	// of; default 250 ms.
+	// PollInterval is how long Follow waits for a notification before it reads the
+	// database anyway; default 250 ms.
 	PollInterval time.Duration
-	// MaxBacklog is how many rows Follow reads to catch up; beyond it a View is
-	// quicker, and Follow says store.ErrGone. Default 200,000.
+	// MaxBacklog is how many changed items, or tombstones, Follow reads at once to catch up.
+	// If there are more, a View is faster, and Follow fails with store.ErrGone. Default
+	// 200,000.
 	MaxBacklog int
-	// ReadOnly makes a store that takes no commits. A standby's is so by itself.
+	// ReadOnly makes a store that takes no commits. A store on a standby takes none
+	// in any case.
 	ReadOnly bool
 	// ReplicaName names this process among those that follow the database;
 	// default the host's name and the process id.
 	ReplicaName string
-	// CommitTimeout is how long a commit may take to be made, or found out about
-	// when the connection was lost on the way; default 10 s. Finding out may take
+	// CommitTimeout is how long the writer tries to make a commit, or to find out whether
+	// it was made after the connection was lost; default 10 s. To find out may take
 	// AwayTimeout more.
 	CommitTimeout time.Duration
 	// AwayTimeout is how long a commit waits for a database that cannot be
@@ -67,8 +69,9 @@ type Options struct {
 	// Readers is how many connections Views, Head and Receipt share; default 8.
 	Readers int
 
-	tombstonesFor time.Duration // tests purge sooner
-	migrationWait time.Duration // and wait less
+	// These are for tests, which do not wait so long.
+	tombstonesFor time.Duration // how long tombstones are kept; default 24 h
+	migrationWait time.Duration // database.Options.MigrationWait
 }
 
 func (o Options) withDefaults() Options {
@@ -106,31 +109,31 @@ type Store struct {
 	db       *database.Database
 	pool     *pgxpool.Pool     // for views, heads and receipts
 	writer   *writer           // nil if the store is read-only
-	attached *attach.Refresher // of tables that are collections; it runs beside a writer
+	attached *attach.Refresher // of the attached tables; it runs if there is a writer
 
 	mu       sync.Mutex
 	closed   bool
-	inFlight sync.WaitGroup // commits under way and open views
-	closing  chan struct{}  // closed by Close: Follow ends
-	life     context.Context
-	end      context.CancelFunc // when nothing is in flight any more
+	inFlight sync.WaitGroup     // commits under way and open views
+	closing  chan struct{}      // closed by Close: Follow ends
+	life     context.Context    // ends when nothing is in flight any more
+	end      context.CancelFunc // of life
 	loops    sync.WaitGroup
 
 	asking   asking // Head's callers share a round trip
 	recent   recent // own commits, for Follow
 	inspect  chan struct{}
 	applied  atomic.Uint64               // what Follow has delivered
-	history  atomic.Pointer[store.Epoch] // that Follow was begun in, at last; nil: never
-	restored atomic.Bool                 // the last attempt to read it found it unreleased
-	fault    atomic.Pointer[error]       // why commits are refused, as the writer knows; nil: they are not
+	history  atomic.Pointer[store.Epoch] // in which Follow was last begun; nil: never
+	restored atomic.Bool                 // the last read found that the database is not released after a restore
+	fault    atomic.Pointer[error]       // why the writer refuses commits; nil: it does not
 	lost     atomic.Pointer[loss]        // since when, and why, the database cannot be followed; nil: it can
 	stats    counters
-	badRows  naming
+	badRows  rowLimiter
 
-	beaten  sync.Mutex // of beat
-	beating bool       // it may know of this replica
-	noted   int64      // what the database was last told; -1: nothing
-	notedIn int64      // the history in which it was
+	beatMu  sync.Mutex // guards the next three
+	beating bool       // the database may have a row of this replica in nearby.replicas
+	noted   int64      // what was last written to that row; -1: nothing
+	notedIn int64      // the counter of the history in which it was written
 }
 
 var (
@@ -140,9 +143,9 @@ var (
 )
 
 // Open connects to a database and makes or updates the tables in it. It fails with
-// store.ErrUnavailable if the database cannot be reached now. ctx bounds the opening
-// only. The url is a PostgreSQL connection URI or a list of keywords and
-// values, with several hosts perhaps; it is never logged.
+// store.ErrUnavailable if the database cannot be reached now. ctx limits only the
+// opening. The url is a PostgreSQL connection URI, or a list of keywords and
+// values; it may have several hosts. It is never logged.
 func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
 	db, err := database.New(url, database.Options{Log: opt.Log, ReadOnly: opt.ReadOnly, MigrationWait: opt.migrationWait})
@@ -158,7 +161,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	if err := db.Prepare(ctx); err != nil {
 		s.end()
 		if database.Refused(err) {
-			err = fmt.Errorf("the database refuses: %v", err) //nolint:errorlint // it is not unavailable
+			err = fmt.Errorf("the database refuses: %v", err) //nolint:errorlint // it must not count as store.ErrUnavailable
 		}
 		return nil, err
 	}
@@ -180,7 +183,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-// loop runs f beside the store until the end of its life.
+// loop runs f in a goroutine until s.life ends.
 func (s *Store) loop(f func(context.Context)) {
 	s.loops.Add(1)
 	go func() {
@@ -189,7 +192,7 @@ func (s *Store) loop(f func(context.Context)) {
 	}()
 }
 
-// enter notes that something is in flight that Close has to wait for.
+// enter adds one to inFlight, for which Close waits. It fails if the store is closed.
 func (s *Store) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,7 +220,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// closedOr returns store.ErrClosed if the store is closing, else err.
+// closedOr returns store.ErrClosed if the store is closing, and err otherwise.
 func (s *Store) closedOr(err error) error {
 	select {
 	case <-s.closing:
@@ -227,7 +230,7 @@ func (s *Store) closedOr(err error) error {
 	}
 }
 
-// pause waits, unless ctx or the channel ends before.
+// pause waits for d. It fails if ctx ends or the channel is closed before.
 func pause(ctx context.Context, d time.Duration, ended <-chan struct{}) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

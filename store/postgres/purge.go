@@ -17,12 +17,13 @@ const (
 	beatInterval  = 5 * time.Second
 	purgeInterval = time.Minute
 	purgeRows     = 5000 // at once
-	// forgetAfter is when what is known of a writer or a replica goes.
+	// forgetAfter is how long the rows of a writer or a replica are kept after its last sign
+	// of life.
 	forgetAfter = 7 * 24 * time.Hour
 )
 
-// tend tells the others how far this replica has followed, and removes what nobody
-// needs any more. All replicas do so; one would do.
+// tend writes to the database how far this replica has followed, and removes rows that
+// nobody needs any more. Every replica does that, although one would be enough.
 func (s *Store) tend(ctx context.Context) {
 	beat, purge := time.NewTicker(beatInterval), time.NewTicker(purgeInterval)
 	defer beat.Stop()
@@ -34,7 +35,7 @@ func (s *Store) tend(ctx context.Context) {
 		case <-ctx.Done():
 			_ = s.onConnection(context.Background(), 3*time.Second, s.beat) // the last one
 			return
-		case <-beat.C: // not cut off: what was sent might be done after the last one
+		case <-beat.C: // without cancel: a beat that was cut off might be executed after the last one
 			err = s.onConnection(context.WithoutCancel(ctx), readTimeout, s.beat)
 		case <-purge.C:
 			err = s.onConnection(ctx, purgeInterval/2, s.purge)
@@ -45,7 +46,9 @@ func (s *Store) tend(ctx context.Context) {
 	}
 }
 
-// beatSQL seldom touches the writer's row, for which a commit would have to wait.
+// beatSQL writes how far a replica has followed, and returns what the row had before. It
+// updates the writer's row only once an hour, because a commit would have to wait for that
+// row.
 const beatSQL = `
 WITH head AS (SELECT epoch FROM nearby.head WHERE ` + database.Released + `),
      known AS (SELECT applied FROM nearby.replicas WHERE name = $1),
@@ -54,15 +57,15 @@ WITH head AS (SELECT epoch FROM nearby.head WHERE ` + database.Released + `),
      alive AS (UPDATE nearby.writers SET at = now() WHERE writer = $3 AND at < now() - '1 hour'::interval)
 SELECT coalesce((SELECT applied FROM known), -1), epoch FROM head`
 
-// beat notes what Follow has delivered. If the database does not know what was noted
-// before, an older state of it was put back: it begins another history, so that no
-// replica goes on with what is gone.
+// beat writes to nearby.replicas what Follow has delivered. If the row is older than what
+// beat wrote last, an older state of the database was restored. Then beat begins another
+// history, so that no replica goes on with commits that are lost.
 func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 	if s.writer == nil {
 		return nil
 	}
-	s.beaten.Lock()
-	defer s.beaten.Unlock()
+	s.beatMu.Lock()
+	defer s.beatMu.Unlock()
 	applied := int64(s.applied.Load())
 	if applied == 0 { // nobody follows
 		return s.forget(ctx, conn)
@@ -81,13 +84,14 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 	return newHistory(ctx, conn, history)
 }
 
-// newHistorySQL raises the fences too: no writer goes on without having heard of it.
+// newHistorySQL also raises all fences, so that each writer makes a new connection and reads
+// the new epoch.
 const newHistorySQL = `
 WITH another AS (UPDATE nearby.head SET epoch = (random() * 1e15)::bigint WHERE epoch = $1 AND ` + database.Released + ` RETURNING epoch)
 UPDATE nearby.writers SET fence = fence + 1 WHERE EXISTS (SELECT FROM another)`
 
-// newHistory gives a database that has lost something another epoch, unless it has
-// another one than that in which it was lost. All replicas notice; one is first.
+// newHistory begins another history, unless the database has another one than that with the
+// given counter already. If all replicas notice a loss, only the first begins one.
 func newHistory(ctx context.Context, conn *pgx.Conn, counter int64) error {
 	if _, err := conn.Exec(ctx, newHistorySQL, counter); err != nil {
 		return fmt.Errorf("beginning another history: %w", err)
@@ -95,11 +99,11 @@ func newHistory(ctx context.Context, conn *pgx.Conn, counter int64) error {
 	return nil
 }
 
-// replica is the replica's name in the database: a process that comes after one of
-// the same name is another.
+// replica returns the replica's name in the database. It has the writer's id, so that the
+// next process with the same ReplicaName has another name.
 func (s *Store) replica() string { return s.opt.ReplicaName + "/" + s.writer.id.String() }
 
-// forget lets the tombstones go that only this replica would need.
+// forget removes the row of this replica, so that no tombstones are kept for it.
 func (s *Store) forget(ctx context.Context, conn *pgx.Conn) error {
 	if !s.beating {
 		return nil
@@ -111,7 +115,8 @@ func (s *Store) forget(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// purge removes a part of what nobody needs any more, without holding up commits.
+// purge removes rows that nobody needs any more, in many small transactions, so that commits
+// do not wait for them.
 func (s *Store) purge(ctx context.Context, conn *pgx.Conn) error {
 	for _, part := range []struct {
 		what   string
@@ -138,7 +143,8 @@ func (s *Store) purge(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// purgeOld removes rows of a table that nobody has touched for a while.
+// purgeOld returns a function that removes up to purgeRows rows of a table whose time, the
+// column at, is longer ago than after.
 func purgeOld(table, key string, after time.Duration) func(context.Context, *pgx.Conn) (int64, bool, error) {
 	sql := fmt.Sprintf(`DELETE FROM nearby.%[1]s WHERE %[2]s IN (SELECT %[2]s FROM nearby.%[1]s WHERE at < now() - $1::interval LIMIT %[3]d) AND at < now() - $1::interval`,
 		table, key, purgeRows)
@@ -148,11 +154,12 @@ func purgeOld(table, key string, after time.Duration) func(context.Context, *pgx
 	}
 }
 
-// needless is the last commit that all replicas have applied which were heard of
-// within a day; NULL while the database is being restored.
-const needless = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h WHERE ` + database.Released + `)`
+// appliedByAll is the last commit that all replicas have applied. It ignores replicas without
+// a sign of life for a day. It is NULL while the database is being restored.
+const appliedByAll = `(SELECT least(h.seq, (SELECT min(r.applied) FROM nearby.replicas r WHERE r.at > now() - '1 day'::interval)) FROM nearby.head h WHERE ` + database.Released + `)`
 
-// raiseFloor says that deletions up to seq may be gone; it is said before they are.
+// raiseFloor records that tombstones up to seq may be removed. It is called before they are
+// removed, so that no follower misses a deletion.
 func raiseFloor(ctx context.Context, conn *pgx.Conn, seq int64) error {
 	_, err := conn.Exec(ctx, `UPDATE nearby.head SET floor = $1 WHERE floor < $1 AND `+database.Released, seq)
 	return err
@@ -161,7 +168,7 @@ func raiseFloor(ctx context.Context, conn *pgx.Conn, seq int64) error {
 func (s *Store) purgeTombstones(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
 	var seq *int64
 	if err := conn.QueryRow(ctx, `
-SELECT max(seq) FROM (SELECT seq, at FROM nearby.tombstones WHERE seq <= `+needless+fmt.Sprintf(` ORDER BY seq LIMIT %d) t
+SELECT max(seq) FROM (SELECT seq, at FROM nearby.tombstones WHERE seq <= `+appliedByAll+fmt.Sprintf(` ORDER BY seq LIMIT %d) t
  WHERE at < now() - $1::interval`, purgeRows), s.opt.tombstonesFor).Scan(&seq); err != nil || seq == nil {
 		return 0, false, err
 	}
@@ -172,21 +179,21 @@ SELECT max(seq) FROM (SELECT seq, at FROM nearby.tombstones WHERE seq <= `+needl
 	return tag.RowsAffected(), tag.RowsAffected() >= purgeRows, err
 }
 
-// sweep removes items of collections that are no more.
+// sweep removes items of collections that were dropped.
 func (s *Store) sweep(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
 	var name *string
 	var removed *int64
 	if err := conn.QueryRow(ctx, `SELECT swept, removed FROM nearby.sweep($1)`, purgeRows).Scan(&name, &removed); err != nil || name == nil {
 		return 0, false, err
 	}
-	return *removed, true, nil // there may be more, of this or another
+	return *removed, true, nil // there may be more, of this collection or of another
 }
 
 func (s *Store) purgeCollections(ctx context.Context, conn *pgx.Conn) (int64, bool, error) {
 	var name string
 	var seq int64
 	err := conn.QueryRow(ctx, `
-SELECT name, seq FROM nearby.collections c WHERE dropped AND at < now() - $1::interval AND seq <= `+needless+`
+SELECT name, seq FROM nearby.collections c WHERE dropped AND at < now() - $1::interval AND seq <= `+appliedByAll+`
    AND NOT EXISTS (SELECT FROM nearby.items i WHERE i.collection = c.name) ORDER BY seq LIMIT 1`, s.opt.tombstonesFor).Scan(&name, &seq)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, false, nil
@@ -200,5 +207,5 @@ SELECT name, seq FROM nearby.collections c WHERE dropped AND at < now() - $1::in
 	if _, err := conn.Exec(ctx, `SELECT nearby.forget_collection($1, $2)`, name, seq); err != nil {
 		return 0, false, err
 	}
-	return 1, true, nil // there may be another
+	return 1, true, nil // there may be another collection
 }

@@ -29,12 +29,13 @@ func (s *Store) Receipt(ctx context.Context, collection, key string) (store.Rece
 	return kept[0], true, nil
 }
 
-// receiptsSQL leaves out those of collections before the ones that have their names.
+// receiptsSQL leaves out receipts of dropped collections, even if there is a new collection
+// with the same name.
 const receiptsSQL = `
 SELECT r.key, r.outcome, r.seq FROM nearby.receipts r JOIN nearby.collections c ON c.name = split_part(r.key, '/', 1)
  WHERE r.key = ANY ($1) AND r.seq >= c.born AND NOT c.dropped`
 
-// readReceipts returns those of the receipts that are kept.
+// readReceipts returns the kept receipts that have the collections and keys of the given ones.
 func readReceipts(ctx context.Context, conn *pgx.Conn, receipts []store.Receipt) ([]store.Receipt, error) {
 	names := make([]string, len(receipts))
 	for i := range receipts {

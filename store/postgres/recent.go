@@ -8,14 +8,14 @@ import (
 	"nearby/store"
 )
 
-// recent keeps the store's own last batches while Follow runs, so that they need not
-// be read again, as many as fit its limits.
+// recent keeps the last batches that this store has made while Follow runs, so that Follow
+// need not read them from the database. It keeps up to recentBatches, with up to recentBytes.
 type recent struct {
 	mu        sync.Mutex
-	followers map[chan struct{}]bool // to be woken, each with room for one signal
-	batches   []ownBatch             // in order, perhaps with gaps where others committed
-	bytes     int
-	newest    store.Seq // the last that was added, kept or not
+	followers map[chan struct{}]bool // a channel for each Follow, with room for one signal
+	batches   []ownBatch             // in order; commits of others may lie between
+	bytes     int                    // of the batches, about
+	newest    store.Seq              // the last commit that was added, even if it is not kept
 }
 
 const (
@@ -23,18 +23,18 @@ const (
 	recentBatches = 4096
 )
 
-// ownBatch is what one transaction of the store's own has committed.
+// ownBatch is what one transaction of this store has committed.
 type ownBatch struct {
 	epoch       store.Epoch
 	first, last store.Seq
 	changes     []store.Change
-	at          time.Time // before it was sent
+	at          time.Time // before the batch was sent
 	bytes       int
 }
 
 func (r *recent) init() { r.followers = map[chan struct{}]bool{} }
 
-// enter returns a channel that is signalled when there is something new.
+// enter returns a channel that is signalled when a batch was added.
 func (r *recent) enter() chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,6 +43,7 @@ func (r *recent) enter() chan struct{} {
 	return wake
 }
 
+// leave is called with the channel from enter when Follow ends.
 func (r *recent) leave(wake chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,15 +53,15 @@ func (r *recent) leave(wake chan struct{}) {
 	}
 }
 
+// signal sends to a channel with room for one signal, if it has none.
 func signal(wake chan struct{}) {
 	select {
 	case wake <- struct{}{}:
-	default: // it has not looked since the last
+	default:
 	}
 }
 
-// add takes a group of commits that was made, the last of them with the number of
-// end.
+// add adds a group of commits that was made. end is the last of them.
 func (r *recent) add(group []*request, end store.CommitID, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,19 +97,19 @@ func (r *recent) add(group []*request, end store.CommitID, at time.Time) {
 	}
 }
 
-// own is a change with memory of its own, as a step has it.
+// own returns a copy of a change, with memory of its own, as a step has it.
 func own(ch *store.Change, seq store.Seq) store.Change {
 	c := ch.Clone()
 	if len(c.Item.Properties) == 0 {
-		c.Item.Properties = nil // there is no telling them apart in the database
+		c.Item.Properties = nil // as the item comes back from the database
 	}
 	c.Item.Seq = uint64(seq)
 	c.Expects, c.Expected = false, 0
 	return c
 }
 
-// after returns the batch that continues a position, if it is kept, and else whether
-// there are later ones.
+// after returns the batch whose first commit follows pos, if it is kept (next). If it is not,
+// more says whether this store has made later commits.
 func (r *recent) after(pos store.CommitID) (b ownBatch, next, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +122,7 @@ func (r *recent) after(pos store.CommitID) (b ownBatch, next, more bool) {
 		}
 		return 0
 	})
-	if len(r.followers) == 1 { // what came before is of no use any more
+	if len(r.followers) == 1 { // nobody needs the batches before pos any more
 		for j := range i {
 			r.bytes -= r.batches[j].bytes
 		}

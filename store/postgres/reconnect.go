@@ -19,10 +19,12 @@ func (w *writer) hangUp() {
 	}
 }
 
-// reconnect connects until limit and raises the fence. It returns the number of the
-// last commit that the writer has made, as w.made is the number of its batch. When
-// the database is known to be away, who has nothing to find out tries once, and not
-// at all if that was just done.
+// reconnect makes a connection and raises the fence; it tries until limit. It returns the
+// number of the last commit that the writer has made; w.made is the number of its batch.
+//
+// insist says that the outcome of a batch depends on the answer. Without insist, and if the
+// last attempt has failed, reconnect tries only once, and not at all within retryPause of
+// that attempt.
 func (w *writer) reconnect(limit time.Time, insist bool) (store.Seq, error) {
 	if w.away != nil && !insist && time.Now().Before(w.refuse) {
 		return 0, w.away
@@ -52,8 +54,8 @@ RETURNING fence, batch, seq, (SELECT epoch FROM nearby.head)`
 const rememberedSQL = `
 SELECT h.epoch, h.seq, ` + database.Released + `, coalesce((SELECT w.batch FROM nearby.writers w WHERE w.writer = $1), 0) FROM nearby.head h`
 
-// register makes a connection and raises the fence, which waits for a transaction
-// of a former connection that is about to commit.
+// register makes a connection and raises the fence. If a transaction of the former
+// connection is about to commit, the fence waits for it.
 func (w *writer) register(limit time.Time) (store.Seq, error) {
 	ctx, cancel := context.WithDeadline(context.Background(), limit)
 	defer cancel()
@@ -74,17 +76,19 @@ func (w *writer) register(limit time.Time) (store.Seq, error) {
 	return seq, nil
 }
 
+// enrol raises the fence over a new connection, and reads the writer's last batch and commit.
+// If the database has lost commits, it begins another history first.
 func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 	var err error
 	if w.server, err = database.Identify(ctx, conn); err != nil {
 		return 0, err
 	}
-	// Who configured commits that a crash may take back did not mean these.
+	// With synchronous_commit off a crash may lose acknowledged commits.
 	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`); err != nil {
 		return 0, err
 	}
-	// What was followed before the database is asked, it must know: while the answer is on
-	// its way others commit, and that is followed, too.
+	// This is read before the database is asked. Later, Follow may have delivered commits
+	// that are newer than the answer.
 	history, followed := w.s.history.Load(), w.s.applied.Load()
 	var counter, head, number int64
 	var usable bool
@@ -96,9 +100,9 @@ func (w *writer) enrol(ctx context.Context, conn *pgx.Conn) (store.Seq, error) {
 	}
 	follows := history != nil && *history == w.server.Epoch(counter)
 	if number < w.made && counter == w.counter || follows && uint64(head) < followed {
-		// The database has forgotten what it had acknowledged: an older state of it
-		// was restored. Its numbers are given out again, so the history needs
-		// another name before this writer, or any other, adds to it.
+		// The database has lost commits that it had acknowledged: an older state of it
+		// was restored. It would use their numbers again. So another history must begin
+		// before this writer, or any other, makes a commit.
 		w.s.opt.Log.Error("the database has lost commits: it begins another history", "batch", number, "acknowledged", w.made, "head", head, "followed", followed)
 		if err := newHistory(ctx, conn, counter); err != nil {
 			return 0, err

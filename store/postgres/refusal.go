@@ -22,7 +22,7 @@ const (
 	codeAttached     = "NB005"
 )
 
-// lockedError says that a row is held by another transaction.
+// lockedError says that another transaction holds a row.
 type lockedError struct{ err error }
 
 func (e *lockedError) Error() string {
@@ -30,14 +30,14 @@ func (e *lockedError) Error() string {
 }
 func (e *lockedError) Unwrap() error { return e.err }
 
-// attachedError is a store.ErrAttached, in the words of the database.
+// attachedError is a store.ErrAttached with the message of nearby.commit.
 type attachedError struct{ err *pgconn.PgError }
 
 func (e *attachedError) Error() string   { return e.err.Message }
 func (e *attachedError) Unwrap() []error { return []error{store.ErrAttached, e.err} }
 
-// refused tells what an error of the database means for a batch, of which nothing
-// was applied, and whether to send it again.
+// refused says what to do after the database has refused a batch, so that nothing of it was
+// applied: again, to send it again, or err, the error of its commits.
 func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err error) {
 	switch {
 	case database.BeingRestored(pe):
@@ -48,7 +48,7 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 		return true, pe
 	case pe.Code == codeNoCollection:
 		return false, fmt.Errorf("collection %q %w", pe.Detail, store.ErrNoCollection)
-	case pe.Code == codeStale && w.marked(group):
+	case pe.Code == codeStale && w.markBadRows(group):
 		return true, pe
 	case pe.Code == codeStale:
 		head, err := strconv.ParseUint(pe.Detail, 10, 64)
@@ -61,10 +61,10 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 	case pe.Code == codeRepeated:
 		return false, w.repeated(group)
 	case pe.Code == "55P03" && strings.Contains(pe.Where, "nearby.head"):
-		return true, pe // somebody is long in committing; it has waited already
+		return true, pe // a long transaction holds the head; the batch has waited for lockTimeout already
 	case pe.Code == "55P03", pe.Code == "40P01", pe.Code == "40001":
 		return false, &lockedError{pe}
-	case pe.Code == "25006": // it has become a standby
+	case pe.Code == "25006": // the server is a standby now
 		w.hangUp()
 		return false, database.Unavailable(pe)
 	case pe.Code == "XX001", pe.Code == "XX002":
@@ -76,9 +76,11 @@ func (w *writer) refused(pe *pgconn.PgError, group []*request) (again bool, err 
 	}
 }
 
-// marked looks whether rows that are in the way of a group are no items, and were written
-// past the triggers, which mark such. If so they are marked now, and the group may be made.
-func (w *writer) marked(group []*request) bool {
+// markBadRows is called if a group expects that items do not exist, and rows with their ids
+// do. If such a row is not a valid item, and was written past the triggers, it is not marked
+// as bad yet. markBadRows marks such rows, and reports whether there were any: the group can
+// then be sent again.
+func (w *writer) markBadRows(group []*request) bool {
 	var collections, ids []string
 	for _, req := range group {
 		for i := range req.changes {
@@ -117,10 +119,10 @@ func (w *writer) marked(group []*request) bool {
 	return n > 0
 }
 
-// repeated reads the receipts whose keys a commit repeats.
+// repeated returns a *store.RepeatedError with the receipts whose keys a commit repeats.
 func (w *writer) repeated(group []*request) error {
 	if len(group) > 1 {
-		return &store.RepeatedError{} // they are made one by one
+		return &store.RepeatedError{} // make sends the requests again one by one
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()

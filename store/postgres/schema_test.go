@@ -104,8 +104,8 @@ func TestNobodyHoldsUpAStart(t *testing.T) {
 	_, err := attach.Attach(ctx, at("app", "old"), attach.Attachment{
 		Collection: "shops", Table: "shops", ID: "id", Lon: "lng", Lat: "lat", Follow: attach.FollowTrigger, Definition: []byte(`{}`),
 	}, func(int64, int64) {})
-	for what, err := range map[string]error{"attached": err, "detached": attach.Detach(ctx, at("app", "old"), "shops", false)} {
-		if err == nil || !strings.Contains(err.Error(), "a table is "+what+" as owner, the owner of nearby's tables") {
+	for what, err := range map[string]error{"attach": err, "detach": attach.Detach(ctx, at("app", "old"), "shops", false)} {
+		if err == nil || !strings.Contains(err.Error(), what+" the table as owner, the owner of nearby's tables") {
 			t.Errorf("%s as app: %v", what, err)
 		}
 	}

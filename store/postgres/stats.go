@@ -2,24 +2,24 @@ package postgres
 
 import "sync/atomic"
 
-// Stats tells what a store has done since it was opened.
+// Stats has what a store has done since it was opened.
 type Stats struct {
-	Connected    bool   // the last attempt to read the database succeeded
-	Reconnects   uint64 // connections of the writer and of Follow that were made anew
-	Commits      uint64 // made
+	Connected    bool   // Follow's last attempt to read the database succeeded
+	Reconnects   uint64 // connections of the writer and of Follow that were made
+	Commits      uint64 // commits that were made
 	Batches      uint64 // transactions that made them
-	Rows         uint64 // items written and deleted by them
+	Rows         uint64 // items that they wrote or deleted
 	Retries      uint64 // batches that were sent again
 	Resolved     uint64 // commits whose answer was lost and whose outcome was found out
-	Unresolved   uint64 // commits that ended with store.ErrUncertain
+	Unresolved   uint64 // commits whose connection was lost and whose outcome was not found out
 	OwnSteps     uint64 // steps of Follow from memory
-	ReadSteps    uint64 // steps of Follow that were read
+	ReadSteps    uint64 // steps of Follow with changes that were read from the database
 	ReadRows     uint64 // rows that were read for them
-	SkippedRows  uint64 // bad rows that were met and not served, by Follow and Views
-	Purged       uint64 // rows that nobody needs any more and that were removed
-	Polls        uint64 // questions for the changes of attached tables
-	Sweeps       uint64 // comparisons of all rows of attached tables
-	AttachedRows uint64 // rows of them that were found to differ
+	SkippedRows  uint64 // bad rows that Follow and Views have read and not served
+	Purged       uint64 // rows that were removed because nobody needs them any more
+	Polls        uint64 // how often attached tables were asked for changes
+	Sweeps       uint64 // comparisons of all rows of an attached table
+	AttachedRows uint64 // rows of attached tables that were found to differ
 }
 
 type counters struct {

@@ -12,37 +12,38 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// Why commits are refused, for everybody.
+// Reasons why commits are refused, as the callers get them.
 const (
 	whyHeldUp = "an open transaction of another program holds up all writes to the database; the operator can end it, and the server's log names it"
-	whyOther  = "the database belongs to another history than the collections, which are read anew; writes are taken again in a moment"
+	whyOther  = "the database has another history now; the server reads the collections again, and takes writes in a moment"
 )
 
-// commit makes a batch and returns the number of its last commit.
+// commit makes a batch and returns the number of its last commit. If the connection is lost,
+// it finds out over a new one whether the batch was made.
 func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 	started := time.Now()
 	deadline := started.Add(w.s.opt.CommitTimeout)
 	w.number++
 	number := w.number
-	sent := false                                  // over a former connection; what became of it is not known
-	fresh := false                                 // the connection was made for this
-	var lost error                                 // over which it was sent
-	held := store.Reason(w.s.Fault()) == whyHeldUp // as was found out before; it is looked once
-	w.test(started)
+	sent := false                                  // over a former connection, and its outcome is not known
+	fresh := false                                 // the connection was made in this call
+	var lost error                                 // why that connection was lost
+	held := store.Reason(w.s.Fault()) == whyHeldUp // known from an earlier batch: then this one is sent once
+	w.testConnection(started)
 	for {
 		if w.conn == nil {
 			limit := deadline
 			if !sent {
 				limit = started.Add(w.s.opt.AwayTimeout)
 			} else if least := time.Now().Add(w.s.opt.AwayTimeout); limit.Before(least) {
-				limit = least // a database that is there tells what became of it
+				limit = least // a database that can be reached knows the outcome
 			}
 			seq, err := w.reconnect(limit, sent)
 			fresh = true
 			if err != nil && sent {
 				w.unsure = number
 				w.s.stats.unresolved.Add(uint64(b.commits))
-				// Not as store.ErrUnavailable, which says that nothing was applied.
+				// It must not wrap store.ErrUnavailable, which says that nothing was applied.
 				return 0, fmt.Errorf("%w: the connection was lost: %v", store.ErrUncertain, err) //nolint:errorlint
 			}
 			if err != nil {
@@ -54,7 +55,8 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 					if foreign := w.foreign(group); foreign != nil {
 						return 0, fmt.Errorf("%w: %w", store.ErrUncertain, foreign)
 					}
-					return seq, w.landed(b, group, seq, started, 0, false)
+					w.count(b)
+					return seq, nil
 				}
 				sent = false
 				if time.Now().After(deadline) {
@@ -64,7 +66,7 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 		}
 		if foreign := w.foreign(group); foreign != nil && fresh {
 			return 0, &store.UnavailableError{Reason: whyOther, Err: foreign}
-		} else if foreign != nil { // or it is the connection that is from before
+		} else if foreign != nil { // a new connection may have the request's history
 			w.hangUp()
 			continue
 		}
@@ -72,7 +74,9 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 		last, counter, err := w.call(b, number, deadline)
 		if err == nil {
 			w.made, w.counter, w.used = number, counter, time.Now()
-			return last, w.landed(b, group, last, at, counter, true)
+			w.count(b)
+			w.s.recent.add(group, store.CommitID{Epoch: w.server.Epoch(counter), Seq: last}, at)
+			return last, nil
 		}
 		var pe *pgconn.PgError
 		if !errors.As(err, &pe) || pe.SeverityUnlocalized != "ERROR" || w.conn.IsClosed() {
@@ -98,8 +102,8 @@ func (w *writer) commit(b *batch, group []*request) (store.Seq, error) {
 	}
 }
 
-// holderSQL finds who has changed the head in a transaction that is open, and does not
-// wait for others.
+// holderSQL finds the session whose open transaction has changed the head, and which does not
+// itself wait for a lock.
 const holderSQL = `
 SELECT l.pid, coalesce(a.usename::text, '?') FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.relation = 'nearby.head'::regclass AND l.granted AND l.pid <> pg_backend_pid()
@@ -108,10 +112,13 @@ SELECT l.pid, coalesce(a.usename::text, '?') FROM pg_locks l LEFT JOIN pg_stat_a
    AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = l.pid AND NOT w.granted)
  ORDER BY a.xact_start, l.pid LIMIT 1`
 
-// lockTimeout is how long a commit of a time waits for the head at once.
+// lockTimeout returns how long one attempt of a batch waits for the lock on the head. commit
+// is Options.CommitTimeout.
 func lockTimeout(commit time.Duration) time.Duration { return min(2*time.Second, commit/2) }
 
-// heldUp names the process that no commit gets past, and says so in the log.
+// heldUp finds the session that holds up all commits, and logs it. It returns an error with
+// whyHeldUp; err is the cause. If it finds no such session, and err is not a lock timeout, it
+// returns err as a store.ErrUnavailable.
 func (w *writer) heldUp(err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), w.s.opt.AwayTimeout)
 	defer cancel()
@@ -122,7 +129,7 @@ func (w *writer) heldUp(err error) error {
 			w.hangUp()
 		}
 		if database.IsCode(err, "55P03") {
-			return &store.UnavailableError{Reason: whyHeldUp, Err: err} // it has just ended, or the database has
+			return &store.UnavailableError{Reason: whyHeldUp, Err: err} // the session, or the connection, has just ended
 		}
 		return database.Unavailable(err)
 	}
@@ -131,8 +138,9 @@ func (w *writer) heldUp(err error) error {
 		Err: fmt.Errorf("process %[1]d, of the role %[2]s, has it open; SELECT pg_terminate_backend(%[1]d) ends it: %[3]w", pid, role, err)}
 }
 
-// foreign says that a group belongs to another history than the database's: what its
-// changes rest on means nothing there, nor would its number to whoever made it.
+// foreign returns an error if a group belongs to another history than the database has. The
+// versions that its changes expect mean nothing there, and its number would mean nothing to
+// the caller.
 func (w *writer) foreign(group []*request) error {
 	if of := group[0].epoch; of != "" && of != w.epoch {
 		return fmt.Errorf("the database has the history %s, and was followed in %s", w.epoch, of)
@@ -140,9 +148,9 @@ func (w *writer) foreign(group []*request) error {
 	return nil
 }
 
-// test asks a connection that was not used for long whether it still is one, before
-// something is sent over it whose outcome would not be known.
-func (w *writer) test(now time.Time) {
+// testConnection pings a connection that was not used for a second, and hangs up if it does
+// not answer. A batch that is sent over a dead connection would have an unknown outcome.
+func (w *writer) testConnection(now time.Time) {
 	if w.conn == nil || now.Sub(w.used) < time.Second {
 		return
 	}
@@ -153,8 +161,8 @@ func (w *writer) test(now time.Time) {
 	}
 }
 
-// call sends a batch and waits for the answer. The statement's time-out in the
-// database ends before ours.
+// call sends a batch and waits for the answer. It waits longer than the database's
+// statement_timeout, so that the database answers before the wait ends.
 func (w *writer) call(b *batch, number int64, deadline time.Time) (last store.Seq, counter int64, err error) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(time.Second))
 	defer cancel()
@@ -163,15 +171,10 @@ func (w *writer) call(b *batch, number int64, deadline time.Time) (last store.Se
 	return store.Seq(seq), counter, err
 }
 
-// landed counts a batch that was made, and keeps it for Follow if that may deliver
-// it: counter is the head's, known if the answer came.
-func (w *writer) landed(b *batch, group []*request, last store.Seq, at time.Time, counter int64, known bool) error {
+// count counts a batch that was made.
+func (w *writer) count(b *batch) {
 	c := &w.s.stats
 	c.batches.Add(1)
 	c.commits.Add(uint64(b.commits))
 	c.rows.Add(uint64(b.rows()))
-	if known {
-		w.s.recent.add(group, store.CommitID{Epoch: w.server.Epoch(counter), Seq: last}, at)
-	}
-	return nil
 }

@@ -16,12 +16,12 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// view implements store.View by a transaction with one snapshot.
+// view implements store.View with a transaction that has one snapshot.
 type view struct {
 	s   *Store
 	pos store.CommitID
 
-	mu     sync.Mutex // a connection does one thing at a time
+	mu     sync.Mutex // guards conn, which does one thing at a time, and closed
 	conn   *pgxpool.Conn
 	closed bool
 }
@@ -58,8 +58,8 @@ func (s *Store) openView(ctx context.Context) (v *view, err error) {
 	return v, overdue(ctx, err)
 }
 
-// begin opens a transaction that sees one state. The lock comes before the snapshot:
-// to truncate a table is not undone for older ones.
+// begin opens a transaction with one snapshot. It takes the lock on the tables before the
+// snapshot, because a TRUNCATE also removes the rows that older snapshots should see.
 func (v *view) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -72,7 +72,7 @@ func (v *view) begin(ctx context.Context) error {
 	return err
 }
 
-// rollBack ends the transaction.
+// rollBack ends the transaction, or the connection if that fails.
 func (v *view) rollBack() {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
@@ -98,7 +98,7 @@ func (v *view) Close() error {
 // At is part of store.View.
 func (v *view) At() store.CommitID { return v.pos }
 
-// enter takes the view's connection.
+// enter locks the view's connection and returns it. leave unlocks it.
 func (v *view) enter() (*pgx.Conn, error) {
 	v.mu.Lock()
 	if v.closed {
@@ -132,7 +132,7 @@ func (v *view) Collections(ctx context.Context) ([]store.Collection, error) {
 	return all, database.ReadError(err)
 }
 
-// born finds a collection as it is in the view.
+// born returns the commit that made a collection, as conn sees it.
 func born(ctx context.Context, conn *pgx.Conn, name string) (int64, error) {
 	var seq int64
 	err := conn.QueryRow(ctx, `SELECT born FROM nearby.collections WHERE name = $1 AND NOT dropped`, name).Scan(&seq)
@@ -168,7 +168,8 @@ func (v *view) Get(ctx context.Context, collection, id string) (it item.Item, fo
 	return it, found, err
 }
 
-// Items is part of store.View. Each part reads its share of the table's pages.
+// Items is part of store.View. Each part reads a share of the pages of nearby.items, over a
+// connection of its own.
 func (v *view) Items(ctx context.Context, collection string, parts int, yield func(part int, it *item.Item) error) error {
 	snapshot, since, pages, err := v.export(ctx, collection)
 	if err != nil {
@@ -193,7 +194,8 @@ func (v *view) Items(ctx context.Context, collection string, parts int, yield fu
 	return g.Wait()
 }
 
-// export finds a collection and names the view's snapshot for other connections.
+// export exports the view's snapshot for other connections, and returns its name. It also
+// returns the commit that made the collection, and how many pages nearby.items has.
 func (v *view) export(ctx context.Context, collection string) (snapshot string, since, pages int64, err error) {
 	conn, err := v.enter()
 	if err != nil {
@@ -207,11 +209,11 @@ func (v *view) export(ctx context.Context, collection string) (snapshot string, 
 	return snapshot, since, pages, database.ReadError(err)
 }
 
-// maxParts bounds the connections that read one view.
+// maxParts limits the connections that read one view at once.
 const maxParts = 8
 
-// inSnapshot lets read use another connection that sees what the view does. If it stops
-// half-way that connection is lost, not the view's.
+// inSnapshot calls read with a new connection that has the view's snapshot, and closes it
+// afterwards. So if read stops half-way, the view's connection can still be used.
 func (v *view) inSnapshot(ctx context.Context, snapshot string, read func(*pgx.Conn) error) error {
 	conn, err := v.s.db.Connect(ctx, reading)
 	if err != nil {

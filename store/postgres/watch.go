@@ -9,24 +9,26 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// watch ends a reading for which the database sends nothing for long. Time that the
-// receiver takes does not count.
+// watch ends the context of a read if the database sends nothing for too long. The time that
+// the receiver of the data takes does not count.
 type watch struct {
-	reads  atomic.Uint64 // grows with what comes
+	reads  atomic.Uint64 // calls of came
 	busy   atomic.Bool   // the receiver is at work
 	cancel context.CancelCauseFunc
 }
 
 var errStalled error = &store.UnavailableError{Reason: database.NoAnswer}
 
-// newWatch returns a context that ends with errStalled.
+// newWatch returns a watch and its context. The context ends, with errStalled as its cause, if
+// came was not called for the time limit.
 func newWatch(ctx context.Context, limit time.Duration) (*watch, context.Context) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watch{cancel: cancel}
 	go func() {
-		// Several looks: a process that was stopped and goes on has not waited.
-		const looks = 5
-		tick := time.NewTicker(limit / looks)
+		// One check is not enough: if this process was stopped for a while, the first
+		// check after that finds nothing new, although data may have come.
+		const checks = 5
+		tick := time.NewTicker(limit / checks)
 		defer tick.Stop()
 		last, same := uint64(0), 0
 		for {
@@ -37,7 +39,7 @@ func newWatch(ctx context.Context, limit time.Duration) (*watch, context.Context
 			}
 			if now := w.reads.Load(); now != last || w.busy.Load() {
 				last, same = now, 0
-			} else if same++; same == looks {
+			} else if same++; same == checks {
 				cancel(errStalled)
 			}
 		}
@@ -45,7 +47,7 @@ func newWatch(ctx context.Context, limit time.Duration) (*watch, context.Context
 	return w, ctx
 }
 
-// came notes that something came.
+// came says that the database has sent something.
 func (w *watch) came() { w.reads.Add(1) }
 
 // stop ends the watch and its context.

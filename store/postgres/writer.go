@@ -14,15 +14,17 @@ import (
 )
 
 const (
-	maxWaiting = 1024 // commits in the writer's queue; more wait outside
-	// A commit that meets a row which another program's open transaction holds is
-	// tried again, lockedTries times, with pauses that double.
+	maxWaiting = 1024 // commits in the writer's queue; the callers of others wait to enter it
+	// If another program's open transaction holds a row that a commit changes, the commit is
+	// tried again lockedTries times. The first pause is lockedPause, each next one twice as
+	// long.
 	lockedTries = 5
 	lockedPause = 50 * time.Millisecond
-	// retryPause is between attempts to reach a database that is away, and how long
-	// commits are refused at once when the last attempt has failed.
+	// retryPause is the pause between two attempts to reach the database. After the last
+	// attempt of a commit has failed, further commits are refused for as long without an
+	// attempt.
 	retryPause = 100 * time.Millisecond
-	// probePause is between looks whether commits can be made again.
+	// probePause is the pause between two calls of probe.
 	probePause = time.Second
 )
 
@@ -31,27 +33,27 @@ type writer struct {
 	s     *Store
 	id    uuid.UUID
 	queue chan *request
-	held  *request // taken from the queue, but not fit for the group that was formed
+	held  *request // taken from the queue, but it could not join the group
 
-	conn    *pgx.Conn
-	process atomic.Uint32 // in the database, of the connection
+	conn    *pgx.Conn     // nil: none
+	process atomic.Uint32 // of the connection, in the database
 	server  database.Identity
-	epoch   store.Epoch // when the connection was made; the fence tells of another
+	epoch   store.Epoch // when the connection was made; a new epoch raises the fence
 	fence   int64       // of this connection
 	number  int64       // of the last batch
 	made    int64       // the last batch that is known to be made
-	counter int64       // of the history in which it was
-	used    time.Time   // the connection, at last
-	unsure  int64       // a batch whose outcome nobody waits for any more; 0: none
-	refuse  time.Time
-	away    error // why the database could not be reached, at last
+	counter int64       // of the history in which it was made
+	used    time.Time   // when the connection was last used
+	unsure  int64       // a batch that ended with store.ErrUncertain; 0: none
+	refuse  time.Time   // until then reconnect fails with away at once, unless it has to insist
+	away    error       // why the last attempt to connect has failed; nil: it has not
 }
 
 func newWriter(s *Store, id uuid.UUID) *writer {
 	return &writer{s: s, id: id, queue: make(chan *request, maxWaiting)}
 }
 
-// run makes commits until ctx ends; then none is under way.
+// run makes commits until ctx ends. It returns when none is under way.
 func (w *writer) run(ctx context.Context) {
 	defer w.hangUp()
 	for {
@@ -63,8 +65,8 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// make commits a group and answers its requests. If the database refuses a group
-// for what may be the fault of one request, they are made one by one.
+// make commits a group and answers its requests. If the database refuses a group, and one
+// request may be the cause, make commits the requests one by one.
 func (w *writer) make(group []*request) {
 	b, err := newBatch(group)
 	var last store.Seq
@@ -84,7 +86,7 @@ func (w *writer) make(group []*request) {
 			w.make([]*request{req})
 		}
 	case len(group) == 1 && errors.As(err, &locked) && group[0].tries < lockedTries:
-		// Not here: the others go on meanwhile.
+		// The request is queued again after a pause, so that others are made meanwhile.
 		req := group[0]
 		pause := lockedPause << req.tries
 		req.tries++
@@ -101,10 +103,10 @@ func (w *writer) make(group []*request) {
 	}
 }
 
-// note keeps why commits are refused, for Fault.
+// note records the outcome of a batch for Fault: why commits are refused, or that they are not.
 func (w *writer) note(err error) {
 	switch {
-	case errors.Is(err, store.ErrUncertain): // what is known of it was noted
+	case errors.Is(err, store.ErrUncertain): // reconnect has recorded the fault, if there is one
 	case errors.Is(err, store.ErrUnavailable):
 		w.s.fault.Store(&err)
 	default:
@@ -112,7 +114,7 @@ func (w *writer) note(err error) {
 	}
 }
 
-// probe looks whether commits, which were refused, can be made again.
+// probe finds out whether commits, which were refused, can be made again.
 func (w *writer) probe() {
 	limit := time.Now().Add(w.s.opt.AwayTimeout)
 	if w.conn == nil {

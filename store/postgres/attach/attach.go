@@ -1,22 +1,22 @@
 // Package attach shows tables of other programs as collections: it replicates them to
 // nearby.items.
 //
-// Attach writes down the attachment in nearby.attachments and copies all rows. After that,
+// Attach writes the attachment to nearby.attachments and copies all rows. After that,
 // changes of the table reach the collection in one of two ways. With FollowTrigger,
-// triggers on the table write them to nearby.items in the transactions that make them;
-// where a trigger cannot do so, it notes the row's id in nearby.attached_later. With
-// FollowPoll, the table is asked for rows whose time of change is new.
+// triggers on the table write them to nearby.items, in the transactions that change the
+// table. If a trigger cannot do that, it writes the row's id to nearby.attached_later. With
+// FollowPoll, a Refresher asks the table for rows whose time of change is new.
 //
-// A Refresher does what remains: it polls, compares the rows that were noted, and compares
-// all rows from time to time. Each server has one. For each table, the one that has its lock
-// does the work, and the state of the work is in nearby.attachments, so that another one
-// can go on.
+// Each server has a Refresher. It polls, compares the rows whose ids are in
+// nearby.attached_later, and compares all rows from time to time. For each table, the
+// Refresher that has the lock of the table does the work. The state of the work is in
+// nearby.attachments, so that another Refresher can continue.
 //
-// All of them compare in the same way (compare.go): the database makes a table of the rows
-// that differ, in one statement, and they are copied from it in chunks. What is
+// Attach and the Refresher compare in the same way (compare.go): one statement makes a
+// temporary table of the rows that differ, and these rows are copied in chunks. What is
 // written to nearby.items gets its number like the rows of any other program. So this
-// package knows nothing of commits and of followers, and package postgres of attachments
-// only that a Refresher has to run.
+// package knows nothing of commits and followers. Package postgres knows only that a
+// Refresher has to run.
 package attach
 
 import (
@@ -34,43 +34,44 @@ import (
 type Result struct {
 	Table     string // with its schema
 	Guarantee string
-	Again     bool  // it was attached already, so and not otherwise
-	Changed   int64 // rows that were copied or, where they were gone, deleted
-	Rows      int64 // of the collection, bad ones included
-	Bad       int64 // rows that are no items and are not served
-	BadRows   []BadRow
-	Unnamed   int64 // rows that are left out: their id is NULL, or longer than 1024 bytes
-	// Owner is the role that owns the table, if it is not Role, which attached it.
+	Again     bool     // the table was attached already, with the same settings
+	Changed   int64    // rows that were copied to the collection or deleted from it
+	Rows      int64    // of the collection, bad ones included
+	Bad       int64    // rows that are not valid items and are not served
+	BadRows   []BadRow // the first of them
+	Unnamed   int64    // rows that are not copied: their id is NULL, or longer than 1024 bytes
+	// Owner is the role that owns the table, and Role the role that attached it. Both are
+	// empty if they are the same role.
 	Owner, Role string
 }
 
-// BadRow is a row that is no item.
+// BadRow is a row that is not a valid item.
 type BadRow struct{ ID, Reason string }
 
 const shownBadRows = 10
 
 // Errors of attachments.
 var (
-	// ErrNotAttached: a collection shows no table.
+	// ErrNotAttached: the collection does not exist, or shows no table.
 	ErrNotAttached = errors.New("the collection shows no table")
-	// ErrTaken: the name belongs to another collection, or attachment.
+	// ErrTaken: the name belongs to another collection or attachment.
 	ErrTaken = errors.New("the name is taken")
 )
 
 const (
-	// heldLimit is how long open transactions that hold rows are waited for, with a look
+	// Attach waits up to heldLimit for open transactions that hold rows, and tries again after
 	// every heldPause.
 	heldLimit = time.Minute
 	heldPause = 200 * time.Millisecond
 )
 
-// Attach makes a collection of a table and copies it. Interrupted, it can be repeated;
-// of a table that is attached it compares all rows. ctx bounds it all; progress is
-// told how many of the rows that differ are copied.
+// Attach makes a collection of a table and copies it. If Attach was interrupted, it can be
+// repeated. If the table is attached already, Attach compares all rows. It calls progress
+// with how many of the rows that differ are copied, and how many there are.
 func Attach(ctx context.Context, url string, a Attachment, progress func(done, total int64)) (Result, error) {
 	var done Result
 	err := withTables(ctx, url, (*database.Database).Prepare, func(conn *pgx.Conn) error {
-		if err := database.CheckOwner(ctx, conn, "a table is attached"); err != nil {
+		if err := database.CheckOwner(ctx, conn, "attach the table"); err != nil {
 			return err
 		}
 		t, err := findTable(ctx, conn, &a)
@@ -100,8 +101,9 @@ func Attach(ctx context.Context, url string, a Attachment, progress func(done, t
 	return done, err
 }
 
-// firstCopy compares and copies all rows, and ends the time in which rows are missing.
-// What changes meanwhile is polled for, or seen by the triggers, which are there.
+// firstCopy compares all rows and copies those that differ. Then it records that the
+// collection has all rows. Rows that change meanwhile are found by the first poll, or by
+// the triggers, which exist already.
 func firstCopy(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, progress func(done, total int64)) (changed int64, err error) {
 	var last *string
 	if a.Follow == FollowPoll {
@@ -111,11 +113,11 @@ func firstCopy(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, pro
 	}
 	var sc scope
 	for end := time.Now().Add(heldLimit); ; {
-		total, err := differ(ctx, conn, a, t, sc)
+		total, err := findDifferences(ctx, conn, a, t, sc)
 		if err != nil {
 			return changed, err
 		}
-		held, err := settle(ctx, conn, a, t, total, progress)
+		held, err := copyDifferences(ctx, conn, a, t, total, progress)
 		if err != nil {
 			return changed, err
 		}
@@ -131,7 +133,7 @@ func firstCopy(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, pro
 		}
 		sc, progress = scope{ids: held}, func(int64, int64) {}
 	}
-	if err := forget(ctx, conn); err != nil {
+	if err := dropDifferences(ctx, conn); err != nil {
 		return changed, err
 	}
 	tx, err := conn.Begin(ctx)
@@ -149,7 +151,7 @@ func firstCopy(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, pro
 	return changed, tx.Commit(ctx)
 }
 
-// count fills in what there is in the end.
+// count counts the rows of the collection for the result.
 func (done *Result) count(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table) error {
 	const of = `FROM nearby.items i JOIN nearby.collections c ON c.name = i.collection AND i.seq >= c.born WHERE i.collection = $1`
 	if err := conn.QueryRow(ctx, `SELECT count(*), count(i.bad) `+of, a.Collection).Scan(&done.Rows, &done.Bad); err != nil {

@@ -14,33 +14,33 @@ const (
 	FollowPoll    = "poll"
 )
 
-// Attachment says how a table or view of the database is shown as a collection, which
-// then can be written in no other way.
+// Attachment says how a table or view of the database is shown as a collection. The items
+// of such a collection cannot be written in any other way.
 type Attachment struct {
 	Collection string
-	Table      string // as SQL writes it, perhaps with a schema
-	ID         string // the column of the id, of any type that has a text form
-	Lon, Lat   string // the columns of the position, of number types
-	Geom       string // in their place: a column of points of PostGIS
+	Table      string // as in SQL, with or without a schema
+	ID         string // the column of the id, of any type that can be cast to text
+	Lon, Lat   string // the columns of the position, of number types; degrees
+	Geom       string // instead of Lon and Lat: a column of points of PostGIS
 	// Properties are the columns that become properties, in this order; nil: all
 	// others.
 	Properties []string
 
 	Follow   string        // FollowTrigger or FollowPoll
 	Column   string        // poll: the column with the time of the last change
-	Interval time.Duration // poll: between questions for new times of change
-	Overlap  time.Duration // poll: how far they go back behind the newest time that was seen
-	Sweep    time.Duration // between comparisons of all rows; 0: none
+	Interval time.Duration // poll: the time between two polls
+	Overlap  time.Duration // poll: a poll reads rows whose time of change is at most this much older than the newest seen
+	Sweep    time.Duration // the time between two comparisons of all rows; 0: none
 
-	// Definition is the collection's, a JSON object, without its source.
+	// Definition is the collection's definition, a JSON object, without its source.
 	Definition []byte
 
-	// TrustOwner names the role that owns the table, where a superuser attaches what
-	// is another role's.
+	// TrustOwner names the owner of the table. A superuser needs it to attach a table of
+	// another role.
 	TrustOwner string
 }
 
-// Guarantee says what readers of the collection may rely on.
+// Guarantee returns a sentence that says what readers of the collection may rely on.
 func (a *Attachment) Guarantee() string {
 	var s string
 	if a.Follow == FollowTrigger {
@@ -66,7 +66,7 @@ const attachmentColumns = `collection, relation, id_column, coalesce(lon_column,
        follow, coalesce(change_column, ''), (1e6 * extract(epoch FROM coalesce(every, '0')))::bigint,
        (1e6 * extract(epoch FROM coalesce(overlap, '0')))::bigint, (1e6 * extract(epoch FROM coalesce(sweep, '0')))::bigint`
 
-// scanAttachment reads attachmentColumns and more.
+// scanAttachment reads attachmentColumns, and the columns after them into more.
 func scanAttachment(row pgx.Row, a *Attachment, more ...any) error {
 	var every, overlap, sweep int64
 	err := row.Scan(append([]any{
@@ -76,7 +76,7 @@ func scanAttachment(row pgx.Row, a *Attachment, more ...any) error {
 	return err
 }
 
-// same reports whether two attachments are the same but for the definition.
+// same reports whether two attachments agree in everything except Definition and TrustOwner.
 func (a *Attachment) same(b *Attachment) bool {
 	x, y := *a, *b
 	x.Properties, y.Properties, x.Definition, y.Definition = nil, nil, nil, nil

@@ -10,23 +10,24 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// chunkRows is how many rows of an attached table one transaction copies: the
-// head is locked while they get their numbers.
+// chunkRows is how many rows of an attached table one transaction copies. The limit is
+// needed because the transaction locks the head while the rows get their numbers.
 const chunkRows = 5000
 
 // scope says which rows of an attached table are compared with the collection.
 type scope struct {
-	since *string  // poll: those with a change since then, which finds no deletions
-	ids   []string // those with one of these ids, if not nil
+	since *string  // poll: rows that have changed since then, minus the overlap; it finds no deletions
+	ids   []string // if not nil: rows with these ids
 }
 
+// storedForm is the properties of a row s in the form in which nearby.items has them.
 const storedForm = `NULLIF(NULLIF(s.properties::jsonb::text, '{}'), 'null')`
 
-// differ compares a table with its collection, in one statement and without locks,
-// and keeps what is different in a temporary table: rows to put, by their keys, and
-// the ids of rows to delete. It returns how many there are.
-func differ(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, sc scope) (int64, error) {
-	if err := forget(ctx, conn); err != nil {
+// findDifferences compares a table with its collection, in one statement and without row
+// locks. It writes the differences to a temporary table: the keys of rows to copy, and the ids
+// of items to delete. It returns how many there are.
+func findDifferences(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, sc scope) (int64, error) {
+	if err := dropDifferences(ctx, conn); err != nil {
 		return 0, err
 	}
 	var args []any
@@ -40,7 +41,7 @@ func differ(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, sc sco
 		ofTable, ofItems = fmt.Sprintf(" AND s.%s = ANY ($1::text[]::%s[])", t.key, t.keyType), " AND i.id = ANY ($1::text[])"
 	}
 	rows := t.rows(t.name, ofTable)
-	if !t.unique { // which of several counts must not change from time to time
+	if !t.unique { // of several rows with one id, it must always be the same that counts
 		rows = "SELECT DISTINCT ON (d.id) d.* FROM (" + rows + ") d ORDER BY d.id, d.lon, d.lat, d.properties::text"
 	}
 	tag, err := conn.Exec(ctx, `CREATE TEMP TABLE nearby_differences AS
@@ -59,8 +60,8 @@ SELECT row_number() OVER (ORDER BY coalesce(s.id, i.id)) AS n, s.key, coalesce(s
 	return tag.RowsAffected(), err
 }
 
-// forget removes the temporary table.
-func forget(ctx context.Context, conn *pgx.Conn) error {
+// dropDifferences removes the temporary table.
+func dropDifferences(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `DROP TABLE IF EXISTS pg_temp.nearby_differences`)
 	return err
 }
@@ -70,27 +71,28 @@ SELECT %s, r.id, r.lon, r.lat, r.properties FROM %s
     ON CONFLICT (collection, id) DO UPDATE SET lon = excluded.lon, lat = excluded.lat, properties = excluded.properties`
 
 const (
-	// chunkLimit bounds a chunk.
+	// chunkLimit is how long the transaction of a chunk may take.
 	chunkLimit = 2 * time.Minute
-	// A chunk that meets a row which an open transaction holds is tried again, lockedTries
-	// times, with pauses that double.
+	// If an open transaction holds an item of a chunk, the chunk is tried again lockedTries
+	// times. The first pause is lockedPause, each next one twice as long.
 	lockedTries = 5
 	lockedPause = 50 * time.Millisecond
 )
 
-// settle makes the collection as the table is where they differ, in chunks, and
-// returns the ids of rows that it left as they are, since open transactions hold
+// copyDifferences copies the differences that findDifferences has found to the collection,
+// in chunks. It returns the ids of rows that it did not copy because open transactions hold
 // them.
 //
-// Where triggers write, too, a row is read anew and locked: whoever changes it later
-// waits for the chunk, and the trigger then sees its item. Rows that are locked are
-// passed over, so that this waits for no one's transaction, and nobody is caught in a
-// circle with it. What is to be deleted is deleted in the version that was compared.
-func settle(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, total int64, progress func(done, total int64)) (held []string, err error) {
+// If triggers write the collection, too, copyDifferences reads each row again and locks it.
+// Who changes the row later has to wait for the chunk, and the trigger then sees the item.
+// Rows that are locked already are skipped, so that a chunk waits for no other transaction
+// and cannot deadlock with one. An item is deleted only if it still has the version that was
+// compared.
+func copyDifferences(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, total int64, progress func(done, total int64)) (held []string, err error) {
 	for from := int64(0); from < total; from += chunkRows {
 		var chunk []string
 		for tries := 0; ; tries++ {
-			chunk, err = settleChunk(ctx, conn, a, t, from, from+chunkRows)
+			chunk, err = copyChunk(ctx, conn, a, t, from, from+chunkRows)
 			if err == nil {
 				break
 			}
@@ -107,16 +109,17 @@ func settle(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, total 
 	return held, nil
 }
 
-func settleChunk(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, from, to int64) (held []string, err error) {
+// copyChunk copies the differences with numbers from+1 to to, in one transaction.
+func copyChunk(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, from, to int64) (held []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, chunkLimit)
 	defer cancel()
 	of := fmt.Sprintf("FROM pg_temp.nearby_differences d WHERE d.n > %d AND d.n <= %d", from, to)
 	collection := database.Literal(a.Collection)
-	batch := &pgx.Batch{} // one transaction
+	batch := &pgx.Batch{} // it is one transaction
 	batch.Queue(fmt.Sprintf(`DELETE FROM nearby.items i USING (SELECT d.id, d.seq %s AND d.gone) g
  WHERE i.collection = %s AND i.id = g.id AND i.seq IS NOT DISTINCT FROM g.seq`, of, collection))
 	if a.Follow == FollowTrigger {
-		// The rows are few of many, to be found by the index that there is.
+		// These are few rows of many, so the database has to use the index.
 		batch.Queue(`SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)`)
 		batch.Queue(fmt.Sprintf(`WITH wanted AS MATERIALIZED (SELECT d.key, d.id %s AND NOT d.gone),
 fresh AS MATERIALIZED (SELECT %s FROM wanted d JOIN %s s ON s.%s = d.key FOR SHARE OF s SKIP LOCKED),

@@ -11,8 +11,8 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// copying is for what compares and copies attached tables. The settings are what the
-// text form of values depends on.
+// copying is for connections that compare and copy attached tables. DateStyle and the
+// settings after it decide how values are written as text.
 var copying = database.Settings{
 	"application_name":                    "compares",
 	"default_transaction_isolation":       "read committed",
@@ -25,10 +25,11 @@ var copying = database.Settings{
 	"extra_float_digits":                  "1",
 }
 
+// schemasKey is the key of the role's schemas in the custom data of a connection.
 const schemasKey = "nearby.schemas"
 
-// connect opens a connection whose statements are not prepared, for they are about
-// tables that come and go.
+// connect opens a connection. It does not prepare statements, because they use tables that
+// are made and removed. It keeps the schemas of the role's search_path under schemasKey.
 func connect(ctx context.Context, db *database.Database) (*pgx.Conn, error) {
 	config := db.ConfigWithOwnPath(copying)
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -36,7 +37,7 @@ func connect(ctx context.Context, db *database.Database) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, database.Unavailable(err)
 	}
-	// Tables are looked for where other programs of the role find theirs.
+	// A table is looked up in the schemas in which other programs of the role find it.
 	var schemas []string
 	if err := conn.QueryRow(ctx, `SELECT ARRAY (SELECT quote_ident(s) FROM pg_catalog.unnest(current_schemas(true)) WITH ORDINALITY s (s, n) WHERE s <> 'nearby' ORDER BY n)`).Scan(&schemas); err != nil {
 		database.HangUp(conn)
@@ -50,7 +51,7 @@ func connect(ctx context.Context, db *database.Database) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// withTables lets do use a database that prepare has found to be in order.
+// withTables prepares a database and calls do with a connection to it.
 func withTables(ctx context.Context, url string, prepare func(*database.Database, context.Context) error, do func(*pgx.Conn) error) error {
 	db, err := database.New(url, database.Options{})
 	if err != nil {
@@ -70,7 +71,7 @@ func withTables(ctx context.Context, url string, prepare func(*database.Database
 	return do(conn)
 }
 
-// pause waits, unless ctx ends before.
+// pause waits for d. It fails if ctx ends before.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

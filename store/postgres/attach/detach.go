@@ -10,11 +10,12 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// Detach ends an attachment: the table is as it was before. The collection is dropped
-// or, with keep, stays as one that can be written.
+// Detach ends an attachment and removes the triggers from the table. It drops the
+// collection or, with keep, makes it one that can be written. It fails with ErrNotAttached
+// if the collection shows no table.
 func Detach(ctx context.Context, url, collection string, keep bool) error {
 	return withTables(ctx, url, (*database.Database).PrepareUnreleased, func(conn *pgx.Conn) error {
-		if err := database.CheckOwner(ctx, conn, "a table is detached"); err != nil {
+		if err := database.CheckOwner(ctx, conn, "detach the table"); err != nil {
 			return err
 		}
 		var number int32
@@ -25,7 +26,7 @@ func Detach(ctx context.Context, url, collection string, keep bool) error {
 		if err != nil {
 			return database.ReadError(err)
 		}
-		return patiently(ctx, func() error { return detachOnce(ctx, conn, collection, number, keep) })
+		return retryLocked(ctx, func() error { return detachOnce(ctx, conn, collection, number, keep) })
 	})
 }
 
@@ -35,10 +36,10 @@ func detachOnce(ctx context.Context, conn *pgx.Conn, collection string, number i
 		return database.ReadError(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if err := hurry(ctx, tx); err != nil {
+	if err := limitLockWait(ctx, tx); err != nil {
 		return err
 	}
-	if err := compared(ctx, tx, number); err != nil {
+	if err := checkNotCompared(ctx, tx, number); err != nil {
 		return err
 	}
 	for _, statement := range []string{

@@ -11,7 +11,8 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// install writes down the attachment and makes collection and triggers, or finds them.
+// install makes the attachment, the collection and the triggers, and returns the number of
+// the attachment. If the same attachment exists already, it changes nothing and again is true.
 func install(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table) (number int32, again bool, err error) {
 	var is Attachment
 	err = scanAttachment(conn.QueryRow(ctx, `SELECT `+attachmentColumns+`, number FROM nearby.attachments WHERE collection = $1`, a.Collection), &is, &number)
@@ -19,39 +20,40 @@ func install(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table) (numb
 	case err == nil && is.same(a):
 		return number, true, nil
 	case err == nil:
-		return 0, false, fmt.Errorf("%w: collection %s shows %s, and otherwise: detach it first", ErrTaken, a.Collection, is.Table)
+		return 0, false, fmt.Errorf("%w: collection %s shows %s with other settings: detach it first", ErrTaken, a.Collection, is.Table)
 	case !errors.Is(err, pgx.ErrNoRows):
 		return 0, false, database.ReadError(err)
 	}
 	if a.Follow == FollowTrigger && !t.mayTrigger {
-		return 0, false, fmt.Errorf("the role %[1]s lacks a privilege: GRANT TRIGGER ON %[2]s TO %[1]s; --follow poll does without", t.role, t.name)
+		return 0, false, fmt.Errorf("the role %[1]s lacks a privilege: GRANT TRIGGER ON %[2]s TO %[1]s; or use --follow poll", t.role, t.name)
 	}
 	if !t.unique {
 		var id string
 		err := conn.QueryRow(ctx, "SELECT r.id FROM ("+t.rows(t.name, "")+") r GROUP BY r.id HAVING count(*) > 1 LIMIT 1").Scan(&id)
 		if err == nil {
-			return 0, false, fmt.Errorf("%s: the column %s is no id: it has %q more than once", t.name, t.key, id)
+			return 0, false, fmt.Errorf("%s: the column %s cannot be the id: it has %q more than once", t.name, t.key, id)
 		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return 0, false, database.ReadError(err)
 		}
 	}
-	err = patiently(ctx, func() (err error) {
+	err = retryLocked(ctx, func() (err error) {
 		number, err = installOnce(ctx, conn, a, t)
 		return err
 	})
 	return number, false, err
 }
 
-// tableLockLimit is how long the lock of a table is tried to get.
+// tableLockLimit is how long retryLocked tries.
 const tableLockLimit = time.Minute
 
-// patiently tries again while a lock of a table is not to be had. In between those
-// who wait behind the attempt go on.
-func patiently(ctx context.Context, do func() error) error {
+// retryLocked calls do again, after pauses of a second, as long as do fails because another
+// transaction holds a lock on the table. During the pauses, those who have waited behind do
+// go on.
+func retryLocked(ctx context.Context, do func() error) error {
 	for end := time.Now().Add(tableLockLimit); ; {
 		err := do()
-		var busy *comparedError
+		var busy *comparingError
 		if !errors.As(err, &busy) && !database.IsCode(err, "55P03", "40P01") {
 			return err
 		}
@@ -64,20 +66,21 @@ func patiently(ctx context.Context, do func() error) error {
 	}
 }
 
-// hurry keeps a transaction that wants a table's lock from holding up those behind it
-// for long.
-func hurry(ctx context.Context, tx pgx.Tx) error {
+// limitLockWait sets a short lock_timeout. Everybody who wants the table waits behind a
+// transaction that waits for a lock on it.
+func limitLockWait(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '200ms'`)
 	return database.ReadError(err)
 }
 
+// installOnce makes the attachment in one transaction.
 func installOnce(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table) (number int32, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return 0, database.ReadError(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if err := hurry(ctx, tx); err != nil {
+	if err := limitLockWait(ctx, tx); err != nil {
 		return 0, err
 	}
 	var taken bool
@@ -110,7 +113,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::interval, $11::text::inte
 			}
 		}
 	}
-	// At the end, for it locks the head.
+	// This comes last, because it locks the head.
 	if _, err := tx.Exec(ctx, `SELECT nearby.define($1, $2::text::jsonb || jsonb_build_object('source',
 	       jsonb_build_object('table', $3::text, 'follow', $4::text, 'guarantee', $5::text)))`,
 		a.Collection, string(a.Definition), t.name, a.Follow, guaranteeWhileCopying); err != nil {
@@ -121,7 +124,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::interval, $11::text::inte
 
 func interval(d time.Duration) string { return fmt.Sprintf("%d microseconds", d.Microseconds()) }
 
-// optional is NULL for nothing.
+// optional returns nil, which is NULL in SQL, for "".
 func optional(s string) *string {
 	if s == "" {
 		return nil

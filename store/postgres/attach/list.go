@@ -8,15 +8,15 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// State is an attachment and how it is getting on.
+// State is an attachment and its state.
 type State struct {
 	Attachment
-	Copied  bool   // the first copy is finished
-	Waiting int64  // rows that triggers could not write through and that are not compared yet
-	Problem string // what is wrong with it; "" if nothing is known
+	Copied  bool   // the first copy is complete
+	Waiting int64  // rows that triggers could not copy and that are still to be compared
+	Problem string // what is wrong with it; "": nothing is known to be wrong
 }
 
-// List returns all attachments of a database in the order of their collections.
+// List returns all attachments of a database, in the order of the collections' names.
 func List(ctx context.Context, url string) ([]State, error) {
 	var all []State
 	err := withTables(ctx, url, (*database.Database).Prepare, func(conn *pgx.Conn) error {

@@ -12,15 +12,19 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// comparesSQL counts who compares the table of the attachment a. A subquery is asked again
-// for a row that has changed while it was waited for.
+// comparesSQL counts the connections that compare the table of the attachment a: 0 or 1. It
+// is a subquery, so PostgreSQL computes it again if it had to wait for the row of a and the
+// row has changed.
 const comparesSQL = `(SELECT count(*) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = a.holder
    AND l.classid::bigint << 32 | l.objid::bigint = a.ticket AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))`
 
-// tryLock makes the connection the one that compares the table of an attachment, if none
-// does. Any role can take any advisory lock: so it is one that nobody knows before it is
-// taken, and the row, which strangers cannot change, says which and whose. It goes with
-// the connection, as do the statements that it protects.
+// tryLock makes the connection the one that compares the table of an attachment, and reports
+// whether it could: no other connection may be comparing it.
+//
+// The lock is an advisory lock. Any role can take any advisory lock, so tryLock takes one
+// with a random number, the ticket, and writes the ticket and the process of the connection
+// to the row of the attachment, which only nearby can change. PostgreSQL releases the lock
+// when the connection ends.
 func tryLock(ctx context.Context, conn *pgx.Conn, number int32) (ticket int64, ok bool, err error) {
 	ticket = rand.Int64()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1::bigint)`, ticket); err != nil {
@@ -41,29 +45,29 @@ func unlock(ctx context.Context, conn *pgx.Conn, ticket int64) error {
 	return database.ReadError(err)
 }
 
-// comparedError names the process that compares a table.
-type comparedError struct {
+// comparingError names the process that compares a table.
+type comparingError struct {
 	pid  int32
 	role string
 }
 
-func (e *comparedError) Error() string {
+func (e *comparingError) Error() string {
 	return fmt.Sprintf("process %d, of the role %s, is comparing it; try again later", e.pid, e.role)
 }
 
-// compared returns a comparedError if the table is compared, and keeps it from being so
-// until the transaction ends, if there is one.
-func compared(ctx context.Context, tx interface {
+// checkNotCompared returns a *comparingError if a connection compares the table. It locks the
+// row of the attachment, so no connection begins to compare until the transaction of tx ends.
+func checkNotCompared(ctx context.Context, tx interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, number int32,
 ) error {
-	var e comparedError
+	var e comparingError
 	var is bool
 	err := tx.QueryRow(ctx, `SELECT coalesce(a.holder, 0), coalesce((SELECT s.usename::text FROM pg_stat_activity s WHERE s.pid = a.holder), '?'), `+comparesSQL+` > 0
   FROM nearby.attachments a WHERE a.number = $1::int FOR UPDATE`, number).Scan(&e.pid, &e.role, &is)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return ErrNotAttached // any more
+		return ErrNotAttached // another program has detached the table meanwhile
 	case err != nil:
 		return database.ReadError(err)
 	case is:
@@ -72,8 +76,8 @@ func compared(ctx context.Context, tx interface {
 	return nil
 }
 
-// awaitLock waits for the lock, which a replica holds for a moment, and longer
-// while it compares all rows.
+// awaitLock takes the lock. If another connection has it, awaitLock waits up to heldLimit: a
+// server has the lock for a moment, or longer while it compares all rows.
 func awaitLock(ctx context.Context, conn *pgx.Conn, number int32) error {
 	for end := time.Now().Add(heldLimit); ; {
 		_, ok, err := tryLock(ctx, conn, number)
@@ -81,7 +85,7 @@ func awaitLock(ctx context.Context, conn *pgx.Conn, number int32) error {
 			return err
 		}
 		if time.Now().After(end) {
-			if err := compared(ctx, conn, number); err != nil {
+			if err := checkNotCompared(ctx, conn, number); err != nil {
 				return fmt.Errorf("the table cannot be compared: %w", err)
 			}
 		}

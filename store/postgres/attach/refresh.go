@@ -14,11 +14,11 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// A Refresher keeps the collections of attached tables up to date where triggers do not.
+// A Refresher keeps the collections of attached tables up to date, except for what triggers do.
 type Refresher struct {
 	db     *database.Database
 	log    *slog.Logger
-	failed rate.Sometimes // to say that no table can be asked
+	failed rate.Sometimes // limits the message that no table can be asked
 	unread unread
 
 	polls, sweeps, rows atomic.Uint64
@@ -29,10 +29,10 @@ func NewRefresher(db *database.Database, log *slog.Logger) *Refresher {
 	return &Refresher{db: db, log: log, failed: rate.Sometimes{Interval: 10 * time.Second}}
 }
 
-// Stats tells what a Refresher has done.
+// Stats has what a Refresher has done.
 type Stats struct {
-	Polls  uint64 // questions for the changes of tables
-	Sweeps uint64 // comparisons of all rows of tables
+	Polls  uint64 // how often a table was asked for changes
+	Sweeps uint64 // comparisons of all rows of a table
 	Rows   uint64 // rows that were found to differ
 }
 
@@ -40,13 +40,13 @@ type Stats struct {
 func (r *Refresher) Stats() Stats { return Stats{r.polls.Load(), r.sweeps.Load(), r.rows.Load()} }
 
 const (
-	// tick is how often it is looked what is due, at most.
+	// tick is the longest pause between two rounds. The shortest is a fiftieth of it.
 	tick = time.Second
-	// retryAfter is how long after an error the next poll, the next sweep and the next
-	// look at noted rows come at the latest.
+	// retryAfter: after an error the next poll, the next sweep and the next comparison of
+	// noted rows come after this time, or after their intervals if those are shorter.
 	retryAfter = 5 * time.Second
-	// laterRows is how many noted ids are compared at once. Where more wait, all rows
-	// are compared.
+	// laterRows is how many noted ids are compared at once. If more wait, all rows are
+	// compared.
 	laterRows = 5000
 )
 
@@ -57,17 +57,17 @@ SELECT a.number, a.collection, coalesce(a.error, ''), a.follow = 'poll' AND a.ne
  WHERE a.copied AND ($1::int IS NULL OR a.number = $1::int) AND EXISTS (SELECT FROM nearby.head WHERE ` + database.Released + `)
  ORDER BY a.number`
 
-// due is an attachment, and what there is to do for it.
+// due is an attachment, and the work that is due for it.
 type due struct {
 	number             int32
 	collection         string
-	problem            string // that the server which asked its table last has met
-	poll, sweep, later bool
+	problem            string // the last error of a server that asked the table; "": the last one succeeded
+	poll, sweep, later bool   // later: there are noted rows
 }
 
 func (d *due) any() bool { return d.poll || d.sweep || d.later }
 
-// Run asks attached tables until ctx ends.
+// Run keeps the collections up to date until ctx ends.
 func (r *Refresher) Run(ctx context.Context) {
 	var conn *pgx.Conn
 	defer func() {
@@ -90,7 +90,7 @@ func (r *Refresher) Run(ctx context.Context) {
 	}
 }
 
-// round does what is due and returns how long to wait then.
+// round does what is due for all attachments, and returns how long to wait for the next round.
 func (r *Refresher) round(ctx context.Context, conn **pgx.Conn) (time.Duration, error) {
 	if *conn == nil {
 		c, err := connect(ctx, r.db)
@@ -108,9 +108,9 @@ func (r *Refresher) round(ctx context.Context, conn **pgx.Conn) (time.Duration, 
 		if !d.any() {
 			continue
 		}
-		// What hinders one is not to hinder those after it.
-		if turn := r.turn(ctx, *conn, d.number); turn != nil {
-			err = errors.Join(err, fmt.Errorf("collection %s: %w", d.collection, turn))
+		// An error of one attachment must not stop the work for the others.
+		if failed := r.refresh(ctx, *conn, d.number); failed != nil {
+			err = errors.Join(err, fmt.Errorf("collection %s: %w", d.collection, failed))
 			if ctx.Err() != nil || (*conn).IsClosed() {
 				break
 			}
@@ -127,6 +127,7 @@ func (r *Refresher) round(ctx context.Context, conn **pgx.Conn) (time.Duration, 
 	return min(max(time.Duration(*next*float64(time.Second)), tick/50), tick), nil
 }
 
+// readDue returns what is due for the attachment with a number, or for all.
 func readDue(ctx context.Context, conn *pgx.Conn, number *int32) ([]due, error) {
 	rows, err := conn.Query(ctx, dueSQL, number)
 	if err != nil {
@@ -139,14 +140,15 @@ func readDue(ctx context.Context, conn *pgx.Conn, number *int32) ([]due, error) 
 	return all, database.ReadError(err)
 }
 
-// turn takes an attachment's lock, if it is free, and does what is due then.
-func (r *Refresher) turn(ctx context.Context, conn *pgx.Conn, number int32) (err error) {
+// refresh takes an attachment's lock, if it is free, and does what is due. It writes the
+// outcome, and when the next work is due, to nearby.attachments.
+func (r *Refresher) refresh(ctx context.Context, conn *pgx.Conn, number int32) (err error) {
 	ticket, ok, err := tryLock(ctx, conn, number)
 	if err != nil || !ok {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock(ctx, conn, ticket)) }()
-	// Another replica may have done it since.
+	// Another replica may have done the work before this one got the lock.
 	now, err := readDue(ctx, conn, &number)
 	if err != nil || len(now) == 0 || !now[0].any() {
 		return err
@@ -161,30 +163,32 @@ func (r *Refresher) turn(ctx context.Context, conn *pgx.Conn, number int32) (err
 	if err != nil {
 		return database.ReadError(err)
 	}
-	worked := r.ask(ctx, conn, &a, d, &last)
+	failed := r.compare(ctx, conn, &a, d, &last)
 	if ctx.Err() != nil || conn.IsClosed() {
-		return errors.Join(worked, ctx.Err())
+		return errors.Join(failed, ctx.Err())
 	}
 	var reason *string
-	if worked != nil {
-		reason = optional(worked.Error()) // which all servers tell
+	if failed != nil {
+		reason = optional(failed.Error()) // all servers read it there
 	}
 	_, err = conn.Exec(ctx, `UPDATE nearby.attachments SET last = $2, error = $3::text,
        next_poll = now() + CASE WHEN $3::text IS NULL THEN every ELSE least(every, $5::text::interval) END,
        next_sweep = CASE WHEN NOT $4::boolean THEN next_sweep WHEN $3::text IS NULL THEN now() + sweep ELSE now() + least(sweep, $5::text::interval) END
  WHERE number = $1`,
 		number, last, reason, d.sweep, interval(retryAfter))
-	if err != nil || worked == nil {
+	if err != nil || failed == nil {
 		return database.ReadError(err)
 	}
-	// What is noted is not to grow while it cannot be used.
+	// The noted ids must not pile up while they cannot be compared. So they are replaced by
+	// one row without an id, which stands for all rows.
 	_, err = conn.Exec(ctx, `WITH gone AS (DELETE FROM nearby.attached_later WHERE collection = $1 RETURNING id)
 INSERT INTO nearby.attached_later (collection) SELECT $1 FROM gone LIMIT 1`, a.Collection)
 	return database.ReadError(err)
 }
 
-// ask does what is due for one attachment.
-func (r *Refresher) ask(ctx context.Context, conn *pgx.Conn, a *Attachment, d due, last **string) error {
+// compare does the comparisons that are due for one attachment. last is the newest time of
+// change that was seen; compare updates it.
+func (r *Refresher) compare(ctx context.Context, conn *pgx.Conn, a *Attachment, d due, last **string) error {
 	name := a.Table
 	t, err := findTable(ctx, conn, a)
 	if err != nil {
@@ -194,12 +198,12 @@ func (r *Refresher) ask(ctx context.Context, conn *pgx.Conn, a *Attachment, d du
 		return fmt.Errorf("%s: %w", name, errNoTable)
 	}
 	if d.later {
-		if err := r.askLater(ctx, conn, a, t, &d); err != nil {
+		if err := r.compareNoted(ctx, conn, a, t, &d); err != nil {
 			return err
 		}
 	}
 	if !d.poll && !d.sweep {
-		return forget(ctx, conn)
+		return dropDifferences(ctx, conn)
 	}
 	sc := scope{since: *last}
 	if d.sweep {
@@ -207,16 +211,16 @@ func (r *Refresher) ask(ctx context.Context, conn *pgx.Conn, a *Attachment, d du
 	}
 	newer := *last
 	if a.Follow == FollowPoll {
-		// Before the rows are read, so that none comes between.
+		// This comes before the rows are read, so that no later change is left out.
 		if newer, err = newest(ctx, conn, t, *last, a); err != nil {
 			return err
 		}
 	}
-	total, err := differ(ctx, conn, a, t, sc)
+	total, err := findDifferences(ctx, conn, a, t, sc)
 	if err != nil {
 		return err
 	}
-	if _, err := settle(ctx, conn, a, t, total, func(int64, int64) {}); err != nil {
+	if _, err := copyDifferences(ctx, conn, a, t, total, func(int64, int64) {}); err != nil {
 		return err
 	}
 	*last = newer
@@ -226,12 +230,13 @@ func (r *Refresher) ask(ctx context.Context, conn *pgx.Conn, a *Attachment, d du
 		r.polls.Add(1)
 	}
 	r.rows.Add(uint64(total))
-	return forget(ctx, conn)
+	return dropDifferences(ctx, conn)
 }
 
-// askLater compares the rows that triggers have noted. Where all are noted it makes a
-// sweep due.
-func (r *Refresher) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, d *due) error {
+// compareNoted compares the rows whose ids triggers have noted. If too many are noted, or a
+// row without an id, which stands for all, it compares all rows; a sweep is then not due any
+// more.
+func (r *Refresher) compareNoted(ctx context.Context, conn *pgx.Conn, a *Attachment, t *table, d *due) error {
 	var numbers []int64
 	var ids []string
 	var all bool
@@ -245,17 +250,17 @@ func (r *Refresher) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment,
 	}
 	sc := scope{ids: ids}
 	if all {
-		// What was noted until now is seen by what follows.
+		// The comparison below covers everything that was noted before it.
 		if err := conn.QueryRow(ctx, `SELECT array_agg(n) FROM nearby.attached_later WHERE collection = $1`, a.Collection).Scan(&numbers); err != nil {
 			return database.ReadError(err)
 		}
 		sc = scope{}
 	}
-	total, err := differ(ctx, conn, a, t, sc)
+	total, err := findDifferences(ctx, conn, a, t, sc)
 	if err != nil {
 		return err
 	}
-	held, err := settle(ctx, conn, a, t, total, func(int64, int64) {})
+	held, err := copyDifferences(ctx, conn, a, t, total, func(int64, int64) {})
 	if err != nil {
 		return err
 	}
@@ -266,13 +271,15 @@ func (r *Refresher) askLater(ctx context.Context, conn *pgx.Conn, a *Attachment,
 		}
 		d.sweep = false
 	}
-	// Rows that open transactions hold are looked at again.
+	// Rows that open transactions hold are noted again.
 	_, err = conn.Exec(ctx, `WITH done AS (DELETE FROM nearby.attached_later WHERE n = ANY ($1::bigint[]))
 INSERT INTO nearby.attached_later (collection, id) SELECT $2, h FROM unnest($3::text[]) h`, numbers, a.Collection, held)
 	return database.ReadError(err)
 }
 
-// newest is the greatest time of change, but for those that are yet to come.
+// newest returns the greatest time of change in the table, but not a time in the future. last
+// is the newest time that was seen before; rows that are older, by more than the overlap, are
+// not read. If there are no others, newest returns last.
 func newest(ctx context.Context, conn *pgx.Conn, t *table, last *string, a *Attachment) (*string, error) {
 	sql, args := fmt.Sprintf(`SELECT least(max(s.%s), now()::%s)::text FROM %s s`, t.change, t.changes, t.name), []any{}
 	if last != nil {

@@ -37,9 +37,9 @@ func TestAttachIsRefused(t *testing.T) {
 		{attach.Attachment{Table: "pg_stats", Follow: "trigger"}, "is a view"},
 		{attach.Attachment{Table: "parts", Follow: "trigger"}, "partitions"},
 		{attach.Attachment{Table: "part", Follow: "trigger"}, "partitions"},
-		{attach.Attachment{Table: "shops", Follow: "trigger", Lon: "lon", Lat: "lat"}, `no column "lon" (the longitude); there are "id" integer, "lng" double precision`},
+		{attach.Attachment{Table: "shops", Follow: "trigger", Lon: "lon", Lat: "lat"}, `no column "lon" (the longitude); its columns are "id" integer, "lng" double precision`},
 		{attach.Attachment{Table: "shops", Follow: "trigger", ID: "ident"}, `no column "ident" (the id)`},
-		{attach.Attachment{Table: "shops", Follow: "trigger", ID: "name"}, `"name" is no primary key and has no unique index`},
+		{attach.Attachment{Table: "shops", Follow: "trigger", ID: "name"}, `"name" is not the primary key and has no unique index`},
 		{attach.Attachment{Table: "shops", Follow: "trigger", Properties: []string{"colour"}}, `no column "colour"`},
 		{attach.Attachment{Table: "shops", Follow: "trigger", Properties: []string{"name", "NAME"}}, "twice"},
 		{attach.Attachment{Table: "shops", Follow: "trigger", Geom: "name"}, `"name" (the geometry) is of type text, must be geometry`},
@@ -125,7 +125,7 @@ func TestAttachNamesWhomItTrusts(t *testing.T) {
 		`CREATE FUNCTION vendor.spy(v float8) RETURNS float8 LANGUAGE plpgsql AS 'BEGIN INSERT INTO vendor.ran VALUES (current_user); RETURN v; END'`,
 		`CREATE VIEW vendor.places AS SELECT 'a' AS id, vendor.spy(1) AS lng, 2::float8 AS lat, now() AS at`, `GRANT SELECT ON vendor.places TO PUBLIC`)
 	for _, step := range []struct{ role, table, trust, fails, owner string }{
-		{"postgres", "vendor.places", "", "vendor.places belongs to the role vendor, who could run code as postgres", ""},
+		{"postgres", "vendor.places", "", "vendor.places belongs to the role vendor, which could run code through it as postgres", ""},
 		{"postgres", "vendor.places", "server", "belongs to the role vendor, not to server", ""},
 		{"server", "vendor.places", "postgres", "belongs to the role vendor, not to postgres", ""},
 		{"server", "mine", "", "", ""},

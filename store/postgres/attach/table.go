@@ -12,27 +12,26 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// table is a table or view as the database knows it, with the SQL that makes
-// items of its rows.
+// table is a table or view of the database, with the SQL that makes items of its rows.
 type table struct {
 	name    string // with its schema, quoted
 	key     string // the column of the id, quoted
-	keyType string // as it is written in a cast
-	unique  bool   // an index says that no id is there twice
-	change  string // poll: the column of changes, quoted
+	keyType string // its type, for a cast
+	unique  bool   // a unique index has this column alone
+	change  string // poll: the column with the time of the last change, quoted
 	changes string // its type
-	values  string // the columns key, id, lon, lat, properties, of the row s
-	point   string // the function that reads the geometry column; "": there is none
+	values  string // SQL for key, id, lon, lat and properties of the row s
+	point   string // the SQL that makes nearby.point_of, which reads the geometry column; "": there is none
 
-	role       string // who asks
-	superuser  bool   // the role is one
+	role       string // the role of the connection
+	superuser  bool   // role is a superuser
 	owner      string // the role that owns the table
 	mayTrigger bool   // the role may make triggers
 }
 
-// checkTrust refuses a superuser the tables of other roles, but for those of the role
-// that it says it trusts: a function that a view calls, or a cast of a type, runs with
-// the rights of who reads the table.
+// checkTrust fails if a superuser attaches a table of another role without naming that role
+// as trusted, or if the trusted role is not the owner. A function that a view calls, or a
+// cast of a type, runs with the rights of the role that reads the table.
 func (t *table) checkTrust(trusted string) error {
 	if t.owner == t.role || !t.superuser && trusted == "" || t.owner == trusted {
 		return nil
@@ -40,31 +39,33 @@ func (t *table) checkTrust(trusted string) error {
 	if trusted != "" {
 		return fmt.Errorf("%s belongs to the role %s, not to %s", t.name, t.owner, trusted)
 	}
-	return fmt.Errorf("%s belongs to the role %[2]s, who could run code as %[3]s through it, and %[3]s is a superuser: "+
-		"run nearby as a role that is none, or trust the owner with --trust-owner %[2]s", t.name, t.owner, t.role)
+	return fmt.Errorf("%s belongs to the role %[2]s, which could run code through it as %[3]s, a superuser: "+
+		"run nearby as a role that is not a superuser, or trust the owner with --trust-owner %[2]s", t.name, t.owner, t.role)
 }
 
-// maxID is how many bytes an id may have to be stored even as a bad row.
+// maxID is the greatest length of an id in bytes. Rows with longer ids are not copied, not
+// even as bad rows.
 const maxID = 1024
 
-// usable is the condition of the rows that have an id.
+// usable returns the SQL condition that the row s has an id that can be stored.
 func (t *table) usable() string {
 	return fmt.Sprintf("s.%[1]s IS NOT NULL AND octet_length(s.%[1]s::text) <= %[2]d", t.key, maxID)
 }
 
-// rows selects the items of a relation, which is the table, or its rows in a trigger.
+// rows returns the SQL that selects the items of a relation: the table, or the transition
+// table of a trigger. and is a further condition.
 func (t *table) rows(relation, and string) string {
 	return "SELECT " + t.values + " FROM " + relation + " s WHERE " + t.usable() + and
 }
 
-// column is one of its columns.
+// column is a column of a table.
 type column struct {
-	name, kind string // kind: its type, for people
-	base       string // the name of its type, under all domains, "" if it is not PostgreSQL's own
+	name, kind string // kind: its type, for messages
+	base       string // the base type under all domains: PostgreSQL's own name, "text" for an enum, otherwise ""
 	cast       string // its type, for a cast
-	raw        string // the name of its type under all domains, whoever made it
-	unique     bool
-	readable   bool
+	raw        string // the name of the base type, even if it is not one of PostgreSQL's own
+	unique     bool   // a unique index has this column alone
+	readable   bool   // the role may read it
 }
 
 const tableSQL = `
@@ -89,12 +90,13 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, 
   JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = types.attnum
  ORDER BY a.attnum`
 
-// errNoTable says that a table is not there, or not to be seen.
+// errNoTable: a table does not exist, or the role cannot see it.
 var errNoTable = errors.New("there is no such table or view, or the role may not use its schema")
 
-// spellings are what a table's name may stand for, in groups of which the first that is
-// there counts: the name as it stands, then as SQL would read it, each in the schemas of
-// the role's path, and last what has got into nearby's own schema.
+// spellings returns the tables that a name may stand for, in three groups: the name exactly,
+// in each schema of the role's search_path; the name as SQL reads it, in the same schemas;
+// and the name exactly in the schema nearby, where tables of other programs get by mistake.
+// The first table that exists counts.
 func spellings(conn *pgx.Conn, name string) [][]string {
 	schemas, _ := conn.PgConn().CustomData()[schemasKey].([]string)
 	var asIs, asSQL []string
@@ -108,9 +110,9 @@ func spellings(conn *pgx.Conn, name string) [][]string {
 	return [][]string{asIs, asSQL, {"nearby." + quoted(name)}}
 }
 
-// findTable looks up what an attachment names, and completes it: the table's name
-// with its schema, the columns as they are spelled, all others as properties if
-// none were named.
+// findTable looks up the table and the columns that an attachment names. It replaces the
+// names in a by the exact ones, the table's with its schema. If a names no properties, it
+// adds all other columns.
 func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*table, error) {
 	var oid uint32
 	var name, schema, kind, persistence, role, owner string
@@ -152,16 +154,16 @@ func findTable(ctx context.Context, conn *pgx.Conn, a *Attachment) (*table, erro
 	return t, t.complete(ctx, conn, a, columns, role)
 }
 
-// canTrigger tells why a table cannot be followed by triggers.
+// canTrigger fails if a table cannot be followed by triggers.
 func canTrigger(name, kind, role string, inherits, mayLock bool) error {
-	const poll = "; --follow poll does without"
+	const poll = "; use --follow poll"
 	switch {
 	case kind != "r" && kind != "p":
-		return fmt.Errorf("%s is a view or a foreign table, whose changes no trigger sees%s", name, poll)
+		return fmt.Errorf("%s is a view or a foreign table: triggers do not see its changes%s", name, poll)
 	case kind == "p" || inherits:
-		return fmt.Errorf("%s has partitions or is one: triggers would not see what is written to another of them%s", name, poll)
+		return fmt.Errorf("%s has partitions or child tables, or is one: triggers would not see what is written to the others%s", name, poll)
 	case !mayLock:
-		return fmt.Errorf("the role %[1]s lacks a privilege, to lock rows while they are copied: GRANT UPDATE ON %[2]s TO %[1]s%[3]s", role, name, poll)
+		return fmt.Errorf("the role %[1]s lacks a privilege, which it needs to lock rows while they are copied: GRANT UPDATE ON %[2]s TO %[1]s%[3]s", role, name, "; or use --follow poll")
 	}
 	return nil
 }
@@ -177,8 +179,8 @@ func readColumns(ctx context.Context, conn *pgx.Conn, oid uint32) ([]column, err
 	})
 }
 
-// The types that positions and times of changes may have, and those whose JSON any
-// jsonb can hold.
+// The types that positions and times of changes may have, and the types whose values as JSON
+// are always valid jsonb. Values of other types go through nearby.sound.
 var (
 	numberTypes = []string{"float4", "float8", "numeric", "int2", "int4", "int8"}
 	timeTypes   = []string{"timestamptz", "timestamp"}
@@ -188,14 +190,15 @@ var (
 	}, numberTypes...)
 )
 
-// complete makes the table's SQL.
+// complete looks up the columns that a names, replaces the names by the exact ones, and
+// makes the table's SQL.
 func (t *table) complete(ctx context.Context, conn *pgx.Conn, a *Attachment, columns []column, role string) error {
 	var errs []error
 	find := func(flag string, name *string, types []string) column {
 		c, err := findColumn(columns, *name)
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("%s has %w (%s); there are %s", t.name, err, flag, listColumns(columns)))
+			errs = append(errs, fmt.Errorf("%s has %w (%s); its columns are %s", t.name, err, flag, listColumns(columns)))
 			return c
 		case !c.readable:
 			errs = append(errs, fmt.Errorf("the role %[1]s lacks a privilege: GRANT SELECT (%[2]s) ON %[3]s TO %[1]s", role, quoted(c.name), t.name))
@@ -210,7 +213,7 @@ func (t *table) complete(ctx context.Context, conn *pgx.Conn, a *Attachment, col
 	t.key, t.keyType, t.unique = quoted(key.name), key.cast, key.unique
 	used = append(used, a.ID)
 	if a.Follow == FollowTrigger && !key.unique && key.name != "" {
-		errs = append(errs, fmt.Errorf("%s: the column %s is no primary key and has no unique index of its own, which triggers need", t.name, t.key))
+		errs = append(errs, fmt.Errorf("%s: the column %s is not the primary key and has no unique index of its own; triggers need one", t.name, t.key))
 	}
 	var lon, lat string
 	if a.Geom != "" {
@@ -271,7 +274,8 @@ func (t *table) complete(ctx context.Context, conn *pgx.Conn, a *Attachment, col
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// asDegrees reads a column of any number type. A float cannot hold every numeric.
+// asDegrees returns the SQL that reads a column of any number type as float8. A numeric may be
+// too large for float8; such a value becomes NULL.
 func asDegrees(c column) string {
 	s := "s." + quoted(c.name)
 	if c.base == "numeric" {
@@ -280,7 +284,7 @@ func asDegrees(c column) string {
 	return s + "::float8"
 }
 
-// findColumn finds a column by its name as it stands, or as SQL reads it.
+// findColumn finds a column by its exact name, or by its name as SQL reads it.
 func findColumn(columns []column, name string) (column, error) {
 	for _, spelled := range []string{name, strings.ToLower(name)} {
 		for _, c := range columns {
@@ -300,9 +304,9 @@ func listColumns(columns []column) string {
 	return strings.Join(all, ", ")
 }
 
-// pointFunction is the function that reads points of PostGIS as longitude and
-// latitude, and the schema of PostGIS. What is no point, or cannot be transformed, has
-// neither.
+// pointFunction returns the schema of PostGIS, and the SQL that makes nearby.point_of. That
+// function returns the longitude and latitude of a point in degrees, and NULL for another
+// geometry or one that cannot be transformed.
 func pointFunction(ctx context.Context, conn *pgx.Conn) (schema, function string, err error) {
 	err = conn.QueryRow(ctx, `SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis'`).Scan(&schema)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -7,15 +7,17 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// triggerSettings are those of copying for a trigger, which runs in anybody's session.
+// triggerSettings are the settings of the trigger function, which runs in the sessions of other
+// programs. They agree with copying.
 const triggerSettings = `SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET jit = off`
 
-// triggers are the statements that make the triggers on a table, which write its
-// changes through to the collection as far as they matter to it.
+// triggers returns the statements that make the triggers on a table. A trigger runs once for
+// each statement, and copies the changes of ids, positions and properties to the collection.
 //
-// They run once for a statement, and catch every error: then, and where a transaction
-// has one snapshot, in which the rows of other commits cannot be replaced, the ids
-// are noted, and compared when the transaction has committed.
+// A trigger catches every error. After an error it notes the ids of the rows in
+// nearby.attached_later, and a Refresher compares these rows when the transaction has
+// committed. In a transaction at REPEATABLE READ or SERIALIZABLE it always notes the ids:
+// such a transaction cannot replace items that others have committed since it began.
 func (t *table) triggers(collection string, number int32) []string {
 	fill := strings.NewReplacer(
 		"$collection", database.Literal(collection), "$table", database.Literal(t.name),

@@ -14,24 +14,24 @@ import (
 	"nearby/store/postgres/database"
 )
 
-// unread are the attached tables that could not be read when a server asked them last,
-// whichever it was: what it has met is in nearby.attachments.
+// unread has the attached tables that could not be read when a server last asked them. The
+// errors are in nearby.attachments, so every server knows those of all servers.
 type unread struct {
 	mu     sync.Mutex
 	tables map[string]*trouble // by collection
-	all    error               // why none can be asked
+	all    error               // why this server cannot ask any table; nil: it can
 }
 
-// trouble is what is the matter with an attached table.
+// trouble is the error of an attached table.
 type trouble struct {
 	problem string
-	told    rate.Sometimes
+	told    rate.Sometimes // limits its message in the log
 }
 
-// troubleEvery is how often the log has the same trouble.
+// troubleEvery is how long the log does not repeat an error.
 const troubleEvery = 10 * time.Minute
 
-// note takes down how the attached tables are, and tells what is new of it.
+// note records which attached tables cannot be read, and logs what has changed.
 func (u *unread) note(attached []due, log *slog.Logger) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -56,8 +56,8 @@ func (u *unread) note(attached []due, log *slog.Logger) {
 	u.tables = now
 }
 
-// none takes down that no attached table can be asked, for a privilege that is missing. A
-// database that is away is told by other means.
+// none records that no attached table can be asked because a privilege is missing. It ignores
+// other errors: the store itself reports a database that cannot be reached.
 func (u *unread) none(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -66,7 +66,8 @@ func (u *unread) none(err error) {
 	}
 }
 
-// Behind says why collections may be older than their tables; nil: they are not.
+// Behind returns a *store.UnavailableError that says which collections may be older than their
+// tables, and why, or nil if none may.
 func (r *Refresher) Behind() error {
 	u := &r.unread
 	u.mu.Lock()

@@ -14,24 +14,25 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Settings are those of a connection in the database. The application_name says what the
-// connection is for. It comes after the one that the address has, which names the program.
+// Settings are PostgreSQL's run-time parameters of a connection. The application_name says
+// what the connection is for. Config writes it after the application_name of the address,
+// which names the program.
 type Settings map[string]string
 
-// programName is the application_name where the address has none.
+// programName is used if the address has no application_name.
 const programName = "nearby"
 
-// SearchPath is that of every connection: nobody's function or operator is taken for one
-// of PostgreSQL's own.
+// SearchPath is the search_path of every connection. With it a function or operator of
+// another role is never used in place of one of PostgreSQL's own.
 const SearchPath = "pg_catalog, pg_temp"
 
-// everywhere has settings that keep a client that hangs, or a network that ends,
-// from holding on to what others wait for.
+// everywhere has the settings of every connection. The time-outs release locks if a client
+// hangs or the network fails.
 var everywhere = Settings{
 	"client_encoding":             "UTF8",
 	"standard_conforming_strings": "on",
 	"TimeZone":                    "UTC",
-	"jit":                         "off", // it takes longer than what it speeds up
+	"jit":                         "off", // to compile these statements takes longer than it saves
 	"tcp_user_timeout":            Millis(5 * time.Second),
 	"tcp_keepalives_idle":         "5",
 	"tcp_keepalives_interval":     "2",
@@ -40,15 +41,16 @@ var everywhere = Settings{
 	"search_path":                 SearchPath,
 }
 
-// Writing is for what holds locks.
+// Writing has the settings of connections that write and so hold locks.
 var Writing = Settings{
 	"application_name":                    "writes",
 	"default_transaction_isolation":       "read committed",
 	"default_transaction_read_only":       "off",
 	"idle_in_transaction_session_timeout": Millis(2 * time.Second),
 	"statement_timeout":                   Millis(10 * time.Second),
-	// The calls are the same each time, whatever is in them: rows are found by their
-	// keys. Plans that were made when a table was small must not stay when it grows.
+	// The statements find rows by their keys, so one generic plan with indexes suits all
+	// calls. Without these settings a plan that was made while a table was small, which
+	// reads the whole table, would be used when the table is large.
 	"plan_cache_mode":   "force_generic_plan",
 	"enable_seqscan":    "off",
 	"enable_bitmapscan": "off",
@@ -56,7 +58,7 @@ var Writing = Settings{
 	"enable_mergejoin":  "off",
 }
 
-// Millis is a time as Settings have it.
+// Millis returns d in milliseconds, as Settings need it.
 func Millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 const connectTimeout = 2 * time.Second
@@ -64,7 +66,7 @@ const connectTimeout = 2 * time.Second
 func parse(url string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("the address of the database: %w", err) // without the password
+		return nil, fmt.Errorf("the address of the database: %w", err) // err does not have the password
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -76,8 +78,9 @@ func parse(url string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// Config returns the configuration of a connection. Who writes talks to a primary only,
-// also where the address names several servers.
+// Config returns the configuration of a connection. If the database is not read-only, the
+// connection is refused unless the server is a primary. If the address names several
+// servers, the primary among them is used.
 func (d *Database) Config(s Settings) *pgx.ConnConfig {
 	config := d.config.Copy()
 	maps.Copy(config.RuntimeParams, everywhere)
@@ -89,7 +92,8 @@ func (d *Database) Config(s Settings) *pgx.ConnConfig {
 	return config
 }
 
-// ConfigWithOwnPath is Config for a connection that has the search_path of the role that logs in.
+// ConfigWithOwnPath is Config, but the connection has the search_path of its role, or of the
+// address.
 func (d *Database) ConfigWithOwnPath(s Settings) *pgx.ConnConfig {
 	config := d.Config(s)
 	if path, ok := d.config.RuntimeParams["search_path"]; ok {
@@ -103,13 +107,13 @@ func (d *Database) ConfigWithOwnPath(s Settings) *pgx.ConnConfig {
 // isPrimary refuses a standby.
 func isPrimary(ctx context.Context, conn *pgconn.PgConn) error {
 	if err := pgconn.ValidateConnectTargetSessionAttrsPrimary(ctx, conn); err != nil {
-		return fmt.Errorf("%w, and a primary is waited for; with --read-only a standby will do", err)
+		return fmt.Errorf("%w, and a server that writes needs a primary; with --read-only a standby is enough", err)
 	}
 	return nil
 }
 
-// oneServer reports whether an address names a single server. What it falls back to is
-// then the same one, without encryption.
+// oneServer reports whether an address names a single server. Its fallbacks are then the same
+// server without encryption.
 func oneServer(config *pgx.ConnConfig) bool {
 	return !slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != config.Host || f.Port != config.Port })
 }
@@ -123,12 +127,12 @@ func (d *Database) Connect(ctx context.Context, s Settings) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// HangUp closes a connection without waiting for the database for long.
+// HangUp closes a connection. It waits at most a second for the database.
 func HangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
 }
 
-// Literal is a string as it stands in a statement; standard_conforming_strings is on.
+// Literal returns s as an SQL string literal. standard_conforming_strings must be on.
 func Literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

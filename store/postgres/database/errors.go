@@ -12,14 +12,15 @@ import (
 	"nearby/store"
 )
 
-// codeUnreleased is the error of nearby's functions while the database is being restored.
+// codeUnreleased is the error code of nearby's functions in a restored database until it is
+// released.
 const codeUnreleased = "NB006"
 
-// NoAnswer is the reason of a store.UnavailableError where the database does not answer.
+// NoAnswer is the reason of a store.UnavailableError if the database does not answer.
 const NoAnswer = "the database does not answer; see whether it runs, and whether the server can reach it"
 
-// Unavailable is store.ErrUnavailable with what an error of the database, or on the way to
-// it, means.
+// Unavailable returns a *store.UnavailableError for an error of the database or of the
+// connection to it. Its reason says what the error means and what the operator can do.
 func Unavailable(err error) error {
 	if store.Reason(err) != "" {
 		return err
@@ -27,6 +28,7 @@ func Unavailable(err error) error {
 	return &store.UnavailableError{Reason: meaning(err), Err: err}
 }
 
+// meaning returns the reason for Unavailable.
 func meaning(err error) string {
 	var pe *pgconn.PgError
 	switch {
@@ -54,20 +56,20 @@ func meaning(err error) string {
 	return "the database fails; see its log, and the server's"
 }
 
-// Refused reports whether the database, which can be reached, refuses who asks, so that
-// to ask again is of no use.
+// Refused reports whether the database could be reached and has refused the role. To ask again
+// is then of no use.
 func Refused(err error) bool {
 	var pe *pgconn.PgError
 	if !errors.As(err, &pe) {
 		return false
 	}
-	return strings.HasPrefix(pe.Code, "28") || // who is it?
-		pe.Code == "3D000" || // there is no such database
-		pe.Code == "42501" // a privilege is missing
+	return strings.HasPrefix(pe.Code, "28") || // invalid authorization
+		pe.Code == "3D000" || // no such database
+		pe.Code == "42501" // insufficient privilege
 }
 
-// BeingRestored reports whether the database lacks what the tables were made with, or
-// says itself that it is not released.
+// BeingRestored reports whether an error means that the database is being restored: something
+// that the migrations have made is missing, or the database is not released.
 func BeingRestored(pe *pgconn.PgError) bool {
 	switch pe.Code {
 	case codeUnreleased,
@@ -78,7 +80,8 @@ func BeingRestored(pe *pgconn.PgError) bool {
 	return false
 }
 
-// ReadError names the kind of a failed read.
+// ReadError returns the error of a failed read: store.ErrRestored, store.ErrCorrupt, the end
+// of a context as it is, or store.ErrUnavailable for everything else. It returns nil for nil.
 func ReadError(err error) error {
 	var pe *pgconn.PgError
 	switch {
@@ -97,7 +100,7 @@ func ReadError(err error) error {
 	}
 }
 
-// Joined adds what kind of error, of package store's, err is.
+// Joined returns err as an error that also is kind, one of package store's errors.
 func Joined(kind, err error) error {
 	if errors.Is(err, kind) {
 		return err

@@ -12,17 +12,17 @@ import (
 	"nearby/store"
 )
 
-// Released is the condition, in SQL, that the row of nearby.head was written here. A row
-// that a backup brought was written by another transaction than the one that it names:
-// until nearby.release was called the rest of the backup may be missing. The condition is
-// not met either where a table is not the one that the row names: it was restored alone
-// (nearby.tables).
+// Released is the SQL condition that the row of nearby.head was not written by the restore of
+// a backup. The row names the transaction that wrote it and the oids of the tables. If a
+// backup was restored, another transaction wrote the row, and the condition is false until
+// nearby.release() was called: before that, a part of the backup may be missing. If one table
+// was restored alone, its oid differs, and the condition is false, too.
 const Released = `coalesce(written_by = xmin AND tables = ARRAY['nearby.attached_later'::regclass, 'nearby.attachments'::regclass,
  'nearby.collections'::regclass, 'nearby.head'::regclass, 'nearby.items'::regclass, 'nearby.migrations'::regclass, 'nearby.pending'::regclass,
  'nearby.receipts'::regclass, 'nearby.replicas'::regclass, 'nearby.tombstones'::regclass, 'nearby.writers'::regclass]::oid[], false)`
 
-// HeadError is the error of reading the head. Where it has no row, it is about to be
-// restored.
+// HeadError returns the error of a failed read of nearby.head. If the table has no row, the
+// database is being restored.
 func HeadError(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return store.ErrRestored
@@ -30,14 +30,13 @@ func HeadError(err error) error {
 	return ReadError(err)
 }
 
-// Identity is what the server of a connection contributes to the epoch. An epoch names
-// the cluster, its timeline, the database in it and the counter in nearby.head. A
-// standby has the epoch of its primary. The timeline is another one after a promotion
-// and after a recovery to a point in time.
+// Identity identifies the cluster, its timeline, and the database of a connection. An epoch is
+// made of these and of the counter in nearby.head. A standby has the epoch of its primary. A
+// promotion, or a recovery to a point in time, begins a new timeline.
 type Identity struct {
 	server   string
-	Standby  bool // the timeline may change under the connection
-	encoding string
+	Standby  bool   // the server was a standby; if it is promoted, its timeline changes
+	encoding string // of the database
 }
 
 // IdentitySQL reads an Identity, for Scan.
@@ -55,7 +54,8 @@ func (id *Identity) Scan(row pgx.Row) error {
 
 const identityKey = "nearby.identity"
 
-// Identify asks a connection's server who it is, once if that cannot change.
+// Identify returns the Identity of a connection. It asks the server only once, unless the
+// server is a standby.
 func Identify(ctx context.Context, conn *pgx.Conn) (Identity, error) {
 	known := conn.PgConn().CustomData()
 	if id, ok := known[identityKey].(Identity); ok && !id.Standby {
@@ -69,14 +69,15 @@ func Identify(ctx context.Context, conn *pgx.Conn) (Identity, error) {
 	return id, nil
 }
 
-// Epoch is the epoch of a server whose head has a counter.
+// Epoch returns the epoch of a database whose head has a counter.
 func (id Identity) Epoch(counter int64) store.Epoch {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", id.server, counter))
 	return store.Epoch(hex.EncodeToString(sum[:8]))
 }
 
-// ReadPosition reads the head. The server is asked who it is after that: a standby
-// that was promoted meanwhile is another history.
+// ReadPosition returns the newest commit. It asks for the Identity after it has read the head:
+// if a standby is promoted between the two, the position gets the epoch of the new history. It
+// fails with store.ErrRestored if the database is being restored, or is not released.
 func ReadPosition(ctx context.Context, conn *pgx.Conn) (store.CommitID, error) {
 	var seq, counter int64
 	var usable bool

@@ -15,7 +15,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// newestVersion is the number of the last migration.
+// newestVersion returns the number of the last migration.
 func newestVersion() (int64, error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(files) == 0 {
@@ -24,15 +24,15 @@ func newestVersion() (int64, error) {
 	return goose.NumericComponent(files[len(files)-1])
 }
 
-// withMigrations lets do use what knows the migrations.
+// withMigrations calls do with goose's provider of the migrations.
 func (d *Database) withMigrations(do func(*goose.Provider) error) (err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
 	config := d.Config(Writing)
-	config.RuntimeParams["statement_timeout"] = "0"                                   // a new index may take its time
-	config.RuntimeParams["idle_in_transaction_session_timeout"] = Millis(time.Minute) // and so may a busy machine
+	config.RuntimeParams["statement_timeout"] = "0"                                   // to make an index may take long
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = Millis(time.Minute) // for a machine that is busy
 	config.RuntimeParams["plan_cache_mode"] = "auto"
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -44,6 +44,7 @@ func (d *Database) withMigrations(do func(*goose.Provider) error) (err error) {
 	return do(provider)
 }
 
+// migrate runs the migrations that the database does not have yet.
 func (d *Database) migrate(ctx context.Context) error {
 	return d.withMigrations(func(provider *goose.Provider) error {
 		made, err := provider.Up(ctx)

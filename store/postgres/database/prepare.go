@@ -13,17 +13,19 @@ import (
 )
 
 const (
-	// migrationLock is the advisory lock of who makes the first of the tables.
+	// migrationLock is the advisory lock of the server that makes the first tables.
 	migrationLock = 0x6e6561726279
-	// migrationWait is how long another server is waited for that makes or changes them.
+	// migrationWait is the default of Options.MigrationWait.
 	migrationWait = 50 * time.Second
 )
 
-// Prepare looks what kind of server it is and brings the tables up to date.
+// Prepare makes the tables or brings them up to date. If the database is read-only, or the
+// server is a standby, it only checks their version. It fails with store.ErrUnavailable if
+// the database cannot be reached, and with store.ErrRestored if it is being restored.
 func (d *Database) Prepare(ctx context.Context) error {
 	config := d.ConfigWithOwnPath(Writing)
 	if d.config.ValidateConnect == nil && oneServer(config) {
-		config.ValidateConnect = nil // it may be a standby
+		config.ValidateConnect = nil // the only server may be a standby
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -44,7 +46,7 @@ func (d *Database) Prepare(ctx context.Context) error {
 	if d.opt.ReadOnly {
 		return checkVersion(ctx, conn)
 	}
-	is, known, err := checkWhole(ctx, conn)
+	is, known, err := checkNotRestored(ctx, conn)
 	switch {
 	case err != nil:
 		return err
@@ -58,8 +60,8 @@ func (d *Database) Prepare(ctx context.Context) error {
 	return d.checkSchema(ctx, conn)
 }
 
-// PrepareUnreleased is Prepare that takes a restored database, too, if all is there but
-// the release.
+// PrepareUnreleased is Prepare, but it also succeeds for a restored database that is complete
+// and not yet released.
 func (d *Database) PrepareUnreleased(ctx context.Context) error {
 	unreleased := d.Prepare(ctx)
 	if !errors.Is(unreleased, store.ErrRestored) {
@@ -83,9 +85,9 @@ func (d *Database) PrepareUnreleased(ctx context.Context) error {
 	return nil
 }
 
-// update brings the tables up to date, one server at a time, whoever starts beside. The
-// lock is one that only the owner of the tables can take. Before there are any, it is one
-// that everybody can.
+// update brings the tables up to date. One server at a time does that: it locks the table of
+// versions, which only the owner of the tables can lock. If that table does not exist yet,
+// update first makes it, under an advisory lock, which every role can take.
 func (d *Database) update(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `SELECT set_config('statement_timeout', '60s', false), set_config('idle_in_transaction_session_timeout', '0', false), set_config('lock_timeout', $1::text, false)`,
 		Millis(d.opt.MigrationWait)); err != nil {
@@ -97,7 +99,7 @@ func (d *Database) update(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if !made {
 		if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
-			return d.makingBeside(ctx, "advisory", err)
+			return d.migrationHolder(ctx, "advisory", err)
 		}
 		if err := d.makeVersions(ctx, conn); err != nil {
 			return err
@@ -106,7 +108,7 @@ func (d *Database) update(ctx context.Context, conn *pgx.Conn) error {
 			return ReadError(err)
 		}
 	}
-	if err := CheckOwner(ctx, conn, "bringing the tables up to date: start one server of this version"); err != nil {
+	if err := CheckOwner(ctx, conn, "bring the tables up to date: start one server of this version"); err != nil {
 		return err
 	}
 	tx, err := conn.Begin(ctx)
@@ -114,11 +116,11 @@ func (d *Database) update(ctx context.Context, conn *pgx.Conn) error {
 		return ReadError(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	// It lets others read the table, and rows be added by what follows.
+	// With this lock others can read the table, and the migrations can add rows to it.
 	if _, err := tx.Exec(ctx, `LOCK TABLE nearby.migrations IN SHARE UPDATE EXCLUSIVE MODE`); err != nil {
-		return d.makingBeside(ctx, "relation", err)
+		return d.migrationHolder(ctx, "relation", err)
 	}
-	is, known, err := checkWhole(ctx, conn)
+	is, known, err := checkNotRestored(ctx, conn)
 	if err != nil || is == known {
 		return err
 	}
@@ -142,12 +144,13 @@ func (d *Database) makeVersions(ctx context.Context, conn *pgx.Conn) error {
 	})
 }
 
-// makingBeside says who holds the lock that was waited for, where that was too long.
-func (d *Database) makingBeside(ctx context.Context, kind string, err error) error {
+// migrationHolder returns the error of waiting for a lock. If the wait was too long, the error
+// names the session that holds the lock. kind is the type of the lock in pg_locks.
+func (d *Database) migrationHolder(ctx context.Context, kind string, err error) error {
 	if !IsCode(err, "55P03", "57014") {
 		return ReadError(err)
 	}
-	other, connectErr := d.Connect(ctx, Writing) // the one is perhaps in a failed transaction
+	other, connectErr := d.Connect(ctx, Writing) // the first connection may be in a failed transaction
 	if connectErr != nil {
 		return ReadError(err)
 	}
@@ -162,6 +165,6 @@ func (d *Database) makingBeside(ctx context.Context, kind string, err error) err
 	if found != nil {
 		return ReadError(err)
 	}
-	return Unavailable(fmt.Errorf("waiting for who makes or changes the tables: process %[1]d, of the role %[2]s, holds their lock; "+
-		"if that is no server of nearby that has just started, end it with SELECT pg_terminate_backend(%[1]d): %[3]w", pid, role, err))
+	return Unavailable(fmt.Errorf("another session makes or changes the tables: process %[1]d, of the role %[2]s, holds their lock; "+
+		"if it is not a nearby server that has just started, end it with SELECT pg_terminate_backend(%[1]d): %[3]w", pid, role, err))
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// CheckOwner refuses to do what only the owner of nearby's tables can, and names it.
+// CheckOwner fails if the role is not the owner of nearby's tables or a member of that role.
+// The error says to do what as the owner.
 func CheckOwner(ctx context.Context, conn *pgx.Conn, what string) error {
 	var owner, role string
 	var is bool
@@ -24,11 +25,12 @@ func CheckOwner(ctx context.Context, conn *pgx.Conn, what string) error {
 	return nil
 }
 
-// PathAdvice is for a role that is named like the schema of nearby's tables.
+// PathAdvice is advice for a database with a role named nearby, the name of the schema.
 const PathAdvice = `PostgreSQL's search_path, "$user", public, begins with the schema nearby for a role of that name: ` +
 	`let programs log in as another role, or ALTER ROLE nearby SET search_path = public`
 
-// checkSchema warns of what is in the schema nearby, or will be, without being nearby's.
+// checkSchema logs a warning if tables of other programs are in the schema nearby, or would
+// get there, and one if the role is a superuser.
 func (d *Database) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	var here *string
 	var tables []string
@@ -57,7 +59,7 @@ func OwnTable(name string) bool {
 	}
 	files, _ := fs.Glob(migrations, "migrations/*.sql")
 	for _, file := range files {
-		text, _ := fs.ReadFile(migrations, file) // it is a part of the program
+		text, _ := fs.ReadFile(migrations, file) // it does not fail: the file is in the program
 		for _, m := range createTable.FindAllSubmatch(text, -1) {
 			if string(m[1]) == name {
 				return true

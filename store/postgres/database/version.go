@@ -9,11 +9,10 @@ import (
 	"nearby/store"
 )
 
-// halfSQL looks for what a database has only while it is being restored: tables without
-// the one that tells their version, or without a row in it, or without primary keys; and
-// for who restores it, before there is anything. Other tables than nearby's may be in
-// the schema.
-const halfSQL = `
+// restoringSQL looks for signs that a database is being restored: nearby's tables without the
+// table of versions, tables without primary keys, and a connection of pg_restore. Other
+// programs may have tables in the schema, too, so it names nearby's tables.
+const restoringSQL = `
 SELECT to_regclass('nearby.migrations') IS NOT NULL,
        EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('nearby') AND proname = 'commit') OR to_regclass('nearby.head') IS NOT NULL,
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = to_regnamespace('nearby') AND c.relkind = 'r'
@@ -21,11 +20,12 @@ SELECT to_regclass('nearby.migrations') IS NOT NULL,
           AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)),
        EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore')`
 
-// checkWhole sees to it that tables which are being restored are neither made nor changed
-// meanwhile. It returns the version that the tables have and the one that is known.
-func checkWhole(ctx context.Context, conn *pgx.Conn) (is, known int64, err error) {
+// checkNotRestored fails with store.ErrRestored if the database is being restored, or is not
+// released since, so that the tables are not changed meanwhile. It returns the version that
+// the tables have and the newest that this program knows.
+func checkNotRestored(ctx context.Context, conn *pgx.Conn) (is, known int64, err error) {
 	var versioned, tables, keyless, restorer bool
-	if err := conn.QueryRow(ctx, halfSQL).Scan(&versioned, &tables, &keyless, &restorer); err != nil {
+	if err := conn.QueryRow(ctx, restoringSQL).Scan(&versioned, &tables, &keyless, &restorer); err != nil {
 		return 0, 0, ReadError(err)
 	}
 	if versioned {
@@ -46,11 +46,13 @@ func checkWhole(ctx context.Context, conn *pgx.Conn) (is, known int64, err error
 	return is, known, err
 }
 
-// signedVersion is the first in which the head tells whether it was restored.
+// signedVersion is the first version of the tables whose head shows whether it was restored
+// (Released).
 const signedVersion = 5
 
-// checkVersion holds tables that may not be changed from here to the version that this
-// program knows. Older ones are waited for: somebody else will bring them up to date.
+// checkVersion is for a server that does not change the tables. It fails if they do not have
+// the version that this program knows. If they are older, the error is a
+// *store.UnavailableError, because another server may bring them up to date.
 func checkVersion(ctx context.Context, conn *pgx.Conn) error {
 	var made bool
 	if err := conn.QueryRow(ctx, `SELECT to_regclass('nearby.migrations') IS NOT NULL`).Scan(&made); err != nil {
