@@ -15,23 +15,23 @@ import (
 	"nearby/store"
 )
 
-// patience bounds the waiting for what must come.
+// patience is how long a test waits for something that must happen.
 const patience = 30 * time.Second
 
 // made is one acknowledged commit.
 type made struct {
 	seq   store.Seq
 	batch []store.Change
-	by    time.Time // it was acknowledged before
+	by    time.Time // a time after the acknowledgement
 }
 
-// history is what was committed by several writers.
+// history has the commits of several writers.
 type history struct {
 	mu      sync.Mutex
 	commits []made
 }
 
-// commit makes a commit and notes it.
+// commit makes a commit and adds it to the history.
 func (h *history) commit(s store.Store, batch []store.Change, receipts ...store.Receipt) error {
 	seq, err := s.Commit(context.Background(), batch, receipts...)
 	if err != nil {
@@ -44,15 +44,16 @@ func (h *history) commit(s store.Store, batch []store.Change, receipts ...store.
 	return nil
 }
 
-// state is what a follower had after a complete step.
+// state is the content of a follower after a complete step.
 type state struct {
 	seq     store.Seq
 	at      time.Time
 	content Content
 }
 
-// holds compares each state with that of all commits up to its Seq, applied to
-// where the follower began; and its time with when they were acknowledged.
+// holds compares each state with the content after all commits up to its seq; start is the
+// content before them. It also checks that a state has all commits that were acknowledged
+// before its time.
 func (h *history) holds(t *testing.T, start Content, states []state) {
 	t.Helper()
 	slices.SortFunc(h.commits, func(a, b made) int { return cmp.Compare(a.seq, b.seq) })
@@ -80,15 +81,15 @@ func (h *history) holds(t *testing.T, start Content, states []state) {
 	}
 }
 
-// follower applies steps to a content of its own and holds each to the contract.
+// follower applies steps to a content of its own, and checks that each step keeps the contract.
 type follower struct {
 	content Content
 	seq     store.Seq // after the last complete step
-	states  []state   // after each complete step, if they are kept
+	states  []state   // after each complete step, if keep is true
 	keep    bool
 
-	high   store.Seq // of all calls
-	newest uint64    // of the items of the step that is under way
+	high   store.Seq // the highest Seq of a step so far
+	newest uint64    // the highest number of an item in the incomplete step
 }
 
 func (f *follower) take(step *store.Step) error {
@@ -127,7 +128,7 @@ func (f *follower) take(step *store.Step) error {
 	return nil
 }
 
-// unasked refuses a view that nobody asked for.
+// unasked fails if a step has a view although Inspect was not called.
 func unasked(step *store.Step) error {
 	if step.View == nil {
 		return nil
@@ -137,7 +138,7 @@ func unasked(step *store.Step) error {
 
 var errEnough = errors.New("enough")
 
-// until returns a deliver that ends when an item "end" has come.
+// until returns a function for Follow that returns errEnough after a step with the item "end".
 func (f *follower) until() func(*store.Step) error {
 	return func(step *store.Step) error {
 		if err := errors.Join(unasked(step), f.take(step)); err != nil {
@@ -163,9 +164,9 @@ func await(t *testing.T, followed <-chan error) {
 	}
 }
 
-// churn commits n batches of all kinds: new items, replaced ones and deletions, a
-// collection dropped and made anew, definitions, and receipts alone. It needs the
-// collections c and d, and leaves them.
+// churn commits n batches of all kinds: new, replaced and deleted items, a collection that is
+// dropped and made again, definitions, and receipts alone. The collections c and d must exist;
+// they exist afterwards, too.
 func (h *history) churn(s store.Store, writer, n int) error {
 	rng := rand.New(rand.NewPCG(9, uint64(writer)))
 	for i := range n {
@@ -189,8 +190,8 @@ func (h *history) churn(s store.Store, writer, n int) error {
 	return nil
 }
 
-// Follow leads through states of the store, each that after one commit, and misses
-// none, while commits go on.
+// While commits go on, each step of Follow leads to the state after one commit, and no commit
+// is missed.
 func testFollow(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"), define("d"), put("c", "stays", 1), put("d", "goes", 1))
 	before, from := Read(t, f, 1)
@@ -217,7 +218,7 @@ func testFollow(t *testing.T, f *sharedFixture) {
 	want, _ := Read(t, f, 1)
 	Equal(t, got.content, want)
 
-	// Without commits it ends with its context.
+	// Without commits Follow ends when its context ends.
 	_, head := Read(t, f, 1)
 	short, stop := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer stop()
@@ -225,7 +226,7 @@ func testFollow(t *testing.T, f *sharedFixture) {
 		t.Errorf("following with an ended context: %v", err)
 	}
 
-	// What lies too far back is refused, not left out.
+	// If commits are no longer kept, Follow fails; it does not leave them out.
 	big := put("c", "big", 1)
 	big.Item.Properties = payload(item.MaxPropertiesBytes)
 	last := store.Seq(0)
@@ -238,7 +239,7 @@ func testFollow(t *testing.T, f *sharedFixture) {
 			return err
 		}
 		if late.seq >= last {
-			return errEnough // it keeps everything: good too
+			return errEnough // the store keeps all commits, which is allowed
 		}
 		return nil
 	})
@@ -250,8 +251,9 @@ func testFollow(t *testing.T, f *sharedFixture) {
 	}
 }
 
-// A reader of a view can go on from its position while commits go on, also after
-// having closed it, and misses none. It may have to begin anew, but not for ever.
+// While commits go on, Follow can begin at the position of a view that was closed, and misses
+// no commit. It may fail with store.ErrGone; then it works with a newer view, after a limited
+// number of attempts.
 func testFollowFromView(t *testing.T, f *sharedFixture) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -274,7 +276,7 @@ func testFollowFromView(t *testing.T, f *sharedFixture) {
 			}
 		}
 	})
-	var seen []state // of all rounds, each with its first step at the view
+	var seen []state // of all rounds; the first of each round is that of the view
 	gone := 0
 	func() {
 		defer wg.Wait()
@@ -336,7 +338,7 @@ func testFollowFromView(t *testing.T, f *sharedFixture) {
 	}
 }
 
-// A position of another history is refused, whatever its number.
+// Follow refuses a position of another epoch, whatever its number is.
 func testFollowForked(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"))
 	_, at := Read(t, f, 1)
@@ -354,7 +356,7 @@ func testFollowForked(t *testing.T, f *sharedFixture) {
 	}
 }
 
-// While nothing is committed steps say so, and from which time on.
+// While nothing is committed, Follow delivers empty steps whose time advances.
 func testFollowQuiet(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"))
 	_, at := Read(t, f, 1)
@@ -378,7 +380,7 @@ func testFollowQuiet(t *testing.T, f *sharedFixture) {
 	}
 }
 
-// Follow ends when the store closes, and does not begin after that.
+// Follow ends when the store is closed, and cannot begin after that.
 func testFollowClosed(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"))
 	_, at := Read(t, f, 1)

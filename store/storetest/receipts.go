@@ -14,7 +14,7 @@ import (
 	"nearby/store"
 )
 
-// kept fails if a store does not have exactly this receipt.
+// kept fails the test if a store does not have exactly this receipt.
 func kept(t *testing.T, s store.Store, want store.Receipt) {
 	t.Helper()
 	got, ok, err := s.Receipt(context.Background(), want.Collection, want.Key)
@@ -27,8 +27,8 @@ func sameReceipt(a, b store.Receipt) bool {
 	return a.Collection == b.Collection && a.Key == b.Key && a.Seq == b.Seq && bytes.Equal(a.Outcome, b.Outcome)
 }
 
-// repeated commits what must be refused with a *store.RepeatedError that has these
-// receipts, and change nothing.
+// repeated makes a commit that the store must refuse with a *store.RepeatedError. It fails the
+// test if the error does not have the wanted receipts, or if the commit has changed something.
 func repeated(t *testing.T, s store.Store, want []store.Receipt, changes []store.Change, receipts ...store.Receipt) {
 	t.Helper()
 	before, _ := Read(t, s, 1)
@@ -65,12 +65,12 @@ func testReceipts(t *testing.T, f *fixture) {
 	}
 	given := slices.Clone(all)
 	given[0].Outcome = bytes.Clone(all[0].Outcome)
-	given[0].Seq = 12345 // the store's to say
+	given[0].Seq = 12345 // the store sets this field itself
 	seq, err := f.Commit(ctx, []store.Change{put("c", "x", 1)}, given[:2]...)
 	if err != nil || seq <= head {
 		t.Fatal(seq, err)
 	}
-	clear(given[0].Outcome) // the caller's again
+	clear(given[0].Outcome) // the caller may reuse the memory
 	all[0].Seq, all[1].Seq = seq, seq
 	// Receipts alone are a commit of their own.
 	alone, err := f.Commit(ctx, nil, given[2:]...)
@@ -87,14 +87,15 @@ func testReceipts(t *testing.T, f *fixture) {
 			repeated(t, f, []store.Receipt{r}, []store.Change{put("c", "y", 1)}, store.Receipt{Collection: "c", Key: r.Key, Outcome: []byte("other")})
 		}
 		repeated(t, f, all[:1], nil, store.Receipt{Collection: "c", Key: "a"})
-		// One that is taken refuses all; the others stay free.
+		// If one key is taken, the commit is refused, and its other keys stay free.
 		repeated(t, f, []store.Receipt{all[0], all[3]}, []store.Change{del("c", "x"), put("c", "z", 1)}, store.Receipt{Collection: "c", Key: "free"}, store.Receipt{Collection: "c", Key: "nothing"}, store.Receipt{Collection: "c", Key: "a"})
 		if _, ok, err := f.Receipt(ctx, "c", "free"); ok || err != nil {
 			t.Errorf("a receipt of a refused commit: %v, %v", ok, err)
 		}
 		f.reopen()
 	}
-	// Who makes a commit again, not knowing that it was made, learns that it was.
+	// A writer that repeats a commit, because it does not know whether the commit was made,
+	// is told that it was.
 	retried := []store.Change{put("c", "x", 2)}
 	once, err := f.Commit(ctx, retried, store.Receipt{Collection: "c", Key: "retried"})
 	if err != nil {
@@ -110,7 +111,7 @@ func testReceipts(t *testing.T, f *fixture) {
 	}
 }
 
-// What refuses a commit refuses its receipts, too; and keys have limits.
+// If a commit is refused, its receipts are not kept. Keys that are not valid are refused.
 func testReceiptsRefused(t *testing.T, f *fixture) {
 	ctx := context.Background()
 	f.commit(define("c"), put("c", "a", 2))
@@ -139,9 +140,9 @@ func testReceiptsRefused(t *testing.T, f *fixture) {
 	Equal(t, after, before)
 }
 
-// A receipt goes with its collection: one that is made anew with the same name knows
-// nothing of it, and its keys are free. Other collections have keys of their own, and
-// another definition changes nothing.
+// When a collection is dropped, its receipts are gone: a new collection with the same name does
+// not have them, and their keys are free. Each collection has keys of its own. A new definition
+// does not change the receipts.
 func testReceiptsOfCollections(t *testing.T, f *fixture) {
 	ctx := context.Background()
 	f.commit(define("c"), define("d"))
@@ -186,7 +187,7 @@ func testReceiptsOfCollections(t *testing.T, f *fixture) {
 			free("in a new collection, after a restart", "c")
 			first = take(of("c", "3"), put("c", "x", 1))
 		} else {
-			first = take(of("c", "4"), define("c"), put("c", "x", 1)) // with its collection
+			first = take(of("c", "4"), define("c"), put("c", "x", 1)) // in the commit that makes the collection
 		}
 		kept(t, f, first)
 		repeated(t, f, []store.Receipt{first}, []store.Change{put("c", "y", 1)}, of("c", "again"))
@@ -194,13 +195,13 @@ func testReceiptsOfCollections(t *testing.T, f *fixture) {
 		kept(t, f, first)
 		kept(t, f, other)
 	}
-	f.commit(drop("c"), define("c")) // at once
+	f.commit(drop("c"), define("c")) // in one commit
 	free("in a collection that was replaced", "c")
 	take(of("c", "5"))
 }
 
-// contest has writers on several stores commit with the same keys at once: each key
-// is taken by one, and the others are told by whom.
+// contest lets writers on several stores commit with the same keys at the same time. Each key
+// must be taken by one writer, and the others must get that writer's receipt.
 func contest(t *testing.T, stores ...store.Store) {
 	t.Helper()
 	const writers, keys = 8, 20

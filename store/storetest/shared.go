@@ -4,23 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"nearby/item"
 	"nearby/store"
 )
 
-// SharedOpener opens the store that a folder stands for, as Opener does; opened
-// twice, they are two stores, as of two processes, on the same data.
+// SharedOpener opens the store of a folder, as Opener does. If it is called twice with one
+// folder, it returns two stores on the same data, like those of two processes.
 type SharedOpener func(dir string) (store.Shared, error)
 
-// RunShared holds an implementation to what store.Shared promises beyond store.Store,
-// to which Run holds it.
+// RunShared tests what an implementation of store.Shared promises beyond store.Store. Run
+// tests the rest.
 func RunShared(t *testing.T, open SharedOpener) {
 	for _, c := range []struct {
 		name string
@@ -88,7 +85,7 @@ func (f *sharedFixture) Follow(ctx context.Context, after store.CommitID, delive
 	return f.shared().Follow(ctx, after, deliver)
 }
 
-// readFrom reads everything from a view that is not behind a position.
+// readFrom reads all items from a view that is not older than seq.
 func readFrom(t *testing.T, s store.Store, seq store.Seq) (Content, store.CommitID) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
@@ -102,8 +99,8 @@ func readFrom(t *testing.T, s store.Store, seq store.Seq) (Content, store.Commit
 	}
 }
 
-// Both write and both follow: each follower goes through the same history, and ends
-// with what a view shows.
+// While both stores write and follow, each follower goes through the same history, and ends
+// with the content of a view.
 func testSharedFollow(t *testing.T, a, b store.Shared) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -140,17 +137,17 @@ func testSharedFollow(t *testing.T, a, b store.Shared) {
 	}
 }
 
-// S7 between two: neither overwrites what the other has counted.
+// S7 with two stores: neither overwrites what the other has counted.
 func testSharedCounter(t *testing.T, a, b store.Shared) {
 	counts(t, 8, 10, a, b)
 }
 
-// S7 for definitions, between two.
+// S7 for definitions, with two stores.
 func testSharedRedefine(t *testing.T, a, b store.Shared) {
 	redefines(t, 6, 8, a, b)
 }
 
-// A receipt that one has kept goes when the other drops the collection.
+// A receipt that one store has kept is gone when the other drops the collection.
 func testSharedReceiptsOfCollections(t *testing.T, a, b store.Shared) {
 	ctx := context.Background()
 	for range 3 {
@@ -173,7 +170,7 @@ func testSharedReceiptsOfCollections(t *testing.T, a, b store.Shared) {
 	}
 }
 
-// S6 between two: a key that one has taken is taken for the other.
+// S6 with two stores: a key that one has taken is taken for the other, too.
 func testSharedReceipts(t *testing.T, a, b store.Shared) {
 	ctx := context.Background()
 	r := store.Receipt{Collection: "c", Key: "by a", Outcome: []byte("of a")}
@@ -188,8 +185,8 @@ func testSharedReceipts(t *testing.T, a, b store.Shared) {
 	contest(t, a, b)
 }
 
-// Head is never behind a commit that was acknowledged before the call, and never
-// falls.
+// Head is never lower than a commit that was acknowledged before the call, and never lower
+// than in an earlier call.
 func testHead(t *testing.T, a, b store.Shared) {
 	ctx := context.Background()
 	_, from := Read(t, a, 1)
@@ -243,184 +240,7 @@ func testHead(t *testing.T, a, b store.Shared) {
 	}
 }
 
-// While both write, a view that Inspect has asked for shows what the follower has,
-// commit for commit, then and later.
-func testInspect(t *testing.T, a, b store.Shared) {
-	const wanted = 20
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	before, from := Read(t, a, 1)
-	stop := make(chan struct{})
-	var writers sync.WaitGroup
-	for w, s := range []store.Shared{a, b} {
-		writers.Go(func() {
-			for round := 0; ; round++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				// Items and collections that all writers share.
-				if err := new(history).churn(s, 1000*round+w, 1); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	asking := make(chan struct{}, 1)
-	asking <- struct{}{}
-	var asker sync.WaitGroup
-	asker.Go(func() {
-		again := time.NewTicker(100 * time.Millisecond) // a view may be impossible at a time
-		defer again.Stop()
-		for {
-			select {
-			case <-asking:
-			case <-again.C:
-			case <-stop:
-				return
-			}
-			a.Inspect()
-		}
-	})
-	f := &follower{content: before.clone(), seq: from.Seq}
-	inspect := func(v store.View) error {
-		if at := (store.CommitID{Epoch: from.Epoch, Seq: f.seq}); v.At() != at {
-			return fmt.Errorf("the view is at %+v, the step led to %+v", v.At(), at)
-		}
-		shown, err := readView(v, 2)
-		if err != nil {
-			return err
-		}
-		return f.content.differs(shown)
-	}
-	type later struct {
-		view    store.View
-		content Content
-	}
-	var held []later
-	n := 0
-	err := a.Follow(ctx, from, func(step *store.Step) error {
-		if step.View != nil {
-			n++
-		}
-		if err := f.take(step); err != nil || step.View == nil {
-			return err
-		}
-		if err := inspect(step.View); err != nil {
-			return errors.Join(err, step.View.Close())
-		}
-		// Some are read again after later steps.
-		held = append(held, later{step.View, f.content.clone()})
-		if len(held) > 2 || n == wanted {
-			for _, l := range held {
-				shown, err := readView(l.view, 1)
-				if err == nil {
-					err = l.content.differs(shown)
-				}
-				if err := errors.Join(err, l.view.Close()); err != nil {
-					return fmt.Errorf("a view, read later: %w", err)
-				}
-			}
-			held = nil
-		}
-		if n == wanted {
-			return errEnough
-		}
-		select {
-		case asking <- struct{}{}:
-		default:
-		}
-		return nil
-	})
-	close(stop)
-	writers.Wait()
-	asker.Wait()
-	for _, l := range held {
-		if err := l.view.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if !errors.Is(err, errEnough) {
-		t.Errorf("after %d views of %d: %v", n, wanted, err)
-	}
-}
-
-// The view that Inspect has asked for sums up a collection as store.Hash and store.Cell
-// do, and reads the items of the cells that it is asked for, and no others.
-func testDigests(t *testing.T, f *sharedFixture) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	changes := []store.Change{define("c"), define("empty"), define("other"), put("other", "x", 1)}
-	for i, at := range [][2]float64{{0, 0}, {-180, -90}, {180, 90}, {179.9, 89.9}, {180, -90}, {-180, 90}, {11.25, 5.625}, {12, 6}, {12.5, 6.5}, {-0.1, -0.1}, {-75.5, 40.2}} {
-		ch := put("c", fmt.Sprint(i), 0)
-		ch.Item.Lon, ch.Item.Lat, ch.Item.Properties = at[0], at[1], payload(i*8)
-		changes = append(changes, ch)
-	}
-	f.commit(changes...)
-	f.commit(del("c", "0"), put("c", "moved", -33), put("c", "1", 17)) // another version, in another cell
-	want, at := Read(t, f, 1)
-	sums := map[uint16]store.Digest{}
-	var buf []byte
-	for _, it := range want["c"] {
-		var hash uint64
-		hash, buf = store.Hash(&it, buf)
-		sum := sums[store.Cell(it.Lon, it.Lat)]
-		sum.Add(hash)
-		sums[store.Cell(it.Lon, it.Lat)] = sum
-	}
-	check := func(v store.DigestView) error {
-		if got, err := v.Digests(ctx, "c"); err != nil || !maps.Equal(got, sums) {
-			return fmt.Errorf("the digests are %v, %w; want %v", got, err, sums)
-		}
-		if got, err := v.Digests(ctx, "empty"); err != nil || len(got) != 0 {
-			return fmt.Errorf("the digests of an empty collection are %v, %w", got, err)
-		}
-		if _, err := v.Digests(ctx, "none"); !errors.Is(err, store.ErrNoCollection) {
-			return fmt.Errorf("the digests of no collection: %w", err)
-		}
-		cells := slices.Sorted(maps.Keys(sums))
-		for n := range len(cells) + 1 {
-			got, some := Content{"c": {}}, Content{"c": {}}
-			for id, it := range want["c"] {
-				if slices.Contains(cells[:n], store.Cell(it.Lon, it.Lat)) {
-					some["c"][id] = it
-				}
-			}
-			if err := v.Cells(ctx, "c", cells[:n], func(it *item.Item) error {
-				own := detached(it)
-				got["c"][own.ID] = own
-				return nil
-			}); err != nil {
-				return err
-			}
-			if err := got.differs(some); err != nil {
-				return fmt.Errorf("of the cells %v: %w", cells[:n], err)
-			}
-		}
-		return nil
-	}
-	asked := false
-	err := f.Follow(ctx, at, func(step *store.Step) error {
-		if !asked {
-			asked = true
-			f.shared().Inspect()
-		}
-		if step.View == nil {
-			return nil
-		}
-		if err := errors.Join(check(step.View), step.View.Close()); err != nil {
-			return err
-		}
-		return errEnough
-	})
-	if !errors.Is(err, errEnough) {
-		t.Error(err)
-	}
-}
-
-// When one closes, the other goes on.
+// When one store is closed, the other still works.
 func testOneCloses(t *testing.T, a, b store.Shared) {
 	ctx := context.Background()
 	seq, err := a.Commit(ctx, []store.Change{put("c", "a", 1)})

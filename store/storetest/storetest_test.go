@@ -12,7 +12,8 @@ import (
 	"nearby/store/storetest"
 )
 
-// faultVariable names the fault of the stores in a process of the test's own.
+// faultVariable is the environment variable with the fault of the stores. TestFaults sets it
+// for the processes that it starts.
 const faultVariable = "NEARBY_TEST_FAULT"
 
 // databases are the stores of one test, by folder.
@@ -41,7 +42,7 @@ func TestShared(t *testing.T) {
 	storetest.RunShared(t, func(dir string) (store.Shared, error) { return d.open(dir), nil })
 }
 
-// Each way of breaking the contract fails the test that is about it.
+// For each fault, the test of that property fails.
 func TestFaults(t *testing.T) {
 	for fault, test := range map[string]string{
 		"views move":                              "TestStore/ViewStands",

@@ -18,8 +18,8 @@ func expecting(ch store.Change, version store.Seq) store.Change {
 	return ch
 }
 
-// stale commits what must be refused with a *store.StaleError and change nothing.
-// It returns what the error says.
+// stale makes a commit that the store must refuse with a *store.StaleError. It fails the test if
+// the commit has changed something. It returns the Head of the error.
 func stale(t *testing.T, s store.Store, name string, changes ...store.Change) store.Seq {
 	t.Helper()
 	before, _ := Read(t, s, 1)
@@ -39,8 +39,8 @@ func stale(t *testing.T, s store.Store, name string, changes ...store.Change) st
 	return refused.Head
 }
 
-// S7: a change that expects the newest version is made; on another one the whole
-// commit is refused, and what replaced it is to be seen by then.
+// S7: a change that expects the newest version is made. If it expects another version, the
+// whole commit is refused, and the Head of the error is not before the newest version.
 func testExpects(t *testing.T, f *sharedFixture) {
 	defined := f.commit(define("c"), define("d"))
 	first := f.commit(put("c", "a", 1), put("c", "b", 1))
@@ -62,10 +62,10 @@ func testExpects(t *testing.T, f *sharedFixture) {
 		stale(t, f, "deleting what should be absent", expecting(del("c", "a"), 0))
 		f.reopen() // versions are as durable as items
 	}
-	// Other items, and changes that expect nothing, do not stand in the way.
+	// Changes of other items, and changes that expect nothing, do not cause a refusal.
 	f.commit(put("c", "b", 4))
 	both := f.commit(expecting(put("c", "a", 5), second), put("c", "b", 6))
-	// Only the first change of an item expects what was before the commit.
+	// Only the first change of an item may expect a version. It is the one before the commit.
 	third := f.commit(expecting(put("c", "a", 7), both), put("c", "a", 8), expecting(put("c", "b", 9), both), del("c", "b"))
 	want := Content{"c": {}, "d": {}}
 	want.apply(third, []store.Change{put("c", "a", 8)})
@@ -77,8 +77,8 @@ func testExpects(t *testing.T, f *sharedFixture) {
 	}
 }
 
-// S7, where there is no version: an item that was never there, or is no more, or was
-// in a collection before this one of the same name.
+// S7 for items that do not exist: an item that never existed, one that was deleted, and one of
+// an earlier collection with the same name.
 func testExpectsNothing(t *testing.T, f *sharedFixture) {
 	first := f.commit(define("new"), expecting(put("new", "a", 1), 0))
 	stale(t, f, "exists now", expecting(put("new", "a", 2), 0))
@@ -102,9 +102,9 @@ func testExpectsNothing(t *testing.T, f *sharedFixture) {
 	f.commit(expecting(put("new", "a", 4), third))
 }
 
-// count adds n to an item, one commit for each, reading it, expecting what was read
-// and trying again when that was replaced. It commits for the first time when all are
-// ready to. It returns the numbers it has made.
+// count adds one to an item, n times. Each time it reads the item, makes a commit that expects
+// the version that it has read, and tries again if that was replaced. It waits with the first
+// commit until all writers are ready. It returns the numbers that it has written.
 func count(s store.Store, n int, ready *sync.WaitGroup) ([]int64, error) {
 	once := sync.OnceFunc(func() { ready.Done(); ready.Wait() })
 	defer once()
@@ -144,7 +144,7 @@ func count(s store.Store, n int, ready *sync.WaitGroup) ([]int64, error) {
 	return counted, nil
 }
 
-// counts has writers on several stores count together: no number is lost, none made
+// counts lets writers on several stores count with one item. No number may be lost or written
 // twice.
 func counts(t *testing.T, writers, each int, stores ...store.Store) {
 	t.Helper()
@@ -180,18 +180,18 @@ func counts(t *testing.T, writers, each int, stores ...store.Store) {
 	}
 }
 
-// S7 under concurrency: a counter that is read, counted up and written back.
+// S7 under concurrency: a counter that writers read and write back increased by one.
 func testCounter(t *testing.T, f *sharedFixture) {
 	f.commit(define("c"))
 	counts(t, 16, 6, f)
 }
 
-// S7 for definitions: a change of a collection that expects the newest definition is
-// made; on another one the whole commit is refused.
+// S7 for definitions: a change of a collection that expects the newest definition is made. If it
+// expects another one, the whole commit is refused.
 func testExpectsDefinition(t *testing.T, f *sharedFixture) {
 	first := f.commit(expecting(define("c"), 0))
 	stale(t, f, "exists", expecting(define("c"), 0))
-	item := f.commit(put("c", "a", 1)) // no other definition
+	item := f.commit(put("c", "a", 1)) // this does not change the definition
 	stale(t, f, "the number of an item", expecting(define("c"), item))
 	second := f.commit(expecting(define("c"), first))
 	for range 2 {
@@ -215,8 +215,8 @@ func testExpectsDefinition(t *testing.T, f *sharedFixture) {
 	f.commit(expecting(drop("c"), fourth), expecting(define("d"), 0))
 }
 
-// redefine counts up in a collection's definition n times, reading it, expecting what
-// was read and trying again when that was replaced.
+// redefine adds one to a number in a collection's definition, n times, as count does with an
+// item.
 func redefine(s store.Store, n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -253,8 +253,8 @@ func redefine(s store.Store, n int) error {
 	return nil
 }
 
-// redefines has writers on several stores count together in one definition: none of
-// them overwrites what another has made.
+// redefines lets writers on several stores count with one definition. None may overwrite what
+// another has written.
 func redefines(t *testing.T, writers, each int, stores ...store.Store) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -285,8 +285,9 @@ func testRedefine(t *testing.T, f *sharedFixture) {
 	redefines(t, 8, 6, f)
 }
 
-// S6 and S7: who makes a commit again, not knowing that it was made, learns that it
-// was, though what it expects was replaced, by itself. A stale commit has no receipt.
+// S6 and S7: a writer repeats a commit, because it does not know whether it was made. It is told
+// that the commit was made, although the version that the commit expects was replaced, by the
+// commit itself. The receipt of a stale commit is not kept.
 func testReceiptsStale(t *testing.T, f *sharedFixture) {
 	ctx := context.Background()
 	first := f.commit(define("c"), put("c", "x", 1))
