@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// magics are the first bytes of files that people do offer but that are not
-// text.
+// magics are byte sequences at or near the beginning of files that are not text. People send
+// such files by mistake.
 var magics = []struct {
 	magic string
-	at    int // its offset
+	at    int // the offset of magic in the file
 	what  string
 	hint  string
 }{
@@ -47,7 +47,7 @@ var magics = []struct {
 	{"\x89HDF", 0, "an HDF5 or NetCDF file", "convert it to CSV first"},
 	{"CDF\x01", 0, "a NetCDF file", "convert it to CSV first"},
 	{"PMTiles", 0, "a PMTiles archive", "convert it first: ogr2ogr -f GeoJSONSeq"},
-	{"\xff\xfe\x00\x00", 0, "UTF-32 text", "save it as UTF-8"}, // before UTF-16, whose mark it begins with
+	{"\xff\xfe\x00\x00", 0, "UTF-32 text", "save it as UTF-8"}, // before UTF-16: the mark of UTF-16 is a prefix of this one
 	{"\x00\x00\xfe\xff", 0, "UTF-32 text", "save it as UTF-8"},
 	{"\xff\xfe", 0, "UTF-16 text", "save it as UTF-8"},
 	{"\xfe\xff", 0, "UTF-16 text", "save it as UTF-8"},
@@ -82,18 +82,19 @@ func refuseBinary(src *source) error {
 	return nil
 }
 
-// isDBF looks for the head of a dBASE table: a version, the date of its last change, and a
-// header of 32 bytes a field.
+// isDBF reports whether b begins with the header of a dBASE table: a version, the date of the
+// last change, and the length of the header, which has 32 bytes for each field.
 func isDBF(b []byte) bool {
 	return len(b) >= 32 && hasControls(b[:32]) && bytes.IndexByte([]byte("\x03\x30\x83\x8b\xf5"), b[0]) >= 0 &&
 		b[2] >= 1 && b[2] <= 12 && b[3] >= 1 && b[3] <= 31 && binary.LittleEndian.Uint16(b[8:]) > 64
 }
 
-// isORC looks for the three letters that an ORC file begins with, and for what no text has.
+// isORC reports whether b begins with the three letters of an ORC file and has bytes that are
+// not text.
 func isORC(b []byte) bool { return bytes.HasPrefix(b, []byte("ORC")) && hasControls(b) }
 
-// isGeobuf looks for the fields that a geobuf message begins with: the names of properties, then
-// the dimensions and the precision if they are not the usual ones, then a collection with a
+// isGeobuf reports whether b begins with the fields of a geobuf message: the names of properties,
+// then the dimensions and the precision if they are not the default, then a collection with a
 // Feature, or a Feature with a geometry.
 func isGeobuf(b []byte) bool {
 	const (
@@ -120,7 +121,7 @@ func isGeobuf(b []byte) bool {
 	return n > 0 && len(b) > 1+n && b[1+n] == inner
 }
 
-// hasControls reports whether b has bytes that text has not.
+// hasControls reports whether b has control characters that text does not have.
 func hasControls(b []byte) bool {
 	return bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f\x1e", r) })
 }

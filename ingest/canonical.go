@@ -7,19 +7,19 @@ import (
 	"nearby/item"
 )
 
-// The pieces of a Feature in its canonical form: these members in this order, no
-// blanks, no escapes, properties without arrays and objects. That is how
-// "nearby load" writes most rows.
+// The parts of a Feature in canonical form. This form has these members in this order, no white
+// space, no escapes, and properties without arrays and objects. "nearby load" sends most rows
+// in it.
 var (
 	canonicalID         = []byte(`{"type":"Feature","id":"`)
 	canonicalGeometry   = []byte(`","geometry":{"type":"Point","coordinates":[`)
 	canonicalProperties = []byte(`]},"properties":`)
 )
 
-// canonical decodes a Feature in canonical form, several times as quickly as
-// feature does. It reports false for all else, bad Features included: those are
-// feature's. What it accepts, feature accepts with the same outcome. The
-// properties are a part of data.
+// canonical decodes a Feature in canonical form, several times as fast as objectDecoder.feature.
+// It reports false for everything else, including bad Features; objectDecoder.feature then
+// decodes them. For what canonical accepts, objectDecoder.feature gives the same item. The
+// properties share the memory of data.
 func canonical(data []byte, it *item.Item) bool {
 	rest, ok := bytes.CutPrefix(data, canonicalID)
 	if !ok {
@@ -60,8 +60,7 @@ func canonical(data []byte, it *item.Item) bool {
 	return true
 }
 
-// plainText returns how much of b, before a quote, stands for itself in a JSON
-// string.
+// plainText returns how many bytes at the beginning of b stand for themselves in a JSON string.
 func plainText(b []byte) int {
 	for i, c := range b {
 		if c == '"' || c == '\\' || c < 0x20 {
@@ -71,8 +70,7 @@ func plainText(b []byte) int {
 	return len(b)
 }
 
-// number returns the length of the JSON number that b begins with, 0 if there
-// is none.
+// number returns the length of the JSON number at the beginning of b, or 0 if there is none.
 func number(b []byte) int {
 	i := 0
 	if len(b) > 0 && b[0] == '-' {
@@ -104,8 +102,8 @@ func number(b []byte) int {
 	return i
 }
 
-// flat reports whether b is a JSON object without blanks, escapes, arrays,
-// objects and repeated names, valid but for its UTF-8.
+// flat reports whether b is a JSON object without white space, escapes, arrays, objects and
+// repeated names, and with at most 16 members. It does not check the UTF-8.
 func flat(b []byte) bool {
 	if len(b) < 2 || b[0] != '{' {
 		return false
@@ -113,7 +111,7 @@ func flat(b []byte) bool {
 	if string(b) == "{}" {
 		return true
 	}
-	var names [16][]byte // of more members than this feature finds the repeated
+	var names [16][]byte // objects with more members are left to objectDecoder.feature
 	for n := range names {
 		// b begins with the { or the comma before a member.
 		if len(b) < 2 || b[1] != '"' {

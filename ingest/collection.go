@@ -10,22 +10,21 @@ import (
 	"nearby/item"
 )
 
-// collectionReader reads the Features of a FeatureCollection one by one. It
-// finds where a Feature begins and ends by counting brackets outside strings,
-// and leaves it to the decoder whether what is between is one: a bad Feature
-// costs one row, a huge one is skipped without being kept, and the collection
-// is never in memory.
+// collectionReader reads the Features of a FeatureCollection one by one. It counts brackets
+// outside strings to find where a Feature begins and ends; the decoder then checks whether it is
+// one. So a bad Feature costs one row, a Feature that is too long is skipped and not kept, and
+// the collection is never in memory as a whole.
 type collectionReader struct {
 	src      *source
 	info     Info
 	dec      objectDecoder
-	single   bool // the stream is one Feature
-	check    bool // Features are passed over: it is looked whether the collection has an end
-	inside   bool // within "features"
-	started  bool // a member, or a Feature, came before: a comma is due
-	typed    bool // "type" came
-	features bool // "features" came
-	done     error
+	single   bool  // the stream is one Feature
+	check    bool  // Features are skipped: only the rest of the document is checked
+	inside   bool  // within "features"
+	started  bool  // a member, or a Feature, came before: a comma must follow
+	typed    bool  // "type" came
+	features bool  // "features" came; of a single Feature: the Feature came
+	done     error // the end of the stream, which Next returns again
 }
 
 func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
@@ -47,7 +46,7 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	}
 	switch o := look(src.window()); o.Type {
 	case typeCollection, "":
-		// A crs that comes after more Features than are in the window is found later.
+		// If the crs comes after the window, member finds it later.
 		if o.crs != nil {
 			if err := checkCRS(o.crs); err != nil {
 				return nil, err
@@ -62,17 +61,17 @@ func newCollectionReader(src *source, opt Options, info Info) (Reader, error) {
 	default:
 		return nil, errType(o.Type)
 	}
-	if errors.Is(src.err, io.EOF) { // all of it is here
-		if err := c.whole(); err != nil {
+	if errors.Is(src.err, io.EOF) { // the whole document is in the window
+		if err := c.checkDocument(); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-// whole reports what is wrong with a document that is in the window to its end, outside of its
-// Features: of a document that is refused no Feature is to be stored.
-func (c *collectionReader) whole() error {
+// checkDocument checks a document that is in the window as a whole, except for its Features. If
+// it fails, the document is refused before any Feature of it is stored.
+func (c *collectionReader) checkDocument() error {
 	src := *c.src
 	look := collectionReader{src: &src, single: c.single, check: true}
 	for {
@@ -87,15 +86,17 @@ func (c *collectionReader) whole() error {
 	}
 }
 
-// errNotGeoJSON is of an object that is neither a Feature nor a FeatureCollection.
+// errNotGeoJSON returns the error for an object that is neither a Feature nor a
+// FeatureCollection.
 func errNotGeoJSON() error {
 	return &HeaderError{Reason: "this is JSON, but not GeoJSON: it has neither a type nor features", Hint: "objects with lat and lon are read one a line, as NDJSON", Unreadable: true}
 }
 
-// CheckType reports whether data, a whole JSON object, is one Feature. It may say so and
-// not be one. Its errors are those of what is neither that nor a FeatureCollection, or is
-// one in another coordinate reference system than WGS 84, or that is broken outside of its
-// Features.
+// CheckType reports whether data, a whole JSON object, is one Feature rather than a
+// FeatureCollection. It does not check the Feature, and also reports true for an object that is
+// not valid JSON. It fails for an object of another type, and for a FeatureCollection that is
+// broken outside of its Features or whose coordinates are not in WGS 84. For data that is not an
+// object, it reports false without an error.
 func CheckType(data []byte) (feature bool, err error) {
 	switch o := look(data); {
 	case o.Type == typeCollection:
@@ -105,10 +106,10 @@ func CheckType(data []byte) (feature bool, err error) {
 			}
 		}
 		c := collectionReader{src: sourceOf(data)}
-		_, _ = c.peek() // it begins with {
+		_, _ = c.peek() // it is {
 		c.src.skip(1)
-		return false, c.whole()
-	case jsontext.Value(data).Kind() != '{': // whatever it is, who opens it says it
+		return false, c.checkDocument()
+	case jsontext.Value(data).Kind() != '{': // Open returns the error
 		return false, nil
 	case o.Type == typeFeature, !jsontext.Value(data).IsValid():
 		return true, nil
@@ -119,6 +120,7 @@ func CheckType(data []byte) (feature bool, err error) {
 	}
 }
 
+// errType returns the error for a GeoJSON object, or Esri JSON, of another type.
 func errType(kind string) error {
 	if kind == typeEsri {
 		return &HeaderError{Reason: "this is Esri JSON, not GeoJSON", Hint: "ask the service for f=geojson, or convert it first: ogr2ogr -f GeoJSONSeq", Unreadable: true}
@@ -164,7 +166,7 @@ func (c *collectionReader) next(row *Row) error {
 	if b == ']' {
 		c.src.skip(1)
 		c.inside, c.started = false, true
-		return c.next(row) // at most once: "features" may not come twice
+		return c.next(row) // this recurses at most once, because "features" may not come twice
 	}
 	if c.started {
 		if b != ',' {
@@ -182,7 +184,7 @@ func (c *collectionReader) next(row *Row) error {
 	return c.feature(row)
 }
 
-// feature reads the value that comes next as a Feature.
+// feature reads the next value as a Feature.
 func (c *collectionReader) feature(row *Row) error {
 	raw, line, err := c.src.value()
 	if errors.Is(err, errTooLong) {
@@ -201,9 +203,8 @@ func (c *collectionReader) feature(row *Row) error {
 	return nil
 }
 
-// member reads one member of the collection: all but "type", "crs" and "features",
-// at whose first Feature it stops, are passed over. It answers io.EOF after
-// the collection.
+// member reads one member of the collection. It stops before the first Feature of "features",
+// checks "type" and "crs", and skips all other members. It returns io.EOF after the collection.
 func (c *collectionReader) member() error {
 	b, err := c.must()
 	if err != nil {
@@ -279,7 +280,7 @@ func (c *collectionReader) member() error {
 	return nil
 }
 
-// end checks that nothing comes after the last bracket.
+// end returns io.EOF, or an error if anything comes after the last bracket.
 func (c *collectionReader) end() error {
 	if _, err := c.peek(); err != nil {
 		return err // io.EOF, or a failure to read
@@ -300,7 +301,7 @@ func (c *collectionReader) fault(reason string) error {
 
 func (c *collectionReader) peek() (byte, error) { return c.src.peek(jsonBlanks) }
 
-// must is peek where the stream may not end.
+// must is peek, but the end of the stream is errEarly.
 func (c *collectionReader) must() (byte, error) {
 	b, err := c.peek()
 	if errors.Is(err, io.EOF) {

@@ -10,9 +10,9 @@ import (
 	"nearby/item"
 )
 
-// wgs84 are the names of WGS 84 as GeoJSON files give them: CRS84, EPSG:4326 and, as
-// heights are dropped, CRS84h and EPSG:4979; each as a URN, a URL or an authority and
-// a code. GeoJSON has the longitude first whatever the name says.
+// wgs84 matches the names of WGS 84 in GeoJSON files: CRS84 and EPSG:4326, and also CRS84h and
+// EPSG:4979, because heights are ignored. Each may be a URN, a URL, or an authority and a code. In
+// GeoJSON the longitude comes first, whatever the name says.
 var wgs84 = regexp.MustCompile(`(?i)^(?:` +
 	`(?:urn:(?:x-)?ogc:def:crs:|https?://(?:www\.)?opengis\.net/def/crs/)?` +
 	`(?:OGC[:/](?:[0-9.]*[:/])?CRS84h?|EPSG[:/](?:[0-9.]*[:/])?(?:4326|4979))` +
@@ -20,9 +20,8 @@ var wgs84 = regexp.MustCompile(`(?i)^(?:` +
 	`|https?://(?:www\.)?spatialreference\.org/ref/epsg/4326(?:/[a-z]*)*` +
 	`|CRS:?84|WGS ?84)$`)
 
-// checkCRS checks the member crs of a GeoJSON object, as files from before RFC 7946
-// have it: positions are in WGS 84, and what says otherwise is not read as if it did not.
-// A crs of null is none.
+// checkCRS checks the member crs of a GeoJSON object; files from before RFC 7946 have it. It fails if
+// the crs is not WGS 84, because the positions would be read as degrees. It allows null.
 func checkCRS(raw []byte) *item.FieldError {
 	value := jsontext.Value(raw)
 	name := strings.TrimSpace(string(raw))

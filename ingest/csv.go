@@ -23,27 +23,27 @@ type csvReader struct {
 	at      columns
 	props   []property
 	latin1  bool
-	comma   bool // decimal commas
-	partial bool // rows may be without a position
-	any     bool // there was a row
-	header  int  // the line on which the header begins; 0: there is none
-	after   int  // how many lines end with the header
-	doubt   bool // no row had as many cells as the header
-	buf     []byte
-	cell    []byte   // a cell in UTF-8, when the file is not
-	alone   [][]byte // cells of a line that isRow looks at
+	comma   bool     // decimal commas
+	partial bool     // rows may be without a position
+	any     bool     // there was a row
+	header  int      // the line on which the header begins; 0: there is none
+	after   int      // how many lines there are up to the end of the header
+	doubt   bool     // no row so far had as many cells as the header
+	buf     []byte   // the properties of the last row
+	cell    []byte   // a cell as UTF-8, if the file has another encoding
+	alone   [][]byte // the cells of the line that isRow checks
 }
 
 // property is a column that goes into the properties.
 type property struct {
 	column int
-	member []byte // its name as it stands in the object: "name":
+	member []byte // its name as in the JSON object: "name":
 	typ    value.Type
 }
 
 func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	info.Format = CSV
-	lastLooked := 0 // line that might have been the header, of more
+	lastLooked := 0 // the last line that was checked for a header, if not all lines were
 	fill(src)
 	skipLines(src, &opt)
 	if opt.Columns == nil && (opt.Delimiter == 0 || opt.Delimiter == '\t') && looksLikeGeoNames(src) {
@@ -61,7 +61,7 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 		var passed int
 		if passed, lastLooked = beforeHeader(src, &opt); passed > 0 {
 			info.Notes = append(info.Notes, fmt.Sprintf("what stands before the header on line %d is passed over", src.line))
-			if err := fillLine(src); err != nil { // the header may be long
+			if err := fillLine(src); err != nil { // the header may not be in the window to its end
 				return nil, err
 			}
 		}
@@ -80,7 +80,7 @@ func newCSVReader(src *source, opt Options, info Info) (Reader, error) {
 	return rows, err
 }
 
-// skipLines passes over the lines that are to be skipped, once.
+// skipLines skips the first opt.SkipLines lines, and sets opt.SkipLines to 0.
 func skipLines(src *source, opt *Options) {
 	for range opt.SkipLines {
 		src.skipPast(src.lineEnd)
@@ -88,7 +88,7 @@ func skipLines(src *source, opt *Options) {
 	opt.SkipLines = 0
 }
 
-// fillLine reads until the window begins with a line to take for a header.
+// fillLine skips blanks and line ends, and reads until the window has a whole line.
 func fillLine(src *source) error {
 	if _, err := src.peek(lineBlanks); errors.Is(err, io.EOF) {
 		return errEmpty()
@@ -124,7 +124,7 @@ func newGeoNamesReader(src *source, opt Options, info Info) (Reader, error) {
 	return newTableReader(src, opt, info, takeSample(src, '\t', quotes, opt.Columns), quotes)
 }
 
-// newTableReader makes the reader once the delimiter is known.
+// newTableReader makes the reader of a table whose delimiter is known.
 func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) (Reader, error) {
 	if len(src.window()) == 0 && !src.more() {
 		if err := src.failure(); err != nil {
@@ -138,7 +138,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	json := isJSON(src.window())
 	c := &csvReader{opt: opt, rec: records{src: src, delim: s.delim, quotes: quotes}, latin1: opt.Encoding == encLatin1}
 	header := opt.Columns
-	var line []byte // on which the header begins, as it stands in the file
+	var line []byte // the line on which the header begins, as in the file
 	if header == nil {
 		line = bytes.Clone(src.lineAt(0))
 		if err := c.rec.next(); err != nil {
@@ -151,7 +151,7 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		}
 	}
 	if first := strings.TrimLeft(header[0], "# \t"); opt.Columns == nil && first != "" {
-		header[0] = first // a header in a comment
+		header[0] = first // the header is a comment
 	}
 	names, notes := uniqueNames(header)
 	notes = append(info.Notes, notes...)
@@ -163,17 +163,17 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 		refused.Hint = pairHint(names, &s, &opt)
 	}
 	if err != nil && !isAmbiguous(err) && bytes.IndexByte(line, '"') >= 0 {
-		if _, kind := opt.isHeader(line); kind != noHeader { // but for its quotes
+		if _, kind := opt.isHeader(line); kind != noHeader { // it would be a header without its quotes
 			return nil, errQuote(c.rec.line, string(line), &opt)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := at.once(header, names, &opt); err != nil {
+	if err := at.checkUnique(header, names, &opt); err != nil {
 		return nil, err
 	}
-	notes = append(notes, at.passed(names, &opt)...)
+	notes = append(notes, at.others(names, &opt)...)
 	c.at = at
 	if c.props, err = properties(names, at, &opt); err != nil {
 		return nil, err
@@ -205,13 +205,13 @@ func newTableReader(src *source, opt Options, info Info, s sample, quotes bool) 
 	}
 	info.Lon, info.Lat, info.WKT, info.ID = name(at.lon), name(at.lat), name(at.wkt), name(at.id)
 	c.info = info
-	if opt.Quotes == "" { // where quotes are on, RFC 4180 alone decides what they enclose
+	if opt.Quotes == "" { // with Quotes on, only RFC 4180 decides what quotes enclose
 		c.rec.isRow, c.rec.hint = c.isRow, "close the quote; if the next lines belong to the cell, say "+opt.name("quotes", "on")+"; if the quote mark is text, "+opt.name("quotes", "off")
 	}
 	return c, nil
 }
 
-// isRow reports whether a line, cut without regard to quotes, is as long as the header and has a
+// isRow reports whether a line, if quotes in it are text, has as many cells as the header and a
 // position.
 func (c *csvReader) isRow(line []byte) bool {
 	c.alone = cut(c.alone[:0], line, c.rec.delim)
@@ -226,19 +226,19 @@ func (c *csvReader) isRow(line []byte) bool {
 	return err == nil
 }
 
-// isJSON reports whether a file that is no CSV looks like JSON.
+// isJSON reports whether a file begins like JSON.
 func isJSON(window []byte) bool {
 	window = bytes.TrimLeft(window, jsonBlanks)
 	return len(window) > 0 && (window[0] == '{' || window[0] == '[' || window[0] == recordSeparator)
 }
 
-// headerFailed makes the errors of a header out of those of a record.
+// headerFailed returns the error of a header whose record could not be read because of err.
 func headerFailed(err error, opt *Options) error {
 	var r *RowError
 	switch {
 	case errors.Is(err, io.EOF):
 		return errEmpty()
-	case errors.As(err, &r) && r.Got != "": // only quotes are shown
+	case errors.As(err, &r) && r.Got != "": // only errors of quotes have Got
 		return errQuote(r.Line, r.Got, opt)
 	case errors.As(err, &r):
 		return &HeaderError{Reason: "the header cannot be read: it " + r.Reason, Hint: r.Hint, Unreadable: true}
@@ -246,7 +246,7 @@ func headerFailed(err error, opt *Options) error {
 	return err
 }
 
-// errQuote is of a header with a quote mark too many or too few.
+// errQuote returns the error for a header with a quote mark that does not enclose a cell.
 func errQuote(line int, got string, opt *Options) error {
 	return &HeaderError{
 		Reason: fmt.Sprintf("a quote mark in the header on line %d does not enclose a cell: %s", line, quote(got)), Unreadable: true,
@@ -254,7 +254,7 @@ func errQuote(line int, got string, opt *Options) error {
 	}
 }
 
-// properties lists the columns that become properties.
+// properties returns the columns that become properties.
 func properties(names []string, at columns, opt *Options) ([]property, error) {
 	wanted := make([]bool, len(names))
 	for i := range wanted {
@@ -332,7 +332,7 @@ func (c *csvReader) Next(row *Row) error {
 	return c.appendProperties(row, cells)
 }
 
-// empty reports whether cells say nothing.
+// empty reports whether all cells are blank.
 func empty(cells [][]byte) bool {
 	for _, cell := range cells {
 		if len(bytes.Trim(cell, " \t")) > 0 {
@@ -342,9 +342,9 @@ func empty(cells [][]byte) bool {
 	return true
 }
 
-// fit makes cells as many as there are columns, if those that are too many say nothing,
-// or those that are missing are at the end and no part of the position or the id. Else
-// it returns nil.
+// fit returns cells with as many cells as there are columns. Additional cells must be blank, and
+// missing cells must be at the end and not be part of the position or the id. Otherwise it
+// returns nil.
 func (c *csvReader) fit(cells [][]byte) [][]byte {
 	width := len(c.info.Columns)
 	if len(cells) > width {
@@ -362,6 +362,7 @@ func (c *csvReader) fit(cells [][]byte) [][]byte {
 	return cells
 }
 
+// ragged returns the error of a row with too many or too few cells.
 func (c *csvReader) ragged(cells [][]byte) error {
 	than := "short"
 	if len(cells) > len(c.info.Columns) {
@@ -378,7 +379,7 @@ func (c *csvReader) ragged(cells [][]byte) error {
 	return e
 }
 
-// id is the id's cell, in UTF-8; empty if there is none.
+// id returns the cell of the id as UTF-8, or nil if there is none.
 func (c *csvReader) id(cells [][]byte) []byte {
 	if c.at.id < 0 || c.at.id >= len(cells) {
 		return nil
@@ -388,7 +389,7 @@ func (c *csvReader) id(cells [][]byte) []byte {
 
 func (c *csvReader) idText(cells [][]byte) string { return item.Shorten(string(c.id(cells))) }
 
-// text gives a cell in UTF-8, valid until the next call.
+// text returns a cell as UTF-8. It is valid until the next call.
 func (c *csvReader) text(cell []byte) []byte {
 	if !c.latin1 {
 		return cell
@@ -397,7 +398,7 @@ func (c *csvReader) text(cell []byte) []byte {
 	return c.cell
 }
 
-// appendProperties builds the properties of row out of its cells.
+// appendProperties makes the properties of a row from its cells.
 func (c *csvReader) appendProperties(row *Row, cells [][]byte) error {
 	buf := append(c.buf[:0], '{')
 	for _, p := range c.props {

@@ -14,8 +14,8 @@ import (
 type RowError struct {
 	Line   int    // physical line, from 1
 	ID     string // id of the row, if it was readable
-	Field  string // "lat", "id", "geometry", a column's name, or "row" for all of it
-	Got    string // what came, shortened
+	Field  string // "lat", "id", "geometry", a column's name, or "row" for the whole row
+	Got    string // the value that was read, shortened
 	Reason string // what was expected
 	Hint   string // optional: what may have been meant
 }
@@ -33,15 +33,15 @@ func (e *RowError) Error() string {
 type HeaderError struct {
 	Reason    string   // a sentence without a full stop
 	Columns   []string // columns found, if the file has columns
-	LookedFor string   // names that would have done
-	Decide    []string // options that decide, as Options.Name writes them
+	LookedFor string   // the names of columns that would have been used
+	Decide    []string // the options that decide, as Options.Name writes them
 	Hint      string   // optional: what may have been meant
 
 	// Unreadable: the file is empty, or not of the format that it is read as.
 	Unreadable bool
 
-	several bool // there are several candidates for a column
-	loose   bool // they were found by words in their names
+	several bool // several columns fit
+	loose   bool // these columns were found by words in their names
 }
 
 func (e *HeaderError) Error() string {
@@ -65,8 +65,8 @@ func (e *HeaderError) Error() string {
 	return b.String()
 }
 
-// SyntaxError says that the stream cannot be followed any further: the rows
-// before Line were good, what comes after cannot be told apart.
+// SyntaxError says that the stream cannot be read any further. The rows before Line were read;
+// after it, it is not known where a row begins.
 type SyntaxError struct {
 	Line   int
 	Reason string
@@ -74,7 +74,7 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// errColumns is of a header with too many columns.
+// errColumns returns the error for a header with n columns, which are too many.
 func errColumns(n int) error {
 	return &HeaderError{Reason: fmt.Sprintf("there are %d columns, more than the %d that are taken", n, MaxColumns), Hint: "a table with its rows and columns exchanged?"}
 }
@@ -83,7 +83,7 @@ const (
 	projectedHint = "projected coordinates? they must be degrees of longitude and latitude, WGS 84"
 )
 
-// rowError puts a line and an id to err, which comes from a check of package
+// rowError returns a RowError with a line and an id for err, which is from a check of package
 // item.
 func rowError(line int, id string, err error) *RowError {
 	e := &RowError{Line: line, ID: item.Shorten(id), Field: "row", Reason: err.Error()}
@@ -92,13 +92,13 @@ func rowError(line int, id string, err error) *RowError {
 		e.Field, e.Got, e.Reason, e.Hint = f.Field, f.Got, f.Reason, f.Hint
 	}
 	if e.Field == "id" {
-		e.ID = "" // it is the id that is wrong; Got has it
+		e.ID = "" // the id itself is wrong, and Got has it
 	}
 	return e
 }
 
-// farOut reports whether a pair of numbers is so far from being degrees that
-// it can only be metres or feet of a map projection.
+// farOut reports whether two numbers are too large to be degrees, so that they must be metres or
+// feet of a map projection.
 func farOut(lon, lat float64) bool { return math.Abs(lon) > 360 && math.Abs(lat) > 180 }
 
 func quote(s string) string { return strconv.Quote(item.Shorten(s)) }

@@ -13,14 +13,14 @@ import (
 	"nearby/item"
 )
 
-// DecodeFeature reads one GeoJSON Feature (RFC 7946) whose geometry is a
-// Point. It is strict: every member must be known, none may come twice, the
-// coordinates must be two or three numbers in range, a crs must be WGS 84. Dropped are
-// the height, bbox, and what the server writes beside the properties: links, created, updated and
-// distance. So what was read can be sent back. A numeric
-// id becomes its text; a Feature without id gives an item with an empty ID;
-// properties may be missing or null. Its errors are *item.FieldError; the item
-// then has its ID, if that was readable.
+// DecodeFeature reads one GeoJSON Feature (RFC 7946) whose geometry is a Point, or a MultiPoint of
+// one point. It is strict: every member must be known, none may come twice, the coordinates must
+// be two or three numbers in range, and a crs must be WGS 84. It ignores the height, bbox, and the
+// members that the server adds to a Feature: links, created, updated and distance. So a Feature
+// that the server has sent can be sent back. A number as id becomes text. A Feature without an id
+// gives an item with an empty ID. Properties may be missing or null.
+//
+// Its errors are *item.FieldError. The item then has its ID if that could be read.
 func DecodeFeature(data []byte) (item.Item, error) {
 	var row Row
 	var d objectDecoder
@@ -28,8 +28,7 @@ func DecodeFeature(data []byte) (item.Item, error) {
 	return row.Item, err
 }
 
-// DecodeFeatureBy is DecodeFeature, where the property that is named, if the Feature has
-// it, is the id.
+// DecodeFeatureBy is DecodeFeature, but if the Feature has the named property, that is the id.
 func DecodeFeatureBy(data []byte, property string) (item.Item, error) {
 	var row Row
 	d := objectDecoder{opt: Options{ID: property}}
@@ -37,11 +36,10 @@ func DecodeFeatureBy(data []byte, property string) (item.Item, error) {
 	return row.Item, err
 }
 
-// DecodePatch reads a JSON merge patch (RFC 7396) of a Feature. What it says of the
-// position stands by itself: there is a new one, or the row has NoPosition. The
-// properties are a patch of an item's properties; null, as a value, clears them. The
-// id, if there is one, is that of the item to be patched. Its errors are as those of
-// DecodeFeature.
+// DecodePatch reads a JSON merge patch (RFC 7396) of a Feature. The row has the new position, or
+// NoPosition if the patch does not change it. Its properties are a merge patch of the item's
+// properties; null clears them. Its id, if there is one, is that of the item to be patched. The
+// errors are those of DecodeFeature.
 func DecodePatch(data []byte) (Row, error) {
 	var row Row
 	d := objectDecoder{patch: true}
@@ -49,19 +47,19 @@ func DecodePatch(data []byte) (Row, error) {
 	return row, err
 }
 
-// objectDecoder decodes Features and plain objects, reusing its buffers.
+// objectDecoder decodes Features and plain objects, and reuses its buffers.
 type objectDecoder struct {
 	dec      jsontext.Decoder
 	text     []byte // an unquoted name or string
-	coords   []byte // coordinates of a geometry, raw
+	coords   []byte // the coordinates of a geometry, as JSON
 	geomType string
 	props    []byte
-	opt      Options // Lon, Lat and ID name members; Partial lets rows be without a position
-	patch    bool    // it is merge patches of Features that are decoded
+	opt      Options // Lon, Lat and ID name members; with Partial, rows may have no position
+	patch    bool    // the Features are merge patches
 }
 
-// feature decodes a Feature. The first fault that leaves the JSON readable is
-// kept while the rest is read, so that the error can be put to an id.
+// feature decodes a Feature. After an error that is not one of the JSON syntax, it reads the rest,
+// so that the item has its ID, and then returns the first error.
 func (o *objectDecoder) feature(data []byte, row *Row) error {
 	it := &row.Item
 	row.NoPosition = true
@@ -130,7 +128,7 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 				field = `""`
 			}
 			if o.patch && o.dec.PeekKind() == 'n' {
-				return o.dec.SkipValue() // there is nothing to take out
+				return o.dec.SkipValue() // a null removes a member, and no item has this one
 			}
 			keep(&item.FieldError{Field: field, Reason: "is not a member of a Feature", Hint: "attributes belong in properties"})
 			return o.dec.SkipValue()
@@ -153,7 +151,8 @@ func (o *objectDecoder) feature(data []byte, row *Row) error {
 	return nil
 }
 
-// takeID makes the property that Options.ID names the id of an item. Null is none.
+// takeID removes the property that Options.ID names and makes its value the id of the item. If the
+// value is null, it does nothing.
 func (o *objectDecoder) takeID(it *item.Item) error {
 	if len(it.Properties) == 0 {
 		return nil
@@ -198,8 +197,8 @@ func (o *objectDecoder) takeID(it *item.Item) error {
 	return nil
 }
 
-// object walks over the members of the one JSON object in data. member must
-// read the value; its errors are those of the decoder.
+// object calls member for each member of the JSON object in data. member must read the value, and
+// returns errors of the decoder or *item.FieldError.
 func (o *objectDecoder) object(data []byte, what string, member func(name string) error) error {
 	o.dec.Reset(bytes.NewBuffer(data))
 	if o.dec.PeekKind() != '{' {
@@ -229,7 +228,7 @@ func (o *objectDecoder) object(data []byte, what string, member func(name string
 	return nil
 }
 
-// identifier makes the id of a string or a number.
+// identifier returns the id that a JSON string or number stands for.
 func (o *objectDecoder) identifier(v jsontext.Value) (string, error) {
 	id := ""
 	switch v.Kind() {
@@ -250,14 +249,14 @@ func (o *objectDecoder) identifier(v jsontext.Value) (string, error) {
 	return id, nil
 }
 
-// canonicalNumber writes a JSON number that serves as an id in the one way that all its
-// spellings share, and no other number: 7, 7.0 and 70e-1 are all 7. It is the form that ECMAScript
-// gives a number, 1e-7 and not 1e-07, but that the digits of a whole number are kept, however many.
+// canonicalNumber returns the id that a JSON number stands for. Numbers of the same value give the
+// same id, and different numbers different ones: 7, 7.0 and 70e-1 all give 7. The id is the number
+// as ECMAScript writes it, such as 1e-7, but a whole number keeps all its digits.
 func canonicalNumber(text string) string {
 	if unsigned := strings.TrimPrefix(text, "-"); digits([]byte(unsigned)) == len(unsigned) && text != "-0" {
 		return text
 	}
-	if len(text) > 4*item.MaxIDBytes { // it is refused as it is
+	if len(text) > 4*item.MaxIDBytes { // the id will be refused
 		return text
 	}
 	exact, _ := item.AppendDecimal(nil, text)
@@ -266,7 +265,7 @@ func canonicalNumber(text string) string {
 		return figures + strings.Repeat("0", zeros)
 	}
 	if v, ok := item.ParseNumber(text); ok {
-		short := jsontext.Float(v).String() // as ECMAScript writes it
+		short := jsontext.Float(v).String() // the form of ECMAScript
 		if same, _ := item.AppendDecimal(nil, short); string(same) == string(exact) {
 			return short
 		}
@@ -274,8 +273,8 @@ func canonicalNumber(text string) string {
 	return string(exact)
 }
 
-// point reads the value of a geometry into the row. fault is what is wrong with a
-// geometry that is JSON; err is an error of the decoder.
+// point reads the value of a geometry into the row. fault is the error of a geometry that is valid
+// JSON; err is an error of the decoder.
 func (o *objectDecoder) point(row *Row) (fault, err error) {
 	row.NoPosition = false
 	if o.dec.PeekKind() != '{' {
@@ -328,7 +327,7 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 				fault = bad
 			}
 		default:
-			if !o.patch || o.dec.PeekKind() != 'n' { // else there is nothing to take out
+			if !o.patch || o.dec.PeekKind() != 'n' { // a null in a patch removes a member that is not there
 				fault = &item.FieldError{Field: "geometry", Got: item.Shorten(name), Reason: "has a member that is not one of a Point"}
 			}
 			if err := o.dec.SkipValue(); err != nil {
@@ -338,7 +337,7 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 	}
 	switch {
 	case o.patch && fault == nil && len(o.coords) == 0 && (!typed || o.geomType == "Point"):
-		row.NoPosition = true // nothing of it is changed
+		row.NoPosition = true // the patch does not change the position
 		return nil, nil
 	case o.geomType == "" && (!o.patch || typed):
 		return &item.FieldError{Field: "geometry", Reason: "has no type, must be a Point"}, nil
@@ -351,7 +350,8 @@ func (o *objectDecoder) point(row *Row) (fault, err error) {
 	return o.coordinates(&row.Item), nil
 }
 
-// single makes the coordinates of a MultiPoint those of its point, if there is but one.
+// single reports whether a MultiPoint has exactly one point, and then makes o.coords the
+// coordinates of that point.
 func (o *objectDecoder) single() bool {
 	c := o.coords
 	if len(c) < 2 || c[0] != '[' {
@@ -365,9 +365,8 @@ func (o *objectDecoder) single() bool {
 	return true
 }
 
-// coordinates reads the position [lon, lat] or [lon, lat, height]. The text is
-// known to be JSON, so that cutting at commas cannot go wrong unseen: a piece
-// of anything but a number is no number.
+// coordinates reads the position [lon, lat] or [lon, lat, height]. It cuts the text at commas. The
+// text is valid JSON, so a piece of an array, an object or a string is not a number and is refused.
 func (o *objectDecoder) coordinates(it *item.Item) error {
 	fail := func(reason string) error { return fieldError("geometry", o.coords, reason, "") }
 	raw := o.coords
@@ -400,7 +399,7 @@ func (o *objectDecoder) coordinates(it *item.Item) error {
 	return checkPosition(it.Lon, it.Lat)
 }
 
-// checkPosition is item.CheckPosition with a hint for metres.
+// checkPosition is item.CheckPosition, with a hint if the numbers look like metres.
 func checkPosition(lon, lat float64) error {
 	err := item.CheckPosition(lon, lat)
 	var f *item.FieldError
@@ -420,8 +419,8 @@ func fieldError(field string, got []byte, reason, hint string) error {
 	return &item.FieldError{Field: field, Got: item.Shorten(string(bytes.TrimSpace(got[:min(len(got), 100)]))), Reason: reason, Hint: hint}
 }
 
-// syntaxError says why data is no JSON. An error that is one of a field
-// already stays.
+// syntaxError returns a *item.FieldError for an error of the decoder. It returns err if it is a
+// *item.FieldError already.
 func syntaxError(field string, data []byte, err error) error {
 	var f *item.FieldError
 	if errors.As(err, &f) {

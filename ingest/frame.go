@@ -5,9 +5,9 @@ import "errors"
 // errEarly says that the stream ended inside a value.
 var errEarly = errors.New("the stream ends inside a value")
 
-// value gives the JSON value that the window starts with, by counting brackets
-// outside strings; it does not look whether it is valid. A value that does not
-// fit into the window is passed over and answered with errTooLong.
+// value reads the JSON value at the beginning of the window, and returns it with the line on which
+// it begins. It counts brackets outside strings to find the end, and does not check whether the
+// value is valid. If a value is longer than the limit, it skips the value and returns errTooLong.
 func (s *source) value() (raw []byte, line int, err error) {
 	line = s.line
 	var (
@@ -42,7 +42,7 @@ func (s *source) value() (raw []byte, line int, err error) {
 			case '{', '[':
 				depth++
 			case '}', ']':
-				if depth == 0 { // ends a bare number or word
+				if depth == 0 { // the end of a number or a word
 					end = i
 					break scan
 				}

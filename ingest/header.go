@@ -10,7 +10,7 @@ import (
 	"nearby/item"
 )
 
-// columns are the offsets of the columns that are not properties; -1: none.
+// columns has the offsets of the columns that are not properties; -1: none.
 type columns struct {
 	lon, lat, wkt, id int
 	pair              pairOrder // wkt is a column of two numbers
@@ -26,7 +26,8 @@ const (
 	lonLat
 )
 
-// pairOf tells a column whose name is that of both axes, such as "lat, lng" or latlng.
+// pairOf returns the order of a column whose name names both axes, such as "lat, lng" or latlng,
+// and noPair for other columns.
 func pairOf(name string) pairOrder {
 	if called(name, geoPoints) {
 		return latLon
@@ -46,7 +47,8 @@ func pairOf(name string) pairOrder {
 	return noPair
 }
 
-// halves cuts a word after the name of an axis that it begins with, if that of an axis remains.
+// halves splits a word that is the names of two axes, such as latlng, and returns nil for other
+// words.
 func halves(word string) []string {
 	for _, first := range slices.Concat(latNames, lonNames) {
 		if second, is := strings.CutPrefix(word, first); is && (slices.Contains(latNames, second) || slices.Contains(lonNames, second)) {
@@ -56,15 +58,14 @@ func halves(word string) []string {
 	return nil
 }
 
-// placeless reports whether no column is for the position.
+// placeless reports whether there is no column for the position.
 func (c columns) placeless() bool { return c.lon < 0 && c.lat < 0 && c.wkt < 0 }
 
-// A rung is one convention for naming coordinates. The rungs are tried from
-// the top; the first on which both axes have a column decides, so that a file
-// with lat, lon, x and y is read by lat and lon, and one with latitude_deg and
-// dme_latitude_deg by latitude_deg. Two candidates for an axis on the deciding
-// rung are a question to the user, not a guess.
-type rung struct {
+// A convention is a way to name the columns of coordinates. The conventions are tried in their
+// order, and the first that finds a column for both axes decides. So in a file with lat, lon, x and
+// y, lat and lon are used, and in one with latitude_deg and dme_latitude_deg, latitude_deg. If the
+// convention finds two columns for one axis, the file is refused, and the user has to decide.
+type convention struct {
 	lon, lat func(name string) bool
 }
 
@@ -73,13 +74,13 @@ var (
 	latNames  = []string{"lat", "latitude"}
 	wktNames  = []string{"wkt", "geom", "geometry", "the_geom", "wkt_geom", "geojson", "_geojson"}
 	geoPoints = []string{"geo_point_2d", "geo_point", "geo point"} // of Opendatasoft, whose exports have the latitude first
-	// idNames is a ladder too: the first name that a column has is the id.
+	// idNames are tried in their order: the first name that a column has decides.
 	idNames = []string{"id", "geonameid", "uuid", "gbifid"}
 )
 
-// ladder returns the rungs. WKT columns have their place between plane and
-// words; see resolve.
-func ladder() (plane, words []rung) {
+// conventions returns the conventions in their order: first those by the whole name, then those by
+// words in a name. WKT columns, and columns of two numbers, come between; see resolve.
+func conventions() (whole, words []convention) {
 	exact := func(names ...string) func(string) bool {
 		return func(name string) bool { return called(name, names) }
 	}
@@ -97,24 +98,24 @@ func ladder() (plane, words []rung) {
 			return slices.ContainsFunc(axisWords(name), func(w string) bool { return slices.Contains(names, w) })
 		}
 	}
-	plane = []rung{
+	whole = []convention{
 		{exact(lonNames...), exact(latNames...)},
 		{exact("decimallongitude", "decimal_longitude"), exact("decimallatitude", "decimal_latitude")}, // Darwin Core
 		{exact("x"), exact("y")},
-		{exact("point_x"), exact("point_y")}, // of the geometry calculators of GIS
+		{exact("point_x"), exact("point_y")}, // of ArcGIS
 	}
-	words = []rung{
+	words = []convention{
 		{first(lonNames), first(latNames)},                       // longitude_deg
 		{last(lonNames), last(latNames)},                         // pickup_lon, pickupLongitude
 		{within("lon", "lng", "longitude"), within(latNames...)}, // north_lon_deg
 	}
-	return plane, words
+	return whole, words
 }
 
-// lookedFor says what the ladder finds.
+// lookedFor describes the names that resolve finds.
 const lookedFor = "lat, latitude or *_lat with lon, lng, long, longitude or *_lon; y with x; or one column wkt, geom, geometry, latlng or \"lat, lng\""
 
-// resolve finds the columns among names, by the options or by the ladder.
+// resolve finds the columns among names, by the options or by the conventions.
 func resolve(names []string, opt *Options) (columns, error) {
 	c := columns{lon: -1, lat: -1, wkt: -1, id: -1}
 	var err error
@@ -138,14 +139,14 @@ func resolve(names []string, opt *Options) (columns, error) {
 		}
 	}
 	if c.lon >= 0 && c.lat >= 0 {
-		if c.lon == c.lat { // it holds both; who has no order in its name has the latitude first
+		if c.lon == c.lat { // it has both numbers, the latitude first unless its name says otherwise
 			c.wkt, c.pair = c.lon, cmp.Or(pairOf(names[c.lon]), latLon)
 			c.lon, c.lat = -1, -1
 		}
 		return c, nil
 	}
-	plane, words := ladder()
-	if found, err := climb(names, plane, &c, opt); err != nil {
+	whole, words := conventions()
+	if found, err := findAxes(names, whole, &c, opt); err != nil {
 		return c, err
 	} else if found {
 		return c, nil
@@ -170,7 +171,7 @@ func resolve(names []string, opt *Options) (columns, error) {
 			return c, ambiguous(names, pairs, "the position", "wkt", opt)
 		}
 	}
-	if found, err := climb(names, words, &c, opt); found || err != nil {
+	if found, err := findAxes(names, words, &c, opt); found || err != nil {
 		if c.loose = true; err != nil {
 			err.loose = true
 			return c, err
@@ -183,16 +184,16 @@ func resolve(names []string, opt *Options) (columns, error) {
 	return c, &HeaderError{Reason: "no columns with coordinates", Columns: names, LookedFor: lookedFor, Decide: opt.decide("lat", "lon"), Hint: noHeaderHint(names, opt)}
 }
 
-// looksLikeAxis reports whether a column without a partner is for a coordinate.
+// looksLikeAxis reports whether a column has the whole name of a longitude or a latitude.
 func looksLikeAxis(name string) bool {
-	plane, _ := ladder()
-	return slices.ContainsFunc(plane, func(r rung) bool { return r.lon(name) || r.lat(name) })
+	whole, _ := conventions()
+	return slices.ContainsFunc(whole, func(by convention) bool { return by.lon(name) || by.lat(name) })
 }
 
-// passed tells, in sentences, of the columns that another convention has for the position or
-// the id, beside those that were found. They are properties.
-func (c columns) passed(names []string, opt *Options) (notes []string) {
-	others := func(fits func(string) bool) []int {
+// others returns notes about columns that could also be the position or the id by another
+// convention. These columns are properties.
+func (c columns) others(names []string, opt *Options) (notes []string) {
+	besides := func(fits func(string) bool) []int {
 		return slices.DeleteFunc(matching(names, fits), func(i int) bool { return i == c.lon || i == c.lat || i == c.wkt || i == c.id })
 	}
 	tell := func(what string, used, others []int, decide string) {
@@ -204,13 +205,13 @@ func (c columns) passed(names []string, opt *Options) (notes []string) {
 	}
 	if opt.Lon == "" && opt.Lat == "" && opt.WKT == "" && !c.placeless() {
 		var axes []int
-		plane, words := ladder()
-		for _, r := range slices.Concat(plane, words) {
-			if lons, lats := others(r.lon), others(r.lat); len(lons) > 0 && len(lats) > 0 {
+		whole, words := conventions()
+		for _, by := range slices.Concat(whole, words) {
+			if lons, lats := besides(by.lon), besides(by.lat); len(lons) > 0 && len(lats) > 0 {
 				axes = append(append(axes, lons...), lats...)
 			}
 		}
-		points := others(func(n string) bool { return called(n, wktNames) || pairOf(n) != noPair })
+		points := besides(func(n string) bool { return called(n, wktNames) || pairOf(n) != noPair })
 		var decide []string
 		if len(axes) > 0 {
 			decide = append(decide, strings.Join(opt.decide("lat", "lon"), " and "))
@@ -225,13 +226,13 @@ func (c columns) passed(names []string, opt *Options) (notes []string) {
 		tell("the position", used, append(axes, points...), strings.Join(decide, ", or "))
 	}
 	if opt.ID == "" && c.id >= 0 {
-		tell("the id", []int{c.id}, others(func(n string) bool { return called(n, idNames) }), opt.decide("id")[0])
+		tell("the id", []int{c.id}, besides(func(n string) bool { return called(n, idNames) }), opt.decide("id")[0])
 	}
 	return notes
 }
 
-// once refuses a column that was found by its name where another one has the same name.
-func (c columns) once(header, names []string, opt *Options) error {
+// checkUnique fails if a column was found by its name and another column has the same name.
+func (c columns) checkUnique(header, names []string, opt *Options) error {
 	var first *HeaderError
 	for _, found := range []struct {
 		at                  int
@@ -258,9 +259,9 @@ func (c columns) once(header, names []string, opt *Options) error {
 	return nil
 }
 
-// climb looks for the axes that c lacks, rung by rung.
-func climb(names []string, rungs []rung, c *columns, opt *Options) (found bool, err *HeaderError) {
-	for _, r := range rungs {
+// findAxes looks for the axes that c does not have yet, by one convention after the other.
+func findAxes(names []string, by []convention, c *columns, opt *Options) (found bool, err *HeaderError) {
+	for _, r := range by {
 		lons, lats := []int{c.lon}, []int{c.lat}
 		if c.lon < 0 {
 			lons = matching(names, r.lon)
@@ -290,6 +291,7 @@ func climb(names []string, rungs []rung, c *columns, opt *Options) (found bool, 
 	return false, nil
 }
 
+// resolveID returns the offset of the column of the id, or -1.
 func resolveID(names []string, opt *Options) (int, error) {
 	if opt.ID != "" {
 		return named(names, opt.ID, "id", opt)
@@ -310,7 +312,7 @@ func resolveID(names []string, opt *Options) (int, error) {
 	return -1, nil
 }
 
-// named finds the column that the user named: as spelt, else without regard to
+// named finds the column that the user named: first by the exact name, then without regard to
 // case.
 func named(names []string, name, option string, opt *Options) (int, error) {
 	if i := slices.Index(names, name); i >= 0 {
@@ -336,6 +338,7 @@ func matching(names []string, fits func(string) bool) []int {
 	return at
 }
 
+// pick returns the names at the given offsets.
 func pick(names []string, at []int) []string {
 	picked := make([]string, len(at))
 	for i, a := range at {
@@ -344,6 +347,7 @@ func pick(names []string, at []int) []string {
 	return picked
 }
 
+// ambiguous returns the error for several columns that may be what, and for the option that decides.
 func ambiguous(names []string, at []int, what, option string, opt *Options) *HeaderError {
 	return &HeaderError{Reason: fmt.Sprintf("more than one column may be %s: %s", what, item.List(pick(names, at))), Columns: names, Decide: opt.decide(option), several: true}
 }
@@ -384,7 +388,7 @@ func axisWords(name string) []string {
 	return words
 }
 
-// mentionsAxis reports whether a name has lat, lon or lng in it, as all names of axes have.
+// mentionsAxis reports whether a name contains lat, lon or lng, as all names of axes do.
 func mentionsAxis(name string) bool {
 	for i := 2; i < len(name); i++ {
 		if name[i-2]|' ' != 'l' {
@@ -398,7 +402,7 @@ func mentionsAxis(name string) bool {
 	return false
 }
 
-// decide are options that name columns.
+// decide returns options that name columns, as o.name writes them.
 func (o *Options) decide(options ...string) []string {
 	named := make([]string, len(options))
 	for i, option := range options {
@@ -416,9 +420,9 @@ func noHeaderHint(names []string, opt *Options) string {
 	return ""
 }
 
-// uniqueNames prepares a header for use: blanks round names are dropped, an
-// unnamed column is called by its number, a repeated name gets a number, for
-// the members of a JSON object must differ.
+// uniqueNames returns names for the columns of a header, and notes about the names that it has
+// changed. It removes blanks around a name. A column without a name gets a name with its number. A
+// repeated name gets a number, because the members of a JSON object must have different names.
 func uniqueNames(header []string) (names, notes []string) {
 	names = make([]string, len(header))
 	taken := make(map[string]bool, len(header))

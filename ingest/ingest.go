@@ -1,36 +1,32 @@
 // Package ingest turns files of places into streams of items.
 //
-// It reads CSV and its relatives (comma, semicolon, tab and pipe), the dump
-// layout of GeoNames, GeoJSON FeatureCollections, GeoJSON text sequences and
-// newline-delimited JSON, each of them plain or gzipped once. [Open] looks at the
-// first bytes only; after that every row costs what the row costs, whatever
-// the size of the file: memory is bounded by [Options.MaxLineBytes].
+// It reads CSV (with commas, semicolons, tabs or pipes), dumps of GeoNames, GeoJSON
+// FeatureCollections, GeoJSON text sequences and newline-delimited JSON. Each of them may be
+// gzipped once. [Open] reads at most the first 64 KiB; after that, Next reads one row at a time.
+// [Options.MaxLineBytes] limits the memory, whatever the size of the file is.
 //
-// A file may be bad in two ways. If nothing sensible can be made of it (no
-// coordinate columns, projected coordinates, an empty file), Open refuses it
-// with a [*HeaderError] before a single row was given out. If a row is bad,
-// Next answers with a [*RowError] that names the line, the field, what came
-// and what was expected, and the rows after it are read as if nothing had
-// happened.
+// There are two kinds of errors. If the file as a whole cannot be used (it is empty, it has no
+// columns with coordinates, or they are projected coordinates), Open refuses it with a
+// [*HeaderError], and no row is read. If one row is bad, Next returns a [*RowError] that names the
+// line, the field, the value and what was expected. The rows after it can still be read.
 //
 // # How a CSV cell becomes a property
 //
-// Every column but the id and the coordinates becomes a property, in the order
-// of the file. A cell holding exactly true or false becomes that. A cell
-// holding a plain decimal number that survives the trip through a float64 (no
-// plus sign, no leading zeros, no exponent, at most 15 digits before the point
-// and 17 in all) becomes a number with the same digits. Everything else stays a
-// string, byte for byte: the postcode 01234, the telephone number +49 228, the
-// barcode of 20 digits. An empty cell leaves the property out. Formulas are
-// text. Where Options.Queryables gives the column a type, the type decides: every cell of a
-// string column is a string, and every number that JSON can have, of whatever length, is one
-// in a column of numbers.
+// Every column except the id and the coordinates becomes a property, in the order of the file. A
+// cell that is exactly true or false becomes a boolean. A cell that is a plain decimal number
+// becomes a number with the same digits; such a number has no plus sign, no leading zeros, no
+// exponent, at most 15 digits before the point, and at most 17 digits in total if it has a point.
+// Everything else stays a string, byte for byte: the postcode 01234, the telephone number +49 228,
+// a barcode of 20 digits. An empty cell gives no property. Formulas are text.
+//
+// If Options.Queryables gives a column a type, the type decides. In a string column every cell is
+// a string. In a column of numbers every JSON number, of any length, is a number.
 //
 // # Blanks
 //
-// Spaces and tabs round a number in a coordinate column, and round a column's
-// name, are dropped; all other cells keep theirs. An empty coordinate is an
-// error, never zero; with Options.Partial two empty ones are no position.
+// Spaces and tabs around a number in a coordinate column, and around a column's name, are removed.
+// All other cells keep theirs. An empty coordinate is an error, not zero. With Options.Partial a
+// row whose coordinates are both empty has no position.
 package ingest
 
 import (
@@ -43,76 +39,76 @@ import (
 // Format names a file format.
 type Format string
 
-// The formats that can be read. Auto finds out from the first bytes.
+// The formats that can be read. With Auto, Open detects the format from the first bytes.
 const (
 	Auto       Format = ""
-	CSV        Format = "csv"         // with a header line, or Options.Columns; or a dump of GeoNames, which is found
+	CSV        Format = "csv"         // with a header line, or Options.Columns; also a dump of GeoNames, which Open detects
 	GeoNames   Format = "geonames"    // 19 columns between tabs, no header, no quoting
 	GeoJSON    Format = "geojson"     // a FeatureCollection, or one Feature
 	GeoJSONSeq Format = "geojson-seq" // RFC 8142: Features separated by RS or line feeds
-	NDJSON     Format = "ndjson"      // one Feature or plain object a line
+	NDJSON     Format = "ndjson"      // one Feature or plain object on each line
 )
 
-// DefaultMaxLineBytes bounds a row when Options.MaxLineBytes is 0.
+// DefaultMaxLineBytes is the limit of a row if Options.MaxLineBytes is 0.
 const DefaultMaxLineBytes = 1 << 20
 
-// Options tell Open what it cannot find out, or must not guess. The zero value
-// finds out everything.
+// Options tell Open what it cannot detect. With the zero value, Open detects everything.
 type Options struct {
 	Format Format
 
-	// Names of the columns, or of the members of plain JSON objects, that
-	// hold the longitude, the latitude and the id; WKT names a column of
-	// points in well-known text, or of two numbers, the longitude first. If Lon and
-	// Lat name one column, it holds both, in the order of its name; if that
-	// has none, the latitude first. Empty: found by convention.
+	// Lon, Lat and ID name the columns, or the members of plain JSON objects, that have the
+	// longitude, the latitude and the id. ID may also name a property of Features. WKT names a
+	// column of points in well-known text, or of two numbers, the longitude first. If Lon and
+	// Lat name the same column, it has both numbers: in the order that its name says, or else
+	// the latitude first. Empty: Open finds them by their names.
 	Lon, Lat, ID, WKT string
 
 	// Columns names the columns of a CSV file that has no header line.
 	Columns []string
 
-	SkipLines    int  // lines at the beginning of a CSV file to pass over
-	Delimiter    rune // between CSV cells; 0: found
-	DecimalComma bool // coordinates of a CSV file are written 50,9375; found too where it is certain
+	SkipLines    int  // lines to skip at the beginning of a CSV file
+	Delimiter    rune // between CSV cells; 0: Open detects it
+	DecimalComma bool // coordinates of a CSV file have a decimal comma: 50,9375; Open also detects this if it is certain
 
-	// Quotes says whether a quote at the beginning of a CSV cell encloses it: "on", or
-	// "off", where it is a character like any other. "": on, but between tabs, where
-	// text/tab-separated-values has none.
+	// Quotes says whether a quote at the beginning of a CSV cell begins a quoted cell: "on" or
+	// "off". "": on, except if tabs separate the cells, because text/tab-separated-values has no
+	// quoted cells. With "", a line inside quotes that is a row ends the quoted cell; see records.
 	Quotes string
 
-	// Encoding is "utf-8" (the default) or "latin1", which is read as
-	// Windows-1252, its superset, as browsers do. It applies to CSV.
+	// Encoding of a CSV file is "utf-8" (the default) or "latin1". Latin-1 is read as
+	// Windows-1252, a superset of it, as in browsers.
 	Encoding string
 
-	// Include and Exclude choose the CSV columns that become properties, by
-	// name; no Include means all. They may not be given with JSON formats.
+	// Include and Exclude name the CSV columns that become properties and those that do not.
+	// Without Include, all columns become properties. JSON formats do not allow them.
 	Include, Exclude []string
 
-	// Queryables are the properties with types; a cell of a CSV file becomes a value of the
+	// Queryables are the properties with types. A cell of a CSV file becomes a value of the
 	// type of its column if it can.
 	Queryables value.Queryables
 
-	// Partial lets rows be without a position, for who merges them into items
-	// that are there: see Row.NoPosition. Such a row must have an id.
+	// Partial allows rows without a position (Row.NoPosition), which the caller merges into
+	// existing items. Such a row must have an id.
 	Partial bool
 
-	// Expect is where all positions must lie; a row elsewhere is rejected. Nil: anywhere.
+	// Expect is the box that all positions must lie in; other rows are rejected. Nil: anywhere.
 	Expect *item.Box
 
-	// MaxLineBytes bounds a row: a CSV record with all its lines, a Feature,
-	// a line of NDJSON. A longer row is rejected. 0: DefaultMaxLineBytes.
+	// MaxLineBytes is the limit of a row: of a CSV record with all its lines, a Feature, or a
+	// line of NDJSON. A longer row is rejected. 0: DefaultMaxLineBytes.
 	MaxLineBytes int
 
-	// Name says how an option is written by who gives it, for errors that advise one:
-	// "id" or "decimal-comma", with a value if it takes one. Nil: as a flag, --id NAME.
+	// Name returns an option as the caller's user writes it, for hints in errors. option is
+	// "id" or "decimal-comma", for example; value is "" if it takes none. Nil: as a flag,
+	// --id NAME.
 	Name func(option, value string) string
 
-	// Unpacked says that what is read has been unpacked as far as it may be. Then
-	// a stream that starts like gzip is refused; else it is unpacked, once.
+	// Unpacked says that the stream was unpacked already. A stream that begins like gzip is
+	// then refused. Otherwise Open unpacks it, once.
 	Unpacked bool
 }
 
-// Row is one item and where it came from.
+// Row is an item and the line that it comes from.
 type Row struct {
 	Line int // physical line on which the record starts, from 1
 
@@ -120,45 +116,44 @@ type Row struct {
 	// until the next call of Next.
 	Item item.Item
 
-	// NoPosition: the row has none, which only Options.Partial allows. In CSV both
-	// cells are empty, or the file has no such columns; a Feature has no geometry,
-	// or null; a plain object has neither member.
+	// NoPosition says that the row has no position, which only Options.Partial allows: in CSV
+	// both cells are empty, or the file has no columns for them; a Feature has no geometry, or
+	// null; a plain object has neither of the members.
 	NoPosition bool
 }
 
 // Reader is a stream of rows.
 type Reader interface {
-	// Next reads the next row. It returns nil with *row filled; io.EOF at
-	// the end; a *RowError if the row is rejected, after which Next can be
-	// called again; any other error ends the stream for good.
+	// Next reads the next row into *row. It returns io.EOF at the end. If it returns a
+	// *RowError, the row is rejected, and Next can be called again. After any other error the
+	// stream cannot be read any further.
 	Next(row *Row) error
 
-	// Info says how the file is being read.
+	// Info returns how the file is read.
 	Info() Info
 }
 
-// Info is what Open found out, for people to see.
+// Info has what Open has detected, for people.
 type Info struct {
 	Format       Format
 	Gzip         bool
 	Encoding     string   // "utf-8" or "latin1"
 	Delimiter    rune     // CSV only
 	DecimalComma bool     // CSV only
-	Columns      []string // CSV only: all columns, as the properties call them
-	Lon, Lat     string   // CSV only: columns of the coordinates, or
-	WKT          string   // the column of points
-	ID           string   // CSV only: empty if no column is the id
-	Notes        []string // sentences about choices that the user may want to know of
+	Columns      []string // CSV only: the names of all columns, as in the properties
+	Lon, Lat     string   // CSV only: the columns of the coordinates; "" if WKT has them
+	WKT          string   // CSV only: the column of points; "": none
+	ID           string   // CSV only: the column of the id; "": none
+	Notes        []string // sentences for the user about what Open has chosen
 }
 
-// MaxColumns bounds the columns of a table, which are as many as a spreadsheet can have.
+// MaxColumns is the limit of the columns of a table, the same as that of a spreadsheet.
 const MaxColumns = 16384
 
-// Open starts to read r. To know the format, the delimiter and the columns it
-// waits for the first 64 KiB or the end of the stream; NDJSON and GeoJSON text
-// sequences whose Format is given are read as they come. Its errors are
-// *HeaderError if the file cannot be used, *item.FieldError if it is a GeoJSON object
-// of another type, *SyntaxError if it is one of less than 64 KiB that is broken, or those of r.
+// Open begins to read r. To detect the format, the delimiter and the columns, it waits for the
+// first 64 KiB or the end of the stream. If the Format is NDJSON or GeoJSONSeq, it does not wait.
+// Its errors are *HeaderError if the file cannot be used, *item.FieldError if it is a GeoJSON
+// object of another type, *SyntaxError if it is a broken one of less than 64 KiB, or errors of r.
 func Open(r io.Reader, opt Options) (Reader, error) {
 	rows, err := open(r, opt)
 	if err != nil || !opt.Partial && opt.Expect == nil {
@@ -167,8 +162,8 @@ func Open(r io.Reader, opt Options) (Reader, error) {
 	return &checkedReader{rows, opt.Expect}, nil
 }
 
-// checkedReader rejects rows that do not lie where they are expected, and those that are for
-// no item at all.
+// checkedReader rejects rows outside of the expected box, and rows that have neither a position nor
+// an id.
 type checkedReader struct {
 	Reader
 	expect *item.Box // nil: anywhere
@@ -224,7 +219,7 @@ func open(r io.Reader, opt Options) (Reader, error) {
 	}
 }
 
-// check reports options that contradict each other, and sets the defaults.
+// check fails if options are not valid or contradict each other, and sets the default encoding.
 func (o *Options) check() error {
 	switch o.Format {
 	case Auto, CSV, GeoNames, GeoJSON, GeoJSONSeq, NDJSON:
@@ -256,7 +251,7 @@ func (o *Options) check() error {
 	return nil
 }
 
-// name is Name, or what stands for it.
+// name returns an option as the user writes it: by Name, or as a flag.
 func (o *Options) name(option, value string) string {
 	switch {
 	case o.Name != nil:
@@ -271,12 +266,12 @@ func (o *Options) latin1Hint() string {
 	return "a Latin-1 file? read it with " + o.name("encoding", "latin1")
 }
 
-// quoted reports whether quotes mean anything between cells that are cut by delim.
+// quoted reports whether quotes enclose cells that delim separates.
 func (o *Options) quoted(delim byte) bool {
 	return o.Quotes == "on" || o.Quotes == "" && delim != '\t'
 }
 
-// checkJSON refuses options that say nothing of a JSON file, once its format is known.
+// checkJSON fails if the format is JSON and an option is given that is only for tables.
 func (o *Options) checkJSON() error {
 	if o.Format != GeoJSON && o.Format != GeoJSONSeq && o.Format != NDJSON {
 		return nil

@@ -11,12 +11,12 @@ import (
 // (RFC 8142).
 const recordSeparator = 0x1e
 
-// jsonBlanks is white space between JSON tokens.
+// jsonBlanks is the white space of JSON.
 const jsonBlanks = " \t\r\n"
 
-// linesReader reads NDJSON and GeoJSON text sequences. Where the stream begins
-// with a record separator, records end at the next one and may have several
-// lines; elsewhere a line is a record, so that a bad one costs one.
+// linesReader reads NDJSON and GeoJSON text sequences. If the stream begins with a record
+// separator, each record ends at the next one and may have several lines. Otherwise each line is a
+// record, so that one bad line costs one row.
 type linesReader struct {
 	src  *source
 	info Info
@@ -59,7 +59,7 @@ func (l *linesReader) Next(row *Row) error {
 			return err
 		}
 		body := rec
-		if n := len(rec); n == 0 || rec[0] != '{' || rec[n-1] != '}' { // as few are
+		if n := len(rec); n == 0 || rec[0] != '{' || rec[n-1] != '}' { // rarely
 			body = bytes.TrimLeft(rec, jsonBlanks+"\x1e")
 			line += countLines(rec[:len(rec)-len(body)])
 			if body = bytes.TrimRight(body, jsonBlanks); len(body) == 0 {

@@ -10,23 +10,21 @@ import (
 	"nearby/item"
 )
 
-// featureOrPlain decodes a row of NDJSON: a Feature, or any object with
-// members for the longitude and the latitude.
+// featureOrPlain decodes a row of NDJSON: a Feature, or a plain object.
 func (o *objectDecoder) featureOrPlain(data []byte, row *Row) error {
 	if o.opt.ID == "" && canonical(data, &row.Item) {
 		return nil
 	}
-	// The cheap look spares plain objects the full one.
+	// The search for these texts is fast. Most plain objects have neither, and need no call of look.
 	if (bytes.Contains(data, []byte(`"Feature`)) || bytes.Contains(data, []byte(`\u00`))) && strings.HasPrefix(look(data).Type, typeFeature) {
 		return o.feature(data, row)
 	}
 	return o.plain(data, row)
 }
 
-// plain decodes {"id":…, "lat":…, "lon":…, …}: the members named by the
-// options, or else lat or latitude, lon, lng, long or longitude, and id,
-// without regard to case. The coordinates must be numbers. All other members
-// are the properties.
+// plain decodes {"id":…, "lat":…, "lon":…, …}. The options name the members. Without them, the
+// latitude is lat or latitude, the longitude lon, lng, long or longitude, and the id is id, without
+// regard to case. The coordinates must be numbers. All other members are properties.
 func (o *objectDecoder) plain(data []byte, row *Row) error {
 	it := &row.Item
 	var first error
@@ -103,6 +101,8 @@ func (o *objectDecoder) plain(data []byte, row *Row) error {
 	return err
 }
 
+// noPosition returns the error of a plain object without a member for the latitude, or, with
+// hasLat, for the longitude.
 func (o *objectDecoder) noPosition(data []byte, hasLat bool) error {
 	field, names, override, plane := "lat", latNames, o.opt.Lat, "y"
 	if hasLat {
@@ -133,8 +133,8 @@ func (o *objectDecoder) noPosition(data []byte, hasLat bool) error {
 	return &item.FieldError{Field: field, Reason: "is missing; looked for a member " + strings.Join(names, ", "), Hint: hint}
 }
 
-// fits reports whether a member's name is the one asked for, or, if none was
-// asked for, one of the conventional ones.
+// fits reports whether a member's name is override, or, if override is empty, one of names without
+// regard to case.
 func fits(name, override string, names ...string) bool {
 	if override != "" {
 		return name == override
@@ -142,6 +142,7 @@ func fits(name, override string, names ...string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
+// degrees reads a JSON number. span is the range that the error names.
 func degrees(v jsontext.Value, field, span string) (float64, error) {
 	if v.Kind() == '0' {
 		if f, ok := item.ParseNumber(string(v)); ok {

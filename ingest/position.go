@@ -7,7 +7,8 @@ import (
 	"nearby/item"
 )
 
-// nowhere reports whether a row has no position: nothing is where it would be.
+// nowhere reports whether a row has no position: its cells for the position are all blank, or there
+// are none.
 func (c *csvReader) nowhere(cells [][]byte) bool {
 	blank := func(column int) bool { return len(bytes.Trim(cells[column], " \t")) == 0 }
 	switch {
@@ -19,6 +20,7 @@ func (c *csvReader) nowhere(cells [][]byte) bool {
 	return blank(c.at.lon) && blank(c.at.lat)
 }
 
+// position reads the position of a row. Its errors are *item.FieldError.
 func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {
 	switch {
 	case c.at.pair != noPair:
@@ -26,7 +28,7 @@ func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {
 	case c.at.wkt >= 0:
 		text := string(cells[c.at.wkt])
 		if c.opt.WKT != "" && isPair(text) {
-			return parsePair(text, true) // in the order of well-known text
+			return parsePair(text, true) // the longitude first, as in well-known text
 		}
 		return parseWKT(text)
 	}
@@ -36,8 +38,8 @@ func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {
 	if ok1 && ok2 {
 		return lon, lat, item.CheckPosition(lon, lat)
 	}
-	// One of them is no number. A good one is replaced by 0, for the other
-	// is to be named as it stands in the file.
+	// One of them, or both, are not numbers. ParsePosition returns the error. A good one is
+	// replaced by 0, because ParsePosition does not read decimal commas.
 	lonText, latText := trimmed(lonCell), trimmed(latCell)
 	if ok1 {
 		lonText = "0"
@@ -54,7 +56,7 @@ func (c *csvReader) position(cells [][]byte) (lon, lat float64, err error) {
 
 func trimmed(cell []byte) string { return string(bytes.Trim(cell, " \t")) }
 
-// parseCell reads a coordinate.
+// parseCell reads a coordinate, without the blanks around it.
 func parseCell(cell []byte, decimalComma bool) (float64, bool) {
 	for len(cell) > 0 && (cell[0] == ' ' || cell[0] == '\t') {
 		cell = cell[1:]
@@ -70,7 +72,7 @@ func parseCell(cell []byte, decimalComma bool) (float64, bool) {
 	return item.ParseNumber(string(cell))
 }
 
-// badPosition adds what the file knows to the error of a position.
+// badPosition adds the line, the id and perhaps a hint to the error of a position.
 func (c *csvReader) badPosition(cells [][]byte, err error) error {
 	e := rowError(c.rec.line, c.idText(cells), err)
 	if e.Hint == "" && c.at.wkt < 0 {

@@ -8,44 +8,43 @@ import (
 
 // records splits a CSV stream into records of cells.
 //
-// encoding/csv would do for good files. It reads a line of any length into
-// memory, and after a stray quote it has consumed the rest of the file before
-// it says so; a loader that promises bounded memory and that one bad row costs
-// one row needs both decided here:
+// encoding/csv is not used, because it reads a line of any length into memory, and after a stray
+// quote it reads the rest of the file before it returns an error. Here the memory is limited, and
+// one bad row costs one row:
 //
-//   - A quote means something only as the first byte of a cell; elsewhere it
-//     is text. After the closing quote the cell must end.
-//   - A quote that is not closed so is a stray one, and so is one that is not
-//     closed within the limit, or before the file ends, or, with isRow, before a
-//     line that is a row by itself. Its record is rejected, and reading goes on
-//     with the line after the quote: what it seemed to enclose are rows.
-//   - A record longer than the limit is skipped without being kept.
-//   - Lines without any content are no records.
+//   - A quote opens a quoted cell only if it is the first byte of the cell. Anywhere else it
+//     is text. The cell must end after the closing quote.
+//   - A quote is stray if there is no closing quote at the end of the cell, within the limit, or
+//     before the end of the file, or, with isRow, if a line comes before the closing quote that
+//     is a row by itself. The record with the stray quote is rejected, and the line after the
+//     quote is read as the next record.
+//   - A record longer than the limit is skipped and not kept.
+//   - Empty lines are not records.
 type records struct {
 	src    *source
 	delim  byte
-	quotes bool // whether quotes mean anything
-	// isRow reports whether a line, its quotes read as text, is a row by itself. Nil:
-	// nobody knows, or nobody asks. hint says what to do if such a line is none.
+	quotes bool // quotes enclose cells
+	// isRow reports whether a line is a row by itself if the quotes in it are text. Nil: lines
+	// inside quotes are not checked. hint says what to do if such a line is part of the cell.
 	isRow func(line []byte) bool
 	hint  string
 	cells [][]byte // cells of the last record, valid until next
-	line  int      // where the last record starts
+	line  int      // on which the last record begins
 }
 
-// next reads one record. Its errors are as those of Reader.Next.
+// next reads one record. Its errors are those of Reader.Next.
 func (t *records) next() error {
 	s := t.src
 	var (
-		from   int  // where in the window the line starts
+		from   int  // the offset in the window at which the line begins
 		quoted bool // the record has a quote
-		open   bool // the window up to from ends inside quotes
-		openAt int  // offset of the quote last opened
-		lines  int  // line ends inside quotes so far
+		open   bool // the offset from is inside quotes
+		openAt int  // the offset of the last opening quote
+		lines  int  // the line ends inside quotes so far
 	)
 	t.line = s.line
 	for {
-		end, size, _, ended := s.seek(s.lineEnd, from) // of the record as far as this line, without and with its line end
+		end, size, _, ended := s.seek(s.lineEnd, from) // the length of the record up to this line, without and with its line end
 		w := s.window()
 		if !ended {
 			if s.full() && open {
@@ -80,7 +79,7 @@ func (t *records) next() error {
 			}
 		}
 		if open {
-			if !ended { // the stream did
+			if !ended { // the stream has ended
 				return t.stray(openAt, "is never closed", twice)
 			}
 			lines++
@@ -106,11 +105,11 @@ func (t *records) next() error {
 	}
 }
 
-// twice is a hint for who has a quote mark in a cell.
+// twice is a hint for users whose cells contain quote marks.
 const twice = "a quote inside quotes is written twice"
 
-// stray rejects the record whose quote at an offset of the window is one too many or one
-// too few, and goes on after the line of that quote.
+// stray returns the error of a record with a stray quote at an offset of the window, and skips the
+// rest of the line that the quote is on.
 func (t *records) stray(at int, why, hint string) error {
 	s := t.src
 	line := s.line + s.lines(at)
@@ -121,9 +120,9 @@ func (t *records) stray(at int, why, hint string) error {
 		Reason: fmt.Sprintf("the quote opened on line %d %s", line, why), Hint: hint}
 }
 
-// scanQuotes follows the quotes of w from offset from, which is where a line
-// starts. badAt is the offset of a byte that may not follow a closing quote,
-// or -1.
+// scanQuotes finds the quotes of w from offset from, at which a line begins. open says whether that
+// is inside quotes, and openAt is the offset of the last opening quote. It returns both for the end
+// of w. badAt is the offset of a closing quote that is not at the end of its cell, or -1.
 func (t *records) scanQuotes(w []byte, from int, open bool, openAt int) (stillOpen bool, lastOpen, badAt int) {
 	start := !open // whether w[i] is the first byte of a cell
 	for i := from; i < len(w); i++ {
@@ -151,7 +150,7 @@ func (t *records) scanQuotes(w []byte, from int, open bool, openAt int) (stillOp
 	return open, openAt, -1
 }
 
-// split cuts rec into t.cells; quoted cells are unquoted in place.
+// split splits rec into t.cells. It unquotes quoted cells in place.
 func (t *records) split(rec []byte, quoted bool) {
 	if !quoted {
 		t.cells = cut(t.cells[:0], rec, t.delim)
@@ -188,7 +187,7 @@ func (t *records) split(rec []byte, quoted bool) {
 	}
 }
 
-// cut appends the cells of rec, in which quotes are text.
+// cut appends the cells of rec. Quotes in rec are text.
 func cut(cells [][]byte, rec []byte, delim byte) [][]byte {
 	from := 0
 	for i, c := range rec {
@@ -204,7 +203,7 @@ func (t *records) longRow() error {
 	return &RowError{Line: t.line, Field: "row", Reason: fmt.Sprintf("is longer than the limit of %d bytes", t.src.limit)}
 }
 
-// around is a piece of w that shows offset at.
+// around returns the part of w from 20 bytes before offset at to 20 bytes after it.
 func around(w []byte, at int) string {
 	return string(bytes.ToValidUTF8(w[max(0, at-20):min(len(w), at+20)], []byte("\uFFFD")))
 }

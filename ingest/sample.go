@@ -11,23 +11,23 @@ import (
 	"nearby/item"
 )
 
-// sampleRows is how many rows are looked at to find the delimiter and the like.
+// sampleRows is how many rows a sample has at most.
 const sampleRows = 100
 
-// sample is the beginning of a CSV file, as one delimiter cuts it.
+// sample is the beginning of a CSV file, split at one delimiter.
 type sample struct {
 	delim  byte
 	header []string
-	rows   [][]string
-	bad    bool // the header could not be cut
-	wide   int  // how many columns it has, if they are too many
-	even   int  // rows with as many cells as the header
+	rows   [][]string // nil for a row that is bad or has another number of cells than the header
+	bad    bool       // the header could not be read
+	wide   int        // the number of columns if there are too many; otherwise 0
+	even   int        // how many rows have as many cells as the header
 }
 
-// takeSample cuts the first rows of what src has read so far.
+// takeSample splits the first rows of what src has read so far.
 func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	text := src.window()
-	if src.err == nil { // the last line may be cut off
+	if src.err == nil { // the last line may be incomplete
 		text = text[:src.lineStart(len(text))]
 	}
 	t := records{src: newSource(bytes.NewReader(text), src.limit), delim: delim, quotes: quotes}
@@ -48,7 +48,7 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 			if bad := (*RowError)(nil); !errors.As(err, &bad) {
 				break
 			}
-			s.rows = append(s.rows, nil) // counts towards the bound
+			s.rows = append(s.rows, nil) // it counts towards sampleRows
 			continue
 		}
 		switch width := len(s.header); {
@@ -63,7 +63,7 @@ func takeSample(src *source, delim byte, quotes bool, columns []string) sample {
 	return s
 }
 
-// positions is how many rows of the sample have one in the columns that are for it.
+// positions returns how many rows of the sample have a position in the given columns.
 func (s *sample) positions(at columns, opt *Options) int {
 	c := csvReader{at: at, comma: opt.DecimalComma || at.lon >= 0 && commaDecimals(*s, at)}
 	n := 0
@@ -82,7 +82,8 @@ func (s *sample) positions(at columns, opt *Options) int {
 	return n
 }
 
-// pairHint advises on the one column whose cells are two numbers each, if its name does not say so.
+// pairHint returns a hint if there is exactly one column whose cells have two numbers each, although
+// its name does not say so. Otherwise it returns "".
 func pairHint(names []string, s *sample, opt *Options) string {
 	column := -1
 	for i := range names {
@@ -93,7 +94,7 @@ func pairHint(names []string, s *sample, opt *Options) string {
 			}
 		}
 		switch {
-		case !pairs || !points: // 12,5 may be one number
+		case !pairs || !points: // without points, 12,5 may be one number
 		case column >= 0:
 			return ""
 		default:
@@ -123,8 +124,8 @@ func texts(cells [][]byte) []string {
 	return out
 }
 
-// namedDelimiter is the delimiter that a spreadsheet names on a line of its own before
-// the header, sep=;, or 0.
+// namedDelimiter returns the delimiter that a line such as sep=; names, or 0. Spreadsheets write
+// such a line before the header.
 func namedDelimiter(line []byte) byte {
 	if len(line) > 1 && line[0] == '"' && line[len(line)-1] == '"' {
 		line = line[1 : len(line)-1]
@@ -135,20 +136,21 @@ func namedDelimiter(line []byte) byte {
 	return 0
 }
 
-// maxBefore is how many lines before a header are passed over.
+// maxBefore is how many lines or records beforeHeader checks.
 const maxBefore = 100
 
-// beforeHeader passes over what stands before the header, where it certainly is no
-// header: comments, which begin with #, and a title. It returns how many lines that were, and, if
-// no line is a header and it did not look at all of them, the last one that it looked at.
+// beforeHeader skips comments, which begin with #, and a title before the header. It returns how
+// many lines it has skipped. If it has found no header and has not checked all lines, last is the
+// last line that it has checked.
 //
-// The header is the first record that has columns for the position, of those that are no
-// comment; or the last comment that has, if no other record does. A record whose cells are the
-// names of the columns is a better header than one that has words of them, as a title may, and one
-// that rows fit is better than one that none does; but what comes after a row is no header.
+// The header is a record that has columns for the position. Of several such records, one whose
+// cells are whole names of columns is preferred to one whose cells only contain words of such names,
+// as a title may, and one that the next rows fit is preferred to one that they do not fit; of equal
+// ones the first is the header. After a row that fits there is no header. If no other record has
+// columns for the position, the header is the last comment that has.
 func beforeHeader(src *source, opt *Options) (passed, last int) {
 	at, more := src.start, true
-	comment, plain := -1, -1 // offsets of a header in a comment, and of the first line that is none
+	comment, plain := -1, -1 // offsets of a comment that may be the header, and of the first line that is neither a comment nor a header
 	var best *headerLine
 	for n := 0; n < maxBefore && more; n++ {
 		var line, after []byte
@@ -199,23 +201,24 @@ func beforeHeader(src *source, opt *Options) (passed, last int) {
 	return src.line - first, last
 }
 
-// headerKind says how a record names the columns for the position.
+// headerKind says how a record names columns for the position.
 type headerKind int
 
 const (
 	noHeader headerKind = iota
-	byWords             // by words in its cells
-	byNames             // by whole cells
+	byWords             // words in its cells are names
+	byNames             // whole cells are names
 )
 
 // headerLine is a record that may be the header.
 type headerLine struct {
 	at    int // its offset in the buffer of the source
 	kind  headerKind
-	fits  bool // rows after it fit it
+	fits  bool // the rows after it fit
 	isRow func(line []byte) bool
 }
 
+// rank returns how likely the record is the header: a higher rank is preferred.
 func (h *headerLine) rank() int {
 	rank := int(h.kind)
 	if h.fits {
@@ -224,7 +227,8 @@ func (h *headerLine) rank() int {
 	return rank
 }
 
-// headerLine looks what comes after the header at an offset in the buffer of src.
+// headerLine checks whether the rows after a record fit it. at is the offset of the record in the
+// buffer of src.
 func (o *Options) headerLine(src *source, at int, kind headerKind) *headerLine {
 	h := &headerLine{at: at, kind: kind, isRow: func([]byte) bool { return false }}
 	from := *src
@@ -237,7 +241,7 @@ func (o *Options) headerLine(src *source, at int, kind headerKind) *headerLine {
 	}
 	names, _ := uniqueNames(decodeAll(s.header, o.Encoding))
 	columns, err := resolve(names, o)
-	if err != nil { // which of its columns it is has to be said, or it cannot be cut; that is told of it
+	if err != nil { // several columns fit, or the record cannot be split: newTableReader returns the error
 		h.fits = kind == byNames
 		return h
 	}
@@ -250,8 +254,8 @@ func (o *Options) headerLine(src *source, at int, kind headerKind) *headerLine {
 	return h
 }
 
-// isHeader reports whether text begins with a record that has columns for the position, however
-// it is cut, and how many bytes the longest record has that it may begin with.
+// isHeader reports whether, with any delimiter, text begins with a record that has columns for the
+// position. size is the greatest length in bytes of such a record if it has quoted cells.
 func (o *Options) isHeader(text []byte) (size int, kind headerKind) {
 	delims := []byte{',', ';', '\t', '|'}
 	if o.Delimiter != 0 {
@@ -263,7 +267,7 @@ func (o *Options) isHeader(text []byte) (size int, kind headerKind) {
 			continue
 		}
 		headers := [][]string{texts(cut(nil, line, delim))}
-		if o.quoted(delim) && bytes.IndexByte(line, '"') >= 0 { // it may have several lines
+		if o.quoted(delim) && bytes.IndexByte(line, '"') >= 0 { // the record may have several lines
 			t := records{src: newSource(bytes.NewReader(text), len(text)), delim: delim, quotes: true}
 			if t.next() == nil && len(t.cells) <= MaxColumns {
 				headers = append(headers, texts(t.cells))
@@ -277,7 +281,8 @@ func (o *Options) isHeader(text []byte) (size int, kind headerKind) {
 	return size, kind
 }
 
-// places reports how a header of several columns names those of the position.
+// places returns how a header names the columns for the position. It returns noHeader for a header
+// of one column.
 func (o *Options) places(header []string) headerKind {
 	header = decodeAll(header, o.Encoding)
 	for i, h := range header {
@@ -295,9 +300,9 @@ func (o *Options) places(header []string) headerKind {
 	return byNames
 }
 
-// sniffDelimiter cuts the sample by each delimiter and takes the one that
-// explains it best: one that yields coordinate columns, then the most rows with a
-// position, then the most as long as the header, then the most cells.
+// sniffDelimiter splits the sample at each delimiter and returns the best result. A result with
+// columns for the position is better than one without. Then the one with more rows with a position is
+// better, then the one with more rows as long as the header, then the one with more columns.
 func sniffDelimiter(src *source, opt *Options) sample {
 	var best sample
 	bestScore := []int{-1}
@@ -310,7 +315,7 @@ func sniffDelimiter(src *source, opt *Options) sample {
 			continue
 		}
 		if s.wide > 0 {
-			return s // whatever it is, this is what hinders
+			return s // newTableReader refuses a table with so many columns
 		}
 		names, _ := uniqueNames(decodeAll(s.header, opt.Encoding))
 		score := []int{0, 0, s.even, len(s.header)}
@@ -326,8 +331,8 @@ func sniffDelimiter(src *source, opt *Options) sample {
 	return best
 }
 
-// isAmbiguous reports whether err came of too many candidates, which is a
-// header well cut.
+// isAmbiguous reports whether err says that several columns fit. The header is then split at the
+// right delimiter.
 func isAmbiguous(err error) bool {
 	var h *HeaderError
 	return errors.As(err, &h) && h.several
@@ -344,8 +349,8 @@ func decodeAll(cells []string, encoding string) []string {
 	return out
 }
 
-// commaDecimals reports whether the coordinates of the sample are certainly
-// written with decimal commas: at least one is, and none has a point.
+// commaDecimals reports whether the coordinates of the sample certainly have decimal commas: at
+// least one has a comma, and none has a point.
 func commaDecimals(s sample, c columns) bool {
 	seen := false
 	for _, row := range s.rows {
@@ -368,8 +373,8 @@ func commaDecimals(s sample, c columns) bool {
 	return seen
 }
 
-// projected reports whether the sample's rows, as far as they have numbers,
-// are all far off any degrees.
+// projected reports whether all rows of the sample whose coordinates are numbers have projected
+// coordinates (farOut).
 func projected(s sample, c columns, decimalComma bool) bool {
 	seen := false
 	for _, row := range s.rows {

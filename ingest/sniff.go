@@ -12,11 +12,11 @@ import (
 	"nearby/item"
 )
 
-// lineBlanks is what may come before a header. A tab is none of it: in a file
-// between tabs it says that the first column has no name.
+// lineBlanks are the characters that may come before a header. A tab is not among them: if tabs
+// separate the cells, a tab at the beginning means that the first column has no name.
 const lineBlanks = " \r\n"
 
-// sniffFormat tells the formats apart by the first bytes.
+// sniffFormat detects the format from the first bytes.
 func sniffFormat(src *source, opt *Options) (Format, error) {
 	first, err := src.peek(lineBlanks)
 	if first == '\t' {
@@ -47,13 +47,13 @@ func sniffFormat(src *source, opt *Options) (Format, error) {
 	return CSV, nil
 }
 
-// errArray is of a file that is one JSON array.
+// errArray returns the error for a file that is one JSON array.
 func errArray() error {
 	return &HeaderError{Reason: "the file is a JSON array", Hint: "write one object a line, or a FeatureCollection", Unreadable: true}
 }
 
-// refuseArray refuses a stream that begins with an array, unless all of the array is on its first
-// line and something is on another: then it is a line of NDJSON, and a bad row.
+// refuseArray fails for a stream that begins with an array, unless the whole array is on the first
+// line and more lines follow: then the array is a bad row of NDJSON.
 func refuseArray(src *source) error {
 	end, at, _, ended := src.seek(src.lineEnd, 0)
 	if err := src.failure(); err != nil {
@@ -80,14 +80,14 @@ func refuseArray(src *source) error {
 
 func errEmpty() error { return &HeaderError{Reason: "the file is empty", Unreadable: true} }
 
-// fill reads the first window full, so that there is something to look at.
+// fill reads until the first window is full or the stream ends.
 func fill(src *source) {
 	for len(src.window()) < min(firstWindow, src.limit) && src.more() {
 	}
 }
 
-// sniffJSON tells a FeatureCollection, or one Feature written over several
-// lines, from a stream of objects, which has a whole value on its first line.
+// sniffJSON returns GeoJSON for a FeatureCollection, Esri JSON, or one object on several lines, and
+// NDJSON for a stream of objects, which has a whole value on its first line.
 func sniffJSON(sample []byte) Format {
 	if kind := look(sample).Type; kind == typeCollection || kind == typeEsri {
 		return GeoJSON
@@ -96,22 +96,22 @@ func sniffJSON(sample []byte) Format {
 	if !cut || !unfinished(line) {
 		return NDJSON
 	}
-	// An object that goes on is one row. One that cannot go on with the object of the next line is
-	// a line that was cut off.
+	// The object of the first line may continue on the next line. But if the next line begins with
+	// { and this cannot continue the object, the first line is a bad row of NDJSON.
 	if rest = bytes.TrimLeft(rest, jsonBlanks); len(rest) > 0 && rest[0] == '{' && !unfinished(append(bytes.Clone(line), "\n{"...)) {
 		return NDJSON
 	}
 	return GeoJSON
 }
 
-// unfinished reports whether text is a JSON value as far as it goes, and lacks its end.
+// unfinished reports whether text is the beginning of a JSON value whose end is missing.
 func unfinished(text []byte) bool {
 	_, err := jsontext.NewDecoder(bytes.NewReader(text)).ReadValue()
 	return errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// checkOneObject refuses a file of one JSON object that holds others and is neither
-// GeoJSON nor an item: it is the answer of some other interface, and no row.
+// checkOneObject fails for a file of one JSON object that contains objects or arrays and is neither
+// GeoJSON nor an item: it is not a row but, for example, the answer of another service.
 func (o *Options) checkOneObject(file []byte) error {
 	if o.Partial {
 		return nil
@@ -126,7 +126,7 @@ func (o *Options) checkOneObject(file []byte) error {
 	return errNotGeoJSON()
 }
 
-// holdsOthers reports whether a file is one JSON object, that holds others, and has no
+// holdsOthers reports whether a file is one JSON object that contains objects or arrays and has no
 // member for a position.
 func (o *Options) holdsOthers(file []byte) bool {
 	d := jsontext.NewDecoder(bytes.NewReader(file))
@@ -149,24 +149,23 @@ func (o *Options) holdsOthers(file []byte) bool {
 		return false
 	}
 	_, err := d.ReadToken()
-	return errors.Is(err, io.EOF) // else more objects come
+	return errors.Is(err, io.EOF) // otherwise more objects follow
 }
 
 const (
 	typeFeature    = "Feature"
 	typeCollection = "FeatureCollection"
-	typeEsri       = "Esri JSON" // which has features of another kind, and no type
+	typeEsri       = "Esri JSON" // it has features of another form, and no member type
 )
 
-// outline is what the members of a JSON object say of it.
+// outline has what the members of a JSON object say about it.
 type outline struct {
-	Type string // its type; if it has none, but features, what those are
-	crs  []byte // its crs, raw
+	Type string // the member type; without it, FeatureCollection or Esri JSON if there are features
+	crs  []byte // the member crs, as JSON
 }
 
-// look reads the outline of the JSON object that sample begins with, as far as sample
-// goes. It follows brackets and strings as the reader of collections does, so that a
-// fault within a Feature hides nothing of what comes after it.
+// look reads the outline of the JSON object at the beginning of sample, as far as sample goes. It
+// counts brackets as collectionReader does, so it also finds members after a broken Feature.
 func look(sample []byte) (o outline) {
 	src := sourceOf(sample)
 	features := ""
@@ -206,7 +205,7 @@ func look(sample []byte) (o outline) {
 	}
 }
 
-// kindOf tells what features are, by the first of them.
+// kindOf returns the type of an object with these features, by the first of them.
 func kindOf(features []byte) string {
 	d := jsontext.NewDecoder(bytes.NewReader(features))
 	for range 2 { // [ and {
@@ -225,7 +224,7 @@ func kindOf(features []byte) string {
 	return typeCollection
 }
 
-// unquoted is the text of a JSON string, or what came if it is none.
+// unquoted returns the text of a JSON string, or raw if it is not valid.
 func unquoted(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 && len(raw) > 1 {
 		return string(raw[1 : len(raw)-1])

@@ -7,28 +7,28 @@ import (
 	"io"
 )
 
-// source is a window on a stream: the unread bytes buf[start:end], which grows
-// only while a row does not fit, up to limit bytes. It knows the line number
-// of the first unread byte. A line ends in LF, in CR LF, or in CR alone, each as it comes.
+// source is a window on a stream: the unread bytes buf[start:end]. The buffer grows only if a row
+// does not fit, up to limit bytes. source also counts lines. A line ends with LF, with CR LF, or with
+// CR alone; one stream may have all three.
 type source struct {
 	r     io.Reader
 	buf   []byte
-	start int // buf[start-1], if there is one, is the byte that was read last
+	start int // buf[start-1], if there is one, is the last byte before the window
 	end   int
-	line  int   // physical line of buf[start], from 1
-	limit int   // a row may have this many bytes
+	line  int   // the line of buf[start], from 1
+	limit int   // how many bytes a row may have
 	err   error // what ended the stream: io.EOF, or a failure
 
 	lf, cr, rs mark
 }
 
-// mark remembers where in a buffer a byte is next, so that a byte which is rare, or in no line
-// at all, is not looked for again in every line: buf[from:at] has none.
+// mark has the next position of a byte in the buffer: buf[from:at] does not contain the byte. So a
+// rare byte is not searched again for every line.
 type mark struct{ from, at int }
 
 const (
 	firstWindow = 64 << 10
-	// rowSlack leaves room for a row's line end, for looking past it, and for the byte before.
+	// rowSlack is room for the line end of a row (two bytes) and for the byte before the row.
 	rowSlack = 3
 )
 
@@ -39,12 +39,13 @@ func newSource(r io.Reader, limit int) *source {
 	return &source{r: r, buf: make([]byte, min(firstWindow, limit+rowSlack)), line: 1, limit: limit}
 }
 
-// sourceOf is the source of text that is there as a whole.
+// sourceOf returns a source whose window is text and whose stream has ended.
 func sourceOf(text []byte) *source {
 	return &source{buf: text, end: len(text), line: 1, limit: len(text), err: io.EOF}
 }
 
-// openSource makes the source of r, unpacked if it starts like gzip and may be.
+// openSource returns a source that reads r. If r begins like gzip, and opt.Unpacked is false, it
+// unpacks r. It skips a byte order mark.
 func openSource(r io.Reader, opt Options) (src *source, zipped bool, err error) {
 	if !opt.Unpacked {
 		if r, zipped, err = Unpack(r); err != nil {
@@ -63,11 +64,11 @@ func openSource(r io.Reader, opt Options) (src *source, zipped bool, err error) 
 	return src, zipped, nil
 }
 
-// window is the unread part of what was read so far. It is valid until more.
+// window returns the bytes of the window. They are valid until more is called.
 func (s *source) window() []byte { return s.buf[s.start:s.end] }
 
-// more reads at least one byte into the window. It reports false if the stream
-// ended or the window is full.
+// more reads at least one byte into the window. It reports false if the stream has ended or the
+// window cannot grow.
 func (s *source) more() bool {
 	if s.err != nil {
 		return false
@@ -103,10 +104,11 @@ func (s *source) more() bool {
 	return false
 }
 
-// full reports, after more has failed, whether that was for want of room.
+// full reports, after more has returned false, whether the window cannot grow.
 func (s *source) full() bool { return s.err == nil }
 
-// failure is the error that ended the stream, unless that was its end.
+// failure returns the error that ended the stream, or nil if the stream has not ended or has ended
+// with io.EOF.
 func (s *source) failure() error {
 	if s.err == nil || errors.Is(s.err, io.EOF) {
 		return nil
@@ -114,14 +116,14 @@ func (s *source) failure() error {
 	return fmt.Errorf("reading after line %d: %w", s.line, s.err)
 }
 
-// skip drops n bytes of the window and counts their lines.
+// skip removes the first n bytes of the window and counts their lines.
 func (s *source) skip(n int) {
 	s.line += s.lines(n)
 	s.start += n
 }
 
-// lines counts the line ends in the next n bytes of the window. The LF of a CR LF is counted
-// with its CR, also where that was read before.
+// lines counts the line ends in the first n bytes of the window. A CR LF counts as one, even if its
+// CR is the byte before the window.
 func (s *source) lines(n int) int {
 	text := s.buf[s.start : s.start+n]
 	count := countLines(text)
@@ -140,7 +142,8 @@ func countLines(text []byte) int {
 	return n
 }
 
-// cutLine cuts text after its first line, if that has an end.
+// cutLine returns the first line of text and what comes after its line end, and reports whether
+// there is a line end.
 func cutLine(text []byte) (line, rest []byte, ended bool) {
 	end := bytes.IndexAny(text, "\r\n")
 	if end < 0 {
@@ -152,16 +155,16 @@ func cutLine(text []byte) (line, rest []byte, ended bool) {
 	return text[:end], text[end+1:], true
 }
 
-// lineStart is the offset in the window at which the line begins that offset at is on.
+// lineStart returns the offset in the window at which the line with offset at begins.
 func (s *source) lineStart(at int) int { return bytes.LastIndexAny(s.window()[:at], "\r\n") + 1 }
 
-// lineAt is the line of the window that offset at is on.
+// lineAt returns the line of the window with offset at.
 func (s *source) lineAt(at int) []byte {
 	line, _, _ := cutLine(s.window()[s.lineStart(at):])
 	return line
 }
 
-// next is the offset in buf of the first b from offset from on, or the end.
+// next returns the offset in buf of the first b at or after offset from, or s.end. m is the mark of b.
 func (s *source) next(b byte, m *mark, from int) int {
 	if from < m.from || from > m.at {
 		*m = mark{from, from}
@@ -176,9 +179,9 @@ func (s *source) next(b byte, m *mark, from int) int {
 	return m.at
 }
 
-// An ending finds what ends a row that begins at an offset in the window: the offsets of the end
-// and of what comes after it, and how many lines end up to there. It reports false if the window
-// has none, or not all of it.
+// An ending finds the end of a row that begins at an offset in the window. It returns the offset of
+// the end, the offset of the byte after the line end or separator, and how many lines end up to
+// there. It reports false if the end is not in the window as a whole.
 type ending func(from int) (end, after, lines int, ok bool)
 
 // lineEnd is the ending of a line.
@@ -188,7 +191,7 @@ func (s *source) lineEnd(from int) (end, after, lines int, ok bool) {
 	switch {
 	case lf < cr:
 		return lf - s.start, lf + 1 - s.start, 1, true
-	case cr == s.end, cr+1 == s.end && s.err == nil: // a LF may come
+	case cr == s.end, cr+1 == s.end && s.err == nil: // a LF may follow the CR
 		return 0, 0, 0, false
 	case lf == cr+1 && lf < s.end:
 		return cr - s.start, lf + 1 - s.start, 1, true
@@ -200,26 +203,26 @@ func (s *source) lineEnd(from int) (end, after, lines int, ok bool) {
 func (s *source) separator(from int) (end, after, lines int, ok bool) {
 	at := s.next(recordSeparator, &s.rs, s.start+from) - s.start
 	if at == len(s.window()) {
-		return 0, 0, 0, false // its lines are counted once, when the end is there
+		return 0, 0, 0, false // the lines are counted only when the end is in the window
 	}
 	return at, at + 1, s.lines(at) - s.lines(from), true
 }
 
-// seek reads on until the window has an ending. It reports false if there is none, or no room
-// for it.
+// seek reads until find succeeds. It reports false if the stream ends or the window cannot grow
+// before.
 func (s *source) seek(find ending, from int) (end, after, lines int, ok bool) {
 	for {
 		if end, after, lines, ok = find(from); ok {
 			return end, after, lines, true
 		}
 		if !s.more() {
-			return find(from) // the end of the stream ends what a CR ends
+			return find(from) // at the end of the stream, a CR is a line end
 		}
 	}
 }
 
-// skipPast drops everything up to and including the next ending, however far
-// that is.
+// skipPast skips everything up to and including the next line end or separator, even if it is far
+// away.
 func (s *source) skipPast(find ending) {
 	for {
 		if _, after, _, ok := find(0); ok {
@@ -227,7 +230,7 @@ func (s *source) skipPast(find ending) {
 			return
 		}
 		w := s.window()
-		s.skip(len(bytes.TrimSuffix(w, []byte("\r")))) // which may be an ending
+		s.skip(len(bytes.TrimSuffix(w, []byte("\r")))) // a LF may follow the CR
 		if !s.more() {
 			s.skip(len(s.window()))
 			return
@@ -235,9 +238,9 @@ func (s *source) skipPast(find ending) {
 	}
 }
 
-// until gives what comes before the next ending, or before the end of the
-// stream, and the line on which it starts. A row that is too long is skipped
-// whole and answered with errTooLong.
+// until returns the row before the next line end or separator, or before the end of the stream, and
+// the line on which the row begins. If the row is longer than the limit, it skips the row and returns
+// errTooLong.
 func (s *source) until(find ending) (row []byte, line int, err error) {
 	line = s.line
 	end, after, lines, ok := s.seek(find, 0)
@@ -262,8 +265,8 @@ func (s *source) until(find ending) (row []byte, line int, err error) {
 	return row, line, nil
 }
 
-// peek passes over blanks and gives the byte after them, without consuming it;
-// io.EOF if there is none.
+// peek skips blanks and returns the byte after them, which stays in the window. It returns io.EOF if
+// there is none.
 func (s *source) peek(blanks string) (byte, error) {
 	for {
 		w := s.window()

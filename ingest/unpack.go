@@ -11,17 +11,16 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// A stream that unpacks to more than FreeUnpacked bytes may not be more than MaxRatio
-// times as large as what came packed. Deflate can reach 1030. Files of places whose
-// rows differ in ids and coordinates alone reach 2 to 12, and 35 where each row has
-// the same text of 500 bytes. What is small costs little to unpack, whatever its
-// ratio is.
+// A stream that unpacks to more than FreeUnpacked bytes may unpack to at most MaxRatio times its
+// packed size. The greatest ratio of deflate is about 1030. Files of places whose rows differ only in
+// ids and coordinates have a ratio of 2 to 12, and of 35 if each row has the same text of 500 bytes.
+// Smaller streams may have any ratio, because they take little time to unpack.
 const (
 	FreeUnpacked = 16 << 20 // bytes
 	MaxRatio     = 200
 )
 
-// RatioError says that a gzipped stream unpacks to far more than what came.
+// RatioError says that a gzipped stream unpacks to more than FreeUnpacked and MaxRatio allow.
 type RatioError struct{}
 
 func (*RatioError) Error() string {
@@ -31,26 +30,27 @@ func (*RatioError) Error() string {
 
 var gzipMagic = []byte{0x1f, 0x8b}
 
-// Unpack looks at the first bytes of r. If they are those of gzip, it returns what
-// r unpacks to, as [Gunzip] does; else it returns what r has. It unpacks once.
+// Unpack reads the first bytes of r. If they are those of gzip, it returns a reader that unpacks r,
+// as [Gunzip] does, and zipped is true. Otherwise it returns a reader of r. It unpacks only once: the
+// unpacked data may be gzipped again.
 func Unpack(r io.Reader) (unpacked io.Reader, zipped bool, err error) {
-	head := bufio.NewReaderSize(r, 16) // as small as can be: a reader of files should read in large steps
+	head := bufio.NewReaderSize(r, 16) // as small as possible, so that large reads go to r itself
 	if magic, _ := head.Peek(len(gzipMagic)); !bytes.Equal(magic, gzipMagic) {
-		return head, false, nil // an error of r comes again
+		return head, false, nil // head returns an error of r again
 	}
 	unpacked, err = Gunzip(head)
 	return unpacked, true, err
 }
 
-// Gunzip returns what r, which is gzipped, unpacks to. Reading it fails with a
-// *RatioError where that is far more than what came. One member after another is one stream, and
-// zeros after a member are padding, as gzip itself has it.
+// Gunzip returns a reader that unpacks r, which must be gzipped. A read fails with a *RatioError if
+// the data unpack to too much. Several gzip members give one stream. Zeros after a member are
+// padding, as in the program gzip.
 func Gunzip(r io.Reader) (io.Reader, error) {
 	g := &gunzip{packed: counted{r: r}}
 	g.head = bufio.NewReader(&g.packed)
 	z, err := gzip.NewReader(g.head)
 	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // there is not even a beginning
+		err = io.ErrUnexpectedEOF // even the first header is incomplete
 	}
 	if err != nil {
 		return nil, gunzipError(err)
@@ -62,7 +62,7 @@ func Gunzip(r io.Reader) (io.Reader, error) {
 
 type gunzip struct {
 	packed   counted
-	head     *bufio.Reader // what z reads, and not a byte further than its member
+	head     *bufio.Reader // of packed; z reads from it exactly up to the end of a member
 	z        *gzip.Reader
 	unpacked int64
 }
@@ -83,7 +83,7 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	return n, gunzipError(err)
 }
 
-// member begins the next member. It answers io.EOF if there is none.
+// member begins the next member. It returns io.EOF if there is none.
 func (g *gunzip) member() error {
 	for {
 		first, err := g.head.ReadByte()
@@ -115,10 +115,10 @@ func (g *gunzip) member() error {
 	return err
 }
 
-// errTrailing is of data that are whole, and of something behind them.
+// errTrailing: the gzipped data are complete, and something else follows them.
 var errTrailing = &damagedError{"something stands after the end of the gzipped data that is not gzipped", gzip.ErrHeader}
 
-// damagedError says what is wrong with gzipped data.
+// damagedError says in what way gzipped data are damaged.
 type damagedError struct {
 	reason string
 	err    error
@@ -127,7 +127,8 @@ type damagedError struct {
 func (e *damagedError) Error() string { return e.reason }
 func (e *damagedError) Unwrap() error { return e.err }
 
-// gunzipError says in words what the unpacker found. Other errors are those of what it read.
+// gunzipError returns a *damagedError for an error of the unpacker. It returns other errors, which
+// are those of the packed stream, as they are.
 func gunzipError(err error) error {
 	switch {
 	case errors.As(err, new(*damagedError)):
@@ -142,7 +143,7 @@ func gunzipError(err error) error {
 	return err
 }
 
-// counted counts the bytes that come of r.
+// counted counts the bytes that are read from r.
 type counted struct {
 	r io.Reader
 	n int64

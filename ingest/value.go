@@ -6,8 +6,8 @@ import (
 	"nearby/value"
 )
 
-// appendCell appends a cell as a JSON value; see the package comment for the
-// rule. The cell must be valid UTF-8.
+// appendCell appends a cell as a JSON value, by the rule in the package comment. t is the type of the
+// column. The cell must be valid UTF-8 and not empty.
 func appendCell(dst, cell []byte, t value.Type) []byte {
 	switch c := cell[0]; {
 	case t == value.String:
@@ -25,8 +25,8 @@ func appendCell(dst, cell []byte, t value.Type) []byte {
 	return appendString(dst, cell)
 }
 
-// plainNumber reports whether cell is -?(0|[1-9][0-9]*)(\.[0-9]+)? with no more
-// digits than a float64 keeps.
+// plainNumber reports whether cell is -?(0|[1-9][0-9]*)(\.[0-9]+)? with at most 15 digits before the
+// point and, if there is a point, at most 17 in total.
 func plainNumber(cell []byte) bool {
 	const maxWhole, maxDigits = 15, 17
 	i := 0
@@ -62,7 +62,7 @@ func digits(b []byte) int {
 func appendString(dst, s []byte) []byte {
 	for _, c := range s {
 		if c < 0x20 || c == '"' || c == '\\' {
-			dst, _ = jsontext.AppendQuote(dst, s) // its error is invalid UTF-8, which s is not
+			dst, _ = jsontext.AppendQuote(dst, s) // it fails only for invalid UTF-8
 			return dst
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	"nearby/item"
 )
 
-// parseWKT reads a point in well-known text: POINT (lon lat), with or without
-// heights and the prefix SRID=4326; of PostGIS, or hexadecimal well-known binary. A
-// third or fourth number is dropped.
+// parseWKT reads a point from a cell. The cell has well-known text, POINT (lon lat), with or without
+// the prefix SRID=4326; of PostGIS; or hexadecimal well-known binary; or a GeoJSON geometry. A third
+// and a fourth number, such as a height, are ignored. A MultiPoint of one point is a point.
 func parseWKT(s string) (lon, lat float64, err error) {
 	fail := func(reason string) (float64, float64, error) {
 		return 0, 0, &item.FieldError{Field: "geometry", Got: item.Shorten(s), Reason: reason}
@@ -26,7 +26,7 @@ func parseWKT(s string) (lon, lat float64, err error) {
 		return parseGeometry(rest)
 	}
 	hexadecimal := rest
-	for _, prefix := range []string{`\x`, "0x"} { // as databases print bytes
+	for _, prefix := range []string{`\x`, "0x"} { // databases print bytes with these prefixes
 		hexadecimal = strings.TrimPrefix(hexadecimal, prefix)
 	}
 	if isHex(hexadecimal) {
@@ -38,7 +38,7 @@ func parseWKT(s string) (lon, lat float64, err error) {
 		}
 		rest = strings.TrimSpace(after)
 	}
-	if hasPrefixFold(rest, "MULTIPOINT") { // of one
+	if hasPrefixFold(rest, "MULTIPOINT") { // of one point; others are refused below
 		rest = rest[len("MULTI"):]
 	}
 	if !hasPrefixFold(rest, "POINT") {
@@ -70,7 +70,7 @@ func parseWKT(s string) (lon, lat float64, err error) {
 	return item.ParsePosition(numbers[0], numbers[1])
 }
 
-// parseGeometry reads a point written as a GeoJSON geometry.
+// parseGeometry reads a point from a GeoJSON geometry.
 func parseGeometry(text string) (lon, lat float64, err error) {
 	var o objectDecoder
 	var row Row
@@ -82,8 +82,8 @@ func parseGeometry(text string) (lon, lat float64, err error) {
 	return row.Item.Lon, row.Item.Lat, fault
 }
 
-// parsePair reads a position in one cell: two numbers with a comma or a blank between
-// them, which may be in brackets.
+// parsePair reads a position from one cell: two numbers with a comma or a blank between them. They
+// may be in brackets.
 func parsePair(s string, lonFirst bool) (lon, lat float64, err error) {
 	first, second := cutPair(s)
 	if lonFirst {
@@ -92,7 +92,7 @@ func parsePair(s string, lonFirst bool) (lon, lat float64, err error) {
 	return item.ParsePosition(second, first)
 }
 
-// cutPair cuts a cell of two numbers in two.
+// cutPair splits a cell of two numbers.
 func cutPair(s string) (first, second string) {
 	text := strings.Trim(s, " \t()[]")
 	first, second, ok := strings.Cut(text, ",")
@@ -110,14 +110,14 @@ func isPair(s string) bool {
 	return ok1 && ok2
 }
 
-// isHex reports whether s begins as a point in hexadecimal well-known binary does: with
-// its byte order.
+// isHex reports whether s consists of hexadecimal digits and begins with the byte order of well-known
+// binary, 00 or 01.
 func isHex(s string) bool {
 	return len(s) > 2 && (s[:2] == "00" || s[:2] == "01") && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }
 
-// parseWKB reads a point in hexadecimal well-known binary, as PostGIS prints it (EWKB,
-// with its SRID) and as ISO 13249 has it.
+// parseWKB reads a point in hexadecimal well-known binary: in the form of PostGIS (EWKB, which may
+// have a SRID), or in that of ISO 13249. got is the cell, for errors.
 func parseWKB(text, got string) (lon, lat float64, err error) {
 	fail := func(reason string) (float64, float64, error) {
 		return 0, 0, &item.FieldError{Field: "geometry", Got: item.Shorten(got), Reason: reason}
