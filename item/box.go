@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Box is an area of longitudes and latitudes, in degrees, its sides included. Where West
-// is greater than East it crosses the antimeridian.
+// Box is an area of longitudes and latitudes, in degrees. Its sides belong to it. If West is greater
+// than East, it crosses the antimeridian.
 type Box struct{ West, South, East, North float64 }
 
-// ParseBox reads a box as GeoJSON and OGC API write it: west,south,east,north, with or
-// without heights, which are passed over. Longitudes are those of a query: from
-// -MaxQueryLon to MaxQueryLon, and wrapped. Its errors are *FieldError with Field "bbox".
+// ParseBox reads a box in the form of GeoJSON and OGC API: west,south,east,north, or six numbers with
+// heights, which it ignores. West and east may be from -MaxQueryLon to MaxQueryLon; ParseBox wraps
+// them. Its errors are *FieldError with Field "bbox".
 func ParseBox(text string) (Box, error) {
 	fail := func(reason, hint string) (Box, error) {
 		return Box{}, &FieldError{Field: "bbox", Got: Shorten(text), Reason: reason, Hint: hint}
@@ -50,7 +50,7 @@ func ParseBox(text string) (Box, error) {
 	return b, nil
 }
 
-// String is the box as ParseBox reads it.
+// String returns the box in the form that ParseBox reads.
 func (b Box) String() string {
 	return joinDegrees(b.West, b.South, b.East, b.North)
 }
@@ -63,8 +63,8 @@ func joinDegrees(values ...float64) string {
 	return strings.Join(text, ",")
 }
 
-// Contains reports whether a position, or its other spelling on the antimeridian, lies in
-// the box.
+// Contains reports whether a position lies in the box. On the antimeridian, the longitudes 180 and
+// -180 are the same position.
 func (b Box) Contains(lon, lat float64) bool {
 	return lat >= b.South && lat <= b.North && (b.spans(lon) || (lon == 180 || lon == -180) && b.spans(-lon))
 }
@@ -76,7 +76,7 @@ func (b Box) spans(lon float64) bool {
 	return lon >= b.West || lon <= b.East
 }
 
-// Width is how many degrees of longitude the box has.
+// Width returns the width of the box in degrees of longitude.
 func (b Box) Width() float64 {
 	if b.West <= b.East {
 		return b.East - b.West
@@ -84,9 +84,8 @@ func (b Box) Width() float64 {
 	return b.East - b.West + 360
 }
 
-// Expect returns an error if a position lies outside of the box. Its hint is what may have
-// been meant, if that lies inside: the numbers the other way round, or one of them with
-// the other sign.
+// Expect returns an error if a position lies outside of the box. The error has a hint if the position
+// would lie inside with its numbers swapped, or with the other sign of one of them.
 func (b Box) Expect(lon, lat float64) error {
 	if b.Contains(lon, lat) {
 		return nil
@@ -106,9 +105,9 @@ func (b Box) Expect(lon, lat float64) error {
 	return e
 }
 
-// Extent gathers positions, and gives the smallest box around them. The zero value has
-// none. It keeps the outermost ones of each degree of longitude, so it is of one size
-// however many there are.
+// Extent computes the smallest box around positions. The zero value has no positions. For each degree
+// of longitude it keeps the westernmost and the easternmost longitude, so its size does not depend on
+// the number of positions.
 type Extent struct {
 	any          bool
 	south, north float64
@@ -118,7 +117,7 @@ type Extent struct {
 	}
 }
 
-// Add takes in a position, which must be one.
+// Add adds a position, which must be valid (CheckPosition).
 func (e *Extent) Add(lon, lat float64) {
 	if !e.any {
 		e.any, e.south, e.north = true, lat, lat
@@ -131,18 +130,18 @@ func (e *Extent) Add(lon, lat float64) {
 	c.west, c.east = min(c.west, lon), max(c.east, lon)
 }
 
-// Holds reports whether a position changes nothing.
+// Holds reports whether Add of a position would change nothing.
 func (e *Extent) Holds(lon, lat float64) bool {
 	c := &e.columns[column(lon)]
 	return c.any && lon >= c.west && lon <= c.east && lat >= e.south && lat <= e.north
 }
 
-// column is the degree that a longitude lies in.
+// column returns the index of the degree in which a longitude lies.
 func column(lon float64) int { return min(int(lon+180), 359) }
 
-// Box returns the smallest box that holds all positions, and false if there are none. It
-// crosses the antimeridian if it is narrower so; a gap that lies within one degree is not
-// looked for.
+// Box returns the smallest box that contains all positions, and false if there are none. The box
+// crosses the antimeridian if it is then narrower. Box does not consider gaps between positions that
+// lie within one degree of longitude.
 func (e *Extent) Box() (Box, bool) {
 	if !e.any {
 		return Box{}, false

@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// AppendDecimal appends the canonical text of a number of JSON (RFC 8259, section 6), and
-// reports whether text is one: the sign if it is negative, the digits without zeros at
-// either end, and the power of ten that they are multiplied by, unless it is 0.
+// AppendDecimal appends the canonical text of a JSON number (RFC 8259, section 6), and reports
+// whether text is such a number. Numbers of the same value have the same canonical text. It has the
+// sign if the number is negative, the digits without zeros at either end, and then, unless it is 0, the
+// power of ten by which they are multiplied: 1200 is 12e2. Zero is 0.
 func AppendDecimal(dst []byte, text string) (key []byte, ok bool) {
 	rest, begin := text, len(dst)
 	negative := rest != "" && rest[0] == '-'
@@ -52,7 +53,7 @@ func AppendDecimal(dst []byte, text string) (key []byte, ok bool) {
 	if rest != "" {
 		return dst[:begin], false
 	}
-	if len(dst) == first { // whatever the sign and the exponent say
+	if len(dst) == first { // zero, with any sign and exponent
 		return append(dst[:begin], '0'), true
 	}
 	power := -fraction
@@ -68,7 +69,7 @@ func appendPower(dst []byte, power int, exponent string) []byte {
 	sum := int64(power)
 	if exponent != "" {
 		n, err := strconv.ParseInt(exponent, 10, 48)
-		if err != nil { // it has no bound in JSON
+		if err != nil { // JSON does not limit exponents
 			n, _ := new(big.Int).SetString(exponent, 10)
 			return append(append(dst, 'e'), n.Add(n, big.NewInt(sum)).String()...)
 		}

@@ -1,10 +1,9 @@
-// Package item says what an item is: an id, a position on the sphere and a
-// JSON object of properties, and which of these are acceptable.
+// Package item defines an item: an id, a position on the sphere and a JSON object of properties. It
+// has the checks of all three.
 //
-// It is the vocabulary that loaders, stores, collections and the HTTP layer
-// share. It knows nothing of indexes, files or networks. Every check answers
-// with a *FieldError, which names the field, what came and what was expected,
-// so that a person with a bad row can mend it.
+// Loaders, stores, collections and the HTTP layer share it. It knows nothing of indexes, files or
+// networks. Every check fails with a *FieldError, which names the field, the value and what was
+// expected, so that a person can correct a bad row.
 package item
 
 import (
@@ -27,16 +26,16 @@ const (
 type Item struct {
 	ID         string  // 1 to MaxIDBytes bytes of UTF-8
 	Lon, Lat   float64 // degrees; Lon in [-180, 180], Lat in [-90, 90]
-	Properties []byte  // a JSON object, as given; nil means {}
+	Properties []byte  // a JSON object; nil means {}
 	Created    int64   // Unix milliseconds; 0: not yet stored
 	Updated    int64   // Unix milliseconds; 0: not yet stored
 	Seq        uint64  // sequence number of the commit that wrote it; 0: not yet stored
 }
 
-// FieldError says what is wrong with one field of one item.
+// FieldError says what is wrong with one field of an item.
 type FieldError struct {
 	Field  string // "id", "lon", "lat", "geometry", "properties", …
-	Got    string // what came, shortened; empty when nothing came
+	Got    string // the value, shortened; empty if there was none
 	Reason string // what was expected, a sentence without a full stop
 	Hint   string // optional: what the caller may have meant
 }
@@ -57,12 +56,12 @@ func (e *FieldError) Error() string {
 	return b.String()
 }
 
-// SwappedHint is the hint given where a latitude would do as a longitude.
+// SwappedHint is the hint for a position that would be valid with its numbers swapped.
 const SwappedHint = "lat and lon may be swapped"
 
-// CheckID reports whether id can name an item: 1 to MaxIDBytes bytes of valid
-// UTF-8 without control characters, and neither "." nor "..", which no URL
-// can carry. nearby.take_row, in PostgreSQL, decides alike.
+// CheckID fails if id cannot be the id of a new item. An id has 1 to MaxIDBytes bytes of valid UTF-8
+// without control characters. It is neither "." nor "..", which cannot be a segment of a URL's path.
+// The function nearby.take_row in PostgreSQL has the same rule.
 func CheckID(id string) error {
 	if err := CheckStoredID(id); err != nil {
 		return err
@@ -75,8 +74,8 @@ func CheckID(id string) error {
 
 const noControls = "must not contain control characters"
 
-// CheckStoredID is CheckID for an item that may be there already: ids were once taken
-// with the control characters U+0080 to U+009F, and such items are served and deleted.
+// CheckStoredID is CheckID for an item that may be stored already. It allows the control characters
+// U+0080 to U+009F, which early versions of nearby allowed: such items can be read and deleted.
 func CheckStoredID(id string) error {
 	switch {
 	case id == "":
@@ -96,9 +95,9 @@ func CheckStoredID(id string) error {
 	return nil
 }
 
-// CheckStored says what is wrong with an item as it was found in a store that others may
-// write as they like, whose properties are known to be JSON. It decides what is served.
-// nearby.take_row, in PostgreSQL, refuses no less.
+// CheckStored fails if an item from a store that other programs write is not valid; such an item is
+// not served. The properties must be valid JSON already. The function nearby.take_row in PostgreSQL
+// refuses at least the same rows.
 func CheckStored(it *Item) error {
 	if err := CheckPosition(it.Lon, it.Lat); err != nil {
 		return err
@@ -117,9 +116,8 @@ func CheckStored(it *Item) error {
 	return nil
 }
 
-// CheckPosition reports whether (lon, lat), in degrees, is a place on Earth.
-// A latitude out of range whose longitude would do as a latitude is given
-// SwappedHint.
+// CheckPosition fails if (lon, lat), in degrees, is not a position on Earth. The error has SwappedHint
+// if the latitude is out of range and the numbers would be valid if they were swapped.
 func CheckPosition(lon, lat float64) error {
 	if !(lat >= -90 && lat <= 90) {
 		e := &FieldError{Field: "lat", Got: formatDegrees(lat), Reason: "must be a number from -90 to 90"}
@@ -134,15 +132,15 @@ func CheckPosition(lon, lat float64) error {
 	return nil
 }
 
-// MaxQueryLon is how far, in degrees, the longitude of a query may be from 0: a map that can
-// be turned around shows the next turn of the Earth in either direction.
+// MaxQueryLon is the greatest longitude of a query, in degrees; -MaxQueryLon is the least. Maps that
+// can be moved around the Earth send longitudes beyond 180.
 const MaxQueryLon = 540
 
-// QueryHint says how a longitude is brought within MaxQueryLon.
+// QueryHint is the hint for a longitude beyond MaxQueryLon.
 const QueryHint = "add or take away 360 degrees until it is from -180 to 180"
 
-// WrapLon returns the longitude from -180 to 180 of a query: 190 is -170. The difference
-// is exact.
+// WrapLon returns the longitude from -180 to 180 for a longitude of a query: -170 for 190. The
+// subtraction is exact in float64.
 func WrapLon(lon float64) float64 {
 	switch {
 	case lon > 180:
@@ -153,8 +151,8 @@ func WrapLon(lon float64) float64 {
 	return lon
 }
 
-// CheckQuery is CheckPosition for the centre of a query. It returns the longitude from
-// -180 to 180.
+// CheckQuery is CheckPosition for the centre of a query, whose longitude may be from -MaxQueryLon to
+// MaxQueryLon. It returns the wrapped longitude.
 func CheckQuery(lon, lat float64) (wrapped float64, err error) {
 	switch {
 	case !(lat >= -90 && lat <= 90):
@@ -165,15 +163,15 @@ func CheckQuery(lon, lat float64) (wrapped float64, err error) {
 	return WrapLon(lon), nil
 }
 
-// NewID makes an id for an item that came without one: a UUIDv7 (RFC 9562),
-// so that ids made later sort later.
+// NewID returns an id for an item without one: a UUIDv7 (RFC 9562). Later ids sort after earlier
+// ones.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// Shorten cuts s to at most 80 bytes for use in a message, on a rune boundary.
+// Shorten shortens s to at most 80 bytes for a message, as Cut does.
 func Shorten(s string) string { return Cut(s, 80) }
 
-// Cut cuts s to at most limit bytes for use in a message, on a rune boundary, and puts
-// an ellipsis for what is left out. What is no UTF-8 becomes U+FFFD.
+// Cut shortens s to at most limit bytes for a message, on a rune boundary, and then appends an
+// ellipsis. It replaces invalid UTF-8 by U+FFFD.
 func Cut(s string, limit int) string {
 	if len(s) <= limit {
 		return strings.ToValidUTF8(s, "\uFFFD")
@@ -185,11 +183,11 @@ func Cut(s string, limit int) string {
 	return strings.ToValidUTF8(s[:n], "\uFFFD") + "…"
 }
 
-// maxListBytes bounds a list in a message.
+// maxListBytes is about how many bytes List returns at most.
 const maxListBytes = 600
 
-// List puts names into a message: those that there is room for, each shortened, and how
-// many more there are.
+// List returns names for a message, each shortened and separated by commas. If they are too long
+// together, it leaves out the last ones and says how many those are.
 func List(names []string) string {
 	var b strings.Builder
 	for i, name := range names {

@@ -7,21 +7,22 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Merge applies a JSON merge patch (RFC 7396) to a JSON value and returns the outcome.
-// Empty input stands for {}. Members keep their order, and those that the patch does
-// not touch keep their bytes; new ones come last. The target must be valid; a patch
-// that is not, or nests deeper than MaxPropertiesDepth, is a *FieldError.
+// Merge applies a JSON merge patch (RFC 7396) to a JSON value and returns the result. An empty target
+// or patch stands for {}. Members keep their order, and those that the patch does not change keep their
+// bytes. New members come last. The target must be valid. Merge fails with a *FieldError if the patch is
+// not valid or nests deeper than MaxPropertiesDepth.
 func Merge(target, patch []byte) ([]byte, error) { return NewTarget(target).Merge(patch) }
 
-// Target is a JSON value that merge patches are applied to, one after the other. It is read
-// once, as far as patches reach into it: a patch then costs what writing the outcome does.
+// Target is a JSON value to which merge patches are applied one after the other. Each object in it is
+// parsed only once, and only if a patch changes it. So the time of a patch is about that of writing the
+// result.
 type Target struct{ root node }
 
 // NewTarget returns a target that uses the memory of value.
 func NewTarget(value []byte) *Target { return &Target{node{raw: bytes.TrimSpace(value)}} }
 
-// Merge applies one more patch, as the function Merge does, and returns the outcome, in memory
-// of its own. The target uses that of the patch. After an error it is of no use.
+// Merge applies a patch to the target, as the function Merge does, and returns the result in new memory.
+// The target keeps using the memory of the patch. After an error the target must not be used.
 func (t *Target) Merge(patch []byte) ([]byte, error) {
 	if len(bytes.TrimSpace(patch)) == 0 {
 		patch = []byte("{}")
@@ -35,7 +36,7 @@ func (t *Target) Merge(patch []byte) ([]byte, error) {
 	return t.root.append(make([]byte, 0, t.root.size())), nil
 }
 
-// checkPatch says why a patch is none.
+// checkPatch fails if a patch is not valid.
 func checkPatch(patch []byte) error {
 	fail := func(reason string) error {
 		return &FieldError{Field: "patch", Got: Shorten(string(patch[:min(len(patch), 100)])), Reason: reason}
@@ -59,11 +60,11 @@ func checkPatch(patch []byte) error {
 
 // node is a value of a target.
 type node struct {
-	raw     []byte // as it is written; nil: it is an object, of the members
+	raw     []byte // its JSON; nil: it is an object with these members
 	members []member
 }
 
-// merge applies a patch that is valid.
+// merge applies a valid patch.
 func (n *node) merge(patch []byte) error {
 	if patch[0] != '{' {
 		*n = node{raw: patch}
@@ -79,7 +80,7 @@ func (n *node) merge(patch []byte) error {
 		}
 	}
 	n.raw = nil
-	at := make(map[string]int, len(changes)) // a search for each member would be quadratic
+	at := make(map[string]int, len(changes)) // without a map this would take quadratic time
 	for i := range changes {
 		at[changes[i].name] = i
 	}
@@ -100,7 +101,7 @@ func (n *node) merge(patch []byte) error {
 	for i := range changes {
 		if c := &changes[i]; !c.made && !c.value.isNull() {
 			kept = append(kept, member{name: c.name, quoted: c.quoted})
-			if err := kept[len(kept)-1].value.merge(c.value.raw); err != nil { // which takes the nulls out
+			if err := kept[len(kept)-1].value.merge(c.value.raw); err != nil { // merge removes members that are null
 				return err
 			}
 		}
@@ -109,7 +110,7 @@ func (n *node) merge(patch []byte) error {
 	return nil
 }
 
-// size is how many bytes append appends.
+// size returns how many bytes append appends.
 func (n *node) size() int {
 	if n.raw != nil {
 		return len(n.raw)
@@ -139,15 +140,15 @@ func (n *node) append(dst []byte) []byte {
 // isNull reports whether a value of a patch is null.
 func (n *node) isNull() bool { return n.raw[0] == 'n' }
 
-// member is one of a JSON object.
+// member is a member of a JSON object.
 type member struct {
 	name   string
-	quoted []byte // the name, as it is written
+	quoted []byte // the name as JSON
 	value  node
 	made   bool // of a patch: it was applied
 }
 
-// members lists those of a JSON object, whose memory they share.
+// members returns the members of a JSON object. They share its memory.
 func members(object []byte) ([]member, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(object))
 	if _, err := d.ReadToken(); err != nil {

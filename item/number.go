@@ -5,11 +5,10 @@ import (
 	"strconv"
 )
 
-// ParseNumber reads a decimal number as JSON (RFC 8259) writes it, with what other
-// writers do: a leading "+", leading zeros, and no digits before or after the point, of
-// which one is enough. strconv.ParseFloat alone also takes NaN, Inf, hexadecimal and
-// "1_0", none of which is a coordinate. It reports false for anything else and for values
-// that a float64 cannot hold.
+// ParseNumber reads a decimal number in the form of JSON (RFC 8259). It also allows a "+", leading
+// zeros, and a point without digits on one side. It reports false for anything else, such as NaN, Inf,
+// hexadecimal numbers and "1_0", which strconv.ParseFloat allows, and for numbers too large for a
+// float64.
 func ParseNumber(s string) (float64, bool) {
 	if !numberShape(s) {
 		return 0, false

@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxPropertiesDepth is how deep the properties of an item may nest. nearby.take_row, in
-// PostgreSQL, has the same bound.
+// MaxPropertiesDepth is how deep the properties of an item may nest; the object itself counts as 1. The
+// function nearby.take_row in PostgreSQL has the same limit.
 const MaxPropertiesDepth = 32
 
 var mustNestLess = fmt.Sprintf("must nest at most %d deep", MaxPropertiesDepth)
@@ -30,7 +30,7 @@ func CompactProperties(raw []byte) ([]byte, error) {
 	if raw[0] != '{' {
 		return fail("must be a JSON object")
 	}
-	// Compaction only shrinks, but a body far over the limit need not be read.
+	// Without its white space raw may be shorter. But if it is far too long, it is not read.
 	if len(raw) > 2*MaxPropertiesBytes {
 		return fail(fmt.Sprintf("must have at most %d bytes, has %d", MaxPropertiesBytes, len(raw)))
 	}
@@ -58,14 +58,14 @@ func CompactProperties(raw []byte) ([]byte, error) {
 		return fail(fmt.Sprintf("must have at most %d bytes, has %d", MaxPropertiesBytes, len(v)))
 	}
 	if string(v) == "{}" {
-		return nil, nil // it had white space inside
+		return nil, nil // raw was {} with white space inside
 	}
 	return v, nil
 }
 
 // tooDeep reports whether a JSON text nests deeper than properties may.
 func tooDeep(text []byte) bool {
-	// Nearly all have so few brackets that they cannot.
+	// Nearly all texts have too few brackets to nest so deep.
 	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) <= MaxPropertiesDepth {
 		return false
 	}
@@ -90,6 +90,7 @@ func tooDeep(text []byte) bool {
 	return false
 }
 
+// jsonReason returns the text of an error of the decoder.
 func jsonReason(err error) string {
 	var se *jsontext.SyntacticError
 	if errors.As(err, &se) && se.Err != nil {
