@@ -1,7 +1,7 @@
 //go:build ignore
 
-// Generate makes land.pbm of the land of Natural Earth at 1:50 million, which is in the
-// public domain, as the npm package world-atlas 2.0.2 has it:
+// Generate makes land.pbm from the land of Natural Earth at 1:50 million, which is in the public
+// domain. It reads the file of the npm package world-atlas 2.0.2:
 //
 //	npm pack world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz
 //	go run worldmap/generate.go package/land-50m.json >worldmap/land.pbm
@@ -16,7 +16,7 @@ import (
 	"slices"
 )
 
-// topology is as much of a TopoJSON file as is needed.
+// topology has the parts of a TopoJSON file that are needed.
 type topology struct {
 	Transform struct{ Scale, Translate [2]float64 }
 	Arcs      [][][2]float64
@@ -28,9 +28,9 @@ type topology struct {
 }
 
 const (
-	columns, rows = 720, 360 // cells of half a degree
-	fine          = 8        // places that are looked at in a cell, in either direction
-	landFrom      = fine * fine / 3
+	columns, rows = 720, 360        // cells of half a degree
+	fine          = 8               // each cell is sampled at fine × fine places
+	landFrom      = fine * fine / 3 // a cell is land if this many of its places are
 )
 
 func main() {
@@ -52,14 +52,14 @@ func main() {
 			}
 		}
 	}
-	// Where the sides of the rings cross the meridians that are looked at. A place lies on
-	// land if an odd number of them is between it and the North Pole, which is sea.
+	// The latitudes at which the sides of the rings cross each sampled meridian. A place lies on land
+	// if the number of crossings between it and the North Pole, which is sea, is odd.
 	crossings := make([][]float64, columns*fine)
 	for _, g := range t.Objects.Land.Geometries {
 		for _, polygon := range g.Arcs {
 			for _, ring := range polygon {
 				for _, n := range ring {
-					arc := t.Arcs[max(n, ^n)] // ^n: the arc n the other way round
+					arc := t.Arcs[max(n, ^n)] // a negative n is the arc ^n in the other direction
 					for i := range arc[1:] {
 						side(crossings, arc[i], arc[i+1])
 					}
@@ -87,7 +87,7 @@ func main() {
 	fmt.Printf("P4\n%d %d\n%s", columns, rows, bits)
 }
 
-// side adds where the side of a ring crosses meridians.
+// side adds the latitudes at which the side of a ring crosses the sampled meridians.
 func side(crossings [][]float64, a, b [2]float64) {
 	if math.Abs(a[0]-b[0]) > 180 { // across the antimeridian
 		if a[0] > b[0] {

@@ -1,5 +1,5 @@
-// Package worldmap draws where on Earth positions lie, in the characters of a terminal: a
-// coarse map that shows a person that shops are in the sea.
+// Package worldmap draws a coarse map of the Earth in a terminal and shows where positions lie. A
+// person sees on it, for example, that shops lie in the sea.
 package worldmap
 
 import (
@@ -11,8 +11,8 @@ import (
 	"nearby/item"
 )
 
-// The cells of the map are half a degree in either direction, the first ones at 90 degrees
-// north and 180 degrees west.
+// A cell of the map is half a degree wide and high. The first cell is at 90 degrees north and 180
+// degrees west.
 const (
 	perDegree     = 2
 	cellColumns   = 360 * perDegree
@@ -20,14 +20,14 @@ const (
 	bytesOfHeader = len("P4\n720 360\n")
 )
 
-// land is a portable bitmap: a cell is 1 if a third of it, or more, is land. It is made by
-// generate.go of the land of Natural Earth at 1:50 million (naturalearthdata.com), which
-// is in the public domain.
+// land is a portable bitmap with a bit for each cell: 1 if about a third of the cell, or more, is land.
+// generate.go makes it from the land of Natural Earth at 1:50 million (naturalearthdata.com), which is
+// in the public domain.
 //
 //go:embed land.pbm
 var land string
 
-// Land reports whether the cell of a position is land. Lakes are.
+// Land reports whether the cell of a position is land. Lakes count as land.
 func Land(lon, lat float64) bool { return isLand(cellOf(lon, lat)) }
 
 func isLand(column, row int) bool {
@@ -35,15 +35,15 @@ func isLand(column, row int) bool {
 	return land[bytesOfHeader+i/8]<<(i%8)&0x80 != 0
 }
 
-// cellOf is the cell of a position.
+// cellOf returns the cell of a position.
 func cellOf(lon, lat float64) (column, row int) {
 	return int((lon+180)*perDegree) % cellColumns, min(int((90-lat)*perDegree), cellRows-1)
 }
 
-// Places are positions, counted by cells. The zero value has none.
+// Places counts positions by cells. The zero value has no positions.
 type Places struct{ counts []uint32 }
 
-// Add counts a position, which must be one.
+// Add counts a position, which must be valid (item.CheckPosition).
 func (p *Places) Add(lon, lat float64) {
 	if p.counts == nil {
 		p.counts = make([]uint32, cellColumns*cellRows)
@@ -61,40 +61,40 @@ func (p *Places) at(column, row int) uint64 {
 	return uint64(p.counts[row*cellColumns+column])
 }
 
-// Style says of which characters a map is.
+// Style says which characters a map uses.
 type Style int
 
 // Styles of a map.
 const (
 	Dots  Style = iota // Braille patterns for land, bullets for places
-	ASCII              // where the terminal has no others
+	ASCII              // for terminals without these
 )
 
-// What a map has of characters, and each of those of dots.
+// The size and the characters of a map.
 const (
-	columns, rows              = 72, 18
-	dotColumns, dotRows        = 2, 4
-	margin                     = 6 // for latitudes
+	columns, rows              = 72, 18 // characters
+	dotColumns, dotRows        = 2, 4   // dots of a character
+	margin                     = 6      // for latitudes
 	Width                      = margin + 1 + columns + 1
-	mostSize                   = cellColumns / (columns * dotColumns) // of a dot, where all the Earth is shown
+	mostSize                   = cellColumns / (columns * dotColumns) // cells of a dot if the map shows the whole Earth
 	few, many                  = "•", "●"
 	fewASCII, manyASCII        = "o", "#"
 	landASCII                  = "."
 	legend                     = "dots are land, • is some of what was loaded, ● much of it"
 	legendASCII                = "dots are land, o is some of what was loaded, # much of it"
-	muchOfMost          uint64 = 10 // much is a tenth of what the fullest character has, or more
+	muchOfMost          uint64 = 10 // a character is "many" if it has at least a tenth of the positions of the fullest one
 )
 
 // view is the part of the Earth that a map shows.
 type view struct {
-	west, north int // the first cell; a column may be beyond the last one, which is the first again
-	size        int // cells of a dot, in either direction
+	west, north int // the first cell; each wraps columns that are beyond the last one
+	size        int // how many cells a dot is wide and high
 }
 
-// viewOf shows a box and what is around it: at least 72 degrees of longitude, in which a
-// person sees what part of the Earth it is.
+// viewOf returns a view of a box and of what is around it. It has at least 72 degrees of longitude, so
+// that a person recognises the part of the Earth.
 func viewOf(box item.Box) view {
-	const share = 0.8 // of the map, which the box may take
+	const share = 0.8 // how much of the map the box may take
 	v := view{size: 1}
 	wide, high := box.Width()*perDegree, (box.North-box.South)*perDegree
 	for v.size < mostSize && (wide > share*float64(v.width()) || high > share*float64(v.height())) {
@@ -116,7 +116,7 @@ func viewOf(box item.Box) view {
 func (v *view) width() int  { return columns * dotColumns * v.size } // in cells
 func (v *view) height() int { return rows * dotRows * v.size }
 
-// each calls f with the cells of a rectangle of dots, as far as they are on Earth.
+// each calls f with the cells of a rectangle of dots. It leaves out cells beyond the poles.
 func (v *view) each(x, y, width, height int, f func(column, row int)) {
 	for row := v.north + y*v.size; row < v.north+(y+height)*v.size; row++ {
 		for column := v.west + x*v.size; column < v.west+(x+width)*v.size; column++ {
@@ -138,8 +138,8 @@ func (v *view) isSea(x, y int) bool {
 	return 2*sea > all
 }
 
-// Draw returns a map of a box, which holds the places, with its coasts and the places, as
-// lines of at most Width characters.
+// Draw returns a map of a box, with land and the places, as lines of at most Width characters. All
+// places must lie in the box.
 func (p *Places) Draw(box item.Box, style Style) string {
 	v := viewOf(box)
 	var counts [rows][columns]uint64
@@ -192,7 +192,7 @@ func (s Style) pick(dots, ascii string) string {
 	return dots
 }
 
-// ground is the character of dots where no places are.
+// ground returns the character at a dot where there are no places.
 func (v *view) ground(x, y int, style Style) string {
 	// The dots of a Braille pattern, column by column.
 	bits := [dotColumns][dotRows]rune{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
@@ -204,7 +204,7 @@ func (v *view) ground(x, y int, style Style) string {
 			}
 			onLand++
 			coast := v.isSea(x+dx-1, y+dy) || v.isSea(x+dx+1, y+dy) || v.isSea(x+dx, y+dy-1) || v.isSea(x+dx, y+dy+1)
-			if inland := dx == 0 && dy == 1; coast || inland { // one dot of a character, so that coasts stand out
+			if inland := dx == 0 && dy == 1; coast || inland { // inland a character has only one dot, so that coasts stand out
 				pattern |= bits[dx][dy]
 			}
 		}
@@ -218,7 +218,7 @@ func (v *view) ground(x, y int, style Style) string {
 	return string('\u2800' + pattern)
 }
 
-// degrees writes a latitude or a longitude for a person.
+// degrees returns a latitude or a longitude as text for a person.
 func degrees(v float64, positive, negative string) string {
 	switch {
 	case v == 0 || v == 180 || v == -180:
