@@ -14,10 +14,10 @@ import (
 	"nearby/value"
 )
 
-// The types of the interface that are used as they are.
+// Types of the API that this package uses without changes.
 type (
-	// Definition is what a collection is made by: title, description, index, queryables,
-	// time, write policy. Everything has a default.
+	// Definition is the definition of a collection: title, description, index, queryables,
+	// time, write policy. Each member has a default.
 	Definition = wire.Definition
 	// Queryables are the properties that requests can filter by, with the types of their
 	// values.
@@ -36,7 +36,7 @@ type (
 	Verification = wire.Verification
 )
 
-// Client asks one server, or several that share a database behind one address.
+// Client sends requests to one server, or to several that share a database behind one address.
 type Client struct {
 	server string // without a slash at the end
 	http   *http.Client
@@ -49,22 +49,22 @@ type Client struct {
 // Option changes a Client.
 type Option func(*Client)
 
-// WithHTTPClient makes the Client send its requests by h, with its timeouts and its
-// transport. Left out: [http.DefaultClient], which has no timeout but that of the context.
+// WithHTTPClient makes the Client use h, with its timeouts and its transport. Left out:
+// [http.DefaultClient], which has no timeout; a request then ends with its context.
 func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
 
-// WithUserAgent names the program in each request.
+// WithUserAgent sets the header User-Agent of each request.
 func WithUserAgent(name string) Option { return func(c *Client) { c.agent = name } }
 
 // WithRetry says how often requests are sent again, and when.
 func WithRetry(r Retry) Option { return func(c *Client) { c.retry = r } }
 
-// WithToken makes the first answers at least as new as a token says, which another client
-// gave by [Client.Token].
+// WithToken makes the answers at least as new as the position that text names. text comes from
+// [Client.Token] of another client.
 func WithToken(text string) Option { return func(c *Client) { c.token.saw(text) } }
 
-// WithMaxAnswer bounds how many bytes of an answer are read, once it is unpacked. A longer one
-// is an error, [ErrTooLarge]. Left out: 256 MiB. A backup has no bound.
+// WithMaxAnswer sets the greatest size of an answer after decompression, in bytes. A larger one is
+// an error, [ErrTooLarge]. Left out: 256 MiB. A backup has no limit.
 func WithMaxAnswer(bytes int64) Option { return func(c *Client) { c.most = bytes } }
 
 const (
@@ -108,7 +108,7 @@ func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	var state Readiness
 	a, err := c.once(ctx, r)
 	if p, refused := errors.AsType[*Problem](err); refused && p.Status == http.StatusServiceUnavailable && decode(p.body, &state) == nil && state.Status != "" {
-		p.Title, p.again = state.Reason, false // who asks wants to know how it is now
+		p.Title, p.again = state.Reason, false // the caller wants the current state, so it is not asked again
 		return state, p
 	}
 	if err != nil {
@@ -165,7 +165,8 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	return to.err
 }
 
-// target remembers the error of a writer, which io.Copy does not tell from that of a reader.
+// target is a writer that remembers its error. io.Copy does not say whether its error comes from the
+// reader or the writer.
 type target struct {
 	w   io.Writer
 	err error

@@ -8,8 +8,8 @@
 //
 // # Errors
 //
-// What a server refuses is a [*Problem]. It says what was wrong, and after a write what became
-// of it. [ErrNotFound], [ErrExists], [ErrConflict] and [ErrNotModified] are for errors.Is. If no
+// If a server refuses a request, the error is a [*Problem]. It says what was wrong and, for a
+// write, whether the write was made. [ErrNotFound], [ErrExists], [ErrConflict] and [ErrNotModified] are for errors.Is. If no
 // answer came, the error is a [*url.Error], as that of [http.Client].
 //
 // # What is shown
@@ -31,5 +31,5 @@
 //   - any other request only if it is known that nothing was made: the connection was refused,
 //     or the server says both that nothing was written and that it may succeed later.
 //
-// If the server says when to come again (Retry-After), the client does not come sooner.
+// If the server says how long to wait (Retry-After), the client waits at least as long.
 package client

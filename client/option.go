@@ -10,7 +10,7 @@ import (
 	"nearby/parameter"
 )
 
-// Headers of the interface, as http.Header has them.
+// Headers of the API, as http.Header has them.
 const (
 	headerAfter = "Nearby-After"
 	headerToken = "Nearby-Token"
@@ -22,8 +22,8 @@ const (
 // it.
 type RequestOption func(*request)
 
-// Parameter sets a query parameter of the interface that has no function of its own, such as id,
-// lat and lon of a load, which name columns.
+// Parameter sets a query parameter of the API that has no function of its own, such as id, lat and
+// lon of a load, which name columns.
 func Parameter(name string, values ...string) RequestOption {
 	return func(r *request) { r.query[name] = slices.Clone(values) }
 }
@@ -51,7 +51,7 @@ func BBox(west, south, east, north float64) RequestOption {
 // Limit is how many items a page of Items or ItemPages has at most. Left out: 100.
 func Limit(n int) RequestOption { return Parameter("limit", strconv.Itoa(n)) }
 
-// Cursor begins where a page ended, which said so by its Next.
+// Cursor begins where an earlier page ended. next is the Next of that page.
 func Cursor(next string) RequestOption { return Parameter("cursor", next) }
 
 // Where finds only items whose property has one of the values. The definition of the collection
@@ -59,11 +59,11 @@ func Cursor(next string) RequestOption { return Parameter("cursor", next) }
 func Where(property string, values ...string) RequestOption {
 	return func(r *request) {
 		if slices.Contains(parameter.Of(parameter.Items|parameter.Nearby), property) {
-			r.err = fmt.Errorf("%q is a parameter of the interface and cannot be a property to filter by", property)
+			r.err = fmt.Errorf("%q is a parameter of the API, so it cannot be a property to filter by", property)
 			return
 		}
-		if len(values) == 0 { // or everything would be found
-			r.err = fmt.Errorf("there is no value that the property %q may have", property)
+		if len(values) == 0 { // without a value, the filter would be left out and match every item
+			r.err = fmt.Errorf("Where needs at least one value for the property %q", property)
 			return
 		}
 		r.query[property] = slices.Concat(r.query[property], values)
@@ -141,7 +141,7 @@ const (
 
 // OnExisting says what a load does with a row whose id an item has.
 func OnExisting(do Existing) RequestOption {
-	if do == Replace { // which every server does without being told
+	if do == Replace { // the default of every server
 		return func(*request) {}
 	}
 	return Parameter("onExisting", string(do))

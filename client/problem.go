@@ -25,7 +25,7 @@ var (
 	ErrCutShort    = errors.New("the search was cut short")                 // of NearbyPages and NearbyAll
 )
 
-// Outcome is what became of a write that was refused.
+// Outcome says whether a write was made whose answer is a Problem.
 type Outcome string
 
 // Outcomes of writes. "" is that of a read, or of an answer that does not come from a nearby
@@ -36,9 +36,9 @@ const (
 	MayHaveBeenMade Outcome = "may-have-been-made" // the server does not know
 )
 
-// Problem is an answer by which a server refuses a request (RFC 9457). docs/errors.md lists the
-// types. What stands before the server, such as a proxy, may answer in other ways; then Type is
-// about:blank and Title names the status.
+// Problem is the answer of a server that refuses a request (RFC 9457). docs/errors.md lists the
+// types. A proxy before the server may answer in another format. Then Type is about:blank and Title
+// names the status.
 type Problem struct {
 	Type     string // what programs decide by, such as /v1/errors/item-not-found
 	Title    string // the same in words

@@ -1,11 +1,10 @@
-// Package metrics shows what a server does to whoever watches it, in the format of
-// Prometheus, on its client library.
+// Package metrics publishes the metrics of a server in the format of Prometheus, with its client
+// library.
 //
-// A Metrics has a registry of its own. What happens often, requests, is counted when it
-// happens: Route gives each route its counters once, so that a request finds them
-// without a look-up and costs a few additions. What is there anyway, the state of the
-// catalog, the server and the store, is read when somebody asks.
-// docs/metrics.md says what each number means and when to be alarmed.
+// A Metrics has a registry of its own. Requests are counted when they happen. Route returns the
+// counters of a route once, so a request needs no look-up and only a few additions. The state of
+// the catalog, the server and the store is read at each scrape. docs/metrics.md says what each
+// metric means and which values are a reason for alarm.
 package metrics
 
 import (
@@ -18,19 +17,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// maxScrapes is how many may ask at once; others are answered 503.
+// maxScrapes is how many scrapes are answered at once. Others get 503.
 const maxScrapes = 4
 
-// Metrics are those of one process. The methods that add a source are called before
-// anybody asks, each once.
+// Metrics are the metrics of one process. Methods that add a source must be called before the first
+// scrape, each once.
 type Metrics struct {
 	registry  *prometheus.Registry
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 }
 
-// New makes metrics with those of the Go runtime and the process. version is the
-// program's.
+// New makes metrics. They include those of the Go runtime and of the process. version is the version
+// of the program.
 func New(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -58,14 +57,13 @@ func New(version string) *Metrics {
 // Handler answers with all metrics, as text.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		DisableCompression:  true, // whoever serves it compresses
+		DisableCompression:  true, // the server that uses the handler compresses
 		MaxRequestsInFlight: maxScrapes,
 	})
 }
 
-// Route returns what counts the requests of a route, by the status of the answer. It is
-// called once for each route; what it returns may be called concurrently and does not
-// allocate.
+// Route returns a function that counts a request of a route by the status of its answer. Route must
+// be called once for each route. The function may be called concurrently, and does not allocate.
 func (m *Metrics) Route(method, route string) func(status int, took time.Duration) {
 	duration := m.durations.WithLabelValues(method, route)
 	var classes [4]prometheus.Counter
@@ -73,7 +71,7 @@ func (m *Metrics) Route(method, route string) func(status int, took time.Duratio
 		classes[i] = m.requests.WithLabelValues(method, route, class)
 	}
 	return func(status int, took time.Duration) {
-		// A status that is none of these is of a connection that ended without one.
+		// Any other status means that the connection ended before there was one. It counts as 5xx.
 		class := status/100 - 2
 		if class < 0 || class >= len(classes) {
 			class = len(classes) - 1

@@ -7,9 +7,9 @@ import (
 	"nearby/collection"
 )
 
-// Number is one that a source tells when it is asked.
+// Number is a metric of a source.
 type Number struct {
-	Name  string // as Prometheus has it, of base units; the name of a counter ends in _total
+	Name  string // by the rules of Prometheus: in base units; the name of a counter ends in _total
 	Help  string
 	Count bool // it only grows
 	Value float64
@@ -80,7 +80,7 @@ func one(yes bool) float64 {
 	return 0
 }
 
-// collections tells what each collection holds.
+// collections has the metrics of each collection.
 type collections struct {
 	catalog *catalog.Catalog
 	columns []column

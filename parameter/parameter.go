@@ -1,5 +1,5 @@
-// Package parameter is the table of the query parameters of the interface: which operations
-// take each of them, how its text is read, and which values it may have.
+// Package parameter is the table of the query parameters of the API: which operations take each of
+// them, how its text is read, and which values it may have.
 //
 // package api reads requests by the table, and its tests compare the table with openapi.yaml.
 // package collection takes from it the names that no queryable may have, since a filter is
@@ -12,14 +12,13 @@ import (
 	"nearby/item"
 )
 
-// What is asked for by a request that does not say how much, and the most that can be asked
-// for, where the server was started with no other limits.
+// Defaults of k and limit, and their maxima if the server was started with no other limits.
 const (
 	DefaultK, MaxK         = 10, 1000
 	DefaultLimit, MaxLimit = 100, 10_000
 )
 
-// MaxSkipLines bounds the lines of a file that are passed over before its header.
+// MaxSkipLines is how many lines of a file may be skipped before its header.
 const MaxSkipLines = 10_000
 
 // Kind is how the text of a parameter is read.
@@ -41,10 +40,10 @@ type Operation int
 const (
 	Items   Operation = 1 << iota // a page of items
 	Nearby                        // one search
-	Batch                         // many searches, which the body has
-	Load                          // of a file
-	View                          // of a collection, an item or a schema
-	Landing                       // and the other pages about the interface
+	Batch                         // many searches in a body
+	Load                          // a bulk load
+	View                          // a collection, an item or a schema
+	Landing                       // the landing page and other pages about the API
 )
 
 // Parameter is a row of the table.
@@ -56,8 +55,8 @@ type Parameter struct {
 	Min, Max float64  // of numbers; Max 0: none
 	Default  string   // as the document has it
 	Values   []string // of text, if only some will do
-	// Question: it decides which items an answer has, and in which order. A cursor goes on
-	// only where all of these are as they were.
+	// Question: the parameter decides which items an answer has, or in which order. A cursor is
+	// valid only if all these parameters are the same as before.
 	Question bool
 }
 
@@ -90,9 +89,8 @@ var Table = [...]Parameter{
 	{Name: "f", In: Items | Nearby | View | Landing, Kind: Text, Values: []string{"json", "geojson"}},
 }
 
-// kept are names that are no parameters and may become some. They are those of the other
-// parts of OGC API and of its neighbours, so that a filter means the same when those are
-// taken up.
+// kept are names that are no parameters now but may become parameters: names of other parts of OGC
+// API and of similar APIs. No queryable may have one, so a filter will not change its meaning.
 var kept = []string{
 	// OGC API - Features, parts 2, 3 and 5 to 8, and Records
 	"bbox-crs", "crs", "exclude-properties", "externalIds", "filter", "filter-crs", "filter-lang", "ids", "profile", "q",
@@ -121,10 +119,9 @@ func Named(name string) *Parameter {
 	panic("parameter: none is named " + name)
 }
 
-// Reserved returns the names that no queryable may newly have: those of the parameters of
-// operations that filter, which a load does not, and those that are kept. A definition from
-// before a name was reserved keeps it; when the name becomes that of a parameter, the
-// parameter comes first.
+// Reserved returns the names that a new queryable may not have: the parameters of operations that
+// filter, and the kept names. A definition that is older than the reservation of a name may still
+// have that name. If a parameter gets the name, a request with it sets the parameter.
 func Reserved() []string {
 	used := Of(Items | Nearby)
 	slices.Sort(used)

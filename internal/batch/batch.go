@@ -1,4 +1,4 @@
-// Package batch takes the changes of an Apply apart, for an index to take them in.
+// Package batch prepares the changes of an Apply for an index.
 package batch
 
 import (
@@ -14,22 +14,22 @@ import (
 	"nearby/sphere"
 )
 
-// Edit is a point that a batch takes out of an index or brings into it.
+// Edit is a point that a batch removes from an index or adds to it.
 type Edit struct {
 	Key uint64 // ZKey
 	runs.Record
-	step int32 // the change that it is half or all of
+	step int32 // the number of its change; a move has two edits
 	Gone bool
 }
 
-// Batch is the changes of an Apply as an index takes them in: in order of their
-// places, so that one walk meets each of its parts once.
+// Batch is the changes of an Apply in the order of their places, so that one walk through an index
+// reaches each of its parts once.
 //
-// Changes of different places do not depend on each other, and those of one place
-// come to this: a point that came and went again is in neither list, and of what
-// is left the points that go were there before the batch.
+// Changes at different places do not depend on each other. A point that the batch adds and removes
+// again has no edits. So the points that the remaining edits remove were there before the batch.
 type Batch struct {
-	// Edits are in order of their keys. Whoever walks an index owns its part.
+	// Edits are in order of their keys. Each goroutine that walks a part of an index uses only the
+	// edits of that part.
 	Edits []Edit
 
 	changes []index.Update
@@ -43,7 +43,7 @@ type Batch struct {
 // sharedEdits is the number of edits from which a part is worth a goroutine.
 const sharedEdits = 100
 
-// New takes changes apart. Err tells in the end what is wrong with them.
+// New makes a batch of changes. After the walk, Err returns an error if a change cannot be made.
 func New(changes []index.Update) *Batch {
 	b := &Batch{changes: changes, failed: len(changes)}
 	keys := make([]runs.Keyed, 0, 2*len(changes))
@@ -96,7 +96,7 @@ func check(c *index.Update) error {
 	return nil
 }
 
-// net takes out what came and went again.
+// net removes the edits of points that the batch adds and removes again.
 func (b *Batch) net() {
 	n := 0
 	for lo, hi := 0, 0; lo < len(b.Edits); lo = hi {
@@ -114,7 +114,7 @@ func (b *Batch) net() {
 	b.Edits = b.Edits[:n]
 }
 
-// netHere does it for the edits of one key, in order of refs and then of time.
+// netHere is net for the edits of one key, in order of refs and then of time.
 func (b *Batch) netHere(edits []Edit) []Edit {
 	kept := edits[:0]
 next:
@@ -137,7 +137,7 @@ next:
 	return kept
 }
 
-// Missing notes that a point that an edit takes out is not there.
+// Missing notes that the point that an edit removes is not in the index.
 func (b *Batch) Missing(e *Edit) {
 	old := &b.changes[e.step].Old
 	b.fail(int(e.step), fmt.Errorf("%w at (%v, %v)", index.ErrUnknown, old.Lon, old.Lat))
@@ -151,7 +151,7 @@ func (b *Batch) fail(step int, err error) {
 	}
 }
 
-// Err returns why the first change that cannot be made cannot.
+// Err returns the error of the first change that cannot be made, or nil.
 func (b *Batch) Err() error {
 	if b.err == nil {
 		return nil
@@ -159,8 +159,8 @@ func (b *Batch) Err() error {
 	return fmt.Errorf("change %d of ref %d: %w", b.failed, b.changes[b.failed].Ref, b.err)
 }
 
-// Apart reports whether a part of so many of all edits at hand is worth a
-// goroutine and there is a processor without work. Done must be called then.
+// Apart reports whether another goroutine should make part of all edits: the part is large enough,
+// and a processor is without work. If so, Done must be called when they are made.
 func (b *Batch) Apart(part, all int) bool {
 	if part < sharedEdits || part > all*7/8 || b.spare == nil {
 		return false
