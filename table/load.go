@@ -19,18 +19,18 @@ type Loader struct {
 
 // Part is what one goroutine reads.
 type Part struct {
-	arena  arena
-	where  []uint64
-	hashes []uint32
-	points []index.Point // without refs
-	shape  *shape
+	arena      arena
+	where      []uint64
+	hashes     []uint32
+	points     []index.Point // without refs
+	typeCounts *typeCounts
 }
 
 // NewLoader returns one of so many parts.
 func NewLoader(parts int) *Loader {
 	l := &Loader{parts: make([]Part, parts)}
 	for i := range l.parts {
-		l.parts[i].shape = newShape()
+		l.parts[i].typeCounts = newTypeCounts()
 	}
 	return l
 }
@@ -42,7 +42,7 @@ func (l *Loader) Part(i int) *Part { return &l.parts[i] }
 func (p *Part) Add(it *item.Item) {
 	p.where = append(p.where, p.arena.append(it))
 	p.hashes = append(p.hashes, hashID(it.ID))
-	p.shape.replace(nil, it.Properties)
+	p.typeCounts.replace(nil, it.Properties)
 	p.points = append(p.points, index.Point{Lon: it.Lon, Lat: it.Lat})
 }
 
@@ -53,7 +53,7 @@ func (p *Part) Len() int { return len(p.where) }
 // numbered through.
 func (l *Loader) Join(kinds Kinds, schema Schema) {
 	var a arena
-	tip := &Snapshot{schema: schema, shape: newShape(), plans: &sync.Pool{New: newPlan}}
+	tip := &Snapshot{schema: schema, typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}
 	e := newEdit()
 	total := 0
 	for i := range l.parts {
@@ -66,7 +66,7 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 		if len(p.where) == 0 {
 			continue
 		}
-		tip.shape.join(p.shape)
+		tip.typeCounts.join(p.typeCounts)
 		base := uint64(len(a.chunks)) << 32
 		a.chunks = append(a.chunks, p.arena.chunks...)
 		a.dead = append(a.dead, p.arena.dead...)
@@ -83,7 +83,7 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 		}
 		*p = Part{}
 	}
-	tip.properties = tip.shape.publish(nil)
+	tip.properties = tip.typeCounts.publish(nil)
 	tip.records.chunks = a.chunks
 	tip.choice = kinds.choose(schema.Index, l.points)
 	l.table = &Table{kinds: kinds, tip: tip, arena: a, refs: refPool{next: index.Ref(total)}}

@@ -17,7 +17,7 @@ type Snapshot struct {
 	ids        idMap
 	columns    []column
 	times      timeline
-	shape      *shape // the writer's
+	typeCounts *typeCounts // the writer's
 	properties []Property
 	index      index.Index
 	choice     choice
@@ -196,7 +196,7 @@ func (s *Snapshot) next() *Snapshot {
 	n := &Snapshot{
 		schema: s.schema, records: s.records, ids: s.ids, index: s.index,
 		choice: s.choice, extent: s.extent, extended: s.extended, times: s.times, rebuilding: s.rebuilding,
-		shape: s.shape, properties: s.properties, plans: s.plans,
+		typeCounts: s.typeCounts, properties: s.properties, plans: s.plans,
 		columns: make([]column, len(s.columns)),
 	}
 	copy(n.columns, s.columns)

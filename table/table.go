@@ -23,7 +23,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(kinds Kinds, schema Schema) (*Table, error) {
-	s := &Snapshot{schema: schema, choice: kinds.choose(schema.Index, nil), shape: newShape(), plans: &sync.Pool{New: newPlan}}
+	s := &Snapshot{schema: schema, choice: kinds.choose(schema.Index, nil), typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}
 	var err error
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 			s.moves = append(s.moves, index.Update{Kind: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
 			s.freed = append(s.freed, ref)
 			next.ids.remove(e, &next.records, it.ID)
-			next.shape.replace(old.Properties, nil)
+			next.typeCounts.replace(old.Properties, nil)
 			if err := next.setColumns(e, ref, nil); err != nil {
 				return nil, err
 			}
@@ -130,14 +130,14 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 		}
 		next.extend(e, to.Lon, to.Lat)
 		if columns {
-			next.shape.replace(before, it.Properties)
+			next.typeCounts.replace(before, it.Properties)
 			if err := next.setColumns(e, ref, it.Properties); err != nil {
 				return nil, err
 			}
 		}
 	}
 	next.sweepColumns(e)
-	next.properties = next.shape.publish(next.properties)
+	next.properties = next.typeCounts.publish(next.properties)
 	next.ids.add(e, &next.records, added)
 	t.tip = next
 	return s, nil

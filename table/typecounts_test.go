@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestShapeFollowsTheItems: whatever came and went, the properties and their types are
-// those of the items that are there, counted in one shape or joined from several.
-func TestShapeFollowsTheItems(t *testing.T) {
+// TestTypesFollowTheItems: whatever came and went, the properties and their types are
+// those of the items that are there, counted in one typeCounts or joined from several.
+func TestTypesFollowTheItems(t *testing.T) {
 	values := []string{`null`, `true`, `1`, `12345678901`, `1234567890123456`, `12345678901234567890`, `1.5`, `1e3`, `"x"`, `"2020-01-01"`, `"2020-01-01T00:00:00Z"`, `"2020-02-30"`, `[1]`, `{"a":1}`}
 	want := []Types{TypeNull, TypeBoolean, TypeInteger32, TypeInteger15, TypeInteger64, TypeInteger, TypeNumber, TypeNumber, TypeString, TypeDate, TypeDateTime, TypeString, TypeArray, TypeObject}
 	rng := rand.New(rand.NewPCG(11, 5))
@@ -25,7 +25,7 @@ func TestShapeFollowsTheItems(t *testing.T) {
 		return append(b[:len(b)-1], '}')
 	}
 	var items [40]one
-	s, now := newShape(), []Property(nil)
+	s, now := newTypeCounts(), []Property(nil)
 	for round := range 2000 {
 		i, next := rng.IntN(len(items)), one{}
 		for range rng.IntN(4) {
@@ -33,7 +33,7 @@ func TestShapeFollowsTheItems(t *testing.T) {
 		}
 		s.replace(text(items[i]), text(next))
 		items[i], now = next, s.publish(now)
-		types, joined := map[string]Types{}, [2]*shape{newShape(), newShape()}
+		types, joined := map[string]Types{}, [2]*typeCounts{newTypeCounts(), newTypeCounts()}
 		for i, o := range items {
 			for name, v := range o {
 				types[name] |= want[v]
@@ -53,9 +53,9 @@ func TestShapeFollowsTheItems(t *testing.T) {
 	}
 }
 
-// BenchmarkShape is what the properties of an item cost the writer: 15 of them.
-func BenchmarkShape(b *testing.B) {
-	s := newShape()
+// BenchmarkTypeCounts is what the properties of an item cost the writer: 15 of them.
+func BenchmarkTypeCounts(b *testing.B) {
+	s := newTypeCounts()
 	properties := []byte(`{"name":"Parkside Grocers","category":"shop","rating":4.5,"opened":"2020-01-01","n":7,"a":"x","b":"y","c":"z","d":1,"e":2,"f":3,"g":true,"h":"some more text","i":"1","j":null}`)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -39,9 +39,9 @@ type Property struct {
 // MaxProperties bounds the properties that a collection tells of: the first ones.
 const MaxProperties = 256
 
-// shape counts which properties the items have, and of which types. It belongs to the
+// typeCounts counts which properties the items have, and of which types. It belongs to the
 // writer of a collection.
-type shape struct {
+type typeCounts struct {
 	properties []counted
 	at         map[string]int // by name
 	next       int            // where the next member is expected: items are alike
@@ -54,11 +54,11 @@ type counted struct {
 	counts [types]uint32
 }
 
-func newShape() *shape { return &shape{at: map[string]int{}} }
+func newTypeCounts() *typeCounts { return &typeCounts{at: map[string]int{}} }
 
 // replace counts the properties of an item in place of its old ones; nil: it has none. What is no
 // JSON object, as others may have written to a shared store, has no properties.
-func (s *shape) replace(old, properties []byte) {
+func (s *typeCounts) replace(old, properties []byte) {
 	// First what comes: most types do not go away then.
 	s.next = 0
 	_ = members(properties, func(name, value []byte) error { s.count(name, typeOf(value), 1); return nil })
@@ -67,7 +67,7 @@ func (s *shape) replace(old, properties []byte) {
 }
 
 // count adds n to the items that have a type of a property.
-func (s *shape) count(name []byte, kind int, n uint32) {
+func (s *typeCounts) count(name []byte, kind int, n uint32) {
 	i := s.next
 	if i >= len(s.properties) || s.properties[i].Name != string(name) {
 		var ok bool
@@ -86,7 +86,7 @@ func (s *shape) count(name []byte, kind int, n uint32) {
 }
 
 // add makes room for a property, and returns where it is; -1: there is none.
-func (s *shape) add(name []byte) int {
+func (s *typeCounts) add(name []byte) int {
 	if utf8.RuneCount(name) > MaxQueryableCharacters || s.full {
 		return -1
 	}
@@ -107,7 +107,7 @@ func (s *shape) add(name []byte) int {
 }
 
 // join adds what was counted of other items.
-func (s *shape) join(other *shape) {
+func (s *typeCounts) join(other *typeCounts) {
 	for i := range other.properties {
 		p := &other.properties[i]
 		for kind, n := range p.counts {
@@ -120,7 +120,7 @@ func (s *shape) join(other *shape) {
 }
 
 // publish returns what snapshots show, which was before if nothing has changed.
-func (s *shape) publish(before []Property) []Property {
+func (s *typeCounts) publish(before []Property) []Property {
 	if !s.changed {
 		return before
 	}
