@@ -26,10 +26,10 @@ TYPESCRIPT = [ -d $(TOOLS)/typescript/node_modules/openapi-fetch ] || ! command 
 	timeout 180 npm install --prefix $(TOOLS)/typescript --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 >&2 || \
 	echo "the test of a TypeScript client is skipped: npm could not install openapi-typescript" >&2
 
-# What the test of a Python client needs, where python3 is.
-PYTHON = [ -x $(TOOLS)/python/bin/openapi-python-client ] || ! command -v python3 >/dev/null || \
-	{ python3 -m venv $(TOOLS)/python && timeout 180 $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1; } >&2 || \
-	echo "the test of a Python client is skipped: python3 could not install openapi-python-client (Debian: apt-get install python3-venv)" >&2
+# What the test of a Python client, and that of filters, need, where python3 is.
+PYTHON = { [ -x $(TOOLS)/python/bin/openapi-python-client ] && [ -x $(TOOLS)/python/bin/cql2 ]; } || ! command -v python3 >/dev/null || \
+	{ python3 -m venv $(TOOLS)/python && timeout 180 $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1 cql2==0.6.0; } >&2 || \
+	echo "the tests of a Python client and of filters are skipped: python3 could not install openapi-python-client and cql2 (Debian: apt-get install python3-venv)" >&2
 
 # What tests drive besides Go is installed where it may be, and tests are told what must be there.
 PROVISION = $(TYPESCRIPT); $(PYTHON); .ci/provision postgres >/dev/null; \

@@ -14,7 +14,7 @@ import (
 // and as JSON, and keeps the same items.
 func TestTextAndJSONAreOne(t *testing.T) {
 	f := &filters{Rand: rand.New(rand.NewPCG(3, 4))}
-	for range 3000 {
+	for range 1000 {
 		e := f.expr(3)
 		text := e.String()
 		read, err := parseText(text)
@@ -25,7 +25,7 @@ func TestTextAndJSONAreOne(t *testing.T) {
 		if err != nil || of.String() != text {
 			t.Fatalf("%s\nas JSON %s\nis read as %v, %v", text, jsonOf(e), of, err)
 		}
-		for range 5 {
+		for range 3 {
 			properties, lon, lat := f.item()
 			want := Eval(e, []byte(properties), lon, lat)
 			if a, b := Eval(read, []byte(properties), lon, lat), Eval(of, []byte(properties), lon, lat); a != want || b != want {
