@@ -35,11 +35,15 @@ type uses struct {
 	free   []uint32 // numbers without a value
 	idle   []uint32 // may have lost, or never got, an item in this edit
 
-	// changed has what this edit has put, as a value's number and a ref that had or has the
-	// value. Where that is much, most is true instead: all postings are made anew.
-	changed []uint64
+	// changed has what this edit has put. Where that is much, most is true instead: all
+	// postings are made anew.
+	changed []changed
 	most    bool
+	begins  []uint32 // by number, 0 but in post: where the refs of a value begin
 }
+
+// changed is a value's number and a ref that had or has the value.
+type changed struct{ number, ref uint32 }
 
 // maxChanged is how many changes of a column are kept in an edit, if the column is not so large
 // that it takes more to be much of it.
@@ -108,7 +112,7 @@ func (c *column) put(e edit, ref index.Ref, n uint32) {
 
 func (u *uses) change(n uint32, ref index.Ref) {
 	if !u.most {
-		u.changed = append(u.changed, uint64(n)<<32|uint64(ref))
+		u.changed = append(u.changed, changed{n, uint32(ref)})
 	}
 }
 
@@ -120,20 +124,38 @@ func (c *column) post(e edit) {
 		c.postAll(e)
 		return
 	}
-	slices.Sort(u.changed)
-	changed := slices.Compact(u.changed)
-	var refs []uint32
-	for len(changed) > 0 {
-		n := uint32(changed[0] >> 32)
-		refs = refs[:0]
-		for len(changed) > 0 && uint32(changed[0]>>32) == n {
-			refs, changed = append(refs, uint32(changed[0])), changed[1:]
+	var numbers []uint32 // that are there
+	u.begins = append(u.begins, make([]uint32, len(u.counts)-len(u.begins))...)
+	for _, ch := range u.changed {
+		if u.begins[ch.number] == 0 {
+			numbers = append(numbers, ch.number)
 		}
+		u.begins[ch.number]++
+	}
+	end := uint32(0)
+	for _, n := range numbers {
+		end += u.begins[n]
+		u.begins[n] = end
+	}
+	refs := make([]uint32, end)
+	for _, ch := range slices.Backward(u.changed) {
+		u.begins[ch.number]--
+		refs[u.begins[ch.number]] = ch.ref
+	}
+	for i, n := range numbers {
+		of := refs[u.begins[n]:]
+		if i+1 < len(numbers) {
+			of = refs[u.begins[n]:u.begins[numbers[i+1]]]
+		}
+		slices.Sort(of) // new items are in order already
 		from := c.postings.several.at(n)
 		if single := c.postings.single.at(n); single != 0 {
 			from = &posting{n: 1, few: []uint32{single - 1}}
 		}
-		c.postings.set(e, n, from.change(refs, c.end, func(ref uint32) bool { return c.values.at(ref) == n }))
+		c.postings.set(e, n, from.change(slices.Compact(of), c.end, func(ref uint32) bool { return c.values.at(ref) == n }))
+	}
+	for _, n := range numbers {
+		u.begins[n] = 0
 	}
 	u.changed = u.changed[:0]
 }
