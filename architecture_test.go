@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"nearby/store/storetest":       {"nearby/item", "nearby/store"},
 	"nearby/store/embedded":        {"nearby/item", "nearby/store"},
 	"nearby/store/postgres/pgtest": {},
-	"nearby/table":                 {"nearby/index", "nearby/internal/runs", "nearby/internal/topk", "nearby/internal/zorder", "nearby/item", "nearby/sphere", "nearby/value"},
+	"nearby/table":                 {"nearby/index", "nearby/internal/cover", "nearby/internal/runs", "nearby/internal/topk", "nearby/internal/zorder", "nearby/item", "nearby/sphere", "nearby/value"},
 	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/parameter", "nearby/store", "nearby/table", "nearby/value"},
 	"nearby/replica":               {"nearby/collection", "nearby/item", "nearby/store", "nearby/table"},
 	"nearby/catalog":               {"nearby/collection", "nearby/item", "nearby/replica", "nearby/store", "nearby/table"},

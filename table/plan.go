@@ -38,6 +38,8 @@ type plan struct {
 	recs   [listBlock]runs.Record
 	blocks []runs.Run
 	top    topk.TopK
+	page   []entry
+	placed []placed
 }
 
 // What the ways cost is measured in points that a search outward compares, each of them with
@@ -57,9 +59,6 @@ const (
 	// maxListed bounds the items of a list, and so the memory for it.
 	maxListed = 1 << 18
 )
-
-// listBlock is how many items of a list are compared at a time.
-const listBlock = 256
 
 // newPlan returns an empty plan, for a pool of plans.
 func newPlan() any {
@@ -192,33 +191,6 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	return dst, proof, err
 }
 
-// listNearest appends the nearest of the collected items, and completes the proof.
-func (p *plan) listNearest(dst []index.Hit, q *index.Query, proof *index.Proof) []index.Hit {
-	p.query = *q
-	p.query.Filter = nil // which all of them meet
-	p.top.Reset(&p.query, &p.snapshot.records)
-	used := 0
-	for refs := p.refs; len(refs) > 0; {
-		n := min(len(refs), listBlock)
-		if run := p.block(used, refs[:n]); p.top.Scan(run, 0, n) {
-			used++
-		}
-		refs = refs[n:]
-	}
-	return p.top.Append(dst, math.Inf(1), true, proof)
-}
-
-// block returns the points of refs, of which there are listBlock at most, in block at.
-func (p *plan) block(at int, refs []uint32) runs.Run {
-	recs := p.recs[:len(refs)]
-	p.snapshot.records.points(recs, refs)
-	if at == len(p.blocks) {
-		p.blocks = append(p.blocks, make(runs.Run, 0, runs.RunWords(listBlock)))
-	}
-	p.blocks[at], _ = p.blocks[at].Pack(recs)
-	return p.blocks[at]
-}
-
 // count counts what matches; see index.Index.
 func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
@@ -257,15 +229,40 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	return p.snapshot.index.Count(&p.query, &p.snapshot.records)
 }
 
-// listCount counts the collected items within the query's distance.
-func (p *plan) listCount(q *index.Query) int {
-	p.query = *q
-	p.query.Filter, p.query.Budget = nil, 0
-	counter := topk.NewCounter(&p.query)
-	for refs := p.refs; len(refs) > 0; {
-		n := min(len(refs), listBlock)
-		counter.Scan(p.block(0, refs[:n]), 0, n)
-		refs = refs[n:]
+// list is Snapshot.List. Ids' hashes have nothing to do with what matches, so the matches lie
+// evenly in that order: how far a walk goes for so many of them is known if their number is.
+func (p *plan) list(dst []index.Ref, after string, limit, budget int) (refs []index.Ref, reached string) {
+	est := p.estimate()
+	if est.listable && (budget == 0 || est.list < budget) {
+		if float64(limit)*float64(p.snapshot.Len()) <= float64(est.list)*est.matches {
+			to, reached := p.snapshot.walk(dst, after, limit, max(1, est.list), p.holds)
+			if reached == "" || len(to)-len(dst) == limit {
+				return to, reached
+			}
+		}
+		if p.collect() && (budget == 0 || len(p.refs) <= budget) {
+			return p.listAfter(dst, after, limit)
+		}
 	}
-	return counter.N
+	return p.snapshot.walk(dst, after, limit, budget, p.holds)
+}
+
+// within answers a query for the items in an area; see index.Index. How many items are in the
+// area is not known, so the index begins.
+func (p *plan) within(dst []index.Ref, q *index.RangeQuery) ([]index.Ref, index.Proof, error) {
+	with := *q
+	with.Filter = p.holds
+	if est := p.estimate(); est.listable && (q.Budget == 0 || est.list < q.Budget) {
+		with.Budget = max(1, est.list)
+		to, proof, err := p.snapshot.index.Range(dst, &with, &p.snapshot.records)
+		if err != nil || proof.Exact {
+			return to, proof, err
+		}
+		if p.collect() && (q.Budget == 0 || proof.Entered+proof.Compared+len(p.refs) <= q.Budget) {
+			proof = index.Proof{Exact: true, Entered: proof.Entered, Compared: proof.Compared + len(p.refs)}
+			return p.listWithin(dst, q), proof, nil
+		}
+		with.Budget = q.Budget
+	}
+	return p.snapshot.index.Range(dst, &with, &p.snapshot.records)
 }

@@ -15,7 +15,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/paulmach/orb"
+
 	"nearby/index"
+	"nearby/internal/zorder"
 	"nearby/item"
 	"nearby/sphere"
 	"nearby/table"
@@ -314,6 +317,51 @@ func (f *filtered) page(t *testing.T) {
 	}
 	if !slices.Equal(got, order) {
 		t.Fatalf("%v in pages of %d, budget %d, are\n%v, want\n%v", maps.Collect(filter.Added()), limit, budget, got, order)
+	}
+
+	// And in a box, which may cross the antimeridian.
+	q := index.RangeQuery{Limit: limit, Budget: budget, After: new(index.RangeAfter)}
+	q.Bound.Min = orb.Point{360*f.rnd.Float64() - 180, -90}
+	q.Bound.Max = orb.Point{360*f.rnd.Float64() - 180, 180*f.rnd.Float64() - 90}
+	inside := slices.DeleteFunc(slices.Clone(v.items), func(k *known) bool {
+		east, west := k.Lon <= q.Bound.Max[0], k.Lon >= q.Bound.Min[0]
+		if k.Lat > q.Bound.Max[1] || !want[k.ID] {
+			return true
+		}
+		if q.Bound.Min[0] > q.Bound.Max[0] {
+			return !east && !west
+		}
+		return !east || !west
+	})
+	slices.SortFunc(inside, func(a, b *known) int {
+		return cmp.Or(cmp.Compare(zorder.Key(a.Lon, a.Lat), zorder.Key(b.Lon, b.Lat)), cmp.Compare(a.ID, b.ID))
+	})
+	var refs []index.Ref
+	for i := 0; ; {
+		var proof index.Proof
+		var err error
+		if refs, proof, err = v.Range(refs[:0], &q, filter); err != nil || len(refs) > limit {
+			t.Fatalf("%d items in a page of %d: %v", len(refs), limit, err)
+		}
+		for _, ref := range refs {
+			if it := v.Item(ref); i == len(inside) || it.ID() != inside[i].ID {
+				t.Fatalf("%v in %v, pages of %d, budget %d: item %d of %d is %s", maps.Collect(filter.Added()), q.Bound, limit, budget, i, len(inside), it.ID())
+			}
+			i++
+		}
+		switch {
+		case proof.Exact && len(refs) < limit:
+			if i != len(inside) {
+				t.Fatalf("%v in %v, pages of %d, budget %d: %d items, want %d", maps.Collect(filter.Added()), q.Bound, limit, budget, i, len(inside))
+			}
+			return
+		case proof.Exact:
+			*q.After = v.RangeAfter(refs[limit-1])
+		case proof.Reached == *q.After:
+			q.Budget *= 2
+		default:
+			*q.After = proof.Reached
+		}
 	}
 }
 

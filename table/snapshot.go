@@ -125,9 +125,7 @@ func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) (
 		return dst, index.Proof{}, err
 	}
 	defer p.release()
-	with := *q
-	with.Filter = p.holds
-	return s.index.Range(dst, &with, &s.records)
+	return p.within(dst, q)
 }
 
 // RangeAfter returns the place of an item in the order of Range.
@@ -144,15 +142,21 @@ func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
 // It looks at no more than budget items, if that is not 0. reached is the id of
 // the last one looked at, after which to go on, or "" at the end.
 func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter *Filter) (refs []index.Ref, reached string, err error) {
-	holds := func(index.Ref) bool { return true }
-	if s.Filters(filter) {
-		p, err := s.plan(filter)
-		if err != nil {
-			return dst, "", err
-		}
-		defer p.release()
-		holds = p.holds
+	if !s.Filters(filter) {
+		dst, reached = s.walk(dst, after, limit, budget, func(index.Ref) bool { return true })
+		return dst, reached, nil
 	}
+	p, err := s.plan(filter)
+	if err != nil {
+		return dst, "", err
+	}
+	defer p.release()
+	dst, reached = p.list(dst, after, limit, budget)
+	return dst, reached, nil
+}
+
+// walk is List of the items for which holds is true.
+func (s *Snapshot) walk(dst []index.Ref, after string, limit, budget int, holds func(index.Ref) bool) (refs []index.Ref, reached string) {
 	end, looked := len(dst)+limit, 0
 	var last index.Ref
 	s.ids.walk(&s.records, after, func(ref index.Ref) bool {
@@ -166,7 +170,7 @@ func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter
 		}
 		return true
 	})
-	return dst, reached, nil
+	return dst, reached
 }
 
 // Stats describes the snapshot. The first call walks the index.
