@@ -244,7 +244,7 @@ func TestAgainstAllSides(t *testing.T) {
 		allowed++
 		checkArea(t, g, mp, a, covers)
 	}
-	if allowed < 1000 || refused < 1000 || len(covers) != 3 || covers[area.All] < 1000 || covers[area.None] < 1000 {
+	if allowed < 500 || refused < 500 || len(covers) != 3 || covers[area.All] < 1000 || covers[area.None] < 1000 {
 		t.Errorf("%d are valid and %d are not; the covers are %v", allowed, refused, covers)
 	}
 }

@@ -39,7 +39,7 @@ func Benchmark(b *testing.B) {
 	for _, n := range []int{4, 100, 10_000, 100_000} {
 		g := newGenerator(4)
 		comb := orb.Ring{}
-		for i := range n / 2 {
+		for i := range n/2 - 1 {
 			comb = append(comb, orb.Point{10 * float64(2*i) / float64(n), 10}, orb.Point{10 * float64(2*i+1) / float64(n), 0})
 		}
 		comb = append(comb, orb.Point{10, 11}, orb.Point{-1, 11})

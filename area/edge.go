@@ -83,13 +83,28 @@ func (e *edge) holds(x, y float64) bool {
 // west to x0 and from there due south to y0. The way is moved by as little as side says, so it
 // meets no end of an edge.
 func (e *edge) toggles(x, y, x0, y0 float64) bool {
-	level := (e.a[1] > y) != (e.b[1] > y)
-	upright := (e.a[0] > x0) != (e.b[0] > x0)
-	if !level && !upright {
-		return false
+	level := x != x0 && (e.a[1] > y) != (e.b[1] > y)
+	upright := y != y0 && (e.a[0] > x0) != (e.b[0] > x0)
+	odd := false
+	if level {
+		switch least, most := min(e.a[0], e.b[0]), max(e.a[0], e.b[0]); {
+		case most <= x0 || least > x:
+		case least > x0 && most <= x:
+			odd = true
+		default:
+			odd = e.side(x0, y) != e.side(x, y)
+		}
 	}
-	corner := e.side(x0, y)
-	return (level && e.side(x, y) != corner) != (upright && e.side(x0, y0) != corner)
+	if upright {
+		switch least, most := min(e.a[1], e.b[1]), max(e.a[1], e.b[1]); {
+		case most <= y0 || least > y:
+		case least > y0 && most <= y:
+			odd = !odd
+		default:
+			odd = odd != (e.side(x0, y) != e.side(x0, y0))
+		}
+	}
+	return odd
 }
 
 // meets reports whether the edge has a position in common with a rectangle, sides included. It

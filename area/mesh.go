@@ -45,7 +45,7 @@ type cell struct{ west, south, east, north float64 }
 const (
 	leafEdges    = 8  // a leaf with more is divided, if it can be
 	mostLevels   = 32 // a leaf is 9 mm wide
-	partsPerEdge = 32
+	partsPerEdge = 16
 )
 
 // What locate finds.
