@@ -7,8 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/paulmach/orb"
-
+	"nearby/area"
 	"nearby/collection"
 	"nearby/index"
 	"nearby/parameter"
@@ -52,8 +51,10 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	asked := params.question(c.Name())
 	var next string // cursor; "" at the end
 	if boxed {
-		bound := orb.Bound{Min: orb.Point{box.West, box.South}, Max: orb.Point{box.East, box.North}}
-		q := index.RangeQuery{Bound: bound, Limit: limit, After: new(index.RangeAfter)}
+		q := index.RangeQuery{Limit: limit, After: new(index.RangeAfter)}
+		if q.Area, err = area.Box(box.West, box.South, box.East, box.North); err != nil {
+			return err
+		}
 		if q.After.ZKey, q.After.ID, _, err = params.cursor(asked, cursorBox); err != nil {
 			return err
 		}

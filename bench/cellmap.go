@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/paulmach/orb"
-
+	"nearby/area"
 	"nearby/bench/dataset"
 	"nearby/bench/measure"
 	"nearby/index"
@@ -200,9 +199,12 @@ func (m *CellMap) differing(most int) (best sphere.Rect, ok bool) {
 // so many, and whether that is all of them.
 func cellsIn(ix index.Index, w sphere.Rect, items index.Items, most int) (cells []MapCell, all bool, err error) {
 	trace := index.Trace{Most: maxMapSteps}
+	box, err := area.Box(w.West, w.South, w.East, w.North)
+	if err != nil {
+		return nil, false, err
+	}
 	q := index.RangeQuery{
-		Bound: orb.Bound{Min: orb.Point{w.West, w.South}, Max: orb.Point{w.East, w.North}},
-		Limit: 1, Filter: func(index.Ref) bool { return false }, Trace: &trace,
+		Area: box, Limit: 1, Filter: func(index.Ref) bool { return false }, Trace: &trace,
 	}
 	if _, _, err := ix.Range(nil, &q, items); err != nil {
 		return nil, false, err

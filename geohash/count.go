@@ -1,28 +1,30 @@
 package geohash
 
 import (
+	"nearby/area"
 	"nearby/index"
-	"nearby/internal/cover"
 	"nearby/internal/topk"
 )
 
 // Count implements index.Index.
-func (g *grid) Count(q *index.Query, _ index.Items) (int, index.Proof, error) {
+func (g *grid) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return 0, index.Proof{}, err
 	}
-	c := topk.NewCounter(q)
-	done := g.root.points == 0 || g.root.count(&c)
+	c := topk.NewCounter(q, items)
+	done := g.root.points == 0 || g.root.count(&c, g.bits, area.Part)
 	return c.N, c.Proof(done), nil
 }
 
-// count counts the points of a part of the directory that match. It reports false
-// if the budget does not last.
-func (b *branch) count(c *topk.Counter) bool {
-	switch c.Cover(&b.box) {
-	case cover.None:
+// count counts the points of a part of the directory that match, round which a cell has the given
+// relation to the query's area. It reports false if the budget does not last.
+func (b *branch) count(c *topk.Counter, bits int, in area.Cover) bool {
+	key, n := b.prefix()
+	matches, in := c.Cell(&b.box, in, key, n)
+	switch matches {
+	case area.None:
 		return true
-	case cover.All:
+	case area.All:
 		c.N += int(b.points)
 		return true
 	}
@@ -31,14 +33,14 @@ func (b *branch) count(c *topk.Counter) bool {
 	}
 	if b.node != nil {
 		for i := range b.node.branches {
-			if !b.node.branches[i].count(c) {
+			if !b.node.branches[i].count(c, bits, in) {
 				return false
 			}
 		}
 		return true
 	}
 	for i := range b.page.cells {
-		if !b.page.count(i, c) {
+		if !b.page.count(i, c, bits, in) {
 			return false
 		}
 	}
@@ -46,12 +48,13 @@ func (b *branch) count(c *topk.Counter) bool {
 }
 
 // count does it for a cell of a page.
-func (p *page) count(i int, c *topk.Counter) bool {
+func (p *page) count(i int, c *topk.Counter, bits int, in area.Cover) bool {
 	here := &p.cells[i]
-	switch c.Cover(&here.box) {
-	case cover.None:
+	matches, in := c.Cell(&here.box, in, p.keys[i], bits)
+	switch matches {
+	case area.None:
 		return true
-	case cover.All:
+	case area.All:
 		c.N += int(here.n)
 		return true
 	}
@@ -59,7 +62,7 @@ func (p *page) count(i int, c *topk.Counter) bool {
 		return false
 	}
 	if !here.small() {
-		return p.big[here.at].Count(c)
+		return p.big[here.at].Count(c, in)
 	}
-	return c.Scan(here.run(), 0, int(here.n))
+	return c.Scan(here.run(), 0, int(here.n), in)
 }

@@ -28,6 +28,14 @@ type branch struct {
 	page   *page
 }
 
+// prefix returns the cell of the part: the first n bits of key.
+func (b *branch) prefix() (key uint64, n int) {
+	if b.node != nil {
+		return b.node.key, prefixBits(b.node.level)
+	}
+	return b.page.key, prefixBits(b.page.level)
+}
+
 // node divides its prefix, the first level digits of key, by the next digit. A
 // digit is levelBits bits.
 type node struct {

@@ -1,11 +1,14 @@
 package geohash
 
+import "nearby/area"
+
 // found is a part of the directory that a search found and has not entered.
 type found struct {
 	chord2 float64 // lower bound
 	node   *node
 	page   *page
 	cell   int32 // the cell's place in the page; -1 for a whole page
+	in     area.Cover
 }
 
 // frontier is a binary heap of what was found, the nearest on top.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/bucket"
 	"nearby/internal/budget"
@@ -297,7 +298,7 @@ func (s *search) lookUp(key uint64, n int) bool {
 			mask := b.node.occupied >> d & (1<<width - 1) << d
 			i, _ := b.node.find(d)
 			for range bits.OnesCount64(mask) {
-				s.add(&b.node.branches[i])
+				s.add(&b.node.branches[i], area.Part)
 				i++
 			}
 			return true
@@ -309,7 +310,7 @@ func (s *search) lookUp(key uint64, n int) bool {
 		b = &b.node.branches[i]
 		level++
 		if rest == levelBits {
-			s.add(b)
+			s.add(b, area.Part)
 			return true
 		}
 	}
@@ -323,10 +324,17 @@ func cellInPage(p *page, key uint64) bool {
 	return (key^p.key)>>1>>(63-prefixBits(p.level)) == 0
 }
 
-// add puts a branch in the frontier.
-func (s *search) add(b *branch) {
+// add puts a branch in the frontier, round which a cell has the given relation to the query's
+// area.
+func (s *search) add(b *branch, in area.Cover) {
 	if c2 := b.box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&b.box) {
-		s.queue.push(found{chord2: c2, node: b.node, page: b.page, cell: -1})
+		if !s.top.Cells.All() {
+			key, n := b.prefix()
+			if in = s.top.Cells.Cover(in, key, n); in == area.None {
+				return
+			}
+		}
+		s.queue.push(found{chord2: c2, node: b.node, page: b.page, cell: -1, in: in})
 	}
 }
 
@@ -335,13 +343,18 @@ func (s *search) add(b *branch) {
 func (s *search) addCells(p *page, key uint64, n int) {
 	last := zorder.Last(key, n)
 	for i := p.find(key); i < len(p.keys) && p.keys[i] <= last; i++ {
-		s.addCell(p, i)
+		s.addCell(p, i, area.Part)
 	}
 }
 
-func (s *search) addCell(p *page, i int) {
+func (s *search) addCell(p *page, i int, in area.Cover) {
 	if c2 := p.cells[i].box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&p.cells[i].box) {
-		s.queue.push(found{chord2: c2, page: p, cell: int32(i)})
+		if s.top.Cells.All() {
+			in = area.All
+		} else if in = s.top.Cells.Cover(in, p.keys[i], s.bits); in == area.None {
+			return
+		}
+		s.queue.push(found{chord2: c2, page: p, cell: int32(i), in: in})
 		if c := &p.cells[i]; c.small() {
 			c.run().Prefetch(0, int(c.n))
 		}
@@ -364,7 +377,7 @@ func (s *search) enter() bool {
 			t.Add(cellStep(index.StepNode, n.key, prefixBits(n.level), 0, f.chord2))
 		}
 		for i := range n.branches {
-			s.add(&n.branches[i])
+			s.add(&n.branches[i], f.in)
 		}
 		return true
 	}
@@ -372,7 +385,7 @@ func (s *search) enter() bool {
 		t.Add(cellStep(index.StepNode, f.page.key, prefixBits(f.page.level), 0, f.chord2))
 	}
 	for i := range f.page.cells {
-		s.addCell(f.page, i)
+		s.addCell(f.page, i, f.in)
 	}
 	return true
 }
@@ -385,13 +398,13 @@ func (s *search) enterCell(f found, c *cell) bool {
 			return false
 		}
 		s.queue.pop()
-		s.top.Scan(c.run(), 0, int(c.n))
+		s.top.Scan(c.run(), 0, int(c.n), f.in)
 	} else {
 		if !s.budget.Enter(0) {
 			return false
 		}
 		if ok = f.page.big[c.at].Nearest(&bucket.Search{
-			Top: &s.top, Budget: &s.budget, Query: s.query, Items: s.items, Centre: s.origin.vec,
+			Top: &s.top, Budget: &s.budget, Query: s.query, Items: s.items, Centre: s.origin.vec, In: f.in,
 		}); ok {
 			s.queue.pop() // else what was not compared is still unseen
 		}

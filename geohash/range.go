@@ -1,8 +1,8 @@
 package geohash
 
 import (
+	"nearby/area"
 	"nearby/index"
-	"nearby/internal/cover"
 	"nearby/internal/sweep"
 )
 
@@ -14,7 +14,7 @@ func (g *grid) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 	s := g.sweeps.Get().(*sweep.Sweep)
 	s.Reset(dst, q, items, swept)
 	if g.root.points > 0 && q.Limit > 0 {
-		walk(s, &g.root, g.bits, cover.Part)
+		walk(s, &g.root, g.bits, area.Part)
 	}
 	dst, proof := s.Result()
 	g.sweeps.Put(s)
@@ -28,16 +28,9 @@ func swept(kind index.StepKind, key uint64, n, points int) index.Step {
 
 // walk goes through a part of the directory, round which a cell has the given relation to
 // the area, and reports whether to go on.
-func walk(s *sweep.Sweep, b *branch, bits int, in cover.Cover) bool {
-	var key uint64
-	var level int
-	if b.node != nil {
-		key, level = b.node.key, b.node.level
-	} else {
-		key, level = b.page.key, b.page.level
-	}
-	n := prefixBits(level)
-	if in = s.Cover(in, key, n); in == cover.None {
+func walk(s *sweep.Sweep, b *branch, bits int, in area.Cover) bool {
+	key, n := b.prefix()
+	if in = s.Cover(in, key, n); in == area.None {
 		return true
 	}
 	if !s.Enter(key, n) {
@@ -55,7 +48,7 @@ func walk(s *sweep.Sweep, b *branch, bits int, in cover.Cover) bool {
 	for i := range p.cells {
 		key, c := p.keys[i], &p.cells[i]
 		in := s.Cover(in, key, bits)
-		if in == cover.None {
+		if in == area.None {
 			continue
 		}
 		ok := false

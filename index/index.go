@@ -14,8 +14,9 @@
 //	    Two indexes with the same items give the same answer, bit for bit.
 //	I3  Exact. A Nearest or Range answer with Proof.Exact equals that of a scan
 //	    over all items.
-//	I4  Proof. Every item that matches the query and is nearer than
-//	    Proof.Radius is in the answer, also when a budget cut the search short.
+//	I4  Proof. Every item that matches the query (its distances, After, Area and
+//	    Filter) and is nearer than Proof.Radius is in the answer, also when a
+//	    budget cut the search short.
 //	I5  Snapshot. A version never changes; the same query on it gives the same
 //	    answer for ever.
 //	I6  Range answers in order of (ZKey, id bytes), see RangeAfter, so that a page
@@ -27,7 +28,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/paulmach/orb"
+	"nearby/area"
 )
 
 // Ref is the number under which an index knows an item. Its owner hands it out
@@ -136,13 +137,28 @@ type Query struct {
 	// items at the centre; use Everywhere for no limit.
 	MaxDistance float64
 
+	// MinDistance in metres leaves out the items that are nearer; an item exactly
+	// that far is a hit. With MaxDistance it makes a ring, which is empty where it
+	// is the greater one.
+	MinDistance float64
+
 	// After, when not nil, leaves out the items up to and including that
 	// place in the order: the next page begins after the last hit.
 	After *After
 
+	// Area, when not nil, keeps the items whose positions, as they were given, it
+	// contains.
+	Area *area.Area
+
 	// Filter, when not nil, keeps the items for which it is true. It must be
 	// pure. It is called for candidates only, not for each point compared.
 	Filter func(Ref) bool
+
+	// Skip, when not nil, goes with a Filter. It is true only if no item whose
+	// ZKey (see RangeAfter) begins with the first n bits of key, 0 to 64, passes
+	// the Filter. It must be pure. An index asks it before it enters a part of its
+	// structure, and need not enter one for which it is true.
+	Skip func(key uint64, n int) bool
 
 	// Budget bounds the work: points compared plus cells or nodes entered.
 	// 0 is no bound. A search cut short returns the exact prefix that it can
@@ -169,10 +185,19 @@ func (q *Query) Validate() error {
 		return fmt.Errorf("%w: k is %d, must not be negative", ErrInvalid, q.K)
 	case !(q.MaxDistance >= 0):
 		return fmt.Errorf("%w: maximum distance is %v, must be at least 0 metres", ErrInvalid, q.MaxDistance)
+	case !(q.MinDistance >= 0):
+		return fmt.Errorf("%w: minimum distance is %v, must be at least 0 metres", ErrInvalid, q.MinDistance)
 	case q.Budget < 0:
 		return fmt.Errorf("%w: budget is %d, must not be negative", ErrInvalid, q.Budget)
 	case q.After != nil && !(q.After.Distance >= 0):
 		return fmt.Errorf("%w: after distance is %v, must be at least 0 metres", ErrInvalid, q.After.Distance)
+	}
+	return checkSkip(q.Skip, q.Filter)
+}
+
+func checkSkip(skip func(uint64, int) bool, filter func(Ref) bool) error {
+	if skip != nil && filter == nil {
+		return fmt.Errorf("%w: there is a Skip without a Filter", ErrInvalid)
 	}
 	return nil
 }
@@ -191,13 +216,9 @@ func CheckPosition(lon, lat float64) error {
 
 // RangeQuery asks for the items in an area.
 type RangeQuery struct {
-	// Bound in degrees, sides included. Min[0] > Max[0] crosses the
-	// antimeridian. A side at 180 or -180 takes in both spellings.
-	Bound orb.Bound
-
-	// Polygon, when not nil, narrows the Bound to the polygons' inside, in the
-	// plane of longitude and latitude (RFC 7946); borders count as inside.
-	Polygon orb.MultiPolygon
+	// Area contains the positions of the items, as they were given. Nil is
+	// everywhere.
+	Area *area.Area
 
 	// After, when not nil, leaves out the items up to and including that place
 	// in the order.
@@ -206,8 +227,9 @@ type RangeQuery struct {
 	// Limit is the greatest number of items.
 	Limit int
 
-	// Filter, Budget and Trace as in Query.
+	// Filter, Skip, Budget and Trace as in Query.
 	Filter func(Ref) bool
+	Skip   func(key uint64, n int) bool
 	Budget int
 	Trace  *Trace
 }
@@ -263,20 +285,13 @@ type Stats struct {
 
 // Validate returns an error that wraps ErrInvalid if the query is out of range.
 func (q *RangeQuery) Validate() error {
-	for _, p := range []orb.Point{q.Bound.Min, q.Bound.Max} {
-		if err := CheckPosition(p[0], p[1]); err != nil {
-			return err
-		}
-	}
 	switch {
-	case q.Bound.Min[1] > q.Bound.Max[1]:
-		return fmt.Errorf("%w: south is %v, north is %v", ErrInvalid, q.Bound.Min[1], q.Bound.Max[1])
 	case q.Limit < 0:
 		return fmt.Errorf("%w: limit is %d, must not be negative", ErrInvalid, q.Limit)
 	case q.Budget < 0:
 		return fmt.Errorf("%w: budget is %d, must not be negative", ErrInvalid, q.Budget)
 	}
-	return nil
+	return checkSkip(q.Skip, q.Filter)
 }
 
 // Reached returns the place that a search has reached which has looked at all

@@ -15,15 +15,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/paulmach/orb"
-
 	"nearby/api"
+	"nearby/area"
 	"nearby/catalog"
 	"nearby/collection"
 	"nearby/index"
 	"nearby/index/indextest"
 	"nearby/indexes"
-	"nearby/internal/cover"
 	"nearby/internal/zorder"
 	"nearby/sphere"
 	"nearby/store/embedded"
@@ -136,7 +134,7 @@ func (l *list) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	centre, from := sphere.FromDegrees(q.Lon, q.Lat), len(dst)
 	for _, p := range l.points {
 		d := sphere.Distance(centre, p.vec)
-		if a := q.After; d > q.MaxDistance || a != nil && (d < a.Distance || d == a.Distance && items.CompareID(p.Ref, a.ID) <= 0) || q.Filter != nil && !q.Filter(p.Ref) {
+		if a := q.After; d < q.MinDistance || d > q.MaxDistance || !q.Area.Contains(p.Lon, p.Lat) || a != nil && (d < a.Distance || d == a.Distance && items.CompareID(p.Ref, a.ID) <= 0) || q.Filter != nil && !q.Filter(p.Ref) {
 			continue
 		}
 		h := index.Hit{Ref: p.Ref, Distance: d}
@@ -175,7 +173,7 @@ func (l *list) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 	from := len(dst)
 	for _, p := range l.points {
 		after := q.After == nil || p.key > q.After.ZKey || p.key == q.After.ZKey && items.CompareID(p.Ref, q.After.ID) > 0
-		if after && len(dst)-from < q.Limit && cover.Contains(q, p.Lon, p.Lat) && (q.Filter == nil || q.Filter(p.Ref)) {
+		if after && len(dst)-from < q.Limit && q.Area.Contains(p.Lon, p.Lat) && (q.Filter == nil || q.Filter(p.Ref)) {
 			dst = append(dst, p.Ref)
 		}
 	}
@@ -444,18 +442,21 @@ func compare(t *testing.T, snap *collection.Snapshot) {
 	}
 	var all []found
 	centre := sphere.FromDegrees(10, 50)
-	area := index.RangeQuery{Bound: orb.Bound{Min: orb.Point{-170, -80}, Max: orb.Point{20, 80}}, Limit: math.MaxInt}
+	box, err := area.Box(-170, -80, 20, 80)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var inside []found
 	for it := range snap.All() {
 		f := found{it.ID(), sphere.Distance(centre, sphere.FromDegrees(it.Lon, it.Lat)), zorder.Key(it.Lon, it.Lat)}
-		if all = append(all, f); cover.Contains(&area, it.Lon, it.Lat) {
+		if all = append(all, f); box.Contains(it.Lon, it.Lat) {
 			inside = append(inside, f)
 		}
 	}
 	slices.SortFunc(all, func(a, b found) int { return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.id, b.id)) })
 	slices.SortFunc(inside, func(a, b found) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.id, b.id)) })
 	hits, _, err := snap.Nearest(nil, &index.Query{Lon: 10, Lat: 50, K: len(all) + 1, MaxDistance: index.Everywhere}, nil)
-	refs, _, err2 := snap.Range(nil, &area, nil)
+	refs, _, err2 := snap.Range(nil, &index.RangeQuery{Area: box, Limit: math.MaxInt}, nil)
 	if err = cmp.Or(err, err2); err != nil || len(hits) != len(all) || len(refs) != len(inside) {
 		t.Fatalf("%d hits and %d in the area, want %d and %d: %v", len(hits), len(refs), len(all), len(inside), err)
 	}

@@ -1,6 +1,7 @@
 package quadtree
 
 import (
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/zorder"
 	"nearby/sphere"
@@ -33,7 +34,7 @@ func (s *search) approach(top *node, centre *sphere.Vec, q *index.Query) bool {
 			break
 		}
 		if sub == nil {
-			if !s.scan(pending{bound, n, child}, *centre, q) {
+			if !s.scan(pending{bound, n, int32(child), s.topk.Cells.Earth()}, *centre, q) {
 				return false
 			}
 			break
@@ -63,7 +64,9 @@ func (s *search) lookBack(centre *sphere.Vec) {
 		}
 		for child, bound := range w.bounds {
 			if bound <= limit && child != w.child && s.matters(w.n, child, centre, &bound) {
-				s.wait(base, pending{bound, w.n, child})
+				if in := s.cover(w.n, child, area.Part); in != area.None {
+					s.wait(base, pending{bound, w.n, int32(child), in})
+				}
 			}
 		}
 	}

@@ -1,33 +1,35 @@
 package quadtree
 
 import (
+	"nearby/area"
 	"nearby/index"
-	"nearby/internal/cover"
 	"nearby/internal/topk"
 )
 
 // Count implements index.Index.
-func (t *tree) Count(q *index.Query, _ index.Items) (int, index.Proof, error) {
+func (t *tree) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return 0, index.Proof{}, err
 	}
-	c := topk.NewCounter(q)
-	done := t.top.countIn(0, &c)
+	c := topk.NewCounter(q, items)
+	done := t.top.countIn(0, &c, area.Part)
 	return c.N, c.Proof(done), nil
 }
 
-// countIn counts the points of child i that match. It reports false if the budget
-// does not last.
-func (n *node) countIn(i int, c *topk.Counter) bool {
+// countIn counts the points of child i that match, where the parent's cell has the given relation to
+// the query's area. It reports false if the budget does not last.
+func (n *node) countIn(i int, c *topk.Counter, in area.Cover) bool {
 	size := n.size(i)
 	if size == 0 {
 		return true
 	}
 	box := n.box.at(i)
-	switch c.Cover(&box) {
-	case cover.None:
+	key, level := n.below(i)
+	matches, in := c.Cell(&box, in, key, 2*level)
+	switch matches {
+	case area.None:
 		return true
-	case cover.All:
+	case area.All:
 		c.N += size
 		return true
 	}
@@ -36,15 +38,15 @@ func (n *node) countIn(i int, c *topk.Counter) bool {
 	}
 	if sub := n.sub[i]; sub != nil {
 		for j := range 4 {
-			if !sub.countIn(j, c) {
+			if !sub.countIn(j, c, in) {
 				return false
 			}
 		}
 		return true
 	}
 	if b := n.bucket(i); b != nil {
-		return b.Count(c)
+		return b.Count(c, in)
 	}
 	lo, hi := n.leaf(i)
-	return c.Scan(n.run, lo, hi)
+	return c.Scan(n.run, lo, hi, in)
 }

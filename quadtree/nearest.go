@@ -3,6 +3,7 @@ package quadtree
 import (
 	"math"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/bucket"
 	"nearby/internal/budget"
@@ -28,7 +29,8 @@ type search struct {
 type pending struct {
 	bound float64
 	n     *node
-	child int
+	child int32
+	in    area.Cover // how much of its cell lies in the query's area
 }
 
 // beyond is above all squared chords and below the bound of an empty box.
@@ -96,7 +98,7 @@ func (s *search) nearest(top *node, q *index.Query) (unentered float64, exact bo
 			if s.trace != nil {
 				s.note(index.StepNode, sub.key, int(sub.level), p.bound, 0)
 			}
-			p = s.descend(sub, &centre)
+			p = s.descend(sub, &centre, p.in)
 			if p.n == nil {
 				break
 			}
@@ -119,6 +121,16 @@ func (s *search) matters(n *node, child int, centre *sphere.Vec, bound *float64)
 	return *bound <= min(s.topk.Limit, beyond) && !s.topk.Passed(&box)
 }
 
+// cover tells how much of a child's cell lies in the query's area, where in tells it of the node's.
+// None also says that nothing in the child passes the filter.
+func (s *search) cover(n *node, child int, in area.Cover) area.Cover {
+	if s.topk.Cells.All() {
+		return area.All
+	}
+	key, level := n.below(child)
+	return s.topk.Cells.Cover(in, key, 2*level)
+}
+
 // wait puts a child on the stack, above all that are farther, and not below base.
 func (s *search) wait(base int, p pending) {
 	s.stack = append(s.stack, p)
@@ -129,13 +141,15 @@ func (s *search) wait(base int, p pending) {
 
 // descend returns the nearest child of n and leaves the others that matter on
 // the stack, the farthest first. Without any the node returned is nil.
-func (s *search) descend(n *node, centre *sphere.Vec) pending {
+func (s *search) descend(n *node, centre *sphere.Vec, in area.Cover) pending {
 	limit := min(s.topk.Limit, beyond)
 	base := len(s.stack)
 	n.box.chord2(centre, &s.bounds)
 	for i, bound := range s.bounds {
 		if bound <= limit && s.matters(n, i, centre, &bound) {
-			s.wait(base, pending{bound, n, i})
+			if in := s.cover(n, i, in); in != area.None {
+				s.wait(base, pending{bound, n, int32(i), in})
+			}
 		}
 	}
 	if len(s.stack) == base {
@@ -158,23 +172,24 @@ func (s *search) waiting(bound float64) float64 {
 // does not last.
 func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
 	compared, ok := s.budget.Compared, true
-	if b := p.n.bucket(p.child); b != nil {
+	child := int(p.child)
+	if b := p.n.bucket(child); b != nil {
 		if !s.budget.Enter(0) {
 			return false
 		}
-		ok = b.Nearest(&bucket.Search{Top: &s.topk, Budget: &s.budget, Query: q, Items: s.items, Centre: centre})
+		ok = b.Nearest(&bucket.Search{Top: &s.topk, Budget: &s.budget, Query: q, Items: s.items, Centre: centre, In: p.in})
 	} else {
-		lo, hi := p.n.leaf(p.child)
+		lo, hi := p.n.leaf(child)
 		if lo == hi {
 			return true
 		}
 		if !s.budget.Enter(hi - lo) {
 			return false
 		}
-		s.topk.Scan(p.n.run, lo, hi)
+		s.topk.Scan(p.n.run, lo, hi, p.in)
 	}
 	if s.trace != nil {
-		key, level := p.n.cell(p.child)
+		key, level := p.n.cell(child)
 		s.note(index.StepLeaf, key, level, p.bound, s.budget.Compared-compared)
 	}
 	return ok

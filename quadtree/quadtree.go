@@ -181,6 +181,14 @@ func (n *node) cell(i int) (key uint64, level int) {
 	return n.key | uint64(i)<<(zorder.Bits-2-2*int(n.level)), int(n.level) + 1
 }
 
+// below returns the least cell that is known to hold child i.
+func (n *node) below(i int) (key uint64, level int) {
+	if sub := n.sub[i]; sub != nil {
+		return sub.key, int(sub.level)
+	}
+	return n.cell(i)
+}
+
 // prefix returns the first 2*level bits of key.
 func prefix(key uint64, level int) uint64 {
 	return key >> (zorder.Bits - 2*level) << (zorder.Bits - 2*level)

@@ -1,8 +1,8 @@
 package quadtree
 
 import (
+	"nearby/area"
 	"nearby/index"
-	"nearby/internal/cover"
 	"nearby/internal/sweep"
 )
 
@@ -19,7 +19,7 @@ func (t *tree) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([
 	}
 	s.Reset(dst, q, items, swept)
 	if q.Limit > 0 {
-		walk(s, t.top, 0, cover.Part)
+		walk(s, t.top, 0, area.Part)
 	}
 	dst, proof := s.Result()
 	t.sweeps.Put(s)
@@ -33,16 +33,13 @@ func swept(kind index.StepKind, key uint64, n, points int) index.Step {
 
 // walk goes through child i of n, whose parent's cell has the given relation to the
 // area. It returns false when the answer is full or the budget spent.
-func walk(s *sweep.Sweep, n *node, i int, in cover.Cover) bool {
+func walk(s *sweep.Sweep, n *node, i int, in area.Cover) bool {
 	if n.size(i) == 0 {
 		return true
 	}
-	key, level := n.cell(i)
+	key, level := n.below(i)
 	sub := n.sub[i]
-	if sub != nil {
-		key, level = sub.key, int(sub.level)
-	}
-	if in = s.Cover(in, key, 2*level); in == cover.None {
+	if in = s.Cover(in, key, 2*level); in == area.None {
 		return true
 	}
 	switch {

@@ -5,8 +5,8 @@ import (
 	"math"
 	"slices"
 
+	"nearby/area"
 	"nearby/index"
-	"nearby/internal/cover"
 	"nearby/internal/runs"
 	"nearby/internal/topk"
 	"nearby/internal/zorder"
@@ -21,12 +21,12 @@ const listBlock = 256
 // listNearest appends the nearest of the collected items, and completes the proof.
 func (p *plan) listNearest(dst []index.Hit, q *index.Query, proof *index.Proof) []index.Hit {
 	p.query = *q
-	p.query.Filter = nil // which all of them meet
+	p.query.Filter, p.query.Skip = nil, nil // which all of them meet
 	p.top.Reset(&p.query, &p.snapshot.records)
 	used := 0
 	for refs := p.refs; len(refs) > 0; {
 		n := min(len(refs), listBlock)
-		if run := p.block(used, refs[:n]); p.top.Scan(run, 0, n) {
+		if run := p.block(used, refs[:n]); p.top.Scan(run, 0, n, area.Part) {
 			used++
 		}
 		refs = refs[n:]
@@ -45,14 +45,14 @@ func (p *plan) block(at int, refs []uint32) runs.Run {
 	return p.blocks[at]
 }
 
-// listCount counts the collected items within the query's distance.
+// listCount counts the collected items in the query's area and between its distances.
 func (p *plan) listCount(q *index.Query) int {
 	p.query = *q
-	p.query.Filter, p.query.Budget = nil, 0
-	counter := topk.NewCounter(&p.query)
+	p.query.Filter, p.query.Skip, p.query.Budget = nil, nil, 0
+	counter := topk.NewCounter(&p.query, &p.snapshot.records)
 	for refs := p.refs; len(refs) > 0; {
 		n := min(len(refs), listBlock)
-		counter.Scan(p.block(0, refs[:n]), 0, n)
+		counter.Scan(p.block(0, refs[:n]), 0, n, area.Part)
 		refs = refs[n:]
 	}
 	return counter.N
@@ -92,7 +92,7 @@ func (p *plan) listWithin(dst []index.Ref, q *index.RangeQuery) []index.Ref {
 		if a := q.After; a != nil && (key < a.ZKey || key == a.ZKey && r.CompareID(index.Ref(ref), a.ID) <= 0) {
 			continue
 		}
-		if cover.Contains(q, lon, lat) {
+		if q.Area.Contains(lon, lat) {
 			p.placed = append(p.placed, placed{key, index.Ref(ref)})
 		}
 	}

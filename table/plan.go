@@ -157,8 +157,8 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	}
 	est := p.estimate()
 	if est.listable {
-		// How many items are within a distance is not known, so a search outward may be short.
-		bounded := q.MaxDistance < sphere.HalfCircumference && est.list > costOfSearch
+		// How many items are within a distance or in an area is not known, so a search outward may be short.
+		bounded := !everywhere(q) && est.list > costOfSearch
 		tried := most > 0 && (bounded || p.outwardCost(q.K, est.matches) <= float64(est.list))
 		if tried {
 			if proof, err := search(min(left, max(1, est.list))); err != nil || proof.Exact {
@@ -191,14 +191,18 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	return dst, proof, err
 }
 
+// everywhere reports whether a query asks for items wherever they lie.
+func everywhere(q *index.Query) bool {
+	return q.MaxDistance >= sphere.HalfCircumference && q.MinDistance == 0 && q.Area == nil
+}
+
 // count counts what matches; see index.Index.
 func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return 0, index.Proof{}, err
 	}
-	everywhere := q.MaxDistance >= sphere.HalfCircumference
 	most, exact := p.root.most()
-	if exact && (everywhere || most == 0) {
+	if exact && (everywhere(q) || most == 0) {
 		return most, index.Proof{Exact: true}, nil
 	}
 	left := math.MaxInt
@@ -209,7 +213,7 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	p.query.Filter = p.holds
 	if est := p.estimate(); est.listable {
 		var spent index.Proof
-		if !everywhere {
+		if !everywhere(q) {
 			p.query.Budget = min(left, max(1, est.list))
 			n, proof, err := p.snapshot.index.Count(&p.query, &p.snapshot.records)
 			if err != nil || proof.Exact {
@@ -219,7 +223,7 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 		}
 		if left -= spent.Entered + spent.Compared; p.collect() && len(p.refs) <= left {
 			spent.Exact, spent.Compared = true, spent.Compared+len(p.refs)
-			if everywhere {
+			if everywhere(q) {
 				return len(p.refs), spent, nil
 			}
 			return p.listCount(q), spent, nil

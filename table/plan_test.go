@@ -15,8 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/paulmach/orb"
-
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/zorder"
 	"nearby/item"
@@ -213,7 +212,7 @@ func (v *version) matches(q *index.Query, keeps func(*known) bool) []match {
 	centre := sphere.FromDegrees(q.Lon, q.Lat)
 	for _, k := range v.items {
 		if keeps(k) {
-			if d := sphere.Distance(centre, k.vec); d <= q.MaxDistance {
+			if d := sphere.Distance(centre, k.vec); d >= q.MinDistance && d <= q.MaxDistance && q.Area.Contains(k.Lon, k.Lat) {
 				all = append(all, match{d, k.ID})
 			}
 		}
@@ -232,6 +231,18 @@ func (f *filtered) ask(t *testing.T, ways map[index.Way]int) {
 	if q.Lon, q.Lat = f.position(); r.IntN(3) == 0 {
 		q.MaxDistance = math.Exp(r.Float64() * 17)
 	}
+	if r.IntN(4) == 0 {
+		q.MinDistance = math.Exp(r.Float64() * 17)
+	}
+	if r.IntN(4) == 0 {
+		west, north := f.position()
+		box, err := area.Box(west, -90, 180*r.Float64(), north)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Area = box
+	}
+	everywhere := q.MaxDistance == index.Everywhere && q.MinDistance == 0 && q.Area == nil
 	if r.IntN(3) == 0 {
 		q.Budget = 1 + r.IntN(1<<r.IntN(14))
 	}
@@ -247,14 +258,14 @@ func (f *filtered) ask(t *testing.T, ways map[index.Way]int) {
 		if q.After != nil {
 			after = fmt.Sprintf(", after %+v", *q.After)
 		}
-		return fmt.Sprintf("%v %v: k=%d within %v m of (%v, %v), budget %d%s: %s", maps.Collect(filter.Added()), filter.During != nil, q.K, q.MaxDistance, q.Lon, q.Lat, q.Budget, after, trace.Plan.Way)
+		return fmt.Sprintf("%v %v: k=%d from %v to %v m of (%v, %v) in %v, budget %d%s: %s", maps.Collect(filter.Added()), filter.During != nil, q.K, q.MinDistance, q.MaxDistance, q.Lon, q.Lat, q.Area, q.Budget, after, trace.Plan.Way)
 	}
 	hits, proof, err := v.Nearest(nil, &q, filter)
 	if err != nil {
 		t.Fatalf("%s: %v", say(), err)
 	}
 	ways[trace.Plan.Way]++
-	if trace.Plan.Matches >= 0 && q.MaxDistance == index.Everywhere && trace.Plan.Matches != len(all) {
+	if trace.Plan.Matches >= 0 && everywhere && trace.Plan.Matches != len(all) {
 		t.Fatalf("%s: the plan says that %d items match, %d do", say(), trace.Plan.Matches, len(all))
 	}
 	if len(hits) > q.K || len(hits) > len(want) || proof.Exact && len(hits) < min(q.K, len(want)) || !proof.Exact && q.Budget == 0 {
@@ -321,17 +332,17 @@ func (f *filtered) page(t *testing.T) {
 
 	// And in a box, which may cross the antimeridian.
 	q := index.RangeQuery{Limit: limit, Budget: budget, After: new(index.RangeAfter)}
-	q.Bound.Min = orb.Point{360*f.rnd.Float64() - 180, -90}
-	q.Bound.Max = orb.Point{360*f.rnd.Float64() - 180, 180*f.rnd.Float64() - 90}
+	west, east, north := 360*f.rnd.Float64()-180, 360*f.rnd.Float64()-180, 180*f.rnd.Float64()-90
+	var err error
+	if q.Area, err = area.Box(west, -90, east, north); err != nil {
+		t.Fatal(err)
+	}
 	inside := slices.DeleteFunc(slices.Clone(v.items), func(k *known) bool {
-		east, west := k.Lon <= q.Bound.Max[0], k.Lon >= q.Bound.Min[0]
-		if k.Lat > q.Bound.Max[1] || !want[k.ID] {
-			return true
+		within := k.Lon >= west && k.Lon <= east
+		if west > east {
+			within = k.Lon >= west || k.Lon <= east
 		}
-		if q.Bound.Min[0] > q.Bound.Max[0] {
-			return !east && !west
-		}
-		return !east || !west
+		return k.Lat > north || !want[k.ID] || !within
 	})
 	slices.SortFunc(inside, func(a, b *known) int {
 		return cmp.Or(cmp.Compare(zorder.Key(a.Lon, a.Lat), zorder.Key(b.Lon, b.Lat)), cmp.Compare(a.ID, b.ID))
@@ -345,14 +356,14 @@ func (f *filtered) page(t *testing.T) {
 		}
 		for _, ref := range refs {
 			if it := v.Item(ref); i == len(inside) || it.ID() != inside[i].ID {
-				t.Fatalf("%v in %v, pages of %d, budget %d: item %d of %d is %s", maps.Collect(filter.Added()), q.Bound, limit, budget, i, len(inside), it.ID())
+				t.Fatalf("%v in %v, pages of %d, budget %d: item %d of %d is %s", maps.Collect(filter.Added()), q.Area, limit, budget, i, len(inside), it.ID())
 			}
 			i++
 		}
 		switch {
 		case proof.Exact && len(refs) < limit:
 			if i != len(inside) {
-				t.Fatalf("%v in %v, pages of %d, budget %d: %d items, want %d", maps.Collect(filter.Added()), q.Bound, limit, budget, i, len(inside))
+				t.Fatalf("%v in %v, pages of %d, budget %d: %d items, want %d", maps.Collect(filter.Added()), q.Area, limit, budget, i, len(inside))
 			}
 			return
 		case proof.Exact:

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/sphere"
 )
@@ -202,7 +203,7 @@ func (v version) inRange(q index.RangeQuery) ([]index.Ref, error) {
 	got = got[1:]
 	for i, r := range got {
 		if i >= len(want) || r != want[i] {
-			return nil, fmt.Errorf("%s: got refs %v, want %v", describeRange(&q), clip(got), clip(want))
+			return nil, fmt.Errorf("%s: got refs %v, want %v", describeRange(&q), clipped(got), clipped(want))
 		}
 	}
 	if err := checkCut(len(got), len(want), q.Limit, q.Budget, proof); err != nil {
@@ -217,7 +218,7 @@ func (v version) inRange(q index.RangeQuery) ([]index.Ref, error) {
 		}
 		if !slices.Equal(rest, want[len(got):]) {
 			return nil, fmt.Errorf("%s: reached %x %q with %d items, after which come %v, want %v", describeRange(&q),
-				proof.Reached.ZKey, proof.Reached.ID, len(got), clip(rest), clip(want[len(got):]))
+				proof.Reached.ZKey, proof.Reached.ID, len(got), clipped(rest), clipped(want[len(got):]))
 		}
 	}
 
@@ -279,30 +280,35 @@ func describe(q *index.Query) string {
 	if q.After != nil {
 		s += fmt.Sprintf(", after %v m %q", q.After.Distance, q.After.ID)
 	}
-	if q.Filter != nil {
+	if q.MinDistance > 0 {
+		s += fmt.Sprintf(", from %v m on", q.MinDistance)
+	}
+	return s + describeRest(q.Area, q.Filter != nil, q.Skip != nil, q.Budget)
+}
+
+func describeRest(a *area.Area, filter, skip bool, budget int) string {
+	s := ""
+	if a != nil {
+		s += fmt.Sprintf(", in %v", a)
+	}
+	if filter {
 		s += ", filtered"
 	}
-	if q.Budget > 0 {
-		s += fmt.Sprintf(", budget %d", q.Budget)
+	if skip {
+		s += " with skips"
+	}
+	if budget > 0 {
+		s += fmt.Sprintf(", budget %d", budget)
 	}
 	return s
 }
 
 func describeRange(q *index.RangeQuery) string {
-	s := fmt.Sprintf("range %v to %v, limit %d", q.Bound.Min, q.Bound.Max, q.Limit)
-	if q.Polygon != nil {
-		s += fmt.Sprintf(", polygon %v", q.Polygon)
-	}
+	s := fmt.Sprintf("range, limit %d", q.Limit)
 	if q.After != nil {
 		s += fmt.Sprintf(", after %x %q", q.After.ZKey, q.After.ID)
 	}
-	if q.Filter != nil {
-		s += ", filtered"
-	}
-	if q.Budget > 0 {
-		s += fmt.Sprintf(", budget %d", q.Budget)
-	}
-	return s
+	return s + describeRest(q.Area, q.Filter != nil, q.Skip != nil, q.Budget)
 }
 
-func clip(refs []index.Ref) []index.Ref { return refs[:min(len(refs), 20)] }
+func clipped(refs []index.Ref) []index.Ref { return refs[:min(len(refs), 20)] }

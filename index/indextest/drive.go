@@ -9,6 +9,7 @@ import (
 
 	"github.com/paulmach/orb"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/zorder"
 	"nearby/sphere"
@@ -169,12 +170,24 @@ func (d *driver) query() index.Query {
 	if flags&4 != 0 {
 		m := index.Ref(2 + d.next()%5)
 		q.Filter = func(r index.Ref) bool { return r%m == 0 }
+		if flags&32 != 0 {
+			q.Skip = skipOf(d.items, q.Filter)
+		}
+	}
+	if flags&64 != 0 {
+		q.Area = d.place()
+	}
+	if flags&128 != 0 {
+		q.MinDistance = sphere.HalfCircumference * math.Exp(-float64(d.next())/8)
 	}
 	if r := index.Ref(d.next() % 64); flags&8 != 0 && d.items.Has(r) {
 		// As far as an item, or just behind one.
 		metres := sphere.Distance(vec(p), vec(d.items.refs[r].pos))
 		if flags&16 != 0 {
 			q.MaxDistance = metres
+			if flags&128 != 0 {
+				q.MinDistance = metres
+			}
 		} else {
 			q.After = &index.After{Distance: metres, ID: d.items.ID(r)}
 		}
@@ -183,23 +196,32 @@ func (d *driver) query() index.Query {
 }
 
 func (d *driver) area() index.RangeQuery {
-	a, b := d.position(), d.position()
+	q := index.RangeQuery{Area: d.place()}
 	flags := d.next()
-	q := boxOf(a.Lon, min(a.Lat, b.Lat), b.Lon, max(a.Lat, b.Lat))
 	q.Limit = int(d.next() % 70)
 	if flags&1 != 0 {
 		q.Budget = int(d.next())
 	}
 	if flags&2 != 0 {
 		q.Filter = func(r index.Ref) bool { return r%3 != 0 }
-	}
-	if flags&4 != 0 {
-		// A rectangle: no slanted side meets an item by
-		// rounding alone.
-		q.Polygon = orb.MultiPolygon{{ring(a.Lon, a.Lat, b.Lon, a.Lat, b.Lon, b.Lat, a.Lon, b.Lat)}}
+		if flags&4 != 0 {
+			q.Skip = skipOf(d.items, q.Filter)
+		}
 	}
 	if r := index.Ref(d.next() % 64); flags&8 != 0 && d.items.Has(r) {
 		q.After = &index.RangeAfter{ZKey: zorder.Key(d.items.Position(r)), ID: d.items.ID(r)}
 	}
 	return q
+}
+
+// place reads an area: a box, or a triangle if its positions make one.
+func (d *driver) place() *area.Area {
+	a, b := d.position(), d.position()
+	if d.next()&1 != 0 {
+		c := d.position()
+		if a, err := area.New(orb.MultiPolygon{{ring(a.Lon, a.Lat, b.Lon, b.Lat, c.Lon, c.Lat)}}); err == nil {
+			return a
+		}
+	}
+	return box(a.Lon, min(a.Lat, b.Lat), b.Lon, max(a.Lat, b.Lat))
 }

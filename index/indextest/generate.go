@@ -3,10 +3,13 @@ package indextest
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/mmcloughlin/geohash"
 	"github.com/paulmach/orb"
+	"github.com/paulmach/orb/clip"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/zorder"
 	"nearby/sphere"
@@ -146,7 +149,16 @@ func (g *generator) query(v version) index.Query {
 			q.After = &index.After{Distance: h.Distance, ID: v.items.ID(h.Ref)}
 		}
 	}
-	q.Filter = g.filter()
+	if g.IntN(6) == 0 {
+		q.MinDistance = min(q.MaxDistance, sphere.HalfCircumference) * g.Float64()
+		if h, ok := g.hit(v, q); ok && g.IntN(2) == 0 { // exactly as far as an item
+			q.MinDistance = h.Distance
+		}
+	}
+	if g.IntN(4) == 0 {
+		q.Area = g.area()
+	}
+	q.Filter, q.Skip = g.filter(v.items)
 	if g.IntN(3) == 0 {
 		q.Budget = 1 + g.IntN(1<<g.IntN(10))
 	}
@@ -163,39 +175,44 @@ func (g *generator) hit(v version, q index.Query) (index.Hit, bool) {
 	return hits[g.IntN(len(hits))], true
 }
 
-// filter returns nil or a predicate that keeps from none to most items.
-func (g *generator) filter() func(index.Ref) bool {
+// filter returns nil or a predicate that keeps from none to most items, and now and then what it
+// skips.
+func (g *generator) filter(items *Items) (filter func(index.Ref) bool, skip func(uint64, int) bool) {
 	if g.IntN(4) != 0 {
-		return nil
+		return nil, nil
 	}
 	m, r := index.Ref(1+g.IntN(7)), index.Ref(g.IntN(7))
-	return func(ref index.Ref) bool { return ref%m == r }
+	if g.IntN(3) == 0 {
+		m = 1 << g.IntN(10) // few or none
+	}
+	filter = func(ref index.Ref) bool { return ref%m == r }
+	if g.IntN(2) == 0 {
+		skip = skipOf(items, filter)
+	}
+	return filter, skip
 }
 
-// rangeQuery draws an area: a box between two positions, a small one round a
-// position, one that crosses the antimeridian, and now and then a polygon.
+// skipOf returns the Skip that knows all: it is true of every cell none of whose items passes.
+func skipOf(items *Items, filter func(index.Ref) bool) func(uint64, int) bool {
+	var keys []uint64
+	for _, p := range items.Points() {
+		if filter(p.Ref) {
+			keys = append(keys, zorder.Key(p.Lon, p.Lat))
+		}
+	}
+	slices.Sort(keys)
+	return func(key uint64, n int) bool {
+		i, _ := slices.BinarySearch(keys, key)
+		return i == len(keys) || keys[i] > zorder.Last(key, n)
+	}
+}
+
+// rangeQuery draws a query for an area.
 func (g *generator) rangeQuery(v version) index.RangeQuery {
-	a, b := g.position(), g.position()
-	if g.IntN(3) == 0 {
-		s := math.Pow(10, g.Float64()*15-14)
-		b = clamp(a.Lon+g.Float64()*s, a.Lat+g.Float64()*s)
-	}
-	q := index.RangeQuery{
-		Bound: orb.Bound{
-			Min: orb.Point{a.Lon, min(a.Lat, b.Lat)},
-			Max: orb.Point{b.Lon, max(a.Lat, b.Lat)},
-		},
-		Limit:  g.IntN(60),
-		Filter: g.filter(),
-	}
+	q := index.RangeQuery{Area: g.area(), Limit: g.IntN(60)}
+	q.Filter, q.Skip = g.filter(v.items)
 	if g.IntN(4) == 0 {
 		q.Limit = v.items.Len() + 1
-	}
-	if g.IntN(4) == 0 {
-		q.Polygon = g.polygon()
-		if g.IntN(2) == 0 {
-			q.Bound = q.Polygon.Bound()
-		}
 	}
 	if n := v.items.Len(); n > 0 && g.IntN(4) == 0 {
 		p := v.items.Points()[g.IntN(n)]
@@ -207,25 +224,74 @@ func (g *generator) rangeQuery(v version) index.RangeQuery {
 	return q
 }
 
-// polygon draws a star round somewhere, with a hole, cut off at the borders of
-// the plane.
+// area draws an area: a box between two positions, a small one round a position, one that crosses
+// the antimeridian, polygons, what two of these have in common, or everything.
+func (g *generator) area() *area.Area {
+	if g.IntN(30) == 0 {
+		return nil
+	}
+	if g.IntN(8) == 0 {
+		return g.area().And(g.area())
+	}
+	if g.IntN(4) == 0 {
+		return polygons(g.polygon()...)
+	}
+	a, b := g.position(), g.position()
+	if g.IntN(3) == 0 {
+		s := math.Pow(10, g.Float64()*15-14)
+		b = clamp(a.Lon+g.Float64()*s, a.Lat+g.Float64()*s)
+	}
+	return box(a.Lon, min(a.Lat, b.Lat), b.Lon, max(a.Lat, b.Lat))
+}
+
+// polygon draws a star round somewhere, with a hole, cut at the antimeridian and at the poles; or a
+// triangle between positions.
 func (g *generator) polygon() orb.MultiPolygon {
-	c := g.anywhere()
+	if g.IntN(4) == 0 {
+		a, b, c := g.position(), g.position(), g.position()
+		if mp := (orb.MultiPolygon{{ring(a.Lon, a.Lat, b.Lon, b.Lat, c.Lon, c.Lat)}}); valid(mp) {
+			return mp
+		}
+	}
+	c := g.towns[g.IntN(len(g.towns))]
+	if g.IntN(2) == 0 {
+		c = g.anywhere()
+	}
 	size := math.Pow(10, g.Float64()*3-1)
-	ring := func(scale float64) orb.Ring {
+	star := func(scale float64) orb.Ring {
 		var r orb.Ring
 		n := 3 + g.IntN(9)
 		for i := range n {
 			sin, cos := math.Sincos(2 * math.Pi * float64(i) / float64(n))
 			radius := size * scale * (0.7 + 0.3*g.Float64())
-			p := clamp(c.Lon+radius*cos, c.Lat+radius*sin)
-			r = append(r, orb.Point{p.Lon, p.Lat})
+			r = append(r, orb.Point{c.Lon + radius*cos, c.Lat + radius*sin})
 		}
 		return append(r, r[0])
 	}
-	polygon := orb.Polygon{ring(1)}
-	if g.IntN(2) == 0 && math.Abs(c.Lon)+size < 180 && math.Abs(c.Lat)+size < 90 {
-		polygon = append(polygon, ring(0.2))
+	polygon := orb.Polygon{star(1)}
+	if g.IntN(2) == 0 {
+		polygon = append(polygon, star(0.2))
 	}
-	return orb.MultiPolygon{polygon}
+	var cut orb.MultiPolygon
+	for _, shift := range []float64{0, 360, -360} {
+		world := orb.Bound{Min: orb.Point{-180, -90}, Max: orb.Point{180, 90}}
+		p := polygon.Clone()
+		for _, r := range p {
+			for i := range r {
+				r[i][0] += shift
+			}
+		}
+		if p = clip.Polygon(world, p); len(p) > 0 && valid(orb.MultiPolygon{p}) {
+			cut = append(cut, p)
+		}
+	}
+	if len(cut) == 0 {
+		return orb.MultiPolygon{{ring(0, 0, 1, 0, 1, 1)}}
+	}
+	return cut
+}
+
+func valid(mp orb.MultiPolygon) bool {
+	_, err := area.New(mp)
+	return err == nil
 }

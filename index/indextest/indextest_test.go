@@ -49,8 +49,7 @@ func TestChecksFindLies(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := index.Query{K: 3, MaxDistance: index.Everywhere}
-	world := boxOf(-180, -90, 180, 90)
-	world.Limit = 10
+	world := index.RangeQuery{Limit: 10}
 	for name, l := range map[string]liar{
 		"swapped tie":       {nearest: func(h []index.Hit, _ *index.Proof) { n := len(h); h[n-1], h[n-2] = h[n-2], h[n-1] }},
 		"distance one off":  {nearest: func(h []index.Hit, _ *index.Proof) { h[len(h)-1].Distance++ }},

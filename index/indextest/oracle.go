@@ -6,15 +6,14 @@ import (
 	"math"
 	"slices"
 
-	"github.com/paulmach/orb"
-
 	"nearby/index"
 	"nearby/internal/zorder"
 	"nearby/sphere"
 )
 
 // Oracle answers by brute force: it looks at every point, for every question.
-// It shares nothing with the indexes but the distance formula and the ZKey.
+// It shares nothing with the indexes but the distance formula, the ZKey and Area.Contains. It does
+// not ask a query's Skip.
 type Oracle struct {
 	points []placed
 }
@@ -93,7 +92,7 @@ func (o *Oracle) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]
 	var hits []index.Hit
 	for i := range o.points {
 		r, d := o.points[i].ref, sphere.Distance(centre, o.points[i].vec)
-		if d > q.MaxDistance {
+		if p := o.points[i].pos; d < q.MinDistance || d > q.MaxDistance || !q.Area.Contains(p.Lon, p.Lat) {
 			continue
 		}
 		if a := q.After; a != nil && (d < a.Distance || d == a.Distance && items.CompareID(r, a.ID) <= 0) {
@@ -139,7 +138,7 @@ func (o *Oracle) scanned(trace *index.Trace) index.Proof {
 
 // Range implements index.Index: every position, compared.
 func (o *Oracle) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([]index.Ref, index.Proof, error) {
-	if err := checkRange(q); err != nil {
+	if err := q.Validate(); err != nil {
 		return dst, index.Proof{}, err
 	}
 	if q.Limit == 0 || o.over(q.Budget) {
@@ -152,7 +151,7 @@ func (o *Oracle) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) 
 	var found []keyed
 	for _, point := range o.points {
 		r, p := point.ref, point.pos
-		if !inArea(q, p) || q.Filter != nil && !q.Filter(r) {
+		if !q.Area.Contains(p.Lon, p.Lat) || q.Filter != nil && !q.Filter(r) {
 			continue
 		}
 		key := zorder.Key(p.Lon, p.Lat)
@@ -194,68 +193,3 @@ func (o *Oracle) Check(items index.Items) error {
 }
 
 var world = sphere.Rect{West: -180, South: -90, East: 180, North: 90}
-
-func checkRange(q *index.RangeQuery) error {
-	b := q.Bound
-	for _, p := range []orb.Point{b.Min, b.Max} {
-		if err := index.CheckPosition(p[0], p[1]); err != nil {
-			return err
-		}
-	}
-	if b.Min[1] > b.Max[1] || q.Limit < 0 || q.Budget < 0 {
-		return fmt.Errorf("%w: south above north, or a negative limit or budget", index.ErrInvalid)
-	}
-	return nil
-}
-
-// inArea reports whether either spelling of the position lies in the area.
-func inArea(q *index.RangeQuery, p index.Position) bool {
-	if inSpelled(q, p.Lon, p.Lat) {
-		return true
-	}
-	return (p.Lon == 180 || p.Lon == -180) && inSpelled(q, -p.Lon, p.Lat)
-}
-
-func inSpelled(q *index.RangeQuery, lon, lat float64) bool {
-	west, east := q.Bound.Min[0], q.Bound.Max[0]
-	if lat < q.Bound.Min[1] || lat > q.Bound.Max[1] {
-		return false
-	}
-	if west <= east {
-		if lon < west || lon > east {
-			return false
-		}
-	} else if lon < west && lon > east {
-		return false
-	}
-	if q.Polygon == nil {
-		return true
-	}
-	for _, polygon := range q.Polygon {
-		if inPolygon(polygon, lon, lat) {
-			return true
-		}
-	}
-	return false
-}
-
-// inPolygon counts crossings of a ray to the east, of all rings at once: in a
-// valid polygon a hole makes the count even. Borders count as inside.
-func inPolygon(polygon orb.Polygon, lon, lat float64) bool {
-	inside := false
-	for _, ring := range polygon {
-		for i := range ring {
-			a, b := ring[i], ring[(i+1)%len(ring)]
-			side := (b[0]-a[0])*(lat-a[1]) - (b[1]-a[1])*(lon-a[0])
-			if side == 0 &&
-				lon >= min(a[0], b[0]) && lon <= max(a[0], b[0]) &&
-				lat >= min(a[1], b[1]) && lat <= max(a[1], b[1]) {
-				return true
-			}
-			if (a[1] > lat) != (b[1] > lat) && (side > 0) == (b[1] > a[1]) {
-				inside = !inside
-			}
-		}
-	}
-	return inside
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/mmcloughlin/geohash"
 	"github.com/paulmach/orb"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/sphere"
 )
@@ -42,6 +43,7 @@ var traps = []struct {
 	{"G21/NarrowBoxes", trapNarrow},
 	{"G23/AQuarterFromTheMeridian", trapQuarter},
 	{"G24/LessThanAnyDistance", trapTiny},
+	{"G25/RingsOfDistance", trapRings},
 }
 
 func testTraps(t *testing.T, builder index.Builder) {
@@ -330,30 +332,51 @@ func vec(p index.Position) sphere.Vec { return sphere.FromDegrees(p.Lon, p.Lat) 
 // box asks for a rectangle and fails the test unless the answer is right.
 func (v version) box(t *testing.T, west, south, east, north float64) []index.Ref {
 	t.Helper()
-	return v.area(t, index.RangeQuery{Bound: orb.Bound{Min: orb.Point{west, south}, Max: orb.Point{east, north}}})
+	return v.area(t, box(west, south, east, north))
 }
 
-// area asks for everything in an area and returns the refs in order.
-func (v version) area(t *testing.T, q index.RangeQuery) []index.Ref {
+// area asks for everything in an area, from Range and from Nearest, and returns the refs in order.
+func (v version) area(t *testing.T, a *area.Area) []index.Ref {
 	t.Helper()
-	if q.Polygon != nil && q.Bound == (orb.Bound{}) {
-		q.Bound = q.Polygon.Bound()
-	}
-	q.Limit = v.items.Len() + 1
-	refs, err := v.inRange(q)
+	refs, err := v.inRange(index.RangeQuery{Area: a, Limit: v.items.Len() + 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(refs)
+	hits := v.ask(t, index.Query{Lon: 179, Lat: -20, K: v.items.Len() + 1, MaxDistance: index.Everywhere, Area: a})
+	var nearest []index.Ref
+	for _, h := range hits {
+		nearest = append(nearest, h.Ref)
+	}
+	slices.Sort(nearest)
+	if !slices.Equal(nearest, refs) {
+		t.Errorf("%v: nearest are %v, in the range are %v", a, nearest, refs)
+	}
 	return refs
 }
 
 // wantArea fails the test unless the area holds exactly these refs.
-func (v version) wantArea(t *testing.T, q index.RangeQuery, want ...index.Ref) {
+func (v version) wantArea(t *testing.T, a *area.Area, want ...index.Ref) {
 	t.Helper()
-	if got := v.area(t, q); !slices.Equal(got, want) {
-		t.Errorf("%s: got %v, want %v", describeRange(&q), got, want)
+	if got := v.area(t, a); !slices.Equal(got, want) {
+		t.Errorf("%v: got %v, want %v", a, got, want)
 	}
+}
+
+func box(west, south, east, north float64) *area.Area {
+	a, err := area.Box(west, south, east, north)
+	if err != nil {
+		panic(fmt.Sprintf("indextest: %v", err))
+	}
+	return a
+}
+
+func polygons(p ...orb.Polygon) *area.Area {
+	a, err := area.New(p)
+	if err != nil {
+		panic(fmt.Sprintf("indextest: %v in %v", err, p))
+	}
+	return a
 }
 
 // ring closes a ring of lon, lat pairs.
@@ -426,4 +449,42 @@ func trapTiny(t *testing.T, builder index.Builder) {
 	for _, p := range positions[:40] {
 		v.hits(t, 0, 0, 200, sphere.Distance(vec(at(0, 0)), vec(p)))
 	}
+}
+
+// trapRings asks for rings of distance: one that goes round a pole and over the antimeridian, one
+// as thin as can be, round places that many items share, and an empty one.
+func trapRings(t *testing.T, builder index.Builder) {
+	var positions []index.Position
+	for i := range 120 {
+		positions = append(positions, at(float64(i*3)-180, 89), at(float64(i*3)-180, 90), at(180, 89.5), at(7, 30))
+	}
+	both(t, builder, positions, func(t *testing.T, v version) {
+		for _, c := range []index.Position{at(0, 90), at(50, 89.2), at(-180, 89.5), at(7, 30), at(-173, -30), at(0, 0)} {
+			near := v.hits(t, c.Lon, c.Lat, v.items.Len(), index.Everywhere)
+			for _, i := range []int{0, 1, 119, 120, 200, 479} {
+				d := near[i].Distance
+				for _, q := range []index.Query{
+					{MinDistance: d, MaxDistance: d},
+					{MinDistance: d, MaxDistance: index.Everywhere},
+					{MinDistance: math.Nextafter(d, math.Inf(1)), MaxDistance: d},
+					{MinDistance: d, MaxDistance: d + 60e3, After: &index.After{Distance: d, ID: v.items.ID(near[i].Ref)}},
+					{MinDistance: d, MaxDistance: d + 60e3, After: &index.After{Distance: d / 2, ID: "z"}},
+					{MinDistance: d / 2, MaxDistance: d, Area: box(90, 89.2, -90, 90)},
+				} {
+					for _, k := range []int{1, 10, 200, 500} {
+						q.Lon, q.Lat, q.K = c.Lon, c.Lat, k
+						hits := v.ask(t, q)
+						if q.MinDistance == d && q.After == nil && q.Area == nil && k == 500 && len(hits) == 0 {
+							t.Errorf("%s: none", describe(&q))
+						}
+					}
+				}
+			}
+		}
+		for _, h := range v.ask(t, index.Query{Lat: 90, K: 500, MinDistance: 100e3, MaxDistance: 120e3}) {
+			if p := positions[h.Ref]; p.Lat != 89 {
+				t.Errorf("%v is in the ring from 100 to 120 km", p)
+			}
+		}
+	})
 }

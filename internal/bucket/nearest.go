@@ -3,9 +3,9 @@ package bucket
 import (
 	"sort"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/budget"
-	"nearby/internal/cover"
 	"nearby/internal/topk"
 	"nearby/sphere"
 )
@@ -17,6 +17,7 @@ type Search struct {
 	Query  *index.Query
 	Items  index.Items
 	Centre sphere.Vec
+	In     area.Cover // how much of the bucket's cell lies in the query's area
 }
 
 // Nearest scans what may matter of the bucket: the nearest chunk first, so that
@@ -44,14 +45,15 @@ func (b *Bucket) Nearest(s *Search) bool {
 	return true
 }
 
-// Count counts the points that match. It reports false if the budget does not last.
-func (b *Bucket) Count(c *topk.Counter) bool {
+// Count counts the points that match, in the query's area as in says. It reports false if the budget
+// does not last.
+func (b *Bucket) Count(c *topk.Counter, in area.Cover) bool {
 	for _, ch := range b.chunks {
-		switch c.Cover(&ch.box) {
-		case cover.All:
+		switch c.Box(&ch.box, in) {
+		case area.All:
 			c.N += ch.len()
-		case cover.Part:
-			if !c.Scan(ch.run, 0, ch.len()) {
+		case area.Part:
+			if !c.Scan(ch.run, 0, ch.len(), in) {
 				return false
 			}
 		}
@@ -96,7 +98,7 @@ func (c *chunk) nearest(s *Search, at *place) bool {
 		if !s.Budget.Compare(c.len()) {
 			return false
 		}
-		s.Top.Scan(c.run, 0, c.len())
+		s.Top.Scan(c.run, 0, c.len(), s.In)
 		return true
 	}
 	if at.begin == nil || !c.continues(at.begin) {
@@ -106,12 +108,12 @@ func (c *chunk) nearest(s *Search, at *place) bool {
 	if s.Query.After != nil {
 		from = s.skip(c.len(), c.run.Vec(0), c.run.Ref)
 	}
-	if s.Query.Filter == nil {
+	if s.Query.Filter == nil && s.In == area.All {
 		to := min(c.len(), from+max(0, s.Query.K-at.taken))
 		if !s.Budget.Compare(max(0, to-from)) {
 			return false
 		}
-		s.Top.Scan(c.run, from, to)
+		s.Top.Scan(c.run, from, to, s.In)
 		at.taken += to - from
 		return true
 	}
@@ -119,8 +121,8 @@ func (c *chunk) nearest(s *Search, at *place) bool {
 		if !s.Budget.Compare(1) {
 			return false
 		}
-		if s.Query.Filter(c.run.Ref(i)) {
-			s.Top.Scan(c.run, i, i+1)
+		if s.Top.Matches(c.run.Ref(i), s.In) {
+			s.Top.Scan(c.run, i, i+1, s.In)
 			at.taken++
 		}
 	}

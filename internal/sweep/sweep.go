@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"slices"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/bucket"
 	"nearby/internal/budget"
@@ -20,6 +21,7 @@ import (
 type Sweep struct {
 	query  *index.RangeQuery
 	items  index.Items
+	cells  cover.Cells
 	step   func(kind index.StepKind, key uint64, n, points int) index.Step
 	dst    []index.Ref
 	from   int // length of dst before
@@ -38,7 +40,7 @@ type keyed struct {
 // Reset prepares for a query, which must be valid. step describes, for a trace, what was
 // done in the cell of the first n bits of key.
 func (s *Sweep) Reset(dst []index.Ref, q *index.RangeQuery, items index.Items, step func(kind index.StepKind, key uint64, n, points int) index.Step) {
-	*s = Sweep{query: q, items: items, step: step, dst: dst, from: len(dst), budget: budget.New(q.Budget), sorted: s.sorted[:0]}
+	*s = Sweep{query: q, items: items, cells: cover.Cells{Area: q.Area, Skip: q.Skip}, step: step, dst: dst, from: len(dst), budget: budget.New(q.Budget), sorted: s.sorted[:0]}
 }
 
 // Result returns the answer and its proof, and drops what the query lent.
@@ -55,15 +57,12 @@ func (s *Sweep) full() bool { return len(s.dst)-s.from >= s.query.Limit }
 
 // Cover tells how much of the cell of the first n bits of key is in the area, where parent
 // tells it of a cell round it. None also says that the whole cell comes before the query's
-// After.
-func (s *Sweep) Cover(parent cover.Cover, key uint64, n int) cover.Cover {
+// After, or that nothing in it passes the filter.
+func (s *Sweep) Cover(parent area.Cover, key uint64, n int) area.Cover {
 	if a := s.query.After; a != nil && zorder.Last(key, n) < a.ZKey {
-		return cover.None
+		return area.None
 	}
-	if parent == cover.All {
-		return parent
-	}
-	return cover.Of(s.query, key, n)
+	return s.cells.Cover(parent, key, n)
 }
 
 // Enter counts an inner node whose cell is that of the first n bits of key. It reports false
@@ -91,7 +90,7 @@ func (s *Sweep) trace(kind index.StepKind, key uint64, n, points int) {
 
 // Run takes the points lo to hi-1 of a run, which are those of the cell of the first n bits of
 // key, in the area as in says. It reports whether to go on.
-func (s *Sweep) Run(kind index.StepKind, run runs.Run, lo, hi int, key uint64, n int, in cover.Cover) bool {
+func (s *Sweep) Run(kind index.StepKind, run runs.Run, lo, hi int, key uint64, n int, in area.Cover) bool {
 	if !s.enter(key, hi-lo) {
 		return false
 	}
@@ -100,7 +99,7 @@ func (s *Sweep) Run(kind index.StepKind, run runs.Run, lo, hi int, key uint64, n
 	for i := lo; i < hi; i++ {
 		ref := run.Ref(i)
 		lon, lat := s.items.Position(ref)
-		if in == cover.All || cover.Contains(s.query, lon, lat) {
+		if in == area.All || s.query.Area.Contains(lon, lat) {
 			sorted = append(sorted, keyed{zorder.Key(lon, lat), ref})
 		}
 	}
@@ -120,7 +119,7 @@ func (s *Sweep) Run(kind index.StepKind, run runs.Run, lo, hi int, key uint64, n
 }
 
 // Bucket takes the points of a bucket, which are in order, as Run takes those of a run.
-func (s *Sweep) Bucket(kind index.StepKind, b *bucket.Bucket, key uint64, n int, in cover.Cover) bool {
+func (s *Sweep) Bucket(kind index.StepKind, b *bucket.Bucket, key uint64, n int, in area.Cover) bool {
 	if !s.enter(key, 0) {
 		return false
 	}
@@ -133,7 +132,7 @@ func (s *Sweep) Bucket(kind index.StepKind, b *bucket.Bucket, key uint64, n int,
 		if s.query.Budget > 0 {
 			reached = index.RangeAfter{ZKey: key, ID: s.items.ID(ref)}
 		}
-		return in != cover.All && !cover.Item(s.query, s.items, ref) || s.take(ref)
+		return !s.cells.Holds(in, s.items, ref) || s.take(ref)
 	})
 	s.trace(kind, key, n, s.budget.Compared-before)
 	return goOn

@@ -3,6 +3,7 @@ package topk
 import (
 	"math/bits"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/internal/budget"
 	"nearby/internal/cover"
@@ -10,50 +11,69 @@ import (
 	"nearby/sphere"
 )
 
-// Counter counts the points that a query matches within its MaxDistance: the one
-// place that decides which do, shared by all indexes, as TopK is for the points
-// themselves. An index goes through its parts in any order and asks for each
-// whether it has to be looked into.
+// Counter counts the points that a query matches: the one place that decides which do, shared by
+// all indexes, as TopK is for the points themselves. An index goes through its parts in any order
+// and asks for each whether it has to be looked into.
 type Counter struct {
 	// N counts the matches found so far.
 	N int
 
 	budget      budget.Budget
 	centre      sphere.Vec
+	items       index.Items
 	filter      func(index.Ref) bool
+	cells       cover.Cells
+	minDistance float64
 	maxDistance float64
-	limit       float64 // the squared chord above which no point matches
-	doubtful    float64 // squared chords from here on need their distance compared
+	// Squared chords below least and above limit are no matches. Up to beyond and from doubtful
+	// on they need their distance compared.
+	least, beyond, doubtful, limit float64
 }
 
 // NewCounter prepares for a query, which must be valid.
-func NewCounter(q *index.Query) Counter {
+func NewCounter(q *index.Query, items index.Items) Counter {
 	c := Counter{
-		budget: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat),
-		filter: q.Filter, maxDistance: q.MaxDistance,
+		budget: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat), items: items,
+		filter: q.Filter, cells: cover.Cells{Area: q.Area, Skip: q.Skip}, minDistance: q.MinDistance, maxDistance: q.MaxDistance,
 	}
 	c.limit, c.doubtful = within(q.MaxDistance)
+	c.least, c.beyond = from(q.MinDistance)
 	return c
 }
 
-// Cover tells how many of the points in a box match.
-func (c *Counter) Cover(b *sphere.Box) cover.Cover {
-	switch {
-	case b.Chord2(c.centre) > c.limit:
-		return cover.None
-	case c.filter == nil && b.FarChord2(c.centre) < c.doubtful:
-		return cover.All
+// Box tells how many of the points in a box match, in the query's area as in says.
+func (c *Counter) Box(b *sphere.Box, in area.Cover) area.Cover {
+	near := b.Chord2(c.centre)
+	if near > c.limit {
+		return area.None
 	}
-	return cover.Part
+	far := b.FarChord2(c.centre)
+	switch {
+	case far < c.least:
+		return area.None
+	case c.filter == nil && far < c.doubtful && near > c.beyond:
+		return in
+	}
+	return min(in, area.Part)
+}
+
+// Cell tells how many of the points match that lie in a box, and in the cell of the first n bits of
+// key, and how much of the cell lies in the query's area, where parent tells it of a cell round it.
+func (c *Counter) Cell(b *sphere.Box, parent area.Cover, key uint64, n int) (matches, in area.Cover) {
+	if matches = c.Box(b, area.All); matches == area.None {
+		return area.None, area.None
+	}
+	in = c.cells.Cover(parent, key, n)
+	return min(matches, in), in
 }
 
 // Enter counts a cell or node that has to be looked into. It reports false if the
 // budget does not last.
 func (c *Counter) Enter() bool { return c.budget.Enter(0) }
 
-// Scan counts the points lo to hi-1 of a run that match. It reports false, and
-// counts none, if the budget does not last.
-func (c *Counter) Scan(r runs.Run, lo, hi int) bool {
+// Scan counts the points lo to hi-1 of a run that match, in the query's area as in says. It reports
+// false, and counts none, if the budget does not last.
+func (c *Counter) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 	if !c.budget.Compare(hi - lo) {
 		return false
 	}
@@ -65,7 +85,10 @@ func (c *Counter) Scan(r runs.Run, lo, hi int) bool {
 			if chords[i] >= c.doubtful && c.distance(r, lo+i, chords[i]) > c.maxDistance {
 				continue
 			}
-			if c.filter == nil || c.filter(r.Ref(lo+i)) {
+			if chords[i] <= c.beyond && (chords[i] < c.least || c.distance(r, lo+i, chords[i]) < c.minDistance) {
+				continue
+			}
+			if ref := r.Ref(lo + i); c.cells.Holds(in, c.items, ref) && (c.filter == nil || c.filter(ref)) {
 				c.N++
 			}
 		}

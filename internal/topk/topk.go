@@ -7,7 +7,9 @@ import (
 	"math/bits"
 	"slices"
 
+	"nearby/area"
 	"nearby/index"
+	"nearby/internal/cover"
 	"nearby/internal/runs"
 	"nearby/sphere"
 )
@@ -29,8 +31,10 @@ type TopK struct {
 	// falls as hits are found; below 0 it means that nothing can.
 	Limit float64
 	// Least is the squared chord below which no candidate can matter, as it
-	// lies before the query's After; below 0 without one.
+	// lies before the query's After or MinDistance; below 0 without these.
 	Least float64
+	// Cells is what the query says about cells.
+	Cells cover.Cells
 
 	centre sphere.Vec
 	k      int
@@ -41,9 +45,10 @@ type TopK struct {
 	fast   bool // simd has what kept would have
 	simd   simd
 
+	minDistance float64
 	maxDistance float64
 	doubtful    float64 // squared chords from here on need their distance compared with maxDistance
-	beyondAfter float64 // squared chords above this one lie behind it
+	beyond      float64 // squared chords above this one lie behind the query's After and MinDistance
 
 	// kept are those that may be hits: for a small k in order of their squared
 	// chords, for a larger one in any. Behind the first k come only those that
@@ -128,6 +133,22 @@ func within(maxDistance float64) (limit, doubtful float64) {
 	return widen(c2), narrow(c2)
 }
 
+// from returns the squared chord below which no point is as far as a distance, and the one up to
+// which that takes comparing distances. Below 0 there is none: all are as far as 0.
+func from(minDistance float64) (least, beyond float64) {
+	if minDistance == 0 {
+		return -1, -1
+	}
+	return around(minDistance)
+}
+
+// around returns the squared chords below and above which points are nearer and farther than a
+// distance.
+func around(distance float64) (least, beyond float64) {
+	c2 := sphere.Chord2Of(distance)
+	return narrow(c2), widen(c2)
+}
+
 // spare is how many more candidates than twice k are kept at most.
 const spare = 64
 
@@ -136,18 +157,20 @@ func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 	t.centre = sphere.FromDegrees(q.Lon, q.Lat)
 	t.k, t.items, t.filter, t.after = q.K, items, q.Filter, q.After
 	t.kept, t.counting, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
-	t.maxDistance = q.MaxDistance
+	t.Cells = cover.Cells{Area: q.Area, Skip: q.Skip}
+	t.minDistance, t.maxDistance = q.MinDistance, q.MaxDistance
 	t.Limit, t.doubtful = within(q.MaxDistance)
-	t.Least = -1
+	t.Least, t.beyond = from(q.MinDistance)
 	if q.After != nil {
-		c2 := sphere.Chord2Of(q.After.Distance)
-		t.Least, t.beyondAfter = narrow(c2), widen(c2)
+		least, beyond := around(q.After.Distance)
+		t.Least, t.beyond = max(t.Least, least), max(t.beyond, beyond)
 	}
 	if q.K <= 0 {
 		t.Limit = -1
 	}
-	t.plain = t.filter == nil && t.after == nil && math.IsInf(t.doubtful, 1)
-	if t.fast = hasSIMD && q.Filter == nil && q.After == nil && q.K > 0 && q.K <= simdMost; t.fast {
+	near := t.filter == nil && t.after == nil && q.MinDistance == 0 && q.Area == nil // only the distance bounds the answer
+	t.plain = near && math.IsInf(t.doubtful, 1)
+	if t.fast = hasSIMD && near && q.K > 0 && q.K <= simdMost; t.fast {
 		t.simd.reset(q.K, t.Limit)
 	}
 	return t.centre
@@ -155,19 +178,19 @@ func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 
 // Release drops what the query lent.
 func (t *TopK) Release() {
-	t.items, t.filter, t.after = nil, nil, nil
+	t.items, t.filter, t.after, t.Cells = nil, nil, nil, cover.Cells{}
 	clear(t.runs)
 	t.runs = t.runs[:0]
 }
 
-// Passed reports whether all points in a box lie before the query's After.
+// Passed reports whether all points in a box lie before the query's After or MinDistance.
 func (t *TopK) Passed(b *sphere.Box) bool {
 	return t.Least > 0 && b.FarChord2(t.centre) < t.Least
 }
 
-// Scan considers the points lo to hi-1 of a run. It reports whether the run is of use after
-// that: Append reads it then.
-func (t *TopK) Scan(r runs.Run, lo, hi int) bool {
+// Scan considers the points lo to hi-1 of a run, in the query's area as in says. It reports whether
+// the run is of use after that: Append reads it then.
+func (t *TopK) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 	t.runs = append(t.runs, r)
 	took := t.fast
 	if t.fast {
@@ -192,7 +215,7 @@ func (t *TopK) Scan(r runs.Run, lo, hi int) bool {
 		for ; near != 0; near &= near - 1 {
 			i := bits.TrailingZeros64(near)
 			c := candidate{t.chords[i], id | uint64(lo+i)}
-			if c.chord2 > limit || !t.plain && !t.wanted(r, c) {
+			if c.chord2 > limit || !t.plain && !t.wanted(r, c, in) {
 				continue
 			}
 			took = true
@@ -270,7 +293,7 @@ func (t *TopK) slowDown() {
 // take adds a candidate of simd to the kept if it is wanted.
 func (t *TopK) take(chord2 float64, id uint64) {
 	c := candidate{chord2, id}
-	if t.plain || t.wanted(t.runs[c.run()], c) {
+	if t.plain || t.wanted(t.runs[c.run()], c, area.All) {
 		t.kept = insert(t.kept, c)
 	}
 }
@@ -287,23 +310,32 @@ func insert(kept []candidate, c candidate) []candidate {
 }
 
 // wanted reports whether the query's other conditions let a candidate pass.
-func (t *TopK) wanted(r runs.Run, c candidate) bool {
+func (t *TopK) wanted(r runs.Run, c candidate, in area.Cover) bool {
 	if c.chord2 >= t.doubtful {
 		if h := t.hit(r, c); h.distance() > t.maxDistance {
 			return false
 		}
 	}
-	if t.after != nil && c.chord2 <= t.beyondAfter {
+	if c.chord2 <= t.beyond {
 		if c.chord2 < t.Least {
 			return false
 		}
 		h := t.hit(r, c)
 		d := h.distance()
-		if d < t.after.Distance || d == t.after.Distance && t.items.CompareID(h.ref, t.after.ID) <= 0 {
+		if d < t.minDistance {
+			return false
+		}
+		if a := t.after; a != nil && (d < a.Distance || d == a.Distance && t.items.CompareID(h.ref, a.ID) <= 0) {
 			return false
 		}
 	}
-	return t.filter == nil || t.filter(r.Ref(c.at()))
+	return t.Matches(r.Ref(c.at()), in)
+}
+
+// Matches reports whether an item lies in the query's area, of which in tells how much of the
+// item's cell does, and passes the filter.
+func (t *TopK) Matches(ref index.Ref, in area.Cover) bool {
+	return t.Cells.Holds(in, t.items, ref) && (t.filter == nil || t.filter(ref))
 }
 
 // hit returns a candidate with its ref, and with its distance where the squared

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"nearby/area"
 	"nearby/index"
 	"nearby/index/indextest"
 	"nearby/internal/runs"
@@ -19,7 +20,7 @@ func scanRun(top *TopK, points []index.Point) {
 		recs = append(recs, runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref})
 	}
 	run, _ := runs.Run(nil).Pack(recs)
-	top.Scan(run, 0, run.Len())
+	top.Scan(run, 0, run.Len(), area.All)
 }
 
 // offerAll makes an answer with TopK alone: every point scanned, in a random

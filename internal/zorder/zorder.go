@@ -65,6 +65,16 @@ func Rect(key uint64, n int) sphere.Rect {
 	}
 }
 
+// Around returns a rectangle that holds all positions in the cell made of the first n bits of key,
+// but for longitude 180 as the other spelling of -180.
+func Around(key uint64, n int) sphere.Rect {
+	r := Rect(key, n)
+	return sphere.Rect{
+		West: max(r.West-Slack, -180), South: max(r.South-Slack, -90),
+		East: min(r.East+Slack, 180), North: min(r.North+Slack, 90),
+	}
+}
+
 // Deinterleave splits a Key into its 32 bits of longitude and of latitude,
 // each counted from the west and from the south.
 func Deinterleave(key uint64) (lon, lat uint32) {
