@@ -211,3 +211,5 @@ func BenchmarkGC(b *testing.B) {
 	b.ReportMetric(float64(s.Nodes), "nodes")
 	b.ReportMetric(float64(s.Cells), "cells")
 }
+
+func BenchmarkArea(b *testing.B) { indextest.BenchmarkArea(b, geohash.New(geohash.Options{})) }

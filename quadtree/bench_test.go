@@ -211,3 +211,5 @@ func BenchmarkGC(b *testing.B) {
 	b.ReportMetric(float64(ix.Len()), "points")
 	runtime.KeepAlive(t)
 }
+
+func BenchmarkArea(b *testing.B) { indextest.BenchmarkArea(b, quadtree.New(quadtree.Options{})) }
