@@ -124,6 +124,9 @@ func (c *column) post(e edit) {
 		c.postAll(e)
 		return
 	}
+	if len(u.changed) == 0 {
+		return
+	}
 	var numbers []uint32 // that are there
 	u.begins = append(u.begins, make([]uint32, len(u.counts)-len(u.begins))...)
 	for _, ch := range u.changed {
