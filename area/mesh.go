@@ -43,7 +43,7 @@ func (m *mesh) edge(e entry) *edge { return &m.edges[e>>1] }
 type cell struct{ west, south, east, north float64 }
 
 const (
-	leafEdges    = 8  // a leaf with more is divided, if it can be
+	leafEdges    = 12 // a leaf with more is divided, if it can be
 	mostLevels   = 32 // a leaf is 9 mm wide
 	partsPerEdge = 16
 )

@@ -168,7 +168,12 @@ type swept struct {
 }
 
 // precedes orders positions by longitude, and then by latitude.
-func precedes(p, q orb.Point) int { return cmp.Or(cmp.Compare(p[0], q[0]), cmp.Compare(p[1], q[1])) }
+func precedes(p, q orb.Point) int {
+	if p[0] != q[0] {
+		return sign(p[0] - q[0])
+	}
+	return sign(p[1] - q[1])
+}
 
 // event is an end of an edge.
 type event struct {
