@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nearby/cql2"
 	"nearby/index"
 	"nearby/item"
 	"nearby/parameter"
@@ -27,11 +29,11 @@ type nearbyBatch struct {
 
 // nearbyIn is one query of a batch; what is left out is nil.
 type nearbyIn struct {
-	Lat    *float64                  `json:"lat"`
-	Lon    *float64                  `json:"lon"`
-	K      *int                      `json:"k"`
-	Radius *float64                  `json:"radius"`
-	Filter map[string]jsontext.Value `json:"filter"`
+	Lat    *float64       `json:"lat"`
+	Lon    *float64       `json:"lon"`
+	K      *int           `json:"k"`
+	Radius *float64       `json:"radius"`
+	Filter jsontext.Value `json:"filter"`
 	// Datetime is a point in time or an interval, as in the parameter of this name.
 	Datetime *string `json:"datetime"`
 }
@@ -72,11 +74,42 @@ func (in *nearbyIn) query(i int, l *Limits, queryables value.Queryables) (q batc
 		}
 		q.filter.During = &period
 	}
-	err = conditions(&q.filter, path(".filter"), in.Filter, queryables)
-	return q, err
+	return q, bodyFilter(&q.filter, path(".filter"), in.Filter, queryables)
 }
 
-// conditions reads the filter of a query into filter. A value has the same meaning as in a URL.
+// bodyFilter reads the filter of a query: CQL2 Text, CQL2 JSON, or conditions by the names of
+// properties.
+func bodyFilter(filter *table.Filter, path string, in jsontext.Value, queryables value.Queryables) error {
+	var members map[string]jsontext.Value
+	var e cql2.Expr
+	var err error
+	switch in.Kind() {
+	case 0, 'n':
+		return nil
+	case '"':
+		var text string
+		if err = json.Unmarshal(in, &text); err == nil {
+			e, err = cql2.ParseText(text)
+		}
+	case '{':
+		err = json.Unmarshal(in, &members)
+		if op := members["op"]; err == nil && (op.Kind() != '"' || queryables.Index("op") >= 0) {
+			return conditions(filter, path, members, queryables)
+		}
+		e, err = cql2.ParseJSON(in)
+	default:
+		err = errors.New("it must be text, or an object")
+	}
+	if err == nil {
+		filter.Expr, err = cql2.Check(e, queryables.All())
+	}
+	if err != nil {
+		return badField(path, item.Shorten(string(in)), cannotBeRead+err.Error(), "")
+	}
+	return nil
+}
+
+// conditions reads conditions into filter. A value has the same meaning as in a URL.
 func conditions(filter *table.Filter, path string, in map[string]jsontext.Value, queryables value.Queryables) error {
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		field := path + "." + item.Shorten(name)

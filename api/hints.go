@@ -72,10 +72,10 @@ func inMetres(radius string) string {
 	return "in metres, without a unit"
 }
 
-// filterMeant returns a hint at how to write a filter if a is named where or filter, as on the
+// filterMeant returns a hint at how to write a filter if a is named where, as on the
 // command line and on other servers; "": there is none.
 func filterMeant(a argument, queryables []string) string {
-	if name := strings.ToLower(a.name); name != "where" && name != "filter" || len(queryables) == 0 {
+	if name := strings.ToLower(a.name); name != "where" || len(queryables) == 0 {
 		return ""
 	}
 	name, value, _ := strings.Cut(a.value, "=")

@@ -37,6 +37,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err := params.datetime(); err != nil {
 		return err
 	}
+	if err := params.expression(snap.Definition().Queryables); err != nil {
+		return err
+	}
 	box, boxed, err := params.box("bbox")
 	if err != nil {
 		return err

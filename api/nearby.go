@@ -57,6 +57,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err := params.datetime(); err != nil {
 		return err
 	}
+	if err := params.expression(snap.Definition().Queryables); err != nil {
+		return err
+	}
 	if sel.idProperty, err = params.text("id_property", 128); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"nearby/cql2"
 	"nearby/item"
 	"nearby/parameter"
 	"nearby/table"
@@ -105,6 +106,35 @@ func mismatch(err error) (reason, hint string) {
 	var f *item.FieldError
 	errors.As(err, &f)
 	return f.Reason, "the collection declares that type of the property"
+}
+
+// cannotBeRead begins what is wrong with a filter in CQL2; where, and what was expected there,
+// follows.
+const cannotBeRead = "cannot be read: "
+
+// expression reads a filter in CQL2 into the filter.
+func (p *parameters) expression(queryables value.Queryables) error {
+	text, ok := p.values.lookup("filter")
+	if !ok {
+		for _, name := range []string{"filter-lang", "filter-crs"} {
+			if v, given := p.values.lookup(name); given && v != parameter.Named(name).Default {
+				return badParameter(name, v, "is for a filter, which is missing", "")
+			}
+		}
+		return nil
+	}
+	read := cql2.ParseText
+	if p.values.Get("filter-lang") == "cql2-json" {
+		read = func(text string) (cql2.Expr, error) { return cql2.ParseJSON([]byte(text)) }
+	}
+	e, err := read(text)
+	if err == nil {
+		p.filter.Expr, err = cql2.Check(e, queryables.All())
+	}
+	if err != nil {
+		return badParameter("filter", item.Shorten(text), cannotBeRead+err.Error(), "")
+	}
+	return nil
 }
 
 // number reads a numeric parameter. ok is false if it was not given.

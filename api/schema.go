@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nearby/collection"
+	"nearby/cql2"
 	"nearby/table"
 	"nearby/value"
 )
@@ -221,7 +222,10 @@ func appendQueryables(b []byte, url string, def *collection.Definition, properti
 		}
 		b = append(b, '}')
 	}
-	return append(b, `}}`...)
+	if len(def.Queryables) > 0 {
+		b = append(b, ',')
+	}
+	return append(b, `"`+cql2.Geometry+`":{"x-ogc-role":"primary-geometry","format":"geometry-point"}}}`...)
 }
 
 func (s *Server) getQueryables(w http.ResponseWriter, r *http.Request) error {

@@ -70,6 +70,10 @@ func Where(property string, values ...string) RequestOption {
 	}
 }
 
+// Filter finds only items that match a filter in CQL2 Text (OGC 21-065r2), such as
+// rating >= 4 AND name LIKE 'B%'. Its properties are queryables of the collection.
+func Filter(cql2 string) RequestOption { return Parameter("filter", cql2) }
+
 // Datetime finds only items whose time is, or may be, in an interval such as
 // 2018-02-12T00:00:00Z/.. (or one time or date).
 func Datetime(interval string) RequestOption { return Parameter("datetime", interval) }

@@ -68,7 +68,7 @@ func (o operand) subject(operator string) (Property, error) {
 // value is the literal that a property is compared with.
 func (o operand) value() (Literal, error) {
 	if o.property != nil {
-		return Literal{}, fault(o.at, "expected a literal, found the property %s: a property is compared with literals only", o.property.Name)
+		return Literal{}, fault(o.at, "expected a literal, found the property %s: a property is compared with literals only, and a string is in single quotes", o.property.Name)
 	}
 	return Literal{o.literal, o.at}, nil
 }

@@ -82,6 +82,9 @@ var Table = [...]Parameter{
 	{Name: "cursor", In: Items | Nearby, Kind: Text},
 	{Name: "properties", In: Items | Nearby, Kind: List},
 	{Name: "datetime", In: Items | Nearby, Kind: Text, Question: true},
+	{Name: "filter", In: Items | Nearby, Kind: Text, Question: true},
+	{Name: "filter-lang", In: Items | Nearby, Kind: Text, Values: []string{"cql2-text", "cql2-json"}, Default: "cql2-text"},
+	{Name: "filter-crs", In: Items | Nearby, Kind: Text, Values: []string{"http://www.opengis.net/def/crs/OGC/1.3/CRS84"}, Default: "http://www.opengis.net/def/crs/OGC/1.3/CRS84"},
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},
 	{Name: "explain", In: Nearby, Kind: Boolean, Default: "false"},
@@ -93,7 +96,7 @@ var Table = [...]Parameter{
 // API and of similar APIs. No queryable may have one, so a filter will not change its meaning.
 var kept = []string{
 	// OGC API - Features, parts 2, 3 and 5 to 8, and Records
-	"bbox-crs", "crs", "exclude-properties", "externalIds", "filter", "filter-crs", "filter-lang", "ids", "profile", "q",
+	"bbox-crs", "crs", "exclude-properties", "externalIds", "ids", "profile", "q",
 	"skipGeometry", "sortby",
 	// what clients send to other servers
 	"format", "geometry", "offset", "polygon", "resultType",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"hash/maphash"
+	"iter"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -246,6 +247,19 @@ func (d *dictionary) values(bucket uint32) []numbered {
 		return b.values
 	}
 	return nil
+}
+
+// all yields the number and the key of each value.
+func (d *dictionary) all() iter.Seq2[uint32, string] {
+	return func(yield func(number uint32, key string) bool) {
+		for b := range uint32(1) << d.bits {
+			for _, v := range d.values(b) {
+				if !yield(v.number, v.text) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // lookup returns a value's number.

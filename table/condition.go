@@ -33,13 +33,27 @@ type equal struct {
 	column  *column
 	numbers []uint32
 	items   int      // of the snapshot
+	n       int      // items that have one of the numbers
 	posting *posting // of the only number, if several items have it
+	set     []uint64 // a bit for each of the numbers, if there are many
 }
+
+// manyNumbers is from how many on numbers are looked up in a set.
+const manyNumbers = 8
 
 // prepare is called once the numbers are there.
 func (c *equal) prepare() {
+	for _, number := range c.numbers {
+		c.n += c.column.postings.len(number)
+	}
 	if len(c.numbers) == 1 {
 		c.posting = c.column.postings.several.at(c.numbers[0])
+	}
+	if len(c.numbers) >= manyNumbers {
+		c.set = make([]uint64, slices.Max(c.numbers)/64+1)
+		for _, n := range c.numbers {
+			c.set[n/64] |= 1 << (n % 64)
+		}
 	}
 }
 
@@ -47,20 +61,16 @@ func (c *equal) holds(ref index.Ref) bool {
 	if c.posting != nil {
 		return c.posting.has(uint32(ref))
 	}
-	return slices.Contains(c.numbers, c.column.values.at(uint32(ref)))
-}
-
-func (c *equal) most() (n int, exact bool) {
-	for _, number := range c.numbers {
-		n += c.column.postings.len(number)
+	n := c.column.values.at(uint32(ref))
+	if c.set != nil {
+		return n/64 < uint32(len(c.set)) && c.set[n/64]>>(n%64)&1 != 0
 	}
-	return n, true
+	return slices.Contains(c.numbers, n)
 }
 
-func (c *equal) share() float64 {
-	n, _ := c.most()
-	return float64(n) / float64(max(1, c.items))
-}
+func (c *equal) most() (n int, exact bool) { return c.n, true }
+
+func (c *equal) share() float64 { return float64(c.n) / float64(max(1, c.items)) }
 
 func (c *equal) list(dst []uint32) ([]uint32, bool) {
 	from := len(dst)

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"nearby/cql2"
 )
 
 // Filter is a condition on items. The zero value and a nil Filter keep all items. This file
@@ -14,6 +16,9 @@ import (
 type Filter struct {
 	// equal has, for each of some queryable properties, the values that it may have.
 	equal map[string][]string
+	// Expr, when not nil, is a filter in CQL2 that was checked with the queryables of the
+	// snapshot; see cql2.Check.
+	Expr cql2.Expr
 	// During, when not nil, is when the time of an item must lie. It keeps everything
 	// where the schema names no time property.
 	During *Period
@@ -43,7 +48,7 @@ func (f *Filter) Added() iter.Seq2[string, string] {
 
 // Filters reports whether a filter may keep less than everything.
 func (s *Snapshot) Filters(f *Filter) bool {
-	return f != nil && (len(f.equal) > 0 || f.During != nil && s.schema.Time != "")
+	return f != nil && (len(f.equal) > 0 || f.Expr != nil || f.During != nil && s.schema.Time != "")
 }
 
 // ErrUnknownQueryable: a filter names a property that is not queryable.
@@ -77,6 +82,9 @@ func (s *Snapshot) plan(f *Filter) (*plan, error) {
 	for i := range p.equals {
 		p.equals[i].prepare()
 		p.every = append(p.every, &p.equals[i])
+	}
+	if f.Expr != nil {
+		p.every = append(p.every, p.compile(f.Expr, cql2.True))
 	}
 	if p.root = p.every; len(p.every) == 1 {
 		p.root = p.every[0]

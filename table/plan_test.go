@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"nearby/area"
+	"nearby/cql2"
 	"nearby/index"
 	"nearby/internal/zorder"
 	"nearby/item"
@@ -23,6 +24,8 @@ import (
 	"nearby/table"
 	"nearby/value"
 )
+
+var queryables = value.Untyped("few", "many", "odd")
 
 // filtered is what a filtered query has to find, worked out from the items' JSON alone.
 type filtered struct {
@@ -163,7 +166,18 @@ func (f *filtered) filter() (*table.Filter, func(*known) bool) {
 			filter.Add(name, asked[name][len(asked[name])-1])
 		}
 	}
-	for len(asked) == 0 && filter.During == nil {
+	text := ""
+	if r.IntN(2) == 0 {
+		text = f.expression(1 + r.IntN(4))
+		e, err := cql2.ParseText(text)
+		if err == nil {
+			filter.Expr, err = cql2.Check(e, queryables.All())
+		}
+		if err != nil {
+			panic(text + ": " + err.Error())
+		}
+	}
+	for len(asked) == 0 && filter.During == nil && filter.Expr == nil {
 		if r.IntN(2) == 0 {
 			add("few", func() string { return fmt.Sprint("v", r.IntN(66)) })
 		}
@@ -195,9 +209,50 @@ func (f *filtered) filter() (*table.Filter, func(*known) bool) {
 				return false
 			}
 		}
+		if filter.Expr != nil && cql2.Eval(filter.Expr, k.Properties, k.Lon, k.Lat) != cql2.True {
+			return false
+		}
 		at, timed := k.values["at"].(string)
 		return filter.During == nil || !timed || at >= "2020-03-01" && at <= "2020-05-31"
 	}
+}
+
+// expression returns a random filter in CQL2.
+func (f *filtered) expression(depth int) string {
+	r := f.rnd
+	if depth > 1 {
+		switch r.IntN(4) {
+		case 0:
+			return "(" + f.expression(depth-1) + " AND " + f.expression(depth-1) + ")"
+		case 1:
+			return "(" + f.expression(depth-1) + " OR " + f.expression(depth-1) + ")"
+		case 2:
+			return "NOT (" + f.expression(depth-1) + ")"
+		}
+	}
+	compare := []string{"=", "<>", "<", "<=", ">", ">="}[r.IntN(6)]
+	switch r.IntN(10) {
+	case 0:
+		return fmt.Sprintf("few %s 'v%d'", compare, r.IntN(66))
+	case 1:
+		return fmt.Sprintf("few LIKE 'v%d%%'", r.IntN(10))
+	case 2:
+		return fmt.Sprintf("few IN ('v1', 'v%d', 'V%d')", r.IntN(66), r.IntN(66))
+	case 3:
+		return fmt.Sprintf("CASEI(few) = CASEI('V%d')", r.IntN(66))
+	case 4:
+		return fmt.Sprintf("many %s %d.0", compare, r.IntN(f.spread))
+	case 5:
+		return fmt.Sprintf("many BETWEEN %d AND %d", r.IntN(f.spread), r.IntN(f.spread))
+	case 6:
+		return []string{"few", "many", "odd"}[r.IntN(3)] + []string{" IS NULL", " IS NOT NULL"}[r.IntN(2)]
+	case 7:
+		return "odd " + compare + []string{" 1", " '1'", " 'a'", " true", " 9007199254740993", " '2020-01-01'", " TIMESTAMP('2020-01-01T00:00:00Z')"}[r.IntN(7)]
+	case 8:
+		return "odd = TRUE"
+	}
+	lon, lat := f.position()
+	return fmt.Sprintf("S_INTERSECTS(geometry, BBOX(%v, %v, %v, %v))", lon, max(-90, lat-1), min(180, lon+r.Float64()*90), min(90, lat+r.Float64()*50))
 }
 
 // match is an item that a query finds.
@@ -258,7 +313,7 @@ func (f *filtered) ask(t *testing.T, ways map[index.Way]int) {
 		if q.After != nil {
 			after = fmt.Sprintf(", after %+v", *q.After)
 		}
-		return fmt.Sprintf("%v %v: k=%d from %v to %v m of (%v, %v) in %v, budget %d%s: %s", maps.Collect(filter.Added()), filter.During != nil, q.K, q.MinDistance, q.MaxDistance, q.Lon, q.Lat, q.Area, q.Budget, after, trace.Plan.Way)
+		return fmt.Sprintf("%v %v %v: k=%d from %v to %v m of (%v, %v) in %v, budget %d%s: %s", maps.Collect(filter.Added()), filter.Expr, filter.During != nil, q.K, q.MinDistance, q.MaxDistance, q.Lon, q.Lat, q.Area, q.Budget, after, trace.Plan.Way)
 	}
 	hits, proof, err := v.Nearest(nil, &q, filter)
 	if err != nil {
@@ -394,7 +449,7 @@ func TestFilteredAnswersEqualAScan(t *testing.T) {
 			ways := map[index.Way]int{}
 			for round := range (queries + 2*10*asked - 1) / (2 * 10 * asked) {
 				rnd := rand.New(rand.NewPCG(seed, uint64(2*round+i)))
-				empty, err := table.New(kinds, table.Schema{Index: table.IndexSpec{Kind: kind.Name}, Queryables: value.Untyped("few", "many", "odd"), Time: "at"})
+				empty, err := table.New(kinds, table.Schema{Index: table.IndexSpec{Kind: kind.Name}, Queryables: queryables, Time: "at"})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -144,9 +144,7 @@ func (p *posting) addTo(s *chunkSet, at int) {
 		s.add(uint32(low))
 	}
 	if c.set != nil {
-		for i, word := range c.set {
-			s[i] |= word
-		}
+		s.or(c.set)
 	}
 }
 
@@ -159,6 +157,12 @@ func (p *posting) narrow(s *chunkSet, at int) {
 	var in chunkSet
 	p.addTo(&in, at)
 	s.and(&in)
+}
+
+func (s *chunkSet) or(o *chunkSet) {
+	for i, word := range o {
+		s[i] |= word
+	}
 }
 
 func (s *chunkSet) and(o *chunkSet) {

@@ -1,6 +1,7 @@
 package value
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -44,6 +45,17 @@ func (qs Queryables) Index(name string) int {
 		}
 	}
 	return -1
+}
+
+// All yields the names and the types, in their order.
+func (qs Queryables) All() iter.Seq2[string, Type] {
+	return func(yield func(string, Type) bool) {
+		for _, q := range qs {
+			if !yield(q.Name, q.Type) {
+				return
+			}
+		}
+	}
 }
 
 // TypeOf returns the type of a name, Any if there is no queryable of that name.

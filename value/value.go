@@ -212,6 +212,27 @@ func (v Value) AppendKey(dst []byte) (key []byte, ok bool) {
 	return dst, false
 }
 
+// OfKey returns a value that has a key, and false if none has. It shares the memory of the key.
+// Of a time no more is known than the instant.
+func OfKey(key string) (Value, bool) {
+	switch {
+	case key == "true" || key == "false":
+		return Bool(key == "true"), true
+	case key == "":
+	case key[0] == 's':
+		return Text(key[1:]), true
+	case key[0] == 'n':
+		return NumberOf(key[1:])
+	case key[0] == 'i' && len(key) == 13:
+		var i Time
+		i.form = AtInstant
+		i.second = int64(binary.BigEndian.Uint64([]byte(key[1:9])))
+		i.fraction = binary.BigEndian.Uint32([]byte(key[9:]))
+		return Value{kind: KindTime, time: i}, true
+	}
+	return Value{}, false
+}
+
 // unquote returns the characters of a string of JSON, which is a part of it unless it has
 // escapes.
 func unquote(quoted []byte) (string, bool) {

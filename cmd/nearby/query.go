@@ -28,6 +28,7 @@ type queryCmd struct {
 	K          int      `name:"k" short:"k" default:"10" help:"Greatest number of items."`
 	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
+	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
 	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
 	Cursor     string   `help:"Continue where an earlier answer ended. That answer printed the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
@@ -44,6 +45,7 @@ Examples:
 
     nearby query 40.7484 -73.9857 --collection city
     nearby query -33.86 151.21 -c cities -k 3 --radius 50km --where country=AU
+    nearby query 41.9 12.5 -c cities --filter "population BETWEEN 10000 AND 50000 AND country IN ('IT', 'VA')"
     nearby query 51.5072 -0.1276 -c cities --properties name,population,country
     nearby query 64.15 -21.94 -c cities --json | jq '.features[].id'`
 }
@@ -100,6 +102,9 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 			return nil, command.Usagef("--radius %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", c.Radius)
 		}
 		opts = append(opts, client.Radius(metres))
+	}
+	if c.Filter != "" {
+		opts = append(opts, client.Filter(c.Filter))
 	}
 	if c.Properties != nil {
 		opts = append(opts, client.Fields(c.Properties...))

@@ -1,0 +1,217 @@
+package table
+
+import (
+	"slices"
+
+	"nearby/cql2"
+	"nearby/index"
+	"nearby/value"
+)
+
+// maxEvaluated is how many values of a column a predicate is evaluated for before a query. It
+// is evaluated for the items themselves where the column has more.
+const maxEvaluated = 4096
+
+// compile returns the condition that an expression is true, or that it is false: NOT is passed
+// down to the predicates, since what is unknown is neither (OGC 21-065r2, section 6.2).
+func (p *plan) compile(e cql2.Expr, want cql2.Truth) condition {
+	switch e := e.(type) {
+	case *cql2.And:
+		return p.combine(e.Of, want, want == cql2.True)
+	case *cql2.Or:
+		return p.combine(e.Of, want, want == cql2.False)
+	case *cql2.Not:
+		return p.compile(e.Of, -want)
+	case *cql2.Constant:
+		return constant{e.Value == (want == cql2.True), p.snapshot.Len()}
+	case *cql2.Intersects:
+		return &inside{e, want == cql2.True, p.snapshot}
+	}
+	return p.predicate(e.(cql2.Predicate), want)
+}
+
+func (p *plan) combine(of []cql2.Expr, want cql2.Truth, all bool) condition {
+	parts := make([]condition, len(of))
+	for i := range of {
+		parts[i] = p.compile(of[i], want)
+	}
+	if all {
+		return every(parts)
+	}
+	return &either{parts, p.snapshot.Len()}
+}
+
+// predicate returns the condition that a predicate on a queryable has a truth. Where that is
+// known of all values, it is known by their numbers.
+func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
+	s, name := p.snapshot, pred.Subject().Name
+	i := s.schema.Queryables.Index(name)
+	if i < 0 {
+		return constant{false, s.Len()} // since the filter was checked, the queryable was removed
+	}
+	c := &s.columns[i]
+	p.chunks = max(p.chunks, chunksOf(c.end))
+	test := tested{s, c, name, s.schema.Queryables[i].Type, pred, want}
+	if _, null := pred.(*cql2.IsNull); null {
+		return &test // the column does not tell null from an array
+	}
+	one := &equal{column: c, items: s.Len()}
+	if in, ok := pred.(*cql2.In); ok && want == cql2.True && looksUp(in, test.typ) {
+		for _, v := range in.Values {
+			if key, ok := v.AppendKey(nil); ok {
+				if n, ok := c.dict.lookup(key); ok && !slices.Contains(one.numbers, n) {
+					one.numbers = append(one.numbers, n)
+				}
+			}
+		}
+	} else if c.dict.n > maxEvaluated {
+		return &test
+	} else {
+		for n, key := range c.dict.all() {
+			if v, ok := value.OfKey(key); ok && pred.Match(v) == want {
+				one.numbers = append(one.numbers, n)
+			}
+		}
+	}
+	one.prepare()
+	return one
+}
+
+// looksUp reports whether the values that fulfil a predicate have the keys of its literals.
+func looksUp(in *cql2.In, t value.Type) bool {
+	// Where a queryable has no type, its times are strings, which are written in many ways.
+	return !in.CaseI && (t != value.Any || in.Values[0].Kind() != value.KindTime)
+}
+
+// tested demands that a predicate has a truth, and evaluates it for each item.
+type tested struct {
+	snapshot *Snapshot
+	column   *column
+	name     string
+	typ      value.Type
+	pred     cql2.Predicate
+	want     cql2.Truth
+}
+
+func (c *tested) holds(ref index.Ref) bool {
+	_, null := c.pred.(*cql2.IsNull)
+	if number := c.column.values.at(uint32(ref)); (number == 0) != null {
+		// Without a number it is null or nothing to compare with; with one it is not null.
+		return null && c.want == cql2.False
+	}
+	var v value.Value
+	item := c.snapshot.records.item(ref)
+	_ = members(item.Properties, func(name, json []byte) error { // a member that is not there is null
+		if string(name) == c.name {
+			v, _ = value.Of(c.typ, json)
+		}
+		return nil
+	})
+	return c.pred.Match(v) == c.want
+}
+
+func (c *tested) most() (n int, exact bool) { return c.snapshot.Len(), false }
+
+func (c *tested) share() float64 { return 1 } // nobody counts
+
+func (c *tested) list(dst []uint32) ([]uint32, bool) { return dst, false }
+
+func (c *tested) narrow(s *chunkSet, at int) { s.narrow(at, c) }
+
+// inside demands that the position of an item is in a geometry, or that it is not.
+type inside struct {
+	*cql2.Intersects
+	want     bool
+	snapshot *Snapshot
+}
+
+func (c *inside) holds(ref index.Ref) bool {
+	lon, lat := c.snapshot.records.Position(ref)
+	return cql2.Contains(c.Geometry, lon, lat) == c.want
+}
+
+func (c *inside) most() (n int, exact bool) { return c.snapshot.Len(), false }
+
+func (c *inside) share() float64 { return 1 } // nobody counts
+
+func (c *inside) list(dst []uint32) ([]uint32, bool) { return dst, false }
+
+func (c *inside) narrow(s *chunkSet, at int) { s.narrow(at, c) }
+
+// constant is met by all items or by none.
+type constant struct {
+	value bool
+	items int // of the snapshot
+}
+
+func (c constant) holds(index.Ref) bool { return c.value }
+
+func (c constant) most() (n int, exact bool) {
+	if c.value {
+		return c.items, true
+	}
+	return 0, true
+}
+
+func (c constant) share() float64 {
+	if c.value {
+		return 1
+	}
+	return 0
+}
+
+func (c constant) list(dst []uint32) ([]uint32, bool) { return dst, !c.value }
+
+func (c constant) narrow(s *chunkSet, _ int) {
+	if !c.value {
+		*s = chunkSet{}
+	}
+}
+
+// either demands one of several conditions.
+type either struct {
+	parts []condition
+	items int // of the snapshot
+}
+
+func (c *either) holds(ref index.Ref) bool {
+	return slices.ContainsFunc(c.parts, func(part condition) bool { return part.holds(ref) })
+}
+
+func (c *either) most() (n int, exact bool) {
+	for _, part := range c.parts {
+		of, _ := part.most()
+		n += of
+	}
+	return min(n, c.items), n == 0
+}
+
+func (c *either) share() float64 {
+	none := 1.0
+	for _, part := range c.parts {
+		none *= 1 - part.share()
+	}
+	return 1 - none
+}
+
+func (c *either) list(dst []uint32) ([]uint32, bool) {
+	from := len(dst)
+	for _, part := range c.parts {
+		var ok bool
+		if dst, ok = part.list(dst); !ok {
+			return dst[:from], false
+		}
+	}
+	slices.Sort(dst[from:])
+	return dst[:from+len(slices.Compact(dst[from:]))], true
+}
+
+func (c *either) narrow(s *chunkSet, at int) {
+	var any chunkSet
+	for _, part := range c.parts {
+		left := *s
+		part.narrow(&left, at)
+		any.or(&left)
+	}
+	*s = any
+}
