@@ -69,12 +69,12 @@ func TestMeaning(t *testing.T) {
 
 // TestTruthTables: AND, OR and NOT of true, false and unknown are those of the standard.
 func TestTruthTables(t *testing.T) {
-	of := map[string]Truth{"TRUE": True, "FALSE": False, "x = 1": Unknown}
+	of := map[string]Truth{"TRUE": True, "FALSE": False, "x = 1": Unknown, "y = 1": True, "y = 2": False}
 	const T, F, U = True, False, Unknown
 	and := map[[2]Truth]Truth{{T, T}: T, {T, F}: F, {F, T}: F, {F, F}: F, {T, U}: U, {F, U}: F, {U, T}: U, {U, F}: F, {U, U}: U}
 	or := map[[2]Truth]Truth{{T, T}: T, {T, F}: T, {F, T}: T, {F, F}: F, {T, U}: T, {F, U}: U, {U, T}: T, {U, F}: U, {U, U}: U}
 	negated := map[Truth]Truth{T: F, F: T, U: U}
-	eval := func(text string) Truth { return Eval(read(t, text), nil, 0, 0) }
+	eval := func(text string) Truth { return Eval(read(t, text), []byte(`{"y":1}`), 0, 0) }
 	for a, x := range of {
 		if got := eval("NOT (" + a + ")"); got != negated[x] {
 			t.Errorf("NOT %s is %d", a, got)

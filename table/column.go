@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/index"
+	"nearby/value"
 )
 
 // A column keeps the queryable of the same place in the Schema, of every item, as the
@@ -429,17 +430,17 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 		return nil
 	}
 	var numbers [MaxQueryables]uint32
-	var at when
+	var at value.Time
 	var key []byte
-	err := members(properties, func(name, value []byte) (err error) {
+	err := members(properties, func(name, json []byte) (err error) {
 		if i := s.schema.Queryables.Index(viewString(name)); i >= 0 {
 			var ok bool
-			if key, ok = appendKey(key[:0], s.schema.Queryables[i].Type, value); ok {
+			if key, ok = appendKey(key[:0], s.schema.Queryables[i].Type, json); ok {
 				numbers[i] = s.columns[i].number(e, key)
 			}
 		}
 		if s.schema.Time == string(name) && s.schema.Time != "" {
-			at = timeOf(value)
+			at = value.TimeIn(json)
 		}
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"nearby/index"
+	"nearby/value"
 )
 
 // A condition is a filter, or a part of one, compiled for one snapshot. Each kind of condition
@@ -106,7 +107,7 @@ func (c *equal) narrow(s *chunkSet, at int) {
 // during demands that the time of an item lies in a period.
 type during struct {
 	period Period
-	times  *vector[when]
+	times  *vector[value.Time]
 	items  int // of the snapshot
 }
 

@@ -59,7 +59,7 @@ func (s *Snapshot) Times() (first, last string, ok bool) {
 	if !s.times.any || s.ids.n == 0 {
 		return "", "", false
 	}
-	return s.times.first.text(), s.times.last.text(), true
+	return s.times.first.String(), s.times.last.String(), true
 }
 
 // UnreadTimes returns how many items have a time property whose value is no time.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"nearby/value"
 )
 
 // Types is a set of the types that a property has in the items of a collection.
@@ -178,10 +180,11 @@ func typeOfString(quoted []byte) int {
 	if err != nil {
 		return bit(TypeString)
 	}
-	switch parseTime(viewString(text)).kind {
-	case date:
+	t, _ := value.ParseTime(viewString(text))
+	switch t.Form() {
+	case value.WholeDay:
 		return bit(TypeDate)
-	case instant:
+	case value.AtInstant:
 		return bit(TypeDateTime)
 	}
 	return bit(TypeString)
