@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"nearby/item":                  {},
 	"nearby/sphere":                {},
 	"nearby/value":                 {"nearby/item"},
-	"nearby/cql2":                  {"nearby/item", "nearby/value"},
+	"nearby/cql2":                  {"nearby/area", "nearby/item", "nearby/value"},
 	"nearby/area":                  {"nearby/sphere"},
 	"nearby/index":                 {"nearby/area", "nearby/sphere"},
 	"nearby/internal/zorder":       {"nearby/sphere"},

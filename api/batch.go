@@ -101,11 +101,12 @@ func bodyFilter(filter *table.Filter, path string, in jsontext.Value, queryables
 		err = errors.New("it must be text, or an object")
 	}
 	if err == nil {
-		filter.Expr, err = cql2.Check(e, queryables.All())
+		e, err = cql2.Check(e, queryables.All())
 	}
 	if err != nil {
 		return badField(path, item.Shorten(string(in)), cannotBeRead+err.Error(), "")
 	}
+	filter.Match(e)
 	return nil
 }
 

@@ -129,11 +129,12 @@ func (p *parameters) expression(queryables value.Queryables) error {
 	}
 	e, err := read(text)
 	if err == nil {
-		p.filter.Expr, err = cql2.Check(e, queryables.All())
+		e, err = cql2.Check(e, queryables.All())
 	}
 	if err != nil {
 		return badParameter("filter", item.Shorten(text), cannotBeRead+err.Error(), "")
 	}
+	p.filter.Match(e)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/paulmach/orb"
 
+	"nearby/area"
 	"nearby/item"
 	"nearby/value"
 )
@@ -61,7 +62,10 @@ type Constant struct{ Value bool }
 // antimeridian.
 type Intersects struct {
 	Geometry orb.Geometry
-	At       Place
+	// Area is the geometry, if that is a Bound, a Polygon or a MultiPolygon, and package area
+	// takes it; else nil. It tells of a position whether it is inside in less time.
+	Area *area.Area
+	At   Place
 }
 
 // Predicate is a condition on the value of one property: *In, *Range, *Like or *IsNull.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/paulmach/orb"
 
+	"nearby/area"
 	"nearby/item"
 )
 
@@ -60,6 +61,20 @@ func box(numbers []string, at Place) (orb.Geometry, error) {
 		return nil, fault(at, "expected a box: %v", err)
 	}
 	return orb.Bound{Min: orb.Point{b.West, b.South}, Max: orb.Point{b.East, b.North}}, nil
+}
+
+// areaOf returns a geometry as an area, and nil if it has none or, as a ring that crosses
+// itself, is not taken as one.
+func areaOf(g orb.Geometry) (a *area.Area) {
+	switch g := g.(type) {
+	case orb.Bound:
+		a, _ = area.Box(g.Min[0], g.Min[1], g.Max[0], g.Max[1])
+	case orb.Polygon:
+		a, _ = area.New(orb.MultiPolygon{g})
+	case orb.MultiPolygon:
+		a, _ = area.New(g)
+	}
+	return a
 }
 
 // Contains reports whether a position, in degrees, is in a geometry or on its border; see

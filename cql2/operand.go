@@ -195,5 +195,5 @@ func intersects(a, b spatial, at Place) (Expr, error) {
 	case a.property != Geometry:
 		return nil, fault(a.at, "expected %s, the position of an item, found the property %s", Geometry, a.property)
 	}
-	return &Intersects{b.geometry, at}, nil
+	return &Intersects{b.geometry, areaOf(b.geometry), at}, nil
 }

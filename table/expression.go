@@ -127,6 +127,9 @@ type inside struct {
 
 func (c *inside) holds(ref index.Ref) bool {
 	lon, lat := c.snapshot.records.Position(ref)
+	if c.Area != nil {
+		return c.Area.Contains(lon, lat) == c.want
+	}
 	return cql2.Contains(c.Geometry, lon, lat) == c.want
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearby/area"
 	"nearby/cql2"
 )
 
@@ -15,10 +16,9 @@ import (
 // them.
 type Filter struct {
 	// equal has, for each of some queryable properties, the values that it may have.
-	equal map[string][]string
-	// Expr, when not nil, is a filter in CQL2 that was checked with the queryables of the
-	// snapshot; see cql2.Check.
-	Expr cql2.Expr
+	equal      map[string][]string
+	expr, rest cql2.Expr  // of Match: all of it, and what area does not say
+	area       *area.Area // where expr demands that an item is; nil: everywhere
 	// During, when not nil, is when the time of an item must lie. It keeps everything
 	// where the schema names no time property.
 	During *Period
@@ -31,6 +31,30 @@ func (f *Filter) Add(name, text string) {
 		f.equal = map[string][]string{}
 	}
 	f.equal[name] = append(f.equal[name], text)
+}
+
+// Match demands that a filter in CQL2 is true, which was checked with the queryables of the
+// snapshot; see cql2.Check. A second one takes the place of the first.
+func (f *Filter) Match(e cql2.Expr) {
+	f.expr, f.rest, f.area = e, e, nil
+	if in, ok := e.(*cql2.Intersects); ok && in.Area != nil {
+		f.rest, f.area = nil, in.Area
+	}
+	all, ok := e.(*cql2.And)
+	if !ok {
+		return
+	}
+	rest := &cql2.And{}
+	for _, part := range all.Of {
+		if in, ok := part.(*cql2.Intersects); ok && in.Area != nil {
+			f.area = f.area.And(in.Area)
+		} else {
+			rest.Of = append(rest.Of, part)
+		}
+	}
+	if f.rest = rest; len(rest.Of) == 0 {
+		f.rest = nil
+	}
 }
 
 // Added yields what was added, the names in no order.
@@ -47,15 +71,27 @@ func (f *Filter) Added() iter.Seq2[string, string] {
 }
 
 // Filters reports whether a filter may keep less than everything.
-func (s *Snapshot) Filters(f *Filter) bool {
-	return f != nil && (len(f.equal) > 0 || f.Expr != nil || f.During != nil && s.schema.Time != "")
+func (s *Snapshot) Filters(f *Filter) bool { return f != nil && (f.expr != nil || s.beside(f)) }
+
+// beside reports whether a filter may keep less than all items in its area.
+func (s *Snapshot) beside(f *Filter) bool {
+	return f != nil && (len(f.equal) > 0 || f.rest != nil || f.During != nil && s.schema.Time != "")
+}
+
+// within returns an area and what a filter demands beside.
+func (f *Filter) within(a *area.Area) *area.Area {
+	if f == nil {
+		return a
+	}
+	return f.area.And(a)
 }
 
 // ErrUnknownQueryable: a filter names a property that is not queryable.
 var ErrUnknownQueryable = errors.New("not a queryable property")
 
-// plan compiles a filter that may keep less than everything. The plan must be released.
-func (s *Snapshot) plan(f *Filter) (*plan, error) {
+// plan compiles a filter that may keep less than everything, but for expr, a part or the whole
+// of the filter's expression, which it takes. The plan must be released.
+func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 	p := s.plans.Get().(*plan)
 	p.snapshot = s
 	for name, texts := range f.equal {
@@ -83,8 +119,8 @@ func (s *Snapshot) plan(f *Filter) (*plan, error) {
 		p.equals[i].prepare()
 		p.every = append(p.every, &p.equals[i])
 	}
-	if f.Expr != nil {
-		p.every = append(p.every, p.compile(f.Expr, cql2.True))
+	if expr != nil {
+		p.every = append(p.every, p.compile(expr, cql2.True))
 	}
 	if p.root = p.every; len(p.every) == 1 {
 		p.root = p.every[0]

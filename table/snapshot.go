@@ -91,10 +91,14 @@ func (s *Snapshot) Items(dst []Item, refs []index.Ref) { s.records.items(dst, re
 // Nearest appends the nearest items to dst; see index.Query. filter, when not
 // empty, takes the place of q.Filter.
 func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]index.Hit, index.Proof, error) {
-	if !s.Filters(filter) {
+	if a := filter.within(q.Area); a != q.Area {
+		with := *q
+		with.Area, q = a, &with
+	}
+	if !s.beside(filter) {
 		return s.index.Nearest(dst, q, &s.records)
 	}
-	p, err := s.plan(filter)
+	p, err := s.plan(filter, filter.rest)
 	if err != nil {
 		return dst, index.Proof{}, err
 	}
@@ -104,10 +108,14 @@ func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]i
 
 // Count returns how many items match; see index.Index. filter is as for Nearest.
 func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, error) {
-	if !s.Filters(filter) {
+	if a := filter.within(q.Area); a != q.Area {
+		with := *q
+		with.Area, q = a, &with
+	}
+	if !s.beside(filter) {
 		return s.index.Count(q, &s.records)
 	}
-	p, err := s.plan(filter)
+	p, err := s.plan(filter, filter.rest)
 	if err != nil {
 		return 0, index.Proof{}, err
 	}
@@ -117,10 +125,14 @@ func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, erro
 
 // Range appends the items in an area to dst; see index.RangeQuery.
 func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) ([]index.Ref, index.Proof, error) {
-	if !s.Filters(filter) {
+	if a := filter.within(q.Area); a != q.Area {
+		with := *q
+		with.Area, q = a, &with
+	}
+	if !s.beside(filter) {
 		return s.index.Range(dst, q, &s.records)
 	}
-	p, err := s.plan(filter)
+	p, err := s.plan(filter, filter.rest)
 	if err != nil {
 		return dst, index.Proof{}, err
 	}
@@ -146,7 +158,7 @@ func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter
 		dst, reached = s.walk(dst, after, limit, budget, func(index.Ref) bool { return true })
 		return dst, reached, nil
 	}
-	p, err := s.plan(filter)
+	p, err := s.plan(filter, filter.expr)
 	if err != nil {
 		return dst, "", err
 	}
