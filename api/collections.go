@@ -9,8 +9,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nearby/collection"
-	"nearby/table"
-	"nearby/value"
 )
 
 // The URIs of WGS 84 with longitude first. crs84h also has heights.
@@ -19,24 +17,19 @@ const (
 	crs84h = "http://www.opengis.net/def/crs/OGC/0/CRS84h"
 )
 
-// collectionOut is how a collection is shown.
+// collectionOut is how a collection is shown. Its Created and Updated hide those of the
+// Definition.
 type collectionOut struct {
-	ID          string             `json:"id"`
-	Title       string             `json:"title"`
-	Description string             `json:"description,omitzero"`
-	ItemType    string             `json:"itemType"`
-	ItemCount   int                `json:"itemCount"`
-	CRS         []string           `json:"crs"`
-	Extent      extentOut          `json:"extent"`
-	Index       table.IndexSpec    `json:"index"`
-	Queryables  value.Queryables   `json:"queryables"`
-	Time        string             `json:"time,omitzero"`
-	WritePolicy string             `json:"writePolicy,omitzero"`
-	Source      *collection.Source `json:"source,omitzero"`
-	Created     time.Time          `json:"created"`
-	Updated     time.Time          `json:"updated"`
-	Statistics  statisticsOut      `json:"statistics"`
-	Links       []link             `json:"links"`
+	ID string `json:"id"`
+	collection.Definition
+	ItemType   string        `json:"itemType"`
+	ItemCount  int           `json:"itemCount"`
+	CRS        []string      `json:"crs"`
+	Extent     extentOut     `json:"extent"`
+	Created    time.Time     `json:"created"`
+	Updated    time.Time     `json:"updated"`
+	Statistics statisticsOut `json:"statistics"`
+	Links      []link        `json:"links"`
 }
 
 type extentOut struct {
@@ -78,9 +71,8 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 	def, st := snap.Definition(), snap.Stats()
 	url := s.collectionURL(r, def.Name)
 	out := collectionOut{
-		ID: def.Name, Title: def.Title, Description: def.Description,
+		ID: def.Name, Definition: def,
 		ItemType: "feature", ItemCount: snap.Len(), CRS: []string{crs84},
-		Index: def.Index, Queryables: def.Queryables, Time: def.Time, WritePolicy: def.WritePolicy, Source: def.Source,
 		Created: time.UnixMilli(def.Created).UTC(), Updated: time.UnixMilli(def.Updated).UTC(),
 		Statistics: statisticsOut{
 			Kind: st.Kind, Reason: st.Reason, Rebuilding: st.Rebuilding, Parameters: maps.Clone(st.Index.Parameters),
@@ -101,9 +93,6 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 	}
 	if out.Title == "" {
 		out.Title = def.Name
-	}
-	if out.Queryables == nil {
-		out.Queryables = value.Queryables{}
 	}
 	if out.Statistics.Parameters == nil {
 		out.Statistics.Parameters = map[string]int{}

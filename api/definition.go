@@ -32,15 +32,22 @@ func (s *Server) reach(r *http.Request, name string) (store.CommitID, error) {
 	return reading.At, err
 }
 
-// definitionIn is the body of PUT and PATCH; a member that is left out is nil.
+// definitionIn is the body of PUT and PATCH: a definition, and the members of a collection
+// that are no part of it. The server ignores these. So a client can send back what it has read.
+// Source, Created and Updated hide those of the Definition.
 type definitionIn struct {
-	shown
-	Title       *string           `json:"title"`
-	Description *string           `json:"description"`
-	Index       *table.IndexSpec  `json:"index"`
-	Queryables  *value.Queryables `json:"queryables"`
-	Time        *string           `json:"time"`
-	WritePolicy *string           `json:"writePolicy"`
+	collection.Definition
+	Index      *table.IndexSpec `json:"index"` // nil: left out
+	ID         jsontext.Value   `json:"id,omitzero"`
+	ItemType   jsontext.Value   `json:"itemType,omitzero"`
+	ItemCount  jsontext.Value   `json:"itemCount,omitzero"`
+	CRS        jsontext.Value   `json:"crs,omitzero"`
+	Extent     jsontext.Value   `json:"extent,omitzero"`
+	Source     jsontext.Value   `json:"source,omitzero"`
+	Created    jsontext.Value   `json:"created,omitzero"`
+	Updated    jsontext.Value   `json:"updated,omitzero"`
+	Statistics jsontext.Value   `json:"statistics,omitzero"`
+	Links      jsontext.Value   `json:"links,omitzero"`
 }
 
 // decodeDefinition reads a body. The index may have the parameters of the registered kinds.
@@ -49,41 +56,26 @@ func (s *Server) decodeDefinition(data []byte) (in definitionIn, err error) {
 	return in, err
 }
 
-// shown are the members of a collection that are no part of its definition. The server ignores
-// them. So a client can send back what it has read.
-type shown struct {
-	ID         jsontext.Value `json:"id,omitzero"`
-	ItemType   jsontext.Value `json:"itemType,omitzero"`
-	ItemCount  jsontext.Value `json:"itemCount,omitzero"`
-	CRS        jsontext.Value `json:"crs,omitzero"`
-	Extent     jsontext.Value `json:"extent,omitzero"`
-	Source     jsontext.Value `json:"source,omitzero"`
-	Created    jsontext.Value `json:"created,omitzero"`
-	Updated    jsontext.Value `json:"updated,omitzero"`
-	Statistics jsontext.Value `json:"statistics,omitzero"`
-	Links      jsontext.Value `json:"links,omitzero"`
-}
-
 // check refuses the body of another collection, another crs or itemType, and a null, which would
-// remove one of these members.
-func (s *shown) check(name string) error {
-	if id, err := jsontext.AppendUnquote(nil, s.ID); s.ID != nil && (err != nil || string(id) != name) {
-		return badField("id", item.Shorten(string(s.ID)), "must be that of the path, "+strconv.Quote(item.Shorten(name))+", or left out", "")
+// remove a member that is no part of the definition.
+func (in *definitionIn) check(name string) error {
+	if id, err := jsontext.AppendUnquote(nil, in.ID); in.ID != nil && (err != nil || string(id) != name) {
+		return badField("id", item.Shorten(string(in.ID)), "must be that of the path, "+strconv.Quote(item.Shorten(name))+", or left out", "")
 	}
 	// If another crs were ignored, metres would be read as degrees.
 	var systems []string
-	if err := json.Unmarshal(s.CRS, &systems); s.CRS != nil && s.CRS.Kind() != 'n' && (err != nil || !slices.Equal(systems, []string{crs84})) {
-		return badField("crs", item.Shorten(string(s.CRS)), `must be ["`+crs84+`"], or left out`, "")
+	if err := json.Unmarshal(in.CRS, &systems); in.CRS != nil && in.CRS.Kind() != 'n' && (err != nil || !slices.Equal(systems, []string{crs84})) {
+		return badField("crs", item.Shorten(string(in.CRS)), `must be ["`+crs84+`"], or left out`, "")
 	}
-	if kind, err := jsontext.AppendUnquote(nil, s.ItemType); s.ItemType != nil && s.ItemType.Kind() != 'n' && (err != nil || string(kind) != "feature") {
-		return badField("itemType", item.Shorten(string(s.ItemType)), `must be "feature", or left out`, "")
+	if kind, err := jsontext.AppendUnquote(nil, in.ItemType); in.ItemType != nil && in.ItemType.Kind() != 'n' && (err != nil || string(kind) != "feature") {
+		return badField("itemType", item.Shorten(string(in.ItemType)), `must be "feature", or left out`, "")
 	}
 	for _, member := range []struct {
 		name  string
 		value jsontext.Value
 	}{
-		{"itemType", s.ItemType}, {"itemCount", s.ItemCount}, {"crs", s.CRS}, {"extent", s.Extent}, {"source", s.Source},
-		{"created", s.Created}, {"updated", s.Updated}, {"statistics", s.Statistics}, {"links", s.Links},
+		{"itemType", in.ItemType}, {"itemCount", in.ItemCount}, {"crs", in.CRS}, {"extent", in.Extent}, {"source", in.Source},
+		{"created", in.Created}, {"updated", in.Updated}, {"statistics", in.Statistics}, {"links", in.Links},
 	} {
 		if member.value.Kind() == 'n' {
 			return badField(member.name, "null", "comes from the server and cannot be removed", "")
@@ -94,24 +86,10 @@ func (s *shown) check(name string) error {
 
 // definition returns the definition in a body. A member that is left out gets its default.
 func (in *definitionIn) definition(name string) collection.Definition {
-	def := collection.Definition{Name: name}
-	if in.Title != nil {
-		def.Title = *in.Title
-	}
-	if in.Description != nil {
-		def.Description = *in.Description
-	}
+	def := in.Definition
+	def.Name = name
 	if in.Index != nil {
 		def.Index = *in.Index
-	}
-	if in.Queryables != nil {
-		def.Queryables = *in.Queryables
-	}
-	if in.Time != nil {
-		def.Time = *in.Time
-	}
-	if in.WritePolicy != nil {
-		def.WritePolicy = *in.WritePolicy
 	}
 	return def
 }
@@ -121,7 +99,7 @@ func (in *definitionIn) definition(name string) collection.Definition {
 func (s *Server) patchDefinition(def collection.Definition, patch []byte) (collection.Definition, error) {
 	// The object of queryables can be merged with, and a list takes its place.
 	object := json.WithMarshalers(json.MarshalToFunc(func(enc *jsontext.Encoder, qs value.Queryables) error { return qs.MarshalObjectTo(enc) }))
-	target, err := json.Marshal(&definitionIn{Title: &def.Title, Description: &def.Description, Index: &def.Index, Queryables: &def.Queryables, Time: &def.Time, WritePolicy: &def.WritePolicy}, object)
+	target, err := json.Marshal(&definitionIn{Definition: def, Index: &def.Index}, object)
 	if err != nil {
 		return def, err
 	}

@@ -33,7 +33,7 @@ type Definition struct {
 	Description string          `json:"description,omitzero"`
 	Index       table.IndexSpec `json:"index"`
 	// Queryables are the top-level properties that requests can filter by, with their types.
-	Queryables value.Queryables `json:"queryables,omitempty"`
+	Queryables value.Queryables `json:"queryables"`
 	// Time is the top-level property that says when an item is: a date-time or a
 	// full-date of RFC 3339. Empty: items have no time.
 	Time string `json:"time,omitzero"`
