@@ -423,12 +423,33 @@ func unquoted(quoted []byte) ([]byte, error) {
 	return jsontext.AppendUnquote(nil, quoted)
 }
 
-// setColumns puts an item's queryable values into the columns, and its time into the
-// timeline.
+// columns has what filters need of the items' properties.
+type columns struct {
+	queryable []column // by the place in the Schema
+	times     timeline
+}
+
+// next returns columns like c for the writer to change.
+func (c columns) next() columns {
+	c.queryable = slices.Clone(c.queryable)
+	return c
+}
+
+// bytes estimates the memory that the columns take.
+func (c *columns) bytes() int64 {
+	n := c.times.values.bytes(16)
+	for i := range c.queryable {
+		n += c.queryable[i].bytes()
+	}
+	return n
+}
+
+// setColumns puts an item's queryable values and its time into the columns.
 func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
-	if len(s.columns) == 0 && s.schema.Time == "" {
+	if !s.schema.reads() {
 		return nil
 	}
+	c := &s.columns
 	var numbers [MaxQueryables]uint32
 	var at value.Time
 	var key []byte
@@ -436,7 +457,7 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 		if i := s.schema.Queryables.Index(viewString(name)); i >= 0 {
 			var ok bool
 			if key, ok = appendKey(key[:0], s.schema.Queryables[i].Type, json); ok {
-				numbers[i] = s.columns[i].number(e, key)
+				numbers[i] = c.queryable[i].number(e, key)
 			}
 		}
 		if s.schema.Time == string(name) && s.schema.Time != "" {
@@ -444,30 +465,29 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 		}
 		return err
 	})
-	for i := range s.columns {
-		s.columns[i].put(e, ref, numbers[i])
+	for i := range c.queryable {
+		c.queryable[i].put(e, ref, numbers[i])
 	}
 	if s.schema.Time != "" {
-		s.times.put(e, uint32(ref), at)
+		c.times.put(e, uint32(ref), at)
 	}
 	return err
 }
 
 // sweepColumns ends an edit of the columns.
 func (s *Snapshot) sweepColumns(e edit) {
-	for i := range s.columns {
-		s.columns[i].sweep(e)
+	for i := range s.columns.queryable {
+		s.columns.queryable[i].sweep(e)
 	}
 }
 
-// fillColumns makes the columns of the schema's queryables, and the timeline, from the
-// items.
+// fillColumns makes the columns from the items.
 func (s *Snapshot) fillColumns() error {
-	s.columns, s.times = make([]column, len(s.schema.Queryables)), timeline{}
-	for i := range s.columns {
-		s.columns[i] = newColumn()
+	s.columns = columns{queryable: make([]column, len(s.schema.Queryables))}
+	for i := range s.columns.queryable {
+		s.columns.queryable[i] = newColumn()
 	}
-	if len(s.columns) == 0 && s.schema.Time == "" {
+	if !s.schema.reads() {
 		return nil
 	}
 	e := newEdit()

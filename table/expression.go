@@ -49,7 +49,7 @@ func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
 	if i < 0 {
 		return constant{false, s.Len()} // since the filter was checked, the queryable was removed
 	}
-	c := &s.columns[i]
+	c := &s.columns.queryable[i]
 	p.chunks = max(p.chunks, chunksOf(c.end))
 	test := tested{s, c, name, s.schema.Queryables[i].Type, pred, want}
 	if _, null := pred.(*cql2.IsNull); null {

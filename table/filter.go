@@ -100,7 +100,7 @@ func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 			p.release()
 			return nil, fmt.Errorf("%q is %w; queryable are %s", name, ErrUnknownQueryable, strings.Join(s.schema.Queryables.Names(), ", "))
 		}
-		c, from := &s.columns[i], len(p.numbers)
+		c, from := &s.columns.queryable[i], len(p.numbers)
 		for _, text := range texts {
 			p.key = keys(p.key, s.schema.Queryables[i].Type, text, func(key []byte) {
 				if n, ok := c.dict.lookup(key); ok && !slices.Contains(p.numbers[from:], n) {
@@ -112,7 +112,7 @@ func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 		p.chunks = max(p.chunks, chunksOf(c.end))
 	}
 	if f.During != nil && s.schema.Time != "" {
-		p.during = during{*f.During, &s.times.values, s.Len()}
+		p.during = during{*f.During, &s.columns.times.values, s.Len()}
 		p.every = append(p.every, &p.during)
 	}
 	for i := range p.equals {

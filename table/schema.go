@@ -1,12 +1,24 @@
 package table
 
-import "nearby/value"
+import (
+	"slices"
+
+	"nearby/value"
+)
 
 // Schema says how a table keeps its items.
 type Schema struct {
 	Index      IndexSpec
 	Queryables value.Queryables // top-level properties that can be filtered on; each has a column
 	Time       string           // the top-level property that says when an item is; empty: none
+}
+
+// reads reports whether a table looks at properties of its items.
+func (s *Schema) reads() bool { return len(s.Queryables) > 0 || s.Time != "" }
+
+// readsLike reports whether both look at the same properties.
+func (s *Schema) readsLike(other *Schema) bool {
+	return slices.Equal(s.Queryables, other.Queryables) && s.Time == other.Time
 }
 
 // MaxQueryables bounds the queryables of a Schema.

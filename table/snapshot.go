@@ -15,8 +15,7 @@ type Snapshot struct {
 	schema     Schema
 	records    records
 	ids        idMap
-	columns    []column
-	times      timeline
+	columns    columns
 	typeCounts *typeCounts // the writer's
 	properties []Property
 	index      index.Index
@@ -56,14 +55,15 @@ func (s *Snapshot) Extent() (item.Box, bool) {
 // Times returns the first and the last time of the items, as date-times of RFC 3339, and
 // false if none has one. The span shrinks only when it is made anew.
 func (s *Snapshot) Times() (first, last string, ok bool) {
-	if !s.times.any || s.ids.n == 0 {
+	times := &s.columns.times
+	if !times.any || s.ids.n == 0 {
 		return "", "", false
 	}
-	return s.times.first.String(), s.times.last.String(), true
+	return times.first.String(), times.last.String(), true
 }
 
 // UnreadTimes returns how many items have a time property whose value is no time.
-func (s *Snapshot) UnreadTimes() int { return s.times.unread }
+func (s *Snapshot) UnreadTimes() int { return s.columns.times.unread }
 
 // Get returns the item with this id.
 func (s *Snapshot) Get(id string) (Item, bool) {
@@ -191,13 +191,10 @@ func (s *Snapshot) Stats() Stats {
 		st := Stats{
 			Items: s.ids.n, Index: s.index.Stats(), Kind: s.choice.spec.Kind, Reason: s.choice.reason,
 			Rebuilding: s.rebuilding,
-			TableBytes: s.ids.bytes() + s.records.where.bytes(5) + s.times.values.bytes(16),
+			TableBytes: s.ids.bytes() + s.records.where.bytes(5) + s.columns.bytes(),
 		}
 		for _, c := range s.records.chunks {
 			st.RecordBytes += int64(len(c))
-		}
-		for i := range s.columns {
-			st.TableBytes += s.columns[i].bytes()
 		}
 		s.stats = st
 	})
@@ -209,14 +206,12 @@ func (s *Snapshot) Check() error { return s.index.Check(&s.records) }
 
 // next returns a snapshot like s for the writer to change.
 func (s *Snapshot) next() *Snapshot {
-	n := &Snapshot{
+	return &Snapshot{
 		schema: s.schema, records: s.records, ids: s.ids, index: s.index,
-		choice: s.choice, extent: s.extent, extended: s.extended, times: s.times, rebuilding: s.rebuilding,
+		choice: s.choice, extent: s.extent, extended: s.extended, rebuilding: s.rebuilding,
 		typeCounts: s.typeCounts, properties: s.properties, plans: s.plans,
-		columns: make([]column, len(s.columns)),
+		columns: s.columns.next(),
 	}
-	copy(n.columns, s.columns)
-	return n
 }
 
 // extend makes the extent hold a position. It is copied only for one that it does not hold.

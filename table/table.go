@@ -3,7 +3,6 @@ package table
 import (
 	"bytes"
 	"iter"
-	"slices"
 	"sync"
 
 	"nearby/index"
@@ -182,10 +181,9 @@ func (t *Table) Apply(n int, changes iter.Seq[Replacement]) (*Snapshot, error) {
 // Redefine gives the table another schema, of which the index stays as it was: Rebuild
 // makes that.
 func (t *Table) Redefine(schema Schema) error {
-	old := t.tip.schema
 	next := t.tip.next()
 	next.schema = schema
-	if !slices.Equal(old.Queryables, schema.Queryables) || old.Time != schema.Time {
+	if !schema.readsLike(&t.tip.schema) {
 		if err := next.fillColumns(); err != nil {
 			return err
 		}
