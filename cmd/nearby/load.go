@@ -15,7 +15,6 @@ import (
 	"nearby/internal/interrupt"
 	"nearby/internal/terminal"
 	"nearby/item"
-	"nearby/value"
 )
 
 type loadCmd struct {
@@ -23,12 +22,7 @@ type loadCmd struct {
 	Collection string   `required:"" short:"c" help:"Collection to load into." placeholder:"NAME"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 
-	Create    bool              `default:"true" negatable:"" help:"Create the collection if it is missing."`
-	Index     *string           `enum:"${kinds}" help:"Index of the collection: ${kinds_choice}. Default: auto if the load creates the collection, else the index that it has." placeholder:"KIND"`
-	Queryable []value.Queryable `help:"Property that requests can filter by, alone or with the type of its values: string, number, integer, boolean or date-time. May be repeated." placeholder:"NAME[:TYPE]"`
-	Time      string            `help:"Property with the time of an item, an RFC 3339 date or date-time, by which the parameter datetime filters." placeholder:"NAME"`
-
-	UpdateDefinition bool `help:"If the collection exists and differs from --index, --queryable or --time, change it. Its other queryables stay."`
+	definitionFlags
 
 	Format       string   `default:"auto" enum:"auto,csv,geonames,geojson,geojson-seq,ndjson" help:"Format of the files: ${enum}."`
 	Lat          string   `help:"Column of the latitude." placeholder:"NAME"`
@@ -56,9 +50,9 @@ pipe), a dump of GeoNames, NDJSON, GeoJSON or a GeoJSON text sequence. It recogn
 columns of a table by their names, such as lat, latitude, y; lon, lng, long, longitude, x;
 id. --id names another column, or a property of Features.
 
-If the collection is missing, the load creates it with --index, --queryable and --time. If
-the collection exists and differs from these flags, the load changes nothing and fails.
-With --update-definition it changes the collection first.
+If the collection is missing, the load creates it as flags such as --queryable and --time
+say. If the collection exists and differs from these flags, the load changes nothing and
+fails. With --update-definition it changes the collection first.
 
 A row replaces the item that has its id. With --on-existing merge, a row changes only what
 it names: it may have a position and no properties, or properties and no position. An empty

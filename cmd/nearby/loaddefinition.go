@@ -12,8 +12,16 @@ import (
 	"nearby/value"
 )
 
-// What flags of a load say of its collection: it is created so if it is missing, and
-// changed if that is asked for. A flag that would do nothing is an error.
+// definitionFlags are what a load says of its collection: it is created so if it is missing,
+// and changed if that is asked for. A flag that would do nothing is an error.
+type definitionFlags struct {
+	Create    bool              `default:"true" negatable:"" help:"Create the collection if it is missing."`
+	Index     *string           `enum:"${kinds}" help:"Index of the collection: ${kinds_choice}. Default: auto if the load creates the collection, else the index that it has." placeholder:"KIND"`
+	Queryable []value.Queryable `help:"Property that requests can filter by, alone or with the type of its values: string, number, integer, boolean or date-time. May be repeated." placeholder:"NAME[:TYPE]"`
+	Time      string            `help:"Property with the time of an item, an RFC 3339 date or date-time, by which the parameter datetime filters." placeholder:"NAME"`
+
+	UpdateDefinition bool `help:"If the collection exists and differs from --index, --queryable or --time, change it. Its other queryables stay."`
+}
 
 // maxEdits bounds how often a definition is changed anew because others change it.
 const maxEdits = 16
