@@ -26,7 +26,8 @@ const (
 	MaxDescriptionCharacters = 4096
 )
 
-// Definition is what the owner of a collection decides about it.
+// Definition is what the owner of a collection decides about it. The store keeps its members,
+// and requests and answers of HTTP have them, too: api embeds it.
 type Definition struct {
 	Name        string          `json:"-"`
 	Title       string          `json:"title,omitzero"`
