@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nearby/item"
 	"nearby/value"
@@ -88,6 +89,46 @@ func compared(t *testing.T, a, b value.Value, want int, text string) {
 	}
 	if shortA && shortB && (fa == fb) != (want == 0) {
 		t.Errorf("%s: both are short, and the float64s are %v and %v", text, fa, fb)
+	}
+	ca, cb := a.Code(), b.Code()
+	if ca == 0 || cb == 0 || want*cmp.Compare(ca>>1, cb>>1) < 0 || want == 0 && ca != cb {
+		t.Errorf("%s: the codes are %#x and %#x", text, ca, cb)
+	}
+	if ca == cb && ca&1 == 0 && want != 0 {
+		t.Errorf("%s: neither is long, and both have the code %#x", text, ca)
+	}
+}
+
+// TestCodes: codes tell apart neighbours that are not long, and decimals of 5 digits and whole
+// seconds are not.
+func TestCodes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 20_000 {
+		n, e := 10_000+rng.Int64N(90_000)*(1+9*rng.Int64N(2)), rng.IntN(616)-312 // of 5 or 6 digits
+		x, y := fmt.Sprintf("%de%d", n, e), fmt.Sprintf("%de%d", n+1, e)
+		a, b := of(t, value.Number, x), of(t, value.Number, y)
+		compared(t, a, b, -1, x+" and "+y)
+		compared(t, of(t, value.Number, "-"+y), of(t, value.Number, "-"+x), -1, "-"+y+" and -"+x)
+		if size, _ := a.Float64(); n < 100_000 && size > 0x1p-1021 && size < math.MaxFloat64/2 && a.Code()&1 != 0 {
+			t.Errorf("%s is long", x)
+		}
+		second := rng.Int64N(253402300800+62167219200) - 62167219200
+		if rng.IntN(2) == 0 {
+			second = []int64{473385600, 2524608000, 0, 951782400}[rng.IntN(4)] + rng.Int64N(200_000) - 100_000
+		}
+		at := time.Unix(second, rng.Int64N(2)*rng.Int64N(1e9)).UTC()
+		next := at.Add(time.Duration(1 + rng.Int64N(3)*rng.Int64N(1e9)))
+		offset := time.FixedZone("", 3600*(rng.IntN(47)-23))
+		if year := next.In(offset).Year(); year < 0 || year > 9999 {
+			continue
+		}
+		x, y = at.Format(`"`+time.RFC3339Nano+`"`), next.In(offset).Format(`"`+time.RFC3339Nano+`"`)
+		a = of(t, value.DateTime, x)
+		compared(t, a, of(t, value.DateTime, y), -1, x+" and "+y)
+		fine := at.Year() >= 1985 && at.Year() < 2050 || second%86400 == 0
+		if long := a.Code()&1 != 0; long != (at.Nanosecond() != 0 || !fine) {
+			t.Errorf("%s is long: %v", x, long)
+		}
 	}
 }
 
