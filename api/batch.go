@@ -29,11 +29,13 @@ type nearbyBatch struct {
 
 // nearbyIn is one query of a batch; what is left out is nil.
 type nearbyIn struct {
-	Lat    *float64       `json:"lat"`
-	Lon    *float64       `json:"lon"`
-	K      *int           `json:"k"`
-	Radius *float64       `json:"radius"`
-	Filter jsontext.Value `json:"filter"`
+	Lat    *float64 `json:"lat"`
+	Lon    *float64 `json:"lon"`
+	K      *int     `json:"k"`
+	Radius *float64 `json:"radius"`
+	// MinRadius leaves out the items that are nearer, in metres.
+	MinRadius *float64       `json:"min_radius"`
+	Filter    jsontext.Value `json:"filter"`
 	// Datetime is a point in time or an interval, as in the parameter of this name.
 	Datetime *string `json:"datetime"`
 }
@@ -57,12 +59,20 @@ func (in *nearbyIn) query(i int, l *Limits, queryables value.Queryables) (q batc
 		return q, badField(path("."+f.Field), f.Got, f.Reason, f.Hint)
 	case in.Radius != nil && *in.Radius < 0:
 		return q, badField(path(".radius"), fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
+	case in.MinRadius != nil && *in.MinRadius < 0:
+		return q, badField(path(".min_radius"), fmt.Sprint(*in.MinRadius), "must be at least 0 metres", "")
 	case in.K != nil && (*in.K < 1 || *in.K > l.MaxK):
 		return q, badField(path(".k"), fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
 	}
 	q.Lon, q.Lat, q.K, q.MaxDistance = lon, *in.Lat, min(parameter.DefaultK, l.MaxK), index.Everywhere
 	if in.Radius != nil {
 		q.K, q.MaxDistance = l.MaxK, *in.Radius
+	}
+	if in.MinRadius != nil {
+		q.MinDistance = *in.MinRadius
+	}
+	if q.MinDistance > q.MaxDistance {
+		return q, badField(path(".min_radius"), fmt.Sprint(q.MinDistance), noRing, "")
 	}
 	if in.K != nil {
 		q.K = *in.K
@@ -179,8 +189,8 @@ func indexed(err error) error {
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
-				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "k", "radius", "filter", "datetime"})
-			case name == "radius" && p.Errors[i].Got == "": // it has the wrong type
+				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "k", "radius", "min_radius", "filter", "datetime"})
+			case strings.HasSuffix(name, "radius") && p.Errors[i].Got == "": // it has the wrong type
 				p.Errors[i].Hint = inMetres("")
 			}
 		}

@@ -12,6 +12,9 @@ import (
 	"nearby/table"
 )
 
+// noRing is the reason of a fault: no item can be between the two distances.
+const noRing = "must not be greater than radius"
+
 // maxTraceSteps is how many steps of a search explain=true shows.
 const maxTraceSteps = 10_000
 
@@ -39,6 +42,12 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if hasRadius {
 		q.MaxDistance = radius
 		fallback = s.opt.Limits.MaxK // a radius alone asks for all within it
+	}
+	if q.MinDistance, _, err = params.number("min_radius"); err != nil {
+		return err
+	}
+	if q.MinDistance > q.MaxDistance {
+		return badParameter("min_radius", params.values.Get("min_radius"), noRing, "")
 	}
 	if q.K, err = params.integer("k", fallback, s.opt.Limits.MaxK, false); err != nil {
 		return err

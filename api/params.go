@@ -148,7 +148,7 @@ func (p *parameters) number(name string) (v float64, ok bool, err error) {
 	v, valid := item.ParseNumber(value)
 	if !valid || v < row.Min || (row.Max != 0 && v > row.Max) {
 		hint := ""
-		if name == "radius" && !valid {
+		if strings.HasSuffix(name, "radius") && !valid {
 			hint = inMetres(value)
 		}
 		return 0, true, badParameter(name, value, mustBe(row), hint)

@@ -42,6 +42,9 @@ func K(n int) RequestOption { return Parameter("k", strconv.Itoa(n)) }
 // Radius is the greatest distance of a nearby search in metres.
 func Radius(metres float64) RequestOption { return Parameter("radius", digits(metres)) }
 
+// MinRadius is the least distance of a nearby search in metres.
+func MinRadius(metres float64) RequestOption { return Parameter("min_radius", digits(metres)) }
+
 // BBox is the box in which Items and ItemPages look. If west > east it crosses the
 // antimeridian.
 func BBox(west, south, east, north float64) RequestOption {

@@ -27,6 +27,7 @@ type queryCmd struct {
 	Collection string   `required:"" short:"c" help:"Collection to search." placeholder:"NAME"`
 	K          int      `name:"k" short:"k" default:"10" help:"Greatest number of items."`
 	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
+	MinRadius  string   `help:"Only items at least this far away, in the form of --radius." placeholder:"DISTANCE"`
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
 	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
 	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
@@ -97,11 +98,18 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 	}
 	opts := []client.RequestOption{client.K(c.K)}
 	if c.Radius != "" {
-		metres, ok := api.ParseDistance(c.Radius)
-		if !ok {
-			return nil, command.Usagef("--radius %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", c.Radius)
+		metres, err := distance("--radius", c.Radius)
+		if err != nil {
+			return nil, err
 		}
 		opts = append(opts, client.Radius(metres))
+	}
+	if c.MinRadius != "" {
+		metres, err := distance("--min-radius", c.MinRadius)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, client.MinRadius(metres))
 	}
 	if c.Filter != "" {
 		opts = append(opts, client.Filter(c.Filter))
@@ -113,6 +121,15 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 		opts = append(opts, client.Cursor(c.Cursor))
 	}
 	return opts, nil
+}
+
+// distance reads the value of a flag in metres.
+func distance(flag, text string) (metres float64, err error) {
+	metres, ok := api.ParseDistance(text)
+	if !ok {
+		return 0, command.Usagef("%s %q: must be metres, such as 500, or have a unit, such as 500m, 2.5km or 3mi", flag, text)
+	}
+	return metres, nil
 }
 
 // filter makes the request's options of --where. A name may have an equals sign: where there

@@ -66,7 +66,7 @@ type Definition struct {
 	// parameters, and names that may become parameters, cannot be queryables: bbox,
 	// bbox-crs, consistency, crs, cursor, datetime, distance_property,
 	// exclude-properties, explain, externalIds, f, filter, filter-crs, filter-lang,
-	// format, geometry, id_property, ids, k, lat, limit, lon, offset, polygon,
+	// format, geometry, id_property, ids, k, lat, limit, lon, min_radius, offset, polygon,
 	// profile, properties, q, radius, resultType, skipGeometry, sortby.
 	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 

@@ -1,0 +1,177 @@
+package api_test
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+
+	"nearby/api"
+	"nearby/sphere"
+)
+
+// bothIndexes are the indexes that each question about places is asked of.
+var bothIndexes = []string{`{"kind":"quadtree","maxPointsPerNode":4}`, `{"kind":"geohash","bits":14}`}
+
+// globe makes spots everywhere: at the poles, at the antimeridian under both of its longitudes,
+// in a grid with many ties, and many at one position.
+func globe(rng *rand.Rand, n int) []spot {
+	spots := make([]spot, n)
+	for i := range spots {
+		s := spot{id: fmt.Sprintf("s%03d", rng.IntN(1000)*1000+i), lon: rng.Float64()*360 - 180, lat: rng.Float64()*180 - 90, kind: fmt.Sprint("k", rng.IntN(5))}
+		switch i % 6 {
+		case 1:
+			s.lon, s.lat = float64(rng.IntN(13)*30-180), float64(rng.IntN(7)*30-90)
+		case 2:
+			s.lat = []float64{-90, 90}[rng.IntN(2)]
+		case 3:
+			s.lon, s.lat = []float64{-180, 180}[rng.IntN(2)], float64(rng.IntN(5)-2)
+		case 4:
+			s.lon, s.lat = 10, 50
+		}
+		spots[i] = s
+	}
+	return spots
+}
+
+// ranked is an item and its distance from somewhere.
+type ranked struct {
+	spot
+	metres float64
+}
+
+// rank returns the spots for which keep is true, in order of their distance from a place, and then
+// of their ids.
+func rank(spots []spot, lon, lat float64, keep func(spot, float64) bool) (all []ranked) {
+	from := sphere.FromDegrees(lon, lat)
+	for _, s := range spots {
+		if d := sphere.Distance(from, sphere.FromDegrees(s.lon, s.lat)); keep(s, d) {
+			all = append(all, ranked{s, d})
+		}
+	}
+	slices.SortFunc(all, byDistance)
+	return all
+}
+
+func byDistance(a, b ranked) int {
+	return cmp.Or(cmp.Compare(a.metres, b.metres), cmp.Compare(a.id, b.id))
+}
+
+func idsOf(all []ranked) []string {
+	ids := make([]string, len(all))
+	for i := range all {
+		ids[i] = all[i].id
+	}
+	return ids
+}
+
+// somewhere returns a place to ask from: any, a pole, the antimeridian, or a spot.
+func somewhere(rng *rand.Rand, spots []spot) (lon, lat float64) {
+	switch rng.IntN(5) {
+	case 0:
+		return rng.Float64() * 360, []float64{-90, 90}[rng.IntN(2)]
+	case 1:
+		return 180, float64(rng.IntN(5) - 2)
+	case 2:
+		s := spots[rng.IntN(len(spots))]
+		return s.lon, s.lat
+	}
+	return rng.Float64()*360 - 180, rng.Float64()*180 - 90
+}
+
+// decimal writes a number with all its digits.
+func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// TestRing: between min_radius and radius is every item whose distance is so great, those at
+// exactly the two distances included, once and in order on the pages; numberMatched counts them.
+// A batch says the same.
+func TestRing(t *testing.T) {
+	rng := rand.New(rand.NewPCG(41, 1))
+	spots := globe(rng, 200)
+	h := start(t, api.Options{})
+	for _, index := range bothIndexes {
+		h.loadSpots("c", index, spots)
+		for range 20 {
+			lon, lat := somewhere(rng, spots)
+			all := rank(spots, lon, lat, func(spot, float64) bool { return true })
+			// Distances of items: those items are in the ring.
+			least, most := all[rng.IntN(len(all))].metres, all[rng.IntN(len(all))].metres
+			if least > most {
+				least, most = most, least
+			}
+			kind := ""
+			if rng.IntN(2) == 0 {
+				kind = "k1"
+			}
+			want := rank(spots, lon, lat, func(s spot, d float64) bool { return d >= least && d <= most && (kind == "" || s.kind == kind) })
+			path := "/v1/collections/c/nearby?lat=" + decimal(lat) + "&lon=" + decimal(lon) + "&min_radius=" + decimal(least) + "&radius=" + decimal(most)
+			filter := ""
+			if kind != "" {
+				path, filter = path+"&kind=k1", `,"filter":{"kind":"k1"}`
+			}
+			first := decode[features](t, h.do("GET", path, "", "").want(t, 200))
+			if first.NumberMatched == nil || *first.NumberMatched != len(want) || !*first.Complete {
+				t.Errorf("%s: %s: matched %v, want %d", index, path, show(first.NumberMatched), len(want))
+			}
+			if got, _ := h.walk(path + "&k=40"); !slices.Equal(got, idsOf(want)) {
+				t.Errorf("%s: %s: %q, want %q", index, path, got, idsOf(want))
+			}
+			// Without a radius the ring has no outer side.
+			beyond := rank(spots, lon, lat, func(s spot, d float64) bool { return d >= least && (kind == "" || s.kind == kind) })
+			body := fmt.Sprintf(`{"queries":[{"lat":%s,"lon":%s,"min_radius":%s,"radius":%s%s},{"lat":%[1]s,"lon":%[2]s,"min_radius":%[3]s,"k":12%[5]s}]}`,
+				decimal(lat), decimal(lon), decimal(least), decimal(most), filter)
+			got := decode[struct{ Results []features }](t, h.do("POST", "/v1/collections/c/nearby", "application/json", body).want(t, 200)).Results
+			if !slices.Equal(got[0].ids(), idsOf(want)) || !slices.Equal(got[1].ids(), idsOf(beyond[:min(12, len(beyond))])) {
+				t.Errorf("%s: %s: %q and %q", index, body, got[0].ids(), got[1].ids())
+			}
+		}
+		far := decode[features](t, h.do("GET", "/v1/collections/c/nearby?lat=1&lon=2&min_radius=3e7", "", "").want(t, 200))
+		if len(far.Features) != 0 || !*far.Complete {
+			t.Errorf("beyond the whole Earth: %+v", far)
+		}
+		h.do("DELETE", "/v1/collections/c", "", "").want(t, 204)
+	}
+}
+
+// refusals are requests and what the fault of each says: the parameter or the field, and why.
+type refusals map[string]string
+
+// refused fails if a request is not refused as it must be.
+func (h *fixture) refused(get, post refusals) {
+	h.Helper()
+	type problem struct {
+		Errors []struct{ Parameter, Field, Reason, Hint string }
+	}
+	check := func(what string, a *answer, want string) {
+		p := decode[problem](h, a.want(h, 400))
+		if len(p.Errors) != 1 {
+			h.Errorf("%s: %s", what, a.body)
+			return
+		}
+		f := p.Errors[0]
+		if got := f.Parameter + f.Field + " " + f.Reason; got != want {
+			h.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	for query, want := range get {
+		check(query, h.do("GET", "/v1/collections/c/nearby?"+query, "", ""), want)
+	}
+	for body, want := range post {
+		check(body, h.do("POST", "/v1/collections/c/nearby", "application/json", body), want)
+	}
+}
+
+func TestRingsRefused(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	h.refused(refusals{
+		"lat=1&lon=2&radius=5&min_radius=6": "min_radius must not be greater than radius",
+		"lat=1&lon=2&min_radius=-1":         "min_radius must be a decimal number of at least 0",
+		"lat=1&lon=2&min_radius=2km":        "min_radius must be a decimal number of at least 0",
+	}, refusals{
+		`{"queries":[{"lat":1,"lon":2,"radius":5,"min_radius":6}]}`: "queries[0].min_radius must not be greater than radius",
+		`{"queries":[{"lat":1,"lon":2,"min_radius":-1}]}`:           "queries[0].min_radius must be at least 0 metres",
+	})
+}
