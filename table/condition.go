@@ -31,7 +31,7 @@ type condition interface {
 
 // equal demands that the value of a column has one of some numbers, all of them different.
 type equal struct {
-	column  *column
+	column  *dictionaryColumn
 	numbers []uint32
 	items   int      // of the snapshot
 	n       int      // items that have one of the numbers

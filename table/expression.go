@@ -8,10 +8,6 @@ import (
 	"nearby/value"
 )
 
-// maxEvaluated is how many values of a column a predicate is evaluated for before a query. It
-// is evaluated for the items themselves where the column has more.
-const maxEvaluated = 4096
-
 // compile returns the condition that an expression is true, or that it is false: NOT is passed
 // down to the predicates, since what is unknown is neither (OGC 21-065r2, section 6.2).
 func (p *plan) compile(e cql2.Expr, want cql2.Truth) condition {
@@ -41,69 +37,42 @@ func (p *plan) combine(of []cql2.Expr, want cql2.Truth, all bool) condition {
 	return &either{parts, p.snapshot.Len()}
 }
 
-// predicate returns the condition that a predicate on a queryable has a truth. Where that is
-// known of all values, it is known by their numbers.
+// predicate returns the condition that a predicate on a queryable has a truth.
 func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
 	s, name := p.snapshot, pred.Subject().Name
 	i := s.schema.Queryables.Index(name)
 	if i < 0 {
 		return constant{false, s.Len()} // since the filter was checked, the queryable was removed
 	}
-	c := &s.columns.queryable[i]
-	p.chunks = max(p.chunks, chunksOf(c.end))
-	test := tested{s, c, name, s.schema.Queryables[i].Type, pred, want}
+	c := s.columns.queryable[i]
+	p.chunks = max(p.chunks, c.chunks())
+	test := tested{s, c, s.schema.Queryables[i], pred, want}
 	if _, null := pred.(*cql2.IsNull); null {
 		return &test // the column does not tell null from an array
 	}
-	one := &equal{column: c, items: s.Len()}
-	if in, ok := pred.(*cql2.In); ok && want == cql2.True && looksUp(in, test.typ) {
-		for _, v := range in.Values {
-			if key, ok := v.AppendKey(nil); ok {
-				if n, ok := c.dict.lookup(key); ok && !slices.Contains(one.numbers, n) {
-					one.numbers = append(one.numbers, n)
-				}
-			}
-		}
-	} else if c.dict.n > maxEvaluated {
-		return &test
-	} else {
-		for n, key := range c.dict.all() {
-			if v, ok := value.OfKey(key); ok && pred.Match(v) == want {
-				one.numbers = append(one.numbers, n)
-			}
-		}
-	}
-	one.prepare()
-	return one
-}
-
-// looksUp reports whether the values that fulfil a predicate have the keys of its literals.
-func looksUp(in *cql2.In, t value.Type) bool {
-	// Where a queryable has no type, its times are strings, which are written in many ways.
-	return !in.CaseI && (t != value.Any || in.Values[0].Kind() != value.KindTime)
+	return c.meets(test)
 }
 
 // tested demands that a predicate has a truth, and evaluates it for each item.
 type tested struct {
-	snapshot *Snapshot
-	column   *column
-	name     string
-	typ      value.Type
-	pred     cql2.Predicate
-	want     cql2.Truth
+	snapshot  *Snapshot
+	column    column
+	queryable value.Queryable
+	pred      cql2.Predicate
+	want      cql2.Truth
 }
 
 func (c *tested) holds(ref index.Ref) bool {
 	_, null := c.pred.(*cql2.IsNull)
-	if number := c.column.values.at(uint32(ref)); (number == 0) != null {
-		// Without a number it is null or nothing to compare with; with one it is not null.
+	if c.column.has(ref) == null {
+		// What the column has not is null or nothing to compare with; what it has is not null.
 		return null && c.want == cql2.False
 	}
 	var v value.Value
 	item := c.snapshot.records.item(ref)
 	_ = members(item.Properties, func(name, json []byte) error { // a member that is not there is null
-		if string(name) == c.name {
-			v, _ = value.Of(c.typ, json)
+		if string(name) == c.queryable.Name {
+			v, _ = value.Of(c.queryable.Type, json)
 		}
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 
 	"nearby/area"
@@ -100,24 +99,13 @@ func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 			p.release()
 			return nil, fmt.Errorf("%q is %w; queryable are %s", name, ErrUnknownQueryable, strings.Join(s.schema.Queryables.Names(), ", "))
 		}
-		c, from := &s.columns.queryable[i], len(p.numbers)
-		for _, text := range texts {
-			p.key = keys(p.key, s.schema.Queryables[i].Type, text, func(key []byte) {
-				if n, ok := c.dict.lookup(key); ok && !slices.Contains(p.numbers[from:], n) {
-					p.numbers = append(p.numbers, n)
-				}
-			})
-		}
-		p.equals = append(p.equals, equal{column: c, numbers: p.numbers[from:], items: s.Len()})
-		p.chunks = max(p.chunks, chunksOf(c.end))
+		c := s.columns.queryable[i]
+		p.chunks = max(p.chunks, c.chunks())
+		p.every = append(p.every, c.equal(p, tested{snapshot: s, column: c, queryable: s.schema.Queryables[i], want: cql2.True}, texts))
 	}
 	if f.During != nil && s.schema.Time != "" {
 		p.during = during{*f.During, &s.columns.times.values, s.Len()}
 		p.every = append(p.every, &p.during)
-	}
-	for i := range p.equals {
-		p.equals[i].prepare()
-		p.every = append(p.every, &p.equals[i])
 	}
 	if expr != nil {
 		p.every = append(p.every, p.compile(expr, cql2.True))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nearby/index"
+	"nearby/value"
 )
 
 // Every version of a column finds each value's items, and no others, whatever became
@@ -15,10 +16,10 @@ func TestColumnVersionsAreIndependent(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, uint64(values)))
 		const items = 600
 		type version struct {
-			c    column
+			c    dictionaryColumn
 			twin [items]string
 		}
-		now := version{c: newColumn()}
+		now := version{c: *newDictionaryColumn(value.Any)}
 		var versions []version
 		for range 40 {
 			e := newEdit()
@@ -34,7 +35,7 @@ func TestColumnVersionsAreIndependent(t *testing.T) {
 				if rng.IntN(10) == 0 {
 					continue // numbered and not used
 				}
-				now.c.put(e, index.Ref(ref), number)
+				now.c.set(e, index.Ref(ref), number)
 				now.twin[ref] = text
 			}
 			now.c.sweep(e)
@@ -49,7 +50,7 @@ func TestColumnVersionsAreIndependent(t *testing.T) {
 				if all && text != "" {
 					number = now.c.number(e, []byte(text))
 				}
-				now.c.put(e, index.Ref(ref), number)
+				now.c.set(e, index.Ref(ref), number)
 				now.twin[ref] = ""
 				if all {
 					now.twin[ref] = text
@@ -95,7 +96,7 @@ func BenchmarkColumn(b *testing.B) {
 	for _, distinct := range []bool{true, false} {
 		for _, size := range []int{1, 500} {
 			b.Run(fmt.Sprintf("distinct=%v/edit=%d", distinct, size), func(b *testing.B) {
-				c := newColumn()
+				c := newDictionaryColumn(value.Any)
 				key := make([]byte, 1000)
 				if !distinct {
 					key = make([]byte, 10)
@@ -112,7 +113,7 @@ func BenchmarkColumn(b *testing.B) {
 				for b.Loop() {
 					e := newEdit()
 					for range size {
-						c.put(e, index.Ref(n%items), c.number(e, value(n)))
+						c.set(e, index.Ref(n%items), c.number(e, value(n)))
 						n++
 					}
 					c.sweep(e)
@@ -122,10 +123,10 @@ func BenchmarkColumn(b *testing.B) {
 		}
 	}
 	b.Run("lookup", func(b *testing.B) {
-		c := newColumn()
+		c := newDictionaryColumn(value.Any)
 		e := newEdit()
 		for i := range 100_000 {
-			c.put(e, index.Ref(i), c.number(e, fmt.Appendf(nil, "s%09d", i)))
+			c.set(e, index.Ref(i), c.number(e, fmt.Appendf(nil, "s%09d", i)))
 		}
 		c.sweep(e)
 		key, n := []byte("s000077777"), 0
