@@ -8,10 +8,20 @@ import (
 
 // Count implements index.Index.
 func (g *grid) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
+	return g.count(q, nil, items)
+}
+
+// Each implements index.Index.
+func (g *grid) Each(q *index.Query, visit func(index.Ref), items index.Items) (index.Proof, error) {
+	_, proof, err := g.count(q, visit, items)
+	return proof, err
+}
+
+func (g *grid) count(q *index.Query, visit func(index.Ref), items index.Items) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return 0, index.Proof{}, err
 	}
-	c := topk.NewCounter(q, items)
+	c := topk.NewCounter(q, visit, items)
 	done := g.root.points == 0 || g.root.count(&c, g.bits, area.Part)
 	return c.N, c.Proof(done), nil
 }

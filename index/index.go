@@ -102,6 +102,10 @@ type Index interface {
 	// The Proof's Radius is not set; when it is not Exact, there may be more.
 	Count(q *Query, items Items) (int, Proof, error)
 
+	// Each calls visit with each item that Count counts, once, in no order. When the
+	// Proof is not Exact, there may be more.
+	Each(q *Query, visit func(Ref), items Items) (Proof, error)
+
 	// Range appends to dst the items inside an area, in order (I6). The
 	// Proof's Radius is not set.
 	Range(dst []Ref, q *RangeQuery, items Items) ([]Ref, Proof, error)

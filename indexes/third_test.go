@@ -154,11 +154,20 @@ func (l *list) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 }
 
 func (l *list) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
+	n := 0
+	proof, err := l.Each(q, func(index.Ref) { n++ }, items)
+	return n, proof, err
+}
+
+func (l *list) Each(q *index.Query, visit func(index.Ref), items index.Items) (index.Proof, error) {
 	all := *q
 	all.K, all.After, all.Trace = math.MaxInt, nil, nil
 	hits, proof, err := l.Nearest(nil, &all, items)
+	for _, h := range hits {
+		visit(h.Ref)
+	}
 	proof.Radius = 0
-	return len(hits), proof, err
+	return proof, err
 }
 
 func (l *list) Range(dst []index.Ref, q *index.RangeQuery, items index.Items) ([]index.Ref, index.Proof, error) {

@@ -8,10 +8,20 @@ import (
 
 // Count implements index.Index.
 func (t *tree) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
+	return t.count(q, nil, items)
+}
+
+// Each implements index.Index.
+func (t *tree) Each(q *index.Query, visit func(index.Ref), items index.Items) (index.Proof, error) {
+	_, proof, err := t.count(q, visit, items)
+	return proof, err
+}
+
+func (t *tree) count(q *index.Query, visit func(index.Ref), items index.Items) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return 0, index.Proof{}, err
 	}
-	c := topk.NewCounter(q, items)
+	c := topk.NewCounter(q, visit, items)
 	done := t.top.countIn(0, &c, area.Part)
 	return c.N, c.Proof(done), nil
 }

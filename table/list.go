@@ -49,7 +49,7 @@ func (p *plan) block(at int, refs []uint32) runs.Run {
 func (p *plan) listCount(q *index.Query) int {
 	p.query = *q
 	p.query.Filter, p.query.Skip, p.query.Budget = nil, nil, 0
-	counter := topk.NewCounter(&p.query, &p.snapshot.records)
+	counter := topk.NewCounter(&p.query, nil, &p.snapshot.records)
 	for refs := p.refs; len(refs) > 0; {
 		n := min(len(refs), listBlock)
 		counter.Scan(p.block(0, refs[:n]), 0, n, area.Part)

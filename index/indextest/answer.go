@@ -87,6 +87,9 @@ func (v version) count(q index.Query) error {
 	if err != nil {
 		return fmt.Errorf("count: %w", err)
 	}
+	if err := v.each(q, all); err != nil {
+		return err
+	}
 	switch {
 	case proof.Exact && got != len(all) || got > len(all):
 		return fmt.Errorf("counted %d (exact: %v), want %d", got, proof.Exact, len(all))
@@ -94,6 +97,32 @@ func (v version) count(q index.Query) error {
 		return fmt.Errorf("counted %d of %d although the budget is unbounded", got, len(all))
 	case q.Budget > 0 && proof.Entered+proof.Compared > q.Budget:
 		return fmt.Errorf("counting entered %d and compared %d, over the budget of %d", proof.Entered, proof.Compared, q.Budget)
+	}
+	return nil
+}
+
+// each asks the index for each of the items that all has.
+func (v version) each(q index.Query, all []index.Hit) error {
+	left := map[index.Ref]bool{}
+	for _, h := range all {
+		left[h.Ref] = true
+	}
+	var wrong error
+	proof, err := v.index.Each(&q, func(ref index.Ref) {
+		if !left[ref] {
+			wrong = fmt.Errorf("ref %d is visited twice, or does not match", ref)
+		}
+		delete(left, ref)
+	}, v.items)
+	switch {
+	case err != nil:
+		return fmt.Errorf("each: %w", err)
+	case wrong != nil:
+		return wrong
+	case proof.Exact && len(left) > 0 || !proof.Exact && q.Budget == 0:
+		return fmt.Errorf("visited all but %d of %d (exact: %v)", len(left), len(all), proof.Exact)
+	case q.Budget > 0 && proof.Entered+proof.Compared > q.Budget:
+		return fmt.Errorf("a visit entered %d and compared %d, over the budget of %d", proof.Entered, proof.Compared, q.Budget)
 	}
 	return nil
 }

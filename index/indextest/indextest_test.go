@@ -16,6 +16,14 @@ type liar struct {
 	nearest func([]index.Hit, *index.Proof)
 	area    func([]index.Ref) []index.Ref
 	count   func(*int, *index.Proof)
+	each    func(visit func(index.Ref)) func(index.Ref)
+}
+
+func (l liar) Each(q *index.Query, visit func(index.Ref), items index.Items) (index.Proof, error) {
+	if l.each != nil {
+		visit = l.each(visit)
+	}
+	return l.Index.Each(q, visit, items)
 }
 
 func (l liar) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
@@ -63,8 +71,12 @@ func TestChecksFindLies(t *testing.T) {
 		"one too many":      {count: func(n *int, _ *index.Proof) { *n++ }},
 		"one too few":       {count: func(n *int, _ *index.Proof) { *n-- }},
 		"count unsure":      {count: func(_ *int, p *index.Proof) { p.Exact = false }},
-		"item left out":     {area: func(r []index.Ref) []index.Ref { return r[:len(r)-1] }},
-		"item twice":        {area: func(r []index.Ref) []index.Ref { return append(r, r[len(r)-1]) }},
+		"visited twice": {each: func(visit func(index.Ref)) func(index.Ref) {
+			return func(ref index.Ref) { visit(ref); visit(ref) }
+		}},
+		"not visited":   {each: func(func(index.Ref)) func(index.Ref) { return func(index.Ref) {} }},
+		"item left out": {area: func(r []index.Ref) []index.Ref { return r[:len(r)-1] }},
+		"item twice":    {area: func(r []index.Ref) []index.Ref { return append(r, r[len(r)-1]) }},
 	} {
 		l.Index = v.index
 		lying := version{l, v.oracle, v.items}

@@ -119,11 +119,21 @@ func (o *Oracle) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]
 
 // Count implements index.Index: what Nearest finds.
 func (o *Oracle) Count(q *index.Query, items index.Items) (int, index.Proof, error) {
+	n := 0
+	proof, err := o.Each(q, func(index.Ref) { n++ }, items)
+	return n, proof, err
+}
+
+// Each implements index.Index: what Nearest finds.
+func (o *Oracle) Each(q *index.Query, visit func(index.Ref), items index.Items) (index.Proof, error) {
 	all := *q
 	all.K, all.After, all.Trace = len(o.points)+1, nil, nil
 	hits, proof, err := o.Nearest(nil, &all, items)
+	for _, h := range hits {
+		visit(h.Ref)
+	}
 	proof.Radius = 0
-	return len(hits), proof, err
+	return proof, err
 }
 
 // over reports whether a scan costs more than the budget. There is no part of

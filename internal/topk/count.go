@@ -19,6 +19,7 @@ type Counter struct {
 	N int
 
 	budget      budget.Budget
+	visit       func(index.Ref) // of each match; nil: they are only counted
 	centre      sphere.Vec
 	items       index.Items
 	filter      func(index.Ref) bool
@@ -30,10 +31,11 @@ type Counter struct {
 	least, beyond, doubtful, limit float64
 }
 
-// NewCounter prepares for a query, which must be valid.
-func NewCounter(q *index.Query, items index.Items) Counter {
+// NewCounter prepares for a query, which must be valid. visit, when not nil, is called with each
+// point that is counted.
+func NewCounter(q *index.Query, visit func(index.Ref), items index.Items) Counter {
 	c := Counter{
-		budget: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat), items: items,
+		visit: visit, budget: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat), items: items,
 		filter: q.Filter, cells: cover.Cells{Area: q.Area, Skip: q.Skip}, minDistance: q.MinDistance, maxDistance: q.MaxDistance,
 	}
 	c.limit, c.doubtful = within(q.MaxDistance)
@@ -41,7 +43,8 @@ func NewCounter(q *index.Query, items index.Items) Counter {
 	return c
 }
 
-// Box tells how many of the points in a box match, in the query's area as in says.
+// Box tells how many of the points in a box match, in the query's area as in says. It tells of all
+// only if nothing has to be asked or said of each of them.
 func (c *Counter) Box(b *sphere.Box, in area.Cover) area.Cover {
 	near := b.Chord2(c.centre)
 	if near > c.limit {
@@ -51,7 +54,7 @@ func (c *Counter) Box(b *sphere.Box, in area.Cover) area.Cover {
 	switch {
 	case far < c.least:
 		return area.None
-	case c.filter == nil && far < c.doubtful && near > c.beyond:
+	case c.filter == nil && c.visit == nil && far < c.doubtful && near > c.beyond:
 		return in
 	}
 	return min(in, area.Part)
@@ -89,7 +92,9 @@ func (c *Counter) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 				continue
 			}
 			if ref := r.Ref(lo + i); c.cells.Holds(in, c.items, ref) && (c.filter == nil || c.filter(ref)) {
-				c.N++
+				if c.N++; c.visit != nil {
+					c.visit(ref)
+				}
 			}
 		}
 	}
