@@ -11,9 +11,8 @@ import (
 	"nearby/table"
 )
 
-// pending is the state of an id inside the group that is being formed.
-type pending struct {
-	id      string
+// itemState is what an item is after the changes of a group so far.
+type itemState struct {
 	exists  bool
 	before  table.Place // in the table before the group
 	change  int32       // its latest place in the group's changes; -1: none
@@ -30,55 +29,55 @@ type Group struct {
 	Seq      uint64 // of the commit
 	Doubt    error  // the commit was made, and the next start may not find it
 
-	ids      []int32 // for each change the place of its id in touched
-	touched  []pending
-	byID     idTable // of ids in touched
-	items    int     // by how many the collection grows
-	bytes    int     // of the properties of all changes
-	receipts []store.Receipt
-	keyed    []*Request // of the receipts
-	repeats  bool       // an id was changed more than once
-	stamped  bool       // the changes' items have their sequence numbers
-}
-
-// newGroup returns a group with room for n changes.
-func newGroup(n int) *Group {
-	return &Group{
-		Changes: make([]store.Change, 0, n), ids: make([]int32, 0, n),
-		touched: make([]pending, 0, n), byID: newIDTable(n),
-	}
-}
-
-// touch returns the place of an id in touched. When a group meets an id for the first time,
-// touch looks it up in the table.
-func (g *Group) touch(t *table.Table, hash table.Hash, id string) int32 {
-	if at, ok := g.byID.find(g.touched, id); ok {
-		return at
-	}
-	p := pending{id: id, change: -1, before: t.Find(hash, id)}
-	if p.before.Exists {
-		old := t.At(p.before)
-		p.exists, p.seq, p.created, p.updated = true, old.Seq, old.Created, old.Updated
-	}
-	at := int32(len(g.touched))
-	g.touched = append(g.touched, p)
-	g.byID.add(g.touched)
-	return at
+	items   []itemState      // of each id that the group has met
+	byID    map[string]int32 // the place of an id in items
+	itemOf  []int32          // for each change its place in items
+	growth  int              // how many items the collection has more after the group
+	bytes   int              // of the properties of all changes
+	keyed   []*Request       // have a key, and no write that was refused
+	stamped bool             // the changes' items have their sequence numbers
 }
 
 // NewGroup returns an empty group with room for n changes.
-func (w *Writer) NewGroup(n int) *Group { return newGroup(n) }
+func NewGroup(n int) *Group {
+	return &Group{
+		Changes: make([]store.Change, 0, n), itemOf: make([]int32, 0, n),
+		items: make([]itemState, 0, n), byID: make(map[string]int32, n),
+	}
+}
+
+// item returns the place of an id in items. When a group meets an id for the first time,
+// item looks it up in the table.
+func (g *Group) item(t *table.Table, hash table.Hash, id string) int32 {
+	if at, ok := g.byID[id]; ok {
+		return at
+	}
+	s := itemState{change: -1, before: t.Find(hash, id)}
+	if s.before.Exists {
+		old := t.At(s.before)
+		s.exists, s.seq, s.created, s.updated = true, old.Seq, old.Created, old.Updated
+	}
+	at := int32(len(g.items))
+	g.items, g.byID[id] = append(g.items, s), at
+	return at
+}
+
+// add appends a change of the item at a place in items.
+func (g *Group) add(ch *store.Change, at int32) {
+	g.items[at].change = int32(len(g.Changes))
+	g.Changes, g.itemOf = append(g.Changes, *ch), append(g.itemOf, at)
+}
 
 // Has reports whether the group is about the item with an id.
 func (g *Group) Has(id string) bool {
-	_, has := g.byID.find(g.touched, id)
+	_, has := g.byID[id]
 	return has
 }
 
 // Meets reports whether both groups are about the same item.
 func (g *Group) Meets(other *Group) bool {
-	for i := range g.touched {
-		if other.Has(g.touched[i].id) {
+	for id := range g.byID {
+		if other.Has(id) {
 			return true
 		}
 	}
@@ -118,14 +117,13 @@ func (g *Group) Answer(err error) {
 // Admit checks the writes of a request against the newest state, and adds those that are not
 // refused to the group.
 func (w *Writer) Admit(g *Group, req *Request) {
-	if req.Key != nil && slices.ContainsFunc(g.receipts, func(r store.Receipt) bool { return r.Key == req.Key.Key }) {
+	if req.Key != nil && slices.ContainsFunc(g.keyed, func(r *Request) bool { return r.Key.Key == req.Key.Key }) {
 		req.Answer(ErrKeyInUse)
 		return
 	}
 	g.Requests = append(g.Requests, req)
 	now := time.Now().UnixMilli()
 	var hashes [16]table.Hash
-	refused := false
 	for i := range req.Writes {
 		if i%len(hashes) == 0 {
 			for j := range req.Writes[i:min(i+len(hashes), len(req.Writes))] {
@@ -134,10 +132,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			}
 		}
 		one, res := &req.Writes[i], &req.Results[i]
-		if i > 0 {
-			refused = refused || req.Results[i-1].Err != nil
-		}
-		if refused && req.strict {
+		if req.strict && i > 0 && req.Results[i-1].Err != nil {
 			res.ID, res.Err = one.Item.ID, ErrNotTried
 			continue
 		}
@@ -151,8 +146,8 @@ func (w *Writer) Admit(g *Group, req *Request) {
 		if res.Err = one.check(&it); res.Err != nil {
 			continue
 		}
-		at := g.touch(w.table, hash, it.ID)
-		p := &g.touched[at]
+		at := g.item(w.table, hash, it.ID)
+		p := &g.items[at]
 		switch {
 		case one.Action == Insert && p.exists:
 			res.Err = Refuse(ErrExists, "item %q exists already", it.ID)
@@ -172,7 +167,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			res.Err = Refuse(ErrNotFound, "%w", &item.FieldError{Field: "geometry", Reason: "is missing, and there is no item with this id that has a position"})
 		case one.Action == Keep && p.exists:
 			res.Skipped = true
-		case !p.exists && w.table.Snapshot().Len()+g.items >= w.opt.MaxItems:
+		case !p.exists && w.table.Snapshot().Len()+g.growth >= w.opt.MaxItems:
 			res.Err = Refuse(ErrFull, "the collection holds %d items, which is the most that it may hold", w.opt.MaxItems)
 		}
 		if one.Action.merges() && res.Err == nil {
@@ -188,11 +183,11 @@ func (w *Writer) Admit(g *Group, req *Request) {
 		if one.Action == Delete {
 			ch.Op = store.DeleteItem
 			p.exists = false
-			g.items--
+			g.growth--
 		} else {
 			if !p.exists {
 				p.created = now
-				g.items++
+				g.growth++
 				res.Created = true
 			}
 			p.exists = true
@@ -203,20 +198,17 @@ func (w *Writer) Admit(g *Group, req *Request) {
 		if p.change < 0 { // a shared store checks that this version is still the newest
 			ch.Expects, ch.Expected = true, store.Seq(p.seq)
 		}
-		g.repeats = g.repeats || p.change >= 0
 		if !one.Action.merges() {
 			p.target = nil
 		}
 		p.seq = 0
 		g.bytes += len(ch.Item.Properties)
-		p.change = int32(len(g.Changes))
-		g.Changes, g.ids = append(g.Changes, ch), append(g.ids, at)
+		g.add(&ch, at)
 		if one.Action.merges() {
 			res.Merged = &g.Changes[p.change].Item
 		}
 	}
 	if req.Key != nil && !slices.ContainsFunc(req.Results, func(r Result) bool { return r.Err != nil }) {
-		g.receipts = append(g.receipts, store.Receipt{Collection: w.name, Key: req.Key.Key})
 		g.keyed = append(g.keyed, req)
 	}
 }
@@ -224,7 +216,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 // final yields the last change of each id.
 func (g *Group) final(yield func(table.Replacement) bool) {
 	for i := range g.Changes {
-		ch, p := &g.Changes[i], &g.touched[g.ids[i]]
+		ch, p := &g.Changes[i], &g.items[g.itemOf[i]]
 		if int(p.change) != i {
 			continue
 		}
@@ -238,33 +230,31 @@ func (g *Group) final(yield func(table.Replacement) bool) {
 }
 
 // seal finishes a group before its commit. It marks the results that a later write of the
-// group replaces, and makes the receipts of requests with keys.
-func (g *Group) seal() error {
+// group replaces, and returns the receipts of the requests with keys.
+func (g *Group) seal(collection string) (receipts []store.Receipt, err error) {
 	n := int32(0) // changes are in the order of the results that are no errors
 	for _, req := range g.Requests {
-		if !g.repeats {
-			break
-		}
 		for i := range req.Results {
 			if res := &req.Results[i]; res.Err == nil && !res.Skipped {
-				res.Replaced = g.touched[g.ids[n]].change != n
+				res.Replaced = g.items[g.itemOf[n]].change != n
 				n++
 			}
 		}
 	}
-	for i, req := range g.keyed {
-		var err error
-		if g.receipts[i].Outcome, err = req.outcome(); err != nil {
-			return err
+	for _, req := range g.keyed {
+		receipt := store.Receipt{Collection: collection, Key: req.Key.Key}
+		if receipt.Outcome, err = req.outcome(); err != nil {
+			return nil, err
 		}
+		receipts = append(receipts, receipt)
 	}
-	return nil
+	return receipts, nil
 }
 
 // merge applies a patch to the newest version of its item, which may be one of the same
 // group. If another replica has written a newer version, the store refuses the commit, and
 // the patch is merged again.
-func (w *Writer) merge(g *Group, p *pending, one *Write, it *item.Item) error {
+func (w *Writer) merge(g *Group, p *itemState, one *Write, it *item.Item) error {
 	var old []byte
 	if p.exists {
 		var lon, lat float64
@@ -328,19 +318,4 @@ func (w *Write) check(it *item.Item) error {
 		return &item.FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", item.MaxPropertiesBytes, len(it.Properties))}
 	}
 	return nil
-}
-
-// append adds a change that the store has already made, without any check.
-func (g *Group) append(ch *store.Change, at int32) {
-	p := &g.touched[at]
-	switch {
-	case ch.Op == store.DeleteItem && p.exists:
-		p.exists = false
-		g.items--
-	case ch.Op == store.PutItem && !p.exists:
-		p.exists = true
-		g.items++
-	}
-	p.change = int32(len(g.Changes))
-	g.Changes, g.ids = append(g.Changes, *ch), append(g.ids, at)
 }

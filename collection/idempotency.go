@@ -38,13 +38,8 @@ type outcomeResult struct {
 // refused, nothing is kept, and the request is checked again when it comes again. The errors
 // are those of Write, ErrKeyReused, and ErrKeyInUse.
 func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes []Write) (results []Result, repeated bool, err error) {
-	receipt, found, err := c.opt.Store.Receipt(ctx, c.name, once.Key)
-	if err != nil {
-		return nil, false, Uncertain(err) // it may have come before
-	}
-	if found {
-		results, err = once.results(receipt)
-		return results, err == nil, err
+	if results, repeated, err = c.madeBefore(ctx, once); repeated || err != nil {
+		return results, repeated, err
 	}
 	wait, err := c.begin(&Request{Key: &once, Writes: writes})
 	if err != nil {
@@ -55,23 +50,30 @@ func (c *Collection) WriteOnce(ctx context.Context, once IdempotencyKey, writes 
 	if errors.As(err, &taken) { // by another that came at the same time
 		for _, r := range taken.Receipts {
 			if r.Key == once.Key {
-				results, err = once.results(r)
-				return results, err == nil, err
+				return once.results(r)
 			}
 		}
 	}
 	if err == nil && slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
 		// It may have been refused because of its own effect, if it was sent before to
 		// another replica.
-		if receipt, found, err = c.opt.Store.Receipt(ctx, c.name, once.Key); err != nil {
-			return nil, false, Uncertain(err)
-		}
-		if found {
-			results, err = once.results(receipt)
-			return results, err == nil, err
+		if before, repeated, err := c.madeBefore(ctx, once); repeated || err != nil {
+			return before, repeated, err
 		}
 	}
 	return results, false, err
+}
+
+// madeBefore returns the results that the store keeps of a request, or false.
+func (c *Collection) madeBefore(ctx context.Context, once IdempotencyKey) ([]Result, bool, error) {
+	receipt, kept, err := c.opt.Store.Receipt(ctx, c.name, once.Key)
+	switch {
+	case err != nil:
+		return nil, false, Uncertain(err) // the request may have come before
+	case !kept:
+		return nil, false, nil
+	}
+	return once.results(receipt)
 }
 
 // outcome returns what is kept of a request that is about to be committed.
@@ -83,19 +85,19 @@ func (req *Request) outcome() ([]byte, error) {
 	return json.Marshal(&o)
 }
 
-// results reads what was kept.
-func (o *IdempotencyKey) results(receipt store.Receipt) ([]Result, error) {
+// results reads what a receipt keeps. The second result is true if there is no error.
+func (o *IdempotencyKey) results(receipt store.Receipt) ([]Result, bool, error) {
 	var kept outcome
 	if err := json.Unmarshal(receipt.Outcome, &kept); err != nil {
-		return nil, fmt.Errorf("%w: the receipt of %q: %w", store.ErrCorrupt, receipt.Key, err)
+		return nil, false, fmt.Errorf("%w: the receipt of %q: %w", store.ErrCorrupt, receipt.Key, err)
 	}
 	if !bytes.Equal(kept.Fingerprint, o.Fingerprint) {
-		return nil, ErrKeyReused
+		return nil, false, ErrKeyReused
 	}
 	results := make([]Result, len(kept.Results))
 	for i, r := range kept.Results {
 		results[i] = Result{ID: r.ID, Created: r.Created, Seq: uint64(receipt.Seq), Replaced: r.Replaced}
 		results[i].Times.Created, results[i].Times.Updated = r.Made, r.Changed
 	}
-	return results, nil
+	return results, true, nil
 }

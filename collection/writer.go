@@ -150,7 +150,7 @@ const maxGroupBytes = 4 << 20
 
 // Gather forms a group of the first request and those that wait.
 func (w *Writer) Gather(first *Request) *Group {
-	g := newGroup(len(first.Writes))
+	g := NewGroup(len(first.Writes))
 	w.Admit(g, first)
 	yielded := false
 	for len(g.Changes) < w.opt.MaxGroup && g.bytes < maxGroupBytes {
@@ -175,7 +175,7 @@ func (w *Writer) Again(requests []*Request) *Group {
 	for _, req := range requests {
 		n += len(req.Writes)
 	}
-	g := newGroup(n)
+	g := NewGroup(n)
 	for _, req := range requests {
 		clear(req.Results)
 		w.Admit(g, req)
@@ -211,10 +211,11 @@ func (w *Writer) Commit(g *Group) error {
 	// The commit is not tied to a caller's patience: others share it.
 	ctx, cancel := context.WithTimeout(context.Background(), w.opt.CommitTimeout)
 	defer cancel()
-	if err := g.seal(); err != nil {
+	receipts, err := g.seal(w.name)
+	if err != nil {
 		return err
 	}
-	seq, err := w.opt.Store.Commit(ctx, g.Changes, g.receipts...)
+	seq, err := w.opt.Store.Commit(ctx, g.Changes, receipts...)
 	if errors.As(err, new(*store.StaleError)) || errors.As(err, new(*store.RepeatedError)) {
 		return err
 	}
@@ -255,11 +256,11 @@ func (w *Writer) Apply(g *Group) error {
 // TakeIn makes the next tip: the present one with changes that the commit seq has made. It
 // leaves out the changes for which hidden returns true.
 func (w *Writer) TakeIn(seq uint64, changes []store.Change, hidden func(*store.Change) bool) error {
-	g := newGroup(len(changes))
+	g := NewGroup(len(changes))
 	g.Stamp(seq)
 	for i := range changes {
 		if ch := &changes[i]; !hidden(ch) {
-			g.append(ch, g.touch(w.table, table.HashOf(ch.Item.ID), ch.Item.ID))
+			g.add(ch, g.item(w.table, table.HashOf(ch.Item.ID), ch.Item.ID))
 		}
 	}
 	return w.Apply(g)

@@ -265,7 +265,7 @@ func (c *committer) split(f *inFlight) {
 	at := slices.Index(c.inFlight, f)
 	each := make([]*inFlight, len(f.Requests))
 	for i := range each {
-		each[i] = &inFlight{Group: c.NewGroup(0), begun: f.begun, over: make(chan struct{})}
+		each[i] = &inFlight{Group: collection.NewGroup(0), begun: f.begun, over: make(chan struct{})}
 	}
 	requests := f.Requests
 	c.inFlight = slices.Replace(c.inFlight, at, at+1, each...)

@@ -121,7 +121,7 @@ func (c *committer) writeBack(req *collection.Request) {
 		req.Answer(err)
 		return
 	}
-	g := c.NewGroup(len(req.Writes))
+	g := collection.NewGroup(len(req.Writes))
 	g.Stamp(c.Tip().Seq())
 	c.Admit(g, req)
 	for i := range g.Changes {
@@ -170,7 +170,7 @@ func (c *committer) Wake() {
 	if p.left {
 		p.due = time.Now()
 	}
-	g := c.NewGroup(min(len(p.items), maxFlush))
+	g := collection.NewGroup(min(len(p.items), maxFlush))
 	p.flushed = p.flushed[:0]
 	for _, u := range p.items {
 		if len(p.flushed) == maxFlush {
