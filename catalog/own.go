@@ -76,7 +76,7 @@ func (h *own) raise(ctx context.Context, col *collection.Collection, want uint64
 	for {
 		err := col.InWriter(ctx, func(w *collection.Writer) error {
 			head, err := h.catalog.opt.Store.Commit(ctx, nil)
-			if err == nil && uint64(head) > w.Tip().Seq() {
+			if err == nil && uint64(head) > w.Newest().Seq() {
 				w.Show(uint64(head))
 			}
 			return err
@@ -181,7 +181,7 @@ func (h *own) redefine(ctx context.Context, col *collection.Collection, edit Edi
 		if err := w.Failed(); err != nil {
 			return err
 		}
-		def, data, err := h.edited(definedIn(h.all.Load(), w.Tip()), edit)
+		def, data, err := h.edited(definedIn(h.all.Load(), w.Newest()), edit)
 		if err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (h *own) drop(ctx context.Context, name string, allow func(Defined) error) 
 	var doubt error
 	err = col.InWriter(ctx, func(w *collection.Writer) error {
 		if allow != nil {
-			if err := allow(definedIn(gen, w.Tip())); err != nil {
+			if err := allow(definedIn(gen, w.Newest())); err != nil {
 				return err
 			}
 		}

@@ -100,7 +100,7 @@ type State struct {
 // New starts the writer of a collection. committer makes its Committer; nil takes the one for
 // a store that nobody else writes.
 func New(opt Options, s State, committer func(*Writer) Committer) *Collection {
-	tip := &Snapshot{s.Table.Snapshot(), s.Definition, s.Defined, s.Seq}
+	newest := &Snapshot{s.Table.Snapshot(), s.Definition, s.Defined, s.Seq}
 	c := &Collection{
 		name: s.Definition.Name, epoch: s.Epoch, opt: opt,
 		queue:   make(chan *Request, opt.MaxQueue),
@@ -108,8 +108,8 @@ func New(opt Options, s State, committer func(*Writer) Committer) *Collection {
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
-	c.current.Store(tip)
-	w := &Writer{Collection: c, table: s.Table, tip: tip}
+	c.current.Store(newest)
+	w := &Writer{Collection: c, table: s.Table, newest: newest}
 	if committer == nil {
 		committer = newDirect
 	}

@@ -17,12 +17,11 @@ type direct struct {
 	under *applying // nil: none
 }
 
-// applying is a durable group on its way into memory.
+// applying is a durable group whose index is being made.
 type applying struct {
 	*Group
 	step *table.Step
 	done chan struct{} // closed when the step has its index, or failed
-	err  error         // of Begin
 }
 
 func newDirect(w *Writer) Committer { return &direct{Writer: w} }
@@ -44,9 +43,9 @@ func (d *direct) LossWindow(*Snapshot) time.Duration { return 0 }
 
 // Take is part of Committer.
 func (d *direct) Take(req *Request) {
-	g, err := d.commit(d.Gather(req))
+	g, err := d.makeDurable(d.Gather(req))
 	d.Settle()
-	d.apply(g, err)
+	d.takeIn(g, err)
 }
 
 // Settle is part of Committer.
@@ -54,16 +53,16 @@ func (d *direct) Settle() {
 	if l := d.under; l != nil {
 		d.under = nil
 		<-l.done
-		d.finish(l)
+		d.finish(l.Group, l.step, nil)
 	}
 }
 
 // restart is what an operator can do about a collection that takes no writes.
-const restart = "the collection takes no more until the server is started anew"
+const restart = "the collection takes no more until the server is started again"
 
-// commit makes a group durable, without the requests that were made before, and without
+// makeDurable makes a group durable, without the requests that were made before, and without
 // those for which there is no space.
-func (d *direct) commit(g *Group) (*Group, error) {
+func (d *direct) makeDurable(g *Group) (*Group, error) {
 	for len(g.Changes) > 0 {
 		if d.failed != nil {
 			return g, d.failed
@@ -74,8 +73,8 @@ func (d *direct) commit(g *Group) (*Group, error) {
 		case errors.As(err, &taken):
 			g = d.Without(g, taken)
 			continue
-		case errors.Is(err, store.ErrNoSpace) && g.mixed():
-			g = d.deletions(g, err)
+		case errors.Is(err, store.ErrNoSpace) && slices.ContainsFunc(g.Requests, needsSpace):
+			g = d.without(g, err, needsSpace)
 			continue
 		case errors.Is(err, store.ErrUncertain):
 			// What is in memory may no longer be what is stored.
@@ -86,43 +85,19 @@ func (d *direct) commit(g *Group) (*Group, error) {
 	return g, nil
 }
 
-// onlyDeletes reports whether all that a request asks for is to delete.
-func (r *Request) onlyDeletes() bool {
-	return !slices.ContainsFunc(r.Writes, func(w Write) bool { return w.Action != Delete })
-}
-
-// mixed reports whether some requests of a group only delete, and others do not.
-func (g *Group) mixed() bool {
-	deletes := 0
-	for _, req := range g.Requests {
-		if req.onlyDeletes() {
-			deletes++
-		}
-	}
-	return deletes > 0 && deletes < len(g.Requests)
-}
-
-// deletions answers the requests of a group for which there is no space, and makes a
-// group of those that only delete, for which there may be.
-func (d *direct) deletions(g *Group, full error) *Group {
-	var rest []*Request
-	for _, req := range g.Requests {
-		if req.onlyDeletes() {
-			rest = append(rest, req)
-			continue
-		}
-		req.Answer(full)
-	}
-	return d.Again(rest)
+// needsSpace reports whether a request does not only delete. There may be space for one that
+// does, when there is none for others.
+func needsSpace(r *Request) bool {
+	return slices.ContainsFunc(r.Writes, func(w Write) bool { return w.Action != Delete })
 }
 
 // overlapFrom is the number of changes from which the index takes them in beside
 // the writer; a few are done before another goroutine has begun.
 const overlapFrom = 256
 
-// apply gives a committed group to the table, err being the outcome of its commit, and
-// answers it; if the index takes a while, that is done by Settle.
-func (d *direct) apply(g *Group, err error) {
+// takeIn gives a group to the table and answers it. err is the outcome of its commit. If the
+// index takes a while, Settle finishes the group.
+func (d *direct) takeIn(g *Group, err error) {
 	if err == nil && len(g.Changes) > 0 && d.failed != nil { // since the commit
 		err = Uncertain(d.failed)
 	}
@@ -130,18 +105,18 @@ func (d *direct) apply(g *Group, err error) {
 		g.Answer(err)
 		return
 	}
-	l := &applying{Group: g}
-	if l.step, l.err = d.table.Begin(len(g.Changes), g.final); l.err != nil || l.step.Moves() < overlapFrom {
-		if l.err == nil {
-			l.step.Index()
+	step, err := d.table.Begin(len(g.Changes), g.final)
+	if err != nil || step.Moves() < overlapFrom {
+		if err == nil {
+			step.Index()
 		}
-		d.finish(l)
+		d.finish(g, step, err)
 		return
 	}
-	l.done = make(chan struct{})
+	l := &applying{g, step, make(chan struct{})}
 	d.under = l
 	go func() {
-		l.step.Index()
+		step.Index()
 		close(l.done)
 		d.Do(func() {
 			if d.under == l {
@@ -151,21 +126,20 @@ func (d *direct) apply(g *Group, err error) {
 	}()
 }
 
-// finish publishes the next snapshot, whose index is made, and answers the group.
-func (d *direct) finish(l *applying) {
-	err := l.err
+// finish shows the state after a group, and answers it. err is that of Begin; if there is
+// none, the index of the step is made.
+func (d *direct) finish(g *Group, step *table.Step, err error) {
 	if err == nil {
-		_, err = d.table.Finish(l.step)
+		_, err = d.table.Finish(step)
 	}
 	if err != nil {
 		// The store has it, memory refused it: only a defect can do that.
 		d.opt.Log.Error("a durable commit could not be applied; the collection takes no writes until restart",
-			"collection", d.name, "seq", l.Seq, "error", err)
+			"collection", d.name, "seq", g.Seq, "error", err)
 		d.Fail(&store.UnavailableError{Reason: "a write that was made could not be shown; " + restart})
-		l.Answer(Uncertain(d.failed))
+		g.Answer(Uncertain(d.failed))
 		return
 	}
-	d.publish(l.Seq)
-	d.Reconsider()
-	l.Answer(l.Doubt)
+	d.Show(g.Seq)
+	g.Answer(g.Doubt)
 }

@@ -11,11 +11,11 @@ import (
 // the newest commit, which may be a later one. building is closed when the index that the
 // definition asks for is in use; nil means that it is in use already.
 func (w *Writer) Redefine(seq, defined uint64, def Definition) (building chan struct{}, err error) {
-	old := w.tip.def
+	old := w.newest.def
 	if err := w.table.Redefine(def.Schema()); err != nil {
 		return nil, err
 	}
-	w.tip = &Snapshot{w.tip.Snapshot, def, defined, w.tip.seq}
+	w.newest = &Snapshot{w.newest.Snapshot, def, defined, w.newest.seq}
 	w.publish(seq)
 	if !old.Index.Equal(def.Index) {
 		building = w.startRebuild()

@@ -153,29 +153,22 @@ func (c *Collection) begin(req *Request) (wait func(context.Context) ([]Result, 
 		return nil, ErrBusy
 	}
 	return func(ctx context.Context) ([]Result, error) {
-		if err := c.await(ctx, req); err != nil {
-			return nil, err
+		select {
+		case <-req.done:
+		case <-c.stopped:
+			select {
+			case <-req.done: // the writer has answered as it stopped
+			default:
+				return nil, c.why
+			}
+		case <-ctx.Done():
+			return nil, Uncertain(ctx.Err())
+		}
+		if req.Err != nil {
+			return nil, req.Err
 		}
 		return req.Results, nil
 	}, nil
-}
-
-// await waits for the outcome of a request.
-func (c *Collection) await(ctx context.Context, req *Request) error {
-	select {
-	case <-req.done:
-		return req.Err
-	case <-c.stopped:
-		// The writer may have answered as it stopped.
-		select {
-		case <-req.done:
-			return req.Err
-		default:
-			return c.why
-		}
-	case <-ctx.Done():
-		return Uncertain(ctx.Err())
-	}
 }
 
 // Uncertain wraps the error of a write that may have been made: the result is a

@@ -44,8 +44,8 @@ type Committer interface {
 type Writer struct {
 	*Collection
 	table      *table.Table
-	tip        *Snapshot      // the newest state whose index is there; while partial is set, readers do not have it yet
-	partial    bool           // the tip is not the state after any commit
+	newest     *Snapshot      // the newest state whose index is there; while partial is set, readers do not have it yet
+	partial    bool           // newest is not the state after any commit
 	building   chan struct{}  // closed when the index that is being built is in use; nil: none is
 	failed     error          // set: see Fail
 	ended      bool           // set: the loop is to end
@@ -96,8 +96,8 @@ func (w *Writer) End(err error) {
 // Options returns those of the collection.
 func (w *Writer) Options() *Options { return &w.opt }
 
-// Tip returns the newest state, which readers may not have yet.
-func (w *Writer) Tip() *Snapshot { return w.tip }
+// Newest returns the newest state, which readers may not have yet.
+func (w *Writer) Newest() *Snapshot { return w.newest }
 
 // SetPending is for a Committer that acknowledges before a write is durable.
 func (w *Writer) SetPending(n int) { w.pending.Store(int64(n)) }
@@ -113,11 +113,11 @@ func (w *Writer) Fail(err error) {
 // Failed returns the error that Fail was given, or nil.
 func (w *Writer) Failed() error { return w.failed }
 
-// Hide keeps new tips from readers until Show is called, because they are not the state after
+// Hide keeps new states from readers until Show is called, because they are not the state after
 // any commit.
 func (w *Writer) Hide() { w.partial = true }
 
-// Hidden reports whether readers do not have the tip.
+// Hidden reports whether readers do not have the newest state.
 func (w *Writer) Hidden() bool { return w.partial }
 
 // Show gives readers the newest state, which has every commit up to seq, and calls
@@ -136,11 +136,11 @@ func (w *Writer) Reconsider() {
 	}
 }
 
-// publish makes the table as it is now, which has every commit up to seq, the tip.
+// publish makes the table as it is now, which has every commit up to seq, the newest state.
 func (w *Writer) publish(seq uint64) {
-	w.tip = &Snapshot{w.table.Snapshot(), w.tip.def, w.tip.defined, max(seq, w.tip.seq)}
+	w.newest = &Snapshot{w.table.Snapshot(), w.newest.def, w.newest.defined, max(seq, w.newest.seq)}
 	if !w.partial {
-		w.current.Store(w.tip)
+		w.current.Store(w.newest)
 	}
 }
 
@@ -169,7 +169,7 @@ func (w *Writer) Gather(first *Request) *Group {
 	return g
 }
 
-// Again checks requests anew, against the newest state, and makes a group of them.
+// Again checks requests once more, against the newest state, and makes a group of them.
 func (w *Writer) Again(requests []*Request) *Group {
 	n := 0
 	for _, req := range requests {
@@ -186,17 +186,25 @@ func (w *Writer) Again(requests []*Request) *Group {
 // Without answers the requests of a group whose keys are taken, and makes a group of
 // the others.
 func (w *Writer) Without(g *Group, taken *store.RepeatedError) *Group {
+	refused := func(req *Request) bool {
+		return req.Key != nil && slices.ContainsFunc(taken.Receipts, func(r store.Receipt) bool { return r.Key == req.Key.Key })
+	}
+	if !slices.ContainsFunc(g.Requests, refused) { // the store names keys that nobody has: only a defect can do that
+		refused = func(*Request) bool { return true }
+	}
+	return w.without(g, taken, refused)
+}
+
+// without answers the requests of a group that are refused with err, and makes a group of the
+// others.
+func (w *Writer) without(g *Group, err error, refused func(*Request) bool) *Group {
 	var rest []*Request
 	for _, req := range g.Requests {
-		if req.Key == nil || !slices.ContainsFunc(taken.Receipts, func(r store.Receipt) bool { return r.Key == req.Key.Key }) {
+		if refused(req) {
+			req.Answer(err)
+		} else {
 			rest = append(rest, req)
-			continue
 		}
-		req.Answer(taken)
-	}
-	if len(rest) == len(g.Requests) { // the store names keys that nobody has: only a defect can do that
-		g.Answer(taken)
-		rest = nil
 	}
 	return w.Again(rest)
 }
@@ -241,7 +249,7 @@ func Stands(seq store.Seq, err error) bool {
 	return err == nil || seq != 0 && errors.Is(err, store.ErrUncertain)
 }
 
-// Apply makes the next tip of the present one and of a group.
+// Apply makes the next state of the newest one and of a group.
 func (w *Writer) Apply(g *Group) error {
 	if len(g.Changes) == 0 {
 		return nil
@@ -253,7 +261,7 @@ func (w *Writer) Apply(g *Group) error {
 	return nil
 }
 
-// TakeIn makes the next tip: the present one with changes that the commit seq has made. It
+// TakeIn makes the next state of the newest one and of changes that the commit seq has made. It
 // leaves out the changes for which hidden returns true.
 func (w *Writer) TakeIn(seq uint64, changes []store.Change, hidden func(*store.Change) bool) error {
 	g := NewGroup(len(changes))

@@ -333,7 +333,7 @@ func (c *committer) takeIn(d *delivery) error {
 	}
 	c.Hide()
 	if d.defined != 0 {
-		def := c.Tip().Definition()
+		def := c.Newest().Definition()
 		if d.define != nil {
 			def = *d.define
 		}

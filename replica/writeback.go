@@ -78,7 +78,7 @@ func (c *committer) writesBack(s *collection.Snapshot) bool {
 
 // mayWriteBack reports whether a request is to be acknowledged before it is durable.
 func (c *committer) mayWriteBack(req *collection.Request) bool {
-	return c.Failed() == nil && c.writesBack(c.Tip()) && unconditional(req) &&
+	return c.Failed() == nil && c.writesBack(c.Newest()) && unconditional(req) &&
 		len(c.backlog.items)+len(req.Writes) <= c.Options().MaxPending && !c.onItsWay(req)
 }
 
@@ -122,7 +122,7 @@ func (c *committer) writeBack(req *collection.Request) {
 		return
 	}
 	g := collection.NewGroup(len(req.Writes))
-	g.Stamp(c.Tip().Seq())
+	g.Stamp(c.Newest().Seq())
 	c.Admit(g, req)
 	for i := range g.Changes {
 		ch := &g.Changes[i]

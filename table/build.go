@@ -29,9 +29,9 @@ func (t *Table) Rebuild() *Build {
 		t.build.begin()
 		return nil
 	}
-	next := t.tip.next()
+	next := t.newest.next()
 	next.rebuilding = true
-	t.tip = next
+	t.newest = next
 	t.build = &Build{kinds: t.kinds, snapshot: next}
 	return t.build
 }
@@ -76,28 +76,28 @@ func (b *Build) Kind() string { return b.choice.spec.Kind }
 // there is no index: the one in use stays, and the snapshot's Stats say so.
 func (t *Table) EndBuild(b *Build) (again *Build, err error) {
 	if b.again {
-		t.build = &Build{kinds: t.kinds, snapshot: t.tip}
+		t.build = &Build{kinds: t.kinds, snapshot: t.newest}
 		return t.build, nil
 	}
 	const step = 8192
 	for journal := b.journal; b.index != nil && b.err == nil && len(journal) > 0; {
 		n := min(step, len(journal))
-		b.index, b.err = b.index.Apply(journal[:n], &t.tip.records)
+		b.index, b.err = b.index.Apply(journal[:n], &t.newest.records)
 		journal = journal[n:]
 	}
-	next := t.tip.next()
+	next := t.newest.next()
 	next.rebuilding = false
 	if b.err != nil {
 		next.choice.reason = fmt.Sprintf("%s; building a %s index failed: %v", next.choice.reason, b.choice.spec.Kind, b.err)
 	} else if next.choice = b.choice; b.index != nil {
 		next.index = b.index
 	}
-	t.tip, t.build = next, nil
+	t.newest, t.build = next, nil
 	return nil, b.err
 }
 
 // Outgrown reports whether auto should measure again, since the table has become another
 // size.
 func (t *Table) Outgrown() bool {
-	return t.tip.schema.Index.Kind == KindAuto && t.build == nil && t.tip.choice.outgrown(t.tip.Len())
+	return t.newest.schema.Index.Kind == KindAuto && t.build == nil && t.newest.choice.outgrown(t.newest.Len())
 }

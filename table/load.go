@@ -53,7 +53,7 @@ func (p *Part) Len() int { return len(p.where) }
 // numbered through.
 func (l *Loader) Join(kinds Kinds, schema Schema) {
 	var a arena
-	tip := &Snapshot{schema: schema, typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}
+	newest := &Snapshot{schema: schema, typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}
 	e := newEdit()
 	total := 0
 	for i := range l.parts {
@@ -66,7 +66,7 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 		if len(p.where) == 0 {
 			continue
 		}
-		tip.typeCounts.join(p.typeCounts)
+		newest.typeCounts.join(p.typeCounts)
 		base := uint64(len(a.chunks)) << 32
 		a.chunks = append(a.chunks, p.arena.chunks...)
 		a.dead = append(a.dead, p.arena.dead...)
@@ -76,31 +76,31 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 			ref := index.Ref(len(l.points))
 			at := p.points[j]
 			at.Ref = ref
-			tip.records.locate(e, ref, base+loc)
-			tip.extend(e, at.Lon, at.Lat)
+			newest.records.locate(e, ref, base+loc)
+			newest.extend(e, at.Lon, at.Lat)
 			l.ids = append(l.ids, entry{p.hashes[j], ref})
 			l.points = append(l.points, at)
 		}
 		*p = Part{}
 	}
-	tip.properties = tip.typeCounts.publish(nil)
-	tip.records.chunks = a.chunks
-	tip.choice = kinds.choose(schema.Index, l.points)
-	l.table = &Table{kinds: kinds, tip: tip, arena: a, refs: refPool{next: index.Ref(total)}}
+	newest.properties = newest.typeCounts.publish(nil)
+	newest.records.chunks = a.chunks
+	newest.choice = kinds.choose(schema.Index, l.points)
+	l.table = &Table{kinds: kinds, newest: newest, arena: a, refs: refPool{next: index.Ref(total)}}
 }
 
 // BuildIndex makes the index. It may run beside BuildMaps.
 func (l *Loader) BuildIndex() (err error) {
-	tip := l.table.tip
-	tip.index, err = l.table.kinds.build(tip.choice.spec, l.points, &tip.records)
+	newest := l.table.newest
+	newest.index, err = l.table.kinds.build(newest.choice.spec, l.points, &newest.records)
 	return err
 }
 
 // BuildMaps makes the map of ids and the columns. It may run beside BuildIndex.
 func (l *Loader) BuildMaps() error {
-	tip := l.table.tip
-	tip.ids = newIDMap(&tip.records, l.ids)
-	return tip.fillColumns()
+	newest := l.table.newest
+	newest.ids = newIDMap(&newest.records, l.ids)
+	return newest.fillColumns()
 }
 
 // Table returns the table.

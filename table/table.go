@@ -12,12 +12,12 @@ import (
 // Table is the newest state of a collection, and what its writer needs to make the
 // next one. Its methods must not run at the same time.
 type Table struct {
-	kinds Kinds
-	tip   *Snapshot
-	arena arena
-	refs  refPool
-	grave []index.Ref // deleted, but still named by an index that is being built
-	build *Build      // under way; nil: none
+	kinds  Kinds
+	newest *Snapshot
+	arena  arena
+	refs   refPool
+	grave  []index.Ref // deleted, but still named by an index that is being built
+	build  *Build      // under way; nil: none
 }
 
 // New returns an empty table.
@@ -27,12 +27,12 @@ func New(kinds Kinds, schema Schema) (*Table, error) {
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err
 	}
-	return &Table{kinds: kinds, tip: s}, s.fillColumns()
+	return &Table{kinds: kinds, newest: s}, s.fillColumns()
 }
 
 // Snapshot returns the newest state. Between Begin and Finish its index is that of the
 // state before.
-func (t *Table) Snapshot() *Snapshot { return t.tip }
+func (t *Table) Snapshot() *Snapshot { return t.newest }
 
 // Place is where an item is in the newest state.
 type Place struct {
@@ -49,16 +49,16 @@ func HashOf(id string) Hash { return Hash(hashID(id)) }
 
 // Find returns where an id is.
 func (t *Table) Find(hash Hash, id string) Place {
-	ref, ok := t.tip.ids.lookup(&t.tip.records, uint32(hash), id)
+	ref, ok := t.newest.ids.lookup(&t.newest.records, uint32(hash), id)
 	return Place{ok, uint32(hash), ref}
 }
 
 // Fetch brings into the cache what Find needs, so that it comes for several ids at once.
 // What it returns has no meaning.
-func (t *Table) Fetch(hash Hash) uint32 { return t.tip.ids.fetch(uint32(hash)) }
+func (t *Table) Fetch(hash Hash) uint32 { return t.newest.ids.fetch(uint32(hash)) }
 
 // At returns the item at a place, which must exist.
-func (t *Table) At(p Place) Item { return t.tip.records.item(p.ref) }
+func (t *Table) At(p Place) Item { return t.newest.records.item(p.ref) }
 
 // Replacement is what takes the place of one item in a batch.
 type Replacement struct {
@@ -84,7 +84,7 @@ type Step struct {
 // what they did. An error leaves the table unusable.
 func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 	e := newEdit()
-	next := t.tip.next()
+	next := t.newest.next()
 	next.records.where = next.records.where.own()
 	next.ids.buckets = next.ids.buckets.own()
 	s := &Step{next: next, edit: e, moves: make([]index.Update, 0, n)}
@@ -138,7 +138,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 	next.sweepColumns(e)
 	next.properties = next.typeCounts.publish(next.properties)
 	next.ids.add(e, &next.records, added)
-	t.tip = next
+	t.newest = next
 	return s, nil
 }
 
@@ -164,7 +164,7 @@ func (t *Table) Finish(s *Step) (*Snapshot, error) {
 	t.build.note(s.moves)
 	t.free(s.edit, s.next, s.freed)
 	t.compact(s.edit, s.next)
-	t.tip = s.next
+	t.newest = s.next
 	return s.next, nil
 }
 
@@ -181,13 +181,13 @@ func (t *Table) Apply(n int, changes iter.Seq[Replacement]) (*Snapshot, error) {
 // Redefine gives the table another schema, of which the index stays as it was: Rebuild
 // makes that.
 func (t *Table) Redefine(schema Schema) error {
-	next := t.tip.next()
+	next := t.newest.next()
 	next.schema = schema
-	if !schema.readsLike(&t.tip.schema) {
+	if !schema.readsLike(&t.newest.schema) {
 		if err := next.fillColumns(); err != nil {
 			return err
 		}
 	}
-	t.tip = next
+	t.newest = next
 	return nil
 }

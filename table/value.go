@@ -34,7 +34,7 @@ func keys(buf []byte, t value.Type, text string, yield func(key []byte)) []byte 
 // Misfit says which property of an item has a value that does not fit the type that the
 // newest schema gives it. The error is an *item.FieldError; nil: there is none.
 func (t *Table) Misfit(properties []byte) error {
-	s := &t.tip.schema
+	s := &t.newest.schema
 	if !s.Queryables.Typed() {
 		return nil
 	}
