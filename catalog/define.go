@@ -133,9 +133,12 @@ func notThere(none Defined, allow func(Defined) error) error {
 	return collection.NotFound(none.Name)
 }
 
-// awaitBuilding waits for an index, if ctx lasts; nil: there is none to wait for.
-func awaitBuilding(ctx context.Context, col *collection.Collection, building <-chan struct{}) {
-	if building == nil {
+// awaitBuilding waits until the index that the definition asks for is in use, if ctx lasts. The
+// definition is made, whatever becomes of the collection now.
+func awaitBuilding(ctx context.Context, col *collection.Collection) {
+	var building <-chan struct{}
+	err := col.InWriter(ctx, func(w *collection.Writer) error { building = w.Building(); return nil })
+	if err != nil || building == nil {
 		return
 	}
 	select {

@@ -176,7 +176,6 @@ func (h *own) create(ctx context.Context, name string, edit Edit) (*collection.C
 
 // redefine gives a collection another definition.
 func (h *own) redefine(ctx context.Context, col *collection.Collection, edit Edit) error {
-	var building <-chan struct{}
 	err := col.InWriter(ctx, func(w *collection.Writer) error {
 		if err := w.Failed(); err != nil {
 			return err
@@ -193,13 +192,13 @@ func (h *own) redefine(ctx context.Context, col *collection.Collection, edit Edi
 		if !collection.Stands(seq, doubt) {
 			return doubt
 		}
-		if building, err = w.Redefine(uint64(seq), uint64(seq), def); err != nil {
+		if err := w.Redefine(uint64(seq), uint64(seq), def); err != nil {
 			return collection.Uncertain(err)
 		}
 		return doubt
 	})
 	if err == nil {
-		awaitBuilding(ctx, col, building)
+		awaitBuilding(ctx, col)
 	}
 	return err
 }

@@ -144,10 +144,7 @@ func (h *shared) define(ctx context.Context, name string, edit Edit) (Made, erro
 			}
 			return Made{nil, empty, at, created}, nil
 		}
-		// The definition is made, whatever becomes of the collection now.
-		var building <-chan struct{}
-		_ = col.InWriter(ctx, func(w *collection.Writer) error { building = w.Building(); return nil })
-		awaitBuilding(ctx, col, building)
+		awaitBuilding(ctx, col)
 		return made(col, created), nil
 	}
 	return Made{}, errRedefined

@@ -8,30 +8,28 @@ import (
 )
 
 // Redefine gives the collection the definition that the commit defined has written. seq is
-// the newest commit, which may be a later one. building is closed when the index that the
-// definition asks for is in use; nil means that it is in use already.
-func (w *Writer) Redefine(seq, defined uint64, def Definition) (building chan struct{}, err error) {
+// the newest commit, which may be a later one. If the definition asks for another index,
+// Building says when that is in use.
+func (w *Writer) Redefine(seq, defined uint64, def Definition) error {
 	old := w.newest.def
 	if err := w.table.Redefine(def.Schema()); err != nil {
-		return nil, err
+		return err
 	}
 	w.newest = &Snapshot{w.newest.Snapshot, def, defined, w.newest.seq}
 	w.publish(seq)
 	if !old.Index.Equal(def.Index) {
-		building = w.startRebuild()
+		w.startRebuild()
 	}
-	return building, nil
+	return nil
 }
 
-// startRebuild begins to build the index that the definition asks for. The channel is closed
-// when the index of the newest definition is in use.
-func (w *Writer) startRebuild() chan struct{} {
+// startRebuild begins to build the index that the definition asks for.
+func (w *Writer) startRebuild() {
 	if b := w.table.Rebuild(); b != nil {
 		w.building = make(chan struct{})
 		w.publish(0)
 		go w.build(b)
 	}
-	return w.building
 }
 
 // build makes an index beside the writer, and hands it over.

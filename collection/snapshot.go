@@ -30,6 +30,3 @@ func Empty(kinds table.Kinds, def Definition, defined uint64) (*Snapshot, error)
 	}
 	return &Snapshot{empty.Snapshot(), def, defined, 0}, nil
 }
-
-// WritePolicy is that of the definition; "" leaves it to the server.
-func (s *Snapshot) WritePolicy() string { return s.def.WritePolicy }

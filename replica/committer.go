@@ -25,13 +25,6 @@ type committer struct {
 	alarm      *time.Timer
 }
 
-// newCommitter returns what collection.New needs for a collection of a generation.
-func newCommitter(gen *Generation, shared store.Shared) func(*collection.Writer) collection.Committer {
-	return func(w *collection.Writer) collection.Committer {
-		return &committer{Writer: w, generation: gen, shared: shared, alarm: time.NewTimer(time.Hour)}
-	}
-}
-
 // of returns the committer of a collection of a generation that follows a store.
 func of(col *collection.Collection) *committer { return col.Committer().(*committer) }
 
@@ -41,12 +34,11 @@ func of(col *collection.Collection) *committer { return col.Committer().(*commit
 type inFlight struct {
 	*collection.Group
 	begun time.Time
-	tries int           // how often it was checked anew
-	state commitState   // of what is waited for
+	tries int           // how often it was checked again
+	state commitState   // what it waits for
 	leave func()        // stops waiting for a commit to be visible; nil: it does not wait
-	done  chan struct{} // closed when the commit, if there was one, has ended
-	err   error         // of the commit, or of asking for the head
-	asked bool          // done is about the question for the head, not about a commit
+	done  chan struct{} // closed when the store has answered: the commit, or the question for its head
+	err   error         // of that
 	sure  bool          // the group was checked against a state that is newer than its requests
 	over  chan struct{} // closed when it has ended
 }
@@ -54,7 +46,8 @@ type inFlight struct {
 type commitState uint8
 
 const (
-	committing commitState = iota + 1 // for the commit to end, or the head to be told
+	committing commitState = iota + 1 // for the commit to end
+	asking                            // for the store to say what its head is
 	arriving                          // for what was committed to become visible
 	behindHead                        // for a newer state to become visible, against which it is checked again
 	blocked                           // for another group in flight, with an item in common, to end
@@ -63,7 +56,7 @@ const (
 // Bounds of a collection's groups in flight.
 const (
 	maxInFlight = 4
-	// maxTries bounds how often a group is checked anew because others changed the
+	// maxTries bounds how often a group is checked again because others changed the
 	// same items.
 	maxTries = 16
 )
@@ -125,6 +118,16 @@ func (c *committer) onTurn(f *inFlight, state commitState, turn <-chan struct{})
 	}()
 }
 
+// ask lets the group go on when the store has answered it.
+func (c *committer) ask(f *inFlight, state commitState, call func()) {
+	f.done = make(chan struct{})
+	go func() {
+		defer close(f.done)
+		call()
+	}()
+	c.onTurn(f, state, f.done)
+}
+
 // awaitApplied lets the group go on when every commit up to seq is visible here.
 func (c *committer) awaitApplied(f *inFlight, state commitState, seq uint64) {
 	reached, leave := c.generation.waiters.enter(seq, c.generation.applied.Load)
@@ -136,42 +139,25 @@ func (c *committer) awaitApplied(f *inFlight, state commitState, seq uint64) {
 // the group is checked again: an earlier group in flight has an item in common, or a write
 // was refused because of the state here, which may not be the newest of all replicas.
 func (c *committer) submit(f *inFlight) {
-	if before := c.before(f); before != nil {
+	switch before := c.before(f); {
+	case before != nil:
 		c.onTurn(f, blocked, before.over)
-		return
-	}
-	if len(f.Changes) == 0 && (f.sure || !f.Refused()) {
+	case !f.sure && f.Refused():
+		c.ask(f, asking, func() { f.Seq, f.err = c.head() })
+	case len(f.Changes) == 0:
 		c.conclude(f, nil)
-		return
+	default:
+		c.ask(f, committing, func() { f.err = c.Commit(f.Group) })
 	}
-	if f.tries > maxTries {
-		c.conclude(f, collection.ErrContended)
-		return
-	}
-	f.done = make(chan struct{})
-	if f.sure || !f.Refused() {
-		go func() {
-			defer close(f.done)
-			f.err = c.Commit(f.Group)
-		}()
-		c.onTurn(f, committing, f.done)
-		return
-	}
-	go func() {
-		defer close(f.done)
-		f.Seq, f.err = c.newest()
-	}()
-	f.asked = true
-	c.onTurn(f, committing, f.done)
 }
 
-// newest asks the store for the head of the history that is followed.
-func (c *committer) newest() (uint64, error) {
+// head asks the store for the head of the history that is followed.
+func (c *committer) head() (uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.Options().CommitTimeout)
 	defer cancel()
 	head, err := c.shared.Head(ctx)
 	if err == nil && head.Epoch != c.generation.epoch {
-		err = errAnew
+		err = errOtherHistory
 	}
 	return uint64(head.Seq), err
 }
@@ -201,16 +187,15 @@ func (c *committer) resume(f *inFlight) {
 		f.leave()
 		f.leave = nil
 	}
-	flush := f == c.backlog.flushing
-	switch {
-	case f.state == committing && flush:
+	switch flush := f == c.backlog.flushing; {
+	case flush && f.state == committing:
 		c.flushCommitted(f)
-	case f.state == arriving && flush:
+	case flush:
 		if err := c.flushArrived(); err != nil {
 			c.fail(err)
 		}
-	case f.state == committing:
-		c.committed(f)
+	case f.state == committing || f.state == asking:
+		c.answered(f)
 	case f.state == arriving:
 		c.conclude(f, nil)
 	default:
@@ -230,14 +215,14 @@ func (c *committer) again(f *inFlight, requests []*collection.Request) {
 	c.submit(f)
 }
 
-// committed goes on with a group when its commit has ended, or when the store has said what
+// answered goes on with a group when its commit has ended, or when the store has said what
 // its head is.
-func (c *committer) committed(f *inFlight) {
+func (c *committer) answered(f *inFlight) {
 	var stale *store.StaleError
 	var taken *store.RepeatedError
-	switch asked := f.asked; {
-	case f.err == nil && asked:
-		f.asked, f.sure = false, true
+	switch {
+	case f.err == nil && f.state == asking:
+		f.sure = true
 		c.awaitApplied(f, behindHead, f.Seq)
 	case f.err == nil:
 		c.awaitApplied(f, arriving, f.Seq)
@@ -285,11 +270,11 @@ func (c *committer) abandon(why *ending) {
 		if f.leave != nil {
 			f.leave()
 		}
-		if f.state == committing {
+		if f.state == committing || f.state == asking {
 			<-f.done // it has a deadline of its own
 		}
 		switch next := why.successor; {
-		case f.err != nil || f.asked || f.state == behindHead || f.state == blocked:
+		case f.err != nil || f.state != committing && f.state != arriving: // it was not committed
 			f.Answer(why.of(f.err))
 		case next != nil && (next.epoch != c.generation.epoch || next.applied.Load() < f.Seq):
 			f.Answer(fmt.Errorf("%w: the store's history was replaced", store.ErrUncertain))
@@ -303,8 +288,8 @@ func (c *committer) abandon(why *ending) {
 	c.End(why.of(nil))
 }
 
-// errAnew refuses a write that was checked against another history.
-var errAnew error = &store.UnavailableError{Reason: "the collections are being read anew from the database; writes are taken again in a moment"}
+// errOtherHistory refuses a write that was checked against another history.
+var errOtherHistory error = &store.UnavailableError{Reason: "the collections are being read again from the database; writes are taken again in a moment"}
 
 // of returns the error for a write whose commit had the error err, or was not begun.
 func (e *ending) of(err error) error {
@@ -315,7 +300,7 @@ func (e *ending) of(err error) error {
 	case e.err != nil:
 		return e.err
 	case err == nil || errors.As(err, &stale):
-		return errAnew
+		return errOtherHistory
 	}
 	return err
 }
@@ -337,7 +322,7 @@ func (c *committer) takeIn(d *delivery) error {
 		if d.define != nil {
 			def = *d.define
 		}
-		if _, err := c.Redefine(d.seq, d.defined, def); err != nil {
+		if err := c.Redefine(d.seq, d.defined, def); err != nil {
 			return err
 		}
 	}

@@ -88,20 +88,18 @@ func (f *follower) apply(step *store.Step) error {
 // items gives changes of items to their collections, which show them at once if
 // they are the last of the step.
 func (f *follower) items(step *store.Step, changes []store.Change, last bool) error {
-	one := true
-	for i := range changes {
-		if changes[i].Collection != changes[0].Collection {
-			one = false
-			break
-		}
-	}
 	parts := map[string][]store.Change{}
-	if one {
-		parts[changes[0].Collection] = changes
-	} else {
-		for i := range changes {
-			parts[changes[i].Collection] = append(parts[changes[i].Collection], changes[i])
+	for len(changes) > 0 {
+		name, n := changes[0].Collection, 1
+		for n < len(changes) && changes[n].Collection == name {
+			n++
 		}
+		if parts[name] == nil {
+			parts[name] = changes[:n:n] // not copied: mostly all are of one collection
+		} else {
+			parts[name] = append(parts[name], changes[:n]...)
+		}
+		changes = changes[n:]
 	}
 	var under []*delivery
 	for name, part := range parts {
@@ -113,18 +111,11 @@ func (f *follower) items(step *store.Step, changes []store.Change, last bool) er
 		if show {
 			delete(f.touched, col)
 		} else {
-			f.touch(col)
+			f.touched[col] = true
 		}
 		under = append(under, send(col, &delivery{changes: part, seq: uint64(step.Seq), show: show}))
 	}
 	return await(under)
-}
-
-func (f *follower) touch(col *collection.Collection) {
-	if f.touched == nil {
-		f.touched = map[*collection.Collection]bool{}
-	}
-	f.touched[col] = true
 }
 
 // define creates, changes or drops a collection.
@@ -148,7 +139,7 @@ func (f *follower) define(step *store.Step, ch *store.Change) error {
 		define = nil // but the version is known, so that another can take its place
 	}
 	if col != nil {
-		f.touch(col)
+		f.touched[col] = true
 		return await([]*delivery{send(col, &delivery{define: define, defined: ch.Item.Seq, seq: uint64(step.Seq)})})
 	}
 	if define == nil {

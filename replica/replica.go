@@ -34,7 +34,9 @@ func New(opt collection.Options, shared store.Shared, read func(context.Context)
 
 // Committer returns what collection.New needs for a collection of a generation.
 func (r *Replica) Committer(gen *Generation) func(*collection.Writer) collection.Committer {
-	return newCommitter(gen, r.shared)
+	return func(w *collection.Writer) collection.Committer {
+		return &committer{Writer: w, generation: gen, shared: r.shared, alarm: time.NewTimer(time.Hour)}
+	}
 }
 
 // Start begins to follow the store from what was read of it, and to verify now and then if
@@ -68,13 +70,13 @@ func (r *Replica) follow(ctx context.Context) {
 	defer close(r.followed)
 	for {
 		gen := r.generation.Load()
-		f := &follower{replica: r, generation: gen}
+		f := &follower{replica: r, generation: gen, touched: map[*collection.Collection]bool{}}
 		err := r.shared.Follow(ctx, gen.At(), f.deliver)
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
 			return
 		}
 		r.opt.Log.Warn("the collections are read anew", "epoch", gen.epoch, "seq", gen.applied.Load(), "reason", err)
-		next, ok := r.anew(ctx)
+		next, ok := r.readAgain(ctx)
 		if !ok {
 			return
 		}
@@ -85,8 +87,8 @@ func (r *Replica) follow(ctx context.Context) {
 // retryPause is between attempts to read everything anew.
 const retryPause = time.Second
 
-// anew reads the store until it succeeds or ctx ends.
-func (r *Replica) anew(ctx context.Context) (*Generation, bool) {
+// readAgain reads the store until it succeeds or ctx ends.
+func (r *Replica) readAgain(ctx context.Context) (*Generation, bool) {
 	for {
 		begun := time.Now()
 		gen, err := r.read(ctx)

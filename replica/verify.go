@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -38,22 +39,19 @@ type Verified struct {
 }
 
 // Mismatches is the number of items that differed.
-func (v *Verification) Mismatches() int { return v.mistakes() + v.unserved() }
-
-// mistakes is the number of items that memory had not as the store.
-func (v *Verification) mistakes() int {
-	n := 0
-	for i := range v.Collections {
-		n += v.Collections[i].Missing + v.Collections[i].Extra + v.Collections[i].Different
+func (v *Verification) Mismatches() (n int) {
+	for _, c := range v.Collections {
+		n += c.Missing + c.Extra + c.Different
 	}
-	return n - v.unserved()
+	return n
 }
 
-// unserved is the number of rows of the store that are no items.
-func (v *Verification) unserved() int {
-	n := 0
-	for i := range v.Collections {
-		n += v.Collections[i].Unserved
+// mistakes is the number of items that memory had not as the store. Rows of the store that are
+// no items do not count.
+func (v *Verification) mistakes() int {
+	n := v.Mismatches()
+	for _, c := range v.Collections {
+		n -= c.Unserved
 	}
 	return n
 }
@@ -172,7 +170,7 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := map[string][]string{} // ids that differ, by collection
+	differing := map[string][]string{} // ids, by collection
 	n := 0
 	for _, one := range stored {
 		snap, ok := snaps[one.Name]
@@ -189,7 +187,7 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 		}
 		v.Collections = append(v.Collections, of)
 		if len(ids) > 0 {
-			found[one.Name] = ids
+			differing[one.Name] = ids
 			n += len(ids)
 		}
 	}
@@ -198,11 +196,11 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	}
 	switch {
 	case n > maxRepairs:
-		err = r.beginAnew(ctx, v.At.Epoch)
+		err = r.renew(ctx, v.At.Epoch)
 	case n > 0:
-		if err = r.rewrite(ctx, found); err == nil {
+		if err = r.rewrite(ctx, differing); err == nil {
 			err = r.inspect(ctx, func(gen *Generation, at store.DigestView) error {
-				return errors.Join(gen.repair(ctx, at, found), at.Close())
+				return errors.Join(gen.repair(ctx, at, differing), at.Close())
 			})
 		}
 	}
@@ -210,10 +208,10 @@ func (r *Replica) verify(ctx context.Context) (*Verification, error) {
 	return v, err
 }
 
-// beginAnew begins another history in the store, so that all replicas read everything again.
+// renew begins another history in the store, so that all replicas read everything again.
 // Callers may have kept wrong answers under the numbers of the present history. A replica that
 // takes no writes cannot do that; it only reads everything again itself.
-func (r *Replica) beginAnew(ctx context.Context, epoch store.Epoch) error {
+func (r *Replica) renew(ctx context.Context, epoch store.Epoch) error {
 	if renewing, ok := r.shared.(store.Renewing); ok {
 		if err := renewing.Renew(ctx, epoch); !errors.Is(err, store.ErrReadOnly) {
 			return err
@@ -228,8 +226,8 @@ const rewritten = 64
 // rewrite writes the items that differed to the store again, as the store has them. So they
 // get a new version, and their collection a new position: callers may have kept wrong answers
 // under the old entity tags. A replica that takes no writes does nothing here.
-func (r *Replica) rewrite(ctx context.Context, found map[string][]string) error {
-	for name, ids := range found {
+func (r *Replica) rewrite(ctx context.Context, differing map[string][]string) error {
+	for name, ids := range differing {
 		for part := range slices.Chunk(ids, rewritten) {
 			for tries := 0; ; tries++ {
 				changes, err := r.asStored(ctx, name, part)
@@ -242,7 +240,7 @@ func (r *Replica) rewrite(ctx context.Context, found map[string][]string) error 
 				case errors.As(err, new(*store.StaleError)) && tries < maxTries: // somebody has written one since
 					continue
 				case err != nil && !errors.Is(err, store.ErrNoCollection): // it was dropped since
-					return fmt.Errorf("writing anew what differed: %w", err)
+					return fmt.Errorf("writing again what differed: %w", err)
 				}
 				break
 			}
@@ -315,20 +313,12 @@ func compare(ctx context.Context, view store.DigestView, s *collection.Snapshot)
 		}
 	}
 	var cells []uint16
-	for cell, d := range ours {
-		if theirs[cell] != d {
+	all := maps.Clone(ours)
+	maps.Copy(all, theirs)
+	v.Cells = len(all)
+	for cell := range all {
+		if theirs[cell] != ours[cell] { // no cell that has items has the zero Digest
 			cells = append(cells, cell)
-		}
-	}
-	for cell := range theirs {
-		if _, here := ours[cell]; !here {
-			cells = append(cells, cell)
-		}
-	}
-	v.Cells = len(ours) + len(theirs)
-	for cell := range theirs {
-		if _, both := ours[cell]; both {
-			v.Cells--
 		}
 	}
 	if len(cells) == 0 {
@@ -378,8 +368,8 @@ func compare(ctx context.Context, view store.DigestView, s *collection.Snapshot)
 }
 
 // repair makes items what they are in the store, between two steps.
-func (gen *Generation) repair(ctx context.Context, view store.View, found map[string][]string) error {
-	for name, ids := range found {
+func (gen *Generation) repair(ctx context.Context, view store.View, differing map[string][]string) error {
+	for name, ids := range differing {
 		col, err := gen.Get(name)
 		if err != nil {
 			continue // dropped since

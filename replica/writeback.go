@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ type backlog struct {
 	left     bool      // the flush that is under way is not of all that there was
 	flushed  []*unflushed
 	flushing *inFlight
-	held     *collection.Request // waits until nothing is pending
+	held     *collection.Request // waits until the backlog is empty
 }
 
 // unflushed is an item with a version that is not durable.
@@ -69,7 +70,7 @@ func (c *committer) LossWindow(s *collection.Snapshot) time.Duration {
 }
 
 func (c *committer) writesBack(s *collection.Snapshot) bool {
-	policy := s.WritePolicy()
+	policy := s.Definition().WritePolicy
 	if policy == "" {
 		policy = c.Options().WritePolicy
 	}
@@ -84,12 +85,9 @@ func (c *committer) mayWriteBack(req *collection.Request) bool {
 
 // unconditional reports whether a request may be acknowledged before it is durable.
 func unconditional(r *collection.Request) bool {
-	for i := range r.Writes {
-		if w := &r.Writes[i]; w.Action != collection.Upsert || w.Conditional() {
-			return false
-		}
-	}
-	return r.Key == nil
+	return r.Key == nil && !slices.ContainsFunc(r.Writes, func(w collection.Write) bool {
+		return w.Action != collection.Upsert || w.Conditional()
+	})
 }
 
 // onItsWay reports whether a request is about an item of a group in flight. Such a request is
@@ -162,7 +160,7 @@ func (p *backlog) put(ch *store.Change, now time.Time, delay time.Duration) {
 	}
 }
 
-// Wake is part of collection.Committer. It begins a flush: it commits the pending writes, at
+// Wake is part of collection.Committer. It begins a flush: it commits writes of the backlog, at
 // most maxFlush.
 func (c *committer) Wake() {
 	p := &c.backlog
@@ -185,13 +183,9 @@ func (c *committer) Wake() {
 	if len(g.Changes) == 0 {
 		return
 	}
-	f := &inFlight{Group: g, begun: time.Now(), done: make(chan struct{})}
+	f := &inFlight{Group: g, begun: time.Now()}
 	p.flushing = f
-	go func() {
-		defer close(f.done)
-		f.err = c.Commit(g)
-	}()
-	c.onTurn(f, committing, f.done)
+	c.ask(f, committing, func() { f.err = c.Commit(g) })
 }
 
 // Alarm is part of collection.Committer. It delivers when a flush is to begin: at once if the
