@@ -60,8 +60,8 @@ func (d *direct) Settle() {
 // restart is what an operator can do about a collection that takes no writes.
 const restart = "the collection takes no more until the server is started again"
 
-// makeDurable makes a group durable, without the requests that were made before, and without
-// those for which there is no space.
+// makeDurable commits a group. It answers the requests that were made before, and those for
+// which there is no space, and leaves them out. It returns the group that is left.
 func (d *direct) makeDurable(g *Group) (*Group, error) {
 	for len(g.Changes) > 0 {
 		if d.failed != nil {

@@ -1,7 +1,7 @@
 package table
 
 import (
-	"math/bits"
+	"cmp"
 	"slices"
 	"sort"
 
@@ -117,6 +117,9 @@ func (m *idMap) add(e edit, r *records, items []entry) {
 
 // merge makes a run of two.
 func merge(r *records, old, items []entry) []entry {
+	if len(old) == 0 {
+		return slices.Clone(items)
+	}
 	run := make([]entry, len(old)+len(items))
 	for end := len(run); len(items) > 0; end-- {
 		last := items[len(items)-1]
@@ -133,11 +136,8 @@ func merge(r *records, old, items []entry) []entry {
 }
 
 func compareEntries(r *records, x, y entry) int {
-	if x.hash != y.hash {
-		if x.hash < y.hash {
-			return -1
-		}
-		return 1
+	if c := cmp.Compare(x.hash, y.hash); c != 0 {
+		return c
 	}
 	return r.CompareIDs(x.ref, y.ref)
 }
@@ -188,10 +188,7 @@ func (m *idMap) remove(e edit, r *records, id string) {
 	b := m.bucket(hash)
 	run := m.run(b)
 	if i, ok := m.search(r, run, hash, id); ok {
-		shrunk := make([]entry, len(run)-1)
-		copy(shrunk, run[:i])
-		copy(shrunk[i:], run[i+1:])
-		m.buckets.set(e, b, shrunk)
+		m.buckets.set(e, b, slices.Concat(run[:i], run[i+1:]))
 		m.n--
 	}
 }
@@ -213,23 +210,8 @@ func (m *idMap) double(e edit) {
 }
 
 // newIDMap builds a map of all entries at once, and sorts them.
-func newIDMap(r *records, all []entry) idMap {
-	m := idMap{n: len(all)}
-	if len(all) > bucketLoad {
-		m.bits = min(maxIDBits, bits.Len(uint(len(all)/bucketLoad)))
-	}
-	sorted := sortEntries(r, all)
-	owner := newEdit()
-	for b := range uint32(1) << m.bits {
-		n := 0
-		for n < len(sorted) && m.bucket(sorted[n].hash) == b {
-			n++
-		}
-		if n > 0 {
-			m.buckets.set(owner, b, slices.Clone(sorted[:n]))
-			sorted = sorted[n:]
-		}
-	}
+func newIDMap(r *records, all []entry) (m idMap) {
+	m.add(newEdit(), r, all)
 	return m
 }
 

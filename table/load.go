@@ -53,7 +53,7 @@ func (p *Part) Len() int { return len(p.where) }
 // numbered through.
 func (l *Loader) Join(kinds Kinds, schema Schema) {
 	var a arena
-	newest := &Snapshot{schema: schema, typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}
+	newest := &Snapshot{state: state{schema: schema, typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}}
 	e := newEdit()
 	total := 0
 	for i := range l.parts {

@@ -201,8 +201,7 @@ func decodeRecord(chunk []byte, off int) Item {
 	return it
 }
 
-// zigzag makes numbers near zero, of either sign, small.
-func zigzag(v uint64) uint64   { return v<<1 ^ uint64(int64(v)>>63) }
+// unzigzag takes back what binary.AppendVarint does before it writes a number as a uvarint.
 func unzigzag(v uint64) uint64 { return v>>1 ^ -(v & 1) }
 
 // Position is part of index.Items.
@@ -251,11 +250,10 @@ type arena struct {
 
 // append writes a record and returns its location.
 func (a *arena) append(it *item.Item) uint64 {
-	id, flags := []byte(nil), byte(0)
-	idLen := len(it.ID)
+	flags, idLen := byte(0), len(it.ID)
 	uuid, isUUID := parseUUID(it.ID)
 	if isUUID {
-		id, flags, idLen = uuid[:], flagUUID, len(uuid)
+		flags, idLen = flagUUID, len(uuid)
 	}
 	created, updated := max(0, it.Created), max(0, it.Created, it.Updated)
 	need := chunkHead + 17 + 5*binary.MaxVarintLen64 + idLen + len(it.Properties)
@@ -266,12 +264,11 @@ func (a *arena) append(it *item.Item) uint64 {
 		binary.LittleEndian.PutUint64(head, uint64(created))
 		binary.LittleEndian.PutUint64(head[8:], it.Seq)
 	}
-	last := a.last
-	head := a.chunks[last]
+	head := a.chunks[a.last]
 	if created == updated {
 		flags |= flagUntouched
 	}
-	b := a.chunks[last][a.used:a.used]
+	b := head[a.used:a.used]
 	lon, exactLon := fixed(it.Lon)
 	lat, exactLat := fixed(it.Lat)
 	if exactLon && exactLat {
@@ -283,22 +280,22 @@ func (a *arena) append(it *item.Item) uint64 {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lon))
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(it.Lat))
 	}
-	b = binary.AppendUvarint(b, zigzag(uint64(created)-binary.LittleEndian.Uint64(head)))
-	b = binary.AppendUvarint(b, zigzag(it.Seq-binary.LittleEndian.Uint64(head[8:])))
+	b = binary.AppendVarint(b, created-int64(binary.LittleEndian.Uint64(head)))
+	b = binary.AppendVarint(b, int64(it.Seq-binary.LittleEndian.Uint64(head[8:])))
 	if flags&flagUntouched == 0 {
 		b = binary.AppendUvarint(b, uint64(updated-created))
 	}
 	b = binary.AppendUvarint(b, uint64(idLen))
 	b = binary.AppendUvarint(b, uint64(len(it.Properties)))
-	if flags&flagUUID != 0 {
-		b = append(b, id...)
+	if isUUID {
+		b = append(b, uuid[:]...)
 	} else {
 		b = append(b, it.ID...)
 	}
 	b = append(b, it.Properties...)
-	loc := uint64(last)<<32 | uint64(a.used)
+	loc := uint64(a.last)<<32 | uint64(a.used)
 	a.used += len(b)
-	a.filled[last] += uint32(len(b))
+	a.filled[a.last] += uint32(len(b))
 	a.appended += len(b)
 	return loc
 }

@@ -12,6 +12,14 @@ import (
 // Snapshot is one immutable version of a Table. It may be used by any
 // number of goroutines for any length of time.
 type Snapshot struct {
+	state
+
+	statsOnce sync.Once
+	stats     Stats
+}
+
+// state is what one version of a table takes over from the one before it.
+type state struct {
 	schema     Schema
 	records    records
 	ids        idMap
@@ -24,9 +32,6 @@ type Snapshot struct {
 	extended   edit         // the owner of extent
 	rebuilding bool
 	plans      *sync.Pool // of *plan
-
-	statsOnce sync.Once
-	stats     Stats
 }
 
 // Stats describes a collection's memory and its index.
@@ -206,12 +211,9 @@ func (s *Snapshot) Check() error { return s.index.Check(&s.records) }
 
 // next returns a snapshot like s for the writer to change.
 func (s *Snapshot) next() *Snapshot {
-	return &Snapshot{
-		schema: s.schema, records: s.records, ids: s.ids, index: s.index,
-		choice: s.choice, extent: s.extent, extended: s.extended, rebuilding: s.rebuilding,
-		typeCounts: s.typeCounts, properties: s.properties, plans: s.plans,
-		columns: s.columns.next(),
-	}
+	n := &Snapshot{state: s.state}
+	n.columns = s.columns.next()
+	return n
 }
 
 // extend makes the extent hold a position. It is copied only for one that it does not hold.

@@ -22,7 +22,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(kinds Kinds, schema Schema) (*Table, error) {
-	s := &Snapshot{schema: schema, choice: kinds.choose(schema.Index, nil), typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}
+	s := &Snapshot{state: state{schema: schema, choice: kinds.choose(schema.Index, nil), typeCounts: newTypeCounts(), plans: &sync.Pool{New: newPlan}}}
 	var err error
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err
@@ -78,10 +78,10 @@ type Step struct {
 	err   error
 }
 
-// Begin makes the next state of the newest one and of a batch of about n changes, at most
-// one of each id: all of it but the index. Index and Finish must follow before any other
-// method that changes the table: Begin, Apply, Redefine, Rebuild, EndBuild. Finish would undo
-// what they did. An error leaves the table unusable.
+// Begin makes the next state, without its index, of the newest state and of a batch of about n
+// changes, at most one of each id. The caller must call Index and Finish before any other
+// method that changes the table (Begin, Apply, Redefine, Rebuild, EndBuild), since Finish
+// would undo what that did. After an error the table must not be used.
 func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 	e := newEdit()
 	next := t.newest.next()
