@@ -139,7 +139,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	opt.Queryables = t.found.Definition().Queryables
+	opt.Queryables = t.snapshot.Definition().Queryables
 	if kind != geoJSON && t.key != "" { // only one Feature may have a key
 		return keyOfLoad(t.key)
 	}

@@ -67,7 +67,7 @@ func TestCausesAreDocumented(t *testing.T) {
 	have := strings.Split(table, "\n")
 	for i, row := range strings.Split(want.String(), "\n") {
 		if i >= len(have) || have[i] != row {
-			t.Fatalf("%s differs from the code's table at row %d, which must be (write it anew with -update)\n%s", errorsPage, i+1, row)
+			t.Fatalf("%s differs from the code's table at row %d, which must be (write it again with -update)\n%s", errorsPage, i+1, row)
 		}
 	}
 	t.Fatalf("%s has more rows than there are causes", errorsPage)

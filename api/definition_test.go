@@ -160,7 +160,7 @@ func TestDefinitionsRace(t *testing.T) {
 			} else if a[1].status == 200 {
 				now(404)
 			} else if got := now(200); got.Title != "put" {
-				t.Errorf("made anew as %+v", got)
+				t.Errorf("made again as %+v", got)
 			}
 			h.do("DELETE", path, "", "")
 		}
@@ -313,7 +313,7 @@ func TestDefinitionPatches(t *testing.T) {
 	h.do("PUT", path, "application/json", `null`).want(t, 400)
 }
 
-// TestKeysOfCollections: a key goes with its collection. In one that is made anew with
+// TestKeysOfCollections: a key goes with its collection. In one that is made again with
 // the same name the request is made, not told to have been made; while the collection
 // lasts it is not made again, though the item is gone.
 func TestKeysOfCollections(t *testing.T) {

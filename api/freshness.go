@@ -131,10 +131,10 @@ func roundUp(d time.Duration) int64 {
 // target is a collection that a request writes.
 type target struct {
 	*collection.Collection
-	found *collection.Snapshot
-	at    store.CommitID // the position of found
-	given preconditions
-	key   string // the Idempotency-Key; "": none
+	snapshot *collection.Snapshot
+	at       store.CommitID // the position of the snapshot
+	given    preconditions
+	key      string // the Idempotency-Key; "": none
 }
 
 // target returns the collection that the path names, at least as new as Nearby-After demands. If

@@ -33,7 +33,7 @@ import (
 	"nearby/store/embedded"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // patience is how long a test waits for what has to come, on a machine that is busy.
 const patience = 2 * time.Minute
@@ -426,6 +426,6 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs (write it anew with -update):\ngot  %s\nwant %s", name, got, want)
+		t.Errorf("%s differs (write it again with -update):\ngot  %s\nwant %s", name, got, want)
 	}
 }

@@ -96,7 +96,7 @@ func TestRequestsWithKeys(t *testing.T) {
 	h.do("PATCH", items+"/b", mergePatch, `{"properties":{"n":[1]}}`, "Idempotency-Key", `"key 4"`).want(t, 204)
 }
 
-// TestRefusedRequestsWithKeys: what was refused is judged anew.
+// TestRefusedRequestsWithKeys: what was refused is judged again.
 func TestRefusedRequestsWithKeys(t *testing.T) {
 	h := start(t, api.Options{})
 	h.load("c", places)

@@ -132,7 +132,7 @@ func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target
 	if res.Created {
 		status = http.StatusCreated
 	}
-	if table.UnreadTime(t.found.Definition().Time, wr.Item.Properties) != nil {
+	if table.UnreadTime(t.snapshot.Definition().Time, wr.Item.Properties) != nil {
 		w.Header().Set(headerNote, "unread-time")
 	}
 	version := res.Seq

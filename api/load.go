@@ -45,7 +45,7 @@ func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Opt
 	defer stop(nil)
 	full, empty := make(chan *part), make(chan *part, partsInFlight)
 	var parts [partsInFlight]part
-	timed := t.found.Definition().Time
+	timed := t.snapshot.Definition().Time
 	for i := range parts {
 		parts[i] = part{op: op, strict: abort, of: t.Collection, time: timed, all: parts[:], merged: map[string]int{}}
 		empty <- &parts[i]

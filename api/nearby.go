@@ -162,8 +162,8 @@ const (
 	maxCountedAll = 1_000_000
 )
 
-// found is the result of a search beside its hits.
-type found struct {
+// completeness is the result of a search beside its hits.
+type completeness struct {
 	proof    index.Proof
 	more     bool // there may be items after the last hit
 	complete bool // the hits are all items that the query asked for
@@ -172,7 +172,7 @@ type found struct {
 
 // search finds the items that a query asks for, and puts them into buf.hits. With a radius it
 // searches for one item more than k. So it knows whether an answer with k items is complete.
-func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter) (f found, err error) {
+func (s *Server) search(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter) (f completeness, err error) {
 	k, bounded := q.K, q.MaxDistance < index.Everywhere
 	if bounded {
 		q.K++

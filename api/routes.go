@@ -106,19 +106,19 @@ func (s *Server) allowed(r *http.Request) string {
 	if path == "" {
 		path = r.URL.Path
 	}
-	var found []string
+	var methods []string
 	for _, m := range methods {
 		if s.router.Match(chi.NewRouteContext(), m, path) {
-			found = append(found, m)
+			methods = append(methods, m)
 			if m == http.MethodGet {
-				found = append(found, http.MethodHead)
+				methods = append(methods, http.MethodHead)
 			}
 		}
 	}
-	if found != nil {
-		found = append(found, http.MethodOptions)
+	if methods != nil {
+		methods = append(methods, http.MethodOptions)
 	}
-	return strings.Join(found, ", ")
+	return strings.Join(methods, ", ")
 }
 
 // options answers OPTIONS for every path that has any method.

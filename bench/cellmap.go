@@ -262,7 +262,7 @@ func densestHalf(w sphere.Rect, at []dataset.Position) (best sphere.Rect, inside
 			half.East, half.North = min(half.West+width, w.East), min(half.South+height, w.North)
 			n := 0
 			for _, p := range at {
-				if within(half, p) {
+				if contains(half, p) {
 					n++
 				}
 			}
@@ -272,13 +272,13 @@ func densestHalf(w sphere.Rect, at []dataset.Position) (best sphere.Rect, inside
 		}
 	}
 	for _, p := range at {
-		if within(best, p) {
+		if contains(best, p) {
 			inside = append(inside, p)
 		}
 	}
 	return best, inside
 }
 
-func within(w sphere.Rect, p dataset.Position) bool {
+func contains(w sphere.Rect, p dataset.Position) bool {
 	return p.Lon >= w.West && p.Lon <= w.East && p.Lat >= w.South && p.Lat <= w.North
 }

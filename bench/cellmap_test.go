@@ -60,7 +60,7 @@ func TestCellsOfAMap(t *testing.T) {
 			}
 			inside := 0
 			for _, p := range s.Positions {
-				if !within(m.Window, p) {
+				if !contains(m.Window, p) {
 					continue
 				}
 				inside++
@@ -148,7 +148,7 @@ func meet(a, b sphere.Rect) bool {
 
 func covered(cells []MapCell, p dataset.Position) bool {
 	for _, c := range cells {
-		if within(c.Bounds, p) {
+		if contains(c.Bounds, p) {
 			return true
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"nearby/index"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // work is what a query costs, counted and not timed.
 type work struct{ entered, compared, allocs float64 }

@@ -28,7 +28,7 @@ type Made struct {
 	Created    bool
 }
 
-// maxEdits bounds how often a definition is made anew because it was changed meanwhile.
+// maxEdits bounds how often a definition is made again because it was changed meanwhile.
 const maxEdits = 64
 
 var errRedefined = collection.Refuse(collection.ErrContended, "others change the definition all the time, or this server cannot read it")

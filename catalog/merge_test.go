@@ -54,7 +54,7 @@ func mergesHoldAcrossCopies(t *testing.T, open opener, policy string) {
 					for range 2 {
 						var repeated bool
 						if _, repeated, err = col.WriteOnce(context.Background(), key, batch); err != nil {
-							break // the round begins anew
+							break // the round begins again
 						}
 						if done == round && !repeated {
 							t.Errorf("the key %s was taken twice", key.Key)

@@ -683,7 +683,7 @@ func verifyMends(t *testing.T, open opener) {
 			t.Errorf("%s: after mending %+v, %v", tt.name, v, err)
 		}
 	}
-	// Too much: everything is read anew, and by everybody where the store knows histories.
+	// Too much: everything is read again, and by everybody where the store knows histories.
 	epoch := c.get(1, "c").Epoch()
 	for i := range 1500 {
 		catalog.Corrupt(t, c.get(1, "c"), store.Change{Op: store.DeleteItem, Item: item.Item{ID: fmt.Sprint(i)}})
@@ -693,16 +693,16 @@ func verifyMends(t *testing.T, open opener) {
 	}
 	for deadline := time.Now().Add(patience); c.all[1].Status().Rebuilt == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("nothing was read anew")
+			t.Fatal("nothing was read again")
 		}
 	}
 	c.agree()
 	if _, knows := c.store.(store.Renewing); knows != (c.get(1, "c").Epoch() != epoch) || c.get(0, "c").Epoch() != c.get(1, "c").Epoch() {
-		t.Errorf("after reading all anew the histories are %s and %s, before that it was %s", c.get(0, "c").Epoch(), c.get(1, "c").Epoch(), epoch)
+		t.Errorf("after reading all again the histories are %s and %s, before that it was %s", c.get(0, "c").Epoch(), c.get(1, "c").Epoch(), epoch)
 	}
 }
 
-// A copy whose following ends begins anew beside what it shows, and answers or fails
+// A copy whose following ends begins again beside what it shows, and answers or fails
 // every write.
 func TestReadAnew(t *testing.T) {
 	c := openCopies(t, 2, collection.Options{})
@@ -743,7 +743,7 @@ func TestReadAnew(t *testing.T) {
 			f.cut(fmt.Errorf("%w: for the test", []error{store.ErrGone, store.ErrForked}[n%2]))
 			f.mu.Unlock()
 			if time.Now().After(deadline) {
-				t.Fatal("nothing was read anew")
+				t.Fatal("nothing was read again")
 			}
 		}
 	}

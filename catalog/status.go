@@ -18,7 +18,7 @@ type Status struct {
 	Degraded error
 	// Restored: the store is being restored, or was restored and is not released.
 	Restored bool
-	Rebuilt  int // how often the collections were read anew
+	Rebuilt  int // how often the collections were read again
 	Pending  int // writes that are acknowledged and not yet durable
 	Waiting  int // readers that wait for freshness
 

@@ -13,7 +13,7 @@ import (
 )
 
 // apply is one Apply under way: a walk down the directory that takes each edit to
-// its cell and makes anew, once, what lies on the way.
+// its cell and replaces, once, what lies on the way.
 type apply struct {
 	*batch.Batch
 	bits  int
@@ -33,10 +33,9 @@ func (g *grid) Apply(changes []index.Update, items index.Items) (index.Index, er
 	return &next, nil
 }
 
-// branch returns what edits, at least one, make of a branch. There were above of
-// them above it.
-func (b *apply) branch(old branch, edits []batch.Edit, above int) branch {
-	if above > together && len(edits) <= together && len(edits) > 1 {
+// branch returns what edits, at least one, make of a branch. Its parent had parentEdits of them.
+func (b *apply) branch(old branch, edits []batch.Edit, parentEdits int) branch {
+	if parentEdits > together && len(edits) <= together && len(edits) > 1 {
 		b.prefetch(&old, edits)
 	}
 	if old.page != nil {

@@ -28,6 +28,6 @@
 // order, which only Range needs and can make from so few.
 //
 // Versions share all nodes, pages, cells and chunks that a batch leaves alone.
-// Those that it touches are made anew, once, in one walk with the whole batch in
+// Those that it touches are replaced, once, in one walk with the whole batch in
 // order of places.
 package geohash

@@ -2,8 +2,8 @@ package geohash
 
 import "nearby/area"
 
-// found is a part of the directory that a search found and has not entered.
-type found struct {
+// unopened is a part of the directory that a search knows of and has not entered.
+type unopened struct {
 	chord2 float64 // lower bound
 	node   *node
 	page   *page
@@ -11,10 +11,10 @@ type found struct {
 	in     area.Cover
 }
 
-// frontier is a binary heap of what was found, the nearest on top.
-type frontier []found
+// frontier is a binary heap of these, the nearest on top.
+type frontier []unopened
 
-func (h *frontier) push(f found) {
+func (h *frontier) push(f unopened) {
 	s := append(*h, f)
 	i := len(s) - 1
 	for i > 0 {
@@ -29,11 +29,11 @@ func (h *frontier) push(f found) {
 	*h = s
 }
 
-func (h *frontier) pop() found {
+func (h *frontier) pop() unopened {
 	s := *h
 	top := s[0]
 	last := s[len(s)-1]
-	s[len(s)-1] = found{}
+	s[len(s)-1] = unopened{}
 	s = s[:len(s)-1]
 	*h = s
 	if len(s) == 0 {

@@ -334,7 +334,7 @@ func (s *search) add(b *branch, in area.Cover) {
 				return
 			}
 		}
-		s.queue.push(found{chord2: c2, node: b.node, page: b.page, cell: -1, in: in})
+		s.queue.push(unopened{chord2: c2, node: b.node, page: b.page, cell: -1, in: in})
 	}
 }
 
@@ -354,7 +354,7 @@ func (s *search) addCell(p *page, i int, in area.Cover) {
 		} else if in = s.top.Cells.Cover(in, p.keys[i], s.bits); in == area.None {
 			return
 		}
-		s.queue.push(found{chord2: c2, page: p, cell: int32(i), in: in})
+		s.queue.push(unopened{chord2: c2, page: p, cell: int32(i), in: in})
 		if c := &p.cells[i]; c.small() {
 			c.run().Prefetch(0, int(c.n))
 		}
@@ -391,7 +391,7 @@ func (s *search) enter() bool {
 }
 
 // enterCell does this for a cell.
-func (s *search) enterCell(f found, c *cell) bool {
+func (s *search) enterCell(f unopened, c *cell) bool {
 	ok, before := true, s.budget.Compared
 	if c.small() {
 		if !s.budget.Enter(int(c.n)) {

@@ -66,7 +66,7 @@ func status(st catalog.Status) []Number {
 		{"nearby_position", "Number of the last commit that all answers show.", false, float64(st.At.Seq)},
 		{"nearby_staleness_seconds", "How long ago that was known to be the newest commit.", false, st.Staleness.Seconds()},
 		{"nearby_waiting_requests", "Requests that wait until this server is as new as they demand.", false, float64(st.Waiting)},
-		{"nearby_rebuilds_total", "How often everything was read anew, because the store's history or the way to it had changed.", true, float64(st.Rebuilt)},
+		{"nearby_rebuilds_total", "How often everything was read again, because the store's history or the way to it had changed.", true, float64(st.Rebuilt)},
 		{"nearby_verification_mismatches_total", "Items that were not in memory as in the store, found by comparing.", true, float64(st.Mismatches)},
 		{"nearby_verification_timestamp_seconds", "When the last comparison with the store ended, Unix time; 0: never.", false, verified},
 		{"nearby_verification_failed", "1 if the last comparison could not be made.", false, one(st.VerifyErr != nil)},

@@ -11,7 +11,7 @@ import (
 )
 
 // apply is one Apply under way: a walk down the tree that takes each edit to its
-// place and makes anew, once, what lies on the way. What a child becomes follows
+// place and replaces, once, what lies on the way. What a child becomes follows
 // from its points alone, whatever it was.
 type apply struct {
 	*batch.Batch
@@ -35,13 +35,13 @@ func (t *tree) Apply(changes []index.Update, items index.Items) (index.Index, er
 	return &tree{t.lineage, &top}, nil
 }
 
-// edit makes edits, at least one, below n, a copy that nobody else knows yet. There
-// were above of them above n.
-func (b *apply) edit(n *node, edits []batch.Edit, above int) {
+// edit makes edits, at least one, below n, a copy that nobody else knows yet. Its parent had
+// parentEdits of them.
+func (b *apply) edit(n *node, edits []batch.Edit, parentEdits int) {
 	var leaves, inner [4][]batch.Edit
 	var opened [4]*node
 	some, shared, all := false, false, len(edits)
-	if above > together && all <= together && all > 1 {
+	if parentEdits > together && all <= together && all > 1 {
 		prefetch(n, edits)
 	}
 	for q := 0; len(edits) > 0; q++ {

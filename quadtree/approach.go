@@ -29,12 +29,12 @@ func (s *search) approach(top *node, centre *sphere.Vec, q *index.Query) bool {
 		n.box.chord2(centre, &here.bounds)
 		bound := here.bounds[child]
 		sub := n.sub[child]
-		if bound > limit || bound > least(&here.bounds) || sub != nil && !within(key, sub.key, int(sub.level)) {
+		if bound > limit || bound > least(&here.bounds) || sub != nil && !inCell(key, sub.key, int(sub.level)) {
 			here.child = -1
 			break
 		}
 		if sub == nil {
-			if !s.scan(pending{bound, n, int32(child), s.topk.Cells.Earth()}, *centre, q) {
+			if !s.scan(unopened{bound, n, int32(child), s.topk.Cells.Earth()}, *centre, q) {
 				return false
 			}
 			break
@@ -65,7 +65,7 @@ func (s *search) lookBack(centre *sphere.Vec) {
 		for child, bound := range w.bounds {
 			if bound <= limit && child != w.child && s.matters(w.n, child, centre, &bound) {
 				if in := s.cover(w.n, child, area.Part); in != area.None {
-					s.wait(base, pending{bound, w.n, int32(child), in})
+					s.wait(base, unopened{bound, w.n, int32(child), in})
 				}
 			}
 		}

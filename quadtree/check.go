@@ -95,7 +95,7 @@ func (c *checker) node(n *node, key uint64, level int) error {
 	switch {
 	case int(n.level) < level || int(n.level) >= c.MaxDepth:
 		err = fmt.Errorf("level is %d, want at least %d and less than %d", n.level, level, c.MaxDepth)
-	case !within(n.key, key, level) || n.key != prefix(n.key, int(n.level)):
+	case !inCell(n.key, key, level) || n.key != prefix(n.key, int(n.level)):
 		err = fmt.Errorf("key is %#x, which is no cell of level %d there", n.key, n.level)
 	case int(n.count) != count:
 		err = fmt.Errorf("count is %d, but the children have %d", n.count, count)
@@ -114,7 +114,7 @@ func (c *checker) node(n *node, key uint64, level int) error {
 
 func (c *checker) bucket(b *bucket.Bucket, key uint64, level int) error {
 	cell := prefix(b.Key(), c.MaxDepth)
-	if !within(cell, key, level) {
+	if !inCell(cell, key, level) {
 		return fmt.Errorf("bucket's key is %#x, which is no cell of level %d there", cell, c.MaxDepth)
 	}
 	if b.Len() <= c.MaxPointsPerNode {
@@ -137,7 +137,7 @@ func (c *checker) point(r *runs.Record, key uint64, level int) (uint64, error) {
 	c.seen[r.Ref] = struct{}{}
 	lon, lat := c.items.Position(r.Ref)
 	zkey := zorder.Key(lon, lat)
-	if !within(zkey, key, level) {
+	if !inCell(zkey, key, level) {
 		return 0, fmt.Errorf("ref %d at (%v, %v) belongs elsewhere", r.Ref, lon, lat)
 	}
 	if v := sphere.FromDegrees(lon, lat); r.V != v {

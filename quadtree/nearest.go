@@ -15,7 +15,7 @@ import (
 // search is the scratch of one query, kept for the next.
 type search struct {
 	topk   topk.TopK
-	stack  []pending
+	stack  []unopened
 	way    []stop // of approach
 	bounds [4]float64
 
@@ -24,9 +24,9 @@ type search struct {
 	budget budget.Budget
 }
 
-// pending is a child yet to be entered and the lower bound of the squared
+// unopened is a child yet to be entered and the lower bound of the squared
 // chords to its points.
-type pending struct {
+type unopened struct {
 	bound float64
 	n     *node
 	child int32
@@ -132,7 +132,7 @@ func (s *search) cover(n *node, child int, in area.Cover) area.Cover {
 }
 
 // wait puts a child on the stack, above all that are farther, and not below base.
-func (s *search) wait(base int, p pending) {
+func (s *search) wait(base int, p unopened) {
 	s.stack = append(s.stack, p)
 	for j := len(s.stack) - 1; j > base && s.stack[j-1].bound < p.bound; j-- {
 		s.stack[j-1], s.stack[j] = s.stack[j], s.stack[j-1]
@@ -141,19 +141,19 @@ func (s *search) wait(base int, p pending) {
 
 // descend returns the nearest child of n and leaves the others that matter on
 // the stack, the farthest first. Without any the node returned is nil.
-func (s *search) descend(n *node, centre *sphere.Vec, in area.Cover) pending {
+func (s *search) descend(n *node, centre *sphere.Vec, in area.Cover) unopened {
 	limit := min(s.topk.Limit, beyond)
 	base := len(s.stack)
 	n.box.chord2(centre, &s.bounds)
 	for i, bound := range s.bounds {
 		if bound <= limit && s.matters(n, i, centre, &bound) {
 			if in := s.cover(n, i, in); in != area.None {
-				s.wait(base, pending{bound, n, int32(i), in})
+				s.wait(base, unopened{bound, n, int32(i), in})
 			}
 		}
 	}
 	if len(s.stack) == base {
-		return pending{}
+		return unopened{}
 	}
 	nearest := s.stack[len(s.stack)-1]
 	s.stack = s.stack[:len(s.stack)-1]
@@ -170,7 +170,7 @@ func (s *search) waiting(bound float64) float64 {
 
 // scan compares the points of a leaf or bucket. It returns false if the budget
 // does not last.
-func (s *search) scan(p pending, centre sphere.Vec, q *index.Query) bool {
+func (s *search) scan(p unopened, centre sphere.Vec, q *index.Query) bool {
 	compared, ok := s.budget.Compared, true
 	child := int(p.child)
 	if b := p.n.bucket(child); b != nil {

@@ -199,8 +199,8 @@ func quadrant(key uint64, level int8) int {
 	return int(key >> (zorder.Bits - 2 - 2*int(level)) & 3)
 }
 
-// within reports whether the key lies in the cell.
-func within(key, cell uint64, level int) bool {
+// inCell reports whether the key lies in the cell.
+func inCell(key, cell uint64, level int) bool {
 	return zorder.Common(key, cell) >= 2*level
 }
 

@@ -11,7 +11,7 @@
 //	             -> groups in flight up to there are answered (acknowledged)
 //
 // The parts are: the Generation, which is the collections of one history of the store, and
-// those who wait for one of its commits (generation.go); following, and reading all anew when
+// those who wait for one of its commits (generation.go); following, and reading all again when
 // the history turns out to be another (replica.go); taking in steps (follow.go); the
 // collection.Committer with the groups in flight (committer.go) and with write-back
 // (writeback.go); and comparing with the store (verify.go).

@@ -62,7 +62,7 @@ func (r *Replica) Stop() {
 // Generation returns the newest; nil before Start.
 func (r *Replica) Generation() *Generation { return r.generation.Load() }
 
-// Rebuilt is how often everything was read anew.
+// Rebuilt is how often everything was read again.
 func (r *Replica) Rebuilt() int { return int(r.rebuilt.Load()) }
 
 // follow keeps the generation up with the store until ctx ends or the store closes.
@@ -75,7 +75,7 @@ func (r *Replica) follow(ctx context.Context) {
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
 			return
 		}
-		r.opt.Log.Warn("the collections are read anew", "epoch", gen.epoch, "seq", gen.applied.Load(), "reason", err)
+		r.opt.Log.Warn("the collections are read again", "epoch", gen.epoch, "seq", gen.applied.Load(), "reason", err)
 		next, ok := r.readAgain(ctx)
 		if !ok {
 			return
@@ -84,7 +84,7 @@ func (r *Replica) follow(ctx context.Context) {
 	}
 }
 
-// retryPause is between attempts to read everything anew.
+// retryPause is between attempts to read everything again.
 const retryPause = time.Second
 
 // readAgain reads the store until it succeeds or ctx ends.
@@ -93,13 +93,13 @@ func (r *Replica) readAgain(ctx context.Context) (*Generation, bool) {
 		begun := time.Now()
 		gen, err := r.read(ctx)
 		if err == nil {
-			r.opt.Log.Info("the collections were read anew", "epoch", gen.epoch, "seq", gen.applied.Load(), "microseconds", time.Since(begun).Microseconds())
+			r.opt.Log.Info("the collections were read again", "epoch", gen.epoch, "seq", gen.applied.Load(), "microseconds", time.Since(begun).Microseconds())
 			return gen, true
 		}
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
 			return nil, false
 		}
-		r.opt.Log.Error("the collections cannot be read anew; the old ones stay", "error", err)
+		r.opt.Log.Error("the collections cannot be read again; the old ones stay", "error", err)
 		select {
 		case <-time.After(retryPause):
 		case <-ctx.Done():

@@ -57,10 +57,10 @@ func (v *Verification) mistakes() int {
 }
 
 // maxRepairs bounds the items that are repaired one by one; if more differ,
-// everything is read anew.
+// everything is read again.
 const maxRepairs = 1000
 
-// errReread ends the following of a store, so that everything is read anew.
+// errReread ends the following of a store, so that everything is read again.
 var errReread = errors.New("too much differs from the store")
 
 // verification is the state of comparing with the store.
@@ -274,7 +274,7 @@ func (r *Replica) asStored(ctx context.Context, name string, ids []string) (_ []
 	return changes, nil
 }
 
-// reread has everything read anew, and returns why.
+// reread has everything read again, and returns why.
 func (r *Replica) reread(ctx context.Context, why error) error {
 	err := r.inspect(ctx, func(_ *Generation, at store.DigestView) error { return errors.Join(errReread, at.Close()) })
 	if errors.Is(err, errReread) {

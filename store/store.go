@@ -198,7 +198,7 @@ func (c *Change) Clone() Change {
 
 // Receipt is kept with a commit, so that who does not know whether it was made can
 // ask. It is kept for at least KeepReceipts, if its collection is not dropped: one
-// that is made anew with the same name knows nothing of it.
+// that is made again with the same name knows nothing of it.
 type Receipt struct {
 	Collection string // exists before the commit, or is created by it
 	Key        string // 1 to MaxKeyBytes bytes of UTF-8 without NUL, unique in the collection

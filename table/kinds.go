@@ -27,7 +27,7 @@ type Kind struct {
 	// Suits says for which points auto chooses the kind.
 	Suits Suits
 	// Adapts: an index of this kind that was changed until it holds certain points is the same
-	// as one that is built of them. So there is no gain in building it anew.
+	// as one that is built of them. So there is no gain in building it again.
 	Adapts bool
 }
 

@@ -49,7 +49,7 @@ type Stats struct {
 func (s *Snapshot) Len() int { return s.ids.n }
 
 // Extent returns the smallest box that holds all items, and false if there are none. It
-// does not shrink until the items are read anew.
+// does not shrink until the items are read again.
 func (s *Snapshot) Extent() (item.Box, bool) {
 	if s.ids.n == 0 || s.extent == nil {
 		return item.Box{}, false
@@ -58,7 +58,7 @@ func (s *Snapshot) Extent() (item.Box, bool) {
 }
 
 // Times returns the first and the last time of the items, as date-times of RFC 3339, and
-// false if none has one. The span shrinks only when it is made anew.
+// false if none has one. The span shrinks only when it is made again.
 func (s *Snapshot) Times() (first, last string, ok bool) {
 	times := &s.columns.times
 	if !times.any || s.ids.n == 0 {

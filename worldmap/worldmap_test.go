@@ -13,7 +13,7 @@ import (
 	"nearby/worldmap"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // Places that everybody knows are on land or at sea.
 func TestLand(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 	"nearby/store/postgres/pgtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // programs is a folder with both programs, built.
 var programs string

@@ -51,7 +51,7 @@ func steps(console string) (all []step) {
 }
 
 // fleeting are the parts of an answer that differ from run to run and say nothing: times,
-// names of requests, and the work of a search, as the demo's index is built anew beside
+// names of requests, and the work of a search, as the demo's index is built again beside
 // the first one while it grows.
 var fleeting = regexp.MustCompile(`("(?:timeStamp|instance|entered|compared|stalenessMs|milliseconds)":)(?:"[^"]*"|\d+)|(Nearby-Staleness-Ms: )\d+|(compared in )\S+`)
 
@@ -354,7 +354,7 @@ func TestDocumentedCommands(t *testing.T) {
 	awaitAnswer(t, "GET", a.base+"/readyz", `{"status":"ready"`)
 	awaitAnswer(t, "GET", b.base+"/readyz", `{"status":"ready"`)
 	d.page("docs/operations.md", a.base, map[string]func(*testing.T){
-		"nearby verify ": func(t *testing.T) { // what was restored before is read anew
+		"nearby verify ": func(t *testing.T) { // what was restored before is read again
 			awaitAnswer(t, "POST", a.base+"/v1/verify", `{"equal":true,`)
 		},
 	})

@@ -23,7 +23,7 @@ type definitionFlags struct {
 	UpdateDefinition bool `help:"If the collection exists and differs from --index, --queryable or --time, change it. Its other queryables stay."`
 }
 
-// maxEdits bounds how often a definition is changed anew because others change it.
+// maxEdits bounds how often a definition is changed again because others change it.
 const maxEdits = 16
 
 // found is a collection as it was looked up.

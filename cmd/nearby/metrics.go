@@ -56,7 +56,7 @@ func databaseNumbers(s postgres.Stats) []metrics.Number {
 	}
 	return []metrics.Number{
 		{Name: "nearby_database_connected", Help: "1 if the last attempt to read the database succeeded.", Value: connected},
-		count("reconnects", "Connections that were made anew.", s.Reconnects),
+		count("reconnects", "Connections that were made again.", s.Reconnects),
 		count("commits", "Commits made.", s.Commits),
 		count("batches", "Transactions that made them.", s.Batches),
 		count("rows", "Items written and deleted by them.", s.Rows),

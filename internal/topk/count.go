@@ -38,7 +38,7 @@ func NewCounter(q *index.Query, visit func(index.Ref), items index.Items) Counte
 		visit: visit, budget: budget.New(q.Budget), centre: sphere.FromDegrees(q.Lon, q.Lat), items: items,
 		filter: q.Filter, cells: cover.Cells{Area: q.Area, Skip: q.Skip}, minDistance: q.MinDistance, maxDistance: q.MaxDistance,
 	}
-	c.limit, c.doubtful = within(q.MaxDistance)
+	c.limit, c.doubtful = limits(q.MaxDistance)
 	c.least, c.beyond = from(q.MinDistance)
 	return c
 }

@@ -80,7 +80,7 @@ func TestWithin(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	check := func(c2, d, most float64) {
 		t.Helper()
-		limit, doubtful := within(most)
+		limit, doubtful := limits(most)
 		if d <= most && c2 > limit || d > most && c2 < doubtful {
 			t.Fatalf("squared chord %v, distance %v, at most %v m: limit %v, doubtful from %v on", c2, d, most, limit, doubtful)
 		}

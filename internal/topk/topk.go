@@ -120,12 +120,12 @@ func narrow(c2 float64) float64 {
 	return c2 - farMargin
 }
 
-// within returns the squared chord above which no point is within a distance, and
+// limits returns the squared chord above which no point is within a distance, and
 // the one from which on that takes comparing distances.
 //
 // Next to 0 there is no need for a margin: numbers that are so small are farther apart than
 // nearMargin.
-func within(maxDistance float64) (limit, doubtful float64) {
+func limits(maxDistance float64) (limit, doubtful float64) {
 	if maxDistance >= sphere.HalfCircumference {
 		return math.Inf(1), math.Inf(1)
 	}
@@ -159,7 +159,7 @@ func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 	t.kept, t.counting, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
 	t.Cells = cover.Cells{Area: q.Area, Skip: q.Skip}
 	t.minDistance, t.maxDistance = q.MinDistance, q.MaxDistance
-	t.Limit, t.doubtful = within(q.MaxDistance)
+	t.Limit, t.doubtful = limits(q.MaxDistance)
 	t.Least, t.beyond = from(q.MinDistance)
 	if q.After != nil {
 		least, beyond := around(q.After.Distance)

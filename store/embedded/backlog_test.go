@@ -52,7 +52,7 @@ func TestBacklog(t *testing.T) {
 			}()
 			defer close(ended)
 			pause := 200 * time.Microsecond
-			disk := &slowlyFull{FS: vfs.NewMem(), kind: kind, wait: func() { time.Sleep(4 * setbackLasts * pause) }}
+			disk := &slowlyFull{FS: vfs.NewMem(), kind: kind, wait: func() { time.Sleep(4 * tableFaultLasts * pause) }}
 			opt := Options{fs: disk, MemTableBytes: 64 << 10, pause: pause}
 			h := &hoard{t: t, v: volume{fs: disk, dir: "db"}, opt: opt, noise: rand.NewChaCha8([32]byte{1})}
 			h.open()

@@ -158,7 +158,7 @@ func (s *Store) obstacle(size int, frees bool) error {
 		}
 		return refusal(err)
 	}
-	if err := s.setback.now(); err != nil {
+	if err := s.tableFault.recent(); err != nil {
 		return refusal(err)
 	}
 	if fault := s.fault.Load(); fault != nil && *fault != nil && !errors.Is(*fault, store.ErrNoSpace) {

@@ -155,7 +155,7 @@ type Store struct {
 
 	degradedMu sync.Mutex
 	degraded   error // why the store takes no more writes; nil: it takes them
-	setback    setback
+	tableFault tableFault
 	fault      atomic.Pointer[error] // why the folder cannot take writes now; nil, or a nil error: it can
 
 	stopMark chan struct{}
@@ -186,10 +186,10 @@ func open(dir string, opt Options) (_ *Store, err error) {
 	opt.fs = private{opt.fs}
 	s := &Store{
 		dir: dir, opt: opt, incarnations: map[string]incarnation{},
-		room:     room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes), ballast: onDisk},
-		setback:  setback{lasts: setbackLasts * opt.pause, happened: make(chan struct{}, 1)},
-		durable:  durability{changed: make(chan struct{})},
-		stopMark: make(chan struct{}), markDone: make(chan struct{}),
+		room:       room{fs: opt.fs, dir: dir, reserve: uint64(stopWrites * opt.MemTableBytes), ballast: onDisk},
+		tableFault: tableFault{lasts: tableFaultLasts * opt.pause, happened: make(chan struct{}, 1)},
+		durable:    durability{changed: make(chan struct{})},
+		stopMark:   make(chan struct{}), markDone: make(chan struct{}),
 		expiredTo: []byte{prefixReceiptTime},
 	}
 	s.disk = &disk{FS: opt.fs, pause: opt.pause, stop: s.stop, readOnly: opt.ReadOnly}
@@ -275,7 +275,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 			// Pebble repeats a flush or a compaction that failed until it succeeds.
 			BackgroundError: func(err error) {
 				warn.Do(func() { s.opt.Log.Warn("the store had an error in the background", "error", err) })
-				s.setback.note(err)
+				s.tableFault.note(err)
 			},
 		},
 	}
@@ -301,7 +301,7 @@ func (s *Store) openDatabase(cache *pebble.Cache) (*pebble.DB, error) {
 		select {
 		case o := <-opened:
 			return o.db, o.err
-		case <-s.setback.happened:
+		case <-s.tableFault.happened:
 		}
 	}
 	// pebble.Open cannot be stopped. It keeps the folder's lock until it succeeds or the
@@ -311,7 +311,7 @@ func (s *Store) openDatabase(cache *pebble.Cache) (*pebble.DB, error) {
 			_ = o.db.Close()
 		}
 	}()
-	return nil, fmt.Errorf("the content of the log could not be written as a table: %w", s.setback.last())
+	return nil, fmt.Errorf("the content of the log could not be written as a table: %w", s.tableFault.last())
 }
 
 // outOfSpace returns a store.ErrNoSpace if the cause of err is a full disk or a quota.
@@ -385,18 +385,18 @@ func (s *Store) Close() error {
 // log, and reports whether it did. It gives up at the first failure: the log has
 // everything.
 func (s *Store) flush() bool {
-	if s.degradation() != nil || s.room.check(0, false) != nil || s.setback.now() != nil || s.disk.present() != nil {
+	if s.degradation() != nil || s.room.check(0, false) != nil || s.tableFault.recent() != nil || s.disk.present() != nil {
 		return false
 	}
 	select {
-	case <-s.setback.happened:
+	case <-s.tableFault.happened:
 	default:
 	}
 	flushed, err := s.db.AsyncFlush()
 	if err == nil {
 		select {
 		case <-flushed:
-		case <-s.setback.happened:
+		case <-s.tableFault.happened:
 			err = errors.New("a table could not be written")
 		}
 	}

@@ -150,8 +150,8 @@ func listing(fsys vfs.FS, dir string) (uint32, error) {
 	return max(sum, 1), nil
 }
 
-// found is the mark that Open finds beside the database.
-type found struct {
+// storedMark is the mark that Open finds beside the database.
+type storedMark struct {
 	mark
 	there  bool
 	copied bool  // the file is not the one to which the mark was written
@@ -159,21 +159,21 @@ type found struct {
 }
 
 // readMark reads the mark. An error is in found.err.
-func readMark(fsys vfs.FS, dir string) (m found) {
+func readMark(fsys vfs.FS, dir string) (m storedMark) {
 	f, err := fsys.Open(fsys.PathJoin(dir, markFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return found{}
+		return storedMark{}
 	}
 	if err != nil {
-		return found{err: err}
+		return storedMark{err: err}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, 256))
 	if err != nil {
-		return found{err: err}
+		return storedMark{err: err}
 	}
 	if m.mark, err = parseMark(data); err != nil {
-		return found{err: err}
+		return storedMark{err: err}
 	}
 	now := identify(f)
 	m.there = true
@@ -183,7 +183,7 @@ func readMark(fsys vfs.FS, dir string) (m found) {
 
 // checkCopy fails if the folder is a copy that may be incomplete: the store was open when
 // the folder was copied, or the copy has other files than the store had when it was closed.
-func (m *found) checkCopy(fsys vfs.FS, dir string) error {
+func (m *storedMark) checkCopy(fsys vfs.FS, dir string) error {
 	if !m.copied {
 		return nil
 	}
@@ -202,7 +202,7 @@ func (m *found) checkCopy(fsys vfs.FS, dir string) error {
 // checkMark compares the epoch ("" if there is none yet) and the head of the database with
 // the mark. It fails if the two do not belong together, or if commits are missing. before is
 // the epoch before, with its last commit.
-func checkMark(epoch string, head store.Seq, before store.CommitID, m *found) error {
+func checkMark(epoch string, head store.Seq, before store.CommitID, m *storedMark) error {
 	switch {
 	case m.err != nil:
 		return m.err

@@ -62,7 +62,7 @@ func define(t *testing.T, s *Store) {
 }
 
 // Receipts are kept for KeepReceipts and no more taken after; then they are removed,
-// so many at once, and none that was taken anew.
+// so many at once, and none that was taken again.
 func TestReceiptsExpire(t *testing.T) {
 	ctx := context.Background()
 	c := clock{t: time.UnixMilli(1_800_000_000_000)}

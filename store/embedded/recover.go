@@ -12,7 +12,7 @@ import (
 
 // recover reads the head and the collections, and compares the head with the mark.
 // incomplete is the error of checkCopy.
-func (s *Store) recover(m *found, incomplete error) error {
+func (s *Store) recover(m *storedMark, incomplete error) error {
 	if err := s.meta(headKey, func(value []byte) (err error) {
 		s.head, err = decodeHead(value)
 		return err

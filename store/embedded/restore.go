@@ -182,7 +182,7 @@ func build(ctx context.Context, r io.Reader, dir string, opt Options) (b Backup,
 			return err
 		}
 		err := retryWhileBehind(ctx, func() error {
-			if err := s.setback.now(); err != nil {
+			if err := s.tableFault.recent(); err != nil {
 				return err
 			}
 			if s.behind(batch.Len()) {

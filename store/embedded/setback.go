@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// setback is the last failure of a flush or a compaction. Pebble tries again until it
+// tableFault is the last failure of a flush or a compaction. Pebble tries again until it
 // succeeds. Meanwhile the store refuses commits, so that Pebble's work does not pile up.
-type setback struct {
+type tableFault struct {
 	lasts time.Duration // for this long after a failure now returns it
 
 	mu       sync.Mutex
@@ -17,11 +17,11 @@ type setback struct {
 	happened chan struct{} // has a value if a failure was noted since the last receive
 }
 
-// setbackLasts is setback.lasts in units of Options.pause. If the next failure comes later
+// tableFaultLasts is tableFault.lasts in units of Options.pause. If the next failure comes later
 // than that, the store takes commits in between, and its backlog makes them wait.
-const setbackLasts = 50
+const tableFaultLasts = 50
 
-func (s *setback) note(err error) {
+func (s *tableFault) note(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err, s.at = err, time.Now()
@@ -32,7 +32,7 @@ func (s *setback) note(err error) {
 }
 
 // last returns the last failure, however long ago it was.
-func (s *setback) last() error {
+func (s *tableFault) last() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
@@ -40,7 +40,7 @@ func (s *setback) last() error {
 
 // now returns the last failure if it is recent, as the error with which commits are refused,
 // and nil otherwise.
-func (s *setback) now() error {
+func (s *tableFault) recent() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil || time.Since(s.at) > s.lasts {

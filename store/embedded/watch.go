@@ -102,7 +102,7 @@ func (s *Store) Fault() error {
 	if err := s.degradation(); err != nil {
 		return refusal(err)
 	}
-	if err := s.setback.now(); err != nil {
+	if err := s.tableFault.recent(); err != nil {
 		return refusal(err)
 	}
 	if fault := s.fault.Load(); fault != nil && *fault != nil {

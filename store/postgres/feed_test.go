@@ -207,7 +207,7 @@ func TestOtherDatabase(t *testing.T) {
 	run(t, long, `COMMIT`)
 }
 
-// Who is too far behind has to begin anew, and is told so.
+// Who is too far behind has to begin again, and is told so.
 func TestGone(t *testing.T) {
 	ctx := context.Background()
 	url := pgtest.Database(t)

@@ -50,7 +50,7 @@ func slowLater(t *testing.T, address string, latency time.Duration) (proxy *pgte
 	return pgtest.StartProxy(t, listener.Addr().String()), slow
 }
 
-// TestReconnectWhileOthersWrite: a writer that connects anew, and hears late how far the
+// TestReconnectWhileOthersWrite: a writer that connects again, and hears late how far the
 // database is, does not take it for one that has lost what was followed meanwhile.
 func TestReconnectWhileOthersWrite(t *testing.T) {
 	t.Parallel()

@@ -315,7 +315,7 @@ func testFollowFromView(t *testing.T, f *sharedFixture) {
 			case errors.Is(err, store.ErrGone) && gone < 200:
 				gone++
 			default:
-				t.Fatalf("following in round %d, having begun anew %d times: %v", round, gone, err)
+				t.Fatalf("following in round %d, having begun again %d times: %v", round, gone, err)
 			}
 		}
 	}()
