@@ -48,6 +48,7 @@ func TestEveryOperation(t *testing.T) {
 	}
 	s.do("GET", c+"/schema", "", "").want(t, 200)
 	s.do("GET", c+"/queryables", "", "").want(t, 200)
+	s.do("GET", c+"/sortables", "", "").want(t, 200)
 	s.do("PUT", c, "application/json", `{"title":"Places","index":{"kind":"geohash","bits":20},"queryables":["kind","n"]}`).want(t, 200)
 	s.do("GET", c, "", "").want(t, 200)
 	patched := decode[struct {

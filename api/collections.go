@@ -86,6 +86,7 @@ func (s *Server) show(r *http.Request, snap *collection.Snapshot) collectionOut 
 			{Href: url + "/items", Rel: "items", Type: geoJSON, Title: "The items"},
 			{Href: url + "/schema", Rel: schemaRel, Type: schemaJSON, Title: "What the items have"},
 			{Href: url + "/queryables", Rel: queryablesRel, Type: schemaJSON, Title: "What requests can filter by"},
+			{Href: url + "/sortables", Rel: sortablesRel, Type: schemaJSON, Title: "What requests can order items by"},
 			{Href: url + "/schema?f=geojson", Rel: "describedby", Type: schemaJSON, Title: "What an item is as GeoJSON"},
 			// The same relation (RFC 8288, section 2.1.1). GDAL up to 3.6 looks for this spelling.
 			{Href: url + "/schema?f=geojson", Rel: "describedBy", Type: schemaJSON, Title: "What an item is as GeoJSON"},

@@ -45,6 +45,7 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodDelete, one, s.deleteCollection)
 	on(http.MethodGet, one+"/schema", s.getSchema)
 	on(http.MethodGet, one+"/queryables", s.getQueryables)
+	on(http.MethodGet, one+"/sortables", s.getSortables)
 	on(http.MethodGet, one+"/items", s.listItems)
 	on(http.MethodPost, one+"/items", s.postItems)
 	on(http.MethodGet, one+"/items/{itemId}", s.getItem)

@@ -17,6 +17,7 @@ const (
 	schemaDialect = "https://json-schema.org/draft/2020-12/schema"
 	schemaRel     = "http://www.opengis.net/def/rel/ogc/1.0/schema"
 	queryablesRel = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+	sortablesRel  = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
 )
 
 // jsonTypes returns the types of JSON Schema for types of values, in the order of their names. It
@@ -201,8 +202,8 @@ func (s *Server) getSchema(w http.ResponseWriter, r *http.Request) error {
 	return writeTagged(w, r, schemaJSON, body)
 }
 
-// appendQueryables appends the schema of OGC API - Features, part 3: the properties that
-// requests can filter by, and their types. One without a type has those that were seen.
+// appendQueryables appends the queryables and their types as properties of a schema, which is not
+// closed. One without a type has those that were seen.
 func appendQueryables(b []byte, url string, def *collection.Definition, properties []table.Property) []byte {
 	b = append(appendSchemaHead(b, url, def), `,"additionalProperties":false,"properties":{`...)
 	for i, q := range def.Queryables {
@@ -222,13 +223,28 @@ func appendQueryables(b []byte, url string, def *collection.Definition, properti
 		}
 		b = append(b, '}')
 	}
-	if len(def.Queryables) > 0 {
-		b = append(b, ',')
-	}
-	return append(b, `"`+cql2.Geometry+`":{"x-ogc-role":"primary-geometry","format":"geometry-point"}}}`...)
+	return b
 }
 
+// getQueryables answers with the schema of OGC API - Features, part 3: what requests can filter by.
 func (s *Server) getQueryables(w http.ResponseWriter, r *http.Request) error {
+	return s.answerQueryables(w, r, "/queryables", func(b []byte, some bool) []byte {
+		if some {
+			b = append(b, ',')
+		}
+		return append(b, `"`+cql2.Geometry+`":{"x-ogc-role":"primary-geometry","format":"geometry-point"}`...)
+	})
+}
+
+// getSortables answers with the schema of OGC API - Features, part 8 (a draft): what
+// requests can order items by.
+func (s *Server) getSortables(w http.ResponseWriter, r *http.Request) error {
+	return s.answerQueryables(w, r, "/sortables", func(b []byte, _ bool) []byte { return b })
+}
+
+// answerQueryables answers with a schema of the queryables and of what more appends. some tells
+// more whether there are queryables.
+func (s *Server) answerQueryables(w http.ResponseWriter, r *http.Request, path string, more func(b []byte, some bool) []byte) error {
 	if _, err := s.parse(r, takesView, nil); err != nil {
 		return err
 	}
@@ -237,6 +253,6 @@ func (s *Server) getQueryables(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	def := snap.Definition()
-	url := s.collectionURL(r, def.Name) + "/queryables"
-	return writeTagged(w, r, schemaJSON, appendQueryables(nil, url, &def, described(snap)))
+	b := more(appendQueryables(nil, s.collectionURL(r, def.Name)+path, &def, described(snap)), len(def.Queryables) > 0)
+	return writeTagged(w, r, schemaJSON, append(b, `}}`...))
 }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -203,7 +204,13 @@ func TestQueryablesResource(t *testing.T) {
 	check := func() {
 		t.Helper()
 		got := read("/queryables")
-		delete(got, "geometry") // the position
+		if got["geometry"] == nil {
+			t.Error("the position is not queryable")
+		}
+		delete(got, "geometry")
+		if sortable := read("/sortables"); !reflect.DeepEqual(sortable, got) {
+			t.Errorf("sortable is %v, want %v", sortable, got)
+		}
 		for name, text := range want {
 			if fmt.Sprint(got[name]) != text {
 				t.Errorf("%s is %v, want %s", name, got[name], text)
