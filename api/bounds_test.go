@@ -244,13 +244,14 @@ func TestSearchesEnd(t *testing.T) {
 	h := start(t, api.Options{})
 	h.load("c", places)
 	slow := h.beside(api.Limits{MaxCompared: 1, Timeout: time.Nanosecond})
-	for _, q := range []string{"?category=ice&bbox=-180,-90,180,90", "?category=none", "?bbox=50,50,60,60"} {
+	for _, q := range []string{"?filter=category+IS+NULL&bbox=-180,-90,180,90", "?filter=category+IS+NULL", "?bbox=50,50,60,60"} {
 		a := slow.do("GET", "/v1/collections/c/items"+q, "", "").want(t, 503)
 		if !strings.Contains(string(a.body), "bbox") {
 			t.Errorf("%s: %s", q, a.body)
 		}
 	}
-	slow.do("GET", "/v1/collections/c/items", "", "").want(t, 200) // it finds one at once
+	slow.do("GET", "/v1/collections/c/items", "", "").want(t, 200)               // it finds one at once
+	slow.do("GET", "/v1/collections/c/items?category=none", "", "").want(t, 200) // no item has the value, so there is no search
 }
 
 // TestTraceIsBounded: explain tells the beginning of a long search.

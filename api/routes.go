@@ -107,19 +107,19 @@ func (s *Server) allowed(r *http.Request) string {
 	if path == "" {
 		path = r.URL.Path
 	}
-	var methods []string
+	var allow []string
 	for _, m := range methods {
 		if s.router.Match(chi.NewRouteContext(), m, path) {
-			methods = append(methods, m)
+			allow = append(allow, m)
 			if m == http.MethodGet {
-				methods = append(methods, http.MethodHead)
+				allow = append(allow, http.MethodHead)
 			}
 		}
 	}
-	if methods != nil {
-		methods = append(methods, http.MethodOptions)
+	if allow != nil {
+		allow = append(allow, http.MethodOptions)
 	}
-	return strings.Join(methods, ", ")
+	return strings.Join(allow, ", ")
 }
 
 // options answers OPTIONS for every path that has any method.
