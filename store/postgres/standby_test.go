@@ -121,7 +121,7 @@ func TestStandbyAddresses(t *testing.T) {
 	}
 	for address, hint := range map[string]string{
 		"postgres://postgres@" + at + "/postgres?target_session_attrs=primary": "",
-		"postgres://postgres@" + at + ",127.0.0.1:1/postgres":                  "with --read-only a standby will do", // the primary may come back
+		"postgres://postgres@" + at + ",127.0.0.1:1/postgres":                  "with --read-only a standby is enough", // the primary may come back
 	} {
 		if _, err := postgres.Open(ctx, address, postgres.Options{AwayTimeout: awayTimeout}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %v", address, err)
