@@ -38,7 +38,7 @@ func TestHosts(t *testing.T) {
 	}
 	for flag, says := range map[string]string{
 		"--allowed-host=http://geo.example.org": "without a scheme, a port and a path", "--allowed-host=": "it is empty", "--allowed-host=a.example,,b.example": "it is empty",
-		"--allowed-host=..": "before a dot", "--allowed-host=bücher.example": "xn--", "--addr=": "--addr is empty",
+		"--allowed-host=..": "before one of its dots", "--allowed-host=bücher.example": "xn--", "--addr=": "--addr is empty",
 	} {
 		if r := runCLI(t, "", "serve", "--addr", "127.0.0.1:0", "--data", t.TempDir(), flag); r.code != exitFailed || !strings.Contains(r.stderr, says) {
 			t.Errorf("%s: exit code %d: %s", flag, r.code, r.stderr)
