@@ -37,6 +37,9 @@ type column interface {
 
 	// meets returns the condition of a test whose predicate is not *cql2.IsNull.
 	meets(test tested) condition
+
+	// ranks returns how the values are ordered.
+	ranks() ranks
 }
 
 func newColumn(t value.Type) column { return newDictionaryColumn(t) }
