@@ -1074,7 +1074,7 @@ func isImplemented(v *visit) {
 			}
 			given := url.Values{}
 			for _, ref := range op.Parameters {
-				if p := ref.Value; p.In == "query" && p.Required {
+				if p := ref.Value; p.In == "query" && needs(op, p) {
 					given.Set(p.Name, fmt.Sprint(p.Example))
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nearby/collection"
 	"nearby/cql2"
 	"nearby/index"
 	"nearby/item"
@@ -31,6 +32,7 @@ type nearbyBatch struct {
 type nearbyIn struct {
 	Lat    *float64 `json:"lat"`
 	Lon    *float64 `json:"lon"`
+	Near   *string  `json:"near"` // the id of an item, in place of lat and lon
 	K      *int     `json:"k"`
 	Radius *float64 `json:"radius"`
 	// MinRadius leaves out the items that are nearer, in metres.
@@ -47,16 +49,16 @@ type batchQuery struct {
 }
 
 // query checks the i-th query of a batch. The fields of its errors begin with queries[i].
-func (in *nearbyIn) query(i int, l *Limits, queryables value.Queryables) (q batchQuery, err error) {
+func (in *nearbyIn) query(i int, l *Limits, c *collection.Collection, snap *collection.Snapshot) (q batchQuery, err error) {
 	path := func(member string) string { return fmt.Sprintf("queries[%d]%s", i, member) }
-	if in.Lat == nil || in.Lon == nil {
-		return q, badField(path(""), "", "must have lat and lon", "")
+	if in.Near != nil {
+		err = in.around(&q, path(""), c, snap)
+	} else {
+		q.Lon, q.Lat, err = centreIn(in.Lon, in.Lat, path(""))
 	}
-	var f *item.FieldError
-	lon, err := item.CheckQuery(*in.Lon, *in.Lat)
 	switch {
-	case errors.As(err, &f):
-		return q, badField(path("."+f.Field), f.Got, f.Reason, f.Hint)
+	case err != nil:
+		return q, err
 	case in.Radius != nil && *in.Radius < 0:
 		return q, badField(path(".radius"), fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
 	case in.MinRadius != nil && *in.MinRadius < 0:
@@ -64,7 +66,7 @@ func (in *nearbyIn) query(i int, l *Limits, queryables value.Queryables) (q batc
 	case in.K != nil && (*in.K < 1 || *in.K > l.MaxK):
 		return q, badField(path(".k"), fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
 	}
-	q.Lon, q.Lat, q.K, q.MaxDistance = lon, *in.Lat, min(parameter.DefaultK, l.MaxK), index.Everywhere
+	q.K, q.MaxDistance = min(parameter.DefaultK, l.MaxK), index.Everywhere
 	if in.Radius != nil {
 		q.K, q.MaxDistance = l.MaxK, *in.Radius
 	}
@@ -84,7 +86,19 @@ func (in *nearbyIn) query(i int, l *Limits, queryables value.Queryables) (q batc
 		}
 		q.filter.During = &period
 	}
-	return q, bodyFilter(&q.filter, path(".filter"), in.Filter, queryables)
+	return q, bodyFilter(&q.filter, path(".filter"), in.Filter, snap.Definition().Queryables)
+}
+
+// centreIn checks the centre of a search in a body. The fields of its errors begin with path.
+func centreIn(lon, lat *float64, path string) (float64, float64, error) {
+	if lat == nil || lon == nil {
+		return 0, 0, badField(path, "", "must have lat and lon", "")
+	}
+	east, err := item.CheckQuery(*lon, *lat)
+	if f, bad := errors.AsType[*item.FieldError](err); bad {
+		return 0, 0, badField(path+"."+f.Field, f.Got, f.Reason, f.Hint)
+	}
+	return east, *lat, nil
 }
 
 // bodyFilter reads the filter of a query: CQL2 Text, CQL2 JSON, or conditions by the names of
@@ -189,7 +203,7 @@ func indexed(err error) error {
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
-				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "k", "radius", "min_radius", "filter", "datetime"})
+				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "filter", "datetime"})
 			case strings.HasSuffix(name, "radius") && p.Errors[i].Got == "": // it has the wrong type
 				p.Errors[i].Hint = inMetres("")
 			}
@@ -226,13 +240,13 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 			return badField("properties", "", fmt.Sprintf("must name at most %d properties", maxNames), "")
 		}
 	}
-	_, snap, err := s.read(w, r) // one snapshot for all queries
+	c, snap, err := s.read(w, r) // one snapshot for all queries
 	if err != nil {
 		return err
 	}
 	queries, sum := make([]batchQuery, len(body.Queries)), 0
 	for i := range queries {
-		if queries[i], err = body.Queries[i].query(i, l, snap.Definition().Queryables); err != nil {
+		if queries[i], err = body.Queries[i].query(i, l, c, snap); err != nil {
 			return indexed(err)
 		}
 		sum += queries[i].K

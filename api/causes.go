@@ -106,7 +106,7 @@ var causes = [numCauses]causeRow{
 		"No collection has the name in the path, or somebody has deleted it.",
 		"`/v1/collections` lists the collections; a PUT creates one."},
 	itemNotFound: {"item-not-found", 404, "There is no such item", notMade, false,
-		"The collection has no item with the id in the path.",
+		"The collection has no item with the id that is in the path or in `near`.",
 		"Check the id. In a path, an id must be percent-encoded."},
 	methodNotAllowed: {"method-not-allowed", 405, "The path does not take this method", notMade, false,
 		"The path exists, but not with this method.",

@@ -28,7 +28,7 @@ type question uint32
 // question returns the digest of a query of a collection. It does not depend on the order of the
 // parameters or on how a number is written.
 func (p *parameters) question(collection string) question {
-	d := digest(0).of(collection)
+	d := digest(0).of(collection) + p.place
 	for _, a := range p.values.given[:p.values.n] {
 		row := parameter.Named(a.name)
 		if !row.Question {

@@ -30,7 +30,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	buf := s.buffer()
 	defer s.release(buf)
 	q := &buf.query
-	if q.Lon, q.Lat, err = params.centre(); err != nil {
+	if q.Lon, q.Lat, err = params.around(c, snap); err != nil {
 		return err
 	}
 	radius, hasRadius, err := params.number("radius")

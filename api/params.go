@@ -32,6 +32,7 @@ var (
 type parameters struct {
 	values arguments
 	filter table.Filter
+	place  digest // of the position of the item that near names
 }
 
 // parse reads the parameters. A name that is neither allowed nor queryable is an error. So is an

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"nearby/api"
@@ -174,4 +175,89 @@ func TestRingsRefused(t *testing.T) {
 		`{"queries":[{"lat":1,"lon":2,"radius":5,"min_radius":6}]}`: "queries[0].min_radius must not be greater than radius",
 		`{"queries":[{"lat":1,"lon":2,"min_radius":-1}]}`:           "queries[0].min_radius must be at least 0 metres",
 	})
+}
+
+// TestNear: around an item are all others in order of their distance from it, once on the pages,
+// and never itself, with a filter and without, in a batch too.
+func TestNear(t *testing.T) {
+	rng := rand.New(rand.NewPCG(42, 2))
+	spots := globe(rng, 200)
+	h := start(t, api.Options{})
+	for _, index := range bothIndexes {
+		h.loadSpots("c", index, spots)
+		for i := range 24 {
+			s, kind, filter := spots[(i*7)%len(spots)], "", ""
+			if i%2 == 0 {
+				kind, filter = "k1", `,"filter":{"kind":"k1"}`
+			}
+			all := rank(spots, s.lon, s.lat, func(o spot, _ float64) bool { return o.id != s.id && (kind == "" || o.kind == kind) })
+			most := all[rng.IntN(len(all))].metres
+			within := slices.DeleteFunc(slices.Clone(all), func(r ranked) bool { return r.metres > most })
+			path := "/v1/collections/c/nearby?near=" + s.id
+			if kind != "" {
+				path += "&kind=" + kind
+			}
+			first := decode[features](t, h.do("GET", path+"&k=5", "", "").want(t, 200))
+			second := decode[features](t, h.do("GET", h.next(&first), "", "").want(t, 200))
+			if got := append(first.ids(), second.ids()...); !slices.Equal(got, idsOf(all[:min(10, len(all))])) {
+				t.Errorf("%s: %s: %q, want %q", index, path, got, idsOf(all[:min(10, len(all))]))
+			}
+			ring := path + "&radius=" + decimal(most)
+			got, last := h.walk(ring + "&k=50")
+			if !slices.Equal(got, idsOf(within)) || last.NumberMatched == nil || *last.NumberMatched != len(within) {
+				t.Errorf("%s: %s: %q (matched %s), want %q", index, ring, got, show(last.NumberMatched), idsOf(within))
+			}
+			body := fmt.Sprintf(`{"queries":[{"near":%q,"k":7%s}]}`, s.id, filter)
+			batch := decode[struct{ Results []features }](t, h.do("POST", "/v1/collections/c/nearby", "application/json", body).want(t, 200)).Results
+			if got := batch[0].ids(); !slices.Equal(got, idsOf(all[:min(7, len(all))])) {
+				t.Errorf("%s: %s: %q", index, body, got)
+			}
+		}
+		h.do("DELETE", "/v1/collections/c", "", "").want(t, 204)
+	}
+}
+
+// TestNearCursors: a cursor belongs to the item that the search is around, and to its position.
+func TestNearCursors(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	const c = "/v1/collections/c"
+	first := decode[features](t, h.do("GET", c+"/nearby?near=a&k=1", "", "").want(t, 200))
+	next := h.next(&first)
+	_, cursor, _ := strings.Cut(next, "cursor=")
+	h.do("GET", next, "", "").want(t, 200)
+	h.do("GET", c+"/nearby?near=b&k=1&cursor="+cursor, "", "").want(t, 400)
+	h.do("GET", c+"/nearby?lat=0&lon=0&k=1&cursor="+cursor, "", "").want(t, 400)
+	h.do("PUT", c+"/items/a", geoJSON, feature("a", 0, 1e-9, "")).want(t, 200)
+	h.do("GET", next, "", "").want(t, 400)
+}
+
+func TestNearRefused(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	h.refused(refusals{
+		"near=a&lat=1":  "lat must be left out if near is given",
+		"lon=1&near=a":  "lon must be left out if near is given",
+		"radius=5":      "lat is missing: lat and lon are needed, in degrees",
+		"lat=1&radius=": "lon is missing: lat and lon are needed, in degrees",
+	}, refusals{
+		`{"queries":[{"near":"a","lat":1}]}`: "queries[0].lat must be left out if near is given",
+		`{"queries":[{"near":"a","lon":1}]}`: "queries[0].lon must be left out if near is given",
+		`{"queries":[{"lat":1}]}`:            "queries[0] must have lat and lon",
+	})
+	type problem struct {
+		Type   string
+		Errors []struct {
+			Parameter, Field, Got string
+			Index                 int
+		}
+	}
+	p := decode[problem](t, h.do("GET", "/v1/collections/c/nearby?near=zz", "", "").want(t, 404))
+	if p.Type != "/v1/errors/item-not-found" || len(p.Errors) != 1 || p.Errors[0].Parameter != "near" || p.Errors[0].Got != "zz" {
+		t.Errorf("near an unknown item: %+v", p)
+	}
+	p = decode[problem](t, h.do("POST", "/v1/collections/c/nearby", "application/json", `{"queries":[{"near":"a"},{"near":"zz"}]}`).want(t, 404))
+	if p.Type != "/v1/errors/item-not-found" || len(p.Errors) != 1 || p.Errors[0].Field != "queries[1].near" || p.Errors[0].Index != 1 {
+		t.Errorf("near an unknown item, in a batch: %+v", p)
+	}
 }

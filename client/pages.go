@@ -40,6 +40,18 @@ func (c *Collection) Nearby(ctx context.Context, lat, lon float64, opts ...Reque
 	r := c.request(http.MethodGet, "/nearby", opts).asRead()
 	r.query.Set("lat", digits(lat))
 	r.query.Set("lon", digits(lon))
+	return c.nearby(ctx, r)
+}
+
+// NearItem is Nearby around an item of the collection, which is itself left out. It is ErrNotFound
+// if there is no such item.
+func (c *Collection) NearItem(ctx context.Context, id string, opts ...RequestOption) (*NearbyPage, error) {
+	r := c.request(http.MethodGet, "/nearby", opts).asRead()
+	r.query.Set("near", id)
+	return c.nearby(ctx, r)
+}
+
+func (c *Collection) nearby(ctx context.Context, r *request) (*NearbyPage, error) {
 	a, err := c.client.send(ctx, r)
 	if err != nil {
 		return nil, err

@@ -66,8 +66,9 @@ var Table = [...]Parameter{
 	{Name: "onExisting", In: Load, Kind: Text, Values: []string{"replace", "merge", "skip", "fail"}, Default: "replace"},
 	{Name: "expectBbox", In: Load, Kind: List},
 	{Name: "id", In: Load, Kind: Text},
-	{Name: "lat", In: Nearby | Load, Kind: Number, Required: true, Min: -90, Max: 90, Question: true},                             // of a load: the name of a column
-	{Name: "lon", In: Nearby | Load, Kind: Number, Required: true, Min: -item.MaxQueryLon, Max: item.MaxQueryLon, Question: true}, // likewise
+	{Name: "lat", In: Nearby | Load, Kind: Number, Min: -90, Max: 90, Question: true},                             // of a load: the name of a column
+	{Name: "lon", In: Nearby | Load, Kind: Number, Min: -item.MaxQueryLon, Max: item.MaxQueryLon, Question: true}, // likewise
+	{Name: "near", In: Nearby, Kind: Text, Question: true},
 	{Name: "wkt", In: Load, Kind: Text},
 	{Name: "columns", In: Load, Kind: List},
 	{Name: "skipLines", In: Load, Kind: Integer, Max: MaxSkipLines, Default: "0"},

@@ -21,6 +21,8 @@ type Filter struct {
 	// During, when not nil, is when the time of an item must lie. It keeps everything
 	// where the schema names no time property.
 	During *Period
+	// Except is the id of an item that is left out; "": there is none.
+	Except string
 }
 
 // Add demands that a queryable property has a value, as it is written in a URL; see keys.
@@ -74,7 +76,7 @@ func (s *Snapshot) Filters(f *Filter) bool { return f != nil && (f.expr != nil |
 
 // beside reports whether a filter may keep less than all items in its area.
 func (s *Snapshot) beside(f *Filter) bool {
-	return f != nil && (len(f.equal) > 0 || f.rest != nil || f.During != nil && s.schema.Time != "")
+	return f != nil && (len(f.equal) > 0 || f.Except != "" || f.rest != nil || f.During != nil && s.schema.Time != "")
 }
 
 // within returns an area and what a filter demands beside.
@@ -109,6 +111,9 @@ func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 	}
 	if expr != nil {
 		p.every = append(p.every, p.compile(expr, cql2.True))
+	}
+	if f.Except != "" {
+		p.every = append(p.every, s.except(f.Except))
 	}
 	if p.root = p.every; len(p.every) == 1 {
 		p.root = p.every[0]

@@ -200,8 +200,14 @@ func (f *filtered) filter() (*table.Filter, func(*known) bool) {
 			filter.During = &period
 		}
 	}
+	if r.IntN(6) == 0 {
+		filter.Except = fmt.Sprint("i", r.IntN(f.next+1))
+	}
 	seen := map[[2]string]bool{} // what is said of a value once
 	return filter, func(k *known) bool {
+		if k.ID == filter.Except {
+			return false
+		}
 		for name, texts := range asked {
 			value := [2]string{name, k.texts[name]}
 			fits, known := seen[value]

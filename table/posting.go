@@ -89,6 +89,8 @@ func newChunk(refs []uint32) chunk {
 
 func (s *chunkSet) add(ref uint32) { s[ref%chunkRefs/64] |= 1 << (ref % 64) }
 
+func (s *chunkSet) remove(ref uint32) { s[ref%chunkRefs/64] &^= 1 << (ref % 64) }
+
 func (s *chunkSet) has(ref uint32) bool { return s[ref%chunkRefs/64]>>(ref%64)&1 != 0 }
 
 // fill puts in all refs.

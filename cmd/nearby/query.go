@@ -22,8 +22,9 @@ import (
 )
 
 type queryCmd struct {
-	Lat        degrees  `arg:"" help:"Latitude in degrees, -90 to 90."`
-	Lon        degrees  `arg:"" help:"Longitude in degrees, -540 to 540; 190 means -170."`
+	Lat        *degrees `arg:"" optional:"" help:"Latitude in degrees, -90 to 90."`
+	Lon        *degrees `arg:"" optional:"" help:"Longitude in degrees, -540 to 540; 190 means -170."`
+	Near       string   `help:"Search around this item, in place of LAT and LON, and leave it out." placeholder:"ID"`
 	Collection string   `required:"" short:"c" help:"Collection to search." placeholder:"NAME"`
 	K          int      `name:"k" short:"k" default:"10" help:"Greatest number of items."`
 	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
@@ -48,6 +49,7 @@ Examples:
     nearby query -33.86 151.21 -c cities -k 3 --radius 50km --where country=AU
     nearby query 41.9 12.5 -c cities --filter "population BETWEEN 10000 AND 50000 AND country IN ('IT', 'VA')"
     nearby query 51.5072 -0.1276 -c cities --properties name,population,country
+    nearby query --near cafe-1 -c cities
     nearby query 64.15 -21.94 -c cities --json | jq '.features[].id'`
 }
 
@@ -77,7 +79,7 @@ func (c *queryCmd) Run(env *command.Environ) error {
 		return err
 	}
 	opts = append(opts, filter...)
-	page, err := r.Collection(c.Collection).Nearby(env.Ctx, float64(c.Lat), float64(c.Lon), opts...)
+	page, err := c.ask(env.Ctx, r.Collection(c.Collection), opts)
 	if err != nil {
 		return r.explain(err)
 	}
@@ -88,10 +90,25 @@ func (c *queryCmd) Run(env *command.Environ) error {
 	return c.write(env.Stdout, page)
 }
 
+// ask searches around a place or an item.
+func (c *queryCmd) ask(ctx context.Context, in *client.Collection, opts []client.RequestOption) (*client.NearbyPage, error) {
+	if c.Near != "" {
+		return in.NearItem(ctx, c.Near, opts...)
+	}
+	return in.Nearby(ctx, float64(*c.Lat), float64(*c.Lon), opts...)
+}
+
 // options checks the flags and makes the request's.
 func (c *queryCmd) options() ([]client.RequestOption, error) {
-	if _, err := item.CheckQuery(float64(c.Lon), float64(c.Lat)); err != nil {
-		return nil, command.Usagef("%v", err)
+	switch {
+	case c.Near != "" && c.Lat != nil:
+		return nil, command.Usagef("--near is in place of LAT and LON")
+	case c.Near == "" && (c.Lat == nil || c.Lon == nil):
+		return nil, command.Usagef("give LAT and LON, or --near")
+	case c.Near == "":
+		if _, err := item.CheckQuery(float64(*c.Lon), float64(*c.Lat)); err != nil {
+			return nil, command.Usagef("%v", err)
+		}
 	}
 	if c.K < 1 {
 		return nil, command.Usagef("-k %d: must be at least 1", c.K)
