@@ -100,7 +100,7 @@ func TestFilterErrors(t *testing.T) {
 		{"filter=" + strings.Repeat("x", 9000), "8192"},
 		{"filter-lang=cql2-json&filter=" + url.QueryEscape(`{"op":"=","args":[{"property":"rating"},"x"]}`), "/args/1"},
 		{"filter-lang=cql2-json&filter=" + url.QueryEscape(`{"op":`), "JSON"},
-		{"filter-lang=cql-text&filter=open", "must be cql2-text or cql2-json"},
+		{"filter-lang=ecql&filter=open", "must be cql2-text or cql2-json"},
 		{"filter-lang=cql2-json", "filter"},
 		{"filter-crs=x&filter=open", "CRS84"},
 		{"filter=open&filter=open", "given once"},

@@ -63,8 +63,9 @@ func parseParameters(raw string, allowed []string, queryables value.Queryables) 
 		return p, refused
 	}
 	for _, a := range p.values.given[:p.values.n] {
-		if may := parameter.Named(a.name).Values; may != nil && !slices.Contains(may, a.value) {
-			return p, badParameter(a.name, a.value, "must be "+strings.Join(may, " or "), "")
+		row := parameter.Named(a.name)
+		if row.Values != nil && !slices.Contains(row.Values, a.value) && !slices.Contains(row.Unlisted, a.value) {
+			return p, badParameter(a.name, a.value, "must be "+strings.Join(row.Values, " or "), "")
 		}
 	}
 	return p, nil

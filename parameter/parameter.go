@@ -55,6 +55,7 @@ type Parameter struct {
 	Min, Max float64  // of numbers; Max 0: none
 	Default  string   // as the document has it
 	Values   []string // of text, if only some will do
+	Unlisted []string // values that will do too, and that openapi.yaml does not list
 	// Question: the parameter decides which items an answer has, or in which order. A cursor is
 	// valid only if all these parameters are the same as before.
 	Question bool
@@ -85,7 +86,11 @@ var Table = [...]Parameter{
 	{Name: "properties", In: Items | Nearby, Kind: List},
 	{Name: "datetime", In: Items | Nearby, Kind: Text, Question: true},
 	{Name: "filter", In: Items | Nearby, Kind: Text, Question: true},
-	{Name: "filter-lang", In: Items | Nearby, Kind: Text, Values: []string{"cql2-text", "cql2-json"}, Default: "cql2-text"},
+	{Name: "filter-lang", In: Items | Nearby, Kind: Text, Values: []string{"cql2-text", "cql2-json"}, Default: "cql2-text",
+		// GDAL's name of CQL2 Text, with its option OGR_OAPIF_ALLOW_CQL_TEXT. If it were
+		// listed, GDAL would send filters without that option, and GDAL 3.6 sends for
+		// NOT (a AND b) only NOT (a) if b is no queryable: rows would be missing.
+		Unlisted: []string{"cql-text"}},
 	{Name: "filter-crs", In: Items | Nearby, Kind: Text, Values: []string{"http://www.opengis.net/def/crs/OGC/1.3/CRS84"}, Default: "http://www.opengis.net/def/crs/OGC/1.3/CRS84"},
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},

@@ -100,7 +100,8 @@ func Of(t Type, json []byte) (v Value, fits bool) {
 
 // Parse returns the values that a text outside JSON stands for, as in a URL: one value of
 // the type, or an error that says what the text must be. Under Any, a text such as 5 or
-// true stands for two: the string, and the number or the boolean.
+// true stands for two: the string, and the number or the boolean. A boolean may also be 1
+// or 0, which is how GDAL writes it.
 func Parse(t Type, text string) ([]Value, error) {
 	var v Value
 	ok := t == Any || t == String
@@ -108,7 +109,8 @@ func Parse(t Type, text string) ([]Value, error) {
 	case ok:
 		v = Text(text)
 	case t == Boolean:
-		v, ok = Bool(text == "true"), text == "true" || text == "false"
+		v = Bool(text == "true" || text == "1")
+		ok = v.yes || text == "false" || text == "0"
 	case t == DateTime:
 		v, ok = TimeOf(text)
 	default:

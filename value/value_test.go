@@ -236,7 +236,7 @@ func TestParse(t *testing.T) {
 		{value.String, "5", `"5"`}, {value.String, "true", `"true"`},
 		{value.Number, "5", "5"}, {value.Number, "5e-1", "0.5"}, {value.Number, "05", ""}, {value.Number, "five", ""}, {value.Number, "", ""},
 		{value.Integer, "9007199254740993", "9007199254740993"}, {value.Integer, "4.5", "4.5"},
-		{value.Boolean, "false", "false"}, {value.Boolean, "False", ""},
+		{value.Boolean, "false", "false"}, {value.Boolean, "False", ""}, {value.Boolean, "1", "true"}, {value.Boolean, "0", "false"}, {value.Boolean, "2", ""},
 		{value.DateTime, "2018-02-12", `"2018-02-12T00:00:00Z"`}, {value.DateTime, "2018", ""},
 	} {
 		got, err := value.Parse(c.as, c.text)
