@@ -42,7 +42,13 @@ type column interface {
 	ranks() ranks
 }
 
-func newColumn(t value.Type) column { return newDictionaryColumn(t) }
+func newColumn(t value.Type) column {
+	switch t {
+	case value.Number, value.Integer, value.DateTime:
+		return newNumericColumn(t)
+	}
+	return newDictionaryColumn(t)
+}
 
 // members calls yield with the name and the value of each member of an item's
 // properties, in their order. Only the top level counts. That they are a JSON object was

@@ -35,19 +35,33 @@ type uses struct {
 	idle   []uint32 // may have lost, or never got, an item in this edit
 	key    []byte   // memory
 
-	// changed has what this edit has put. Where that is much, most is true instead: all
-	// postings are made anew.
-	changed []changed
-	most    bool
-	begins  []uint32 // by number, 0 but in post: where the refs of a value begin
+	changes
+	begins []uint32 // by number, 0 but in post: where the refs of a value begin
 }
 
-// changed is a value's number and a ref that had or has the value.
+// changes are those of an edit. Where they are many, most is true instead: all postings are made
+// anew.
+type changes struct {
+	changed []changed
+	most    bool
+}
+
+// changed is the number of a value, or its code, and a ref that had or has the value.
 type changed struct{ number, ref uint32 }
 
 // maxChanged is how many changes of a column are kept in an edit, if the column is not so large
 // that it takes more to be much of it.
 const maxChanged = 1 << 16
+
+// change notes a change of a column whose refs are below end.
+func (c *changes) change(n uint32, ref index.Ref, end uint32) {
+	if c.most {
+		return
+	}
+	if c.changed = append(c.changed, changed{n, uint32(ref)}); len(c.changed) > max(maxChanged, int(end/4)) {
+		c.changed, c.most = nil, true
+	}
+}
 
 func newDictionaryColumn(t value.Type) *dictionaryColumn {
 	return &dictionaryColumn{
@@ -116,22 +130,13 @@ func (c *dictionaryColumn) set(e edit, ref index.Ref, n uint32) {
 	u := c.uses
 	if n != 0 {
 		u.counts[n]++
-		u.change(n, ref)
+		u.change(n, ref, c.end)
 	}
 	if old != 0 {
 		if u.counts[old]--; u.counts[old] == 0 {
 			u.idle = append(u.idle, old)
 		}
-		u.change(old, ref)
-	}
-	if len(u.changed) > max(maxChanged, int(c.end/4)) {
-		u.changed, u.most = nil, true
-	}
-}
-
-func (u *uses) change(n uint32, ref index.Ref) {
-	if !u.most {
-		u.changed = append(u.changed, changed{n, uint32(ref)})
+		u.change(old, ref, c.end)
 	}
 }
 

@@ -1,13 +1,16 @@
 package table_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"nearby/bench/dataset"
+	"nearby/cql2"
 	"nearby/index"
 	"nearby/item"
 	"nearby/table"
@@ -37,13 +40,23 @@ func benchItems(b *testing.B, n int) []item.Item {
 	return items
 }
 
+// numeric are queryables whose values numbers makes.
+var numeric = value.Queryables{{Name: "random", Type: value.Number}, {Name: "stars", Type: value.Number}, {Name: "at", Type: value.DateTime}}
+
+// numbers returns the end of a JSON object: a random number from 0 to 1, stars from 0 to 5 by
+// halves, and a second of a year.
+func numbers(rnd *rand.Rand) []byte {
+	at := time.Unix(1_577_836_800+rnd.Int64N(366*24*3600), 0).UTC()
+	return fmt.Appendf(nil, `,"random":%v,"stars":%v,"at":%q}`, rnd.Float64(), float64(rnd.IntN(11))/2, at.Format(time.RFC3339))
+}
+
 // benchTable makes a table of the items at once, as a start does.
-func benchTable(tb testing.TB, kind string, items []item.Item, queryables ...string) *table.Table {
+func benchTable(tb testing.TB, kind string, items []item.Item, queryables value.Queryables) *table.Table {
 	loader := table.NewLoader(1)
 	for i := range items {
 		loader.Part(0).Add(&items[i])
 	}
-	loader.Join(kinds, table.Schema{Index: table.IndexSpec{Kind: kind}, Queryables: value.Untyped(queryables...)})
+	loader.Join(kinds, table.Schema{Index: table.IndexSpec{Kind: kind}, Queryables: queryables})
 	if err := loader.BuildIndex(); err != nil {
 		tb.Fatal(err)
 	}
@@ -78,7 +91,7 @@ func BenchmarkFiltered(b *testing.B) {
 		{"far1in100", map[string]string{"far": "here", "of100": "c0"}},
 	}
 	for _, kind := range kinds {
-		s := benchTable(b, kind.Name, items, "of20", "of100", "also100", "of10000", "far").Snapshot()
+		s := benchTable(b, kind.Name, items, value.Untyped("of20", "of100", "also100", "of10000", "far")).Snapshot()
 
 		for _, f := range filters {
 			b.Run(kind.Name+"/"+f.name, func(b *testing.B) {
@@ -103,19 +116,76 @@ func BenchmarkFiltered(b *testing.B) {
 	}
 }
 
+// BenchmarkRanges is a search for ten of 10^6 items with a range of numbers or times that keeps
+// some of the items.
+func BenchmarkRanges(b *testing.B) {
+	items := benchItems(b, 1_000_000)
+	for i := range items {
+		items[i].Properties = append([]byte(`{"x":0`), numbers(rand.New(rand.NewPCG(5, uint64(i))))...)
+	}
+	for _, kind := range kinds {
+		s := benchTable(b, kind.Name, items, numeric).Snapshot()
+		for _, q := range numeric {
+			one := benchTable(b, kind.Name, items, value.Queryables{q}).Snapshot()
+			b.Run(kind.Name+"/memory/"+q.Name, func(b *testing.B) {
+				without := benchTable(b, kind.Name, items, nil).Snapshot()
+				b.ReportMetric(float64(one.Stats().TableBytes-without.Stats().TableBytes)/float64(len(items)), "B/item")
+			})
+		}
+		for _, f := range []struct{ name, text string }{
+			{"1in2", "random > 0.5"},
+			{"1in100", "random BETWEEN 0.5 AND 0.51"},
+			{"1in10000", "random BETWEEN 0.5 AND 0.5001"},
+			{"none", "random = 0.123456789"},
+			{"1in100x1in11", "random < 0.01 AND stars = 5"},
+			{"stars", "stars > 4.2"},
+			{"day", "at >= '2020-03-01' AND at < '2020-03-02'"},
+		} {
+			b.Run(kind.Name+"/"+f.name, func(b *testing.B) {
+				e, err := cql2.ParseText(f.text)
+				if err == nil {
+					e, err = cql2.Check(e, numeric.All())
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				var filter table.Filter
+				filter.Match(e)
+				var hits []index.Hit
+				i := 0
+				b.ReportAllocs()
+				for b.Loop() {
+					it := &items[i*7919%len(items)]
+					q := index.Query{Lon: min(180, it.Lon+0.001), Lat: it.Lat, K: 10, MaxDistance: index.Everywhere}
+					if hits, _, err = s.Nearest(hits[:0], &q, &filter); err != nil {
+						b.Fatal(err)
+					}
+					i++
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkQueryables is what queryables cost a load and batches of 500 changes, which move
 // items or give them other properties. The ratios of the rows with and without queryables are
 // what counts.
 func BenchmarkQueryables(b *testing.B) {
 	items := benchItems(b, 1_000_000)
-	for _, queryables := range [][]string{nil, {"of20", "of100", "of10000"}} {
+	for i := range items {
+		items[i].Properties = append(bytes.TrimSuffix(items[i].Properties, []byte("}")), numbers(rand.New(rand.NewPCG(5, uint64(i))))...)
+	}
+	for _, queryables := range []value.Queryables{nil, value.Untyped("of20", "of100", "of10000"), numeric} {
 		name := fmt.Sprintf("queryables=%d/", len(queryables))
+		if queryables.Typed() {
+			name += "numeric/"
+		}
 		b.Run(name+"load", func(b *testing.B) {
 			for b.Loop() {
-				benchTable(b, "quadtree", items, queryables...)
+				benchTable(b, "quadtree", items, queryables)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(items)), "ns/item")
-			b.ReportMetric(float64(benchTable(b, "quadtree", items, queryables...).Snapshot().Stats().TableBytes)/float64(len(items)), "table-B/item")
+			b.ReportMetric(float64(benchTable(b, "quadtree", items, queryables).Snapshot().Stats().TableBytes)/float64(len(items)), "table-B/item")
 		})
 		for _, moves := range []bool{true, false} {
 			what := "change"
@@ -123,7 +193,7 @@ func BenchmarkQueryables(b *testing.B) {
 				what = "move"
 			}
 			b.Run(name+what, func(b *testing.B) {
-				t := benchTable(b, "quadtree", items, queryables...)
+				t := benchTable(b, "quadtree", items, queryables)
 				rnd := rand.New(rand.NewPCG(3, 4))
 				const batch = 500
 				changes := make([]table.Replacement, batch)

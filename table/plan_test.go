@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"nearby/area"
 	"nearby/cql2"
@@ -25,7 +26,46 @@ import (
 	"nearby/value"
 )
 
-var queryables = value.Untyped("few", "many", "odd")
+var queryables = append(value.Untyped("few", "many", "odd"), value.Queryable{Name: "number", Type: value.Number},
+	value.Queryable{Name: "whole", Type: value.Integer}, value.Queryable{Name: "when", Type: value.DateTime})
+
+// typed returns a random value of a queryable that has a type, as it is written outside quotes.
+// Many are hard to tell apart, or are others in another spelling.
+func (f *filtered) typed(name string) string {
+	r := f.rnd
+	pick := func(texts ...string) string { return texts[r.IntN(len(texts))] }
+	switch name {
+	case "number":
+		switch r.IntN(8) {
+		case 0:
+			return pick("1", "1.0", "1e0", "10E-1", "0", "-0", "0.0e5", "-1", "0.1", "0.10000000000000000001", "0.1000000000000000055511151231257827", "1e400", "10e399", "1.1e400", "-1e400", "1e-400", "-1e-400", "5e-324", "7e-324", "9007199254740993", "9007199254740992.0", "9007199254740992.5")
+		case 1:
+			return fmt.Sprintf("1234567.%03d", r.IntN(300)) // a code for many
+		case 2:
+			return fmt.Sprint(-r.Float64() * float64(f.spread))
+		case 3:
+			return fmt.Sprintf("%.2f", r.Float64()*float64(f.spread))
+		}
+		return fmt.Sprintf(pick("%d", "%d.0", "%de-0", "%d.5"), r.IntN(6)) // half of them
+	case "whole":
+		switch r.IntN(4) {
+		case 0:
+			return pick("9007199254740991", "9007199254740992", "9007199254740993", "9007199254740994", "9007199254740993.0", "-9007199254740993", "1e3", "1000", "1e400", "0", "-0", "18446744073709551616")
+		case 1:
+			return fmt.Sprint(20_240_000_000 + r.IntN(200_000)) // a code for 32768 of them
+		}
+		return fmt.Sprint(r.IntN(f.spread))
+	}
+	switch r.IntN(5) {
+	case 0:
+		return pick("2016-12-31T23:59:60Z", "2016-12-31T23:59:60.5Z", "2016-12-31T23:59:59Z", "2017-01-01", "2017-01-01T00:00:00Z", "2017-01-01T01:00:00+01:00", "1969-12-31T23:59:59.999Z", "1970-01-01", "0000-01-01", "9999-12-31T23:59:59Z", "2050-01-01", "2049-12-31T23:59:59.5Z", "1984-12-31T23:59:59Z", "1985-01-01")
+	case 1:
+		return fmt.Sprintf("2020-%02d-%02d", 1+r.IntN(12), 1+r.IntN(28))
+	case 2:
+		return fmt.Sprintf("20%02d-03-01T12:00:00.%dZ", 10*r.IntN(7), r.IntN(50)) // some lie in the days that have a code
+	}
+	return fmt.Sprintf("2020-03-%02dT%02d:%02d:00%s", 1+r.IntN(2), r.IntN(24), r.IntN(60), pick("Z", "+00:00", "-01:00", "+05:30"))
+}
 
 // filtered is what a filtered query has to find, worked out from the items' JSON alone.
 type filtered struct {
@@ -69,6 +109,19 @@ func (f *filtered) properties() []byte {
 	}
 	if r.IntN(3) > 0 {
 		members = append(members, fmt.Sprintf(`"at":"2020-%02d-%02d"`, 1+r.IntN(12), 1+r.IntN(28)))
+	}
+	for _, q := range queryables {
+		if q.Type == value.Any || r.IntN(10) == 0 {
+			continue
+		}
+		text := f.typed(q.Name)
+		switch {
+		case r.IntN(20) == 0:
+			text = "null"
+		case q.Type == value.DateTime:
+			text = `"` + text + `"`
+		}
+		members = append(members, fmt.Sprintf("%q:%s", q.Name, text))
 	}
 	r.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	return []byte("{" + strings.Join(members, ",") + "}")
@@ -140,9 +193,12 @@ func (f *filtered) change(t *testing.T, n int) {
 }
 
 // stands reports whether a text of a filter stands for a value.
-func stands(text string, value any) bool {
+func stands(name, text string, value any) bool {
 	switch v := value.(type) {
 	case string:
+		if name == "when" {
+			return instant(v) == instant(text)
+		}
 		return v == text
 	case bool:
 		return strconv.FormatBool(v) == text
@@ -155,6 +211,19 @@ func stands(text string, value any) bool {
 		return a.Cmp(b) == 0
 	}
 	return false
+}
+
+// instant returns a spelling of a time that no other has.
+func instant(text string) string {
+	if len(text) == len(time.DateOnly) {
+		text += "T00:00:00Z"
+	}
+	leap := strings.HasPrefix(text, "2016-12-31T23:59:60")
+	at, err := time.Parse(time.RFC3339, strings.Replace(text, "23:59:60", "23:59:59", 1))
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprint(at.UTC(), leap)
 }
 
 // filter returns a random filter and which items it keeps.
@@ -192,6 +261,9 @@ func (f *filtered) filter() (*table.Filter, func(*known) bool) {
 			texts := []string{"1", "1.0", "100e-2", "true", "a", "", "0", "9007199254740993", "null", "[1]", "01"}
 			add("odd", func() string { return texts[r.IntN(len(texts))] })
 		}
+		if name := []string{"number", "whole", "when"}[r.IntN(3)]; r.IntN(3) == 0 {
+			add(name, func() string { return f.typed(name) })
+		}
 		if r.IntN(8) == 0 {
 			period, err := table.ParsePeriod("2020-03-01/2020-05-31")
 			if err != nil {
@@ -212,7 +284,7 @@ func (f *filtered) filter() (*table.Filter, func(*known) bool) {
 			value := [2]string{name, k.texts[name]}
 			fits, known := seen[value]
 			if !known {
-				fits = slices.ContainsFunc(texts, func(text string) bool { return stands(text, k.values[name]) })
+				fits = slices.ContainsFunc(texts, func(text string) bool { return stands(name, text, k.values[name]) })
 				seen[value] = fits
 			}
 			if !fits {
@@ -241,6 +313,32 @@ func (f *filtered) expression(depth int) string {
 		}
 	}
 	compare := []string{"=", "<>", "<", "<=", ">", ">="}[r.IntN(6)]
+	if r.IntN(2) == 0 {
+		name := []string{"number", "whole", "when"}[r.IntN(3)]
+		literal := func() string {
+			text := f.typed(name)
+			if name != "when" && r.IntN(10) == 0 {
+				text = f.typed("number") // that a whole number is compared with
+			}
+			if name == "when" {
+				text = "'" + text + "'"
+			}
+			return text
+		}
+		switch r.IntN(5) {
+		case 0:
+			return fmt.Sprintf("%s %sBETWEEN %s AND %s", name, []string{"", "NOT "}[r.IntN(2)], literal(), literal())
+		case 1:
+			literals := []string{literal()}
+			for range r.IntN(12) {
+				literals = append(literals, literal())
+			}
+			return fmt.Sprintf("%s %sIN (%s)", name, []string{"", "NOT "}[r.IntN(2)], strings.Join(literals, ", "))
+		case 2:
+			return name + []string{" IS NULL", " IS NOT NULL"}[r.IntN(2)]
+		}
+		return fmt.Sprintf("%s %s %s", name, compare, literal())
+	}
 	switch r.IntN(10) {
 	case 0:
 		return fmt.Sprintf("few %s 'v%d'", compare, r.IntN(66))

@@ -100,6 +100,14 @@ func (s *chunkSet) fill() {
 	}
 }
 
+// len returns the number of refs.
+func (s *chunkSet) len() (n int) {
+	for _, word := range s {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
 // narrow takes the refs of chunk at whose items do not meet a condition out of the set.
 func (s *chunkSet) narrow(at int, c condition) {
 	for i, word := range s {
