@@ -36,8 +36,10 @@ type nearbyIn struct {
 	K      *int     `json:"k"`
 	Radius *float64 `json:"radius"`
 	// MinRadius leaves out the items that are nearer, in metres.
-	MinRadius *float64       `json:"min_radius"`
-	Filter    jsontext.Value `json:"filter"`
+	MinRadius *float64 `json:"min_radius"`
+	// AtLeast is how many items the answer has at least, which may be beyond the radius.
+	AtLeast *int           `json:"at_least"`
+	Filter  jsontext.Value `json:"filter"`
 	// Datetime is a point in time or an interval, as in the parameter of this name.
 	Datetime *string `json:"datetime"`
 }
@@ -46,6 +48,7 @@ type nearbyIn struct {
 type batchQuery struct {
 	index.Query
 	filter table.Filter
+	least  int // items, if the search may be widened; else 0
 }
 
 // query checks the i-th query of a batch. The fields of its errors begin with queries[i].
@@ -78,6 +81,21 @@ func (in *nearbyIn) query(i int, l *Limits, c *collection.Collection, snap *coll
 	}
 	if in.K != nil {
 		q.K = *in.K
+	}
+	if in.AtLeast != nil {
+		q.least = *in.AtLeast
+		reason := ""
+		switch {
+		case in.Radius == nil:
+			reason = widensNothing
+		case q.least < 1:
+			reason = fmt.Sprintf("must be from 1 to %d", l.MaxK)
+		case q.least > q.K:
+			reason = aboveK
+		}
+		if reason != "" {
+			return q, badField(path(".at_least"), fmt.Sprint(q.least), reason, "")
+		}
 	}
 	if in.Datetime != nil {
 		period, err := table.ParsePeriod(*in.Datetime)
@@ -203,7 +221,7 @@ func indexed(err error) error {
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
-				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "filter", "datetime"})
+				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime"})
 			case strings.HasSuffix(name, "radius") && p.Errors[i].Got == "": // it has the wrong type
 				p.Errors[i].Hint = inMetres("")
 			}
@@ -262,12 +280,21 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		if i > 0 {
 			buf.b = append(buf.b, ',')
 		}
-		more, err := s.appendNearby(buf, snap, &queries[i].Query, &queries[i].filter, &sel)
+		q, widened := &queries[i], false
+		if q.least > 0 {
+			if widened, err = s.widens(buf, snap, &q.Query, &q.filter, q.least); err != nil {
+				return err
+			}
+		}
+		more, err := s.appendNearby(buf, snap, &q.Query, &q.filter, &sel)
 		if err != nil {
 			return err
 		}
+		if q.least > 0 {
+			buf.b = appendWidened(buf.b, widened)
+		}
 		buf.b = append(buf.b, '}')
-		if more && len(buf.hits) < queries[i].K || int64(len(buf.b)) > l.MaxAnswerBytes {
+		if more && len(buf.hits) < q.K || int64(len(buf.b)) > l.MaxAnswerBytes {
 			reason := fmt.Sprintf("the answers have more than %d bytes", l.MaxAnswerBytes)
 			return newProblem(answerTooLarge, fmt.Sprintf("%s at query %d of %d", reason, i+1, len(queries)), fault{Index: &i, Reason: reason})
 		}

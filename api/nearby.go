@@ -53,7 +53,18 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	asked := params.question(c.Name())
-	if q.After, err = params.after(asked); err != nil {
+	least, err := params.atLeast(q, &s.opt.Limits)
+	if err != nil {
+		return err
+	}
+	widened := false
+	q.After, err = params.after(asked)
+	if err != nil && least > 0 {
+		widened, asked = true, asked.widened()
+		widen(q, least)
+		q.After, err = params.after(asked)
+	}
+	if err != nil {
 		return err
 	}
 	var sel selection
@@ -88,11 +99,23 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
 		return err
 	}
+	if least > 0 && q.After == nil {
+		if widened, err = s.widens(buf, snap, q, &params.filter, least); err != nil {
+			return err
+		}
+		if widened {
+			asked = asked.widened()
+		}
+	}
 	more, err := s.appendNearby(buf, snap, q, &params.filter, &sel)
 	if err != nil {
 		return err
 	}
-	b := append(buf.b, `,"links":[`+beginLink...)
+	b := buf.b
+	if least > 0 {
+		b = appendWidened(b, widened)
+	}
+	b = append(b, `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	if more {
 		last := buf.hits[len(buf.hits)-1]

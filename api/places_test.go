@@ -261,3 +261,85 @@ func TestNearRefused(t *testing.T) {
 		t.Errorf("near an unknown item, in a batch: %+v", p)
 	}
 }
+
+// TestAtLeast: if too few items are within the radius, the answer is that of the nearest without a
+// radius, in pages too; otherwise it is that of the radius alone. It says which, and a batch says
+// the same.
+func TestAtLeast(t *testing.T) {
+	rng := rand.New(rand.NewPCG(43, 3))
+	spots := globe(rng, 200)
+	h := start(t, api.Options{})
+	said := map[bool]int{}
+	for _, index := range bothIndexes {
+		h.loadSpots("c", index, spots)
+		for i := range 24 {
+			lon, lat := somewhere(rng, spots)
+			all := rank(spots, lon, lat, func(s spot, _ float64) bool { return i%3 > 0 || s.kind == "k1" })
+			n := rng.IntN(len(all))
+			radius := all[n].metres
+			within := 0
+			for within < len(all) && all[within].metres <= radius {
+				within++
+			}
+			least := []int{1, max(1, within-1), within, within + 1, 250}[rng.IntN(5)]
+			widened := within < least
+			said[widened]++
+			kind, filter := "", ""
+			if i%3 == 0 {
+				kind, filter = "&kind=k1", `,"filter":{"kind":"k1"}`
+			}
+			at := fmt.Sprintf("/v1/collections/c/nearby?lat=%s&lon=%s%s", decimal(lat), decimal(lon), kind)
+			same := fmt.Sprintf("%s&radius=%s", at, decimal(radius))
+			if widened {
+				same = fmt.Sprintf("%s&k=%d", at, least)
+			}
+			asked := fmt.Sprintf("%s&radius=%s&at_least=%d", at, decimal(radius), least)
+			type page struct {
+				features
+				Widened *bool
+			}
+			for pages, next := 0, asked; next != "" && pages < 4; pages++ {
+				got := decode[page](t, h.do("GET", next, "", "").want(t, 200))
+				want := decode[page](t, h.do("GET", same, "", "").want(t, 200))
+				if got.Widened == nil || *got.Widened != widened || want.Widened != nil {
+					t.Fatalf("%s: %s: widened %s with %d within, want %v", index, next, show(got.Widened), within, widened)
+				}
+				if !slices.Equal(got.ids(), want.ids()) || got.Proof.Radius != want.Proof.Radius || *got.Complete != *want.Complete || show(got.NumberMatched) != show(want.NumberMatched) {
+					t.Fatalf("%s: %s:\n%+v, want\n%+v", index, next, got, want)
+				}
+				if pages == 0 && !slices.Equal(got.ids(), idsOf(all[:min(len(all), max(within, least))])) {
+					t.Fatalf("%s: %s: %q", index, next, got.ids())
+				}
+				if (h.next(&got.features) == "") != (h.next(&want.features) == "") {
+					t.Fatalf("%s: %s: next is %q, want %q", index, next, h.next(&got.features), h.next(&want.features))
+				}
+				next, same = h.next(&got.features), h.next(&want.features)
+			}
+			body := fmt.Sprintf(`{"queries":[{"lat":%s,"lon":%s,"radius":%s,"at_least":%d%s}]}`, decimal(lat), decimal(lon), decimal(radius), least, filter)
+			batch := decode[struct{ Results []page }](t, h.do("POST", "/v1/collections/c/nearby", "application/json", body).want(t, 200)).Results[0]
+			if *batch.Widened != widened || !slices.Equal(batch.ids(), idsOf(all[:min(len(all), max(within, least))])) {
+				t.Errorf("%s: %s: widened %v, %q", index, body, *batch.Widened, batch.ids())
+			}
+		}
+		h.do("DELETE", "/v1/collections/c", "", "").want(t, 204)
+	}
+	if said[true] < 10 || said[false] < 10 {
+		t.Errorf("the test shows little: %v", said)
+	}
+}
+
+func TestAtLeastRefused(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	h.refused(refusals{
+		"lat=1&lon=2&at_least=3":                   "at_least needs a radius",
+		"lat=1&lon=2&radius=5&k=2&at_least=3":      "at_least must not be greater than k",
+		"lat=1&lon=2&radius=5&at_least=0":          "at_least must be a whole number from 1 to 1000",
+		"lat=1&lon=2&radius=5&at_least=1001":       "at_least must be a whole number from 1 to 1000",
+		"lat=1&lon=2&radius=5&at_least=2&cursor=x": "cursor does not come from an answer to this request",
+	}, refusals{
+		`{"queries":[{"lat":1,"lon":2,"at_least":3}]}`:                  "queries[0].at_least needs a radius",
+		`{"queries":[{"lat":1,"lon":2,"radius":5,"at_least":0}]}`:       "queries[0].at_least must be from 1 to 1000",
+		`{"queries":[{"lat":1,"lon":2,"radius":5,"k":2,"at_least":3}]}`: "queries[0].at_least must not be greater than k",
+	})
+}

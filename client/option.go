@@ -45,6 +45,10 @@ func Radius(metres float64) RequestOption { return Parameter("radius", digits(me
 // MinRadius is the least distance of a nearby search in metres.
 func MinRadius(metres float64) RequestOption { return Parameter("min_radius", digits(metres)) }
 
+// AtLeast makes a nearby search with Radius find the n nearest items if fewer are within the radius;
+// see NearbyPage.Widened.
+func AtLeast(n int) RequestOption { return Parameter("at_least", strconv.Itoa(n)) }
+
 // BBox is the box in which Items and ItemPages look. If west > east it crosses the
 // antimeridian.
 func BBox(west, south, east, north float64) RequestOption {

@@ -26,6 +26,8 @@ type NearbyPage struct {
 	// Matched is how many items there are within the radius in all; nil: it is not known, or
 	// there is no radius.
 	Matched *int
+	// Widened: with AtLeast, fewer items are within the radius than that, and Hits are the nearest.
+	Widened bool
 	// Proof says within which radius nothing is missing, and what the search cost.
 	Proof Proof
 	// Next is where the next page begins, for Cursor; "": this is the last one.
@@ -65,7 +67,7 @@ func (c *Collection) nearby(ctx context.Context, r *request) (*NearbyPage, error
 	}
 	page := &NearbyPage{
 		Hits: make([]Hit, len(doc.Features)), Complete: doc.Complete, Matched: doc.NumberMatched, Proof: doc.Proof,
-		Next: next(doc.Links), GeoJSON: a.body,
+		Widened: doc.Widened, Next: next(doc.Links), GeoJSON: a.body,
 	}
 	for i := range doc.Features {
 		f := &doc.Features[i]

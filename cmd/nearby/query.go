@@ -29,6 +29,7 @@ type queryCmd struct {
 	K          int      `name:"k" short:"k" default:"10" help:"Greatest number of items."`
 	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
 	MinRadius  string   `help:"Only items at least this far away, in the form of --radius." placeholder:"DISTANCE"`
+	AtLeast    int      `help:"If fewer items are within --radius, show this many nearest ones." placeholder:"N"`
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
 	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
 	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
@@ -127,6 +128,9 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 			return nil, err
 		}
 		opts = append(opts, client.MinRadius(metres))
+	}
+	if c.AtLeast != 0 {
+		opts = append(opts, client.AtLeast(c.AtLeast))
 	}
 	if c.Filter != "" {
 		opts = append(opts, client.Filter(c.Filter))

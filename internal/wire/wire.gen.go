@@ -63,11 +63,12 @@ type Definition struct {
 	// booleans. A write of a value that does not fit the type is refused; null, and no
 	// value, fit every type. At most 32, with names of 1 to 128 characters. The parameters of a load,
 	// such as `id`, can be queryables, because a load does not filter. Names of other
-	// parameters, and names that may become parameters, cannot be queryables: bbox,
-	// bbox-crs, consistency, crs, cursor, datetime, distance_property,
-	// exclude-properties, explain, externalIds, f, filter, filter-crs, filter-lang,
-	// format, geometry, id_property, ids, k, lat, limit, lon, min_radius, near, offset,
-	// polygon, profile, properties, q, radius, resultType, skipGeometry, sortby.
+	// parameters, and names that may become parameters, cannot be queryables:
+	// at_least, bbox, bbox-crs, consistency, crs, cursor, datetime,
+	// distance_property, exclude-properties, explain, externalIds, f, filter,
+	// filter-crs, filter-lang, format, geometry, id_property, ids, k, lat, limit,
+	// lon, min_radius, near, offset, polygon, profile, properties, q, radius,
+	// resultType, skipGeometry, sortby.
 	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 
 	// Time The top-level property with the time of an item: an RFC 3339 date-time or date.
@@ -221,6 +222,10 @@ type NearbyCollection struct {
 	// Proof Within which distance the answer is complete, and what the search cost.
 	Proof Proof  `json:"proof"`
 	Type  string `json:"type"`
+
+	// Widened Only with `at_least`: whether fewer items than that are within `radius`, so that the
+	// answer has the nearest items instead.
+	Widened bool `json:"widened,omitempty,omitzero"`
 }
 
 // NearbyFeature defines model for NearbyFeature.
