@@ -5,8 +5,8 @@
 // Sides are straight in the plane, as RFC 7946 has them, and not great circles. Borders are
 // inside, that of a hole included. A position on the antimeridian is inside if it is so as
 // longitude 180 or as -180. What crosses the antimeridian is a Box whose west is greater than
-// its east, or polygons that are cut there. All decisions are exact: those of a float64's value,
-// without a tolerance.
+// its east, or polygons that are cut there. Contains is exact: it takes float64s for what they
+// are, without a tolerance. Cover may say Part where None or All is true.
 package area
 
 import (
@@ -111,8 +111,8 @@ func (a *Area) Cover(r sphere.Rect) Cover {
 	return all
 }
 
-// other tells what the other spelling of a side on the antimeridian changes in a rectangle of
-// which no other position is in the area.
+// other returns Part if a side of the rectangle that lies on the antimeridian is in the area when
+// its longitude is written as lon, 180 or -180, and None if it is not.
 func (a *Area) other(lon float64, r sphere.Rect) Cover {
 	return min(Part, a.part(sphere.Rect{West: lon, South: r.South, East: lon, North: r.North}))
 }

@@ -61,8 +61,8 @@ func sign(x float64) int {
 	return 0
 }
 
-// side tells on which side of the edge's line a position lies, +1 or -1, that has been moved by
-// next to nothing to the east and by much less to the north. So none lies on the line.
+// side tells on which side of the edge's line a position lies, +1 or -1. A position on the line
+// counts as if it were moved a little to the east, and much less to the north.
 func (e *edge) side(x, y float64) int {
 	if o := orient(e.a, e.b, orb.Point{x, y}); o != 0 {
 		return o

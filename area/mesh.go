@@ -9,9 +9,9 @@ import (
 	"nearby/sphere"
 )
 
-// mesh finds edges: a quadtree over the plane whose leaves have few of them. A leaf knows of its
-// south-western corner in which polygons that lies, so that a position is judged by the way to
-// the corner and by the edges of the leaf alone.
+// mesh finds edges: a quadtree over the plane whose leaves have few of them. A leaf knows
+// which polygons its south-western corner lies in. So the edges of the leaf that lie between the
+// corner and a position tell which polygons the position lies in.
 //
 // Where edges are dense and long, as in a comb or a star, their parts in all leaves are many
 // times their number. A mesh has partsPerEdge for each edge at most, and its leaves get more

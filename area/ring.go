@@ -21,7 +21,7 @@ const (
 	Short                       // a ring has less than four positions
 	Open                        // a ring's last position is not its first
 	Flat                        // a ring has no area
-	Crossed                     // two sides of a ring have a position in common
+	Crossed                     // two sides of a ring that do not follow each other have a position in common
 	Crossing                    // a ring crosses another one of its polygon, or has a part of a side in common with it
 	Outside                     // a hole does not lie in its polygon
 )

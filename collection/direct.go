@@ -91,8 +91,8 @@ func needsSpace(r *Request) bool {
 	return slices.ContainsFunc(r.Writes, func(w Write) bool { return w.Action != Delete })
 }
 
-// overlapFrom is the number of changes from which the index takes them in beside
-// the writer; a few are done before another goroutine has begun.
+// overlapFrom is from how many changes of the index on (Step.Moves) another goroutine makes the
+// index, beside the writer. Fewer are done before a goroutine has begun.
 const overlapFrom = 256
 
 // takeIn gives a group to the table and answers it. err is the outcome of its commit. If the

@@ -28,8 +28,8 @@ type Committer interface {
 	// Settle is called before a function of Collection.InWriter. It makes visible what is
 	// committed, if that is up to this process.
 	Settle()
-	// Alarm returns a channel; when it delivers, the writer calls Wake. nil: there is no
-	// need to. closing says that no more requests will come.
+	// Alarm returns a channel; when it delivers, the writer calls Wake. A nil channel never
+	// delivers. closing is true when no more requests will come.
 	Alarm(closing bool) <-chan time.Time
 	Wake()
 	// Idle reports whether every request that was taken is answered, and durable.

@@ -1,13 +1,14 @@
 package cql2
 
 import (
+	"fmt"
 	"iter"
 
 	"nearby/item"
 	"nearby/value"
 )
 
-// Check holds a filter to the properties that may be asked for and their types. It returns
+// Check checks a filter against the properties that it may use and their types. It returns
 // the filter in which a string that is compared with a property of type date-time is the
 // time that it says. An error is an *Error: a property that is not there, or a literal that
 // does not fit the type of its property.
@@ -61,8 +62,10 @@ func (c *checker) check(e Expr) (_ Expr, err error) {
 	case *IsNull:
 		_, err := c.typeOf(e.Property)
 		return e, err
+	case *Constant, *Intersects:
+		return e, nil
 	}
-	return e, nil
+	return nil, fmt.Errorf("a %T has no check", e)
 }
 
 func (c *checker) each(of []Expr) (fitting []Expr, err error) {

@@ -27,7 +27,9 @@ func truth(b bool) Truth {
 }
 
 // Eval evaluates a filter for an item: its properties, which are a JSON object or nothing,
-// and its position in degrees. The filter keeps the item if the result is True.
+// and its position in degrees. The filter keeps the item if the result is True. This is what a
+// filter means, and what tests compare with. Package table answers queries from its columns, by
+// Match and Contains, and must agree with it.
 func Eval(e Expr, properties []byte, lon, lat float64) Truth {
 	return eval(e, valuesOf(properties), lon, lat)
 }

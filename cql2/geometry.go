@@ -63,8 +63,8 @@ func box(numbers []string, at Place) (orb.Geometry, error) {
 	return orb.Bound{Min: orb.Point{b.West, b.South}, Max: orb.Point{b.East, b.North}}, nil
 }
 
-// areaOf returns a geometry as an area, and nil if it has none or, as a ring that crosses
-// itself, is not taken as one.
+// areaOf returns a geometry as an area. It returns nil for points and lines, and for polygons
+// that package area refuses, such as one whose ring crosses itself.
 func areaOf(g orb.Geometry) (a *area.Area) {
 	switch g := g.(type) {
 	case orb.Bound:

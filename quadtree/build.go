@@ -77,8 +77,9 @@ func (n *node) put(i int, c child) {
 	n.box.set(i, c.box)
 }
 
-// child makes a node or a bucket of more points than fit in a leaf. This is the
-// one place that decides the shape of a tree.
+// child makes a node or a bucket of more points than fit in a leaf. It decides the shape of a
+// subtree that is built. settle, bucket and leaves in apply.go follow the same rule, and check.go
+// tests it.
 func (g *grower) child(keys []runs.Keyed) child {
 	first, last := keys[0].Key, keys[len(keys)-1].Key
 	level := zorder.Common(first, last) / 2

@@ -1,5 +1,5 @@
-// Package value decides what the value of a property is and how two values compare. It is
-// the only place that does: filters, orders, counts and the command line ask it.
+// Package value decides what the value of a property is, what a text of a filter stands for
+// (Parse), and how two values compare. Filters, orders and counts ask it.
 //
 // Strings are compared byte by byte. Numbers are compared as the decimals that they are
 // written as, of any size: 1, 1.0 and 1e0 are one number, and 9007199254740993 is not
@@ -99,7 +99,8 @@ func Of(t Type, json []byte) (v Value, fits bool) {
 }
 
 // Parse returns the values that a text outside JSON stands for, as in a URL: one value of
-// the type, or an error that says what the text must be. Under Any, a text such as 5 or
+// the type, or an error that says what the text must be. For Integer that is any number: 4.5
+// may be asked for, and equals no integer. Under Any, a text such as 5 or
 // true stands for two: the string, and the number or the boolean. A boolean may also be 1
 // or 0, which is how GDAL writes it.
 func Parse(t Type, text string) ([]Value, error) {

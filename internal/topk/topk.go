@@ -14,8 +14,8 @@ import (
 	"nearby/sphere"
 )
 
-// TopK gathers the hits of one query: the one place that decides which items
-// are in an answer and in what order, shared by all indexes. An index gives it
+// TopK gathers the hits of one query. It decides which items of those that a search compares
+// are in an answer and in what order, for all indexes. An index gives it
 // runs of points in any order, and may skip every point whose squared chord is
 // above Limit.
 //

@@ -26,8 +26,8 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 		batch *pebble.Batch
 		seq   store.Seq
 	)
-	// The wait has no limit of time: a slow disk slows its writers down. If the disk fails,
-	// enter refuses the commit, so the wait ends.
+	// The wait has no limit of time, also where the caller has set one: a slow disk slows its
+	// writers down. If the disk fails, enter refuses the commit, so the wait ends.
 	err := retryWhileBehind(context.WithoutCancel(ctx), func() (err error) {
 		batch, seq, err = s.enter(changes, receipts)
 		return err
