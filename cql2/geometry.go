@@ -40,16 +40,6 @@ func checkLine(l []orb.Point, at Place) error {
 	return nil
 }
 
-func checkRing(r []orb.Point, at Place) error {
-	switch {
-	case len(r) < 4:
-		return fault(at, "expected a ring of at least 4 positions, found %d", len(r))
-	case r[0] != r[len(r)-1]:
-		return fault(at, "expected a ring that ends where it begins, at %s %s, found its end at %s %s", degrees(r[0][0]), degrees(r[0][1]), degrees(r[len(r)-1][0]), degrees(r[len(r)-1][1]))
-	}
-	return nil
-}
-
 // box reads the numbers of a bounding box, four, or six with heights.
 func box(numbers []string, at Place) (orb.Geometry, error) {
 	b, err := item.ParseBox(strings.Join(numbers, ","))
@@ -64,17 +54,28 @@ func box(numbers []string, at Place) (orb.Geometry, error) {
 }
 
 // areaOf returns a geometry as an area. It returns nil for points and lines, and for polygons
-// that package area refuses, such as one whose ring crosses itself.
-func areaOf(g orb.Geometry) (a *area.Area) {
+// that package area refuses, such as one whose ring crosses itself. A ring that is too short or
+// open is an error.
+func areaOf(g orb.Geometry) (a *area.Area, err error) {
 	switch g := g.(type) {
 	case orb.Bound:
-		a, _ = area.Box(g.Min[0], g.Min[1], g.Max[0], g.Max[1])
+		a, err = area.Box(g.Min[0], g.Min[1], g.Max[0], g.Max[1])
 	case orb.Polygon:
-		a, _ = area.New(orb.MultiPolygon{g})
+		a, err = area.New(orb.MultiPolygon{g})
 	case orb.MultiPolygon:
-		a, _ = area.New(g)
+		a, err = area.New(g)
+	case orb.Collection:
+		for _, of := range g {
+			if _, err := areaOf(of); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return a
+	var bad *area.Error
+	if errors.As(err, &bad) && bad.Fault != area.Short && bad.Fault != area.Open {
+		err = nil
+	}
+	return a, err
 }
 
 // Contains reports whether a position, in degrees, is in a geometry or on its border; see

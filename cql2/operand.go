@@ -195,5 +195,9 @@ func intersects(a, b spatial, at Place) (Expr, error) {
 	case a.property != Geometry:
 		return nil, fault(a.at, "expected %s, the position of an item, found the property %s", Geometry, a.property)
 	}
-	return &Intersects{b.geometry, areaOf(b.geometry), at}, nil
+	in, err := areaOf(b.geometry)
+	if err != nil {
+		return nil, fault(b.at, "expected a geometry that is valid: %v", err)
+	}
+	return &Intersects{b.geometry, in, at}, nil
 }
