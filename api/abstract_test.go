@@ -1090,7 +1090,11 @@ func isImplemented(v *visit) {
 				}
 				one := url.Values{}
 				maps.Copy(one, given)
-				one.Set(p.Name, strings.Trim(strings.ReplaceAll(fmt.Sprint(example), " ", ","), "[]"))
+				text := fmt.Sprint(example)
+				if p.Schema.Value.Type.Is("array") {
+					text = strings.Trim(strings.ReplaceAll(text, " ", ","), "[]")
+				}
+				one.Set(p.Name, text)
 				v.get(at + "?" + one.Encode())
 			}
 		}

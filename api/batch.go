@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nearby/area"
 	"nearby/collection"
 	"nearby/cql2"
 	"nearby/index"
@@ -40,6 +41,8 @@ type nearbyIn struct {
 	// AtLeast is how many items the answer has at least, which may be beyond the radius.
 	AtLeast *int           `json:"at_least"`
 	Filter  jsontext.Value `json:"filter"`
+	// Intersects is a GeoJSON Polygon or MultiPolygon in which the items have to be.
+	Intersects jsontext.Value `json:"intersects"`
 	// Datetime is a point in time or an interval, as in the parameter of this name.
 	Datetime *string `json:"datetime"`
 }
@@ -221,7 +224,7 @@ func indexed(err error) error {
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
-				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime"})
+				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects"})
 			case strings.HasSuffix(name, "radius") && p.Errors[i].Got == "": // it has the wrong type
 				p.Errors[i].Hint = inMetres("")
 			}
@@ -262,9 +265,13 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	queries, sum := make([]batchQuery, len(body.Queries)), 0
+	queries, sum, positions := make([]batchQuery, len(body.Queries)), 0, area.MostPositions
 	for i := range queries {
 		if queries[i], err = body.Queries[i].query(i, l, c, snap); err != nil {
+			return indexed(err)
+		}
+		queries[i].Area, err = bodyIntersects(fmt.Sprintf("queries[%d].intersects", i), body.Queries[i].Intersects, &positions)
+		if err != nil {
 			return indexed(err)
 		}
 		sum += queries[i].K

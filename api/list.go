@@ -14,6 +14,35 @@ import (
 	"nearby/table"
 )
 
+// itemsPage is what a request for a page of items asks for.
+type itemsPage struct {
+	limit int
+	sel   selection
+	where *area.Area // nil: everywhere
+}
+
+// page reads the parameters of a page of items that need no collection.
+func (p *parameters) page(l *Limits) (page itemsPage, err error) {
+	if page.limit, err = p.integer("limit", parameter.DefaultLimit, l.MaxLimit, true); err != nil {
+		return page, err
+	}
+	if page.sel.names, err = p.names(); err != nil {
+		return page, err
+	}
+	if page.sel.idProperty, err = p.text("id_property", 128); err != nil {
+		return page, err
+	}
+	if err := p.datetime(); err != nil {
+		return page, err
+	}
+	box, boxed, err := p.box("bbox")
+	if err != nil || !boxed {
+		return page, err
+	}
+	page.where, err = area.Box(box.West, box.South, box.East, box.North)
+	return page, err
+}
+
 func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	c, snap, err := s.read(w, r)
 	if err != nil {
@@ -23,69 +52,28 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	limit, err := params.integer("limit", parameter.DefaultLimit, s.opt.Limits.MaxLimit, true)
+	page, err := params.page(&s.opt.Limits)
 	if err != nil {
-		return err
-	}
-	var sel selection
-	if sel.names, err = params.names(); err != nil {
-		return err
-	}
-	if sel.idProperty, err = params.text("id_property", 128); err != nil {
-		return err
-	}
-	if err := params.datetime(); err != nil {
 		return err
 	}
 	if err := params.expression(snap.Definition().Queryables); err != nil {
 		return err
 	}
-	box, boxed, err := params.box("bbox")
+	within, err := params.intersects()
 	if err != nil {
 		return err
 	}
+	page.where = page.where.And(within)
 	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &params), 0); known || err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Limits.Timeout)
-	defer cancel()
 	buf := s.buffer()
 	defer s.release(buf)
-	asked := params.question(c.Name())
-	var next string // cursor; "" at the end
-	if boxed {
-		q := index.RangeQuery{Limit: limit, After: new(index.RangeAfter)}
-		if q.Area, err = area.Box(box.West, box.South, box.East, box.North); err != nil {
-			return err
-		}
-		if q.After.ZKey, q.After.ID, _, err = params.cursor(asked, cursorBox); err != nil {
-			return err
-		}
-		next, err = s.walkBox(ctx, buf, snap, &q, &params.filter, asked)
-	} else {
-		var after string
-		if _, after, _, err = params.cursor(asked, cursorList); err != nil {
-			return err
-		}
-		next, err = s.walkList(ctx, buf, snap, after, limit, &params.filter, asked)
-	}
+	next, err := s.appendPage(r.Context(), buf, c, snap, &params, &page)
 	if err != nil {
 		return err
 	}
-	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
-	if n := s.appendFeatures(buf, snap, &sel); n < len(buf.refs) {
-		buf.refs = buf.refs[:n]
-		next = asked.pageCursor(snap, boxed, buf.refs[n-1])
-	}
-	b := append(buf.b, `],"numberReturned":`...)
-	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
-	if !boxed && !snap.Filters(&params.filter) {
-		b = append(b, `,"numberMatched":`...)
-		b = strconv.AppendInt(b, int64(snap.Len()), 10)
-	}
-	b = append(b, `,"timeStamp":`...)
-	b = appendTime(b, time.Now())
-	b = append(b, `,"links":[`+beginLink...)
+	b := append(buf.b, beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	b = append(b, ","+beginLink...)
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
@@ -95,6 +83,45 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	buf.b = append(b, `]}`...)
 	return write(w, geoJSON, http.StatusOK, buf.b)
+}
+
+// appendPage finds a page of items and writes it, up to its links. next is the cursor of the next
+// page; "": this is the last one.
+func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Collection, snap *collection.Snapshot, params *parameters, page *itemsPage) (next string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.Limits.Timeout)
+	defer cancel()
+	asked, placed := params.question(c.Name()), page.where != nil
+	if placed {
+		q := index.RangeQuery{Limit: page.limit, Area: page.where, After: new(index.RangeAfter)}
+		if q.After.ZKey, q.After.ID, _, err = params.cursor(asked, cursorBox); err != nil {
+			return "", err
+		}
+		next, err = s.walkBox(ctx, buf, snap, &q, &params.filter, asked)
+	} else {
+		var after string
+		if _, after, _, err = params.cursor(asked, cursorList); err != nil {
+			return "", err
+		}
+		next, err = s.walkList(ctx, buf, snap, after, page.limit, &params.filter, asked)
+	}
+	if err != nil {
+		return "", err
+	}
+	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
+	if n := s.appendFeatures(buf, snap, &page.sel); n < len(buf.refs) {
+		buf.refs = buf.refs[:n]
+		next = asked.pageCursor(snap, placed, buf.refs[n-1])
+	}
+	b := append(buf.b, `],"numberReturned":`...)
+	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
+	if !placed && !snap.Filters(&params.filter) {
+		b = append(b, `,"numberMatched":`...)
+		b = strconv.AppendInt(b, int64(snap.Len()), 10)
+	}
+	b = append(b, `,"timeStamp":`...)
+	b = appendTime(b, time.Now())
+	buf.b = append(b, `,"links":[`...)
+	return next, nil
 }
 
 // pageCursor returns the cursor of a page that ends with the item last.

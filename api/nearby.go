@@ -80,6 +80,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err := params.expression(snap.Definition().Queryables); err != nil {
 		return err
 	}
+	if q.Area, err = params.intersects(); err != nil {
+		return err
+	}
 	if sel.idProperty, err = params.text("id_property", 128); err != nil {
 		return err
 	}

@@ -55,6 +55,11 @@ func BBox(west, south, east, north float64) RequestOption {
 	return Parameter("bbox", strings.Join([]string{digits(west), digits(south), digits(east), digits(north)}, ","))
 }
 
+// Intersects finds only items in a polygon or several, or on their borders: a POLYGON or
+// MULTIPOLYGON in well-known text, such as wkt.MarshalString of github.com/paulmach/orb makes.
+// What crosses the antimeridian is cut there.
+func Intersects(wkt string) RequestOption { return Parameter("intersects", wkt) }
+
 // Limit is how many items a page of Items or ItemPages has at most. Left out: 100.
 func Limit(n int) RequestOption { return Parameter("limit", strconv.Itoa(n)) }
 

@@ -86,6 +86,7 @@ var Table = [...]Parameter{
 	{Name: "cursor", In: Items | Nearby, Kind: Text},
 	{Name: "properties", In: Items | Nearby, Kind: List},
 	{Name: "datetime", In: Items | Nearby, Kind: Text, Question: true},
+	{Name: "intersects", In: Items | Nearby, Kind: Text, Question: true},
 	{Name: "filter", In: Items | Nearby, Kind: Text, Question: true},
 	{Name: "filter-lang", In: Items | Nearby, Kind: Text, Values: []string{"cql2-text", "cql2-json"}, Default: "cql2-text",
 		// GDAL's name of CQL2 Text, with its option OGR_OAPIF_ALLOW_CQL_TEXT. If it were
