@@ -31,8 +31,7 @@ type column interface {
 	// has reports whether the value of an item is one that can be filtered on.
 	has(ref index.Ref) bool
 
-	// equal returns the condition that a value is one of those that some texts of a filter
-	// stand for. test has no predicate.
+	// equal returns the condition of name=text for any of some texts. test has no predicate.
 	equal(p *plan, test tested, texts []string) condition
 
 	// meets returns the condition of a test whose predicate is not *cql2.IsNull.

@@ -14,8 +14,8 @@ type condition interface {
 	// holds reports whether an item meets the condition.
 	holds(ref index.Ref) bool
 
-	// most returns how many items meet it at most, and whether it is exactly so many. A
-	// condition for which it is less than the number of all items has them in postings.
+	// most returns an upper bound of how many items meet it, and whether it is their number. It
+	// is less than the number of all items only if they can be taken from postings.
 	most() (n int, exact bool)
 
 	// share returns which share of the items meets it about, from 0 to 1.

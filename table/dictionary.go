@@ -11,8 +11,8 @@ import (
 )
 
 // A dictionaryColumn has the number of each item's value, so that a filter compares numbers,
-// and for each value the set of the items that have it. Strings, numbers and booleans can be
-// filtered on; null, arrays, objects and missing members match nothing.
+// and for each value the set of the items that have it. A value is what has a key
+// (value.Value.AppendKey); for all else the number is 0.
 //
 // Each version of a column has its own version of the dictionary, so a value goes
 // away with the last item that has it, and its number is given to another value at
@@ -40,7 +40,7 @@ type uses struct {
 }
 
 // changes are those of an edit. Where they are many, most is true instead: all postings are made
-// anew.
+// again.
 type changes struct {
 	changed []changed
 	most    bool
@@ -49,8 +49,8 @@ type changes struct {
 // changed is the number of a value, or its code, and a ref that had or has the value.
 type changed struct{ number, ref uint32 }
 
-// maxChanged is how many changes of a column are kept in an edit, if the column is not so large
-// that it takes more to be much of it.
+// maxChanged is how many changes of a column are kept in an edit, or a quarter of the column if
+// that is more.
 const maxChanged = 1 << 16
 
 // change notes a change of a column whose refs are below end.

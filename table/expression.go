@@ -42,7 +42,7 @@ func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
 	s, name := p.snapshot, pred.Subject().Name
 	i := s.schema.Queryables.Index(name)
 	if i < 0 {
-		return constant{false, s.Len()} // since the filter was checked, the queryable was removed
+		return constant{false, s.Len()} // the queryable was removed after the filter was checked
 	}
 	c := s.columns.queryable[i]
 	p.chunks = max(p.chunks, c.chunks())
@@ -65,7 +65,8 @@ type tested struct {
 func (c *tested) holds(ref index.Ref) bool {
 	_, null := c.pred.(*cql2.IsNull)
 	if c.column.has(ref) == null {
-		// What the column has not is null or nothing to compare with; what it has is not null.
+		// IS NULL of a value that the column has: it is not null. Any other predicate on a value
+		// that the column does not have: it is unknown.
 		return null && c.want == cql2.False
 	}
 	var v value.Value

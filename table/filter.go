@@ -10,9 +10,8 @@ import (
 	"nearby/cql2"
 )
 
-// Filter is a condition on items. The zero value and a nil Filter keep all items. This file
-// alone decides what a text of a filter means: callers pass on names and texts as they got
-// them.
+// Filter is a condition on items. The zero value and a nil Filter keep all items. Callers pass on
+// names and texts as they got them; value.Parse decides what a text stands for.
 type Filter struct {
 	// equal has, for each of some queryable properties, the values that it may have.
 	equal      map[string][]string
@@ -79,7 +78,7 @@ func (s *Snapshot) beside(f *Filter) bool {
 	return f != nil && (len(f.equal) > 0 || f.Except != "" || f.rest != nil || f.During != nil && s.schema.Time != "")
 }
 
-// within returns an area and what a filter demands beside.
+// within returns the part of an area that the filter leaves.
 func (f *Filter) within(a *area.Area) *area.Area {
 	if f == nil {
 		return a
@@ -90,8 +89,8 @@ func (f *Filter) within(a *area.Area) *area.Area {
 // ErrUnknownQueryable: a filter names a property that is not queryable.
 var ErrUnknownQueryable = errors.New("not a queryable property")
 
-// plan compiles a filter that may keep less than everything, but for expr, a part or the whole
-// of the filter's expression, which it takes. The plan must be released.
+// plan compiles the conditions of a filter, and expr in place of its expression. There must be one
+// condition at least. The plan must be released.
 func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 	p := s.plans.Get().(*plan)
 	p.snapshot = s

@@ -102,8 +102,8 @@ func (s *Snapshot) each(q *index.Query, filter *Filter, visit func(index.Ref)) (
 	return s.index.Each(&p.query, visit, &s.records)
 }
 
-// narrow takes out of a query the distances at which no item has a place among the first K after a
-// place, in an order that begins with the distance.
+// narrow narrows the distances of a query to those at which the K items after a place lie, in an
+// order that begins with the distance.
 func (s *Snapshot) narrow(q *index.Query, after *SortPlace, filter *Filter) (proof index.Proof, err error) {
 	near := *q
 	if after != nil {

@@ -9,7 +9,8 @@ import (
 	"nearby/sphere"
 )
 
-// A plan answers one query with a filter. There are three ways:
+// A plan answers one query with a filter. There are three ways, and a fourth that is a search
+// outward and then the list:
 //
 //   - none: no item has the value that is asked for. The answer is empty.
 //   - list: the items that match are listed from the postings, and the answer is made of them.
@@ -18,8 +19,9 @@ import (
 //
 // The list is made when few items match, and the search outward when many do. Where the matches
 // lie is not known: if they are all far away, a search outward sees everything that is nearer.
-// So it has a budget: when it has cost as much as the list would, it is given up for the list.
-// A query never costs much more than twice the better way.
+// So it has a budget: when it has cost as much as the list would, it is given up for the list. A
+// query then costs about twice the better way. It costs three times that where the list turns out
+// to be longer than maxListed, since the search has to begin again.
 type plan struct {
 	snapshot *Snapshot
 	root     condition
@@ -42,16 +44,14 @@ type plan struct {
 	placed []placed
 }
 
-// What the ways cost is measured in points that a search outward compares, each of them with
-// its share of nodes that are entered and of items of which it is asked whether they match.
-// BenchmarkFiltered has the figures behind these constants.
+// The unit of cost is one point that a search outward compares. The nodes that it enters and the
+// calls of the filter are counted in. BenchmarkFiltered has the figures behind these constants.
 const (
 	// costOfItem is what an item of a list costs: its position is read and converted.
 	costOfItem = 3
 	// costOfChunk is what it costs to find the matches of a condition in a chunk.
 	costOfChunk = 30
-	// costOfHit: to find one hit, so many times as many points are compared as there are items
-	// for each match.
+	// costOfHit: a search compares costOfHit × items/matches points for each hit.
 	costOfHit = 1.7
 	// costOfSearch is what each search outward costs.
 	costOfSearch = 60
@@ -92,6 +92,8 @@ func (p *plan) estimate() estimate {
 	items := p.snapshot.Len()
 	most, exact := p.root.most()
 	est := estimate{matches: p.root.share() * float64(items)}
+	// Of several conditions each but the rarest narrows what is left in a chunk. One condition has
+	// no chunks to narrow if its postings are lists.
 	cost := costOfItem*est.matches + costOfChunk*float64(p.chunks*max(1, len(p.every)-1))
 	if exact && most < chunkFrom*p.chunks {
 		cost = costOfItem * est.matches
@@ -233,8 +235,9 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	return p.snapshot.index.Count(&p.query, &p.snapshot.records)
 }
 
-// list is Snapshot.List. Ids' hashes have nothing to do with what matches, so the matches lie
-// evenly in that order: how far a walk goes for so many of them is known if their number is.
+// list is Snapshot.List. The hash of an id has nothing to do with whether the item matches, so the
+// matches lie evenly in that order: a walk finds limit of them after about limit × items/matches
+// items.
 func (p *plan) list(dst []index.Ref, after string, limit, budget int) (refs []index.Ref, reached string) {
 	est := p.estimate()
 	if est.listable && (budget == 0 || est.list < budget) {

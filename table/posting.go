@@ -11,9 +11,9 @@ import (
 // edit makes another one, which shares the chunks that it did not touch.
 //
 // Values of few items have a list of refs. Otherwise the refs lie in chunks, by their upper
-// bits: lists of their lower bits, of two bytes an item, or where that is more than 8 KiB or
-// nearly so, a bit for each ref. So a posting takes about 4 bytes an item at most, and less
-// than one where every seventh item has the value.
+// bits: lists of their lower bits, of two bytes an item, or, from setFrom items on, a bit for each
+// ref. So the posting of a value that many items have takes about 4 bytes an item at most, and
+// less than one where every seventh item has the value.
 type posting struct {
 	n      int
 	few    []uint32 // in order
@@ -39,8 +39,8 @@ const (
 	setFrom   = 2560
 	listBelow = 2048
 
-	// A chunk takes as many bytes beside its items as chunkFrom items save by it, and so much
-	// per chunk makes a posting one of chunks. Below fewBelow it becomes a list.
+	// A posting has chunks if it has chunkFrom items or more for each chunk: two bytes are saved
+	// for each item, and these pay for the head of a chunk. Below fewBelow it becomes a list.
 	chunkFrom = 32
 	fewBelow  = 16
 )
