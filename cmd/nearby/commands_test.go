@@ -343,6 +343,8 @@ func TestDocumentedCommands(t *testing.T) {
 	d.page("docs/geohash-or-quadtree.md", demo.base, nil)
 	d.page("docs/metrics.md", demo.base, nil)
 	d.page("docs/performance.md", demo.base, nil)
+	d.page("docs/queries.md", demo.base, nil)
+	d.page("docs/coming-from.md", demo.base, nil) // the data are those of queries.md
 	d.page("docs/attach.md", a.base, nil)
 	d.page("docs/consistency.md", a.base, map[string]func(*testing.T){
 		"curl -s http://a.example:8080/readyz": func(t *testing.T) {
