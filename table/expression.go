@@ -32,9 +32,26 @@ func (p *plan) combine(of []cql2.Expr, want cql2.Truth, all bool) condition {
 		parts[i] = p.compile(of[i], want)
 	}
 	if all {
-		return every(parts)
+		return together(parts)
 	}
 	return &either{parts, p.snapshot.Len()}
+}
+
+// together returns the condition that demands all of some.
+func together(parts []condition) condition {
+	kept := parts[:0]
+	for _, part := range parts {
+		if !slices.ContainsFunc(kept, func(one condition) bool {
+			r, ok := one.(*ranged)
+			return ok && r.and(part)
+		}) {
+			kept = append(kept, part)
+		}
+	}
+	if len(kept) == 1 {
+		return kept[0]
+	}
+	return every(kept)
 }
 
 // predicate returns the condition that a predicate on a queryable has a truth.

@@ -330,7 +330,7 @@ func (c *numericColumn) meets(test tested) condition {
 	}
 	slices.Sort(codes)
 	codes = slices.Compact(codes)
-	r := &ranged{column: c, test: test}
+	r := &ranged{column: c, tests: []tested{test}}
 	next := uint32(1)
 	for _, code := range codes {
 		if short := code &^ 1; short >= next {
@@ -362,10 +362,10 @@ func (r codeRanks) rank(v value.Value) (rank uint32, exact bool) {
 }
 
 // ranged demands that the value of a numeric column lies in some ranges of codes, and where
-// they are not sure, that it passes a test.
+// they are not sure, that it passes the tests.
 type ranged struct {
 	column *numericColumn
-	test   tested
+	tests  []tested
 	ranges []codeRange // in order, apart from each other
 	n      int         // items that meet it, at most
 	exact  bool        // n do
@@ -384,7 +384,7 @@ func (c *ranged) add(codes []uint32, from, to uint32) {
 		return
 	}
 	truth, sure := c.truth(codes, from)
-	if sure && truth != c.test.want {
+	if sure && truth != c.tests[0].want {
 		return
 	}
 	if last := len(c.ranges) - 1; last >= 0 && c.ranges[last].to+1 == from && c.ranges[last].sure == sure {
@@ -396,7 +396,7 @@ func (c *ranged) add(codes []uint32, from, to uint32) {
 
 // truth returns which truth the predicate has for the values of a code, if that is sure.
 func (c *ranged) truth(codes []uint32, code uint32) (truth cql2.Truth, sure bool) {
-	pred, ok := c.test.pred.(*cql2.Range)
+	pred, ok := c.tests[0].pred.(*cql2.Range)
 	if !ok { // *cql2.In
 		if _, found := slices.BinarySearch(codes, code); found {
 			return cql2.True, code&1 == 0
@@ -424,9 +424,32 @@ func (c *ranged) truth(codes []uint32, code uint32) (truth cql2.Truth, sure bool
 	return cql2.True, sure
 }
 
-// prepare is called once the ranges are there.
+// and makes the condition demand what another one does, too, and returns true, if that is on the
+// same column: of a range with two ends, each end alone may keep much more than both.
+func (c *ranged) and(other condition) bool {
+	o, ok := other.(*ranged)
+	if !ok || o.column != c.column {
+		return false
+	}
+	var both []codeRange
+	for a, b := c.ranges, o.ranges; len(a) > 0 && len(b) > 0; {
+		if from, to := max(a[0].from, b[0].from), min(a[0].to, b[0].to); from <= to {
+			both = append(both, codeRange{from, to, a[0].sure && b[0].sure})
+		}
+		if a[0].to < b[0].to {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	c.ranges, c.tests = both, append(c.tests, o.tests...)
+	c.prepare()
+	return true
+}
+
+// prepare counts, once the ranges are there.
 func (c *ranged) prepare() {
-	c.exact = true
+	c.n, c.about, c.exact = 0, 0, true
 	c.each(func(number uint32, whole bool) {
 		n := int(c.column.lens.at(number))
 		c.n += n
@@ -458,12 +481,21 @@ func (c *ranged) holds(ref index.Ref) bool {
 	for at < len(c.ranges) && c.ranges[at].to < code {
 		at++
 	}
-	return at < len(c.ranges) && c.ranges[at].from <= code && (c.ranges[at].sure || c.test.holds(ref))
+	return at < len(c.ranges) && c.ranges[at].from <= code && (c.ranges[at].sure || c.passes(ref))
+}
+
+func (c *ranged) passes(ref index.Ref) bool {
+	for i := range c.tests {
+		if !c.tests[i].holds(ref) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *ranged) most() (n int, exact bool) { return c.n, c.exact }
 
-func (c *ranged) share() float64 { return c.about / float64(max(1, c.test.snapshot.Len())) }
+func (c *ranged) share() float64 { return c.about / float64(max(1, c.tests[0].snapshot.Len())) }
 
 func (c *ranged) list(dst []uint32) ([]uint32, bool) {
 	// To go through so many items a chunk takes as long as to fill and read a set of the chunk.

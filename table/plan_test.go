@@ -325,7 +325,7 @@ func (f *filtered) expression(depth int) string {
 			}
 			return text
 		}
-		switch r.IntN(5) {
+		switch r.IntN(6) {
 		case 0:
 			return fmt.Sprintf("%s %sBETWEEN %s AND %s", name, []string{"", "NOT "}[r.IntN(2)], literal(), literal())
 		case 1:
@@ -336,6 +336,8 @@ func (f *filtered) expression(depth int) string {
 			return fmt.Sprintf("%s %sIN (%s)", name, []string{"", "NOT "}[r.IntN(2)], strings.Join(literals, ", "))
 		case 2:
 			return name + []string{" IS NULL", " IS NOT NULL"}[r.IntN(2)]
+		case 3:
+			return fmt.Sprintf("(%s > %s AND %s <= %s)", name, literal(), name, literal())
 		}
 		return fmt.Sprintf("%s %s %s", name, compare, literal())
 	}
