@@ -91,13 +91,21 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	ctx, cancel := context.WithTimeout(ctx, s.opt.Limits.Timeout)
 	defer cancel()
 	asked, placed := params.question(c.Name()), page.where != nil
-	if placed {
+	sorted, err := params.sorting(asked, snap.Definition().Queryables, false)
+	if err != nil {
+		return "", err
+	}
+	more, matched := false, -1
+	switch {
+	case sorted != nil:
+		more, matched, err = s.walkSorted(buf, snap, page, sorted, &params.filter)
+	case placed:
 		q := index.RangeQuery{Limit: page.limit, Area: page.where, After: new(index.RangeAfter)}
 		if q.After.ZKey, q.After.ID, _, err = params.cursor(asked, cursorBox); err != nil {
 			return "", err
 		}
 		next, err = s.walkBox(ctx, buf, snap, &q, &params.filter, asked)
-	} else {
+	default:
 		var after string
 		if _, after, _, err = params.cursor(asked, cursorList); err != nil {
 			return "", err
@@ -110,13 +118,25 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
 	if n := s.appendFeatures(buf, snap, &page.sel); n < len(buf.refs) {
 		buf.refs = buf.refs[:n]
-		next = asked.pageCursor(snap, placed, buf.refs[n-1])
+		if more = true; sorted == nil {
+			next = asked.pageCursor(snap, placed, buf.refs[n-1])
+		}
+	}
+	if sorted != nil && more {
+		cursor, err := asked.appendSortCursor(nil, sorted, snap, index.Hit{Ref: buf.refs[len(buf.refs)-1]})
+		if err != nil {
+			return "", err
+		}
+		next = string(cursor)
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
 	if !placed && !snap.Filters(&params.filter) {
+		matched = snap.Len()
+	}
+	if matched >= 0 {
 		b = append(b, `,"numberMatched":`...)
-		b = strconv.AppendInt(b, int64(snap.Len()), 10)
+		b = strconv.AppendInt(b, int64(matched), 10)
 	}
 	b = append(b, `,"timeStamp":`...)
 	b = appendTime(b, time.Now())

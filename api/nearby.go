@@ -57,8 +57,17 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	sorted, err := params.sorting(asked, snap.Definition().Queryables, true)
+	if err != nil {
+		return err
+	}
+	if sorted != nil && least > 0 {
+		return badParameter("at_least", params.values.Get("at_least"), "cannot be combined with sortby", "")
+	}
 	widened := false
-	q.After, err = params.after(asked)
+	if sorted == nil {
+		q.After, err = params.after(asked)
+	}
 	if err != nil && least > 0 {
 		widened, asked = true, asked.widened()
 		widen(q, least)
@@ -110,10 +119,16 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 			asked = asked.widened()
 		}
 	}
-	more, err := s.appendNearby(buf, snap, q, &params.filter, &sel)
+	var f completeness
+	if sorted != nil {
+		f, err = s.searchSorted(buf, snap, q, sorted, &params.filter)
+	} else {
+		f, err = s.search(buf, snap, q, &params.filter)
+	}
 	if err != nil {
 		return err
 	}
+	more := s.appendFound(buf, snap, q, &f, &sel)
 	b := buf.b
 	if least > 0 {
 		b = appendWidened(b, widened)
@@ -122,10 +137,17 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	if more {
 		last := buf.hits[len(buf.hits)-1]
-		it := snap.Item(last.Ref)
 		b = append(b, ","+beginLink...)
 		href := len(b)
-		b = asked.appendCursor(s.appendNext(b, r), cursorNearby, math.Float64bits(last.Distance), it.ID())
+		b = s.appendNext(b, r)
+		if sorted != nil {
+			if b, err = asked.appendSortCursor(b, sorted, snap, last); err != nil {
+				return err
+			}
+		} else {
+			it := snap.Item(last.Ref)
+			b = asked.appendCursor(b, cursorNearby, math.Float64bits(last.Distance), it.ID())
+		}
 		b = endLink(b, href, "next", geoJSON)
 	}
 	buf.b = append(b, `]}`...)
@@ -139,6 +161,11 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 	if err != nil {
 		return false, err
 	}
+	return s.appendFound(buf, snap, q, &f, sel), nil
+}
+
+// appendFound writes what a search has found; see appendNearby.
+func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Query, f *completeness, sel *selection) (more bool) {
 	reason := ""
 	if !f.proof.Exact {
 		reason = fmt.Sprintf("the search ended after %d points and cells; the answer has all items within the radius of the proof. Narrow the search, or follow the pages of a bbox", s.opt.Limits.MaxCompared)
@@ -150,7 +177,9 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 	}
 	if n := s.appendFeatures(buf, snap, sel); n < len(buf.hits) {
 		buf.hits = buf.hits[:n]
-		f.more, f.complete, f.proof.Exact, f.proof.Radius = true, false, false, buf.hits[n-1].Distance
+		if f.more, f.complete, f.proof.Exact, f.proof.Radius = true, false, false, buf.hits[n-1].Distance; f.inOrder {
+			f.proof.Radius = 0
+		}
 		reason = fmt.Sprintf("the answer ended at %d bytes; follow the next link", s.opt.Limits.MaxAnswerBytes)
 	}
 	b := append(buf.b, `],"numberReturned":`...)
@@ -178,7 +207,7 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 		b = appendTrace(b, q.Trace)
 	}
 	buf.b = b
-	return f.more, nil
+	return f.more
 }
 
 // maxCounted is how many points and cells are counted for numberMatched, so that an answer does
@@ -194,6 +223,7 @@ type completeness struct {
 	more     bool // there may be items after the last hit
 	complete bool // the hits are all items that the query asked for
 	matched  int  // how many items are within the radius; -1: not known, or there is no radius
+	inOrder  bool // the hits are in another order than that of their distances
 }
 
 // search finds the items that a query asks for, and puts them into buf.hits. With a radius it

@@ -86,6 +86,11 @@ func Where(property string, values ...string) RequestOption {
 // rating >= 4 AND name LIKE 'B%'. Its properties are queryables of the collection.
 func Filter(cql2 string) RequestOption { return Parameter("filter", cql2) }
 
+// SortBy orders items by queryables of the collection, and Nearby by "distance" too: by the first
+// name, where that is equal by the second, and so on. A minus sign before a name turns its order round.
+// Items without a value come last.
+func SortBy(names ...string) RequestOption { return Parameter("sortby", strings.Join(names, ",")) }
+
 // Datetime finds only items whose time is, or may be, in an interval such as
 // 2018-02-12T00:00:00Z/.. (or one time or date).
 func Datetime(interval string) RequestOption { return Parameter("datetime", interval) }

@@ -94,6 +94,7 @@ var Table = [...]Parameter{
 		// NOT (a AND b) only NOT (a) if b is no queryable: rows would be missing.
 		Unlisted: []string{"cql-text"}},
 	{Name: "filter-crs", In: Items | Nearby, Kind: Text, Values: []string{"http://www.opengis.net/def/crs/OGC/1.3/CRS84"}, Default: "http://www.opengis.net/def/crs/OGC/1.3/CRS84"},
+	{Name: "sortby", In: Items | Nearby, Kind: List, Question: true},
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},
 	{Name: "explain", In: Nearby, Kind: Boolean, Default: "false"},
@@ -106,7 +107,7 @@ var Table = [...]Parameter{
 var kept = []string{
 	// OGC API - Features, parts 2, 3 and 5 to 8, and Records
 	"bbox-crs", "crs", "exclude-properties", "externalIds", "ids", "profile", "q",
-	"skipGeometry", "sortby",
+	"skipGeometry",
 	// what clients send to other servers
 	"format", "geometry", "offset", "polygon", "resultType",
 }

@@ -32,6 +32,7 @@ type queryCmd struct {
 	AtLeast    int      `help:"If fewer items are within --radius, show this many nearest ones." placeholder:"N"`
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
 	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
+	SortBy     []string `help:"Order the items by a property, or by distance; -NAME is the descending order. May be repeated: a later one counts where the earlier ones are equal. Write --sort-by=-NAME." placeholder:"NAME"`
 	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
 	Cursor     string   `help:"Continue where an earlier answer ended. That answer printed the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
@@ -49,6 +50,7 @@ Examples:
     nearby query 40.7484 -73.9857 --collection city
     nearby query -33.86 151.21 -c cities -k 3 --radius 50km --where country=AU
     nearby query 41.9 12.5 -c cities --filter "population BETWEEN 10000 AND 50000 AND country IN ('IT', 'VA')"
+    nearby query 48.86 2.35 -c cities --radius 300km --sort-by=-population
     nearby query 51.5072 -0.1276 -c cities --properties name,population,country
     nearby query --near cafe-1 -c cities
     nearby query 64.15 -21.94 -c cities --json | jq '.features[].id'`
@@ -134,6 +136,9 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 	}
 	if c.Filter != "" {
 		opts = append(opts, client.Filter(c.Filter))
+	}
+	if c.SortBy != nil {
+		opts = append(opts, client.SortBy(c.SortBy...))
 	}
 	if c.Properties != nil {
 		opts = append(opts, client.Fields(c.Properties...))
