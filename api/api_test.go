@@ -130,6 +130,10 @@ func TestEveryOperation(t *testing.T) {
 	if ids := box.ids(); len(ids) != 2 || box.NumberMatched != nil {
 		t.Errorf("the box: %v", ids)
 	}
+	search := decode[features](t, s.do("POST", c+"/items/search", "application/json", `{"bbox":[19,9,22,12]}`).want(t, 200))
+	if !slices.Equal(search.ids(), box.ids()) {
+		t.Errorf("the search: %v", search.ids())
+	}
 	s.do("DELETE", c, "", "").want(t, 204)
 	gone := decode[struct{ Type string }](t, s.do("GET", c+"/items", "", "").want(t, 404))
 	if page := string(s.do("GET", gone.Type, "", "").want(t, 200).body); !strings.Contains(page, gone.Type+"\n404 ") {

@@ -18,7 +18,6 @@ import (
 	"nearby/index"
 	"nearby/item"
 	"nearby/parameter"
-	"nearby/store"
 	"nearby/table"
 	"nearby/value"
 )
@@ -237,12 +236,8 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.parse(r, takesBatch, nil); err != nil {
 		return err
 	}
-	name, f, err := named(r)
-	if err != nil {
+	if err := s.mayRead(r); err != nil {
 		return err
-	}
-	if _, err := s.opt.Catalog.Get(name); err != nil && !f.Strong && f.After == (store.CommitID{}) {
-		return err // so that the client need not send the body
 	}
 	l := &s.opt.Limits
 	var body nearbyBatch
@@ -257,8 +252,9 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	}
 	var sel selection
 	if body.Properties != nil {
-		if sel.names = *body.Properties; len(sel.names) > maxNames {
-			return badField("properties", "", fmt.Sprintf("must name at most %d properties", maxNames), "")
+		var err error
+		if sel.names, err = fewNames(*body.Properties); err != nil {
+			return err
 		}
 	}
 	c, snap, err := s.read(w, r) // one snapshot for all queries

@@ -139,6 +139,8 @@ func TestIntersects(t *testing.T) {
 			}
 			check("items", inside, h.sorted(c+"/items?limit=7&"+where))
 			check("items in a box", west, h.sorted(c+"/items?limit=7&bbox=-170,-90,1,90&"+where))
+			check("search", inside, h.search(c, `{"limit":7,"intersects":`+string(geo)+`}`))
+			check("search in a box", west, h.search(c, `{"limit":7,"bbox":[-170,-90,1,90],"intersects":`+string(geo)+`}`))
 			check("nearby", nearest, h.pages(c+"/nearby?k=7&"+centre+"&"+where))
 			within := decode[features](t, h.do("GET", c+"/nearby?k=3&radius=800000&"+centre+"&"+where, "", "").want(t, 200))
 			if within.NumberMatched == nil || *within.NumberMatched != len(near) || *within.Complete != (len(near) <= 3) {

@@ -48,6 +48,7 @@ func (s *Server) routes() *chi.Mux {
 	on(http.MethodGet, one+"/sortables", s.getSortables)
 	on(http.MethodGet, one+"/items", s.listItems)
 	on(http.MethodPost, one+"/items", s.postItems)
+	on(http.MethodPost, one+"/items/search", s.searchItems)
 	on(http.MethodGet, one+"/items/{itemId}", s.getItem)
 	on(http.MethodPut, one+"/items/{itemId}", s.putItem)
 	on(http.MethodPatch, one+"/items/{itemId}", s.patchItem)

@@ -130,7 +130,7 @@ func TestPostGIS(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d polygons have %d of %d places", asked, found, len(all))
+	t.Logf("%d polygons have %d places together, of %d", asked, found, len(all))
 	if found < 10*asked {
 		t.Errorf("only %d places were found", found)
 	}

@@ -161,10 +161,20 @@ type IndexSpec struct {
 
 // Link defines model for Link.
 type Link struct {
-	Href  string `json:"href"`
-	Rel   string `json:"rel"`
-	Title string `json:"title,omitempty,omitzero"`
-	Type  string `json:"type,omitempty,omitzero"`
+	// Body What to add to the body that was sent before.
+	Body struct {
+		Cursor string `json:"cursor"`
+	} `json:"body,omitempty,omitzero"`
+	Href string `json:"href"`
+
+	// Merge The `body` is added to the body that was sent before.
+	Merge bool `json:"merge,omitempty,omitzero"`
+
+	// Method The method of the request. Left out means GET.
+	Method string `json:"method,omitempty,omitzero"`
+	Rel    string `json:"rel"`
+	Title  string `json:"title,omitempty,omitzero"`
+	Type   string `json:"type,omitempty,omitzero"`
 }
 
 // Links defines model for Links.
