@@ -102,6 +102,10 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	property, values, grouped, err := params.groups(snap, q, &s.opt.Limits)
+	if err != nil {
+		return err
+	}
 	text := ""
 	if explain { // no entity tag: another index of the same items takes other steps
 		q.Trace = &index.Trace{Most: maxTraceSteps}
@@ -110,6 +114,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	}
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
 		return err
+	}
+	if grouped {
+		return s.answerPer(w, r, buf, snap, &params.filter, property, values, &sel)
 	}
 	if least > 0 && q.After == nil {
 		if widened, err = s.widens(buf, snap, q, &params.filter, least); err != nil {
@@ -190,24 +197,29 @@ func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Qu
 	}
 	b = append(b, `,"complete":`...)
 	b = strconv.AppendBool(b, f.complete)
-	b = append(b, `,"proof":{"exact":`...)
-	b = strconv.AppendBool(b, f.proof.Exact)
-	b = append(b, `,"radius":`...)
-	b = appendNumber(b, f.proof.Radius)
-	b = append(b, `,"entered":`...)
-	b = strconv.AppendInt(b, int64(f.proof.Entered), 10)
-	b = append(b, `,"compared":`...)
-	b = strconv.AppendInt(b, int64(f.proof.Compared), 10)
-	if reason != "" {
-		b = append(b, `,"reason":`...)
-		b = appendQuoted(b, []byte(reason))
-	}
-	b = append(b, '}')
+	b = appendProof(b, &f.proof, reason)
 	if q.Trace != nil {
 		b = appendTrace(b, q.Trace)
 	}
 	buf.b = b
 	return f.more
+}
+
+// appendProof writes a proof. reason is why it is not exact; "": it is.
+func appendProof(b []byte, proof *index.Proof, reason string) []byte {
+	b = append(b, `,"proof":{"exact":`...)
+	b = strconv.AppendBool(b, proof.Exact)
+	b = append(b, `,"radius":`...)
+	b = appendNumber(b, proof.Radius)
+	b = append(b, `,"entered":`...)
+	b = strconv.AppendInt(b, int64(proof.Entered), 10)
+	b = append(b, `,"compared":`...)
+	b = strconv.AppendInt(b, int64(proof.Compared), 10)
+	if reason != "" {
+		b = append(b, `,"reason":`...)
+		b = appendQuoted(b, []byte(reason))
+	}
+	return append(b, '}')
 }
 
 // maxCounted is how many points and cells are counted for numberMatched, so that an answer does

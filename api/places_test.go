@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -342,4 +344,123 @@ func TestAtLeastRefused(t *testing.T) {
 		`{"queries":[{"lat":1,"lon":2,"radius":5,"at_least":0}]}`:       "queries[0].at_least must be from 1 to 1000",
 		`{"queries":[{"lat":1,"lon":2,"radius":5,"k":2,"at_least":3}]}`: "queries[0].at_least must not be greater than k",
 	})
+}
+
+// TestPer: the answer has the k nearest of each value, within a radius too, in one order, each with
+// its value; a scan of the groups says the same. It is complete within the radius of its proof.
+func TestPer(t *testing.T) {
+	rng := rand.New(rand.NewPCG(44, 4))
+	spots := globe(rng, 200)
+	spots[0].kind, spots[1].kind, spots[2].kind = "", "x", "y" // none, and two that are alone
+	h := start(t, api.Options{})
+	for _, index := range bothIndexes {
+		h.loadSpots("c", index, spots)
+		for i := range 24 {
+			lon, lat := somewhere(rng, spots)
+			k, radius, path := 1+rng.IntN(5), 3e7, fmt.Sprintf("/v1/collections/c/nearby?lat=%s&lon=%s&per=kind", decimal(lat), decimal(lon))
+			if i%2 == 0 {
+				radius = 2e7 * rng.Float64()
+				path += "&radius=" + decimal(radius)
+			}
+			if i%5 == 0 {
+				k = 300
+			}
+			path += fmt.Sprint("&k=", k)
+			all := rank(spots, lon, lat, func(s spot, d float64) bool { return s.kind != "" && d <= radius })
+			if i%3 == 0 {
+				path += "&filter=" + url.QueryEscape("kind <> 'k3'")
+				all = slices.DeleteFunc(all, func(r ranked) bool { return r.kind == "k3" })
+			}
+			count := map[string]int{}
+			var want, left []ranked
+			for _, r := range all {
+				if count[r.kind]++; count[r.kind] <= k {
+					want = append(want, r)
+				} else {
+					left = append(left, r)
+				}
+			}
+			got := decode[struct {
+				features
+				Features []struct {
+					ID       string
+					Per      string
+					Distance float64
+				}
+			}](t, h.do("GET", path, "", "").want(t, 200))
+			if len(got.Features) != len(want) || got.NumberReturned != len(want) || !*got.Complete || !got.Proof.Exact {
+				t.Fatalf("%s: %s: %d items, want %d: %+v", index, path, len(got.Features), len(want), got)
+			}
+			for i, f := range got.Features {
+				if f.ID != want[i].id || f.Per != want[i].kind {
+					t.Fatalf("%s: %s: place %d is %+v, want %+v", index, path, i, f, want[i])
+				}
+			}
+			for _, r := range left {
+				if r.metres < got.Proof.Radius {
+					t.Fatalf("%s: %s: %s at %v m is missing within %v m", index, path, r.id, r.metres, got.Proof.Radius)
+				}
+			}
+		}
+		h.do("DELETE", "/v1/collections/c", "", "").want(t, 204)
+	}
+}
+
+// TestPerValues: a value is written as JSON has it, and where there is no item or too little may be
+// compared, the answer says so.
+func TestPerValues(t *testing.T) {
+	h := start(t, api.Options{})
+	h.do("PUT", "/v1/collections/c", "application/json", `{"queryables":{"any":"string","open":"boolean","n":"number"}}`).want(t, 201)
+	none := decode[features](t, h.do("GET", "/v1/collections/c/nearby?lat=0&lon=0&per=any&radius=500", "", "").want(t, 200))
+	if len(none.Features) != 0 || !*none.Complete || none.Proof.Radius != 500 {
+		t.Errorf("without items: %+v", none)
+	}
+	for i, p := range []string{`{"any":"a\"ö","open":true,"n":1}`, `{"any":"b","open":false}`, `{"any":null}`} {
+		h.do("PUT", fmt.Sprint("/v1/collections/c/items/i", i), geoJSON, feature(fmt.Sprint("i", i), float64(i), 0, p)).want(t, 201)
+	}
+	for property, want := range map[string][]any{"any": {`a"ö`, "b"}, "open": {true, false}} {
+		got := decode[struct{ Features []struct{ Per any } }](t, h.do("GET", "/v1/collections/c/nearby?lat=0&lon=0&per="+property, "", "").want(t, 200))
+		var pers []any
+		for _, f := range got.Features {
+			pers = append(pers, f.Per)
+		}
+		if !slices.Equal(pers, want) {
+			t.Errorf("per %s: %v, want %v", property, pers, want)
+		}
+	}
+	h.do("PUT", "/v1/collections/d", "application/json", `{"queryables":["any"]}`).want(t, 201)
+	for i, v := range []string{`1.0`, `1`, `"1"`, `true`, `9007199254740993`, `[1]`} {
+		h.do("PUT", fmt.Sprint("/v1/collections/d/items/i", i), geoJSON, feature(fmt.Sprint("i", i), float64(i), 0, `{"any":`+v+`}`)).want(t, 201)
+	}
+	a := h.do("GET", "/v1/collections/d/nearby?lat=0&lon=0&k=1&per=any", "", "").want(t, 200)
+	got := regexp.MustCompile(`"per":[^}]*`).FindAllString(string(a.body), -1)
+	if want := []string{`"per":1`, `"per":"1"`, `"per":true`, `"per":9007199254740993`}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	cut := h.beside(api.Limits{MaxCompared: 1})
+	if f := decode[features](t, cut.do("GET", "/v1/collections/d/nearby?lat=0&lon=0&k=1&per=any", "", "").want(t, 200)); f.Proof.Exact && len(f.Features) < 4 || *f.Complete != f.Proof.Exact {
+		t.Errorf("cut short: %+v", f)
+	}
+}
+
+func TestPerRefused(t *testing.T) {
+	h := start(t, api.Options{})
+	h.do("PUT", "/v1/collections/c", "application/json", `{"queryables":{"name":"string","n":"number"}}`).want(t, 201)
+	rows := "id,lat,lon,name\n"
+	for i := range 101 {
+		rows += fmt.Sprintf("i%d,0,0,n%d\n", i, i)
+	}
+	h.do("POST", "/v1/collections/c/items", "text/csv", rows).want(t, 200)
+	h.refused(refusals{
+		"lat=1&lon=2&per=other": "per must be the name of a queryable property",
+		"lat=1&lon=2&per=n":     "per must be a property with strings or booleans; this one is of type number",
+		"lat=1&lon=2&per=name":  "per must be a property with at most 100 values; this one has more",
+	}, nil)
+	h.do("DELETE", "/v1/collections/c/items/i7", "", "").want(t, 204)
+	h.do("GET", "/v1/collections/c/nearby?lat=1&lon=2&per=name", "", "").want(t, 200)
+	h.refused(refusals{
+		"lat=1&lon=2&per=name&cursor=x":            "cursor does not come from an answer to this request",
+		"lat=1&lon=2&per=name&explain=true":        "explain must be left out if per is given",
+		"lat=1&lon=2&per=name&radius=5&at_least=1": "at_least must be left out if per is given",
+	}, nil)
 }

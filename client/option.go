@@ -49,6 +49,9 @@ func MinRadius(metres float64) RequestOption { return Parameter("min_radius", di
 // see NearbyPage.Widened.
 func AtLeast(n int) RequestOption { return Parameter("at_least", strconv.Itoa(n)) }
 
+// Per makes a nearby search find the K nearest items of each value of a queryable; see Hit.Per.
+func Per(property string) RequestOption { return Parameter("per", property) }
+
 // BBox is the box in which Items and ItemPages look. If west > east it crosses the
 // antimeridian.
 func BBox(west, south, east, north float64) RequestOption {

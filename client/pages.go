@@ -15,6 +15,7 @@ import (
 type Hit struct {
 	Item
 	Distance float64 // metres from the centre
+	Per      any     // with Per, the value of that property: a string, float64 or bool
 }
 
 // NearbyPage is the answer to a nearby search, or one of several.
@@ -71,7 +72,7 @@ func (c *Collection) nearby(ctx context.Context, r *request) (*NearbyPage, error
 	}
 	for i := range doc.Features {
 		f := &doc.Features[i]
-		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance}
+		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance, f.Per}
 		page.Hits[i].place(&f.Geometry)
 	}
 	return page, nil

@@ -81,6 +81,7 @@ var Table = [...]Parameter{
 	{Name: "radius", In: Nearby, Kind: Number, Min: 0, Question: true},
 	{Name: "min_radius", In: Nearby, Kind: Number, Min: 0, Question: true},
 	{Name: "at_least", In: Nearby, Kind: Integer, Min: 1, Max: MaxK, Question: true},
+	{Name: "per", In: Nearby, Kind: Text, Question: true},
 	{Name: "bbox", In: Items, Kind: List, Question: true},
 	{Name: "limit", In: Items, Kind: Integer, Min: 1, Max: MaxLimit, Default: "100"},
 	{Name: "cursor", In: Items | Nearby, Kind: Text},

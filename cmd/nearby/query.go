@@ -30,6 +30,7 @@ type queryCmd struct {
 	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
 	MinRadius  string   `help:"Only items at least this far away, in the form of --radius." placeholder:"DISTANCE"`
 	AtLeast    int      `help:"If fewer items are within --radius, show this many nearest ones." placeholder:"N"`
+	Per        string   `help:"Show the -k nearest items of each value of this property." placeholder:"NAME"`
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
 	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
 	SortBy     []string `help:"Order the items by a property, or by distance; -NAME is the descending order. May be repeated: a later one counts where the earlier ones are equal. Write --sort-by=-NAME." placeholder:"NAME"`
@@ -133,6 +134,9 @@ func (c *queryCmd) options() ([]client.RequestOption, error) {
 	}
 	if c.AtLeast != 0 {
 		opts = append(opts, client.AtLeast(c.AtLeast))
+	}
+	if c.Per != "" {
+		opts = append(opts, client.Per(c.Per))
 	}
 	if c.Filter != "" {
 		opts = append(opts, client.Filter(c.Filter))

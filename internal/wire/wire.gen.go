@@ -67,7 +67,7 @@ type Definition struct {
 	// at_least, bbox, bbox-crs, consistency, crs, cursor, datetime,
 	// distance_property, exclude-properties, explain, externalIds, f, filter,
 	// filter-crs, filter-lang, format, geometry, id_property, ids, k, lat, limit,
-	// lon, min_radius, near, offset, polygon, profile, properties, q, radius,
+	// lon, min_radius, near, offset, per, polygon, profile, properties, q, radius,
 	// resultType, skipGeometry, sortby.
 	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 
@@ -241,9 +241,12 @@ type NearbyCollection struct {
 // NearbyFeature defines model for NearbyFeature.
 type NearbyFeature struct {
 	// Distance Metres from the centre.
-	Distance   float64         `json:"distance"`
-	Geometry   Point           `json:"geometry"`
-	ID         string          `json:"id"`
+	Distance float64 `json:"distance"`
+	Geometry Point   `json:"geometry"`
+	ID       string  `json:"id"`
+
+	// Per Only with `per`: the value of the property that it names, which is a string, a number or a boolean.
+	Per        interface{}     `json:"per,omitempty,omitzero"`
 	Properties json.RawMessage `json:"properties"`
 	Type       string          `json:"type"`
 }

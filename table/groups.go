@@ -1,0 +1,45 @@
+package table
+
+import (
+	"slices"
+	"strings"
+
+	"nearby/cql2"
+	"nearby/value"
+)
+
+// Values returns the values of a queryable that items of the snapshot have, in an order that is
+// always the same. ok is false if there are more than most, or if the queryable is of a type of
+// numbers or times.
+func (s *Snapshot) Values(property string, most int) (values []value.Value, ok bool) {
+	i := s.schema.Queryables.Index(property)
+	if i < 0 {
+		return nil, true
+	}
+	c, ok := s.columns.queryable[i].(*dictionaryColumn)
+	if !ok || c.dict.n > most {
+		return nil, false
+	}
+	keys := make([]string, 0, c.dict.n)
+	for _, key := range c.dict.all() {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, strings.Compare)
+	for _, key := range keys {
+		if v, ok := value.OfKey(key); ok {
+			values = append(values, v)
+		}
+	}
+	return values, true
+}
+
+// With returns a filter that demands what f does, and that a queryable has a value.
+func (f *Filter) With(property string, v value.Value) *Filter {
+	with := *f
+	var e cql2.Expr = &cql2.In{Property: cql2.Property{Name: property}, Values: []cql2.Literal{{Value: v}}}
+	if f.expr != nil {
+		e = &cql2.And{Of: []cql2.Expr{f.expr, e}}
+	}
+	with.Match(e)
+	return &with
+}
