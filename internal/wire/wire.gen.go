@@ -66,9 +66,9 @@ type Definition struct {
 	// parameters, and names that may become parameters, cannot be queryables:
 	// at_least, bbox, bbox-crs, consistency, crs, cursor, datetime,
 	// distance_property, exclude-properties, explain, externalIds, f, filter,
-	// filter-crs, filter-lang, format, geometry, id_property, ids, k, lat, limit,
-	// lon, min_radius, near, offset, per, polygon, profile, properties, q, radius,
-	// resultType, skipGeometry, sortby.
+	// filter-crs, filter-lang, format, geometry, id_property, ids, intersects, k,
+	// lat, limit, lon, min_radius, near, offset, per, polygon, profile,
+	// properties, q, radius, resultType, skipGeometry, sortby.
 	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 
 	// Time The top-level property with the time of an item: an RFC 3339 date-time or date.
