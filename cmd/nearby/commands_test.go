@@ -32,8 +32,9 @@ var notRun = map[[2]string]string{
 	{"docs/regions.md", "pg_ctl "}:                   "leaves a server of PostgreSQL that nothing would end if the test were killed; pgtest starts one",
 }
 
-// sqlPages are the documents whose SQL is run by TestDocumentedSQL of store/postgres.
-var sqlPages = []string{"docs/consistency.md", "docs/operations.md"}
+// sqlPages are the documents whose SQL is run, by TestDocumentedSQL of store/postgres and by
+// TestComingFrom.
+var sqlPages = []string{"docs/consistency.md", "docs/operations.md", "docs/coming-from.md"}
 
 // step is a command of a document and what it says comes back.
 type step struct{ command, want string }
