@@ -22,10 +22,21 @@ import (
 	"nearby/value"
 )
 
-// nearbyBatch is the body of many queries.
+// nearbyBatch is the body of many queries, or of one search from several origins.
 type nearbyBatch struct {
 	Queries    []nearbyIn `json:"queries"`
 	Properties *[]string  `json:"properties"`
+
+	Origins  []origin       `json:"origins"`
+	K        *int           `json:"k"`
+	Radius   *float64       `json:"radius"`
+	Filter   jsontext.Value `json:"filter"`
+	Datetime *string        `json:"datetime"`
+}
+
+// single reports whether the body has a member that only a search from several origins has.
+func (in *nearbyBatch) single() bool {
+	return in.Origins != nil || in.K != nil || in.Radius != nil || in.Filter != nil || in.Datetime != nil
 }
 
 // nearbyIn is one query of a batch; what is left out is nil.
@@ -53,9 +64,9 @@ type batchQuery struct {
 	least  int // items, if the search may be widened; else 0
 }
 
-// query checks the i-th query of a batch. The fields of its errors begin with queries[i].
-func (in *nearbyIn) query(i int, l *Limits, c *collection.Collection, snap *collection.Snapshot) (q batchQuery, err error) {
-	path := func(member string) string { return fmt.Sprintf("queries[%d]%s", i, member) }
+// query checks a query. The fields of its errors begin with at: queries[i], or nothing.
+func (in *nearbyIn) query(at string, l *Limits, c *collection.Collection, snap *collection.Snapshot) (q batchQuery, err error) {
+	path := func(member string) string { return strings.TrimPrefix(at+member, ".") }
 	if in.Near != nil {
 		err = in.around(&q, path(""), c, snap)
 	} else {
@@ -244,10 +255,15 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readJSON(w, r, l.MaxBatchBytes, &body, appJSON); err != nil {
 		return indexed(err)
 	}
-	if len(body.Queries) == 0 {
+	switch {
+	case body.Queries != nil && body.single():
+		return badField("queries", "", "must be the only member beside properties", "")
+	case body.Queries == nil && body.Origins == nil && body.single():
+		return badField("origins", "", "is missing", "")
+	case body.Origins != nil:
+	case len(body.Queries) == 0:
 		return badField("queries", "", "must have at least one query", "")
-	}
-	if len(body.Queries) > l.MaxBatch {
+	case len(body.Queries) > l.MaxBatch:
 		return newProblem(tooManyQueries, fmt.Sprintf("the batch has %d queries; a batch may have at most %d", len(body.Queries), l.MaxBatch))
 	}
 	var sel selection
@@ -261,9 +277,12 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if body.Origins != nil {
+		return s.answerOrigins(w, r, c, snap, &body, &sel)
+	}
 	queries, sum, positions := make([]batchQuery, len(body.Queries)), 0, area.MostPositions
 	for i := range queries {
-		if queries[i], err = body.Queries[i].query(i, l, c, snap); err != nil {
+		if queries[i], err = body.Queries[i].query(fmt.Sprintf("queries[%d]", i), l, c, snap); err != nil {
 			return indexed(err)
 		}
 		queries[i].Area, err = bodyIntersects(fmt.Sprintf("queries[%d].intersects", i), body.Queries[i].Intersects, &positions)

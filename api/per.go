@@ -37,7 +37,7 @@ func (p *parameters) groups(snap *collection.Snapshot, q *index.Query, l *Limits
 	if reason != "" {
 		return "", nil, false, badParameter("per", property, reason, "")
 	}
-	for _, name := range []string{"at_least", "explain"} {
+	for _, name := range []string{"at_least", "sortby", "explain"} {
 		if v, both := p.values.lookup(name); both && v != "false" {
 			return "", nil, false, badParameter(name, v, "must be left out if per is given", "")
 		}

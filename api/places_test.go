@@ -3,6 +3,7 @@ package api_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"regexp"
@@ -463,4 +464,93 @@ func TestPerRefused(t *testing.T) {
 		"lat=1&lon=2&per=name&explain=true":        "explain must be left out if per is given",
 		"lat=1&lon=2&per=name&radius=5&at_least=1": "at_least must be left out if per is given",
 	}, nil)
+}
+
+// TestOrigins: the answer has the k items that are nearest to their nearest origin, each once, with
+// the first origin that is so near; a scan says the same.
+func TestOrigins(t *testing.T) {
+	rng := rand.New(rand.NewPCG(45, 5))
+	spots := globe(rng, 200)
+	h := start(t, api.Options{})
+	for _, index := range bothIndexes {
+		h.loadSpots("c", index, spots)
+		for i := range 24 {
+			n, k := 1+rng.IntN(6), []int{1, 3, 20, 150, 500}[rng.IntN(5)]
+			if i == 0 {
+				n, k = 100, 7
+			}
+			radius, members := 3e7, fmt.Sprintf(`,"k":%d`, k)
+			if i%2 == 0 {
+				radius = 1e7 * rng.Float64()
+				members += `,"radius":` + decimal(radius)
+			}
+			if i%3 == 0 {
+				members += `,"filter":"kind = 'k1'","properties":[]`
+			}
+			var origins []string
+			nearest, from := map[string]ranked{}, map[string]int{}
+			for o := range n {
+				lon, lat := somewhere(rng, spots)
+				origins = append(origins, fmt.Sprintf(`{"lat":%s,"lon":%s}`, decimal(lat), decimal(lon)))
+				for _, r := range rank(spots, lon, lat, func(s spot, _ float64) bool { return i%3 > 0 || s.kind == "k1" }) {
+					if best, ok := nearest[r.id]; !ok || r.metres < best.metres {
+						nearest[r.id], from[r.id] = r, o
+					}
+				}
+			}
+			all := slices.DeleteFunc(slices.SortedFunc(maps.Values(nearest), byDistance), func(r ranked) bool { return r.metres > radius })
+			want := all[:min(k, len(all))]
+			body := `{"origins":[` + strings.Join(origins, ",") + `]` + members + `}`
+			got := decode[struct {
+				features
+				Features []struct {
+					ID       string
+					Origin   *int
+					Distance float64
+				}
+			}](t, h.do("POST", "/v1/collections/c/nearby", "application/json", body).want(t, 200))
+			complete := i%2 > 0 || len(all) <= k
+			if len(got.Features) != len(want) || *got.Complete != complete || !got.Proof.Exact {
+				t.Fatalf("%s: %s: %d of %d items, want %d: complete %v, %+v", index, body, len(got.Features), len(all), len(want), *got.Complete, got.Proof)
+			}
+			for i, f := range got.Features {
+				if f.ID != want[i].id || f.Origin == nil || *f.Origin != from[f.ID] {
+					t.Fatalf("%s: %s: place %d is %s of origin %s, want %s of %d", index, body, i, f.ID, show(f.Origin), want[i].id, from[want[i].id])
+				}
+			}
+			if end := min(radius, sphere.HalfCircumference); len(want) == k && got.Proof.Radius != want[k-1].metres || len(want) < k && got.Proof.Radius != end {
+				t.Errorf("%s: %s: complete within %v m", index, body, got.Proof.Radius)
+			}
+		}
+		// Cut short, the answer is a beginning.
+		body := `{"origins":[{"lat":1,"lon":2},{"lat":50,"lon":10}],"k":150}`
+		all := decode[features](t, h.do("POST", "/v1/collections/c/nearby", "application/json", body).want(t, 200))
+		for _, most := range []int{1, 10, 50, 200, 400} {
+			got := decode[features](t, h.beside(api.Limits{MaxCompared: most}).do("POST", "/v1/collections/c/nearby", "application/json", body).want(t, 200))
+			if n := len(got.Features); !slices.Equal(got.ids(), all.ids()[:n]) || (n == 150) != got.Proof.Exact || n < 150 && all.Features[n].Distance < got.Proof.Radius {
+				t.Errorf("%s: %d compared: %d items, %+v", index, most, n, got.Proof)
+			}
+		}
+		h.do("DELETE", "/v1/collections/c", "", "").want(t, 204)
+	}
+}
+
+func TestOriginsRefused(t *testing.T) {
+	h := start(t, api.Options{})
+	h.load("c", places)
+	one := `{"lat":1,"lon":2}`
+	h.refused(nil, refusals{
+		`{"origins":[]}`: "origins must have 1 to 100 places",
+		`{"origins":[` + strings.Repeat(one+",", 100) + one + `]}`: "origins must have 1 to 100 places",
+		`{"origins":[` + one + `,{"lat":1}]}`:                      "origins[1] must have lat and lon",
+		`{"origins":[{"lat":91,"lon":2}]}`:                         "origins[0].lat must be a number from -90 to 90",
+		`{"origins":[` + one + `],"k":0}`:                          "k must be from 1 to 1000",
+		`{"origins":[` + one + `],"radius":-1}`:                    "radius must be at least 0 metres",
+		`{"origins":[` + one + `],"queries":[` + one + `]}`:        "queries must be the only member beside properties",
+		`{"queries":[` + one + `],"k":3}`:                          "queries must be the only member beside properties",
+		`{"k":3}`:                                                  "origins is missing",
+		`{}`:                                                       "queries must have at least one query",
+	})
+	h.beside(api.Limits{MaxBatchK: 5}).do("POST", "/v1/collections/c/nearby", "application/json", `{"origins":[`+one+`,`+one+`],"k":3}`).want(t, 413)
+	h.beside(api.Limits{MaxAnswerBytes: 300}).do("POST", "/v1/collections/c/nearby", "application/json", `{"origins":[`+one+`],"k":6}`).want(t, 413)
 }

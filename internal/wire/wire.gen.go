@@ -245,6 +245,9 @@ type NearbyFeature struct {
 	Geometry Point   `json:"geometry"`
 	ID       string  `json:"id"`
 
+	// Origin Only with `origins`: the index of the nearest one, from which `distance` is.
+	Origin int `json:"origin,omitempty,omitzero"`
+
 	// Per Only with `per`: the value of the property that it names, which is a string, a number or a boolean.
 	Per        interface{}     `json:"per,omitempty,omitzero"`
 	Properties json.RawMessage `json:"properties"`
