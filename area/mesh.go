@@ -1,8 +1,10 @@
 package area
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
+	"slices"
 
 	"github.com/paulmach/orb"
 
@@ -15,12 +17,14 @@ import (
 //
 // Where edges are dense and long, as in a comb or a star, their parts in all leaves are many
 // times their number. A mesh has partsPerEdge for each edge at most, and its leaves get more
-// edges then: the fullest leaf is divided first.
+// edges then: the fullest leaf is divided first. If a leaf has more than denseEdges of a polygon,
+// the slabs of that polygon take their place.
 type mesh struct {
 	edges   []edge
 	nodes   []meshNode
 	entries []entry
-	cell    cell // of the root
+	cell    cell              // of the root
+	slabs   map[uint32]*slabs // of polygons
 }
 
 // meshNode is an inner node, of which first is the first of four children, or a leaf, which has
@@ -34,10 +38,13 @@ const (
 )
 
 // entry is an edge in a leaf, and in the lowest bit whether the corner of the leaf lies in the
-// edge's polygon. The edges of a polygon follow each other.
+// edge's polygon. The edges of a polygon follow each other. With the highest bit it stands for
+// all edges of the polygon in the leaf, and the polygon has slabs.
 type entry uint32
 
-func (m *mesh) edge(e entry) *edge { return &m.edges[e>>1] }
+const dense entry = 1 << 31
+
+func (m *mesh) edge(e entry) *edge { return &m.edges[(e&^dense)>>1] }
 
 // cell is the rectangle of a node.
 type cell struct{ west, south, east, north float64 }
@@ -45,7 +52,8 @@ type cell struct{ west, south, east, north float64 }
 const (
 	leafEdges    = 12 // a leaf with more is divided, if it can be
 	mostLevels   = 32 // a leaf is 9 mm wide
-	partsPerEdge = 16
+	partsPerEdge = 6
+	denseEdges   = 64
 )
 
 // What locate finds.
@@ -95,8 +103,9 @@ func newMesh(edges []edge) *mesh {
 	for len(waiting) > 0 {
 		o := heap.Pop(&waiting).(open)
 		if len(o.entries) <= leafEdges || o.level == mostLevels || parts > most {
-			m.nodes[o.node] = meshNode{uint32(len(m.entries)), uint32(len(o.entries))}
-			m.entries = append(m.entries, o.entries...)
+			first := uint32(len(m.entries))
+			m.addLeaf(o.entries)
+			m.nodes[o.node] = meshNode{first, uint32(len(m.entries)) - first}
 			continue
 		}
 		first := uint32(len(m.nodes))
@@ -115,6 +124,32 @@ func newMesh(edges []edge) *mesh {
 	}
 	return m
 }
+
+// addLeaf adds the entries of a leaf, one for each polygon of which there are too many.
+func (m *mesh) addLeaf(all []entry) {
+	for len(all) > 0 {
+		polygon, n := m.edge(all[0]).polygon, 1
+		for n < len(all) && m.edge(all[n]).polygon == polygon {
+			n++
+		}
+		if n <= denseEdges {
+			m.entries = append(m.entries, all[:n]...)
+		} else {
+			m.entries = append(m.entries, all[0]|dense)
+			if m.slabs[polygon] == nil {
+				from, _ := slices.BinarySearchFunc(m.edges, polygon, comparePolygon)
+				to, _ := slices.BinarySearchFunc(m.edges, polygon+1, comparePolygon)
+				if m.slabs == nil {
+					m.slabs = map[uint32]*slabs{}
+				}
+				m.slabs[polygon] = newSlabs(m.edges[from:to])
+			}
+		}
+		all = all[n:]
+	}
+}
+
+func comparePolygon(e edge, polygon uint32) int { return cmp.Compare(e.polygon, polygon) }
 
 // quarter returns the cell of child i: bit 0 is east, bit 1 is north.
 func (c cell) quarter(i int) cell {
@@ -197,6 +232,14 @@ func (m *mesh) locate(x, y float64) place {
 			}
 			polygon, odd = e.polygon, en&1
 		}
+		if en&dense != 0 {
+			at := m.slabs[polygon].locate(x, y)
+			if at == border {
+				return border
+			}
+			odd = entry(at) // inside is 1
+			continue
+		}
 		if e.holds(x, y) {
 			return border
 		}
@@ -222,7 +265,7 @@ func (m *mesh) cover(r sphere.Rect) Cover {
 	return All
 }
 
-// meets reports whether an edge below a node meets a rectangle.
+// meets reports whether an edge below a node meets a rectangle, or may do so.
 func (m *mesh) meets(node uint32, c cell, r *sphere.Rect) bool {
 	n := m.nodes[node]
 	if n.count == 0 || n.count == covered || c.west > r.East || c.east < r.West || c.south > r.North || c.north < r.South {
@@ -240,7 +283,7 @@ func (m *mesh) meets(node uint32, c cell, r *sphere.Rect) bool {
 		return false
 	}
 	for _, en := range m.entries[n.first : n.first+n.count] {
-		if m.edge(en).meets(r.West, r.South, r.East, r.North) {
+		if en&dense != 0 || m.edge(en).meets(r.West, r.South, r.East, r.North) {
 			return true
 		}
 	}
