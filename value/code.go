@@ -24,10 +24,11 @@ func (v Value) Code() uint32 {
 // code is made of the float64's sign, exponent, and 19 bits of its mantissa: of the float64s from
 // 2^e to 2^(e+1), those with the same code lie in an interval of length 2^(e-19).
 //
-// Two decimals x < y of at most 5 digits with 2^e <= x differ by more than x/10^5, since x is
-// a whole number below 10^5 of the units in which they differ, or y is farther away. That is more than 5 times the
-// length of the interval, 2^(e-19) <= x/524288. A float64 differs from its decimal by at most
-// x/2^52. So the float64s of x and y do not lie in one interval.
+// Two decimals x < y of at most 5 digits with 2^e <= x differ by more than x/10^5: x is less than
+// 10^5 units of its last digit, and y is at least one of these units away. That is more than 5
+// times the length of the interval, which is at most x/2^19. A float64 differs from its decimal by
+// less than x/2^52. So the float64s of x and y do not lie in one interval. For negative numbers
+// the same is so.
 func (d decimal) code(text string) uint32 {
 	const mostDigits = 5
 	f, short := d.float64(text)
