@@ -39,6 +39,10 @@ type column interface {
 
 	// ranks returns how the values are ordered.
 	ranks() ranks
+
+	// spans divides all items of a snapshot by the numbers that their values are; what is none
+	// counts as 0.
+	spans(s *Snapshot) []span
 }
 
 func newColumn(t value.Type) column {

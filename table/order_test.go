@@ -312,7 +312,7 @@ func (o *ordered) ask(t *testing.T) {
 }
 
 // drive makes tables with both indexes, changes them, and asks.
-func driveOrdered(t *testing.T, rounds int, ask func(*ordered)) {
+func driveOrdered(t *testing.T, rounds int, ask func(*testing.T, *ordered)) {
 	for i, kind := range kinds {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
@@ -329,7 +329,7 @@ func driveOrdered(t *testing.T, rounds int, ask func(*ordered)) {
 				for step := range 5 {
 					o.change(t, []int{first, 50}[min(step, 1)])
 					for range 50 {
-						ask(o)
+						ask(t, o)
 					}
 				}
 			}
@@ -340,5 +340,5 @@ func driveOrdered(t *testing.T, rounds int, ask func(*ordered)) {
 // Ordered answers, and their pages, equal those of sorting all items that match: in any order,
 // with ties and without values, in this version and in older ones.
 func TestSortedAnswersEqualSorting(t *testing.T) {
-	driveOrdered(t, 4, func(o *ordered) { o.ask(t) })
+	driveOrdered(t, 4, func(t *testing.T, o *ordered) { o.ask(t) })
 }

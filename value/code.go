@@ -73,3 +73,21 @@ func (i Instant) code() uint32 {
 	}
 	return code
 }
+
+// CodeBounds returns bounds of the float64s of all numbers with a code, which may be infinities.
+func CodeBounds(code uint32) (least, most float64) {
+	float := func(u uint64) float64 {
+		if u>>63 != 0 {
+			u &^= 1 << 63
+		} else {
+			u = ^u
+		}
+		f := math.Float64frombits(u)
+		if f != f { // beyond the infinities
+			return math.Inf(1 - int(u>>63)*2)
+		}
+		return f
+	}
+	u := uint64(code>>1) << 33
+	return float(u), float(u | (1<<33 - 1))
+}

@@ -326,3 +326,23 @@ func FuzzOf(f *testing.F) {
 		}
 	})
 }
+
+// The float64 of a number lies between the bounds of its code, and the bounds of a greater code
+// are not below.
+func TestCodeBounds(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(8, 8))
+	for range 100_000 {
+		text := fmt.Sprint(rnd.NormFloat64() * math.Pow(10, float64(rnd.IntN(400)-200)))
+		if rnd.IntN(10) == 0 {
+			text = []string{"0", "-0", "1e400", "-1e400", "1e-400", "-1e-400", "4.9237", "5"}[rnd.IntN(8)]
+		}
+		v, ok := value.NumberOf(text)
+		if !ok {
+			continue
+		}
+		f, _ := v.Float64()
+		if least, most := value.CodeBounds(v.Code()); !(least <= f && f <= most) {
+			t.Fatalf("%s is not from %v to %v", text, least, most)
+		}
+	}
+}
