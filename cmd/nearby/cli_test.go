@@ -85,7 +85,7 @@ func TestUsage(t *testing.T) {
 		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow trigger --collection a/b", "name"},
 		{"attach --store postgres://h/d --table shops --id id --lon x --lat y --follow trigger --queryables bbox", "bbox"},
 		{"detach --store postgres://h/d", "--collection"},
-		{"query 1 -c a", "lon"},
+		{"query 1 -c a", "LON"},
 		{"query 1 2", "--collection"},
 		{"query 91 0 -c a", "lat"},
 		{"query 120 30 -c a", "swapped"},
