@@ -1,6 +1,7 @@
 package value
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -72,14 +73,14 @@ func (qs Queryables) Typed() bool {
 }
 
 // With returns the queryables, and others behind them. Of a name that both have, the type of
-// the others counts.
+// the others counts, unless that is Any.
 func (qs Queryables) With(others Queryables) Queryables {
 	all := slices.Clone(qs)
 	for _, q := range others {
-		if i := all.Index(q.Name); i >= 0 {
-			all[i] = q
-		} else {
+		if i := all.Index(q.Name); i < 0 {
 			all = append(all, q)
+		} else if q.Type != Any {
+			all[i] = q
 		}
 	}
 	return all
@@ -93,13 +94,20 @@ func (q Queryable) String() string {
 	return q.Name + ":" + q.Type.String()
 }
 
+// meant are words for types that other programs have.
+var meant = []string{"", "bool", "date", "datetime", "double", "float", "int", "text", "timestamp"}
+
 // UnmarshalText reads what String writes. A colon before anything but the name of a type
-// belongs to the name.
+// belongs to the name, unless what follows was meant to be a type: that is an error.
 func (q *Queryable) UnmarshalText(text []byte) error {
 	q.Name, q.Type = string(text), Any
 	if i := strings.LastIndexByte(q.Name, ':'); i > 0 {
-		if q.Type.UnmarshalText(text[i+1:]) == nil {
+		word := strings.ToLower(q.Name[i+1:])
+		switch err := q.Type.UnmarshalText(text[i+1:]); {
+		case err == nil:
 			q.Name = q.Name[:i]
+		case slices.Contains(meant, word) || new(Type).UnmarshalText([]byte(word)) == nil:
+			return fmt.Errorf("what follows the colon in %q %w; for a property with that whole name, add :any", q.Name, err)
 		}
 	}
 	return nil

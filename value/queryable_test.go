@@ -58,7 +58,7 @@ func TestQueryableText(t *testing.T) {
 		"addr:city:string": {"addr:city", value.String},
 		"a:any":            {"a", value.Any},
 		":number":          {":number", value.Any},
-		"a:Number":         {"a:Number", value.Any},
+		"a:date:any":       {"a:date", value.Any},
 	} {
 		var got value.Queryable
 		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
@@ -67,5 +67,16 @@ func TestQueryableText(t *testing.T) {
 		if again := got.String(); want.Type != value.Any && again != text {
 			t.Errorf("%q is written as %q", text, again)
 		}
+	}
+	for _, bad := range []string{"a:", "a:Number", "a:float", "addr:a:text"} {
+		var got value.Queryable
+		if err := got.UnmarshalText([]byte(bad)); err == nil {
+			t.Errorf("%q is taken as %v", bad, got)
+		}
+	}
+	// What is said without a type takes none away.
+	got := value.Queryables{{"a", value.String}, {"b", value.Any}}.With(value.Queryables{{"a", value.Any}, {"b", value.Number}, {"c", value.Any}})
+	if want := (value.Queryables{{"a", value.String}, {"b", value.Number}, {"c", value.Any}}); !slices.Equal(got, want) {
+		t.Errorf("joined: %v, want %v", got, want)
 	}
 }

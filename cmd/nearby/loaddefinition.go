@@ -108,7 +108,7 @@ func (c *loadCmd) define(ctx context.Context, r *remote, f *found) (created bool
 	for range maxEdits {
 		switch {
 		case !f.exists:
-			def := client.Definition{Queryables: c.Queryable, Time: c.Time}
+			def := client.Definition{Queryables: value.Queryables(nil).With(c.Queryable), Time: c.Time}
 			if c.Index != nil {
 				def.Index.Kind = *c.Index
 			}

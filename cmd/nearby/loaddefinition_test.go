@@ -120,6 +120,12 @@ func TestLoadDefinition(t *testing.T) {
 		t.Errorf("a row of another type: %+v", r)
 	}
 	is("typed", "auto", "postcode:string,n:number", 1)
+	if r := runCLI(t, "id,lat,lon,postcode\na,1,2,1234\n", "load", "-", "-c", "typed", "--server", s.base, "--queryable", "postcode"); r.code != exitOK {
+		t.Errorf("a queryable that has a type, named without: %+v", r)
+	}
+	if r := load("float", "--queryable", "n:float"); r.code != exitUsage || !strings.Contains(r.stderr, "integer") {
+		t.Errorf("a type that is none: %+v", r)
+	}
 	if s.get(c, s.base+"/v1/collections/typed/items?postcode=1234", &found); found.NumberReturned != 1 {
 		t.Errorf("%d items with the postcode", found.NumberReturned)
 	}
