@@ -20,8 +20,10 @@ import (
 type buffer struct {
 	b    []byte
 	hits []index.Hit
-	refs []index.Ref
-	id   []byte
+	// scores has those of hits, if they are in the order of scores.
+	scores []float64
+	refs   []index.Ref
+	id     []byte
 	// query is the query of a search. It is kept here because calls through interfaces would
 	// allocate it on the heap each time.
 	query index.Query
@@ -36,6 +38,7 @@ const maxPooledBytes = 1 << 20
 func (s *Server) buffer() *buffer {
 	buf := s.buffers.Get().(*buffer)
 	buf.b, buf.hits, buf.refs, buf.counted = buf.b[:0], buf.hits[:0], buf.refs[:0], 0
+	buf.scores = buf.scores[:0]
 	return buf
 }
 
@@ -122,6 +125,9 @@ func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sel *sel
 			buf.b = append(buf.b, ',')
 		}
 		buf.appendFeature(&items[j], distance, sel)
+		if len(buf.scores) > 0 {
+			buf.b = append(appendNumber(append(buf.b[:len(buf.b)-1], `,"score":`...), buf.scores[i]), '}')
+		}
 		if i > 0 && int64(len(buf.b)) > s.opt.Limits.MaxAnswerBytes {
 			buf.b = buf.b[:end]
 			return i

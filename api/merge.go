@@ -94,7 +94,7 @@ func (s *Server) answerMerged(w http.ResponseWriter, r *http.Request, buf *buffe
 	if !m.proof.Exact {
 		reason = fmt.Sprintf("the searches ended after %d points and cells; the answer has all items within the radius of the proof", s.opt.Limits.MaxCompared)
 	}
-	b = appendProof(b, &m.proof, reason)
+	b = appendProof(b, &m.proof, nil, reason)
 	b = append(b, `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	buf.b = append(b, `]}`...)

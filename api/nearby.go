@@ -61,11 +61,18 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if sorted != nil && least > 0 {
-		return badParameter("at_least", params.values.Get("at_least"), "cannot be combined with sortby", "")
+	ranked, err := params.ranking(asked, snap.Definition().Queryables)
+	if err != nil {
+		return err
+	}
+	nearest := sorted == nil && ranked == nil // the order is that of the distances
+	for _, name := range []string{"at_least", "per"} {
+		if text, given := params.values.lookup(name); given && !nearest {
+			return badParameter(name, text, "cannot be combined with sortby or weight", "")
+		}
 	}
 	widened := false
-	if sorted == nil {
+	if nearest {
 		q.After, err = params.after(asked)
 	}
 	if err != nil && least > 0 {
@@ -127,9 +134,12 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var f completeness
-	if sorted != nil {
+	switch {
+	case sorted != nil:
 		f, err = s.searchSorted(buf, snap, q, sorted, &params.filter)
-	} else {
+	case ranked != nil:
+		f, err = s.searchScored(buf, snap, q, ranked, &params.filter)
+	default:
 		f, err = s.search(buf, snap, q, &params.filter)
 	}
 	if err != nil {
@@ -147,11 +157,14 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		b = append(b, ","+beginLink...)
 		href := len(b)
 		b = s.appendNext(b, r)
-		if sorted != nil {
+		switch {
+		case sorted != nil:
 			if b, err = asked.appendSortCursor(b, sorted, snap, last); err != nil {
 				return err
 			}
-		} else {
+		case ranked != nil:
+			b = asked.appendScoreCursor(b, snap, last, buf.scores[len(buf.hits)-1])
+		default:
 			it := snap.Item(last.Ref)
 			b = asked.appendCursor(b, cursorNearby, math.Float64bits(last.Distance), it.ID())
 		}
@@ -175,7 +188,11 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Q
 func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Query, f *completeness, sel *selection) (more bool) {
 	reason := ""
 	if !f.proof.Exact {
-		reason = fmt.Sprintf("the search ended after %d points and cells; the answer has all items within the radius of the proof. Narrow the search, or follow the pages of a bbox", s.opt.Limits.MaxCompared)
+		within := "radius"
+		if f.scored {
+			within = "score"
+		}
+		reason = fmt.Sprintf("the search ended after %d points and cells; the answer has all items within the %s of the proof. Narrow the search, or follow the pages of a bbox", s.opt.Limits.MaxCompared, within)
 	}
 	buf.b = append(buf.b, `{"type":"FeatureCollection","features":[`...)
 	buf.refs = buf.refs[:0]
@@ -187,6 +204,9 @@ func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Qu
 		if f.more, f.complete, f.proof.Exact, f.proof.Radius = true, false, false, buf.hits[n-1].Distance; f.inOrder {
 			f.proof.Radius = 0
 		}
+		if len(buf.scores) > 0 {
+			f.within = buf.scores[n-1]
+		}
 		reason = fmt.Sprintf("the answer ended at %d bytes; follow the next link", s.opt.Limits.MaxAnswerBytes)
 	}
 	b := append(buf.b, `],"numberReturned":`...)
@@ -197,7 +217,11 @@ func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Qu
 	}
 	b = append(b, `,"complete":`...)
 	b = strconv.AppendBool(b, f.complete)
-	b = appendProof(b, &f.proof, reason)
+	var score *float64
+	if f.scored {
+		score = &f.within
+	}
+	b = appendProof(b, &f.proof, score, reason)
 	if q.Trace != nil {
 		b = appendTrace(b, q.Trace)
 	}
@@ -205,8 +229,9 @@ func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Qu
 	return f.more
 }
 
-// appendProof writes a proof. reason is why it is not exact; "": it is.
-func appendProof(b []byte, proof *index.Proof, reason string) []byte {
+// appendProof writes a proof. reason is why it is not exact; "": it is. If score is not nil, all items
+// with a score below it are in the answer.
+func appendProof(b []byte, proof *index.Proof, score *float64, reason string) []byte {
 	b = append(b, `,"proof":{"exact":`...)
 	b = strconv.AppendBool(b, proof.Exact)
 	b = append(b, `,"radius":`...)
@@ -215,6 +240,10 @@ func appendProof(b []byte, proof *index.Proof, reason string) []byte {
 	b = strconv.AppendInt(b, int64(proof.Entered), 10)
 	b = append(b, `,"compared":`...)
 	b = strconv.AppendInt(b, int64(proof.Compared), 10)
+	if score != nil {
+		b = append(b, `,"score":`...)
+		b = appendNumber(b, *score)
+	}
 	if reason != "" {
 		b = append(b, `,"reason":`...)
 		b = appendQuoted(b, []byte(reason))
@@ -236,6 +265,8 @@ type completeness struct {
 	complete bool // the hits are all items that the query asked for
 	matched  int  // how many items are within the radius; -1: not known, or there is no radius
 	inOrder  bool // the hits are in another order than that of their distances
+	scored   bool // that of their scores, and those with scores below within are all there
+	within   float64
 }
 
 // search finds the items that a query asks for, and puts them into buf.hits. With a radius it

@@ -123,10 +123,21 @@ const (
 	maxPlaceBytes = 4096
 )
 
-// appendSortCursor appends the cursor of an item's place in an order: for each key the length of
-// its value, plus 1, and the value, or 0 if there is none; then the distance and the id.
+// appendSortCursor appends the cursor of an item's place in an order.
 func (q question) appendSortCursor(b []byte, by *sorting, snap *collection.Snapshot, last index.Hit) ([]byte, error) {
 	p := snap.PlaceOf(last, by.keys)
+	b, long := q.appendPlace(b, &p)
+	if long >= 0 {
+		return b, badParameter("sortby", "", fmt.Sprintf("%s of the item %s is too long for the end of a page: with the values before it it has more than %d bytes", item.Shorten(by.keys[long].Name), item.Shorten(p.ID), maxPlaceBytes),
+			"a greater k or limit ends the page elsewhere")
+	}
+	return b, nil
+}
+
+// appendPlace appends the cursor of a place: for each key the length of its value, plus 1, and the
+// value, or 0 if there is none; then the distance and the id. long is the key with which the values
+// are too long; -1: they are not.
+func (q question) appendPlace(b []byte, p *table.SortPlace) (dst []byte, long int) {
 	place := []byte{cursorSorted}
 	for i, v := range p.Values {
 		key, ok := v.AppendKey(nil)
@@ -135,13 +146,12 @@ func (q question) appendSortCursor(b []byte, by *sorting, snap *collection.Snaps
 			continue
 		}
 		if place = append(binary.AppendUvarint(place, uint64(len(key))+1), key...); len(place) > maxPlaceBytes {
-			return b, badParameter("sortby", "", fmt.Sprintf("%s of the item %s is too long for the end of a page: with the values before it it has more than %d bytes", item.Shorten(by.keys[i].Name), item.Shorten(p.ID), maxPlaceBytes),
-				"a greater k or limit ends the page elsewhere")
+			return b, i
 		}
 	}
 	place = append(binary.LittleEndian.AppendUint64(place, math.Float64bits(p.Distance)), p.ID...)
 	place = binary.LittleEndian.AppendUint32(place, crc32.Update(uint32(q), crc32.IEEETable, place))
-	return base64.RawURLEncoding.AppendEncode(b, place), nil
+	return base64.RawURLEncoding.AppendEncode(b, place), -1
 }
 
 // sortPlace reads the cursor of an order; nil: it was not given.

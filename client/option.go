@@ -94,6 +94,19 @@ func Filter(cql2 string) RequestOption { return Parameter("filter", cql2) }
 // Items without a value come last.
 func SortBy(names ...string) RequestOption { return Parameter("sortby", strings.Join(names, ",")) }
 
+// Weight orders the items of Nearby by their scores: the distance in metres, less metres times the
+// number that the item has as the property. So it makes an item that many metres nearer for each unit.
+// Several weights add up. What is no number counts as 0.
+func Weight(property string, metres float64) RequestOption {
+	return func(r *request) {
+		weights := property + ":" + digits(metres)
+		if before := r.query.Get("weight"); before != "" {
+			weights = before + "," + weights
+		}
+		r.query.Set("weight", weights)
+	}
+}
+
 // Datetime finds only items whose time is, or may be, in an interval such as
 // 2018-02-12T00:00:00Z/.. (or one time or date).
 func Datetime(interval string) RequestOption { return Parameter("datetime", interval) }

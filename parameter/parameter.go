@@ -96,6 +96,7 @@ var Table = [...]Parameter{
 		Unlisted: []string{"cql-text"}},
 	{Name: "filter-crs", In: Items | Nearby, Kind: Text, Values: []string{"http://www.opengis.net/def/crs/OGC/1.3/CRS84"}, Default: "http://www.opengis.net/def/crs/OGC/1.3/CRS84"},
 	{Name: "sortby", In: Items | Nearby, Kind: List, Question: true},
+	{Name: "weight", In: Nearby, Kind: List, Question: true},
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},
 	{Name: "explain", In: Nearby, Kind: Boolean, Default: "false"},

@@ -68,7 +68,7 @@ type Definition struct {
 	// distance_property, exclude-properties, explain, externalIds, f, filter,
 	// filter-crs, filter-lang, format, geometry, id_property, ids, intersects, k,
 	// lat, limit, lon, min_radius, near, offset, per, polygon, profile,
-	// properties, q, radius, resultType, skipGeometry, sortby.
+	// properties, q, radius, resultType, skipGeometry, sortby, weight.
 	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 
 	// Time The top-level property with the time of an item: an RFC 3339 date-time or date.
@@ -251,7 +251,10 @@ type NearbyFeature struct {
 	// Per Only with `per`: the value of the property that it names, which is a string, a number or a boolean.
 	Per        interface{}     `json:"per,omitempty,omitzero"`
 	Properties json.RawMessage `json:"properties"`
-	Type       string          `json:"type"`
+
+	// Score Only with `weight`: the score in metres.
+	Score float64 `json:"score,omitempty,omitzero"`
+	Type  string  `json:"type"`
 }
 
 // Plan How a search with a filter was answered. Every way gives the same answer.
@@ -321,6 +324,9 @@ type Proof struct {
 
 	// Reason Why the answer is not exact, and what to do.
 	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Score Only with `weight`: the answer has every matching item with a score below this one.
+	Score float64 `json:"score,omitempty,omitzero"`
 }
 
 // Queryables defines model for Queryables.
