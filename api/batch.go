@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -280,6 +281,8 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if body.Origins != nil {
 		return s.answerOrigins(w, r, c, snap, &body, &sel)
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), l.Timeout) // of all
+	defer cancel()
 	queries, sum, positions := make([]batchQuery, len(body.Queries)), 0, area.MostPositions
 	for i := range queries {
 		if queries[i], err = body.Queries[i].query(fmt.Sprintf("queries[%d]", i), l, c, snap); err != nil {
@@ -290,6 +293,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 			return indexed(err)
 		}
 		sum += queries[i].K
+		s.limit(ctx, &queries[i].filter)
 	}
 	if sum > l.MaxBatchK {
 		return newProblem(tooManyItems,

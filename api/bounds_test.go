@@ -254,6 +254,42 @@ func TestSearchesEnd(t *testing.T) {
 	slow.do("GET", "/v1/collections/c/items?category=none", "", "").want(t, 200) // no item has the value, so there is no search
 }
 
+// TestFiltersEnd: a filter that is still being evaluated after the time of a request ends it,
+// wherever filters are taken: what it would have found is not known. That holds of predicates
+// that are evaluated for each value, and for each item.
+func TestFiltersEnd(t *testing.T) {
+	h := start(t, api.Options{})
+	const c = "/v1/collections/c"
+	h.do("PUT", c, "application/json", `{"queryables":["kind","text"]}`).want(t, 201)
+	rows := "id,lat,lon,kind,text\n"
+	for i := range 5000 { // more texts than are evaluated before a search
+		rows += fmt.Sprintf("%d,1,%v,k%d,t%d\n", i, float64(i)/100, i%40, i)
+	}
+	h.do("POST", c+"/items", "text/csv", rows).want(t, 200)
+	slow := h.beside(api.Limits{Timeout: time.Nanosecond})
+	for _, like := range []string{"kind LIKE '%25_x'", "text LIKE '%25_x'", "NOT text LIKE '%25_%25'"} {
+		filter := "filter=" + strings.ReplaceAll(like, " ", "+")
+		body := `"filter":"` + strings.ReplaceAll(like, "%25", "%") + `"`
+		for _, a := range []*answer{
+			slow.do("GET", c+"/items?"+filter, "", ""),
+			slow.do("GET", c+"/items?bbox=-1,0,60,2&"+filter, "", ""),
+			slow.do("GET", c+"/items?sortby=kind&"+filter, "", ""),
+			slow.do("GET", c+"/nearby?lat=1&lon=1&"+filter, "", ""),
+			slow.do("GET", c+"/nearby?lat=1&lon=1&radius=9000000&"+filter, "", ""),
+			slow.do("GET", c+"/nearby?lat=1&lon=1&at_least=3&radius=10&"+filter, "", ""),
+			slow.do("GET", c+"/nearby?lat=1&lon=1&weight=text:5&"+filter, "", ""),
+			slow.do("POST", c+"/nearby", "application/json", `{"queries":[{"lat":1,"lon":1,`+body+`}]}`),
+			slow.do("POST", c+"/nearby", "application/json", `{"origins":[{"lat":1,"lon":1}],`+body+`}`),
+			slow.do("POST", c+"/items/search", "application/json", `{`+body+`}`),
+		} {
+			if a.status != 503 || !strings.Contains(string(a.body), "/v1/errors/request-timeout") {
+				t.Errorf("%s: %d %.200s", like, a.status, a.body)
+			}
+		}
+		h.do("GET", c+"/nearby?lat=1&lon=1&"+filter, "", "").want(t, 200)
+	}
+}
+
 // TestTraceIsBounded: explain tells the beginning of a long search.
 func TestTraceIsBounded(t *testing.T) {
 	h := start(t, api.Options{})

@@ -434,6 +434,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 		{collection.ErrKeyInUse, "key-in-use"},
 		{collection.ErrPrecondition, "precondition-failed"},
 		{table.ErrUnknownQueryable, "invalid-request"},
+		{table.ErrStopped, "request-timeout"},
 		{index.ErrInvalid, "invalid-request"},
 		{collection.ErrFull, "capacity-reached"},
 		{collection.ErrNotReady, "starting"},

@@ -89,6 +89,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 // page; "": this is the last one.
 func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Collection, snap *collection.Snapshot, params *parameters, page *itemsPage) (next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opt.Limits.Timeout)
+	s.limit(ctx, &params.filter)
 	defer cancel()
 	asked, placed := params.question(c.Name()), page.where != nil
 	sorted, err := params.sorting(asked, snap.Definition().Queryables, false)

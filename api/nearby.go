@@ -96,6 +96,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err := params.expression(snap.Definition().Queryables); err != nil {
 		return err
 	}
+	s.limit(r.Context(), &params.filter)
 	if q.Area, err = params.intersects(); err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ func (s *Server) answerOrigins(w http.ResponseWriter, r *http.Request, c *collec
 	if err != nil {
 		return err
 	}
+	s.limit(r.Context(), &asked.filter)
 	places := make([]index.Position, len(in.Origins))
 	for i, o := range in.Origins {
 		if places[i].Lon, places[i].Lat, err = centreIn(o.Lon, o.Lat, fmt.Sprintf("origins[%d]", i)); err != nil {

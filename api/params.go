@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"nearby/cql2"
@@ -113,6 +115,17 @@ func mismatch(err error) (reason, hint string) {
 // cannotBeRead begins what is wrong with a filter in CQL2; where, and what was expected there,
 // follows.
 const cannotBeRead = "cannot be read: "
+
+// limit has filters in CQL2 stop with the request, or after the time that it may take: a few
+// predicates on long texts, of many items, can take any time.
+func (s *Server) limit(ctx context.Context, filters ...*table.Filter) {
+	end := time.Now().Add(s.opt.Limits.Timeout)
+	for _, f := range filters {
+		if f.Matches() {
+			f.StopWhen(func() bool { return ctx.Err() != nil || time.Now().After(end) })
+		}
+	}
+}
 
 // expression reads a filter in CQL2 into the filter.
 func (p *parameters) expression(queryables value.Queryables) error {

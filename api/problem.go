@@ -113,6 +113,7 @@ var known = []struct {
 	{store.ErrClosed, stopping},
 	{context.DeadlineExceeded, requestTimeout},
 	{context.Canceled, requestTimeout},
+	{table.ErrStopped, requestTimeout},
 }
 
 // asProblem turns an error into a problem. An unknown error is a defect of the server; its text

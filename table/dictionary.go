@@ -269,6 +269,9 @@ func (c *dictionaryColumn) meets(test tested) condition {
 		return &test
 	} else {
 		for n, key := range c.dict.all() {
+			if test.plan.stops() {
+				break
+			}
 			if v, ok := value.OfKey(key); ok && test.pred.Match(v) == test.want {
 				one.numbers = append(one.numbers, n)
 			}

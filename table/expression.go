@@ -63,7 +63,7 @@ func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
 	}
 	c := s.columns.queryable[i]
 	p.chunks = max(p.chunks, c.chunks())
-	test := tested{s, c, s.schema.Queryables[i], pred, want}
+	test := tested{p, s, c, s.schema.Queryables[i], pred, want}
 	if _, null := pred.(*cql2.IsNull); null {
 		return &test // the column does not tell null from an array
 	}
@@ -72,6 +72,7 @@ func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
 
 // tested demands that a predicate has a truth, and evaluates it for each item.
 type tested struct {
+	plan      *plan
 	snapshot  *Snapshot
 	column    column
 	queryable value.Queryable
@@ -85,6 +86,9 @@ func (c *tested) holds(ref index.Ref) bool {
 		// IS NULL of a value that the column has: it is not null. Any other predicate on a value
 		// that the column does not have: it is unknown.
 		return null && c.want == cql2.False
+	}
+	if c.plan.stops() {
+		return false
 	}
 	var v value.Value
 	item := c.snapshot.records.item(ref)

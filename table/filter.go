@@ -15,8 +15,9 @@ import (
 type Filter struct {
 	// equal has, for each of some queryable properties, the values that it may have.
 	equal      map[string][]string
-	expr, rest cql2.Expr  // of Match: all of it, and what area does not say
-	area       *area.Area // where expr demands that an item is; nil: everywhere
+	expr, rest cql2.Expr   // of Match: all of it, and what area does not say
+	stop       func() bool // nil: never
+	area       *area.Area  // where expr demands that an item is; nil: everywhere
 	// During, when not nil, is when the time of an item must lie. It keeps everything
 	// where the schema names no time property.
 	During *Period
@@ -57,6 +58,17 @@ func (f *Filter) Match(e cql2.Expr) {
 	}
 }
 
+// Matches reports whether the filter has an expression of Match.
+func (f *Filter) Matches() bool { return f.expr != nil }
+
+// StopWhen has what the filter is asked for fail with ErrStopped once stop returns true: some
+// predicates take long for an item, and there may be many items. A plan asks stop again and again,
+// but not while it evaluates one predicate.
+func (f *Filter) StopWhen(stop func() bool) { f.stop = stop }
+
+// ErrStopped: a filter was stopped; see Filter.StopWhen.
+var ErrStopped = errors.New("the evaluation of the filter was stopped")
+
 // Added yields what was added, the names in no order.
 func (f *Filter) Added() iter.Seq2[string, string] {
 	return func(yield func(name, text string) bool) {
@@ -93,7 +105,7 @@ var ErrUnknownQueryable = errors.New("not a queryable property")
 // condition at least. The plan must be released.
 func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 	p := s.plans.Get().(*plan)
-	p.snapshot = s
+	p.snapshot, p.stop = s, f.stop
 	for name, texts := range f.equal {
 		i := s.schema.Queryables.Index(name)
 		if i < 0 {
@@ -102,7 +114,7 @@ func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 		}
 		c := s.columns.queryable[i]
 		p.chunks = max(p.chunks, c.chunks())
-		p.every = append(p.every, c.equal(p, tested{snapshot: s, column: c, queryable: s.schema.Queryables[i], want: cql2.True}, texts))
+		p.every = append(p.every, c.equal(p, tested{plan: p, snapshot: s, column: c, queryable: s.schema.Queryables[i], want: cql2.True}, texts))
 	}
 	if f.During != nil && s.schema.Time != "" {
 		p.during = during{*f.During, &s.columns.times.values, s.Len()}

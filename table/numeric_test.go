@@ -134,7 +134,7 @@ func TestRangedSaysTheSameInEveryWay(t *testing.T) {
 			pred = in
 		}
 		meets := func(pred cql2.Predicate) *ranged {
-			return c.meets(tested{snapshot: &Snapshot{}, pred: pred, want: []cql2.Truth{cql2.True, cql2.False}[rnd.IntN(2)]}).(*ranged)
+			return c.meets(tested{plan: new(plan), snapshot: &Snapshot{}, pred: pred, want: []cql2.Truth{cql2.True, cql2.False}[rnd.IntN(2)]}).(*ranged)
 		}
 		r := meets(pred)
 		if rnd.IntN(2) == 0 {

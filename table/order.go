@@ -99,7 +99,8 @@ func (s *Snapshot) each(q *index.Query, filter *Filter, visit func(index.Ref)) (
 	defer p.release()
 	p.query = *q
 	p.query.Filter = p.holds
-	return s.index.Each(&p.query, visit, &s.records)
+	proof, err := s.index.Each(&p.query, visit, &s.records)
+	return proof, p.end(err)
 }
 
 // narrow narrows the distances of a query to those at which the K items after a place lie, in an

@@ -30,6 +30,9 @@ type plan struct {
 	numbers  []uint32
 	during   during
 	every    every
+	stop     func() bool // of the filter
+	tests    int         // predicates that were evaluated
+	stopped  bool
 
 	// Memory kept from query to query.
 	holds  func(index.Ref) bool // of root
@@ -75,9 +78,29 @@ func (p *plan) release() {
 	clear(p.every)
 	p.equals, p.numbers, p.every, p.refs = p.equals[:0], p.numbers[:0], p.every[:0], p.refs[:0]
 	p.snapshot, p.root, p.during, p.query, p.chunks = nil, nil, during{}, index.Query{}, 0
+	p.stop, p.tests, p.stopped = nil, 0, false
 	const keeps = 64
 	p.blocks = p.blocks[:min(len(p.blocks), keeps)]
 	to.Put(p)
+}
+
+// testsAtOnce is how many predicates are evaluated before a plan asks whether to stop.
+const testsAtOnce = 16
+
+// stops is called before a predicate is evaluated, and reports whether that has no use any more.
+func (p *plan) stops() bool {
+	if p.tests++; !p.stopped && p.stop != nil && p.tests%testsAtOnce == 0 {
+		p.stopped = p.stop()
+	}
+	return p.stopped
+}
+
+// end returns the error of what the plan did: its own, or ErrStopped.
+func (p *plan) end(err error) error {
+	if p.stopped {
+		return ErrStopped
+	}
+	return err
 }
 
 // estimate is what is known of the ways before any is gone.

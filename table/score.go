@@ -67,7 +67,8 @@ func (s *Snapshot) Scored(dst []ScoredHit, q *index.Query, weights []Weight, aft
 	defer p.release()
 	all := *q
 	all.After, all.Trace, all.Area = nil, nil, filter.within(q.Area)
-	if proof, err = o.search(p, &all); err != nil {
+	proof, err = o.search(p, &all)
+	if err = p.end(err); err != nil {
 		return dst, 0, proof, err
 	}
 	within = o.unseen

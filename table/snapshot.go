@@ -108,7 +108,8 @@ func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]i
 		return dst, index.Proof{}, err
 	}
 	defer p.release()
-	return p.nearest(dst, q)
+	hits, proof, err := p.nearest(dst, q)
+	return hits, proof, p.end(err)
 }
 
 // Count returns how many items match; see index.Index. filter is as for Nearest.
@@ -125,7 +126,8 @@ func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, erro
 		return 0, index.Proof{}, err
 	}
 	defer p.release()
-	return p.count(q)
+	n, proof, err := p.count(q)
+	return n, proof, p.end(err)
 }
 
 // Range appends the items in an area to dst; see index.RangeQuery.
@@ -142,7 +144,8 @@ func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) (
 		return dst, index.Proof{}, err
 	}
 	defer p.release()
-	return p.within(dst, q)
+	refs, proof, err := p.within(dst, q)
+	return refs, proof, p.end(err)
 }
 
 // RangeAfter returns the place of an item in the order of Range.
@@ -169,7 +172,7 @@ func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter
 	}
 	defer p.release()
 	dst, reached = p.list(dst, after, limit, budget)
-	return dst, reached, nil
+	return dst, reached, p.end(nil)
 }
 
 // walk is List of the items for which holds is true.
