@@ -24,8 +24,8 @@ func read(t *testing.T, text string) Expr {
 	return e
 }
 
-// house is an item with a value of each kind.
-const house = `{"name":"Straße 5","owner":"Mike Jones","floors":6,"taxes":500.0,"big":9007199254740993,"pool":true,"garage":false,"built":"2012-06-05","sold":"2014-03-01T10:00:00Z","code":"0123","material":null,"tags":["a"],"50%":"5"}`
+// building is an item with a value of each kind.
+const building = `{"name":"Straße 5","owner":"Mike Jones","floors":6,"taxes":500.0,"big":9007199254740993,"pool":true,"garage":false,"built":"2012-06-05","sold":"2014-03-01T10:00:00Z","code":"0123","material":null,"tags":["a"],"50%":"5"}`
 
 // TestMeaning: what filters like those of the standard say of one item.
 func TestMeaning(t *testing.T) {
@@ -55,7 +55,7 @@ func TestMeaning(t *testing.T) {
 		},
 	} {
 		for _, filter := range filters {
-			if got := Eval(read(t, filter), []byte(house), 10, 50); got != want {
+			if got := Eval(read(t, filter), []byte(building), 10, 50); got != want {
 				t.Errorf("%s is %d, want %d", filter, got, want)
 			}
 		}

@@ -187,7 +187,7 @@ func (c *dictionaryColumn) post(e edit) {
 	u.changed = u.changed[:0]
 }
 
-// postAll makes all postings anew.
+// postAll makes all postings again.
 func (c *dictionaryColumn) postAll(e edit) {
 	counts := c.uses.counts
 	next := make([]uint32, len(counts)+1) // where the next ref of a value is put

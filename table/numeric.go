@@ -182,7 +182,7 @@ func (c *numericColumn) sweep(e edit) {
 	}
 }
 
-// postAll makes all postings anew.
+// postAll makes all postings again.
 func (c *numericColumn) postAll(e edit) {
 	c.postings, c.lens, c.held = vector[*posting]{}, vector[uint32]{}, 0
 	c.uses.numbers, c.uses.free, c.uses.sparse = 0, nil, 0
