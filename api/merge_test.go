@@ -41,7 +41,7 @@ func (h *fixture) stored(items, id string) string {
 	return fmt.Sprint(f.Geometry.Coordinates, string(text))
 }
 
-// Merges make all of an item anew, however little they change. So what one commit makes is
+// Merges make all of an item again, however little they change. So what one commit makes is
 // bounded, not only what was sent, and the writes of others come in between.
 func TestMergesIntoLargeItems(t *testing.T) {
 	const rows, bound = 300, 8 << 20 // two parts
