@@ -56,13 +56,17 @@ type nearbyIn struct {
 	Intersects jsontext.Value `json:"intersects"`
 	// Datetime is a point in time or an interval, as in the parameter of this name.
 	Datetime *string `json:"datetime"`
+	// Cursor is where the answer begins: behind an earlier one of the same query.
+	Cursor *string `json:"cursor"`
 }
 
 // batchQuery is a query of a batch that was checked.
 type batchQuery struct {
 	index.Query
-	filter table.Filter
-	least  int // items, if the search may be widened; else 0
+	filter  table.Filter
+	place   digest // of the position of the item that near names
+	least   int    // items, if the search may be widened; else 0
+	widened bool
 }
 
 // query checks a query. The fields of its errors begin with at: queries[i], or nothing.
@@ -235,7 +239,7 @@ func indexed(err error) error {
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
-				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects"})
+				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects", "cursor"})
 			case strings.HasSuffix(name, "radius") && p.Errors[i].Got == "": // it has the wrong type
 				p.Errors[i].Hint = inMetres("")
 			}
@@ -292,6 +296,9 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return indexed(err)
 		}
+		if err := body.Queries[i].resume(fmt.Sprintf("queries[%d].", i), c.Name(), &queries[i]); err != nil {
+			return indexed(err)
+		}
 		sum += queries[i].K
 		s.limit(ctx, &queries[i].filter)
 	}
@@ -306,9 +313,9 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		if i > 0 {
 			buf.b = append(buf.b, ',')
 		}
-		q, widened := &queries[i], false
-		if q.least > 0 {
-			if widened, err = s.widens(buf, snap, &q.Query, &q.filter, q.least); err != nil {
+		q := &queries[i]
+		if q.least > 0 && q.After == nil {
+			if q.widened, err = s.widens(buf, snap, &q.Query, &q.filter, q.least); err != nil {
 				return err
 			}
 		}
@@ -317,7 +324,10 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if q.least > 0 {
-			buf.b = appendWidened(buf.b, widened)
+			buf.b = appendWidened(buf.b, q.widened)
+		}
+		if more {
+			buf.b = body.Queries[i].appendNext(buf.b, s, r, snap, c.Name(), q, &sel, buf.hits[len(buf.hits)-1])
 		}
 		buf.b = append(buf.b, '}')
 		if more && len(buf.hits) < q.K || int64(len(buf.b)) > l.MaxAnswerBytes {

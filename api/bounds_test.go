@@ -342,7 +342,12 @@ func TestBatchIsManyGets(t *testing.T) {
 		results := decode[struct{ Results []map[string]json.RawMessage }](t, h.do("POST", near, "application/json", body+`}`).want(t, 200)).Results
 		for i, q := range queries {
 			want := decode[map[string]json.RawMessage](t, h.do("GET", near+"?"+q.get+get, "", "").want(t, 200))
+			// The links belong to the requests. What they lead to is in TestBatchPages.
+			if _, more := results[i]["links"]; more != strings.Contains(string(want["links"]), `"next"`) {
+				t.Errorf("%s, properties %q: links are %s, by GET %s", q.in, properties, results[i]["links"], want["links"])
+			}
 			delete(want, "links")
+			delete(results[i], "links")
 			for name := range want {
 				if got := results[i]; string(got[name]) != string(want[name]) || len(got) != len(want) {
 					t.Errorf("%s, properties %q: %s is %s, by GET %s", q.in, properties, name, got[name], want[name])

@@ -44,7 +44,7 @@ func (in *nearbyIn) around(q *batchQuery, path string, c *collection.Collection,
 	if !ok {
 		return noItemNear(c, fault{Field: path + ".near", Got: *in.Near})
 	}
-	q.Lon, q.Lat, q.filter.Except = it.Lon, it.Lat, *in.Near
+	q.Lon, q.Lat, q.filter.Except, q.place = it.Lon, it.Lat, *in.Near, placeOf(&it)
 	return nil
 }
 

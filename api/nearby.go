@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 
@@ -73,15 +72,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	}
 	widened := false
 	if nearest {
-		q.After, err = params.after(asked)
-	}
-	if err != nil && least > 0 {
-		widened, asked = true, asked.widened()
-		widen(q, least)
-		q.After, err = params.after(asked)
-	}
-	if err != nil {
-		return err
+		if asked, widened, err = params.resume(asked, q, least); err != nil {
+			return err
+		}
 	}
 	var sel selection
 	if sel.names, err = params.names(); err != nil {
@@ -166,8 +159,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		case ranked != nil:
 			b = asked.appendScoreCursor(b, snap, last, buf.scores[len(buf.hits)-1])
 		default:
-			it := snap.Item(last.Ref)
-			b = asked.appendCursor(b, cursorNearby, math.Float64bits(last.Distance), it.ID())
+			b = asked.appendNearbyCursor(b, snap, last)
 		}
 		b = endLink(b, href, "next", geoJSON)
 	}

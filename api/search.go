@@ -47,7 +47,7 @@ func (in *itemsSearch) parameters(l *Limits, queryables value.Queryables) (p par
 		set("limit", strconv.Itoa(*in.Limit))
 	}
 	if page, err = p.page(l); err != nil {
-		return p, page, asField(err)
+		return p, page, asField("", err)
 	}
 	if in.Properties != nil {
 		if page.sel.names, err = fewNames(*in.Properties); err != nil {
@@ -66,14 +66,15 @@ func (in *itemsSearch) parameters(l *Limits, queryables value.Queryables) (p par
 	return p, page, err
 }
 
-// asField returns a problem of a parameter as one of a member of the body, which has its name.
-func asField(err error) error {
+// asField returns a problem of a parameter as one of a member of the body, which has its name and
+// stands at a path.
+func asField(path string, err error) error {
 	p := asProblem(err)
 	if len(p.Errors) != 1 || p.Errors[0].Parameter == "" {
 		return p
 	}
 	f := &p.Errors[0]
-	return badField(f.Parameter, f.Got, f.Reason, f.Hint)
+	return badField(path+f.Parameter, f.Got, f.Reason, f.Hint)
 }
 
 // searchItems answers a query for a page of items whose body may have what no URL has room for.
@@ -100,7 +101,7 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 	defer s.release(buf)
 	next, err := s.appendPage(r.Context(), buf, c, snap, &params, &page)
 	if err != nil {
-		return asField(err)
+		return asField("", err)
 	}
 	b := append(buf.b, beginLink...)
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)

@@ -252,6 +252,9 @@ func TestSnapshotsBesideWrites(t *testing.T) {
 func TestGolden(t *testing.T) {
 	h := start(t, api.Options{PublicURL: "https://example.org"})
 	h.load("places", places)
+	batch := h.do("POST", "/v1/collections/places/nearby", "application/json", `{"queries":[{"lat":0,"lon":0.25,"k":2,"filter":{"category":["sea","land"]}},{"lat":0,"lon":0,"radius":9},`+
+		`{"lat":0,"lon":0,"k":1,"filter":"category <> 'ice' AND category <> 'land'"}],"properties":["name"]}`)
+	golden(t, "batch.json", append(batch.body, '\n'))
 	for name, path := range map[string]string{
 		"landing.json":     "/v1/",
 		"conformance.json": "/v1/conformance",

@@ -78,7 +78,7 @@ func (e *Constant) Append(dst []byte) []byte {
 // Append appends S_INTERSECTS with the position first.
 func (e *Intersects) Append(dst []byte) []byte {
 	dst = append(dst, "S_INTERSECTS("+Geometry+","...)
-	return append(appendGeometry(dst, e.Geometry), ')')
+	return append(AppendWKT(dst, e.Geometry), ')')
 }
 
 // Append appends = or IN.
@@ -181,7 +181,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '\'')
 }
 
-func appendGeometry(dst []byte, g orb.Geometry) []byte {
+func AppendWKT(dst []byte, g orb.Geometry) []byte {
 	switch g := g.(type) {
 	case orb.Point:
 		return append(appendPosition(append(dst, "POINT("...), g), ')')
@@ -198,7 +198,7 @@ func appendGeometry(dst []byte, g orb.Geometry) []byte {
 	case orb.MultiPolygon:
 		return appendList(append(dst, "MULTIPOLYGON"...), g, appendPolygon)
 	case orb.Collection:
-		return appendList(append(dst, "GEOMETRYCOLLECTION"...), g, appendGeometry)
+		return appendList(append(dst, "GEOMETRYCOLLECTION"...), g, AppendWKT)
 	case orb.Bound:
 		dst = append(dst, "BBOX("...)
 		dst = append(dst, item.Box{West: g.Min[0], South: g.Min[1], East: g.Max[0], North: g.Max[1]}.String()...)

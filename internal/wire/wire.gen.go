@@ -161,13 +161,13 @@ type IndexSpec struct {
 
 // Link defines model for Link.
 type Link struct {
-	// Body What to add to the body that was sent before.
+	// Body What to add to the body that was sent before, or to the query of a batch that has this answer.
 	Body struct {
 		Cursor string `json:"cursor"`
 	} `json:"body,omitempty,omitzero"`
 	Href string `json:"href"`
 
-	// Merge The `body` is added to the body that was sent before.
+	// Merge The `body` is added to what was sent before.
 	Merge bool `json:"merge,omitempty,omitzero"`
 
 	// Method The method of the request. Left out means GET.
