@@ -8,9 +8,15 @@ import (
 	"nearby/parameter"
 )
 
-// argument is one parameter of a request: its name and value, decoded, and the value as it was
-// written.
-type argument struct{ name, value, raw string }
+// argument is one parameter of a request: its row in parameter.Table, its value, decoded, and the
+// value as it was written.
+type argument struct {
+	row        int
+	value, raw string
+}
+
+// name returns the name of the parameter.
+func (a *argument) name() string { return parameter.Table[a.row].Name }
 
 // arguments are the parameters of a request that the table of parameters names. A request has
 // few of them, so an array is enough. A map of lists, as url.ParseQuery makes one, would cost
@@ -23,19 +29,34 @@ type arguments struct {
 // lookup returns the value of a parameter, and whether it was given.
 func (a *arguments) lookup(name string) (value string, ok bool) {
 	for i := range a.given[:a.n] {
-		if a.given[i].name == name {
+		if a.given[i].name() == name {
 			return a.given[i].value, true
 		}
 	}
 	return "", false
 }
 
+// add adds a parameter that was not given before.
+func (a *arguments) add(row int, value, raw string) {
+	a.given[a.n] = argument{row: row, value: value, raw: raw}
+	a.n++
+}
+
+// set is add for a parameter that does not come from a query string.
+func (a *arguments) set(name, value string) { a.add(parameter.Find(name), value, value) }
+
+// reset forgets all parameters.
+func (a *arguments) reset() {
+	clear(a.given[:a.n])
+	a.n = 0
+}
+
 // extend appends a value to the list that the request has already given under this name. It
 // reports whether there is such a list.
-func (a *arguments) extend(more argument) bool {
+func (a *arguments) extend(row int, value, raw string) bool {
 	for i := range a.given[:a.n] {
-		if g := &a.given[i]; g.name == more.name {
-			g.value, g.raw = g.value+","+more.value, g.raw+","+more.raw
+		if g := &a.given[i]; g.row == row {
+			g.value, g.raw = g.value+","+value, g.raw+","+raw
 			return true
 		}
 	}
@@ -45,7 +66,7 @@ func (a *arguments) extend(more argument) bool {
 // raw returns the value of a parameter as it was written.
 func (a *arguments) raw(name string) string {
 	for i := range a.given[:a.n] {
-		if a.given[i].name == name {
+		if a.given[i].name() == name {
 			return a.given[i].raw
 		}
 	}
@@ -61,23 +82,22 @@ func (a *arguments) Get(name string) string {
 // maxArguments is how many parts a query string may have, as in url.ParseQuery.
 const maxArguments = 10_000
 
-// nextArgument reads the first argument of a query string, by the rules of url.ParseQuery, and
-// returns the rest of the string. more is false if there is no argument. valid is false if the
-// argument cannot be read.
-func nextArgument(query string) (a argument, rest string, more, valid bool) {
+// nextArgument reads the first argument of a query string, by the rules of url.ParseQuery: its
+// name and value, decoded, and the value as it was written. It returns the rest of the string
+// too. more is false if there is no argument. valid is false if the argument cannot be read.
+func nextArgument(query string) (name, value, raw, rest string, more, valid bool) {
 	for query != "" {
 		var part string
 		if part, query, _ = strings.Cut(query, "&"); part == "" {
 			continue
 		}
-		name, value, _ := strings.Cut(part, "=")
+		name, raw, _ = strings.Cut(part, "=")
 		var errName, errValue error
-		a.name, errName = url.QueryUnescape(name)
-		a.value, errValue = url.QueryUnescape(value)
-		a.raw = value
-		return a, query, true, errName == nil && errValue == nil && !strings.Contains(part, ";")
+		name, errName = url.QueryUnescape(name)
+		value, errValue = url.QueryUnescape(raw)
+		return name, value, raw, query, true, errName == nil && errValue == nil && !strings.Contains(part, ";")
 	}
-	return a, "", false, true
+	return "", "", "", "", false, true
 }
 
 // unreadable returns the problem of a query string that has too many arguments or cannot be

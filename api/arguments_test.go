@@ -32,10 +32,10 @@ func TestManyArguments(t *testing.T) {
 }
 
 func sameArguments(t *testing.T, raw string) {
-	for _, allowed := range [][]string{nil, api.TakesNearby, api.TakesItems} {
+	for _, of := range []api.Operation{0, api.Nearby, api.Items} {
 		for _, queryables := range [][]string{nil, {"color", "size", "é", ""}} {
-			values, filter, problem := api.ParseQuery(raw, allowed, queryables)
-			refusals := api.Refusals(raw, allowed, queryables)
+			values, filter, problem := api.ParseQuery(raw, of, queryables)
+			refusals := api.Refusals(raw, of, queryables)
 			if (problem != "" || len(refusals) > 0) && !slices.Contains(refusals, problem) {
 				t.Fatalf("%q is answered %q, want one of %q", raw, problem, refusals)
 			}

@@ -20,7 +20,7 @@ const backupType = "application/vnd.nearby.backup"
 // postBackup streams everything that the store has. The stream ends with a checksum. If the
 // backup fails midway, the connection is closed.
 func (s *Server) postBackup(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	if s.opt.Backup == nil {

@@ -249,7 +249,7 @@ func indexed(err error) error {
 }
 
 func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesBatch, nil); err != nil {
+	if err := checkParameters(r, parameter.Batch); err != nil {
 		return err
 	}
 	if err := s.mayRead(r); err != nil {

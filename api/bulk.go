@@ -114,8 +114,8 @@ func argumentName(option, value string) string {
 
 // postItems inserts one Feature or loads many items.
 func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
-	params, err := s.parse(r, takesLoad, nil)
-	if err != nil {
+	var params parameters
+	if err := params.parse(r.URL.RawQuery, parameter.Load, nil); err != nil {
 		return err
 	}
 	t, err := s.targetItems(w, r)
@@ -163,7 +163,7 @@ func (s *Server) postItems(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		if one {
-			for _, name := range takesLoad {
+			for _, name := range parameter.Of(parameter.Load) {
 				// Clients that are generated from the OpenAPI document send the default values, too.
 				if v, given := params.values.lookup(name); given && (v == "" || v != parameter.Named(name).Default) && name != "onError" && name != "id" {
 					return badParameter(name, v, "is for a load, not for one Feature", "PUT replaces an item, and PATCH changes a part of it; a FeatureCollection with one Feature is a load")

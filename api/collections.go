@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nearby/collection"
+	"nearby/parameter"
 )
 
 // The URIs of WGS 84 with longitude first. crs84h also has heights.
@@ -135,7 +136,7 @@ func (o collectionOut) digest(d digest) (digest, error) {
 }
 
 func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesView, nil); err != nil {
+	if err := checkParameters(r, parameter.View); err != nil {
 		return err
 	}
 	f, err := freshness(r)
@@ -170,7 +171,7 @@ func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) getCollection(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesView, nil); err != nil {
+	if err := checkParameters(r, parameter.View); err != nil {
 		return err
 	}
 	c, snap, err := s.read(w, r)

@@ -29,12 +29,13 @@ type question uint32
 // parameters or on how a number is written.
 func (p *parameters) question(collection string) question {
 	d := digest(0).of(collection) + p.place
-	for _, a := range p.values.given[:p.values.n] {
-		row := parameter.Named(a.name)
+	for i := range p.values.given[:p.values.n] {
+		a := &p.values.given[i]
+		row := &parameter.Table[a.row]
 		if !row.Question {
 			continue
 		}
-		of := digest(0).of(a.name)
+		of := namesDigest[a.row]
 		if f, err := strconv.ParseFloat(a.value, 64); err == nil && row.Kind == parameter.Number {
 			d += (of + digest(math.Float64bits(f))).of("")
 		} else {

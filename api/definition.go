@@ -122,7 +122,7 @@ type collectionTarget struct {
 }
 
 func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err error) {
-	if _, err = s.parse(r, nil, nil); err != nil {
+	if err = checkParameters(r, 0); err != nil {
 		return c, err
 	}
 	if c.name, err = pathParam(r, "collectionId"); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"nearby/collection"
+	"nearby/parameter"
 	"nearby/store"
 )
 
@@ -23,6 +24,14 @@ func (d digest) of(text string) digest {
 	_, _ = h.WriteString(text) // never fails
 	return digest(h.Sum64())
 }
+
+// namesDigest has the digest of the name of each parameter, by its row in parameter.Table.
+var namesDigest = func() (all [len(parameter.Table)]digest) {
+	for i := range all {
+		all[i] = digest(0).of(parameter.Table[i].Name)
+	}
+	return all
+}()
 
 // append appends the digest as hexadecimal digits.
 func (d digest) append(b []byte) []byte {
@@ -46,11 +55,13 @@ func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r
 		return ""
 	}
 	d := s.settings.of(r.URL.Path)
-	for _, a := range params.values.given[:params.values.n] {
-		if a.name == "properties" { // %2C and a comma can have different meanings in it
-			a.value = a.raw
+	for i := range params.values.given[:params.values.n] {
+		a := &params.values.given[i]
+		text := a.value
+		if a.name() == "properties" { // %2C and a comma can have different meanings in it
+			text = a.raw
 		}
-		d += digest(0).of(a.name).of(a.value)
+		d += namesDigest[a.row].of(text)
 	}
 	for name, text := range params.filter.Added() {
 		d += digest(0).of("=").of(name).of(text)

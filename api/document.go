@@ -14,6 +14,7 @@ import (
 
 	"nearby"
 	"nearby/collection"
+	"nearby/parameter"
 	"nearby/table"
 	"nearby/value"
 )
@@ -137,7 +138,7 @@ func parameterType(snap *collection.Snapshot, name string) string {
 }
 
 func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesLanding, nil); err != nil {
+	if err := checkParameters(r, parameter.Landing); err != nil {
 		return err
 	}
 	all, err := s.opt.Catalog.List()

@@ -27,7 +27,7 @@ func (c *causeRow) appendText(b []byte) []byte {
 
 // listErrors answers with every type of problem.
 func (s *Server) listErrors(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	var b []byte
@@ -42,7 +42,7 @@ func (s *Server) listErrors(w http.ResponseWriter, r *http.Request) error {
 
 // getError answers with one type of problem.
 func (s *Server) getError(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	name, err := pathParam(r, "name")

@@ -45,21 +45,29 @@ func Parameters() []ParameterRow {
 // IsPlain reports whether a JSON string may hold these bytes as they are.
 func IsPlain(s []byte) bool { return isPlain(s) }
 
+// Operation and its values are those of the table of parameters.
+type Operation = parameter.Operation
+
+const (
+	Nearby = parameter.Nearby
+	Items  = parameter.Items
+)
+
 // TakesFilter are the parameters of the operations that filter.
-func TakesFilter() []string { return slices.Concat(takesItems, takesNearby) }
+func TakesFilter() []string { return parameter.Of(parameter.Items | parameter.Nearby) }
 
 // TakesLoad are the parameters of a load.
-func TakesLoad() []string { return slices.Clone(takesLoad) }
+func TakesLoad() []string { return parameter.Of(parameter.Load) }
 
 // ParseQuery reads a query string. problem is the answer that it is refused with.
-func ParseQuery(raw string, allowed, queryables []string) (values map[string]string, filter map[string][]string, problem string) {
-	params, err := parseParameters(raw, allowed, value.Untyped(queryables...))
-	if err != nil {
+func ParseQuery(raw string, of parameter.Operation, queryables []string) (values map[string]string, filter map[string][]string, problem string) {
+	var params parameters
+	if err := params.parse(raw, of, value.Untyped(queryables...)); err != nil {
 		return nil, nil, describe(err)
 	}
 	values = map[string]string{}
 	for _, a := range params.values.given[:params.values.n] {
-		values[a.name] = a.value
+		values[a.name()] = a.value
 	}
 	for name, text := range params.filter.Added() {
 		if filter == nil {
@@ -72,7 +80,8 @@ func ParseQuery(raw string, allowed, queryables []string) (values map[string]str
 
 // Refusals are all answers, of which one is due, to a query string that is refused.
 // It reads them off the map of url.ParseQuery.
-func Refusals(raw string, allowed, queryables []string) (all []string) {
+func Refusals(raw string, of parameter.Operation, queryables []string) (all []string) {
+	allowed := parameter.Of(of)
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return []string{describe(newProblem(malformedQuery, "the query string cannot be read: "+err.Error()))}
@@ -86,16 +95,13 @@ func Refusals(raw string, allowed, queryables []string) (all []string) {
 				all = append(all, describe(badParameter(name, given[0], "must be "+strings.Join(may, " or "), "")))
 			}
 		case !slices.Contains(queryables, name):
-			all = append(all, describe((&parameters{}).take(raw, argument{name: name, value: given[0]}, allowed, value.Untyped(queryables...))))
+			all = append(all, describe((&parameters{}).take(raw, name, given[0], given[0], of, value.Untyped(queryables...))))
 		}
 	}
 	return all
 }
 
 func describe(err error) string { return fmt.Sprintf("%+v", *asProblem(err)) }
-
-// What operations take.
-var TakesNearby, TakesItems = takesNearby, takesItems
 
 // AppendNumber and AppendMetres write the numbers of answers.
 func AppendNumber(b []byte, v float64) []byte { return appendNumber(b, v) }

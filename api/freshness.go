@@ -70,12 +70,12 @@ func wantsStrong(raw string) bool {
 		return false
 	}
 	for rest, n := raw, 0; n < maxArguments; n++ {
-		a, after, more, _ := nextArgument(rest)
+		name, value, _, after, more, _ := nextArgument(rest)
 		if !more {
 			return false
 		}
-		if a.name == "consistency" {
-			return a.value == "strong"
+		if name == "consistency" {
+			return value == "strong"
 		}
 		rest = after
 	}

@@ -27,6 +27,8 @@ type buffer struct {
 	// query is the query of a search. It is kept here because calls through interfaces would
 	// allocate it on the heap each time.
 	query index.Query
+	// params are those of the request. They are kept here because they are large.
+	params parameters
 	// counted is how many points and cells were counted for numberMatched, over all queries of
 	// a request.
 	counted int
@@ -44,6 +46,7 @@ func (s *Server) buffer() *buffer {
 
 func (s *Server) release(buf *buffer) {
 	buf.query = index.Query{} // drop its references to a snapshot
+	buf.params.reset()
 	if cap(buf.b) <= maxPooledBytes {
 		s.buffers.Put(buf)
 	}

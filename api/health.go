@@ -117,7 +117,7 @@ type verified struct {
 
 // postVerify compares every collection with the store and repairs what differs.
 func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), verifyTimeout)

@@ -72,13 +72,13 @@ func inMetres(radius string) string {
 	return "in metres, without a unit"
 }
 
-// filterMeant returns a hint at how to write a filter if a is named where, as on the
+// filterMeant returns a hint at how to write a filter if a parameter is named where, as on the
 // command line and on other servers; "": there is none.
-func filterMeant(a argument, queryables []string) string {
-	if name := strings.ToLower(a.name); name != "where" || len(queryables) == 0 {
+func filterMeant(name, text string, queryables []string) string {
+	if strings.ToLower(name) != "where" || len(queryables) == 0 {
 		return ""
 	}
-	name, value, _ := strings.Cut(a.value, "=")
+	name, value, _ := strings.Cut(text, "=")
 	if name = strings.TrimSpace(name); slices.Contains(queryables, name) {
 		return item.Shorten(name+"="+strings.Trim(value, ` '"`)) + " may be meant"
 	}

@@ -10,6 +10,7 @@ import (
 	"nearby/collection"
 	"nearby/ingest"
 	"nearby/item"
+	"nearby/parameter"
 	"nearby/table"
 )
 
@@ -37,7 +38,7 @@ func (s *Server) answerItem(w http.ResponseWriter, r *http.Request, c *collectio
 }
 
 func (s *Server) getItem(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesView, nil); err != nil {
+	if err := checkParameters(r, parameter.View); err != nil {
 		return err
 	}
 	id, err := pathParam(r, "itemId")
@@ -147,7 +148,7 @@ func (s *Server) answerWritten(w http.ResponseWriter, r *http.Request, t *target
 }
 
 func (s *Server) putItem(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	t, id, err := s.targetItem(w, r)
@@ -188,7 +189,7 @@ func decodeError(err error) error {
 }
 
 func (s *Server) deleteItem(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	t, id, err := s.targetItem(w, r)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"nearby/parameter"
 )
 
 const (
@@ -34,7 +35,7 @@ func writeTaggedJSON(w http.ResponseWriter, r *http.Request, v any) error {
 }
 
 func (s *Server) getLanding(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesLanding, nil); err != nil {
+	if err := checkParameters(r, parameter.Landing); err != nil {
 		return err
 	}
 	base := s.base(r) + "/v1"
@@ -74,7 +75,7 @@ var conformance = []string{
 }
 
 func (s *Server) getConformance(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesLanding, nil); err != nil {
+	if err := checkParameters(r, parameter.Landing); err != nil {
 		return err
 	}
 	return writeTaggedJSON(w, r, struct {

@@ -48,8 +48,8 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	params, err := s.parse(r, takesItems, snap.Definition().Queryables)
-	if err != nil {
+	var params parameters
+	if err := params.parse(r.URL.RawQuery, parameter.Items, snap.Definition().Queryables); err != nil {
 		return err
 	}
 	page, err := params.page(&s.opt.Limits)

@@ -22,12 +22,12 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	params, err := s.parse(r, takesNearby, snap.Definition().Queryables)
-	if err != nil {
-		return err
-	}
 	buf := s.buffer()
 	defer s.release(buf)
+	params := &buf.params
+	if err := params.parse(r.URL.RawQuery, parameter.Nearby, snap.Definition().Queryables); err != nil {
+		return err
+	}
 	q := &buf.query
 	if q.Lon, q.Lat, err = params.around(c, snap); err != nil {
 		return err
@@ -65,9 +65,11 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	nearest := sorted == nil && ranked == nil // the order is that of the distances
-	for _, name := range []string{"at_least", "per"} {
-		if text, given := params.values.lookup(name); given && !nearest {
-			return badParameter(name, text, "cannot be combined with sortby or weight", "")
+	if !nearest {
+		for _, name := range []string{"at_least", "per"} {
+			if text, given := params.values.lookup(name); given {
+				return badParameter(name, text, "cannot be combined with sortby or weight", "")
+			}
 		}
 	}
 	widened := false
@@ -111,7 +113,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if explain { // no entity tag: another index of the same items takes other steps
 		q.Trace = &index.Trace{Most: maxTraceSteps}
 	} else {
-		text = s.queryTag(c, snap, r, &params)
+		text = s.queryTag(c, snap, r, params)
 	}
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"nearby/collection"
 	"nearby/cql2"
 	"nearby/index"
+	"nearby/parameter"
 )
 
 // The next page of a query of a batch is that of GET. Its cursor belongs to the question of the
@@ -43,10 +44,7 @@ func (q question) appendNearbyCursor(b []byte, snap *collection.Snapshot, last i
 // parameters returns the query as the parameters of GET. inURL is false if a URL cannot say it,
 // however long. q is what the query was found to ask for.
 func (in *nearbyIn) parameters(q *batchQuery) (p parameters, inURL bool) {
-	set := func(name, value string) {
-		p.values.given[p.values.n] = argument{name: name, value: value}
-		p.values.n++
-	}
+	set := p.values.set
 	number := func(name string, v *float64) {
 		if v != nil {
 			set(name, strconv.FormatFloat(*v, 'f', -1, 64))
@@ -88,7 +86,7 @@ func (in *nearbyIn) parameters(q *batchQuery) (p parameters, inURL bool) {
 	default:
 		for name, text := range q.filter.Added() {
 			p.filter.Add(name, text)
-			inURL = inURL && !slices.Contains(takesNearby, name)
+			inURL = inURL && parameter.Nearby.Find(name) < 0
 		}
 	}
 	return p, inURL
@@ -142,18 +140,18 @@ func (p *parameters) appendQuery(b []byte) []byte {
 		b = append(append(b, url.QueryEscape(name)...), '=')
 		b = append(append(b, url.QueryEscape(value)...), '&')
 	}
-	for _, a := range p.values.given[:p.values.n] {
-		if a.name != "cursor" {
-			add(a.name, a.value)
+	for i := range p.values.given[:p.values.n] {
+		if a := &p.values.given[i]; a.name() != "cursor" {
+			add(a.name(), a.value)
 		}
 	}
-	var conditions []argument
+	var conditions [][2]string
 	for name, text := range p.filter.Added() {
-		conditions = append(conditions, argument{name: name, value: text})
+		conditions = append(conditions, [2]string{name, text})
 	}
-	slices.SortStableFunc(conditions, func(x, y argument) int { return strings.Compare(x.name, y.name) })
-	for _, a := range conditions {
-		add(a.name, a.value)
+	slices.SortStableFunc(conditions, func(x, y [2]string) int { return strings.Compare(x[0], y[0]) })
+	for _, c := range conditions {
+		add(c[0], c[1])
 	}
 	return b
 }

@@ -78,7 +78,7 @@ func resolved(doc map[string]any, value any) map[string]any {
 }
 
 func (s *Server) getPage(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	// The page loads nothing and runs no scripts.

@@ -20,16 +20,6 @@ import (
 	"nearby/value"
 )
 
-// The parameters of each operation.
-var (
-	takesLanding = parameter.Of(parameter.Landing)
-	takesView    = parameter.Of(parameter.View)
-	takesItems   = parameter.Of(parameter.Items)
-	takesNearby  = parameter.Of(parameter.Nearby)
-	takesBatch   = parameter.Of(parameter.Batch)
-	takesLoad    = parameter.Of(parameter.Load)
-)
-
 // parameters are those of a request, checked by the table.
 type parameters struct {
 	values arguments
@@ -37,62 +27,75 @@ type parameters struct {
 	place  digest // of the position of the item that near names
 }
 
-// parse reads the parameters. A name that is neither allowed nor queryable is an error. So is an
-// allowed name that is given twice, unless it is a list.
-func (s *Server) parse(r *http.Request, allowed []string, queryables value.Queryables) (p parameters, err error) {
-	return parseParameters(r.URL.RawQuery, allowed, queryables)
+// reset forgets all parameters.
+func (p *parameters) reset() {
+	p.values.reset()
+	p.filter, p.place = table.Filter{}, 0
 }
 
-func parseParameters(raw string, allowed []string, queryables value.Queryables) (p parameters, err error) {
+// parse reads the parameters of a request of an operation; 0 takes none. A name that the
+// operation does not take, and that is not queryable, is an error. So is a parameter that is
+// given twice, unless it is a list. p must be empty: it is too large to be returned.
+func (p *parameters) parse(raw string, of parameter.Operation, queryables value.Queryables) error {
 	if strings.Count(raw, "&") >= maxArguments {
-		return p, unreadable(raw)
+		return unreadable(raw)
 	}
 	var refused error // the first one; if the query string cannot be read, that error comes first
 	for rest := raw; ; {
-		a, after, more, valid := nextArgument(rest)
+		name, text, written, after, more, valid := nextArgument(rest)
 		if !valid {
-			return p, unreadable(raw)
+			return unreadable(raw)
 		}
 		if !more {
 			break
 		}
 		rest = after
 		if refused == nil {
-			refused = p.take(raw, a, allowed, queryables)
+			refused = p.take(raw, name, text, written, of, queryables)
 		}
 	}
 	if refused != nil {
-		return p, refused
+		return refused
 	}
-	for _, a := range p.values.given[:p.values.n] {
-		row := parameter.Named(a.name)
+	for i := range p.values.given[:p.values.n] {
+		a := &p.values.given[i]
+		row := &parameter.Table[a.row]
 		if row.Values != nil && !slices.Contains(row.Values, a.value) && !slices.Contains(row.Unlisted, a.value) {
-			return p, badParameter(a.name, a.value, "must be "+strings.Join(row.Values, " or "), "")
+			return badParameter(row.Name, a.value, "must be "+strings.Join(row.Values, " or "), "")
 		}
 	}
-	return p, nil
+	return nil
 }
 
-// take adds an argument to the values or to the filter, or refuses it.
-func (p *parameters) take(raw string, a argument, allowed []string, queryables value.Queryables) error {
-	switch {
-	case slices.Contains(allowed, a.name):
-		if parameter.Named(a.name).Kind == parameter.List && p.values.extend(a) {
+// checkParameters reads the parameters of a request of an operation whose handler needs none of
+// their values.
+func checkParameters(r *http.Request, of parameter.Operation) error {
+	return new(parameters).parse(r.URL.RawQuery, of, nil)
+}
+
+// take adds an argument to the values or to the filter, or refuses it. raw is the query string,
+// and written the value as it is there.
+func (p *parameters) take(raw, name, text, written string, of parameter.Operation, queryables value.Queryables) error {
+	if row := of.Find(name); row >= 0 {
+		if parameter.Table[row].Kind == parameter.List && p.values.extend(row, text, written) {
 			return nil // some clients give the values of a list one by one
 		}
-		if _, twice := p.values.lookup(a.name); twice {
+		if _, twice := p.values.lookup(name); twice {
 			all, _ := url.ParseQuery(raw) // the caller reports an error of it
-			return badParameter(a.name, strings.Join(all[a.name], ", "), "must be given once", "")
+			return badParameter(name, strings.Join(all[name], ", "), "must be given once", "")
 		}
-		p.values.given[p.values.n] = a
-		p.values.n++
-	case queryables.Index(a.name) >= 0:
-		if _, err := value.Parse(queryables[queryables.Index(a.name)].Type, a.value); err != nil {
+		p.values.add(row, text, written)
+		return nil
+	}
+	switch at := queryables.Index(name); {
+	case at >= 0:
+		if _, err := value.Parse(queryables[at].Type, text); err != nil {
 			reason, hint := mismatch(err)
-			return badParameter(item.Shorten(a.name), a.value, reason, hint)
+			return badParameter(item.Shorten(name), text, reason, hint)
 		}
-		p.filter.Add(a.name, a.value)
+		p.filter.Add(name, text)
 	default:
+		allowed := parameter.Of(of)
 		reason := "is not known here; allowed are " + strings.Join(allowed, ", ")
 		if len(allowed) == 0 {
 			reason = "is not known here; no parameters are allowed"
@@ -100,7 +103,7 @@ func (p *parameters) take(raw string, a argument, allowed []string, queryables v
 		if len(queryables) > 0 {
 			reason += ", and the queryable properties " + item.List(queryables.Names())
 		}
-		return badParameter(item.Shorten(a.name), a.value, reason, cmp.Or(meant(a.name, allowed), filterMeant(a, queryables.Names())))
+		return badParameter(item.Shorten(name), text, reason, cmp.Or(meant(name, allowed), filterMeant(name, text, queryables.Names())))
 	}
 	return nil
 }
@@ -119,9 +122,9 @@ const cannotBeRead = "cannot be read: "
 // limit has filters in CQL2 stop with the request, or after the time that it may take: a few
 // predicates on long texts, of many items, can take any time.
 func (s *Server) limit(ctx context.Context, filters ...*table.Filter) {
-	end := time.Now().Add(s.opt.Limits.Timeout)
 	for _, f := range filters {
 		if f.Matches() {
+			end := time.Now().Add(s.opt.Limits.Timeout)
 			f.StopWhen(func() bool { return ctx.Err() != nil || time.Now().After(end) })
 		}
 	}
@@ -200,18 +203,17 @@ func (p *parameters) integer(name string, fallback, most int, clamp bool) (int, 
 
 // centre reads lat and lon.
 func (p *parameters) centre() (lon, lat float64, err error) {
-	for _, name := range []string{"lat", "lon"} {
-		if _, ok := p.values.lookup(name); !ok {
+	var place [2]float64
+	for i, name := range [2]string{"lat", "lon"} {
+		text, ok := p.values.lookup(name)
+		if !ok {
 			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees", "")
 		}
+		if place[i], ok = item.ParseNumber(text); !ok {
+			return 0, 0, badParameter(name, text, mustBe(parameter.Named(name)), "")
+		}
 	}
-	var valid bool
-	if lat, valid = item.ParseNumber(p.values.Get("lat")); !valid {
-		return 0, 0, badParameter("lat", p.values.Get("lat"), mustBe(parameter.Named("lat")), "")
-	}
-	if lon, valid = item.ParseNumber(p.values.Get("lon")); !valid {
-		return 0, 0, badParameter("lon", p.values.Get("lon"), mustBe(parameter.Named("lon")), "")
-	}
+	lat, lon = place[0], place[1]
 	if lon, err = item.CheckQuery(lon, lat); err != nil {
 		var f *item.FieldError
 		errors.As(err, &f)

@@ -18,7 +18,7 @@ var patchTypes = []string{mergePatchJSON, appJSON}
 const headerPatch = "Accept-Patch"
 
 func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, nil, nil); err != nil {
+	if err := checkParameters(r, 0); err != nil {
 		return err
 	}
 	t, id, err := s.targetItem(w, r)

@@ -8,6 +8,7 @@ import (
 
 	"nearby/collection"
 	"nearby/cql2"
+	"nearby/parameter"
 	"nearby/table"
 	"nearby/value"
 )
@@ -183,8 +184,8 @@ func appendFeatureSchema(b []byte, url string, def *collection.Definition, prope
 }
 
 func (s *Server) getSchema(w http.ResponseWriter, r *http.Request) error {
-	params, err := s.parse(r, takesView, nil)
-	if err != nil {
+	var params parameters
+	if err := params.parse(r.URL.RawQuery, parameter.View, nil); err != nil {
 		return err
 	}
 	_, snap, err := s.read(w, r)
@@ -245,7 +246,7 @@ func (s *Server) getSortables(w http.ResponseWriter, r *http.Request) error {
 // answerQueryables answers with a schema of the queryables and of what more appends. some tells
 // more whether there are queryables.
 func (s *Server) answerQueryables(w http.ResponseWriter, r *http.Request, path string, more func(b []byte, some bool) []byte) error {
-	if _, err := s.parse(r, takesView, nil); err != nil {
+	if err := checkParameters(r, parameter.View); err != nil {
 		return err
 	}
 	_, snap, err := s.read(w, r)

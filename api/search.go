@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/area"
+	"nearby/parameter"
 	"nearby/store"
 	"nearby/value"
 )
@@ -26,10 +27,7 @@ type itemsSearch struct {
 
 // parameters returns the query as the parameters of GET, and the page that it asks for.
 func (in *itemsSearch) parameters(l *Limits, queryables value.Queryables) (p parameters, page itemsPage, err error) {
-	set := func(name, text string) {
-		p.values.given[p.values.n] = argument{name: name, value: text}
-		p.values.n++
-	}
+	set := p.values.set
 	if in.BBox != nil {
 		sides := make([]string, len(*in.BBox))
 		for i, v := range *in.BBox {
@@ -79,7 +77,7 @@ func asField(path string, err error) error {
 
 // searchItems answers a query for a page of items whose body may have what no URL has room for.
 func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.parse(r, takesBatch, nil); err != nil {
+	if err := checkParameters(r, parameter.Batch); err != nil {
 		return err
 	}
 	if err := s.mayRead(r); err != nil {

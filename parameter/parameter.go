@@ -124,12 +124,28 @@ func Of(o Operation) (names []string) {
 	return names
 }
 
-// Named returns the row of a parameter, which must exist.
-func Named(name string) *Parameter {
+// Find returns the row of a parameter in Table; -1: no parameter has the name.
+func Find(name string) int {
 	for i := range Table {
 		if Table[i].Name == name {
-			return &Table[i]
+			return i
 		}
+	}
+	return -1
+}
+
+// Find is the same for the parameters that an operation takes.
+func (o Operation) Find(name string) int {
+	if row := Find(name); row >= 0 && Table[row].In&o != 0 {
+		return row
+	}
+	return -1
+}
+
+// Named returns the row of a parameter, which must exist.
+func Named(name string) *Parameter {
+	if row := Find(name); row >= 0 {
+		return &Table[row]
 	}
 	panic("parameter: none is named " + name)
 }
