@@ -23,34 +23,39 @@ func (p *parameters) intersects() (*area.Area, error) {
 	if !ok {
 		return nil, nil
 	}
-	bad := func(reason string) error { return badParameter("intersects", text, reason, "") }
-	g, err := cql2.ParseWKT(text)
-	if err != nil {
-		return nil, bad(cannotBeRead + err.Error())
+	polygons, reason := textPolygons(text)
+	if reason == "" {
+		a, err := area.New(polygons)
+		if err == nil {
+			return a, nil
+		}
+		reason = notValid + err.Error()
 	}
-	var polygons orb.MultiPolygon
-	switch g := g.(type) {
-	case orb.Polygon:
-		polygons = orb.MultiPolygon{g}
-	case orb.MultiPolygon:
-		polygons = g
-	default:
-		return nil, bad("must be a POLYGON or a MULTIPOLYGON")
-	}
-	a, err := area.New(polygons)
-	if err != nil {
-		return nil, bad(notValid + err.Error())
-	}
-	return a, nil
+	return nil, badParameter("intersects", text, reason, "")
 }
 
-// bodyIntersects reads the polygons of a query of a body, a GeoJSON geometry; nil: everywhere.
+// textPolygons reads polygons in well-known text. reason says why text is none; "": it is.
+func textPolygons(text string) (polygons orb.MultiPolygon, reason string) {
+	g, err := cql2.ParseWKT(text)
+	if err != nil {
+		return nil, cannotBeRead + err.Error()
+	}
+	switch g := g.(type) {
+	case orb.Polygon:
+		return orb.MultiPolygon{g}, ""
+	case orb.MultiPolygon:
+		return g, ""
+	}
+	return nil, "must be a POLYGON or a MULTIPOLYGON"
+}
+
+// bodyIntersects reads the polygons of a query of a body; nil: everywhere.
 // left is how many positions the queries of the body may still have.
 func bodyIntersects(path string, in jsontext.Value, left *int) (*area.Area, error) {
 	if in.Kind() == 0 || in.Kind() == 'n' {
 		return nil, nil
 	}
-	polygons, err := geoPolygons(path, in)
+	polygons, err := bodyPolygons(path, in)
 	if err != nil {
 		return nil, err
 	}
@@ -69,14 +74,23 @@ func bodyIntersects(path string, in jsontext.Value, left *int) (*area.Area, erro
 	return a, nil
 }
 
-// geoPolygons reads a GeoJSON Polygon or MultiPolygon that stands at a path of a body.
-func geoPolygons(path string, in jsontext.Value) (polygons orb.MultiPolygon, err error) {
+// bodyPolygons reads polygons that stand at a path of a body: a GeoJSON Polygon or MultiPolygon, or
+// well-known text.
+func bodyPolygons(path string, in jsontext.Value) (polygons orb.MultiPolygon, err error) {
+	var text string
+	if json.Unmarshal(in, &text) == nil {
+		polygons, reason := textPolygons(text)
+		if reason != "" {
+			return nil, badField(path, item.Shorten(text), reason, "")
+		}
+		return polygons, nil
+	}
 	var geometry struct {
 		Type        string         `json:"type"`
 		Coordinates jsontext.Value `json:"coordinates"`
 	}
 	if json.Unmarshal(in, &geometry) != nil || geometry.Type != "Polygon" && geometry.Type != "MultiPolygon" {
-		return nil, badField(path, item.Shorten(string(in)), "must be a GeoJSON geometry of the type Polygon or MultiPolygon", "")
+		return nil, badField(path, item.Shorten(string(in)), "must be a GeoJSON geometry of the type Polygon or MultiPolygon, or well-known text", "")
 	}
 	var all [][][]position
 	if geometry.Type == "Polygon" {

@@ -207,8 +207,11 @@ func TestIntersectsErrors(t *testing.T) {
 	}
 	many := strings.Repeat("[0,0],", 100_000)
 	for shape, want := range map[string]string{
-		`5`:                                    "intersects must be a GeoJSON geometry of the type Polygon or MultiPolygon",
-		`{"type":"Point","coordinates":[0,1]}`: "intersects must be a GeoJSON geometry of the type Polygon or MultiPolygon",
+		`5`:                                    "intersects must be a GeoJSON geometry of the type Polygon or MultiPolygon, or well-known text",
+		`{"type":"Point","coordinates":[0,1]}`: "intersects must be a GeoJSON geometry of the type Polygon or MultiPolygon, or well-known text",
+		`"POINT(0 1)"`:                         "intersects must be a POLYGON or a MULTIPOLYGON",
+		`"POLYGON((0 0,1 0,1 1))"`:             "intersects is not valid: ring 0 of polygon 0 has less than four positions",
+		`"POLYGON((0 0,1"`:                     "intersects cannot be read: column 15: expected",
 		`{"type":"Polygon"}`:                   "intersects.coordinates must be polygons of rings of positions, [longitude, latitude]",
 		`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1],[0,0]]]}`:                                "intersects.coordinates[0][2] must be polygons of rings of positions, [longitude, latitude]",
 		`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,null],[0,0]]]}`:                           "intersects.coordinates[0][2] must be polygons of rings of positions, [longitude, latitude]",

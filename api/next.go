@@ -71,7 +71,7 @@ func (in *nearbyIn) parameters(q *batchQuery) (p parameters, inURL bool) {
 	if in.Datetime != nil {
 		set("datetime", *in.Datetime)
 	}
-	if polygons, err := geoPolygons("", in.Intersects); err == nil { // null and nothing are no polygons
+	if polygons, err := bodyPolygons("", in.Intersects); err == nil { // null and nothing are no polygons
 		set("intersects", string(cql2.AppendWKT(nil, polygons)))
 	}
 	inURL = true

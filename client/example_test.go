@@ -119,6 +119,72 @@ func ExampleCollection_NearbyAll() {
 	// 5, 208 km
 }
 
+// Two searches of one state of the collection. Next leads to more of each.
+func ExampleCollection_NearbyBatch() {
+	places, stop := loaded()
+	defer stop()
+	ctx := context.Background()
+
+	suva := client.Query{Position: client.Position{Lat: -18.14, Lon: 178.44}, Options: []client.RequestOption{client.K(2)}}
+	seam := client.Query{Position: client.Position{Lat: -17, Lon: 180}, Options: []client.RequestOption{client.Where("category", "grocer")}}
+	pages, err := places.NearbyBatch(ctx, []client.Query{suva, seam})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, page := range pages {
+		for _, hit := range page.Hits {
+			fmt.Printf("%s, %.0f m\n", hit.ID, hit.Distance)
+		}
+	}
+	suva.Options = append(suva.Options, client.Cursor(pages[0].Next))
+	if pages, err = places.NearbyBatch(ctx, []client.Query{suva}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("then", pages[0].Hits[0].ID)
+	// Output:
+	// 5, 0 m
+	// 1, 268 m
+	// 3, 16982 m
+	// then 2
+}
+
+// The items nearest to any of two places.
+func ExampleCollection_NearAny() {
+	places, stop := loaded()
+	defer stop()
+
+	page, err := places.NearAny(context.Background(), []client.Position{{Lat: -18.14, Lon: 178.44}, {Lat: -17, Lon: 180}}, client.K(3))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, hit := range page.Hits {
+		fmt.Printf("%s, %.0f m from place %d\n", hit.ID, hit.Distance, hit.Origin)
+	}
+	// Output:
+	// 4, 0 m from place 1
+	// 5, 0 m from place 0
+	// 1, 268 m from place 0
+}
+
+// The nearest item of each category.
+func ExamplePer() {
+	places, stop := loaded()
+	defer stop()
+
+	page, err := places.Nearby(context.Background(), -18.14, 178.44, client.Per("category"), client.K(1))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, hit := range page.Hits {
+		fmt.Printf("%s: %s, %.0f km\n", hit.Per, hit.ID, hit.Distance/1000)
+	}
+	// Output:
+	// cafe: 5, 0 km
+	// books: 2, 2 km
+	// charger: 4, 208 km
+	// grocer: 3, 221 km
+}
+
 // The items in a box that crosses the antimeridian, in pages.
 func ExampleCollection_ItemPages() {
 	places, stop := loaded()

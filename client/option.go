@@ -116,11 +116,7 @@ func Fields(names ...string) RequestOption {
 	if len(names) == 0 {
 		return Parameter("properties", "")
 	}
-	escaped := make([]string, len(names))
-	for i, name := range names {
-		escaped[i] = strings.ReplaceAll(name, ",", "%2C")
-	}
-	return Parameter("properties", escaped...)
+	return Parameter("properties", names...)
 }
 
 // Strong makes a read show every write that any server of the database acknowledged before.

@@ -16,6 +16,7 @@ type Hit struct {
 	Item
 	Distance float64 // metres from the centre
 	Per      any     // with Per, the value of that property: a string, float64 or bool
+	Origin   int     // of NearAny: the place from which Distance is, by its index
 }
 
 // NearbyPage is the answer to a nearby search, or one of several.
@@ -62,6 +63,11 @@ func (c *Collection) nearby(ctx context.Context, r *request) (*NearbyPage, error
 	if a.status == http.StatusNotModified {
 		return nil, ErrNotModified
 	}
+	return a.nearby()
+}
+
+// nearby reads the answer to a nearby search.
+func (a *answer) nearby() (*NearbyPage, error) {
 	var doc wire.NearbyCollection
 	if err := a.decode(&doc); err != nil {
 		return nil, err
@@ -72,7 +78,7 @@ func (c *Collection) nearby(ctx context.Context, r *request) (*NearbyPage, error
 	}
 	for i := range doc.Features {
 		f := &doc.Features[i]
-		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance, f.Per}
+		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance, f.Per, f.Origin}
 		page.Hits[i].place(&f.Geometry)
 	}
 	return page, nil
@@ -186,6 +192,9 @@ func each[P, T any](pages iter.Seq2[P, error], on func(P) []T) iter.Seq2[T, erro
 // others see it; the client goes on where it was told to ask.
 func next(links wire.Links) string {
 	for _, l := range links {
+		if l.Rel == "next" && l.Body.Cursor != "" {
+			return l.Body.Cursor
+		}
 		if u, err := url.Parse(l.Href); err == nil && l.Rel == "next" {
 			return u.Query().Get("cursor")
 		}

@@ -276,15 +276,6 @@ type Point struct {
 	Type        string    `json:"type"`
 }
 
-// Polygons A GeoJSON Polygon or MultiPolygon. Only items inside match, as with the parameter
-// `intersects` of GET. All polygons of a request have at most 100,000 positions together.
-//
-// Example: {"coordinates":[[[-74.02,40.7],[-73.97,40.7],[-73.97,40.76],[-74.02,40.7]]],"type":"Polygon"}
-type Polygons struct {
-	Coordinates [][]interface{} `json:"coordinates"`
-	Type        string          `json:"type"`
-}
-
 // Problem defines model for Problem.
 type Problem struct {
 	// Detail What happened this time.

@@ -1,0 +1,178 @@
+package client_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"nearby/api"
+	"nearby/client"
+)
+
+// TestBatchIsManySearches: each answer of a batch, with the pages that follow it, is what Nearby says
+// to the same options. So is the search from one place of several.
+func TestBatchIsManySearches(t *testing.T) {
+	t.Parallel()
+	c, err := client.New(serve(t, api.Limits{}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := c.Collection("c")
+	fill(t, places, 300)
+	var ring []string // the border of a box, too long for a URL
+	for i := range 1000 {
+		ring = append(ring, fmt.Sprintf("%v -50", -120+0.2*float64(i)))
+	}
+	large := "POLYGON((" + strings.Join(ring, ",") + ",80 -50,80 60,-120 60,-120 -50))"
+	options := [][]client.RequestOption{
+		{},
+		{client.Radius(4e6), client.MinRadius(1e6)},
+		{client.Radius(1e6), client.AtLeast(5)},
+		{client.Where("kind", "k0", "k2")},
+		{client.Filter("kind <> 'k1'")},
+		{client.Intersects("POLYGON((-120 -50,80 -50,80 60,-120 -50))")},
+		{client.Intersects(large)},
+		{client.Datetime("2020-01-01/..")},
+	}
+	var queries []client.Query
+	for i, o := range options {
+		o = append(slices.Clone(o), client.K(17))
+		queries = append(queries, client.Query{Position: client.Position{Lat: float64(i*10 - 40), Lon: float64(i*50 - 170)}, Options: o})
+	}
+	first, err := places.NearbyBatch(t.Context(), queries, client.Fields("kind", "a,b"), client.Strong())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, q := range queries {
+		if i == 6 {
+			continue // no URL has room for it
+		}
+		want, err := ids(idOfHit, places.NearbyAll(t.Context(), q.Lat, q.Lon, q.Options...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, pages := []string{}, 0
+		for page := first[i]; ; pages++ {
+			for _, hit := range page.Hits {
+				got = append(got, hit.ID)
+			}
+			if page.Next == "" {
+				break
+			}
+			more := q
+			more.Options = append(slices.Clone(q.Options), client.Cursor(page.Next))
+			next, err := places.NearbyBatch(t.Context(), []client.Query{more}, client.Fields())
+			if err != nil {
+				t.Fatal(err)
+			}
+			page = next[0]
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("query %d: %q on %d pages, want %q", i, got, pages, want)
+		}
+	}
+	for _, hit := range first[6].Hits {
+		if hit.Lon < -120 || hit.Lon > 80 || hit.Lat < -50 || hit.Lat > 60 {
+			t.Errorf("outside: %+v", hit)
+		}
+	}
+	if len(first[6].Hits) != 17 || first[6].Next == "" {
+		t.Errorf("inside: %d items, next %q", len(first[6].Hits), first[6].Next)
+	}
+
+	one, err := places.NearItem(t.Context(), first[0].Hits[0].ID, client.K(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := places.NearbyBatch(t.Context(), []client.Query{{Near: first[0].Hits[0].ID, Options: []client.RequestOption{client.K(4)}}})
+	if err != nil || len(near) != 1 || !slices.EqualFunc(near[0].Hits, one.Hits, func(a, b client.Hit) bool { return a.ID == b.ID && a.Distance == b.Distance }) {
+		t.Errorf("near an item: %+v, %v; want %+v", near, err, one.Hits)
+	}
+	from := []client.Position{{Lat: 10, Lon: 20}, {Lat: -30, Lon: 179}, {Lat: 88, Lon: 0}}
+	best := map[string]client.Hit{}
+	for i, p := range from {
+		for hit, err := range places.NearbyAll(t.Context(), p.Lat, p.Lon, client.Where("kind", "k0", "k2")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, known := best[hit.ID]; !known || hit.Distance < b.Distance {
+				hit.Origin = i
+				best[hit.ID] = hit
+			}
+		}
+	}
+	nearest, err := places.NearAny(t.Context(), from, client.K(200), client.Where("kind", "k0", "k2"), client.Fields("kind", "a,b"))
+	if err != nil || len(nearest.Hits) != len(best) || len(best) == 0 || !nearest.Complete {
+		t.Fatalf("%d items, want %d: %v", len(nearest.Hits), len(best), err)
+	}
+	last := 0.0
+	for _, hit := range nearest.Hits {
+		if b := best[hit.ID]; b.Distance != hit.Distance || b.Origin != hit.Origin || hit.Distance < last {
+			t.Errorf("%+v after %v m, want %+v", hit, last, b)
+		}
+		last = hit.Distance
+	}
+}
+
+// TestBatchRefused: what a query cannot have, or say, is an error.
+func TestBatchRefused(t *testing.T) {
+	t.Parallel()
+	c, err := client.New(serve(t, api.Limits{}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := c.Collection("c")
+	fill(t, places, 3)
+	for want, options := range map[string][]client.RequestOption{
+		"an option of the whole request is among those of a query": {client.Strong()},
+		"Where and Filter cannot be combined in a body":            {client.Where("kind", "1"), client.Filter("kind = '1'")},
+		"Where needs at least one value":                           {client.Where("kind")},
+		"sortby: is not a known member":                            {client.SortBy("kind")},
+		"intersects: is not valid: ring 0 of polygon 0":            {client.Intersects("POLYGON((0 0,1 1,1 0))")},
+		"invalid number literal":                                   {client.Radius(math.NaN())},
+		"does not come from an answer to this request":             {client.Cursor("x")},
+	} {
+		if _, err := places.NearbyBatch(t.Context(), []client.Query{{Options: options}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := places.NearAny(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "origins: must have 1 to 100 places") {
+		t.Error(err)
+	}
+	if _, err := places.NearAny(t.Context(), []client.Position{{}}, client.Cursor("x")); err == nil || !strings.Contains(err.Error(), "cursor: is not a known member") {
+		t.Error(err)
+	}
+}
+
+// TestFieldsWithCommas: a property whose name has a comma is in an answer that is to have it.
+func TestFieldsWithCommas(t *testing.T) {
+	t.Parallel()
+	c, err := client.New(serve(t, api.Limits{}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := c.Collection("c")
+	fill(t, places, 1)
+	it, err := client.NewItem("a", 1, 2, map[string]any{"x,y": 1, "z": 2, "100%2C": 3, "other": 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := places.PutItem(t.Context(), it); err != nil {
+		t.Fatal(err)
+	}
+	for want, names := range map[string][]string{
+		`{"x,y":1}`: {"x,y"}, `{"x,y":1,"z":2}`: {"x,y", "z"}, `{"100%2C":3}`: {"100%2C"}, `{}`: {},
+	} {
+		one, err := places.Nearby(t.Context(), 1, 2, client.K(1), client.Fields(names...))
+		if err != nil || string(one.Hits[0].Properties) != want {
+			t.Errorf("%q: %s, %v", names, one.Hits[0].Properties, err)
+		}
+		near := client.Query{Position: client.Position{Lat: 1, Lon: 2}, Options: []client.RequestOption{client.K(1)}}
+		batch, err := places.NearbyBatch(t.Context(), []client.Query{near}, client.Fields(names...))
+		if err != nil || string(batch[0].Hits[0].Properties) != want {
+			t.Errorf("%q, in a batch: %s, %v", names, batch[0].Hits[0].Properties, err)
+		}
+	}
+}
