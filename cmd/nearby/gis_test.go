@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -246,10 +247,21 @@ func TestQGIS(t *testing.T) {
 		Valid                          bool
 		Count, Items, Box, Cafes, Near int
 		Fields                         []string
+		Types                          map[string]string
+		Values                         [][]any
+	}
+	c := newClient(t)
+	if status, answer := call(c, "PUT", s.base+"/v1/collections/typed", "application/json",
+		`{"queryables":{"name":"string","rating":"number","beds":"integer","open":"boolean","opened":"date-time"}}`); status != 201 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	if status, answer := call(c, "POST", s.base+"/v1/collections/typed/items", "text/csv", "id,lat,lon,name,rating,beds,open,opened\n"+
+		"a,1,1,01234,4.5,3,true,2026-01-02T03:04:05Z\nb,1,1,Inn,4,4,false,2026-01-02T03:04:05Z\n"); status != 200 {
+		t.Fatalf("%d %s", status, answer)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, interpreter, filepath.Join("testdata", "qgis_layers.py"), s.base+"/v1", "map").Output()
+	out, err := exec.CommandContext(ctx, interpreter, filepath.Join("testdata", "qgis_layers.py"), s.base+"/v1", "map", "typed").Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -260,6 +272,11 @@ func TestQGIS(t *testing.T) {
 	if !saw.Valid || saw.Count != gisPlaces || saw.Items != gisPlaces || saw.Box != box || saw.Cafes != cafes || saw.Near != 20 ||
 		!slices.Contains(saw.Fields, "category") {
 		t.Errorf("want %d items, %d in the box, %d cafés, 20 near; got %+v", gisPlaces, box, cafes, saw)
+	}
+	types := map[string]string{"id": "String", "name": "String", "rating": "Real", "beds": "Integer", "open": "Boolean", "opened": "DateTime"}
+	values := [][]any{{"01234", 4.5, 3.0, true, "2026-01-02T03:04:05Z"}}
+	if !maps.Equal(saw.Types, types) || !reflect.DeepEqual(saw.Values, values) {
+		t.Errorf("attributes have the types %v, and those with 3 beds are %v; want %v and %v", saw.Types, saw.Values, types, values)
 	}
 }
 
