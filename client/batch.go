@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"nearby/parameter"
 )
@@ -46,7 +48,14 @@ func (c *Collection) NearbyBatch(ctx context.Context, queries []Query, opts ...R
 			all[i]["lat"], all[i]["lon"] = q.Lat, q.Lon
 		}
 	}
-	a, err := c.search(ctx, opts, map[string]any{"queries": all})
+	return c.batch(ctx, c.request(http.MethodPost, "/nearby", opts), all)
+}
+
+// batch sends queries as a body, beside what the request has.
+func (c *Collection) batch(ctx context.Context, r *request, queries []map[string]any) ([]*NearbyPage, error) {
+	members := r.members()
+	members["queries"] = queries
+	a, err := c.post(ctx, r, members)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +64,9 @@ func (c *Collection) NearbyBatch(ctx context.Context, queries []Query, opts ...R
 	}
 	if err := a.decode(&doc); err != nil {
 		return nil, err
+	}
+	if len(doc.Results) != len(queries) {
+		return nil, fmt.Errorf("the answer of %s cannot be read: it has %d results of %d queries", a.server, len(doc.Results), len(queries))
 	}
 	pages := make([]*NearbyPage, len(doc.Results))
 	for i, body := range doc.Results {
@@ -69,50 +81,66 @@ func (c *Collection) NearbyBatch(ctx context.Context, queries []Query, opts ...R
 // Radius, or both. Hit.Origin says to which place an item is nearest. Where, Filter, Datetime and
 // Fields may be given, too.
 func (c *Collection) NearAny(ctx context.Context, places []Position, opts ...RequestOption) (*NearbyPage, error) {
-	a, err := c.search(ctx, opts, map[string]any{"origins": append([]Position{}, places...)}) // no null
+	r := c.request(http.MethodPost, "/nearby", opts)
+	members := r.members()
+	members["origins"] = append([]Position{}, places...) // no null
+	a, err := c.post(ctx, r, members)
 	if err != nil {
 		return nil, err
 	}
 	return a.nearby()
 }
 
-// search sends a nearby search as a body: the members, and those that the options stand for.
-func (c *Collection) search(ctx context.Context, opts []RequestOption, members map[string]any) (*answer, error) {
-	r := c.request(http.MethodPost, "/nearby", opts).asRead()
-	for name, v := range r.members() {
-		members[name] = v
-	}
+// post sends a search as a body.
+func (c *Collection) post(ctx context.Context, r *request, members map[string]any) (*answer, error) {
 	body, err := json.Marshal(members)
 	if err != nil {
 		return nil, err
 	}
-	return c.client.send(ctx, r.with(mediaJSON, body))
+	r.method = http.MethodPost
+	return c.client.send(ctx, r.asRead().with(mediaJSON, body))
 }
+
+// mostInURL is how many bytes the parameters of a search may have in a URL. Many servers and proxies
+// refuse a URL of more than 8 KB.
+const mostInURL = 7000
+
+// long reports whether a search has to be sent as a body.
+func (r *request) long() bool { return r.err == nil && len(r.query.Encode()) > mostInURL }
 
 // members takes what a search asks for out of the query string, and returns it as members of a body.
 func (r *request) members() map[string]any {
 	members, where := map[string]any{}, map[string][]string{}
-	known := parameter.Of(parameter.Nearby)
+	known := parameter.Of(parameter.Nearby | parameter.Items)
 	for name, values := range r.query {
 		if name == "consistency" {
 			continue
 		}
 		delete(r.query, name)
-		switch {
-		case name == "properties":
+		switch name {
+		case "lat", "lon", "k", "radius", "min_radius", "at_least", "limit":
+			members[name] = json.Number(values[0])
+		case "near", "filter", "datetime", "intersects", "cursor":
+			members[name] = values[0]
+		case "bbox":
+			var sides []json.Number
+			for side := range strings.SplitSeq(values[0], ",") {
+				sides = append(sides, json.Number(side))
+			}
+			members[name] = sides
+		case "properties":
 			if slices.Equal(values, []string{""}) { // see Fields
 				values = []string{}
 			}
 			members[name] = values
-		case !slices.Contains(known, name):
-			where[name] = values
-		case parameter.Named(name).Kind == parameter.Number, parameter.Named(name).Kind == parameter.Integer:
-			members[name] = json.Number(values[0])
 		default:
-			members[name] = values[0]
+			if slices.Contains(known, name) {
+				r.err = fmt.Errorf("%s cannot be asked for in a body, nor with an area or a filter for which a URL has no room", name)
+			}
+			where[name] = values
 		}
 	}
-	if _, both := members["filter"]; both && len(where) > 0 {
+	if _, both := members["filter"]; both && len(where) > 0 && r.err == nil {
 		r.err = errors.New("Where and Filter cannot be combined in a body; write the condition of Where into the filter")
 	} else if len(where) > 0 {
 		members["filter"] = where

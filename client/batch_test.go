@@ -46,9 +46,6 @@ func TestBatchIsManySearches(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, q := range queries {
-		if i == 6 {
-			continue // no URL has room for it
-		}
 		want, err := ids(idOfHit, places.NearbyAll(t.Context(), q.Lat, q.Lon, q.Options...))
 		if err != nil {
 			t.Fatal(err)
@@ -77,6 +74,17 @@ func TestBatchIsManySearches(t *testing.T) {
 		if hit.Lon < -120 || hit.Lon > 80 || hit.Lat < -50 || hit.Lat > 60 {
 			t.Errorf("outside: %+v", hit)
 		}
+	}
+	box, err := ids(idOfItem, places.Items(t.Context(), client.BBox(-120, -50, 80, 60), client.Limit(30)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err := ids(idOfItem, places.Items(t.Context(), client.Intersects(large), client.BBox(-180, -90, 180, 90), client.Limit(30), client.Fields()))
+	if err != nil || !slices.Equal(inside, box) {
+		t.Errorf("all inside: %q, %v; want %q", inside, err, box)
+	}
+	if _, err := places.Nearby(t.Context(), 1, 2, client.Intersects(large), client.Per("kind")); err == nil || !strings.Contains(err.Error(), "per cannot be asked for") {
+		t.Error(err)
 	}
 	if len(first[6].Hits) != 17 || first[6].Next == "" {
 		t.Errorf("inside: %d items, next %q", len(first[6].Hits), first[6].Next)
@@ -129,7 +137,7 @@ func TestBatchRefused(t *testing.T) {
 		"an option of the whole request is among those of a query": {client.Strong()},
 		"Where and Filter cannot be combined in a body":            {client.Where("kind", "1"), client.Filter("kind = '1'")},
 		"Where needs at least one value":                           {client.Where("kind")},
-		"sortby: is not a known member":                            {client.SortBy("kind")},
+		"sortby cannot be asked for in a body":                     {client.SortBy("kind")},
 		"intersects: is not valid: ring 0 of polygon 0":            {client.Intersects("POLYGON((0 0,1 1,1 0))")},
 		"invalid number literal":                                   {client.Radius(math.NaN())},
 		"does not come from an answer to this request":             {client.Cursor("x")},

@@ -60,7 +60,8 @@ func BBox(west, south, east, north float64) RequestOption {
 
 // Intersects finds only items in a polygon or several, or on their borders: a POLYGON or
 // MULTIPOLYGON in well-known text, such as wkt.MarshalString of github.com/paulmach/orb makes.
-// What crosses the antimeridian is cut there.
+// What crosses the antimeridian is cut there. Polygons of up to 100,000 positions can be asked for; those
+// for which a URL has no room are sent in a body, which has no place for SortBy, Per and Weight.
 func Intersects(wkt string) RequestOption { return Parameter("intersects", wkt) }
 
 // Limit is how many items a page of Items or ItemPages has at most. Left out: 100.

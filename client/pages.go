@@ -56,6 +56,18 @@ func (c *Collection) NearItem(ctx context.Context, id string, opts ...RequestOpt
 }
 
 func (c *Collection) nearby(ctx context.Context, r *request) (*NearbyPage, error) {
+	if r.long() {
+		query := r.members()
+		if names, given := query["properties"]; given {
+			delete(query, "properties")
+			r.query["properties"] = names.([]string)
+		}
+		pages, err := c.batch(ctx, r, []map[string]any{query})
+		if err != nil {
+			return nil, err
+		}
+		return pages[0], nil
+	}
 	a, err := c.client.send(ctx, r)
 	if err != nil {
 		return nil, err
@@ -115,7 +127,15 @@ type ItemPage struct {
 
 // Page returns one page of the items: the first, or that of Cursor.
 func (c *Collection) Page(ctx context.Context, opts ...RequestOption) (*ItemPage, error) {
-	a, err := c.client.send(ctx, c.request(http.MethodGet, "/items", opts).asRead())
+	r := c.request(http.MethodGet, "/items", opts).asRead()
+	var a *answer
+	var err error
+	if r.long() {
+		r.path += "/search"
+		a, err = c.post(ctx, r, r.members())
+	} else {
+		a, err = c.client.send(ctx, r)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,10 +26,11 @@ type queryCmd struct {
 	Lon        *degrees `arg:"" optional:"" help:"Longitude in degrees, -540 to 540; 190 means -170."`
 	Near       string   `help:"Search around this item, in place of LAT and LON, and leave it out." placeholder:"ID"`
 	Collection string   `required:"" short:"c" help:"Collection to search." placeholder:"NAME"`
-	K          int      `name:"k" short:"k" default:"10" help:"Greatest number of items."`
+	K          *int     `name:"k" short:"k" help:"Greatest number of items. Left out, it is 10." placeholder:"10"`
 	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
 	MinRadius  string   `help:"Only items at least this far away, in the form of --radius." placeholder:"DISTANCE"`
 	AtLeast    int      `help:"If fewer items are within --radius, show this many nearest ones." placeholder:"N"`
+	Intersects string   `help:"Only items in polygons or on their borders: a file with GeoJSON or well-known text, or POLYGON((LON LAT, …)) itself. Without LAT and LON, and without --near, all of these are shown." placeholder:"FILE|WKT"`
 	Per        string   `help:"Show the -k nearest items of each value of this property." placeholder:"NAME"`
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
 	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
@@ -54,8 +55,13 @@ Examples:
     nearby query 48.86 2.35 -c cities --radius 300km --sort-by=-population
     nearby query 51.5072 -0.1276 -c cities --properties name,population,country
     nearby query --near cafe-1 -c cities
+    nearby query 47.37 8.54 -c cities -k 5 --intersects lake.geojson
+    nearby query -c cities --intersects "POLYGON((5 46, 11 46, 11 48, 5 48, 5 46))"
     nearby query 64.15 -21.94 -c cities --json | jq '.features[].id'`
 }
+
+// listAtOnce is how many items are asked for at a time where all are shown.
+const listAtOnce = 1000
 
 // degrees is a number on the command line, strictly decimal.
 type degrees float64
@@ -83,6 +89,9 @@ func (c *queryCmd) Run(env *command.Environ) error {
 		return err
 	}
 	opts = append(opts, filter...)
+	if c.centreless() {
+		return r.explain(c.list(env, r.Collection(c.Collection), opts))
+	}
 	page, err := c.ask(env.Ctx, r.Collection(c.Collection), opts)
 	if err != nil {
 		return r.explain(err)
@@ -102,22 +111,84 @@ func (c *queryCmd) ask(ctx context.Context, in *client.Collection, opts []client
 	return in.Nearby(ctx, float64(*c.Lat), float64(*c.Lon), opts...)
 }
 
+// centreless reports whether the query is for all items in polygons.
+func (c *queryCmd) centreless() bool {
+	return c.Intersects != "" && c.Near == "" && c.Lat == nil
+}
+
+// list shows all items in the polygons, page by page.
+func (c *queryCmd) list(env *command.Environ, in *client.Collection, opts []client.RequestOption) error {
+	n := 0
+	for page, err := range in.ItemPages(env.Ctx, opts...) {
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			_, err = fmt.Fprintf(env.Stdout, "%s\n", strings.TrimRight(string(page.GeoJSON), "\n"))
+		} else if len(page.Items) > 0 {
+			err = c.table(env.Stdout, n, len(page.Items), "", func(i int) (client.Item, string) { return page.Items[i], "" })
+		}
+		if err != nil {
+			return err
+		}
+		n += len(page.Items)
+	}
+	if c.JSON {
+		return nil
+	}
+	if n == 0 {
+		_, err := fmt.Fprintln(env.Stdout, "nothing found")
+		return err
+	}
+	_, err := fmt.Fprintf(env.Stdout, "%s in all\n", terminal.Thousands(int64(n)))
+	return err
+}
+
+// onlyFrom refuses the flags that need a place to search from.
+func (c *queryCmd) onlyFrom() error {
+	for _, f := range []struct {
+		flag  string
+		given bool
+	}{{"-k", c.K != nil}, {"--radius", c.Radius != ""}, {"--min-radius", c.MinRadius != ""}, {"--at-least", c.AtLeast != 0}, {"--per", c.Per != ""}} {
+		if f.given {
+			return command.Usagef("%s needs LAT and LON, or --near", f.flag)
+		}
+	}
+	return nil
+}
+
 // options checks the flags and makes the request's.
-func (c *queryCmd) options() ([]client.RequestOption, error) {
+func (c *queryCmd) options() (opts []client.RequestOption, err error) {
 	switch {
+	case c.centreless():
+		if err := c.onlyFrom(); err != nil {
+			return nil, err
+		}
+		opts = append(opts, client.Limit(listAtOnce))
 	case c.Near != "" && c.Lat != nil:
 		return nil, command.Usagef("--near is in place of LAT and LON")
 	case c.Near == "" && (c.Lat == nil || c.Lon == nil):
-		return nil, command.Usagef("give LAT and LON, or --near")
+		return nil, command.Usagef("give LAT and LON, or --near, or --intersects")
 	case c.Near == "":
 		if _, err := item.CheckQuery(float64(*c.Lon), float64(*c.Lat)); err != nil {
 			return nil, command.Usagef("%v", err)
 		}
 	}
-	if c.K < 1 {
-		return nil, command.Usagef("-k %d: must be at least 1", c.K)
+	if c.K != nil {
+		if *c.K < 1 {
+			return nil, command.Usagef("-k %d: must be at least 1", *c.K)
+		}
+		opts = append(opts, client.K(*c.K))
+	} else if !c.centreless() {
+		opts = append(opts, client.K(parameter.DefaultK))
 	}
-	opts := []client.RequestOption{client.K(c.K)}
+	if c.Intersects != "" {
+		wkt, err := polygonsOf("--intersects", c.Intersects)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, client.Intersects(wkt))
+	}
 	if c.Radius != "" {
 		metres, err := distance("--radius", c.Radius)
 		if err != nil {
@@ -205,24 +276,10 @@ func (c *queryCmd) write(w io.Writer, a *client.NearbyPage) error {
 	if len(a.Hits) == 0 {
 		fmt.Fprintln(w, "nothing found")
 	} else {
-		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		columns := []string{"name"}
-		if c.Properties != nil {
-			columns = columns[:0]
-			for _, name := range c.Properties {
-				columns = append(columns, printable(name))
-			}
-		}
-		fmt.Fprintln(t, strings.Join(slices.Concat([]string{"#", "distance", "id"}, columns, []string{"lat", "lon"}), "\t"))
-		for i, h := range a.Hits {
-			lon, lat := strconv.FormatFloat(h.Lon, 'f', 6, 64), strconv.FormatFloat(h.Lat, 'f', 6, 64)
-			shown := []string{printable(nameOf(h.Properties))}
-			if c.Properties != nil {
-				shown = valuesOf(h.Properties, c.Properties)
-			}
-			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", i+1, formatDistance(h.Distance), printable(h.ID), strings.Join(shown, "\t"), lat, lon)
-		}
-		if err := t.Flush(); err != nil {
+		err := c.table(w, 0, len(a.Hits), "distance", func(i int) (client.Item, string) {
+			return a.Hits[i].Item, formatDistance(a.Hits[i].Distance)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -236,6 +293,40 @@ func (c *queryCmd) write(w io.Writer, a *client.NearbyPage) error {
 		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", c.part(a), terminal.OneLine(a.Next))
 	}
 	return err
+}
+
+// table shows n items, with what item tells of each. column is the name of that; "": it tells nothing.
+// The first item has the number from+1. Without one before it, the table begins with the names.
+func (c *queryCmd) table(w io.Writer, from, n int, column string, item func(i int) (client.Item, string)) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	columns := []string{"#"}
+	if column != "" {
+		columns = append(columns, column)
+	}
+	if columns = append(columns, "id"); c.Properties == nil {
+		columns = append(columns, "name")
+	}
+	for _, name := range c.Properties {
+		columns = append(columns, printable(name))
+	}
+	if from == 0 {
+		fmt.Fprintln(t, strings.Join(append(columns, "lat", "lon"), "\t"))
+	}
+	for i := range n {
+		it, told := item(i)
+		row := []string{strconv.Itoa(from + i + 1)}
+		if column != "" {
+			row = append(row, told)
+		}
+		if row = append(row, printable(it.ID)); c.Properties == nil {
+			row = append(row, printable(nameOf(it.Properties)))
+		} else {
+			row = append(row, valuesOf(it.Properties, c.Properties)...)
+		}
+		row = append(row, strconv.FormatFloat(it.Lat, 'f', 6, 64), strconv.FormatFloat(it.Lon, 'f', 6, 64))
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	return t.Flush()
 }
 
 // part says how much of what was asked for is in the answer, where that is not all.
