@@ -43,6 +43,9 @@ type column interface {
 	// spans divides all items of a snapshot by the numbers that their values are; what is none
 	// counts as 0.
 	spans(s *Snapshot) []span
+
+	// facet counts items by what a tally asks for, but those without a value.
+	facet(t *tally) (Counts, error)
 }
 
 func newColumn(t value.Type) column {

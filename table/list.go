@@ -45,17 +45,27 @@ func (p *plan) block(at int, refs []uint32) runs.Run {
 	return p.blocks[at]
 }
 
-// listCount counts the collected items in the query's area and between its distances.
-func (p *plan) listCount(q *index.Query) int {
-	p.query = *q
-	p.query.Filter, p.query.Skip, p.query.Budget = nil, nil, 0
-	counter := topk.NewCounter(&p.query, nil, &p.snapshot.records)
+// listCounts counts the collected items that lie in the area of each of some queries and between its
+// distances. visit, when not nil, is called with each of them.
+func (p *plan) listCounts(dst []int, queries []index.Query, visit func(index.Ref)) {
+	var few [8]topk.Counter
+	counters := few[:0]
+	for i := range queries {
+		p.query = queries[i]
+		p.query.Filter, p.query.Skip, p.query.Budget = nil, nil, 0
+		counters = append(counters, topk.NewCounter(&p.query, visit, &p.snapshot.records))
+	}
 	for refs := p.refs; len(refs) > 0; {
 		n := min(len(refs), listBlock)
-		counter.Scan(p.block(0, refs[:n]), 0, n, area.Part)
+		run := p.block(0, refs[:n])
+		for i := range counters {
+			counters[i].Scan(run, 0, n, area.Part)
+		}
 		refs = refs[n:]
 	}
-	return counter.N
+	for i := range counters {
+		dst[i] = counters[i].N
+	}
 }
 
 // listAfter appends the first of the collected items that follow the item named after in the

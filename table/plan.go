@@ -45,6 +45,9 @@ type plan struct {
 	top    topk.TopK
 	page   []entry
 	placed []placed
+	// queries are those of counts.
+	queries  []index.Query
+	matching matching
 }
 
 // The unit of cost is one point that a search outward compares. The nodes that it enters and the
@@ -56,6 +59,8 @@ const (
 	costOfChunk = 30
 	// costOfHit: a search compares costOfHit × items/matches points for each hit.
 	costOfHit = 1.7
+	// costOfAsking: to ask all items costs about so many times what a set of them does.
+	costOfAsking = 16
 	// costOfSearch is what each search outward costs.
 	costOfSearch = 60
 
@@ -81,6 +86,10 @@ func (p *plan) release() {
 	p.stop, p.tests, p.stopped = nil, 0, false
 	const keeps = 64
 	p.blocks = p.blocks[:min(len(p.blocks), keeps)]
+	clear(p.queries)
+	if cap(p.matching.sets) > keeps {
+		p.matching.sets = nil
+	}
 	to.Put(p)
 }
 
@@ -226,36 +235,65 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	if err := q.Validate(); err != nil {
 		return 0, index.Proof{}, err
 	}
-	most, exact := p.root.most()
-	if exact && (everywhere(q) || most == 0) {
+	if most, exact := p.root.most(); exact && (everywhere(q) || most == 0) {
 		return most, index.Proof{Exact: true}, nil
 	}
-	left := math.MaxInt
-	if q.Budget > 0 {
-		left = q.Budget
+	var n [1]int
+	var spent index.Proof
+	with := *q
+	switch {
+	case everywhere(q):
+	case p.estimate().listable:
+		p.queries = append(p.queries[:0], *q)
+		proof, err := p.counts(n[:], p.queries)
+		return n[0], proof, err
+	default: // where many items are near or in the area, a set of them is made sooner than they are asked
+		left := unlimited(q.Budget)
+		p.queries = append(p.queries[:0], *q)
+		proof, err := p.snapshot.counts(n[:], p.queries, p.holds, min(left, max(1, p.snapshot.Len()/costOfAsking)))
+		if err != nil || proof.Exact {
+			return n[0], proof, err
+		}
+		spent = proof
+		if q.Budget > 0 {
+			if with.Budget = left - spent.Entered - spent.Compared; with.Budget == 0 {
+				return n[0], proof, nil
+			}
+		}
 	}
-	p.query = *q
-	p.query.Filter = p.holds
+	proof, err := p.match(&with)
+	proof.Entered, proof.Compared = proof.Entered+spent.Entered, proof.Compared+spent.Compared
+	return max(n[0], p.matching.n), proof, err
+}
+
+// counts counts what matches each of some queries, which are valid and differ in their distances.
+// No item lies between the distances of two of them. The budget is that of the first one, for all.
+func (p *plan) counts(dst []int, queries []index.Query) (proof index.Proof, err error) {
+	if most, _ := p.root.most(); most == 0 {
+		clear(dst)
+		return index.Proof{Exact: true}, nil
+	}
+	budget := queries[0].Budget
+	left := unlimited(budget)
 	if est := p.estimate(); est.listable {
-		var spent index.Proof
-		if !everywhere(q) {
-			p.query.Budget = min(left, max(1, est.list))
-			n, proof, err := p.snapshot.index.Count(&p.query, &p.snapshot.records)
-			if err != nil || proof.Exact {
-				return n, proof, err
-			}
-			spent = proof
+		if proof, err = p.snapshot.counts(dst, queries, p.holds, min(left, max(1, est.list))); err != nil || proof.Exact {
+			return proof, err
 		}
-		if left -= spent.Entered + spent.Compared; p.collect() && len(p.refs) <= left {
-			spent.Exact, spent.Compared = true, spent.Compared+len(p.refs)
-			if everywhere(q) {
-				return len(p.refs), spent, nil
-			}
-			return p.listCount(q), spent, nil
+		if left -= proof.Entered + proof.Compared; p.collect() && len(p.refs) <= left {
+			proof.Exact, proof.Compared = true, proof.Compared+len(p.refs)
+			p.listCounts(dst, queries, nil)
+			return proof, nil
 		}
 	}
-	p.query.Budget = q.Budget
-	return p.snapshot.index.Count(&p.query, &p.snapshot.records)
+	return p.snapshot.counts(dst, queries, p.holds, budget)
+}
+
+// unlimited returns a budget as a bound, also where there is none.
+func unlimited(budget int) int {
+	if budget == 0 {
+		return math.MaxInt
+	}
+	return budget
 }
 
 // list is Snapshot.List. The hash of an id has nothing to do with whether the item matches, so the

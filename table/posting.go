@@ -138,6 +138,19 @@ func (p *posting) len() int {
 	return p.n
 }
 
+// first returns the least ref, of which there must be one.
+func (p *posting) first() uint32 {
+	if len(p.few) > 0 {
+		return p.few[0]
+	}
+	at := slices.IndexFunc(p.chunks, func(c chunk) bool { return c.n > 0 })
+	if c := &p.chunks[at]; c.set == nil {
+		return uint32(at)<<chunkBits | uint32(c.low[0])
+	}
+	word := slices.IndexFunc(p.chunks[at].set[:], func(word uint64) bool { return word != 0 })
+	return uint32(at)<<chunkBits | uint32(word*64+bits.TrailingZeros64(p.chunks[at].set[word]))
+}
+
 // addTo adds the items of chunk at to a set.
 func (p *posting) addTo(s *chunkSet, at int) {
 	if p == nil {

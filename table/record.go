@@ -33,6 +33,11 @@ type records struct {
 	where  vector[packed] // by ref
 }
 
+// chunks64k returns how many chunks of sets the refs may lie in.
+func (r *records) chunks64k() int {
+	return chunksOf(uint32(min(len(r.where.blocks)*blockLen*pageLen, math.MaxUint32)))
+}
+
 // packed is where a record is, in five bytes: the chunk in the first 20 bits, the
 // offset in the others. Elsewhere it is chunk<<32 | offset; 0 is nowhere.
 type packed [5]byte

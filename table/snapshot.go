@@ -2,6 +2,7 @@ package table
 
 import (
 	"iter"
+	"math"
 	"sync"
 
 	"nearby/index"
@@ -128,6 +129,64 @@ func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, erro
 	defer p.release()
 	n, proof, err := p.count(q)
 	return n, proof, p.end(err)
+}
+
+// Within counts the items that match and are no farther away than each of some distances in metres,
+// which increase. They take the place of q.MaxDistance. filter is as for Nearest. When the proof is
+// not Exact, there may be more.
+func (s *Snapshot) Within(q *index.Query, distances []float64, filter *Filter) (counts []int, proof index.Proof, err error) {
+	// Each item is counted once: in the ring between its distance and the one before that.
+	counts, rings := make([]int, len(distances)), make([]index.Query, len(distances))
+	for i, d := range distances {
+		rings[i] = *q
+		rings[i].Area, rings[i].MaxDistance = filter.within(q.Area), d
+		if i > 0 {
+			rings[i].MinDistance = max(q.MinDistance, math.Nextafter(distances[i-1], math.Inf(1)))
+		}
+		if err := rings[i].Validate(); err != nil {
+			return nil, index.Proof{}, err
+		}
+	}
+	switch {
+	case len(rings) == 0:
+		return nil, index.Proof{Exact: true}, nil
+	case !s.beside(filter):
+		proof, err = s.counts(counts, rings, nil, q.Budget)
+	default:
+		p, err := s.plan(filter, filter.rest)
+		if err != nil {
+			return nil, index.Proof{}, err
+		}
+		defer p.release()
+		if proof, err = p.counts(counts, rings); p.end(err) != nil {
+			return nil, proof, p.end(err)
+		}
+	}
+	for i := 1; i < len(counts); i++ {
+		counts[i] += counts[i-1]
+	}
+	return counts, proof, err
+}
+
+// counts counts what matches each of some queries, which have one budget. holds takes the place of
+// their filters.
+func (s *Snapshot) counts(dst []int, queries []index.Query, holds func(index.Ref) bool, budget int) (proof index.Proof, err error) {
+	left := unlimited(budget)
+	for i := range queries {
+		q := &queries[i]
+		q.Filter = holds
+		if q.Budget = left; budget == 0 {
+			q.Budget = 0
+		}
+		n, one, err := s.index.Count(q, &s.records)
+		dst[i], left = n, left-one.Entered-one.Compared
+		proof.Entered, proof.Compared = proof.Entered+one.Entered, proof.Compared+one.Compared
+		if err != nil || !one.Exact || left == 0 && i+1 < len(queries) {
+			return proof, err
+		}
+	}
+	proof.Exact = true
+	return proof, nil
 }
 
 // Range appends the items in an area to dst; see index.RangeQuery.

@@ -1,6 +1,7 @@
 package topk
 
 import (
+	"math"
 	"math/bits"
 
 	"nearby/area"
@@ -80,6 +81,12 @@ func (c *Counter) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 	if !c.budget.Compare(hi - lo) {
 		return false
 	}
+	if c.beyond < 0 && math.IsInf(c.doubtful, 1) { // all distances will do
+		for i := lo; i < hi; i++ {
+			c.take(r.Ref(i), in)
+		}
+		return true
+	}
 	var chords [runs.ScanMost]float64
 	for ; lo < hi; lo += runs.ScanMost {
 		near := r.Scan(lo, min(hi, lo+runs.ScanMost), &c.centre, c.limit, &chords)
@@ -91,14 +98,20 @@ func (c *Counter) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 			if chords[i] <= c.beyond && (chords[i] < c.least || c.distance(r, lo+i, chords[i]) < c.minDistance) {
 				continue
 			}
-			if ref := r.Ref(lo + i); c.cells.Holds(in, c.items, ref) && (c.filter == nil || c.filter(ref)) {
-				if c.N++; c.visit != nil {
-					c.visit(ref)
-				}
-			}
+			c.take(r.Ref(lo+i), in)
 		}
 	}
 	return true
+}
+
+// take counts a point at a distance that will do, if its item is in the query's area and passes its
+// filter.
+func (c *Counter) take(ref index.Ref, in area.Cover) {
+	if c.cells.Holds(in, c.items, ref) && (c.filter == nil || c.filter(ref)) {
+		if c.N++; c.visit != nil {
+			c.visit(ref)
+		}
+	}
 }
 
 // distance returns the distance as reported of point i, whose squared chord is given.

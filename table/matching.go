@@ -1,0 +1,90 @@
+package table
+
+import "nearby/index"
+
+// matching is the set of the items that a query and a filter keep: a bit for each ref. What has to
+// be known of many items is read quickest in the order of their refs, in which columns lie.
+type matching struct {
+	sets []chunkSet // by the upper bits of the refs
+	n    int        // items
+}
+
+// reset makes it the empty set of refs that lie in so many chunks.
+func (m *matching) reset(chunks int) {
+	if cap(m.sets) < chunks {
+		m.sets = make([]chunkSet, chunks)
+	}
+	m.sets, m.n = m.sets[:chunks], 0
+	clear(m.sets)
+}
+
+func (m *matching) add(ref index.Ref) { m.sets[ref>>chunkBits].add(uint32(ref)) }
+
+// match finds the items that a query and the filter keep, if there is one. When the proof is not
+// Exact, some are missing.
+//
+// What lies in an area and between distances comes from the index. What the filter keeps of that is
+// found chunk by chunk, so that postings need not be asked about each item. Where few items match
+// the filter, they are listed, as for count.
+func (p *plan) match(q *index.Query) (spent index.Proof, err error) {
+	if err := q.Validate(); err != nil {
+		return index.Proof{}, err
+	}
+	m, left, add := &p.matching, unlimited(q.Budget), p.matching.add
+	m.reset(p.snapshot.records.chunks64k())
+	p.query = *q
+	p.query.Filter, p.query.Skip = nil, nil
+	if p.root != nil {
+		most, _ := p.root.most()
+		est := p.estimate()
+		switch {
+		case most == 0:
+			return index.Proof{Exact: true}, nil
+		case everywhere(q) && est.listable && p.collect() && len(p.refs) <= left:
+			for _, ref := range p.refs {
+				m.add(index.Ref(ref))
+			}
+			m.n = len(p.refs)
+			return index.Proof{Exact: true, Compared: m.n}, nil
+		case everywhere(q) && most < p.snapshot.Len() && most <= left: // of the refs that no item has, none is in a posting
+			for at := range m.sets[:min(len(m.sets), p.chunks)] {
+				m.sets[at].fill()
+			}
+			p.narrow(m)
+			return index.Proof{Exact: true, Compared: most}, nil
+		case !everywhere(q) && est.listable:
+			p.query.Budget = min(left, max(1, est.list))
+			if spent, err = p.snapshot.index.Each(&p.query, add, &p.snapshot.records); err != nil || spent.Exact {
+				p.narrow(m)
+				return spent, err
+			}
+			m.reset(len(m.sets))
+			if left -= spent.Entered + spent.Compared; p.collect() && len(p.refs) <= left {
+				var n [1]int
+				p.queries = append(p.queries[:0], *q)
+				p.listCounts(n[:], p.queries, add)
+				m.n = n[0]
+				spent.Exact, spent.Compared = true, spent.Compared+len(p.refs)
+				return spent, nil
+			}
+		}
+	}
+	p.query.Budget = q.Budget
+	spent, err = p.snapshot.index.Each(&p.query, add, &p.snapshot.records)
+	p.narrow(m)
+	return spent, err
+}
+
+// narrow takes what the filter does not keep out of a set, and counts what is left.
+func (p *plan) narrow(m *matching) {
+	m.n = 0
+	for at := range m.sets {
+		set := &m.sets[at]
+		n := set.len()
+		if p.root != nil && n > 0 {
+			p.root.narrow(set, at)
+			n = set.len()
+		}
+		m.n += n
+	}
+}
