@@ -143,7 +143,7 @@ func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	at, staleness, err := s.opt.Catalog.Now(r.Context(), f)
+	at, staleness, err := s.reachAll(r.Context(), f)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -10,7 +11,11 @@ import (
 
 // A body and an answer may take any time while bytes keep moving: a bulk load may last an hour.
 // But if a client neither sends nor reads anything for the time Options.Stall, the server closes
-// the connection.
+// the connection. It does so too if it has waited for a body for twice that time, and a second more
+// for each leastBodyRate bytes that have come.
+
+// leastBodyRate is how many bytes of a body must come in a second of waiting, on average.
+const leastBodyRate = 100
 
 // moveEvery is the least time between two moves of a deadline. To set a deadline costs a timer.
 const moveEvery = time.Second
@@ -36,10 +41,14 @@ type movingBody struct {
 	control *http.ResponseController
 	stall   time.Duration // 0: there are no deadlines
 	bodies  *bodies
+	slot    slot
 
-	mu    sync.Mutex // held to set deadlines
-	moved time.Time
-	ended bool // the body was read to its end; the read deadline is no longer for it
+	mu     sync.Mutex    // held to set deadlines
+	came   int64         // how many bytes
+	waited time.Duration // for them
+	moved  time.Time
+	until  time.Time // the deadline
+	ended  bool      // the body was read to its end; the read deadline is no longer for it
 }
 
 func (s *Server) newMovingBody(w http.ResponseWriter, body io.ReadCloser) *movingBody {
@@ -56,9 +65,14 @@ func (b *movingBody) extend() {
 	if b.stall == 0 || b.bodies.stopped.Load() {
 		return
 	}
-	if now := time.Now(); due(now, b.moved, b.stall) {
-		b.moved = now
-		_ = b.control.SetReadDeadline(now.Add(b.stall))
+	// Only the time in which the server waited counts, so that a load is not cut because the
+	// server itself is slow to write it.
+	left := 2*b.stall - b.waited + time.Duration(b.came)*time.Second/leastBodyRate
+	now := time.Now()
+	until := now.Add(min(b.stall, left))
+	if due(now, b.moved, b.stall) || until.Before(b.until) {
+		b.moved, b.until = now, until
+		_ = b.control.SetReadDeadline(until)
 	}
 }
 
@@ -77,9 +91,9 @@ func (b *movingBody) Read(p []byte) (int, error) {
 		return 0, errStopping
 	}
 	b.extend()
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.wait(p)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		b.mu.Lock()
 		b.ended = true
 		if b.stall > 0 {
@@ -89,6 +103,18 @@ func (b *movingBody) Read(p []byte) (int, error) {
 	case err != nil && b.bodies.stopped.Load():
 		err = errStopping
 	}
+	return n, err
+}
+
+// wait reads, and counts the bytes and the time.
+func (b *movingBody) wait(p []byte) (int, error) {
+	b.slot.pause()
+	defer b.slot.resume()
+	began := time.Now()
+	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	b.came, b.waited = b.came+int64(n), b.waited+time.Since(began)
+	b.mu.Unlock()
 	return n, err
 }
 

@@ -17,16 +17,16 @@ import (
 	"nearby/value"
 )
 
-// reach waits until the server is as new as a request demands, and returns the position that it
+// reached waits until the server is as new as a request demands, and returns the position that it
 // has reached. The collection need not exist.
-func (s *Server) reach(r *http.Request, name string) (store.CommitID, error) {
+func (s *Server) reached(r *http.Request, name string) (store.CommitID, error) {
 	f, err := freshness(r)
 	if err != nil {
 		return store.CommitID{}, err
 	}
-	_, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
+	_, reading, err := s.reach(r.Context(), name, f)
 	if errors.Is(err, collection.ErrNotFound) {
-		at, _, err := s.opt.Catalog.Now(r.Context(), f)
+		at, _, err := s.reachAll(r.Context(), f)
 		return at, err
 	}
 	return reading.At, err
@@ -134,18 +134,22 @@ func (s *Server) targetCollection(r *http.Request) (c collectionTarget, err erro
 	if c.given, err = preconditionsOf(r); err != nil {
 		return c, err
 	}
-	c.after, err = s.reach(r, c.name)
+	c.after, err = s.reached(r, c.name)
 	return c, err
 }
 
 // define changes the definition of a collection. edit makes the new definition of the newest
 // one, if that meets the conditions of the request.
 func (s *Server) define(w http.ResponseWriter, r *http.Request, c *collectionTarget, edit catalog.Edit) error {
-	made, err := s.opt.Catalog.Define(r.Context(), c.name, func(old catalog.Defined) (collection.Definition, error) {
-		if err := c.given.check(old); err != nil {
-			return collection.Definition{}, err
-		}
-		return edit(old)
+	var made catalog.Made
+	var err error
+	slotOf(r.Context()).idle(func() {
+		made, err = s.opt.Catalog.Define(r.Context(), c.name, func(old catalog.Defined) (collection.Definition, error) {
+			if err := c.given.check(old); err != nil {
+				return collection.Definition{}, err
+			}
+			return edit(old)
+		})
 	})
 	if err != nil {
 		return err
@@ -235,7 +239,8 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request) error 
 	if c.given.any() {
 		allow = func(old catalog.Defined) error { return c.given.check(old) }
 	}
-	if err := s.opt.Catalog.DropIf(r.Context(), c.name, allow); err != nil {
+	slotOf(r.Context()).idle(func() { err = s.opt.Catalog.DropIf(r.Context(), c.name, allow) })
+	if err != nil {
 		return err
 	}
 	// The deletion is visible now, and no snapshot is left that has its position.

@@ -35,6 +35,8 @@ type exchange struct {
 	cut      Cut         // why the answer was not sent whole
 	framing  *framing    // the connection; nil: it counts no lines
 	chunks   *movingBody // the body if it comes in chunks; nil: none
+	slot     *slot       // nil: the request has none
+	own      slot        // the slot of a request without a body
 }
 
 // Cut is why an answer was not sent whole; empty: it was, as far as the server knows.
@@ -110,6 +112,9 @@ func (e *exchange) WriteHeader(status int) {
 // must read this many within the time Options.Stall: with 60 s, at least 4.4 kB/s.
 const writeStep = 256 << 10
 
+// taken is how many bytes of an answer the system takes at least without waiting for the client.
+const taken = 64 << 10
+
 // Write is part of http.ResponseWriter.
 func (e *exchange) Write(b []byte) (n int, err error) {
 	if e.status == 0 {
@@ -120,7 +125,15 @@ func (e *exchange) Write(b []byte) (n int, err error) {
 			e.written = e.now()
 		}
 		e.moveDeadline(e.written)
-		k, err := e.ResponseWriter.Write(b[:min(len(b), writeStep)])
+		part := b[:min(len(b), writeStep)]
+		waits := e.slot != nil && e.bytes+len(part) > taken
+		if waits {
+			e.slot.pause()
+		}
+		k, err := e.ResponseWriter.Write(part)
+		if waits {
+			e.slot.resume()
+		}
 		n, e.bytes, b = n+k, e.bytes+k, b[k:]
 		switch {
 		case err == nil:

@@ -42,6 +42,15 @@ func Parameters() []ParameterRow {
 	return rows
 }
 
+// Occupy takes a slot, as a request does that works.
+func (s *Server) Occupy() (leave func()) {
+	l := new(slot)
+	if !l.take(&s.slots) {
+		panic("there is no free slot")
+	}
+	return l.leave
+}
+
 // IsPlain reports whether a JSON string may hold these bytes as they are.
 func IsPlain(s []byte) bool { return isPlain(s) }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -82,6 +83,27 @@ func wantsStrong(raw string) bool {
 	return false
 }
 
+// reach waits until the server is as new as a request demands, and returns the collection and what
+// the server has reached.
+func (s *Server) reach(ctx context.Context, name string, f catalog.Freshness) (*collection.Collection, catalog.Reading, error) {
+	if f.Strong || f.After != (store.CommitID{}) {
+		l := slotOf(ctx)
+		l.pause()
+		defer l.resume()
+	}
+	return s.opt.Catalog.Read(ctx, name, f)
+}
+
+// reachAll is the same for the catalog: it returns the position that the server has reached.
+func (s *Server) reachAll(ctx context.Context, f catalog.Freshness) (at store.CommitID, staleness time.Duration, err error) {
+	if f.Strong || f.After != (store.CommitID{}) {
+		l := slotOf(ctx)
+		l.pause()
+		defer l.resume()
+	}
+	return s.opt.Catalog.Now(ctx, f)
+}
+
 // read returns the collection that the path names, and a snapshot of it that is as new as the
 // request demands. It sets the headers with the position and the age of that snapshot, so the
 // answer must be made from it.
@@ -90,7 +112,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (*collection.Colle
 	if err != nil {
 		return nil, nil, err
 	}
-	c, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
+	c, reading, err := s.reach(r.Context(), name, f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,10 +176,10 @@ func (s *Server) target(w http.ResponseWriter, r *http.Request) (*target, error)
 	if err != nil {
 		return nil, err
 	}
-	c, reading, err := s.opt.Catalog.Read(r.Context(), name, f)
+	c, reading, err := s.reach(r.Context(), name, f)
 	if err == nil && given.match.unseen(reading.At) || errors.Is(err, collection.ErrNotFound) {
 		f.Strong = true
-		c, reading, err = s.opt.Catalog.Read(r.Context(), name, f)
+		c, reading, err = s.reach(r.Context(), name, f)
 	}
 	if err != nil {
 		return nil, err

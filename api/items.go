@@ -91,11 +91,13 @@ func (s *Server) targetItems(w http.ResponseWriter, r *http.Request) (*target, e
 // whether it was made before.
 func (s *Server) apply(w http.ResponseWriter, r *http.Request, t *target, wr collection.Write, key *collection.IdempotencyKey) (res collection.Result, repeated bool, err error) {
 	var results []collection.Result
-	if key == nil {
-		results, err = t.Write(r.Context(), []collection.Write{wr})
-	} else {
-		results, repeated, err = t.WriteOnce(r.Context(), *key, []collection.Write{wr})
-	}
+	slotOf(r.Context()).idle(func() {
+		if key == nil {
+			results, err = t.Write(r.Context(), []collection.Write{wr})
+		} else {
+			results, repeated, err = t.WriteOnce(r.Context(), *key, []collection.Write{wr})
+		}
+	})
 	if err != nil {
 		return res, false, err
 	}

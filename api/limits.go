@@ -17,7 +17,7 @@ type Limits struct {
 	MaxLoadBytes   int64         // size of a bulk load after decompression; default 0: any size
 	MaxAnswerBytes int64         // size of an answer; default 64 MiB
 	MaxCompared    int           // points compared by one query, or for a page before it may end; default 50 million
-	MaxConcurrent  int           // requests at once; default 512
+	MaxConcurrent  int           // requests that are worked on at once; default 512
 	Timeout        time.Duration // time of a request that is not a load; default 30 s
 }
 

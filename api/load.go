@@ -52,7 +52,10 @@ func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Opt
 	}
 	var writer sync.WaitGroup
 	var failed error // of the writer
+	l := slotOf(r.Context())
 	writer.Go(func() {
+		l.resume()
+		defer l.pause()
 		// Until the writer ends, only it uses the report.
 		if failed = writeParts(r.Context(), report, abort, full, empty); failed != nil {
 			stop(failed)
@@ -68,7 +71,7 @@ func (s *Server) load(r *http.Request, t *target, body io.Reader, opt ingest.Opt
 	defer s.loads.Add(-1)
 	err = readParts(ctx, rows, first, most, abort, full, empty)
 	close(full)
-	writer.Wait()
+	l.idle(writer.Wait)
 	if err == nil && !errors.Is(source.err, io.EOF) {
 		err = source.err // the context ended at the same time, so readParts did not return it
 	}
@@ -118,6 +121,7 @@ var errAborted = errors.New("a row was rejected")
 // begins a part while the one before is still being written. If abort is set it does not, because
 // the part before may be the last.
 func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan *part, empty chan<- *part) error {
+	l := slotOf(ctx)
 	var under *part // the part that was begun and is not finished
 	finish := func() error {
 		p := under
@@ -125,7 +129,7 @@ func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan
 		if p == nil {
 			return nil
 		}
-		if err := p.finish(ctx, report); err != nil {
+		if err := p.finish(ctx, l, report); err != nil {
 			return err // p is not used again: the collection may still hold its writes
 		}
 		empty <- p
@@ -134,8 +138,14 @@ func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan
 		}
 		return nil
 	}
-	for p := range full {
-		err := p.begin(ctx)
+	for {
+		var p *part
+		more := false
+		l.idle(func() { p, more = <-full })
+		if !more {
+			return finish()
+		}
+		err := p.begin(ctx, l)
 		last := finish()
 		if err == nil {
 			under = p
@@ -148,7 +158,6 @@ func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan
 			return err
 		}
 	}
-	return finish()
 }
 
 // readParts fills parts with rows and sends them to full. The first part has up to first rows.
@@ -156,13 +165,18 @@ func writeParts(ctx context.Context, report *loadReport, abort bool, full <-chan
 // last row, at the end of ctx, or, if abort is set, at a rejected row. If the stream breaks off,
 // it sends the rows before that.
 func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort bool, full chan<- *part, empty <-chan *part) error {
+	l := slotOf(ctx)
 	var row ingest.Row
 	for size := first; ; size = min(2*size, most) {
 		var p *part
-		select {
-		case p = <-empty:
-		case <-ctx.Done():
-			return nil // the caller reads the cause from ctx
+		l.idle(func() {
+			select {
+			case p = <-empty:
+			case <-ctx.Done(): // the caller reads the cause from ctx
+			}
+		})
+		if p == nil {
+			return nil
 		}
 		p.reset()
 		var end error
@@ -181,10 +195,12 @@ func readParts(ctx context.Context, rows ingest.Reader, first, most int, abort b
 				end = err
 			}
 		}
-		select {
-		case full <- p:
-		case <-ctx.Done(): // the caller reads the cause from ctx; an error of the stream is returned below
-		}
+		l.idle(func() {
+			select {
+			case full <- p:
+			case <-ctx.Done(): // the caller reads the cause from ctx; an error of the stream is returned below
+			}
+		})
 		if end == nil && ctx.Err() != nil {
 			end = io.EOF
 		}
@@ -259,7 +275,7 @@ func (p *part) makes(it *item.Item) int {
 }
 
 // begin gives the part's rows to the collection. It waits while the queue of writes is full.
-func (p *part) begin(ctx context.Context) error {
+func (p *part) begin(ctx context.Context, l *slot) error {
 	begin := p.of.Begin
 	if p.strict {
 		begin = p.of.BeginStrict
@@ -269,18 +285,24 @@ func (p *part) begin(ctx context.Context) error {
 		if p.wait, err = begin(p.writes); !errors.Is(err, collection.ErrBusy) {
 			return err
 		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
+		l.idle(func() {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		})
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
 }
 
 // finish waits for the writes that begin began and adds their results to the report.
-func (p *part) finish(ctx context.Context, report *loadReport) error {
+func (p *part) finish(ctx context.Context, l *slot, report *loadReport) error {
 	// The writes are counted even if the request has ended. A commit has a time limit of its own.
-	results, err := p.wait(context.WithoutCancel(ctx))
+	var results []collection.Result
+	var err error
+	l.idle(func() { results, err = p.wait(context.WithoutCancel(ctx)) })
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (s *Server) patchItem(w http.ResponseWriter, r *http.Request) error {
 // the answer has the item. Otherwise it has no body.
 func (s *Server) repeatPatch(w http.ResponseWriter, r *http.Request, t *target, res *collection.Result) error {
 	made := store.CommitID{Epoch: t.Epoch(), Seq: store.Seq(res.Seq)}
-	_, reading, err := s.opt.Catalog.Read(r.Context(), t.Name(), catalog.Freshness{After: made, Wait: DefaultWait})
+	_, reading, err := s.reach(r.Context(), t.Name(), catalog.Freshness{After: made, Wait: DefaultWait})
 	if err != nil {
 		return newProblem(outcomeUnknown, "the patch was made before, but the server cannot show the item yet")
 	}

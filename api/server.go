@@ -63,7 +63,7 @@ type Server struct {
 	settings digest // of the limits and the public URL, on which answers depend
 	proxies  proxies
 	router   *chi.Mux
-	underWay atomic.Int64 // how many requests
+	slots    slots
 	buffers  sync.Pool
 	dates    dates
 	tokens   tokens
@@ -93,6 +93,7 @@ func New(opt Options) (*Server, error) {
 	if s.proxies, err = newProxies(opt.TrustProxy); err != nil {
 		return nil, err
 	}
+	s.slots = newSlots(opt.Limits.MaxConcurrent)
 	s.buffers.New = func() any { return new(buffer) }
 	if s.document, err = newDocument(opt.PublicURL); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)

@@ -100,61 +100,6 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestTooMany: what is more than can be served at once is refused, health not.
-func TestTooMany(t *testing.T) {
-	h := start(t, api.Options{Limits: api.Limits{MaxConcurrent: 1}})
-	body, writer := io.Pipe()
-	reading := make(chan struct{})
-	done := make(chan int)
-	go func() {
-		req, err := http.NewRequest("PUT", h.url+"/v1/collections/c", io.MultiReader(signal{reading}, body))
-		if err != nil {
-			t.Error(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultTransport.RoundTrip(req)
-		if err != nil {
-			t.Error(err)
-			done <- 0
-			return
-		}
-		_ = resp.Body.Close()
-		done <- resp.StatusCode
-	}()
-	<-reading
-	if _, err := io.WriteString(writer, "{"); err != nil {
-		t.Fatal(err)
-	}
-	// The first request has its place once its headers were read; the
-	// second is repeated until then.
-	deadline := time.Now().Add(patience)
-	for {
-		a := h.do("GET", "/v1/collections", "", "")
-		if a.status == 503 {
-			if a.header.Get("Retry-After") == "" {
-				t.Error("no Retry-After")
-			}
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("never refused")
-		}
-	}
-	h.do("GET", "/healthz", "", "").want(t, 200)
-	if _, err := io.WriteString(writer, "}"); err != nil {
-		t.Fatal(err)
-	}
-	_ = writer.Close()
-	if status := <-done; status != 201 {
-		t.Errorf("the first was answered %d", status)
-	}
-}
-
-// signal closes a channel when it is first read.
-type signal struct{ c chan struct{} }
-
-func (s signal) Read([]byte) (int, error) { close(s.c); return 0, io.EOF }
-
 // TestGzipBombs: the limit is on what comes out, not on what is sent.
 func TestGzipBombs(t *testing.T) {
 	h := start(t, api.Options{Limits: api.Limits{MaxBodyBytes: 10_000, MaxLoadBytes: 100_000}})

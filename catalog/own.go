@@ -69,30 +69,26 @@ func (h *own) read(ctx context.Context, gen *replica.Generation, col *collection
 
 // raise returns a snapshot that shows every commit up to want. Commits to other collections
 // have numbers, too. So if nothing is under way in this collection, its newest snapshot shows
-// every commit up to the head of the store.
+// every commit up to the head of the store. Nobody else commits: a number above the head was
+// never given to a commit, and waiting would not help.
 func (h *own) raise(ctx context.Context, col *collection.Collection, want uint64, wait time.Duration) (*collection.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	for {
-		err := col.InWriter(ctx, func(w *collection.Writer) error {
-			head, err := h.catalog.opt.Store.Commit(ctx, nil)
-			if err == nil && uint64(head) > w.Newest().Seq() {
-				w.Show(uint64(head))
-			}
-			return err
-		})
-		if err != nil && ctx.Err() == nil {
-			return nil, err
+	err := col.InWriter(ctx, func(w *collection.Writer) error {
+		head, err := h.catalog.opt.Store.Commit(ctx, nil)
+		if err == nil && uint64(head) > w.Newest().Seq() {
+			w.Show(uint64(head))
 		}
-		if s := col.Snapshot(); s.Seq() >= want {
-			return s, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, collection.Refuse(collection.ErrBehind, "collection %q shows commit %d, and not yet %d", col.Name(), col.Snapshot().Seq(), want)
-		case <-time.After(20 * time.Millisecond):
-		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		return nil, err
 	}
+	s := col.Snapshot()
+	if s.Seq() < want {
+		return nil, collection.Refuse(collection.ErrBehind, "collection %q shows commit %d, and not yet %d", col.Name(), s.Seq(), want)
+	}
+	return s, nil
 }
 
 // define changes the definition in the collection's writer. If the collection does not exist,

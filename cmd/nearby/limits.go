@@ -22,9 +22,9 @@ type limits struct {
 	MaxBatchK      int           `name:"max-batch-k" default:"100000" help:"Greatest sum of k over the queries of one request."`
 	MaxAnswer      int64         `default:"67108864" help:"Greatest size in bytes of an answer. A page ends there, and its next link leads to the rest."`
 	MaxCompared    int           `default:"50000000" help:"Greatest number of points that one query compares. An answer that ends there says so."`
-	MaxConcurrent  int           `default:"512" help:"Greatest number of requests at once."`
+	MaxConcurrent  int           `default:"512" help:"Greatest number of requests that the server works on at once. Eight times as many may wait: for their client, a commit or a newer state."`
 	RequestTimeout time.Duration `default:"30s" help:"Longest time for a request that is not a load."`
-	LoadTimeout    time.Duration `default:"60s" help:"Longest time that a load may make no progress."`
+	LoadTimeout    time.Duration `default:"60s" help:"Longest time in which a client may neither send a part of a body nor read a part of an answer. A body that comes slower than 100 bytes a second may take twice that time."`
 
 	MaxCollections int           `default:"1000" help:"Greatest number of collections."`
 	MaxItems       int           `default:"2147483648" help:"Greatest number of items in a collection."`

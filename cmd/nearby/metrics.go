@@ -20,7 +20,8 @@ func measure(m *metrics.Metrics, server *api.Server, st store.Store) {
 	m.Source(func() []metrics.Number {
 		busy := server.Busy()
 		return []metrics.Number{
-			{Name: "nearby_http_requests_in_flight", Help: "Requests under way, health and metrics excepted.", Value: float64(busy.Requests)},
+			{Name: "nearby_http_requests_in_flight", Help: "Requests that the server works on, health and metrics excepted.", Value: float64(busy.Requests)},
+			{Name: "nearby_http_requests_waiting", Help: "Requests that wait for their client, a commit or a newer state.", Value: float64(busy.Waiting)},
 			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},
 		}
 	})

@@ -106,7 +106,7 @@ func TestMetricsAddress(t *testing.T) {
 		if status != s.beside {
 			t.Errorf("%v: the other address answers %d", s.args, status)
 		}
-		for _, want := range []string{`nearby_http_requests_total{method="GET",route="/metrics",status="4xx"} 1`, "nearby_http_requests_in_flight 0", `version="v0.0.0-test"`, `route="none"`} {
+		for _, want := range []string{`nearby_http_requests_total{method="GET",route="/metrics",status="4xx"} 1`, "nearby_http_requests_in_flight 0", "nearby_http_requests_waiting 0", `version="v0.0.0-test"`, `route="none"`} {
 			if status == 200 && !strings.Contains(string(text), want) {
 				t.Errorf("there is no %s in\n%s", want, text)
 			}
