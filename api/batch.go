@@ -122,7 +122,7 @@ func (in *nearbyIn) query(at string, l *Limits, c *collection.Collection, snap *
 		}
 		q.filter.During = &period
 	}
-	return q, bodyFilter(&q.filter, path(".filter"), in.Filter, snap.Definition().Queryables)
+	return q, bodyFilter(&q.filter, path(".filter"), in.Filter, snap.Queryables())
 }
 
 // centreIn checks the centre of a search in a body. The fields of its errors begin with path.

@@ -49,9 +49,10 @@ func (d digest) tag() string { return `"` + string(d.append(nil)) + `"` }
 // queryTag returns the entity tag of a snapshot's answer to a query. It changes with every commit
 // to the collection, and does not depend on the order of the parameters. It is weak, since equal
 // answers can differ in timeStamp and in the cost of the search. "": there is none, because the
-// answer may show writes that are not yet committed.
+// answer may show writes that are not yet committed, or may be another one without a commit, when
+// new queryables are complete.
 func (s *Server) queryTag(c *collection.Collection, snap *collection.Snapshot, r *http.Request, params *parameters) string {
-	if c.LossWindow() > 0 {
+	if c.LossWindow() > 0 || snap.Behind() {
 		return ""
 	}
 	d := s.settings.of(r.URL.Path)

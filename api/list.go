@@ -49,14 +49,14 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var params parameters
-	if err := params.parse(r.URL.RawQuery, parameter.Items, snap.Definition().Queryables); err != nil {
+	if err := params.parse(r.URL.RawQuery, parameter.Items, snap.Queryables()); err != nil {
 		return err
 	}
 	page, err := params.page(&s.opt.Limits)
 	if err != nil {
 		return err
 	}
-	if err := params.expression(snap.Definition().Queryables); err != nil {
+	if err := params.expression(snap.Queryables()); err != nil {
 		return err
 	}
 	within, err := params.intersects()
@@ -92,7 +92,7 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	s.limit(ctx, &params.filter)
 	defer cancel()
 	asked, placed := params.question(c.Name()), page.where != nil
-	sorted, err := params.sorting(asked, snap.Definition().Queryables, false)
+	sorted, err := params.sorting(asked, snap.Queryables(), false)
 	if err != nil {
 		return "", err
 	}

@@ -25,7 +25,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	buf := s.buffer()
 	defer s.release(buf)
 	params := &buf.params
-	if err := params.parse(r.URL.RawQuery, parameter.Nearby, snap.Definition().Queryables); err != nil {
+	if err := params.parse(r.URL.RawQuery, parameter.Nearby, snap.Queryables()); err != nil {
 		return err
 	}
 	q := &buf.query
@@ -56,11 +56,11 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sorted, err := params.sorting(asked, snap.Definition().Queryables, true)
+	sorted, err := params.sorting(asked, snap.Queryables(), true)
 	if err != nil {
 		return err
 	}
-	ranked, err := params.ranking(asked, snap.Definition().Queryables)
+	ranked, err := params.ranking(asked, snap.Queryables())
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err := params.datetime(); err != nil {
 		return err
 	}
-	if err := params.expression(snap.Definition().Queryables); err != nil {
+	if err := params.expression(snap.Queryables()); err != nil {
 		return err
 	}
 	s.limit(r.Context(), &params.filter)

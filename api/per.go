@@ -21,7 +21,7 @@ func (p *parameters) groups(snap *collection.Snapshot, q *index.Query, l *Limits
 	if !ok {
 		return "", nil, false, nil
 	}
-	of := snap.Definition().Queryables
+	of := snap.Queryables()
 	at := of.Index(property)
 	reason := ""
 	switch {

@@ -254,6 +254,7 @@ func (s *Server) answerQueryables(w http.ResponseWriter, r *http.Request, path s
 		return err
 	}
 	def := snap.Definition()
+	def.Queryables = snap.Queryables()
 	b := more(appendQueryables(nil, s.collectionURL(r, def.Name)+path, &def, described(snap)), len(def.Queryables) > 0)
 	return writeTagged(w, r, schemaJSON, append(b, `}}`...))
 }

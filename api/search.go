@@ -91,7 +91,7 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	params, page, err := body.parameters(&s.opt.Limits, snap.Definition().Queryables)
+	params, page, err := body.parameters(&s.opt.Limits, snap.Queryables())
 	if err != nil {
 		return err
 	}

@@ -48,8 +48,9 @@ func (c *Catalog) Put(ctx context.Context, def collection.Definition) (col *coll
 // given the newest definition, so no change that somebody else makes at the same time is
 // lost. A definition that is not valid gives one or more *DefinitionError, joined.
 //
-// If the definition asks for another index, that is built while the present one answers, and
-// then takes its place. Define waits for this. If ctx ends first, the building goes on.
+// If the definition asks for another index, or other queryables, they are built while the present
+// ones answer, and then take their place. Define waits for this. If ctx ends first, the building
+// goes on.
 func (c *Catalog) Define(ctx context.Context, name string, edit Edit) (Made, error) {
 	return c.history.define(ctx, name, edit)
 }
@@ -133,7 +134,7 @@ func notThere(none Defined, allow func(Defined) error) error {
 	return collection.NotFound(none.Name)
 }
 
-// awaitBuilding waits until the index that the definition asks for is in use, if ctx lasts. The
+// awaitBuilding waits until what the definition asks for is in use, if ctx lasts. The
 // definition is made, whatever becomes of the collection now.
 func awaitBuilding(ctx context.Context, col *collection.Collection) {
 	var building <-chan struct{}

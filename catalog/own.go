@@ -188,9 +188,7 @@ func (h *own) redefine(ctx context.Context, col *collection.Collection, edit Edi
 		if !collection.Stands(seq, doubt) {
 			return doubt
 		}
-		if err := w.Redefine(uint64(seq), uint64(seq), def); err != nil {
-			return collection.Uncertain(err)
-		}
+		w.Redefine(uint64(seq), uint64(seq), def)
 		return doubt
 	})
 	if err == nil {

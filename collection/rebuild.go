@@ -8,36 +8,33 @@ import (
 )
 
 // Redefine gives the collection the definition that the commit defined has written. seq is
-// the newest commit, which may be a later one. If the definition asks for another index,
-// Building says when that is in use.
-func (w *Writer) Redefine(seq, defined uint64, def Definition) error {
-	old := w.newest.def
-	if err := w.table.Redefine(def.Schema()); err != nil {
-		return err
-	}
+// the newest commit, which may be a later one. If the definition asks for another index, or for
+// other queryables, Building says when they are in use.
+func (w *Writer) Redefine(seq, defined uint64, def Definition) {
+	b := w.table.Redefine(def.Schema())
 	w.newest = &Snapshot{w.newest.Snapshot, def, defined, w.newest.seq}
 	w.publish(seq)
-	if !old.Index.Equal(def.Index) {
-		w.startRebuild()
-	}
-	return nil
+	w.start(b)
 }
 
-// startRebuild begins to build the index that the definition asks for.
-func (w *Writer) startRebuild() {
-	if b := w.table.Rebuild(); b != nil {
+// start runs a Build; nil: there is none.
+func (w *Writer) start(b *table.Build) {
+	if b != nil {
 		w.building = make(chan struct{})
-		w.publish(0)
 		go w.build(b)
 	}
 }
 
-// build makes an index beside the writer, and hands it over.
+// build builds beside the writer, and hands over what it has built.
 func (w *Writer) build(b *table.Build) {
 	begun := time.Now()
 	b.Run()
+	took := time.Since(begun).Microseconds()
 	if kind, points, ok := b.Built(); ok {
-		w.opt.Log.Info("index built", "collection", w.name, "kind", kind, "points", points, "microseconds", time.Since(begun).Microseconds())
+		w.opt.Log.Info("index built", "collection", w.name, "kind", kind, "points", points, "microseconds", took)
+	}
+	if names := b.Queryables(); len(names) > 0 {
+		w.opt.Log.Info("queryables built", "collection", w.name, "names", names, "microseconds", took)
 	}
 	_ = w.InWriter(context.Background(), func(*Writer) error { // it fails only when the collection closes
 		again, err := w.table.EndBuild(b)
@@ -46,7 +43,7 @@ func (w *Writer) build(b *table.Build) {
 			return nil
 		}
 		if err != nil {
-			w.opt.Log.Error("an index could not be built; the one in use stays", "collection", w.name, "kind", b.Kind(), "error", err)
+			w.opt.Log.Error("an index or queryables could not be built; those in use stay", "collection", w.name, "error", err)
 		}
 		w.publish(0)
 		close(w.building)
@@ -55,6 +52,6 @@ func (w *Writer) build(b *table.Build) {
 	})
 }
 
-// Building returns a channel that is closed when the index that is being built is in use;
-// nil if none is being built.
+// Building returns a channel that is closed when what is being built is in use; nil if nothing is
+// being built.
 func (w *Writer) Building() <-chan struct{} { return w.building }

@@ -46,7 +46,7 @@ type Writer struct {
 	table      *table.Table
 	newest     *Snapshot      // the newest state whose index is there; while partial is set, readers do not have it yet
 	partial    bool           // newest is not the state after any commit
-	building   chan struct{}  // closed when the index that is being built is in use; nil: none is
+	building   chan struct{}  // closed when what is being built is in use; nil: nothing is
 	failed     error          // set: see Fail
 	ended      bool           // set: the loop is to end
 	complaints rate.Sometimes // about commits that fail
@@ -132,7 +132,8 @@ func (w *Writer) Show(seq uint64) {
 // number of items has changed much.
 func (w *Writer) Reconsider() {
 	if w.table.Outgrown() {
-		w.startRebuild()
+		w.start(w.table.Rebuild())
+		w.publish(0)
 	}
 }
 

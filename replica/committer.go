@@ -322,9 +322,7 @@ func (c *committer) takeIn(d *delivery) error {
 		if d.define != nil {
 			def = *d.define
 		}
-		if err := c.Redefine(d.seq, d.defined, def); err != nil {
-			return err
-		}
+		c.Redefine(d.seq, d.defined, def)
 	}
 	if len(d.changes) > 0 {
 		if err := c.TakeIn(d.seq, d.changes, c.backlog.holds); err != nil {

@@ -190,19 +190,27 @@ func (c *columns) bytes() int64 {
 	return n
 }
 
-// setColumns puts an item's queryable values and its time into the columns.
-func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
-	if !s.schema.reads() {
+// newColumns returns those of a schema, which are empty.
+func newColumns(schema *Schema) columns {
+	c := columns{queryable: make([]column, len(schema.Queryables))}
+	for i := range c.queryable {
+		c.queryable[i] = newColumn(schema.Queryables[i].Type)
+	}
+	return c
+}
+
+// put puts an item's values and its time into the columns, which are those of the schema.
+func (c *columns) put(schema *Schema, e edit, ref index.Ref, properties []byte) error {
+	if !schema.reads() {
 		return nil
 	}
-	c := &s.columns
 	var values [MaxQueryables][]byte
 	var at value.Time
 	err := members(properties, func(name, json []byte) (err error) {
-		if i := s.schema.Queryables.Index(viewString(name)); i >= 0 {
+		if i := schema.Queryables.Index(viewString(name)); i >= 0 {
 			values[i] = json
 		}
-		if s.schema.Time == string(name) && s.schema.Time != "" {
+		if schema.Time == string(name) && schema.Time != "" {
 			at = value.TimeIn(json)
 		}
 		return err
@@ -210,29 +218,25 @@ func (s *Snapshot) setColumns(e edit, ref index.Ref, properties []byte) error {
 	for i := range c.queryable {
 		c.queryable[i].put(e, ref, values[i])
 	}
-	if s.schema.Time != "" {
+	if schema.Time != "" {
 		c.times.put(e, uint32(ref), at)
 	}
 	return err
 }
 
-// sweepColumns ends an edit of the columns.
-func (s *Snapshot) sweepColumns(e edit) {
-	for i := range s.columns.queryable {
-		s.columns.queryable[i].sweep(e)
+// sweep ends an edit of the columns.
+func (c *columns) sweep(e edit) {
+	for i := range c.queryable {
+		c.queryable[i].sweep(e)
 	}
 }
 
-// fillColumns makes the columns from the items.
-func (s *Snapshot) fillColumns() error {
-	s.columns = columns{queryable: make([]column, len(s.schema.Queryables))}
-	for i := range s.columns.queryable {
-		s.columns.queryable[i] = newColumn(s.schema.Queryables[i].Type)
-	}
-	if !s.schema.reads() {
+// fill makes the columns of a schema from the items of a snapshot.
+func (c *columns) fill(schema *Schema, e edit, s *Snapshot) error {
+	*c = newColumns(schema)
+	if !schema.reads() {
 		return nil
 	}
-	e := newEdit()
 	var there []chunkSet // the items, which are in memory in about the order of their refs
 	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
 		at := int(ref >> chunkBits)
@@ -247,11 +251,14 @@ func (s *Snapshot) fillColumns() error {
 		refs = there[at].appendTo(refs[:0], at)
 		for _, ref := range refs {
 			it := s.records.item(index.Ref(ref))
-			if err := s.setColumns(e, index.Ref(ref), it.Properties); err != nil {
+			if err := c.put(schema, e, index.Ref(ref), it.Properties); err != nil {
 				return err
 			}
 		}
 	}
-	s.sweepColumns(e)
+	c.sweep(e)
 	return nil
 }
+
+// fillColumns makes the columns from the items.
+func (s *Snapshot) fillColumns() error { return s.columns.fill(&s.schema, newEdit(), s) }

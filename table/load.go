@@ -86,7 +86,7 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 	newest.properties = newest.typeCounts.publish(nil)
 	newest.records.chunks = a.chunks
 	newest.choice = kinds.choose(schema.Index, l.points)
-	l.table = &Table{kinds: kinds, newest: newest, arena: a, refs: refPool{next: index.Ref(total)}}
+	l.table = &Table{kinds: kinds, schema: schema, newest: newest, arena: a, refs: refPool{next: index.Ref(total)}}
 }
 
 // BuildIndex makes the index. It may run beside BuildMaps.

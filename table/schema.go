@@ -21,6 +21,19 @@ func (s *Schema) readsLike(other *Schema) bool {
 	return slices.Equal(s.Queryables, other.Queryables) && s.Time == other.Time
 }
 
+// without returns the queryables and the time that other does not have, or not with that type.
+func (s *Schema) without(other *Schema) (left Schema) {
+	for _, q := range s.Queryables {
+		if !slices.Contains(other.Queryables, q) {
+			left.Queryables = append(left.Queryables, q)
+		}
+	}
+	if s.Time != other.Time {
+		left.Time = s.Time
+	}
+	return left
+}
+
 // MaxQueryables bounds the queryables of a Schema.
 const MaxQueryables = 32
 

@@ -8,6 +8,7 @@ import (
 	"nearby/index"
 	"nearby/internal/zorder"
 	"nearby/item"
+	"nearby/value"
 )
 
 // Snapshot is one immutable version of a Table. It may be used by any
@@ -21,7 +22,7 @@ type Snapshot struct {
 
 // state is what one version of a table takes over from the one before it.
 type state struct {
-	schema     Schema
+	schema     Schema // of the columns and the index
 	records    records
 	ids        idMap
 	columns    columns
@@ -32,6 +33,7 @@ type state struct {
 	extent     *item.Extent // nil: of none
 	extended   edit         // the owner of extent
 	rebuilding bool
+	behind     bool       // the columns are not those of the schema that the table was given last
 	plans      *sync.Pool // of *plan
 }
 
@@ -41,7 +43,7 @@ type Stats struct {
 	Index       index.Stats
 	Kind        string // kind of the index in use
 	Reason      string // why it is in use, when it was chosen for the collection
-	Rebuilding  bool   // a new index is being built beside it
+	Rebuilding  bool   // a new index, or columns, are being built beside those in use
 	RecordBytes int64  // ids, positions, properties
 	TableBytes  int64  // maps by id and by number, columns
 }
@@ -70,6 +72,14 @@ func (s *Snapshot) Times() (first, last string, ok bool) {
 
 // UnreadTimes returns how many items have a time property whose value is no time.
 func (s *Snapshot) UnreadTimes() int { return s.columns.times.unread }
+
+// Queryables returns the properties that can be filtered on. They are those of the table's schema,
+// unless the snapshot is Behind.
+func (s *Snapshot) Queryables() value.Queryables { return s.schema.Queryables }
+
+// Behind reports whether the table was given a schema with other queryables or another time, which
+// are still being built. A later snapshot of the same items may then answer otherwise.
+func (s *Snapshot) Behind() bool { return s.behind }
 
 // Get returns the item with this id.
 func (s *Snapshot) Get(id string) (Item, bool) {

@@ -13,6 +13,7 @@ import (
 // next one. Its methods must not run at the same time.
 type Table struct {
 	kinds  Kinds
+	schema Schema // what is asked for; until that is built, newest has another one
 	newest *Snapshot
 	arena  arena
 	refs   refPool
@@ -27,7 +28,7 @@ func New(kinds Kinds, schema Schema) (*Table, error) {
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err
 	}
-	return &Table{kinds: kinds, newest: s}, s.fillColumns()
+	return &Table{kinds: kinds, schema: schema, newest: s}, s.fillColumns()
 }
 
 // Snapshot returns the newest state. Between Begin and Finish its index is that of the
@@ -73,6 +74,7 @@ type Step struct {
 	next  *Snapshot // complete but for the index
 	edit  edit
 	moves []index.Update
+	puts  []put // for columns that are being built
 	freed []index.Ref
 	index index.Index
 	err   error
@@ -100,8 +102,11 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 			s.freed = append(s.freed, ref)
 			next.ids.remove(e, &next.records, it.ID)
 			next.typeCounts.replace(old.Properties, nil)
-			if err := next.setColumns(e, ref, nil); err != nil {
+			if err := next.columns.put(&next.schema, e, ref, nil); err != nil {
 				return nil, err
+			}
+			if t.build != nil {
+				s.puts = append(s.puts, put{ref, true})
 			}
 			continue
 		}
@@ -130,12 +135,15 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 		next.extend(e, to.Lon, to.Lat)
 		if columns {
 			next.typeCounts.replace(before, it.Properties)
-			if err := next.setColumns(e, ref, it.Properties); err != nil {
+			if err := next.columns.put(&next.schema, e, ref, it.Properties); err != nil {
 				return nil, err
+			}
+			if t.build != nil {
+				s.puts = append(s.puts, put{ref, false})
 			}
 		}
 	}
-	next.sweepColumns(e)
+	next.columns.sweep(e)
 	next.properties = next.typeCounts.publish(next.properties)
 	next.ids.add(e, &next.records, added)
 	t.newest = next
@@ -161,7 +169,7 @@ func (t *Table) Finish(s *Step) (*Snapshot, error) {
 	if s.index != nil {
 		s.next.index = s.index
 	}
-	t.build.note(s.moves)
+	t.build.note(s.moves, s.puts)
 	t.free(s.edit, s.next, s.freed)
 	t.compact(s.edit, s.next)
 	t.newest = s.next
@@ -176,18 +184,4 @@ func (t *Table) Apply(n int, changes iter.Seq[Replacement]) (*Snapshot, error) {
 	}
 	s.Index()
 	return t.Finish(s)
-}
-
-// Redefine gives the table another schema, of which the index stays as it was: Rebuild
-// makes that.
-func (t *Table) Redefine(schema Schema) error {
-	next := t.newest.next()
-	next.schema = schema
-	if !schema.readsLike(&t.newest.schema) {
-		if err := next.fillColumns(); err != nil {
-			return err
-		}
-	}
-	t.newest = next
-	return nil
 }

@@ -32,9 +32,9 @@ func keys(buf []byte, t value.Type, text string, yield func(key []byte)) []byte 
 }
 
 // Misfit says which property of an item has a value that does not fit the type that the
-// newest schema gives it. The error is an *item.FieldError; nil: there is none.
+// newest schema gives it, whose column may still be being built. The error is an *item.FieldError; nil: there is none.
 func (t *Table) Misfit(properties []byte) error {
-	s := &t.newest.schema
+	s := &t.schema
 	if !s.Queryables.Typed() {
 		return nil
 	}

@@ -371,7 +371,7 @@ type Statistics struct {
 	// Reason Why the server chose this index, or its parameters.
 	Reason string `json:"reason,omitempty,omitzero"`
 
-	// Rebuilding True while the server builds another index.
+	// Rebuilding True while the server builds another index or other queryables.
 	Rebuilding  bool `json:"rebuilding"`
 	RecordBytes int  `json:"recordBytes"`
 	TableBytes  int  `json:"tableBytes"`
