@@ -2,6 +2,8 @@ package value
 
 import (
 	"cmp"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -33,6 +35,15 @@ func (i Instant) String() string {
 		return t[:19] + "Z"
 	}
 	return t
+}
+
+// text writes an instant as RFC 3339 has it, in UTC. below are the digits below the nanosecond.
+func (i Instant) text(below string) string {
+	if below == "" {
+		return i.String()
+	}
+	part := i.fraction % halves
+	return fmt.Sprintf("%s.%09d%sZ", Instant{i.second, i.fraction - part}.String()[:19], part/2, below)
 }
 
 // float64 returns the seconds since 1970; see Value.Float64. All of a leap second is the
@@ -77,6 +88,14 @@ func (t Time) End() Instant {
 // Rounded reports whether the time has digits below the nanosecond, of which no more is
 // known than that they are not all 0.
 func (t Time) Rounded() bool { return t.fraction&1 != 0 }
+
+// belowNanosecond returns the digits that a time is written with below the nanosecond, without
+// zeros at the end.
+func belowNanosecond(text string) string {
+	rest := text[strings.IndexByte(text, '.')+1:]
+	n := digits(rest)
+	return strings.TrimRight(rest[min(9, n):n], "0")
+}
 
 // TimeIn returns the time that JSON in compact form says: Unreadable if it says anything
 // else, NoTime for null.

@@ -184,7 +184,10 @@ func Compare(a, b Value) int {
 	case KindNumber:
 		return scan(a.text).compare(scan(b.text))
 	case KindTime:
-		return a.time.Begin().Compare(b.time.Begin())
+		if c := a.time.Begin().Compare(b.time.Begin()); c != 0 || !a.time.Rounded() {
+			return c
+		}
+		return strings.Compare(belowNanosecond(a.text), belowNanosecond(b.text))
 	}
 	return strings.Compare(a.text, b.text)
 }
@@ -210,13 +213,17 @@ func (v Value) AppendKey(dst []byte) (key []byte, ok bool) {
 	case KindTime:
 		i := v.time.Begin()
 		dst = binary.BigEndian.AppendUint64(append(dst, 'i'), uint64(i.second))
-		return binary.BigEndian.AppendUint32(dst, i.fraction), true
+		dst = binary.BigEndian.AppendUint32(dst, i.fraction)
+		if v.time.Rounded() {
+			dst = append(dst, belowNanosecond(v.text)...)
+		}
+		return dst, true
 	}
 	return dst, false
 }
 
 // OfKey returns a value that has a key, and false if none has. It shares the memory of the key.
-// Of a time no more is known than the instant.
+// Of a time no more is known than the instant, so that its text is in UTC.
 func OfKey(key string) (Value, bool) {
 	switch {
 	case key == "true" || key == "false":
@@ -226,12 +233,9 @@ func OfKey(key string) (Value, bool) {
 		return Text(key[1:]), true
 	case key[0] == 'n':
 		return NumberOf(key[1:])
-	case key[0] == 'i' && len(key) == 13:
-		var i Time
-		i.form = AtInstant
-		i.second = int64(binary.BigEndian.Uint64([]byte(key[1:9])))
-		i.fraction = binary.BigEndian.Uint32([]byte(key[9:]))
-		return Value{kind: KindTime, time: i}, true
+	case key[0] == 'i' && len(key) >= 13:
+		i := Instant{int64(binary.BigEndian.Uint64([]byte(key[1:9]))), binary.BigEndian.Uint32([]byte(key[9:13]))}
+		return Value{kind: KindTime, time: Time{i.second, i.fraction, AtInstant}, text: i.text(key[13:])}, true
 	}
 	return Value{}, false
 }

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,32 @@ func compared(t *testing.T, a, b value.Value, want int, text string) {
 	}
 	if ca == cb && ca&1 == 0 && want != 0 {
 		t.Errorf("%s: neither is long, and both have the code %#x", text, ca)
+	}
+}
+
+// TestFractions: times with any number of digits of a second are in the order of the fractions that
+// these say, and a key says the same time again.
+func TestFractions(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(14, 7))
+	random := func() (text string, fraction *big.Rat) {
+		digits := "1"
+		for range 1 + rnd.IntN(3) {
+			digits += []string{"", "0", "00000000", "5", "04", "99999999999"}[rnd.IntN(6)]
+		}
+		second := []string{"59", "60"}[rnd.IntN(2)]
+		at, _ := new(big.Rat).SetString(second + "." + digits)
+		zone := []string{"23:59:%s.%sZ", "18:59:%s.%s-05:00"}[rnd.IntN(2)]
+		return "2016-12-31T" + fmt.Sprintf(zone, second, digits+strings.Repeat("0", rnd.IntN(2))), at
+	}
+	for range 20_000 {
+		x, fx := random()
+		y, fy := random()
+		a, b := of(t, value.DateTime, strconv.Quote(x)), of(t, value.DateTime, strconv.Quote(y))
+		compared(t, a, b, fx.Cmp(fy), x+" and "+y)
+		key, _ := a.AppendKey(nil)
+		if again, ok := value.OfKey(string(key)); !ok || value.Compare(again, a) != 0 || value.Compare(again, b) != fx.Cmp(fy) {
+			t.Fatalf("the key of %s says %v, %v", x, again, ok)
+		}
 	}
 }
 
