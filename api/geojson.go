@@ -29,6 +29,12 @@ type buffer struct {
 	query index.Query
 	// params are those of the request. They are kept here because they are large.
 	params parameters
+	// to gets an answer with features in pieces; nil: it is sent whole. sent is how many bytes were
+	// sent, and late that this took longer than a request may.
+	to    http.ResponseWriter
+	sent  int
+	since time.Time
+	late  bool
 	// counted is how many points and cells were counted for numberMatched, over all queries of
 	// a request.
 	counted int
@@ -41,15 +47,42 @@ func (s *Server) buffer() *buffer {
 	buf := s.buffers.Get().(*buffer)
 	buf.b, buf.hits, buf.refs, buf.counted = buf.b[:0], buf.hits[:0], buf.refs[:0], 0
 	buf.scores = buf.scores[:0]
+	buf.to, buf.sent, buf.late = nil, 0, false
 	return buf
 }
 
 func (s *Server) release(buf *buffer) {
 	buf.query = index.Query{} // drop its references to a snapshot
+	buf.to = nil
 	buf.params.reset()
 	if cap(buf.b) <= maxPooledBytes {
 		s.buffers.Put(buf)
 	}
+}
+
+// pieceBytes is how much of an answer is written before it is sent. So an answer that its client
+// reads slowly takes this much memory, not all its bytes.
+const pieceBytes = 256 << 10
+
+// flush sends what was written so far.
+func (buf *buffer) flush() {
+	if buf.sent == 0 {
+		buf.since = time.Now()
+		buf.to.Header()["Content-Type"] = geoJSONHeader
+		buf.to.WriteHeader(http.StatusOK)
+	}
+	buf.sent += len(buf.b)
+	_, _ = buf.to.Write(buf.b) // the caller is gone if it fails
+	buf.b = buf.b[:0]
+}
+
+// send sends the rest of an answer with features.
+func (buf *buffer) send(w http.ResponseWriter) error {
+	if buf.sent == 0 {
+		return write(w, geoJSON, http.StatusOK, buf.b)
+	}
+	buf.flush()
+	return nil
 }
 
 // write sends an answer in one piece.
@@ -111,7 +144,8 @@ func (buf *buffer) appendFeature(it *table.Item, distance float64, sel *selectio
 
 // appendFeatures writes the features of buf.refs, with the distances of buf.hits if there are
 // hits. It returns how many it has written: it ends before the feature that would make the answer
-// larger than MaxAnswerBytes, but writes at least one.
+// larger than MaxAnswerBytes, but writes at least one. It also ends when the client has read for
+// longer than a request may take, since the snapshot takes memory all that time.
 func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sel *selection) int {
 	var items [16]table.Item
 	for i := range buf.refs {
@@ -131,9 +165,13 @@ func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sel *sel
 		if len(buf.scores) > 0 {
 			buf.b = append(appendNumber(append(buf.b[:len(buf.b)-1], `,"score":`...), buf.scores[i]), '}')
 		}
-		if i > 0 && int64(len(buf.b)) > s.opt.Limits.MaxAnswerBytes {
+		if i > 0 && (buf.late || int64(buf.sent+len(buf.b)) > s.opt.Limits.MaxAnswerBytes) {
 			buf.b = buf.b[:end]
 			return i
+		}
+		if buf.to != nil && len(buf.b) >= pieceBytes {
+			buf.flush()
+			buf.late = time.Since(buf.since) > s.opt.Limits.Timeout
 		}
 	}
 	return len(buf.refs)

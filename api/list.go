@@ -69,6 +69,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	buf := s.buffer()
 	defer s.release(buf)
+	buf.to = w
 	next, err := s.appendPage(r.Context(), buf, c, snap, &params, &page)
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		b = endLink(append(s.appendNext(b, r), next...), len(b), "next", geoJSON)
 	}
 	buf.b = append(b, `]}`...)
-	return write(w, geoJSON, http.StatusOK, buf.b)
+	return buf.send(w)
 }
 
 // appendPage finds a page of items and writes it, up to its links. next is the cursor of the next

@@ -24,6 +24,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	}
 	buf := s.buffer()
 	defer s.release(buf)
+	buf.to = w
 	params := &buf.params
 	if err := params.parse(r.URL.RawQuery, parameter.Nearby, snap.Queryables()); err != nil {
 		return err
@@ -166,7 +167,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		b = endLink(b, href, "next", geoJSON)
 	}
 	buf.b = append(b, `]}`...)
-	return write(w, geoJSON, http.StatusOK, buf.b)
+	return buf.send(w)
 }
 
 // appendNearby searches and writes the answer without its links and its closing brace. more
@@ -202,7 +203,9 @@ func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Qu
 		if len(buf.scores) > 0 {
 			f.within = buf.scores[n-1]
 		}
-		reason = fmt.Sprintf("the answer ended at %d bytes; follow the next link", s.opt.Limits.MaxAnswerBytes)
+		if reason = fmt.Sprintf("the answer ended at %d bytes; follow the next link", s.opt.Limits.MaxAnswerBytes); buf.late {
+			reason = fmt.Sprintf("the answer ended because the client took longer than %v to read it; follow the next link", s.opt.Limits.Timeout)
+		}
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.hits)), 10)

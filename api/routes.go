@@ -67,7 +67,12 @@ func (s *Server) handle(o Observer, f handler) http.HandlerFunc {
 		if e, ok := r.Context().Value(exchangeKey).(*exchange); ok {
 			e.observer = o
 		}
-		if err := f(w, r); err != nil {
+		err := f(w, r)
+		if e, ok := r.Context().Value(exchangeKey).(*exchange); err != nil && ok && e.status != 0 {
+			s.opt.Log.ErrorContext(e, "the answer could not be ended", "id", e.id[0], "error", err)
+			panic(http.ErrAbortHandler) // a part was sent: close the connection
+		}
+		if err != nil {
 			s.fail(w, r, err)
 		}
 	}

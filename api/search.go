@@ -97,6 +97,7 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 	}
 	buf := s.buffer()
 	defer s.release(buf)
+	buf.to = w
 	next, err := s.appendPage(r.Context(), buf, c, snap, &params, &page)
 	if err != nil {
 		return asField("", err)
@@ -110,7 +111,7 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 		b = append(b[:len(b)-1], `,"method":"POST","body":{"cursor":"`+next+`"},"merge":true}`...)
 	}
 	buf.b = append(b, `]}`...)
-	return write(w, geoJSON, http.StatusOK, buf.b)
+	return buf.send(w)
 }
 
 // mayRead returns an error if the collection of the path does not exist, before a body is read.
