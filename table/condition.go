@@ -27,6 +27,10 @@ type condition interface {
 
 	// narrow takes the items that do not meet it out of a set, which has refs of chunk at.
 	narrow(s *chunkSet, at int)
+
+	// postings appends postings that together have all items that meet it, and returns true. It
+	// returns dst as it is, and false, if the items are not taken from postings.
+	postings(dst []*posting) ([]*posting, bool)
 }
 
 // equal demands that the value of a column has one of some numbers, all of them different.
@@ -104,8 +108,34 @@ func (c *equal) narrow(s *chunkSet, at int) {
 	s.and(&any)
 }
 
+func (c *equal) postings(dst []*posting) ([]*posting, bool) {
+	var singles []uint32
+	for _, number := range c.numbers {
+		if ref := c.column.postings.single.at(number); ref != 0 {
+			singles = append(singles, ref-1)
+		} else if p := c.column.postings.several.at(number); p != nil {
+			dst = append(dst, p)
+		}
+	}
+	if len(singles) > 0 {
+		slices.Sort(singles)
+		dst = append(dst, &posting{n: len(singles), few: singles})
+	}
+	return dst, true
+}
+
+// unlisted is part of the conditions whose items are in no postings.
+type unlisted struct{}
+
+func (unlisted) share() float64 { return 1 } // nobody counts
+
+func (unlisted) list(dst []uint32) ([]uint32, bool) { return dst, false }
+
+func (unlisted) postings(dst []*posting) ([]*posting, bool) { return dst, false }
+
 // during demands that the time of an item lies in a period.
 type during struct {
+	unlisted
 	period Period
 	times  *vector[value.Time]
 	items  int // of the snapshot
@@ -114,10 +144,6 @@ type during struct {
 func (c *during) holds(ref index.Ref) bool { return c.period.holds(c.times.at(uint32(ref))) }
 
 func (c *during) most() (n int, exact bool) { return c.items, false }
-
-func (c *during) share() float64 { return 1 } // nobody counts
-
-func (c *during) list(dst []uint32) ([]uint32, bool) { return dst, false }
 
 func (c *during) narrow(s *chunkSet, at int) { s.narrow(at, c) }
 
@@ -182,3 +208,5 @@ func (c every) narrow(s *chunkSet, at int) {
 		}
 	}
 }
+
+func (c every) postings(dst []*posting) ([]*posting, bool) { return c[c.rarest()].postings(dst) }

@@ -4,6 +4,7 @@ import "nearby/index"
 
 // except leaves out one item.
 type except struct {
+	unlisted
 	ref   index.Ref
 	items int // of the snapshot
 }
@@ -13,16 +14,12 @@ func (s *Snapshot) except(id string) condition {
 	if !ok {
 		return constant{true, s.Len()}
 	}
-	return except{ref, s.Len()}
+	return except{unlisted{}, ref, s.Len()}
 }
 
 func (c except) holds(ref index.Ref) bool { return ref != c.ref }
 
 func (c except) most() (n int, exact bool) { return c.items, false }
-
-func (c except) share() float64 { return 1 }
-
-func (c except) list(dst []uint32) ([]uint32, bool) { return dst, false }
 
 func (c except) narrow(s *chunkSet, at int) {
 	if at == int(c.ref>>chunkBits) {

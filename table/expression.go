@@ -21,7 +21,7 @@ func (p *plan) compile(e cql2.Expr, want cql2.Truth) condition {
 	case *cql2.Constant:
 		return constant{e.Value == (want == cql2.True), p.snapshot.Len()}
 	case *cql2.Intersects:
-		return &inside{e, want == cql2.True, p.snapshot}
+		return &inside{unlisted{}, e, want == cql2.True, p.snapshot}
 	}
 	return p.predicate(e.(cql2.Predicate), want)
 }
@@ -63,7 +63,7 @@ func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
 	}
 	c := s.columns.queryable[i]
 	p.chunks = max(p.chunks, c.chunks())
-	test := tested{p, s, c, s.schema.Queryables[i], pred, want}
+	test := tested{unlisted{}, p, s, c, s.schema.Queryables[i], pred, want}
 	if _, null := pred.(*cql2.IsNull); null {
 		return &test // the column does not tell null from an array
 	}
@@ -72,6 +72,7 @@ func (p *plan) predicate(pred cql2.Predicate, want cql2.Truth) condition {
 
 // tested demands that a predicate has a truth, and evaluates it for each item.
 type tested struct {
+	unlisted
 	plan      *plan
 	snapshot  *Snapshot
 	column    column
@@ -103,14 +104,11 @@ func (c *tested) holds(ref index.Ref) bool {
 
 func (c *tested) most() (n int, exact bool) { return c.snapshot.Len(), false }
 
-func (c *tested) share() float64 { return 1 } // nobody counts
-
-func (c *tested) list(dst []uint32) ([]uint32, bool) { return dst, false }
-
 func (c *tested) narrow(s *chunkSet, at int) { s.narrow(at, c) }
 
 // inside demands that the position of an item is in a geometry, or that it is not.
 type inside struct {
+	unlisted
 	*cql2.Intersects
 	want     bool
 	snapshot *Snapshot
@@ -125,10 +123,6 @@ func (c *inside) holds(ref index.Ref) bool {
 }
 
 func (c *inside) most() (n int, exact bool) { return c.snapshot.Len(), false }
-
-func (c *inside) share() float64 { return 1 } // nobody counts
-
-func (c *inside) list(dst []uint32) ([]uint32, bool) { return dst, false }
 
 func (c *inside) narrow(s *chunkSet, at int) { s.narrow(at, c) }
 
@@ -161,6 +155,8 @@ func (c constant) narrow(s *chunkSet, _ int) {
 		*s = chunkSet{}
 	}
 }
+
+func (c constant) postings(dst []*posting) ([]*posting, bool) { return dst, !c.value }
 
 // either demands one of several conditions.
 type either struct {
@@ -208,4 +204,15 @@ func (c *either) narrow(s *chunkSet, at int) {
 		any.or(&left)
 	}
 	*s = any
+}
+
+func (c *either) postings(dst []*posting) ([]*posting, bool) {
+	from := len(dst)
+	for _, part := range c.parts {
+		var ok bool
+		if dst, ok = part.postings(dst); !ok {
+			return dst[:from], false
+		}
+	}
+	return dst, true
 }

@@ -117,7 +117,7 @@ func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 		p.every = append(p.every, c.equal(p, tested{plan: p, snapshot: s, column: c, queryable: s.schema.Queryables[i], want: cql2.True}, texts))
 	}
 	if f.During != nil && s.schema.Time != "" {
-		p.during = during{*f.During, &s.columns.times.values, s.Len()}
+		p.during = during{unlisted{}, *f.During, &s.columns.times.values, s.Len()}
 		p.every = append(p.every, &p.during)
 	}
 	if expr != nil {
@@ -126,8 +126,6 @@ func (s *Snapshot) plan(f *Filter, expr cql2.Expr) (*plan, error) {
 	if f.Except != "" {
 		p.every = append(p.every, s.except(f.Except))
 	}
-	if p.root = p.every; len(p.every) == 1 {
-		p.root = p.every[0]
-	}
+	p.begin()
 	return p, nil
 }

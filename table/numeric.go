@@ -3,6 +3,7 @@ package table
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 
 	"nearby/cql2"
@@ -473,15 +474,41 @@ func (c *ranged) each(yield func(number uint32, whole bool)) {
 	}
 }
 
-func (c *ranged) holds(ref index.Ref) bool {
-	code, at := c.column.codes.at(uint32(ref)), 0
+// keptAtOnce is how many codes keep reads at once.
+const keptAtOnce = 64
+
+// keep moves the refs whose items meet the condition to the front, and returns how many they are.
+// Codes lie anywhere in memory: those of several refs are read before one is looked at, so that
+// they come at once.
+func (c *ranged) keep(refs []uint32) (n int) {
+	var codes [keptAtOnce]uint32
+	for from := 0; from < len(refs); from += len(codes) {
+		some := refs[from:min(from+len(codes), len(refs))]
+		for i, ref := range some {
+			codes[i] = c.column.codes.at(ref)
+		}
+		for i, ref := range some {
+			if c.has(ref, codes[i]) {
+				refs[n] = ref
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (c *ranged) holds(ref index.Ref) bool { return c.has(uint32(ref), c.column.codes.at(uint32(ref))) }
+
+// has reports whether an item whose code is given meets the condition.
+func (c *ranged) has(ref, code uint32) bool {
+	at := 0
 	if few := 8; len(c.ranges) > few {
 		at, _ = slices.BinarySearchFunc(c.ranges, code, func(r codeRange, code uint32) int { return cmp.Compare(r.to, code) })
 	}
 	for at < len(c.ranges) && c.ranges[at].to < code {
 		at++
 	}
-	return at < len(c.ranges) && c.ranges[at].from <= code && (c.ranges[at].sure || c.passes(ref))
+	return at < len(c.ranges) && c.ranges[at].from <= code && (c.ranges[at].sure || c.passes(index.Ref(ref)))
 }
 
 func (c *ranged) passes(ref index.Ref) bool {
@@ -506,8 +533,7 @@ func (c *ranged) list(dst []uint32) ([]uint32, bool) {
 	c.each(func(number uint32, whole bool) {
 		from := len(dst)
 		if dst = c.column.postings.at(number).appendTo(dst); !whole {
-			in := slices.DeleteFunc(dst[from:], func(ref uint32) bool { return !c.holds(index.Ref(ref)) })
-			dst = dst[:from+len(in)]
+			dst = dst[:from+c.keep(dst[from:])]
 		}
 	})
 	return dst, true
@@ -516,7 +542,7 @@ func (c *ranged) list(dst []uint32) ([]uint32, bool) {
 func (c *ranged) narrow(s *chunkSet, at int) {
 	// To look at one item of the set takes as long as to add three of the postings.
 	if 3*s.len()*c.column.chunks() <= c.n {
-		s.narrow(at, c)
+		c.narrowEach(s, at)
 		return
 	}
 	var any, some chunkSet
@@ -528,7 +554,41 @@ func (c *ranged) narrow(s *chunkSet, at int) {
 		}
 	})
 	some.and(s)
-	some.narrow(at, c)
+	c.narrowEach(&some, at)
 	any.or(&some)
 	s.and(&any)
+}
+
+// narrowEach is narrow by the codes of all items of the set.
+func (c *ranged) narrowEach(s *chunkSet, at int) {
+	var refs [keptAtOnce]uint32
+	n := 0
+	flush := func() {
+		for _, ref := range refs[:n] {
+			s.remove(ref)
+		}
+		for _, ref := range refs[:c.keep(refs[:n])] {
+			s.add(ref)
+		}
+		n = 0
+	}
+	for i, word := range s {
+		for ; word != 0; word &= word - 1 {
+			if n == len(refs) {
+				flush()
+			}
+			refs[n] = uint32(at<<chunkBits | i*64 | bits.TrailingZeros64(word))
+			n++
+		}
+	}
+	flush()
+}
+
+func (c *ranged) postings(dst []*posting) ([]*posting, bool) {
+	c.each(func(number uint32, _ bool) {
+		if p := c.column.postings.at(number); p != nil {
+			dst = append(dst, p)
+		}
+	})
+	return dst, true
 }

@@ -179,6 +179,15 @@ func TestRangedSaysTheSameInEveryWay(t *testing.T) {
 				t.Fatalf("%v: %d items are listed, want %d", r.ranges, len(list)-1, len(want))
 			}
 		}
+		var b bloom
+		b.reset(r.n, items)
+		postings, _ := r.postings(nil)
+		for _, p := range postings {
+			p.addAll(&b)
+		}
+		if i := slices.IndexFunc(want, func(ref uint32) bool { return !b.has(ref) }); i >= 0 {
+			t.Fatalf("%v: item %d is no candidate", r.ranges, want[i])
+		}
 		forms["all"]++
 	}
 	if forms["list"] < 5 || forms["list"] > 55 {

@@ -98,7 +98,7 @@ func (s *Snapshot) each(q *index.Query, filter *Filter, visit func(index.Ref)) (
 	}
 	defer p.release()
 	p.query = *q
-	p.query.Filter = p.holds
+	p.query.Filter = p.passes
 	proof, err := s.index.Each(&p.query, visit, &s.records)
 	return proof, p.end(err)
 }

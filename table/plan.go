@@ -35,16 +35,19 @@ type plan struct {
 	stopped  bool
 
 	// Memory kept from query to query.
-	holds  func(index.Ref) bool // of root
-	query  index.Query
-	key    []byte
-	set    chunkSet
-	refs   []uint32
-	recs   [listBlock]runs.Record
-	blocks []runs.Run
-	top    topk.TopK
-	page   []entry
-	placed []placed
+	passes   func(index.Ref) bool // holds
+	bloom    bloom                // of the items that may meet root, once it is made
+	before   int                  // so many tests until it is made; 0: it is made, or never
+	postings []*posting           // that it is made of
+	query    index.Query
+	key      []byte
+	set      chunkSet
+	refs     []uint32
+	recs     [listBlock]runs.Record
+	blocks   []runs.Run
+	top      topk.TopK
+	page     []entry
+	placed   []placed
 	// queries are those of counts.
 	queries  []index.Query
 	matching matching
@@ -64,14 +67,59 @@ const (
 	// costOfSearch is what each search outward costs.
 	costOfSearch = 60
 
+	// testsOfAdd: as many items are put into a Bloom filter in the time that it saves with one test.
+	testsOfAdd = 20
+
 	// maxListed bounds the items of a list, and so the memory for it.
 	maxListed = 1 << 18
 )
 
+// begin makes the root, once the conditions are there, and after they have changed.
+func (p *plan) begin() {
+	if p.root = p.every; len(p.every) == 1 {
+		p.root = p.every[0]
+	}
+	p.bloom.words, p.before = p.bloom.words[:0], 0
+	if most, _ := p.root.most(); most < p.snapshot.Len() {
+		p.before = 1 + most/testsOfAdd
+	}
+}
+
+// holds reports whether an item meets the root.
+func (p *plan) holds(ref index.Ref) bool {
+	if p.before > 0 {
+		if p.before--; p.before == 0 {
+			p.sift()
+		}
+	}
+	return (len(p.bloom.words) == 0 || p.bloom.has(uint32(ref))) && p.root.holds(ref)
+}
+
+// sift makes the Bloom filter if it is quicker than the root.
+func (p *plan) sift() {
+	var ok bool
+	if p.postings, ok = p.root.postings(p.postings[:0]); !ok || len(p.postings) == 1 && p.postings[0].quick() {
+		return
+	}
+	most, _ := p.root.most()
+	p.bloom.reset(most, uint64(p.chunks)*chunkRefs)
+	for _, one := range p.postings {
+		one.addAll(&p.bloom)
+	}
+}
+
+// expect says that about so many items will be tested. If they are enough, the Bloom filter is made
+// at the first test. Otherwise it is made when the tests have cost as much as it does.
+func (p *plan) expect(tests float64) {
+	if p.before > 0 && tests >= float64(p.before) {
+		p.before = 1
+	}
+}
+
 // newPlan returns an empty plan, for a pool of plans.
 func newPlan() any {
 	p := &plan{equals: make([]equal, 0, MaxQueryables)}
-	p.holds = func(ref index.Ref) bool { return p.root.holds(ref) }
+	p.passes = p.holds
 	return p
 }
 
@@ -84,6 +132,8 @@ func (p *plan) release() {
 	p.equals, p.numbers, p.every, p.refs = p.equals[:0], p.numbers[:0], p.every[:0], p.refs[:0]
 	p.snapshot, p.root, p.during, p.query, p.chunks = nil, nil, during{}, index.Query{}, 0
 	p.stop, p.tests, p.stopped = nil, 0, false
+	clear(p.postings)
+	p.postings, p.bloom.words, p.before = p.postings[:0], p.bloom.words[:0], 0
 	const keeps = 64
 	p.blocks = p.blocks[:min(len(p.blocks), keeps)]
 	clear(p.queries)
@@ -175,7 +225,7 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	var spent index.Proof
 	search := func(budget int) (proof index.Proof, err error) {
 		p.query = *q
-		p.query.Filter, p.query.Budget = p.holds, budget
+		p.query.Filter, p.query.Budget = p.passes, budget
 		dst, proof, err = p.snapshot.index.Nearest(dst[:from], &p.query, &p.snapshot.records)
 		proof.Entered, proof.Compared = proof.Entered+spent.Entered, proof.Compared+spent.Compared
 		spent = proof
@@ -190,6 +240,9 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 		defer func() { q.Trace.Plan = plan }()
 	}
 	est := p.estimate()
+	if everywhere(q) {
+		p.expect(p.outwardCost(q.K, est.matches) - costOfSearch)
+	}
 	if est.listable {
 		// How many items are within a distance or in an area is not known, so a search outward may be short.
 		bounded := !everywhere(q) && est.list > costOfSearch
@@ -250,7 +303,7 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	default: // where many items are near or in the area, a set of them is made sooner than they are asked
 		left := unlimited(q.Budget)
 		p.queries = append(p.queries[:0], *q)
-		proof, err := p.snapshot.counts(n[:], p.queries, p.holds, min(left, max(1, p.snapshot.Len()/costOfAsking)))
+		proof, err := p.snapshot.counts(n[:], p.queries, p.passes, min(left, max(1, p.snapshot.Len()/costOfAsking)))
 		if err != nil || proof.Exact {
 			return n[0], proof, err
 		}
@@ -276,7 +329,7 @@ func (p *plan) counts(dst []int, queries []index.Query) (proof index.Proof, err 
 	budget := queries[0].Budget
 	left := unlimited(budget)
 	if est := p.estimate(); est.listable {
-		if proof, err = p.snapshot.counts(dst, queries, p.holds, min(left, max(1, est.list))); err != nil || proof.Exact {
+		if proof, err = p.snapshot.counts(dst, queries, p.passes, min(left, max(1, est.list))); err != nil || proof.Exact {
 			return proof, err
 		}
 		if left -= proof.Entered + proof.Compared; p.collect() && len(p.refs) <= left {
@@ -285,7 +338,7 @@ func (p *plan) counts(dst []int, queries []index.Query) (proof index.Proof, err 
 			return proof, nil
 		}
 	}
-	return p.snapshot.counts(dst, queries, p.holds, budget)
+	return p.snapshot.counts(dst, queries, p.passes, budget)
 }
 
 // unlimited returns a budget as a bound, also where there is none.
@@ -303,7 +356,7 @@ func (p *plan) list(dst []index.Ref, after string, limit, budget int) (refs []in
 	est := p.estimate()
 	if est.listable && (budget == 0 || est.list < budget) {
 		if float64(limit)*float64(p.snapshot.Len()) <= float64(est.list)*est.matches {
-			to, reached := p.snapshot.walk(dst, after, limit, max(1, est.list), p.holds)
+			to, reached := p.snapshot.walk(dst, after, limit, max(1, est.list), p.passes)
 			if reached == "" || len(to)-len(dst) == limit {
 				return to, reached
 			}
@@ -312,14 +365,14 @@ func (p *plan) list(dst []index.Ref, after string, limit, budget int) (refs []in
 			return p.listAfter(dst, after, limit)
 		}
 	}
-	return p.snapshot.walk(dst, after, limit, budget, p.holds)
+	return p.snapshot.walk(dst, after, limit, budget, p.passes)
 }
 
 // within answers a query for the items in an area; see index.Index. How many items are in the
 // area is not known, so the index begins.
 func (p *plan) within(dst []index.Ref, q *index.RangeQuery) ([]index.Ref, index.Proof, error) {
 	with := *q
-	with.Filter = p.holds
+	with.Filter = p.passes
 	if est := p.estimate(); est.listable && (q.Budget == 0 || est.list < q.Budget) {
 		with.Budget = max(1, est.list)
 		to, proof, err := p.snapshot.index.Range(dst, &with, &p.snapshot.records)

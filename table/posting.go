@@ -194,6 +194,31 @@ func (s *chunkSet) and(o *chunkSet) {
 	}
 }
 
+// addAll adds all items to a filter.
+func (p *posting) addAll(b *bloom) {
+	if p == nil {
+		return
+	}
+	for _, ref := range p.few {
+		b.add(ref)
+	}
+	for at := range p.chunks {
+		c, upper := &p.chunks[at], uint32(at)<<chunkBits
+		for _, low := range c.low {
+			b.add(upper | uint32(low))
+		}
+		if c.set == nil {
+			continue
+		}
+		for i, word := range c.set {
+			b.words[(at*len(c.set)+i)&(len(b.words)-1)] |= word
+		}
+	}
+}
+
+// quick reports whether most chunks are sets, so that has takes no longer than a Bloom filter.
+func (p *posting) quick() bool { return p.chunks != nil && p.n >= setFrom*len(p.chunks) }
+
 // has reports whether an item is in the posting. It looks at much less memory than a column
 // has, of which more is in the caches.
 func (p *posting) has(ref uint32) bool {

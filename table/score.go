@@ -262,9 +262,7 @@ func (o *scorer) search(p *plan, q *index.Query) (total index.Proof, err error) 
 	total.Exact = true
 	for _, part := range o.parts() {
 		p.every = append(p.every[:conditions], part.in)
-		if p.root = p.every; len(p.every) == 1 {
-			p.root = p.every[0]
-		}
+		p.begin()
 		proof, err := o.outward(p, q, part, total.Entered+total.Compared)
 		if err != nil {
 			return total, err
@@ -348,6 +346,7 @@ func reach(score, gain, to float64) (metres float64, ok bool) {
 
 // without is met by items that have no value in a column of numbers.
 type without struct {
+	unlisted
 	column column
 	items  int // of the snapshot
 }
@@ -355,10 +354,6 @@ type without struct {
 func (c without) holds(ref index.Ref) bool { return !c.column.has(ref) }
 
 func (c without) most() (n int, exact bool) { return c.items, false }
-
-func (c without) share() float64 { return 1 } // nobody counts
-
-func (c without) list(dst []uint32) ([]uint32, bool) { return dst, false }
 
 func (c without) narrow(s *chunkSet, at int) { s.narrow(at, c) }
 
@@ -384,7 +379,7 @@ func (c *dictionaryColumn) spans(s *Snapshot) []span {
 		return []span{{least, most, constant{true, s.Len()}}}
 	}
 	slices.SortFunc(numbers, func(a, b numbered) int { return cmp.Compare(a.f, b.f) })
-	spans := []span{{0, 0, without{c, s.Len()}}}
+	spans := []span{{0, 0, without{unlisted{}, c, s.Len()}}}
 	add := func(least, most float64, of []numbered) {
 		one := &equal{column: c, items: s.Len()}
 		for _, n := range of {
@@ -404,7 +399,7 @@ func (c *dictionaryColumn) spans(s *Snapshot) []span {
 
 // spans implements column. The intervals are joined to as many as there may be.
 func (c *numericColumn) spans(s *Snapshot) []span {
-	spans := []span{{0, 0, without{c, s.Len()}}}
+	spans := []span{{0, 0, without{unlisted{}, c, s.Len()}}}
 	from, n := 0, 0 // of a span: its first interval, and its items
 	for at := range c.intervals {
 		n += int(c.lens.at(c.intervals[at].number))
