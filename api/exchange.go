@@ -56,8 +56,11 @@ const exchangeKey contextKey = 0
 // ConnContext is for http.Server. It gives each connection an exchange, which its requests use
 // one after another.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
-	f, _ := conn.(*framing)
-	return &exchange{Context: ctx, framing: f}
+	e := &exchange{Context: ctx}
+	if c, ok := conn.(*connection); ok {
+		e.framing = &c.framing
+	}
+	return e
 }
 
 // exchange returns the exchange of a request, and the request with its context.

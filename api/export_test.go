@@ -51,6 +51,18 @@ func (s *Server) Occupy() (leave func()) {
 	return l.leave
 }
 
+// Idle returns how many connections are idle.
+func (c *Connections) Idle() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		if conn.idle.Load() != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // IsPlain reports whether a JSON string may hold these bytes as they are.
 func IsPlain(s []byte) bool { return isPlain(s) }
 

@@ -14,21 +14,6 @@ import (
 // after such a request (RFC 9112, section 6.1). net/http uses one header and removes the other
 // without telling the handler. So this file counts the lines of both headers as they come in.
 
-// Listener returns a listener whose connections count these lines, for a server with
-// ConnContext. A server without Listener closes the connection after each request in chunks.
-func Listener(l net.Listener) net.Listener { return counting{l} }
-
-type counting struct{ net.Listener }
-
-// Accept is part of net.Listener.
-func (l counting) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		return &framing{TCPConn: tcp}, err
-	}
-	return c, err
-}
-
 // framing is a connection that counts the lines of the two headers. Lines of a body that look
 // like these headers count, too. So a connection may be closed without need, but never stays open
 // when it must be closed.

@@ -161,7 +161,8 @@ func open(t testing.TB, catalog *catalog.Catalog, opt api.Options) *fixture {
 		t.Fatal(err)
 	}
 	ts := httptest.NewUnstartedServer(h.server)
-	ts.Listener, ts.Config.ConnContext = api.Listener(ts.Listener), api.ConnContext
+	connections := api.NewConnections(ts.Listener, 0)
+	ts.Listener, ts.Config.ConnContext, ts.Config.ConnState = connections, api.ConnContext, connections.ConnState
 	ts.Start()
 	t.Cleanup(ts.Close)
 	h.url = ts.URL

@@ -23,6 +23,7 @@ type limits struct {
 	MaxAnswer      int64         `default:"67108864" help:"Greatest size in bytes of an answer. A page ends there, and its next link leads to the rest."`
 	MaxCompared    int           `default:"50000000" help:"Greatest number of points that one query compares. An answer that ends there says so."`
 	MaxConcurrent  int           `default:"512" help:"Greatest number of requests that the server works on at once. Eight times as many may wait: for their client, a commit or a newer state."`
+	MaxConnections int           `default:"10000" help:"Greatest number of open connections, but at most a quarter of the files that the system lets the process open. For one more, the server closes the one that has been idle for longest."`
 	RequestTimeout time.Duration `default:"30s" help:"Longest time for a request that is not a load."`
 	LoadTimeout    time.Duration `default:"60s" help:"Longest time in which a client may neither send a part of a body nor read a part of an answer. A body that comes slower than 100 bytes a second may take twice that time."`
 
@@ -42,7 +43,7 @@ func (l *limits) check() error {
 		{"max-k", int64(l.MaxK)}, {"max-limit", int64(l.MaxLimit)}, {"max-batch", int64(l.MaxBatch)},
 		{"max-batch-k", int64(l.MaxBatchK)}, {"max-answer", l.MaxAnswer},
 		{"max-body", l.MaxBody}, {"max-batch-body", l.MaxBatchBody}, {"max-compared", int64(l.MaxCompared)},
-		{"max-concurrent", int64(l.MaxConcurrent)}, {"request-timeout", int64(l.RequestTimeout)},
+		{"max-concurrent", int64(l.MaxConcurrent)}, {"max-connections", int64(l.MaxConnections)}, {"request-timeout", int64(l.RequestTimeout)},
 		{"load-timeout", int64(l.LoadTimeout)}, {"max-collections", int64(l.MaxCollections)},
 		{"max-items", int64(l.MaxItems)}, {"max-queue", int64(l.MaxQueue)}, {"max-group", int64(l.MaxGroup)},
 		{"commit-timeout", int64(l.CommitTimeout)},

@@ -16,12 +16,13 @@ import (
 
 // measure adds to the metrics what the server has under way and what the store has
 // done.
-func measure(m *metrics.Metrics, server *api.Server, st store.Store) {
+func measure(m *metrics.Metrics, server *api.Server, connections *api.Connections, st store.Store) {
 	m.Source(func() []metrics.Number {
 		busy := server.Busy()
 		return []metrics.Number{
 			{Name: "nearby_http_requests_in_flight", Help: "Requests that the server works on, health and metrics excepted.", Value: float64(busy.Requests)},
 			{Name: "nearby_http_requests_waiting", Help: "Requests that wait for their client, a commit or a newer state.", Value: float64(busy.Waiting)},
+			{Name: "nearby_http_connections", Help: "Open connections.", Value: float64(connections.Open())},
 			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},
 		}
 	})

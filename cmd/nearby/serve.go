@@ -15,6 +15,7 @@ import (
 	"nearby/internal/command"
 	"nearby/metrics"
 	"nearby/store"
+	"nearby/store/embedded"
 )
 
 type serveCmd struct {
@@ -79,17 +80,19 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err != nil {
 		return err
 	}
+	connections := api.NewConnections(listener, int(min(uint64(c.Limits.MaxConnections), max(1, embedded.Descriptors()/4))))
 	var front front
 	server := &http.Server{
 		Handler:           &front,
 		ConnContext:       api.ConnContext,
+		ConnState:         connections.ConnState,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	broken := make(chan error, 1)
-	go func() { broken <- server.Serve(api.Listener(listener)) }()
+	go func() { broken <- server.Serve(connections) }()
 	defer func() { _ = server.Close() }()
 
 	st, err := c.Storage.open(env.Ctx, log, front.waits)
@@ -124,7 +127,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err != nil {
 		return err
 	}
-	measure(watched, handler, st)
+	measure(watched, handler, connections, st)
 	var serving http.Handler = handler
 	front.server.Store(&serving)
 

@@ -260,7 +260,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		Cache:                       cache,
 		FormatMajorVersion:          pebble.FormatNewest,
 		ReadOnly:                    s.opt.ReadOnly,
-		MaxOpenFiles:                int(min(1000, descriptors()/2)),
+		MaxOpenFiles:                int(min(1000, Descriptors()/2)),
 		MemTableSize:                uint64(s.opt.MemTableBytes),
 		MemTableStopWritesThreshold: never,
 		L0CompactionThreshold:       16,

@@ -69,8 +69,8 @@ func occupy(path string, size int64) error {
 	return err
 }
 
-// descriptors returns how many files the process may have open.
-func descriptors() uint64 {
+// Descriptors returns how many files the process may have open.
+func Descriptors() uint64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return 1 << 20

@@ -17,8 +17,10 @@ func identify(vfs.File) identity                { return identity{} }
 func unlinked(vfs.File) bool                    { return false }
 func writable(string) error                     { return nil }
 func occupy(string, int64) error                { return errors.ErrUnsupported }
-func descriptors() uint64                       { return 1 << 20 }
 func mountPoint(string) bool                    { return false }
 func lockShared(path string) (io.Closer, error) { return os.Open(path) }
 func hold(*os.File) error                       { return nil }
 func exchange(a, b string) error                { return exchangeInSteps(a, b) }
+
+// Descriptors returns how many files the process may have open.
+func Descriptors() uint64 { return 1 << 20 }
