@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// CheckReceipts says what is wrong with the receipts of one commit: a key that is
+// checkReceipts says what is wrong with the receipts of one commit: a key that is
 // none, or one that comes twice, or no collection.
-func CheckReceipts(receipts []Receipt) error {
+func checkReceipts(receipts []Receipt) error {
 	for i := range receipts {
 		key := receipts[i].Key
 		switch {

@@ -169,7 +169,11 @@ const (
 	DropCollection
 )
 
-// Change is one step of a batch.
+// Change is one step of a batch. The caller guarantees that names are names of collections
+// (collection.CheckName), that an item which is put has a valid id and position (item.CheckID,
+// item.CheckPosition), and that one which is deleted has an id that can be stored
+// (item.CheckStoredID). A store does not check that again. It refuses what CheckBatch does,
+// and a collection that is not defined.
 type Change struct {
 	Op         Op
 	Collection string    // name, 1 to 64 bytes

@@ -7,7 +7,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"nearby/item"
 	"nearby/store"
 )
 
@@ -19,7 +18,7 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	if err := store.CheckReceipts(receipts); err != nil {
+	if err := store.CheckBatch(changes, receipts); err != nil {
 		return 0, err
 	}
 	var (
@@ -192,9 +191,6 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 		var err error
 		switch ch.Op {
 		case store.PutItem:
-			if ch.Item.ID == "" || len(ch.Item.ID) > item.MaxIDBytes {
-				return nil, fmt.Errorf("the id of an item has %d bytes, must have 1 to %d", len(ch.Item.ID), item.MaxIDBytes)
-			}
 			head = appendItemHead(head[:0], &ch.Item, seq)
 			op := batch.SetDeferred(itemKeyPrefixLen+len(ch.Item.ID), len(head)+len(ch.Item.Properties)+sealLen)
 			appendItemKey(op.Key[:0], col.number, ch.Item.ID)
@@ -221,8 +217,6 @@ func (s *Store) encode(batch *pebble.Batch, seq store.Seq, changes []store.Chang
 				err = batch.Delete(collectionKey(ch.Collection), nil)
 			}
 			names[ch.Collection] = incarnation{}
-		default:
-			return nil, fmt.Errorf("unknown operation %d", ch.Op)
 		}
 		if err != nil {
 			return nil, err

@@ -3,10 +3,9 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"sync/atomic"
 
-	"nearby/item"
 	"nearby/store"
 )
 
@@ -48,12 +47,12 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change, receipts ...
 	if s.writer == nil {
 		return 0, store.ErrReadOnly
 	}
-	req := &request{changes: changes, receipts: receipts, alone: len(changes) > groupRows, done: make(chan struct{})}
+	if err := store.CheckBatch(changes, receipts); err != nil {
+		return 0, err
+	}
+	req := &request{changes: changes, receipts: receipts, alone: len(changes) > groupRows || slices.ContainsFunc(changes, ofCollection), done: make(chan struct{})}
 	if h := s.history.Load(); h != nil {
 		req.epoch = *h
-	}
-	if err := req.check(); err != nil {
-		return 0, err
 	}
 	select {
 	case s.writer.queue <- req:
@@ -80,27 +79,7 @@ func (s *Store) waited(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// check refuses requests that are not valid in any state of the database.
-func (r *request) check() error {
-	for i := range r.changes {
-		ch := &r.changes[i]
-		if n := len(ch.Collection); n == 0 || n > 64 {
-			return fmt.Errorf("the name of a collection has %d bytes, must have 1 to 64", n)
-		}
-		switch ch.Op {
-		case store.PutItem:
-			if err := errors.Join(item.CheckID(ch.Item.ID), item.CheckPosition(ch.Item.Lon, ch.Item.Lat)); err != nil {
-				return err
-			}
-		case store.DeleteItem:
-			if err := item.CheckStoredID(ch.Item.ID); err != nil {
-				return err
-			}
-		case store.PutCollection, store.DropCollection:
-			r.alone = true
-		default:
-			return fmt.Errorf("unknown operation %d", ch.Op)
-		}
-	}
-	return store.CheckReceipts(r.receipts)
+// ofCollection reports whether a change is one of a collection. A commit with it is made alone.
+func ofCollection(ch store.Change) bool {
+	return ch.Op == store.PutCollection || ch.Op == store.DropCollection
 }

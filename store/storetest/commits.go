@@ -100,6 +100,7 @@ func testRefused(t *testing.T, f *fixture) {
 	for name, batch := range map[string][]store.Change{
 		"unknown collection": {put("c", "b", 2), put("none", "x", 1)},
 		"no id":              {put("c", "b", 2), put("c", "", 1)},
+		"no id to delete":    {put("c", "b", 2), {Op: store.DeleteItem, Collection: "c"}},
 		"no operation":       {put("c", "b", 2), {Collection: "c"}},
 		"defined, then not":  {define("new"), put("other", "x", 1)},
 	} {

@@ -120,7 +120,7 @@ func (d *Database) wake() {
 }
 
 func (m *memory) Commit(ctx context.Context, changes []store.Change, receipts ...store.Receipt) (store.Seq, error) {
-	if err := errors.Join(ctx.Err(), store.CheckReceipts(receipts)); err != nil {
+	if err := errors.Join(ctx.Err(), store.CheckBatch(changes, receipts)); err != nil {
 		return 0, err
 	}
 	m.mu.Lock()
