@@ -29,8 +29,9 @@ type condition interface {
 	narrow(s *chunkSet, at int)
 
 	// postings appends postings that together have all items that meet it, and returns true. It
-	// returns dst as it is, and false, if the items are not taken from postings.
-	postings(dst []*posting) ([]*posting, bool)
+	// returns dst as it is, and false, if the items are not taken from postings, or if dst would
+	// have more than most.
+	postings(dst []*posting, most int) ([]*posting, bool)
 }
 
 // equal demands that the value of a column has one of some numbers, all of them different.
@@ -108,7 +109,10 @@ func (c *equal) narrow(s *chunkSet, at int) {
 	s.and(&any)
 }
 
-func (c *equal) postings(dst []*posting) ([]*posting, bool) {
+func (c *equal) postings(dst []*posting, most int) ([]*posting, bool) {
+	if len(c.numbers) > most-len(dst) {
+		return dst, false
+	}
 	var singles []uint32
 	for _, number := range c.numbers {
 		if ref := c.column.postings.single.at(number); ref != 0 {
@@ -131,7 +135,7 @@ func (unlisted) share() float64 { return 1 } // nobody counts
 
 func (unlisted) list(dst []uint32) ([]uint32, bool) { return dst, false }
 
-func (unlisted) postings(dst []*posting) ([]*posting, bool) { return dst, false }
+func (unlisted) postings(dst []*posting, _ int) ([]*posting, bool) { return dst, false }
 
 // during demands that the time of an item lies in a period.
 type during struct {
@@ -209,4 +213,6 @@ func (c every) narrow(s *chunkSet, at int) {
 	}
 }
 
-func (c every) postings(dst []*posting) ([]*posting, bool) { return c[c.rarest()].postings(dst) }
+func (c every) postings(dst []*posting, most int) ([]*posting, bool) {
+	return c[c.rarest()].postings(dst, most)
+}

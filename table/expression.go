@@ -156,7 +156,7 @@ func (c constant) narrow(s *chunkSet, _ int) {
 	}
 }
 
-func (c constant) postings(dst []*posting) ([]*posting, bool) { return dst, !c.value }
+func (c constant) postings(dst []*posting, _ int) ([]*posting, bool) { return dst, !c.value }
 
 // either demands one of several conditions.
 type either struct {
@@ -206,11 +206,11 @@ func (c *either) narrow(s *chunkSet, at int) {
 	*s = any
 }
 
-func (c *either) postings(dst []*posting) ([]*posting, bool) {
+func (c *either) postings(dst []*posting, most int) ([]*posting, bool) {
 	from := len(dst)
 	for _, part := range c.parts {
 		var ok bool
-		if dst, ok = part.postings(dst); !ok {
+		if dst, ok = part.postings(dst, most); !ok {
 			return dst[:from], false
 		}
 	}

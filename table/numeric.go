@@ -369,6 +369,7 @@ type ranged struct {
 	tests  []tested
 	ranges []codeRange // in order, apart from each other
 	n      int         // items that meet it, at most
+	parts  int         // postings that they are in
 	exact  bool        // n do
 	about  float64     // items that meet it
 }
@@ -450,10 +451,11 @@ func (c *ranged) and(other condition) bool {
 
 // prepare counts, once the ranges are there.
 func (c *ranged) prepare() {
-	c.n, c.about, c.exact = 0, 0, true
+	c.n, c.parts, c.about, c.exact = 0, 0, 0, true
 	c.each(func(number uint32, whole bool) {
 		n := int(c.column.lens.at(number))
 		c.n += n
+		c.parts++
 		if c.about += float64(n); !whole && n > 0 {
 			c.about -= float64(n) / 2
 			c.exact = false
@@ -584,7 +586,10 @@ func (c *ranged) narrowEach(s *chunkSet, at int) {
 	flush()
 }
 
-func (c *ranged) postings(dst []*posting) ([]*posting, bool) {
+func (c *ranged) postings(dst []*posting, most int) ([]*posting, bool) {
+	if c.parts > most-len(dst) {
+		return dst, false
+	}
 	c.each(func(number uint32, _ bool) {
 		if p := c.column.postings.at(number); p != nil {
 			dst = append(dst, p)

@@ -181,7 +181,7 @@ func TestRangedSaysTheSameInEveryWay(t *testing.T) {
 		}
 		var b bloom
 		b.reset(r.n, items)
-		postings, _ := r.postings(nil)
+		postings, _ := r.postings(nil, items)
 		for _, p := range postings {
 			p.addAll(&b)
 		}

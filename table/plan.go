@@ -18,10 +18,11 @@ import (
 //     in the answer whether it matches.
 //
 // The list is made when few items match, and the search outward when many do. Where the matches
-// lie is not known: if they are all far away, a search outward sees everything that is nearer.
-// So it has a budget: when it has cost as much as the list would, it is given up for the list. A
-// query then costs about twice the better way. It costs three times that where the list turns out
-// to be longer than maxListed, since the search has to begin again.
+// lie is not known at first: if they are all far away, a search outward sees everything that is
+// nearer. So it has a budget: when it has cost as much as the list would, it is given up for the
+// list. A query then costs about twice the better way, and leaves the places of the matches for those
+// that follow: they search outward, and pass over what is nearer. It costs three times that where the
+// list turns out to be longer than maxListed, since the search has to begin again.
 type plan struct {
 	snapshot *Snapshot
 	root     condition
@@ -35,10 +36,12 @@ type plan struct {
 	stopped  bool
 
 	// Memory kept from query to query.
-	passes   func(index.Ref) bool // holds
-	bloom    bloom                // of the items that may meet root, once it is made
-	before   int                  // so many tests until it is made; 0: it is made, or never
-	postings []*posting           // that it is made of
+	passes   func(index.Ref) bool   // holds
+	bloom    bloom                  // of the items that may meet root, once it is made
+	before   int                    // so many tests until it is made; 0: it is made, or never
+	postings []*posting             // that it is made of
+	skips    func(uint64, int) bool // none
+	places   []*places              // of the items that may meet root
 	query    index.Query
 	key      []byte
 	set      chunkSet
@@ -98,7 +101,7 @@ func (p *plan) holds(ref index.Ref) bool {
 // sift makes the Bloom filter if it is quicker than the root.
 func (p *plan) sift() {
 	var ok bool
-	if p.postings, ok = p.root.postings(p.postings[:0]); !ok || len(p.postings) == 1 && p.postings[0].quick() {
+	if p.postings, ok = p.root.postings(p.postings[:0], math.MaxInt); !ok || len(p.postings) == 1 && p.postings[0].quick() {
 		return
 	}
 	most, _ := p.root.most()
@@ -119,7 +122,7 @@ func (p *plan) expect(tests float64) {
 // newPlan returns an empty plan, for a pool of plans.
 func newPlan() any {
 	p := &plan{equals: make([]equal, 0, MaxQueryables)}
-	p.passes = p.holds
+	p.passes, p.skips = p.holds, p.none
 	return p
 }
 
@@ -133,6 +136,8 @@ func (p *plan) release() {
 	p.snapshot, p.root, p.during, p.query, p.chunks = nil, nil, during{}, index.Query{}, 0
 	p.stop, p.tests, p.stopped = nil, 0, false
 	clear(p.postings)
+	clear(p.places)
+	p.places = p.places[:0]
 	p.postings, p.bloom.words, p.before = p.postings[:0], p.bloom.words[:0], 0
 	const keeps = 64
 	p.blocks = p.blocks[:min(len(p.blocks), keeps)]
@@ -223,9 +228,10 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 		left = q.Budget
 	}
 	var spent index.Proof
+	var skip func(uint64, int) bool
 	search := func(budget int) (proof index.Proof, err error) {
 		p.query = *q
-		p.query.Filter, p.query.Budget = p.passes, budget
+		p.query.Filter, p.query.Skip, p.query.Budget = p.passes, skip, budget
 		dst, proof, err = p.snapshot.index.Nearest(dst[:from], &p.query, &p.snapshot.records)
 		proof.Entered, proof.Compared = proof.Entered+spent.Entered, proof.Compared+spent.Compared
 		spent = proof
@@ -244,6 +250,7 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 		p.expect(p.outwardCost(q.K, est.matches) - costOfSearch)
 	}
 	if est.listable {
+		skip = p.skip(q.Budget, est)
 		// How many items are within a distance or in an area is not known, so a search outward may be short.
 		bounded := !everywhere(q) && est.list > costOfSearch
 		tried := most > 0 && (bounded || p.outwardCost(q.K, est.matches) <= float64(est.list))
@@ -269,7 +276,9 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 					plan.Way = index.WayOutwardThenList
 				}
 				spent.Compared += len(p.refs)
-				dst = p.listNearest(dst[:from], q, &spent)
+				if dst = p.listNearest(dst[:from], q, &spent); tried && skip == nil {
+					p.learn()
+				}
 				return dst, spent, nil
 			}
 		}
@@ -374,7 +383,7 @@ func (p *plan) within(dst []index.Ref, q *index.RangeQuery) ([]index.Ref, index.
 	with := *q
 	with.Filter = p.passes
 	if est := p.estimate(); est.listable && (q.Budget == 0 || est.list < q.Budget) {
-		with.Budget = max(1, est.list)
+		with.Skip, with.Budget = p.skip(q.Budget, est), max(1, est.list)
 		to, proof, err := p.snapshot.index.Range(dst, &with, &p.snapshot.records)
 		if err != nil || proof.Exact {
 			return to, proof, err
@@ -383,7 +392,7 @@ func (p *plan) within(dst []index.Ref, q *index.RangeQuery) ([]index.Ref, index.
 			proof = index.Proof{Exact: true, Entered: proof.Entered, Compared: proof.Compared + len(p.refs)}
 			return p.listWithin(dst, q), proof, nil
 		}
-		with.Budget = q.Budget
+		with.Skip, with.Budget = nil, q.Budget
 	}
 	return p.snapshot.index.Range(dst, &with, &p.snapshot.records)
 }

@@ -26,7 +26,7 @@ import (
 	"nearby/value"
 )
 
-var queryables = append(value.Untyped("few", "many", "odd"), value.Queryable{Name: "number", Type: value.Number},
+var queryables = append(value.Untyped("few", "many", "odd", "region"), value.Queryable{Name: "number", Type: value.Number},
 	value.Queryable{Name: "whole", Type: value.Integer}, value.Queryable{Name: "when", Type: value.DateTime})
 
 // typed returns a random value of a queryable that has a type, as it is written outside quotes.
@@ -147,6 +147,9 @@ func (f *filtered) change(t *testing.T, n int) {
 	for i := range n {
 		it := item.Item{Properties: f.properties()}
 		it.Lon, it.Lat = f.position()
+		if f.rnd.IntN(2) == 0 {
+			it.Properties = append(it.Properties[:len(it.Properties)-1], f.region(it.Lon, len(it.Properties) > 2)...)
+		}
 		gone := false
 		if i >= len(now) || f.rnd.IntN(3) == 0 {
 			it.ID = fmt.Sprint("i", f.next)
@@ -190,6 +193,16 @@ func (f *filtered) change(t *testing.T, n int) {
 	if len(f.version) > 4 {
 		f.version = f.version[1:]
 	}
+}
+
+// region returns the end of a JSON object with the value of a region, which items elsewhere do not
+// have, unless they have moved.
+func (f *filtered) region(lon float64, more bool) string {
+	comma := ""
+	if more {
+		comma = ","
+	}
+	return fmt.Sprintf(`%s"region":"%.0f %d"}`, comma, lon/30, f.rnd.IntN(3))
 }
 
 // stands reports whether a text of a filter stands for a value.
@@ -249,6 +262,9 @@ func (f *filtered) filter() (*table.Filter, func(*known) bool) {
 		}
 		filter.Match(e)
 		expr = e
+	}
+	if expr == nil && r.IntN(3) == 0 { // of those that many have
+		add("region", func() string { return []string{"0 0", "0 1", "6 0", "6 1"}[r.IntN(4)] })
 	}
 	for len(asked) == 0 && filter.During == nil && expr == nil {
 		if r.IntN(2) == 0 {
@@ -590,6 +606,101 @@ func TestFilteredAnswersEqualAScan(t *testing.T) {
 				if ways[way] == 0 {
 					t.Errorf("no query was answered in the way %q, but %v", way, ways)
 				}
+			}
+		})
+	}
+}
+
+// The first query whose matches are all far away goes through their list. Those that follow find them
+// with a search that passes over what is nearer, as long as the items stay where they are; and what
+// a bounded search finds does not depend on that.
+func TestMatchesFarAway(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.Name, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(71, 72))
+			empty, err := table.New(kinds, table.Schema{Index: table.IndexSpec{Kind: kind.Name}, Queryables: value.Untyped("of")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			apply := func(items ...item.Item) *table.Snapshot {
+				t.Helper()
+				var changes []table.Replacement
+				for i := range items {
+					changes = append(changes, table.Replacement{Place: empty.Find(table.HashOf(items[i].ID), items[i].ID), Item: &items[i]})
+				}
+				s, err := empty.Apply(len(changes), slices.Values(changes))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			var items []item.Item
+			for i := range 21_000 {
+				it := item.Item{ID: fmt.Sprint("near", i), Lon: rnd.NormFloat64(), Lat: rnd.NormFloat64()}
+				if i >= 20_000 {
+					it = item.Item{ID: fmt.Sprint("far", i-20_000), Lon: 100 + rnd.Float64(), Lat: 40 + rnd.Float64(), Properties: []byte(`{"of":"far"}`)}
+				}
+				items = append(items, it)
+			}
+			s := apply(items...)
+			var filter table.Filter
+			filter.Add("of", "far")
+			ask := func(s *table.Snapshot, budget int) (first string, way index.Way, proof index.Proof) {
+				t.Helper()
+				q := index.Query{K: 10, MaxDistance: index.Everywhere, Budget: budget, Trace: &index.Trace{Most: 1}}
+				hits, proof, err := s.Nearest(nil, &q, &filter)
+				if err != nil || proof.Exact && len(hits) != 10 {
+					t.Fatalf("%d hits: %v", len(hits), err)
+				}
+				if len(hits) > 0 {
+					it := s.Item(hits[0].Ref)
+					first = it.ID()
+				}
+				return first, q.Trace.Plan.Way, proof
+			}
+			const bounded = 3000
+			_, _, before := ask(s, bounded)
+			nearest, way, _ := ask(s, 0)
+			if way != index.WayOutwardThenList || before.Exact {
+				t.Fatalf("the first search went the way %q, and a bounded one has the proof %+v", way, before)
+			}
+			if _, _, after := ask(s, bounded); after != before {
+				t.Errorf("a bounded search has the proof %+v, and had %+v", after, before)
+			}
+			quick := func(s *table.Snapshot, want string) {
+				t.Helper()
+				if id, way, proof := ask(s, 0); id != want || way != index.WayOutward || proof.Compared > 300 {
+					t.Errorf("%s is nearest, want %s: way %q, %+v", id, want, way, proof)
+				}
+			}
+			quick(s, nearest)
+			quick(s, nearest)
+			n, _, err := s.Count(&index.Query{Lon: 100.5, Lat: 40.5, MaxDistance: 1e6}, &filter)
+			if err != nil || n != 1000 {
+				t.Errorf("%d were counted: %v", n, err)
+			}
+
+			// One moves a little, in the cell that it was in.
+			moved := items[20_000]
+			moved.Lat = 40 + (moved.Lat-40)/1.001
+			small := apply(moved)
+			if id, way, _ := ask(small, 0); way != index.WayOutward {
+				t.Errorf("after a small move %s was found in the way %q", id, way)
+			}
+			// One comes near, first by a move and then by another value.
+			moved.Lon, moved.Lat = 0, 0
+			came := apply(moved)
+			if id, _, _ := ask(came, 0); id != moved.ID {
+				t.Errorf("%s is nearest, want the one that moved here", id)
+			}
+			valued := items[0]
+			valued.Lon, valued.Lat, valued.Properties = 0, 0, []byte(`{"of":"far"}`)
+			valued.ID = "a"
+			if id, _, _ := ask(apply(valued), 0); id != valued.ID {
+				t.Errorf("%s is nearest, want the one that is new here", id)
+			}
+			if id, _, _ := ask(s, 0); id != nearest {
+				t.Errorf("%s is nearest in the version before, want %s", id, nearest)
 			}
 		})
 	}

@@ -3,11 +3,12 @@ package table
 import (
 	"math/bits"
 	"slices"
+	"sync/atomic"
 
 	"nearby/index"
 )
 
-// A posting is the set of the items that have one value of a column. It never changes: an
+// A posting is the set of the items that have one value of a column. The set never changes: an
 // edit makes another one, which shares the chunks that it did not touch.
 //
 // Values of few items have a list of refs. Otherwise the refs lie in chunks, by their upper
@@ -18,6 +19,7 @@ type posting struct {
 	n      int
 	few    []uint32 // in order
 	chunks []chunk  // by the upper bits of the refs
+	places atomic.Pointer[places]
 }
 
 // chunk is the part of a posting with the same upper bits of the refs.
@@ -367,12 +369,12 @@ func merged[T uint16 | uint32](old []T, refs []uint32, in func(ref uint32) bool)
 	return dst
 }
 
-// bytes estimates the memory that the posting takes.
+// bytes estimates the memory that the posting takes, without its places.
 func (p *posting) bytes() int64 {
 	if p == nil {
 		return 0
 	}
-	n := 56 + 4*int64(cap(p.few)) + 40*int64(cap(p.chunks))
+	n := 64 + 4*int64(cap(p.few)) + 40*int64(cap(p.chunks))
 	for i := range p.chunks {
 		if n += 2 * int64(cap(p.chunks[i].low)); p.chunks[i].set != nil {
 			n += chunkRefs / 8

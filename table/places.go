@@ -1,0 +1,124 @@
+package table
+
+import (
+	"slices"
+
+	"nearby/index"
+	"nearby/internal/zorder"
+)
+
+// places says in which cells of the Z-order curve the items of a posting lie. A search outward does
+// not enter parts of an index that have none of these cells.
+//
+// No writer makes them. The first query whose matches turn out to be far away leaves them with its
+// postings, for those that follow: see plan.learn. A posting that changes is another one, without
+// them; and they hold as long as no item moves to another cell of placeBits.
+type places struct {
+	crossings uint64   // of the snapshot whose positions were read
+	bits      int      // of the cells
+	cells     []uint16 // the first bits of the items' keys, in order, none of them twice
+}
+
+const (
+	// placeBits is how many bits of a key a cell has at most: on the equator it is then 156 km wide
+	// and 78 km high.
+	placeBits = 16
+	// placeItems: there is one cell for so many items of a posting at most, so that places take a
+	// quarter of a byte an item.
+	placeItems = 8
+)
+
+// placeOf returns the cell of a position.
+func placeOf(lon, lat float64) uint16 {
+	return uint16(zorder.Key(lon, lat) >> (zorder.Bits - placeBits))
+}
+
+// placesOf reads the positions of items.
+func (s *Snapshot) placesOf(refs []uint32) *places {
+	cells := make([]uint16, len(refs))
+	for i, ref := range refs {
+		cells[i] = placeOf(s.records.Position(index.Ref(ref)))
+	}
+	return newPlaces(s.crossings, cells)
+}
+
+// newPlaces returns places of the cells of all items, whose memory it changes.
+func newPlaces(crossings uint64, cells []uint16) *places {
+	most := max(1, len(cells)/placeItems)
+	slices.Sort(cells)
+	at := &places{crossings: crossings, bits: placeBits, cells: cells}
+	for at.cells = slices.Compact(at.cells); len(at.cells) > most; at.cells = slices.Compact(at.cells) {
+		at.bits--
+		for i := range at.cells {
+			at.cells[i] >>= 1
+		}
+	}
+	at.cells = slices.Clone(at.cells)
+	return at
+}
+
+// none reports whether no item lies in the cell of the first n bits of key.
+func (at *places) none(key uint64, n int) bool {
+	key = key >> (zorder.Bits - n) << (zorder.Bits - n) // n = 0 shifts by 64, which gives 0
+	first, last := uint16(key>>(zorder.Bits-at.bits)), uint16(zorder.Last(key, n)>>(zorder.Bits-at.bits))
+	i, found := slices.BinarySearch(at.cells, first)
+	return !found && (i == len(at.cells) || at.cells[i] > last)
+}
+
+// maxPlaces is how many postings have their places asked at most, for one part of an index.
+const maxPlaces = 32
+
+// skip returns what index.Query.Skip is for the root, nil if it is not known where the matches lie.
+// It is also nil where a budget might end the search: what an answer has must not depend on what was
+// asked before.
+func (p *plan) skip(budget int, est estimate) func(key uint64, n int) bool {
+	if most, _ := p.root.most(); budget > 0 && (most > p.mostListed() || budget < est.list+most) {
+		return nil
+	}
+	var ok bool
+	if p.postings, ok = p.root.postings(p.postings[:0], maxPlaces); !ok || len(p.postings) == 0 {
+		return nil
+	}
+	p.places = p.places[:0]
+	for _, one := range p.postings {
+		at := one.places.Load()
+		if at == nil || at.crossings != p.snapshot.crossings {
+			return nil
+		}
+		p.places = append(p.places, at)
+	}
+	return p.skips
+}
+
+// none reports whether no item that meets the root lies in the cell of the first n bits of key.
+func (p *plan) none(key uint64, n int) bool {
+	for _, at := range p.places {
+		if !at.none(key, n) {
+			return false
+		}
+	}
+	return true
+}
+
+// learn leaves the places of the items that may meet the root with their postings. It is called
+// after a search outward was given up for the list, and does nothing that takes longer than the
+// list. It uses the memory of the list.
+func (p *plan) learn() {
+	var ok bool
+	if p.postings, ok = p.root.postings(p.postings[:0], maxPlaces); !ok {
+		return
+	}
+	n := 0
+	for _, one := range p.postings {
+		n += one.n
+	}
+	if n > 2*len(p.refs) {
+		return
+	}
+	for _, one := range p.postings {
+		if at := one.places.Load(); at == nil || at.crossings < p.snapshot.crossings {
+			p.refs = one.appendTo(p.refs[:0])
+			one.places.Store(p.snapshot.placesOf(p.refs))
+		}
+	}
+}
