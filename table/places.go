@@ -72,7 +72,8 @@ const maxPlaces = 32
 // It is also nil where a budget might end the search: what an answer has must not depend on what was
 // asked before.
 func (p *plan) skip(budget int, est estimate) func(key uint64, n int) bool {
-	if most, _ := p.root.most(); budget > 0 && (most > p.mostListed() || budget < est.list+most) {
+	most, _ := p.root.most()
+	if most == p.snapshot.Len() || budget > 0 && budget < p.enough(most, est) {
 		return nil
 	}
 	var ok bool
@@ -90,6 +91,15 @@ func (p *plan) skip(budget int, est estimate) func(key uint64, n int) bool {
 	return p.skips
 }
 
+// enough returns a budget that hardly any search exhausts.
+func (p *plan) enough(most int, est estimate) int {
+	if est.listable && most <= p.mostListed() {
+		return est.list + most
+	}
+	const entered = 1 << 16 // cells or nodes that have few points
+	return 2*p.snapshot.Len() + entered
+}
+
 // none reports whether no item that meets the root lies in the cell of the first n bits of key.
 func (p *plan) none(key uint64, n int) bool {
 	for _, at := range p.places {
@@ -100,10 +110,10 @@ func (p *plan) none(key uint64, n int) bool {
 	return true
 }
 
-// learn leaves the places of the items that may meet the root with their postings. It is called
-// after a search outward was given up for the list, and does nothing that takes longer than the
-// list. It uses the memory of the list.
-func (p *plan) learn() {
+// learn leaves the places of the items that may meet the root with their postings, if these have
+// limit items at most. It is called after a search outward whose matches were farther away than
+// expected, and takes no longer than that. It uses the memory of the list.
+func (p *plan) learn(limit int) {
 	var ok bool
 	if p.postings, ok = p.root.postings(p.postings[:0], maxPlaces); !ok {
 		return
@@ -112,7 +122,7 @@ func (p *plan) learn() {
 	for _, one := range p.postings {
 		n += one.n
 	}
-	if n > 2*len(p.refs) {
+	if n > limit {
 		return
 	}
 	for _, one := range p.postings {

@@ -60,9 +60,9 @@ type plan struct {
 // calls of the filter are counted in. BenchmarkFiltered has the figures behind these constants.
 const (
 	// costOfItem is what an item of a list costs: its position is read and converted.
-	costOfItem = 3
+	costOfItem = 5
 	// costOfChunk is what it costs to find the matches of a condition in a chunk.
-	costOfChunk = 30
+	costOfChunk = 60
 	// costOfHit: a search compares costOfHit × items/matches points for each hit.
 	costOfHit = 1.7
 	// costOfAsking: to ask all items costs about so many times what a set of them does.
@@ -70,11 +70,16 @@ const (
 	// costOfSearch is what each search outward costs.
 	costOfSearch = 60
 
+	// farCost: matches are far away if a search compares so many times the points that are expected.
+	farCost = 4
+
 	// testsOfAdd: as many items are put into a Bloom filter in the time that it saves with one test.
 	testsOfAdd = 20
 
-	// maxListed bounds the items of a list, and so the memory for it.
+	// maxListed bounds the items of a list, and so the memory for it. Not more than one item in
+	// listedOf is listed.
 	maxListed = 1 << 18
+	listedOf  = 3
 )
 
 // begin makes the root, once the conditions are there, and after they have changed.
@@ -190,9 +195,9 @@ func (p *plan) estimate() estimate {
 	return est
 }
 
-// mostListed is the greatest list that may pay: a search outward never costs more than the
+// mostListed is the greatest list that is made: a search outward never costs more than the
 // comparison of all points.
-func (p *plan) mostListed() int { return min(maxListed, p.snapshot.Len()/costOfItem) }
+func (p *plan) mostListed() int { return min(maxListed, p.snapshot.Len()/listedOf) }
 
 // outwardCost is what a search outward for k of so many matches costs if they lie everywhere
 // that items lie.
@@ -249,8 +254,9 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	if everywhere(q) {
 		p.expect(p.outwardCost(q.K, est.matches) - costOfSearch)
 	}
+	skip = p.skip(q.Budget, est)
+	first := everywhere(q) && q.After == nil // not a page that lies far away itself
 	if est.listable {
-		skip = p.skip(q.Budget, est)
 		// How many items are within a distance or in an area is not known, so a search outward may be short.
 		bounded := !everywhere(q) && est.list > costOfSearch
 		tried := most > 0 && (bounded || p.outwardCost(q.K, est.matches) <= float64(est.list))
@@ -276,14 +282,17 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 					plan.Way = index.WayOutwardThenList
 				}
 				spent.Compared += len(p.refs)
-				if dst = p.listNearest(dst[:from], q, &spent); tried && skip == nil {
-					p.learn()
+				if dst = p.listNearest(dst[:from], q, &spent); tried && skip == nil && first {
+					p.learn(2 * len(p.refs))
 				}
 				return dst, spent, nil
 			}
 		}
 	}
 	proof, err := search(q.Budget)
+	if skip == nil && first && proof.Exact && most < p.snapshot.Len() && float64(proof.Compared) > farCost*p.outwardCost(q.K, est.matches) {
+		p.learn(proof.Compared)
+	}
 	return dst, proof, err
 }
 

@@ -611,97 +611,101 @@ func TestFilteredAnswersEqualAScan(t *testing.T) {
 	}
 }
 
-// The first query whose matches are all far away goes through their list. Those that follow find them
-// with a search that passes over what is nearer, as long as the items stay where they are; and what
-// a bounded search finds does not depend on that.
+// The first query whose matches are all far away goes through their list, or through all that is
+// nearer. Those that follow find them with a search that passes over what is nearer, as long as the
+// items stay where they are. What a bounded search finds does not depend on that.
 func TestMatchesFarAway(t *testing.T) {
 	for _, kind := range kinds {
-		t.Run(kind.Name, func(t *testing.T) {
-			rnd := rand.New(rand.NewPCG(71, 72))
-			empty, err := table.New(kinds, table.Schema{Index: table.IndexSpec{Kind: kind.Name}, Queryables: value.Untyped("of")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			apply := func(items ...item.Item) *table.Snapshot {
-				t.Helper()
-				var changes []table.Replacement
-				for i := range items {
-					changes = append(changes, table.Replacement{Place: empty.Find(table.HashOf(items[i].ID), items[i].ID), Item: &items[i]})
-				}
-				s, err := empty.Apply(len(changes), slices.Values(changes))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return s
-			}
-			var items []item.Item
-			for i := range 21_000 {
-				it := item.Item{ID: fmt.Sprint("near", i), Lon: rnd.NormFloat64(), Lat: rnd.NormFloat64()}
-				if i >= 20_000 {
-					it = item.Item{ID: fmt.Sprint("far", i-20_000), Lon: 100 + rnd.Float64(), Lat: 40 + rnd.Float64(), Properties: []byte(`{"of":"far"}`)}
-				}
-				items = append(items, it)
-			}
-			s := apply(items...)
-			var filter table.Filter
-			filter.Add("of", "far")
-			ask := func(s *table.Snapshot, budget int) (first string, way index.Way, proof index.Proof) {
-				t.Helper()
-				q := index.Query{K: 10, MaxDistance: index.Everywhere, Budget: budget, Trace: &index.Trace{Most: 1}}
-				hits, proof, err := s.Nearest(nil, &q, &filter)
-				if err != nil || proof.Exact && len(hits) != 10 {
-					t.Fatalf("%d hits: %v", len(hits), err)
-				}
-				if len(hits) > 0 {
-					it := s.Item(hits[0].Ref)
-					first = it.ID()
-				}
-				return first, q.Trace.Plan.Way, proof
-			}
-			const bounded = 3000
-			_, _, before := ask(s, bounded)
-			nearest, way, _ := ask(s, 0)
-			if way != index.WayOutwardThenList || before.Exact {
-				t.Fatalf("the first search went the way %q, and a bounded one has the proof %+v", way, before)
-			}
-			if _, _, after := ask(s, bounded); after != before {
-				t.Errorf("a bounded search has the proof %+v, and had %+v", after, before)
-			}
-			quick := func(s *table.Snapshot, want string) {
-				t.Helper()
-				if id, way, proof := ask(s, 0); id != want || way != index.WayOutward || proof.Compared > 300 {
-					t.Errorf("%s is nearest, want %s: way %q, %+v", id, want, way, proof)
-				}
-			}
-			quick(s, nearest)
-			quick(s, nearest)
-			n, _, err := s.Count(&index.Query{Lon: 100.5, Lat: 40.5, MaxDistance: 1e6}, &filter)
-			if err != nil || n != 1000 {
-				t.Errorf("%d were counted: %v", n, err)
-			}
+		t.Run(kind.Name+"/list", func(t *testing.T) { testFarAway(t, kind.Name, 20_000, index.WayOutwardThenList) })
+		t.Run(kind.Name+"/outward", func(t *testing.T) { testFarAway(t, kind.Name, 1500, index.WayOutward) })
+	}
+}
 
-			// One moves a little, in the cell that it was in.
-			moved := items[20_000]
-			moved.Lat = 40 + (moved.Lat-40)/1.001
-			small := apply(moved)
-			if id, way, _ := ask(small, 0); way != index.WayOutward {
-				t.Errorf("after a small move %s was found in the way %q", id, way)
-			}
-			// One comes near, first by a move and then by another value.
-			moved.Lon, moved.Lat = 0, 0
-			came := apply(moved)
-			if id, _, _ := ask(came, 0); id != moved.ID {
-				t.Errorf("%s is nearest, want the one that moved here", id)
-			}
-			valued := items[0]
-			valued.Lon, valued.Lat, valued.Properties = 0, 0, []byte(`{"of":"far"}`)
-			valued.ID = "a"
-			if id, _, _ := ask(apply(valued), 0); id != valued.ID {
-				t.Errorf("%s is nearest, want the one that is new here", id)
-			}
-			if id, _, _ := ask(s, 0); id != nearest {
-				t.Errorf("%s is nearest in the version before, want %s", id, nearest)
-			}
-		})
+// testFarAway is that with so many items near, and 1000 matches far away.
+func testFarAway(t *testing.T, kind string, near int, firstWay index.Way) {
+	rnd := rand.New(rand.NewPCG(71, 72))
+	empty, err := table.New(kinds, table.Schema{Index: table.IndexSpec{Kind: kind}, Queryables: value.Untyped("of")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := func(items ...item.Item) *table.Snapshot {
+		t.Helper()
+		var changes []table.Replacement
+		for i := range items {
+			changes = append(changes, table.Replacement{Place: empty.Find(table.HashOf(items[i].ID), items[i].ID), Item: &items[i]})
+		}
+		s, err := empty.Apply(len(changes), slices.Values(changes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	var items []item.Item
+	for i := range near + 1000 {
+		it := item.Item{ID: fmt.Sprint("near", i), Lon: rnd.NormFloat64(), Lat: rnd.NormFloat64()}
+		if i >= near {
+			it = item.Item{ID: fmt.Sprint("far", i-near), Lon: 100 + rnd.Float64(), Lat: 40 + rnd.Float64(), Properties: []byte(`{"of":"far"}`)}
+		}
+		items = append(items, it)
+	}
+	s := apply(items...)
+	var filter table.Filter
+	filter.Add("of", "far")
+	ask := func(s *table.Snapshot, budget int) (first string, way index.Way, proof index.Proof) {
+		t.Helper()
+		q := index.Query{K: 10, MaxDistance: index.Everywhere, Budget: budget, Trace: &index.Trace{Most: 1}}
+		hits, proof, err := s.Nearest(nil, &q, &filter)
+		if err != nil || proof.Exact && len(hits) != 10 {
+			t.Fatalf("%d hits: %v", len(hits), err)
+		}
+		if len(hits) > 0 {
+			it := s.Item(hits[0].Ref)
+			first = it.ID()
+		}
+		return first, q.Trace.Plan.Way, proof
+	}
+	bounded := near / 7
+	_, _, before := ask(s, bounded)
+	nearest, way, _ := ask(s, 0)
+	if way != firstWay || before.Exact {
+		t.Fatalf("the first search went the way %q, and a bounded one has the proof %+v", way, before)
+	}
+	if _, _, after := ask(s, bounded); after != before {
+		t.Errorf("a bounded search has the proof %+v, and had %+v", after, before)
+	}
+	quick := func(s *table.Snapshot, want string) {
+		t.Helper()
+		if id, way, proof := ask(s, 0); id != want || way != index.WayOutward || proof.Compared > 300 {
+			t.Errorf("%s is nearest, want %s: way %q, %+v", id, want, way, proof)
+		}
+	}
+	quick(s, nearest)
+	quick(s, nearest)
+	n, _, err := s.Count(&index.Query{Lon: 100.5, Lat: 40.5, MaxDistance: 1e6}, &filter)
+	if err != nil || n != 1000 {
+		t.Errorf("%d were counted: %v", n, err)
+	}
+
+	// One moves a little, in the cell that it was in.
+	moved := items[near]
+	moved.Lat = 40 + (moved.Lat-40)/1.001
+	small := apply(moved)
+	if id, way, _ := ask(small, 0); way != index.WayOutward {
+		t.Errorf("after a small move %s was found in the way %q", id, way)
+	}
+	// One comes near, first by a move and then by another value.
+	moved.Lon, moved.Lat = 0, 0
+	came := apply(moved)
+	if id, _, _ := ask(came, 0); id != moved.ID {
+		t.Errorf("%s is nearest, want the one that moved here", id)
+	}
+	valued := items[0]
+	valued.Lon, valued.Lat, valued.Properties = 0, 0, []byte(`{"of":"far"}`)
+	valued.ID = "a"
+	if id, _, _ := ask(apply(valued), 0); id != valued.ID {
+		t.Errorf("%s is nearest, want the one that is new here", id)
+	}
+	if id, _, _ := ask(s, 0); id != nearest {
+		t.Errorf("%s is nearest in the version before, want %s", id, nearest)
 	}
 }
