@@ -158,6 +158,11 @@ type Query struct {
 	// pure. It is called for candidates only, not for each point compared.
 	Filter func(Ref) bool
 
+	// Fetch, when not nil, is called with items for which the Filter may be called next, so that
+	// what it needs of several of them comes from memory at once. It may change nothing else. An
+	// index need not call it.
+	Fetch func([]Ref)
+
 	// Skip, when not nil, goes with a Filter. It is true only if no item whose
 	// ZKey (see RangeAfter) begins with the first n bits of key, 0 to 64, passes
 	// the Filter. It must be pure. An index asks it before it enters a part of its

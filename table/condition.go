@@ -28,6 +28,9 @@ type condition interface {
 	// narrow takes the items that do not meet it out of a set, which has refs of chunk at.
 	narrow(s *chunkSet, at int)
 
+	// fetch brings from memory what holds needs of some items. What it returns means nothing.
+	fetch(refs []index.Ref) uint64
+
 	// postings appends postings that together have all items that meet it, and returns true. It
 	// returns dst as it is, and false, if the items are not taken from postings, or if dst would
 	// have more than most.
@@ -72,6 +75,16 @@ func (c *equal) holds(ref index.Ref) bool {
 		return n/64 < uint32(len(c.set)) && c.set[n/64]>>(n%64)&1 != 0
 	}
 	return slices.Contains(c.numbers, n)
+}
+
+func (c *equal) fetch(refs []index.Ref) (sum uint64) {
+	if c.posting != nil {
+		return c.posting.fetch(refs)
+	}
+	for _, ref := range refs {
+		sum += uint64(c.column.values.at(uint32(ref)))
+	}
+	return sum
 }
 
 func (c *equal) most() (n int, exact bool) { return c.n, true }
@@ -134,6 +147,8 @@ type unlisted struct{}
 func (unlisted) share() float64 { return 1 } // nobody counts
 
 func (unlisted) list(dst []uint32) ([]uint32, bool) { return dst, false }
+
+func (unlisted) fetch([]index.Ref) uint64 { return 0 }
 
 func (unlisted) postings(dst []*posting, _ int) ([]*posting, bool) { return dst, false }
 
@@ -216,3 +231,5 @@ func (c every) narrow(s *chunkSet, at int) {
 func (c every) postings(dst []*posting, most int) ([]*posting, bool) {
 	return c[c.rarest()].postings(dst, most)
 }
+
+func (c every) fetch(refs []index.Ref) uint64 { return c[0].fetch(refs) } // few meet it

@@ -156,6 +156,8 @@ func (c constant) narrow(s *chunkSet, _ int) {
 	}
 }
 
+func (c constant) fetch([]index.Ref) uint64 { return 0 }
+
 func (c constant) postings(dst []*posting, _ int) ([]*posting, bool) { return dst, !c.value }
 
 // either demands one of several conditions.
@@ -215,4 +217,11 @@ func (c *either) postings(dst []*posting, most int) ([]*posting, bool) {
 		}
 	}
 	return dst, true
+}
+
+func (c *either) fetch(refs []index.Ref) (sum uint64) {
+	for _, part := range c.parts {
+		sum += part.fetch(refs)
+	}
+	return sum
 }

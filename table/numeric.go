@@ -597,3 +597,10 @@ func (c *ranged) postings(dst []*posting, most int) ([]*posting, bool) {
 	})
 	return dst, true
 }
+
+func (c *ranged) fetch(refs []index.Ref) (sum uint64) {
+	for _, ref := range refs {
+		sum += uint64(c.column.codes.at(uint32(ref)))
+	}
+	return sum
+}

@@ -40,6 +40,8 @@ type plan struct {
 	bloom    bloom                  // of the items that may meet root, once it is made
 	before   int                    // so many tests until it is made; 0: it is made, or never
 	postings []*posting             // that it is made of
+	fetches  func([]index.Ref)      // fetch
+	fetched  uint64                 // means nothing
 	skips    func(uint64, int) bool // none
 	places   []*places              // of the items that may meet root
 	query    index.Query
@@ -103,8 +105,16 @@ func (p *plan) holds(ref index.Ref) bool {
 	return (len(p.bloom.words) == 0 || p.bloom.has(uint32(ref))) && p.root.holds(ref)
 }
 
+// fetch brings from memory what holds needs of some items.
+func (p *plan) fetch(refs []index.Ref) {
+	if len(p.bloom.words) == 0 {
+		p.fetched += p.root.fetch(refs)
+	}
+}
+
 // sift makes the Bloom filter if it is quicker than the root.
 func (p *plan) sift() {
+	p.before = 0
 	var ok bool
 	if p.postings, ok = p.root.postings(p.postings[:0], math.MaxInt); !ok || len(p.postings) == 1 && p.postings[0].quick() {
 		return
@@ -127,7 +137,7 @@ func (p *plan) expect(tests float64) {
 // newPlan returns an empty plan, for a pool of plans.
 func newPlan() any {
 	p := &plan{equals: make([]equal, 0, MaxQueryables)}
-	p.passes, p.skips = p.holds, p.none
+	p.passes, p.skips, p.fetches = p.holds, p.none, p.fetch
 	return p
 }
 
@@ -235,7 +245,13 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	var spent index.Proof
 	var skip func(uint64, int) bool
 	search := func(budget int) (proof index.Proof, err error) {
+		if p.before == 1 {
+			p.sift()
+		}
 		p.query = *q
+		if p.query.Fetch = nil; len(p.bloom.words) == 0 { // else that is in the caches
+			p.query.Fetch = p.fetches
+		}
 		p.query.Filter, p.query.Skip, p.query.Budget = p.passes, skip, budget
 		dst, proof, err = p.snapshot.index.Nearest(dst[:from], &p.query, &p.snapshot.records)
 		proof.Entered, proof.Compared = proof.Entered+spent.Entered, proof.Compared+spent.Compared

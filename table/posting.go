@@ -218,6 +218,16 @@ func (p *posting) addAll(b *bloom) {
 	}
 }
 
+// fetch brings the words of items in sets from memory. What it returns means nothing.
+func (p *posting) fetch(refs []index.Ref) (sum uint64) {
+	for _, ref := range refs {
+		if at := int(ref >> chunkBits); at < len(p.chunks) && p.chunks[at].set != nil {
+			sum += p.chunks[at].set[ref%chunkRefs/64]
+		}
+	}
+	return sum
+}
+
 // quick reports whether most chunks are sets, so that has takes no longer than a Bloom filter.
 func (p *posting) quick() bool { return p.chunks != nil && p.n >= setFrom*len(p.chunks) }
 

@@ -1,6 +1,7 @@
 package indextest
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -158,7 +159,9 @@ func (g *generator) query(v version) index.Query {
 	if g.IntN(4) == 0 {
 		q.Area = g.area()
 	}
-	q.Filter, q.Skip = g.filter(v.items)
+	if q.Filter, q.Skip = g.filter(v.items); q.Filter != nil {
+		q.Fetch = fetchOf(v.items)
+	}
 	if g.IntN(3) == 0 {
 		q.Budget = 1 + g.IntN(1<<g.IntN(10))
 	}
@@ -190,6 +193,17 @@ func (g *generator) filter(items *Items) (filter func(index.Ref) bool, skip func
 		skip = skipOf(items, filter)
 	}
 	return filter, skip
+}
+
+// fetchOf returns a Fetch that wants items that are there.
+func fetchOf(items *Items) func([]index.Ref) {
+	return func(refs []index.Ref) {
+		for _, ref := range refs {
+			if !items.Has(ref) {
+				panic(fmt.Sprintf("item %d is fetched, and is not there", ref))
+			}
+		}
+	}
 }
 
 // skipOf returns the Skip that knows all: it is true of every cell none of whose items passes.

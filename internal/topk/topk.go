@@ -40,6 +40,7 @@ type TopK struct {
 	k      int
 	items  index.Items
 	filter func(index.Ref) bool
+	fetch  func([]index.Ref) // nil: there is no need
 	after  *index.After
 	plain  bool // nothing but k bounds the answer
 	fast   bool // simd has what kept would have
@@ -61,6 +62,7 @@ type TopK struct {
 	hits      []hit       // scratch of Append
 	sorted    []candidate // and of settle
 	chords    [runs.ScanMost]float64
+	refs      [runs.ScanMost]index.Ref
 }
 
 // smallK is up to which k the kept ones are in order.
@@ -155,7 +157,7 @@ const spare = 64
 // Reset prepares for a query, which must be valid, and returns its centre.
 func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 	t.centre = sphere.FromDegrees(q.Lon, q.Lat)
-	t.k, t.items, t.filter, t.after = q.K, items, q.Filter, q.After
+	t.k, t.items, t.filter, t.fetch, t.after = q.K, items, q.Filter, q.Fetch, q.After
 	t.kept, t.counting, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
 	t.Cells = cover.Cells{Area: q.Area, Skip: q.Skip}
 	t.minDistance, t.maxDistance = q.MinDistance, q.MaxDistance
@@ -178,7 +180,7 @@ func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 
 // Release drops what the query lent.
 func (t *TopK) Release() {
-	t.items, t.filter, t.after, t.Cells = nil, nil, nil, cover.Cells{}
+	t.items, t.filter, t.fetch, t.after, t.Cells = nil, nil, nil, nil, cover.Cells{}
 	clear(t.runs)
 	t.runs = t.runs[:0]
 }
@@ -212,6 +214,9 @@ func (t *TopK) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 	id := uint64(len(t.runs)-1) << 32
 	for ; lo < hi; lo += runs.ScanMost {
 		near := r.Scan(lo, min(hi, lo+runs.ScanMost), &t.centre, limit, &t.chords)
+		if t.fetch != nil {
+			t.fetchNear(r, lo, near)
+		}
 		for ; near != 0; near &= near - 1 {
 			i := bits.TrailingZeros64(near)
 			c := candidate{t.chords[i], id | uint64(lo+i)}
@@ -258,6 +263,18 @@ func (t *TopK) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 		t.runs = t.runs[:len(t.runs)-1]
 	}
 	return took
+}
+
+// fetchNear says that the filter may be asked for the points lo+i of a run whose bits i are set.
+func (t *TopK) fetchNear(r runs.Run, lo int, near uint64) {
+	n := 0
+	for ; near != 0; near &= near - 1 {
+		t.refs[n] = r.Ref(lo + bits.TrailingZeros64(near))
+		n++
+	}
+	if n > 1 {
+		t.fetch(t.refs[:n])
+	}
 }
 
 // measure lets the histogram give the limit from now on, after the first k candidates

@@ -40,6 +40,51 @@ func offerAll(top *TopK, rnd *rand.Rand, q *index.Query, items *indextest.Items)
 	return hits, proof
 }
 
+// The filter is called for items that were fetched together just before, but for those that are
+// alone in their run.
+func TestFilterIsCalledForWhatWasFetched(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(13, 13))
+	var top TopK
+	for range 200 {
+		var positions []index.Position
+		for range 1 + rnd.IntN(1200) {
+			positions = append(positions, index.Position{Lon: rnd.NormFloat64(), Lat: rnd.NormFloat64()})
+		}
+		items := indextest.NewItems(positions...)
+		fetched, calls, alone := map[index.Ref]bool{}, 0, 0
+		q := index.Query{K: 1 + rnd.IntN(50), MaxDistance: index.Everywhere}
+		q.Fetch = func(refs []index.Ref) {
+			clear(fetched)
+			for _, ref := range refs {
+				fetched[ref] = true
+			}
+		}
+		q.Filter = func(ref index.Ref) bool {
+			calls++
+			if !fetched[ref] {
+				alone++
+			}
+			return ref%3 == 0
+		}
+		top.Reset(&q, items)
+		var recs []runs.Record
+		for _, p := range items.Points() {
+			recs = append(recs, runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref})
+		}
+		run, _ := runs.Run(nil).Pack(recs)
+		scans := 0
+		for lo := 0; lo < len(recs); scans++ {
+			hi := min(len(recs), lo+1+rnd.IntN(100))
+			top.Scan(run, lo, hi, area.All)
+			lo = hi
+		}
+		top.Release()
+		if most := 2 * scans; calls == 0 || alone > most {
+			t.Fatalf("%d of %d items were not fetched, want %d at most", alone, calls, most)
+		}
+	}
+}
+
 // One collector, used again and again, must give what sorting gives: for any k,
 // page, radius and filter, round a centre, a quarter away and at the antipode.
 func TestTopKIsSorting(t *testing.T) {
