@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -19,6 +21,7 @@ type slots struct {
 	free    *semaphore.Weighted
 	held    atomic.Int64
 	waiting atomic.Int64
+	heavy   turns
 }
 
 // waitingPerSlot is how many requests may wait for each slot. Those that wait cost memory, but no
@@ -26,7 +29,7 @@ type slots struct {
 const waitingPerSlot = 8
 
 func newSlots(most int) slots {
-	return slots{most: int64(most), free: semaphore.NewWeighted(int64(most))}
+	return slots{most: int64(most), free: semaphore.NewWeighted(int64(most)), heavy: newTurns(runtime.GOMAXPROCS(0))}
 }
 
 // crowded reports whether too many requests wait for one more to do so.
@@ -43,6 +46,7 @@ type slot struct {
 	mu    sync.Mutex
 	of    *slots // nil: the request needs no slot
 	works int    // how many goroutines work
+	turn  turn   // of a heavy request
 }
 
 // take takes a slot. It reports false if there is none, or if requests that have waited need it.
@@ -51,7 +55,7 @@ func (l *slot) take(of *slots) bool {
 		return false
 	}
 	of.held.Add(1)
-	l.of, l.works = of, 1
+	l.of, l.works, l.turn = of, 1, turn{}
 	return true
 }
 
@@ -65,6 +69,22 @@ func (l *slot) leave() {
 	} else {
 		of.waiting.Add(-1)
 	}
+	l.turn.leave(&of.heavy)
+}
+
+// weigh says that the request is a heavy one: it may take much more time than a search for a few
+// items. It waits for its turn, or refuses the request if that would take too long.
+func (l *slot) weigh() error {
+	if l.of == nil {
+		return nil
+	}
+	if l.of.heavy.crowded() {
+		return newProblem(overloaded, "")
+	}
+	l.pause()
+	l.turn.heavy = true
+	l.resume() // with a turn
+	return nil
 }
 
 // pause says that a goroutine begins to wait. If no other works, the slot is given back.
@@ -77,6 +97,18 @@ func (l *slot) pause() {
 	if l.works--; l.works == 0 {
 		l.of.waiting.Add(1)
 		l.of.release()
+		if l.turn.held {
+			l.turn.lend = time.AfterFunc(shortWait, l.lend)
+		}
+	}
+}
+
+// lend gives the turn of a request to others while it waits.
+func (l *slot) lend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of != nil && l.works == 0 && l.turn.held {
+		l.turn.end(&l.of.heavy)
 	}
 }
 
@@ -89,6 +121,7 @@ func (l *slot) resume() {
 		return
 	}
 	if l.works++; l.works == 1 {
+		l.turn.begin(&l.of.heavy)
 		_ = l.of.free.Acquire(context.Background(), 1) // fails only if its context ends
 		l.of.held.Add(1)
 		l.of.waiting.Add(-1)
@@ -113,7 +146,7 @@ func slotOf(ctx context.Context) *slot {
 // Busy counts the requests that a server is answering.
 type Busy struct {
 	Requests int // those under /v1 that it works on: not health and metrics
-	Waiting  int // those under /v1 that wait for their client, a commit or a newer state
+	Waiting  int // those under /v1 that wait for their client, a commit, a newer state or their turn
 	Loads    int // bulk loads among both
 }
 

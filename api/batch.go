@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -283,6 +284,9 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body.Origins != nil {
+		if err := slotOf(r.Context()).weigh(); err != nil {
+			return err
+		}
 		return s.answerOrigins(w, r, c, snap, &body, &sel)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), l.Timeout) // of all
@@ -305,6 +309,11 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if sum > l.MaxBatchK {
 		return newProblem(tooManyItems,
 			fmt.Sprintf("the queries ask for %d items; a batch may ask for at most %d. A radius without k counts as k=%d. Send fewer queries, or ask for fewer items in each", sum, l.MaxBatchK, l.MaxK))
+	}
+	if sum > lightItems {
+		if err := slotOf(r.Context()).weigh(); err != nil {
+			return err
+		}
 	}
 	buf := s.buffer()
 	defer s.release(buf)
@@ -334,6 +343,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 			reason := fmt.Sprintf("the answers have more than %d bytes", l.MaxAnswerBytes)
 			return newProblem(answerTooLarge, fmt.Sprintf("%s at query %d of %d", reason, i+1, len(queries)), fault{Index: &i, Reason: reason})
 		}
+		runtime.Gosched() // so that no light request waits for all queries
 		if r.Context().Err() != nil {
 			return newProblem(requestTimeout,
 				fmt.Sprintf("%d of %d queries were answered in the %v that a request may take; send fewer queries at once", i+1, len(queries), l.Timeout))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -49,6 +50,16 @@ func (s *Server) Occupy() (leave func()) {
 		panic("there is no free slot")
 	}
 	return l.leave
+}
+
+// OccupyTurns takes all turns of heavy requests, and says how long each takes.
+func (s *Server) OccupyTurns(took time.Duration) (leave func()) {
+	t := &s.slots.heavy
+	if !t.free.TryAcquire(t.most) {
+		panic("a turn is taken")
+	}
+	t.took.Store(int64(took))
+	return func() { t.free.Release(t.most) }
 }
 
 // Idle returns how many connections are idle.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -74,6 +75,7 @@ func (buf *buffer) flush() {
 	buf.sent += len(buf.b)
 	_, _ = buf.to.Write(buf.b) // the caller is gone if it fails
 	buf.b = buf.b[:0]
+	runtime.Gosched() // so that no light request waits for a whole page
 }
 
 // send sends the rest of an answer with features.

@@ -67,6 +67,11 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &params), 0); known || err != nil {
 		return err
 	}
+	if params.heavy(page.limit) {
+		if err := slotOf(r.Context()).weigh(); err != nil {
+			return err
+		}
+	}
 	buf := s.buffer()
 	defer s.release(buf)
 	buf.to = w

@@ -119,6 +119,11 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
 		return err
 	}
+	if params.heavy(q.K) {
+		if err := slotOf(r.Context()).weigh(); err != nil {
+			return err
+		}
+	}
 	if grouped {
 		return s.answerPer(w, r, buf, snap, &params.filter, property, values, &sel)
 	}

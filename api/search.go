@@ -95,6 +95,9 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := slotOf(r.Context()).weigh(); err != nil {
+		return err
+	}
 	buf := s.buffer()
 	defer s.release(buf)
 	buf.to = w

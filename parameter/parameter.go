@@ -56,6 +56,8 @@ type Parameter struct {
 	Default  string   // as the document has it
 	Values   []string // of text, if only some will do
 	Unlisted []string // values that will do too, and that openapi.yaml does not list
+	// Scans: a request with the parameter may look at many more items than it returns.
+	Scans bool
 	// Question: the parameter decides which items an answer has, or in which order. A cursor is
 	// valid only if all these parameters are the same as before.
 	Question bool
@@ -80,23 +82,23 @@ var Table = [...]Parameter{
 	{Name: "k", In: Nearby, Kind: Integer, Min: 1, Max: MaxK},
 	{Name: "radius", In: Nearby, Kind: Number, Min: 0, Question: true},
 	{Name: "min_radius", In: Nearby, Kind: Number, Min: 0, Question: true},
-	{Name: "at_least", In: Nearby, Kind: Integer, Min: 1, Max: MaxK, Question: true},
-	{Name: "per", In: Nearby, Kind: Text, Question: true},
+	{Name: "at_least", In: Nearby, Kind: Integer, Min: 1, Max: MaxK, Question: true, Scans: true},
+	{Name: "per", In: Nearby, Kind: Text, Question: true, Scans: true},
 	{Name: "bbox", In: Items, Kind: List, Question: true},
 	{Name: "limit", In: Items, Kind: Integer, Min: 1, Max: MaxLimit, Default: "100"},
 	{Name: "cursor", In: Items | Nearby, Kind: Text},
 	{Name: "properties", In: Items | Nearby, Kind: List},
-	{Name: "datetime", In: Items | Nearby, Kind: Text, Question: true},
-	{Name: "intersects", In: Items | Nearby, Kind: Text, Question: true},
-	{Name: "filter", In: Items | Nearby, Kind: Text, Question: true},
+	{Name: "datetime", In: Items | Nearby, Kind: Text, Question: true, Scans: true},
+	{Name: "intersects", In: Items | Nearby, Kind: Text, Question: true, Scans: true},
+	{Name: "filter", In: Items | Nearby, Kind: Text, Question: true, Scans: true},
 	{Name: "filter-lang", In: Items | Nearby, Kind: Text, Values: []string{"cql2-text", "cql2-json"}, Default: "cql2-text",
 		// GDAL's name of CQL2 Text, with its option OGR_OAPIF_ALLOW_CQL_TEXT. If it were
 		// listed, GDAL would send filters without that option, and GDAL 3.6 sends for
 		// NOT (a AND b) only NOT (a) if b is no queryable: rows would be missing.
 		Unlisted: []string{"cql-text"}},
 	{Name: "filter-crs", In: Items | Nearby, Kind: Text, Values: []string{"http://www.opengis.net/def/crs/OGC/1.3/CRS84"}, Default: "http://www.opengis.net/def/crs/OGC/1.3/CRS84"},
-	{Name: "sortby", In: Items | Nearby, Kind: List, Question: true},
-	{Name: "weight", In: Nearby, Kind: List, Question: true},
+	{Name: "sortby", In: Items | Nearby, Kind: List, Question: true, Scans: true},
+	{Name: "weight", In: Nearby, Kind: List, Question: true, Scans: true},
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},
 	{Name: "explain", In: Nearby, Kind: Boolean, Default: "false"},

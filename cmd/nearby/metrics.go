@@ -21,7 +21,7 @@ func measure(m *metrics.Metrics, server *api.Server, connections *api.Connection
 		busy := server.Busy()
 		return []metrics.Number{
 			{Name: "nearby_http_requests_in_flight", Help: "Requests that the server works on, health and metrics excepted.", Value: float64(busy.Requests)},
-			{Name: "nearby_http_requests_waiting", Help: "Requests that wait for their client, a commit or a newer state.", Value: float64(busy.Waiting)},
+			{Name: "nearby_http_requests_waiting", Help: "Requests that wait for their client, a commit, a newer state or their turn.", Value: float64(busy.Waiting)},
 			{Name: "nearby_http_connections", Help: "Open connections.", Value: float64(connections.Open())},
 			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},
 		}
