@@ -127,5 +127,9 @@ func (c *checker) fit(p Property, v *Literal) error {
 	case v.At == p.At: // it stands alone
 		return fault(p.At, "expected a comparison of %s, which is of type %s", item.Shorten(p.Name), t)
 	}
-	return fault(v.At, "expected %s, since %s is of type %s, found %s", kindNames[want], item.Shorten(p.Name), t, item.Shorten(string(appendLiteral(nil, v.Value))))
+	expected := kindNames[want]
+	if want == value.KindTime {
+		expected = "a date such as 2018-02-12, or a time with an offset from UTC, such as 2018-02-12T23:20:50Z"
+	}
+	return fault(v.At, "expected %s, since %s is of type %s, found %s", expected, item.Shorten(p.Name), t, item.Shorten(string(appendLiteral(nil, v.Value))))
 }

@@ -263,7 +263,7 @@ func TestCheck(t *testing.T) {
 		{"open AND (beds = 1 OR NOT beds = '1')", "! column 34: expected a number, since beds is of type integer, found '1'"},
 		{"name = 5", "! column 8: expected a string, since name is of type string, found 5"},
 		{"name IN ('a') OR rating BETWEEN TRUE AND FALSE", "! column 33: expected a number, since rating is of type number, found TRUE"},
-		{"opened > 'soon'", "! column 10: expected a date or a time, since opened is of type date-time, found 'soon'"},
+		{"opened > 'soon'", "! column 10: expected a date such as 2018-02-12, or a time with an offset from UTC, such as 2018-02-12T23:20:50Z, since opened is of type date-time, found 'soon'"},
 		{"name < DATE('2020-01-01')", "! column 8: expected a string, since name is of type string, found DATE('2020-01-01')"},
 		{"rating", "! column 1: expected a comparison of rating, which is of type number"},
 		{"rating LIKE '4%'", "! column 1: expected a property with strings before LIKE, found rating, which is of type number"},

@@ -3,7 +3,9 @@ package cql2
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -121,14 +123,40 @@ func (n node) operator(expected string) (op string, at node, args []node, err er
 	if !ok {
 		return "", at, nil, n.unexpected(`a member "args"`)
 	}
+	if err := n.only("op", "args"); err != nil {
+		return "", at, nil, err
+	}
 	args, err = list.elements("an array")
 	return op, at, args, err
+}
+
+// only checks that an object has no members but those.
+func (n node) only(names ...string) error {
+	d := jsontext.NewDecoder(bytes.NewReader(n.raw))
+	_, _ = d.ReadToken()
+	for d.PeekKind() == '"' {
+		token, err := d.ReadToken()
+		if err != nil {
+			return n.unexpected("an object")
+		}
+		if name := token.String(); !slices.Contains(names, name) {
+			return n.unexpected(fmt.Sprintf("an object without a member %q", item.Shorten(name)))
+		}
+		if err := d.SkipValue(); err != nil {
+			return n.unexpected("an object")
+		}
+	}
+	return nil
 }
 
 // exactly checks how many arguments there are.
 func (n node) exactly(count int, op string, args []node) error {
 	if len(args) != count {
-		return fault(Place{Pointer: n.at + "/args"}, "expected %d arguments of %s, found %d", count, op, len(args))
+		plural := "s"
+		if count == 1 {
+			plural = ""
+		}
+		return fault(Place{Pointer: n.at + "/args"}, "expected %d argument%s of %s, found %d", count, plural, op, len(args))
 	}
 	return nil
 }
@@ -207,7 +235,13 @@ func (p *jsonParser) operator(n node, op string, at node, args []node) (Expr, er
 		count = 3
 	case "=", "<>", "<", "<=", ">", ">=", "like", "in", "s_intersects":
 	default:
-		return nil, refused(at.place(), op, "a comparison, like, between, in, isNull, s_intersects, and, or or not")
+		const expected = "a comparison, like, between, in, isNull, s_intersects, and, or or not"
+		for _, name := range [...]string{"like", "between", "in", "isNull", "s_intersects", "and", "or", "not"} {
+			if strings.EqualFold(op, name) {
+				return nil, fault(at.place(), "expected %s, found %s: capitals and small letters are different here", expected, op)
+			}
+		}
+		return nil, refused(at.place(), op, expected)
 	}
 	if err := n.exactly(count, op, args); err != nil {
 		return nil, err
@@ -278,7 +312,7 @@ func (p *jsonParser) operand(n node) (operand, error) {
 			return o, name.unexpected("the name of a property")
 		}
 		o.property = &Property{Name: text, At: o.at}
-		return o, nil
+		return o, n.only("property")
 	}
 	for _, kind := range []string{"date", "timestamp"} {
 		if in, ok := n.member(kind); ok {
@@ -287,8 +321,10 @@ func (p *jsonParser) operand(n node) (operand, error) {
 				return o, in.unexpected("a string")
 			}
 			var err error
-			o.literal, err = instant(upper(kind), text, in.place())
-			return o, err
+			if o.literal, err = instant(upper(kind), text, in.place()); err != nil {
+				return o, err
+			}
+			return o, n.only(kind)
 		}
 	}
 	if _, ok := n.member("interval"); ok {
@@ -324,7 +360,7 @@ func (p *jsonParser) spatial(n node) (s spatial, err error) {
 		if s.property, ok = name.text(); !ok {
 			return s, name.unexpected("the name of a property")
 		}
-		return s, nil
+		return s, n.only("property")
 	}
 	if _, typed := n.member("type"); !typed {
 		if numbers, ok := n.member("bbox"); ok {

@@ -127,7 +127,11 @@ func tokensOf(text string) (tokens []token, err error) {
 			t.text = rest[:size]
 		}
 		if size == 0 {
-			return nil, fault(Place{Column: column}, "expected %s to be closed, found the end", rest[:1])
+			escaped := ""
+			if r := rest[0]; r == '\'' && strings.Contains(rest, `\'`) {
+				escaped = `: a backslash before a quote makes it a part of the string; write \\ for a backslash`
+			}
+			return nil, fault(Place{Column: column}, "expected %s to be closed, found the end%s", rest[:1], escaped)
 		}
 		if !utf8.ValidString(rest[:size]) {
 			return nil, fault(Place{Column: column}, "expected UTF-8")
@@ -310,10 +314,22 @@ func (p *textParser) found() string {
 }
 
 func (p *textParser) unexpected(expected string) error {
-	if t := p.now(); t.kind == symbolToken && strings.Contains("+-*/%^", t.text) || p.is("DIV") {
-		return fault(p.place(), "expected %s, found %s: there is no arithmetic", expected, p.found())
+	instead := ""
+	switch t := p.now(); {
+	case t.kind == symbolToken && strings.Contains("+-*/%^", t.text) || p.is("DIV"):
+		instead = ": there is no arithmetic"
+	case p.is("!"):
+		instead = ": unequal is written <>"
+	case p.is("="):
+		instead = ": equal is written with one ="
+	case p.is("&"), p.is("|"):
+		instead = ": conditions are joined by AND and OR"
+	case p.is("NULL"):
+		instead = ": IS NULL finds what has no value"
+	case p.is("ILIKE"):
+		instead = ": CASEI(name) LIKE CASEI('b%') makes capitals and small letters equal"
 	}
-	return fault(p.place(), "expected %s, found %s", expected, p.found())
+	return fault(p.place(), "expected %s, found %s%s", expected, p.found(), instead)
 }
 
 // enter counts a level of nesting, which leave ends.
@@ -557,6 +573,10 @@ func refused(at Place, function, expected string) error {
 		reason = "S_INTERSECTS is the only spatial function"
 	case strings.HasPrefix(name, "A_"):
 		reason = "there are no arrays"
+	case name == "CASEI":
+		reason = "it stands on a side of a comparison"
+	case name == "DATE", name == "TIMESTAMP":
+		reason = "a time is compared with a property"
 	case slices.Contains(keywords, name):
 		reason = "a geometry stands in S_INTERSECTS only"
 	}
