@@ -20,7 +20,8 @@
 // a barcode of 20 digits. An empty cell gives no property. Formulas are text.
 //
 // If Options.Queryables gives a column a type, the type decides. In a string column every cell is
-// a string. In a column of numbers every JSON number, of any length, is a number.
+// a string. In a column of numbers every JSON number, of any length, is a number. In a column of
+// booleans true and false may have capitals, as Python, R and spreadsheets write them.
 //
 // # Blanks
 //

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+
 	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/value"
@@ -15,6 +17,10 @@ func appendCell(dst, cell []byte, t value.Type) []byte {
 		if _, ok := value.NumberOf(string(cell)); ok {
 			return append(dst, cell...)
 		}
+	case t == value.Boolean && bytes.EqualFold(cell, []byte("true")):
+		return append(dst, "true"...)
+	case t == value.Boolean && bytes.EqualFold(cell, []byte("false")):
+		return append(dst, "false"...)
 	case c == '-' || (c >= '0' && c <= '9'):
 		if plainNumber(cell) {
 			return append(dst, cell...)

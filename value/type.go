@@ -2,7 +2,9 @@ package value
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nearby/item"
@@ -55,17 +57,33 @@ func Check(name string, t Type, json []byte) error {
 	if fault.Got == "" {
 		fault.Got = item.Shorten(string(json))
 	}
-	switch {
-	case t == DateTime && v.kind == KindString:
-		if _, ok := ParseTime(v.text + "Z"); ok {
-			fault.Hint = "the offset from UTC is missing, such as the Z at the end"
-		}
-	case v.kind == KindString && v.text != "":
-		if _, err := Parse(t, v.text); err == nil {
-			fault.Hint = "it is a string: leave out the quotes"
-		}
-	case t == String && (v.kind == KindNumber || v.kind == KindBoolean):
-		fault.Hint = "put it in quotes"
-	}
+	fault.Hint = misfit(t, v)
 	return fault
+}
+
+// misfit says what may be done about a value that does not fit a type.
+func misfit(t Type, v Value) string {
+	switch {
+	case t == String && (v.kind == KindNumber || v.kind == KindBoolean):
+		return "put it in quotes"
+	case v.kind != KindString || v.text == "":
+	case t == DateTime:
+		if _, ok := ParseTime(v.text + "Z"); ok {
+			return "the offset from UTC is missing, such as the Z at the end"
+		}
+	case t == Boolean && (strings.EqualFold(v.text, "true") || strings.EqualFold(v.text, "false")):
+		if v.text == strings.ToLower(v.text) {
+			return "it is a string: leave out the quotes"
+		}
+		return "write it in small letters"
+	case t == Number || t == Integer:
+		if _, err := Parse(t, v.text); err == nil {
+			return "it is a string: leave out the quotes"
+		}
+		point := strings.Replace(strings.TrimSpace(v.text), ",", ".", 1)
+		if f, err := strconv.ParseFloat(point, 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return "write it as JSON does, such as 0.5, -20 and 1e6: without blanks, a comma, a plus sign, and zeros before it"
+		}
+	}
+	return "correct it, or leave it out; the collection declares that type of the property"
 }

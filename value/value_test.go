@@ -235,17 +235,21 @@ func TestCheck(t *testing.T) {
 			t.Errorf("an absent value does not fit %v: %v", as, err)
 		}
 	}
+	const declared = " (correct it, or leave it out; the collection declares that type of the property)"
 	for _, c := range []struct {
 		as         value.Type
 		json, want string
 	}{
-		{value.Integer, "4.5", `beds "4.5": must be an integer`},
+		{value.Integer, "4.5", `beds "4.5": must be an integer` + declared},
 		{value.Integer, `"4"`, `beds "4": must be an integer (it is a string: leave out the quotes)`},
-		{value.Number, `"many"`, `beds "many": must be a number`},
+		{value.Number, `"many"`, `beds "many": must be a number` + declared},
 		{value.String, "1234", `beds "1234": must be a string (put it in quotes)`},
-		{value.Boolean, "1", `beds "1": must be true or false`},
+		{value.Boolean, "1", `beds "1": must be true or false` + declared},
 		{value.DateTime, `"2018-02-12T23:20:50"`, `beds "2018-02-12T23:20:50": must be a date such as 2018-02-12, or a time with an offset from UTC, such as 2018-02-12T23:20:50Z (the offset from UTC is missing, such as the Z at the end)`},
-		{value.Number, "[1]", `beds "[1]": must be a number`},
+		{value.Boolean, `"TRUE"`, `beds "TRUE": must be true or false (write it in small letters)`},
+		{value.Number, `" 05,5"`, `beds " 05,5": must be a number (write it as JSON does, such as 0.5, -20 and 1e6: without blanks, a comma, a plus sign, and zeros before it)`},
+		{value.Number, `"NaN"`, `beds "NaN": must be a number` + declared},
+		{value.Number, "[1]", `beds "[1]": must be a number` + declared},
 	} {
 		if err := value.Check("beds", c.as, []byte(c.json)); err == nil || err.Error() != c.want {
 			t.Errorf("%s as %v: %v", c.json, c.as, err)
