@@ -174,7 +174,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			res.Err = w.merge(g, p, one, &it)
 		}
 		if res.Err == nil && !res.Skipped && one.Action != Delete {
-			res.Err = w.table.Misfit(it.Properties)
+			res.Err = w.misfit(g, p, it.Properties)
 		}
 		if res.Err != nil || res.Skipped {
 			continue
@@ -251,23 +251,37 @@ func (g *Group) seal(collection string) (receipts []store.Receipt, err error) {
 	return receipts, nil
 }
 
+// latest returns the position and the properties of an item in its newest version, which may be
+// one of the same group; nothing if it does not exist.
+func (w *Writer) latest(g *Group, p *itemState) (lon, lat float64, properties []byte) {
+	switch {
+	case !p.exists:
+		return 0, 0, nil
+	case p.change >= 0:
+		last := &g.Changes[p.change].Item
+		return last.Lon, last.Lat, last.Properties
+	}
+	last := w.table.At(p.before)
+	return last.Lon, last.Lat, last.Properties
+}
+
+// misfit checks the values of an item that is to be written.
+func (w *Writer) misfit(g *Group, p *itemState, properties []byte) error {
+	err := w.table.Misfit(properties, nil)
+	if err != nil && p.exists {
+		_, _, before := w.latest(g, p)
+		err = w.table.Misfit(properties, before)
+	}
+	return err
+}
+
 // merge applies a patch to the newest version of its item, which may be one of the same
 // group. If another replica has written a newer version, the store refuses the commit, and
 // the patch is merged again.
 func (w *Writer) merge(g *Group, p *itemState, one *Write, it *item.Item) error {
-	var old []byte
-	if p.exists {
-		var lon, lat float64
-		if p.change >= 0 {
-			last := &g.Changes[p.change].Item
-			lon, lat, old = last.Lon, last.Lat, last.Properties
-		} else {
-			last := w.table.At(p.before)
-			lon, lat, old = last.Lon, last.Lat, last.Properties
-		}
-		if one.NoPosition {
-			it.Lon, it.Lat = lon, lat
-		}
+	lon, lat, old := w.latest(g, p)
+	if one.NoPosition {
+		it.Lon, it.Lat = lon, lat
 	}
 	if it.Properties = old; len(one.Item.Properties) == 0 {
 		return nil

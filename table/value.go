@@ -1,6 +1,8 @@
 package table
 
 import (
+	"bytes"
+
 	"nearby/value"
 )
 
@@ -32,16 +34,19 @@ func keys(buf []byte, t value.Type, text string, yield func(key []byte)) []byte 
 }
 
 // Misfit says which property of an item has a value that does not fit the type that the
-// newest schema gives it, whose column may still be being built. The error is an *item.FieldError; nil: there is none.
-func (t *Table) Misfit(properties []byte) error {
-	s := &t.schema
+// newest schema gives it. A value that the item has already, in the properties before, is no fault:
+// the property may have got its type later. The error is an *item.FieldError; nil: there is none.
+func (t *Table) Misfit(properties, before []byte) error {
+	s := &t.newest.schema
 	if !s.Queryables.Typed() {
 		return nil
 	}
 	var fault error
 	err := members(properties, func(name, json []byte) error {
 		if i := s.Queryables.Index(viewString(name)); i >= 0 && fault == nil {
-			fault = value.Check("properties."+string(name), s.Queryables[i].Type, json)
+			if fault = value.Check("properties."+string(name), s.Queryables[i].Type, json); fault != nil && has(before, name, json) {
+				fault = nil
+			}
 		}
 		return fault
 	})
@@ -49,6 +54,18 @@ func (t *Table) Misfit(properties []byte) error {
 		return fault
 	}
 	return err
+}
+
+// has reports whether properties have a member with a value, which is JSON in compact form.
+func has(properties, name, json []byte) bool {
+	found := false
+	err := members(properties, func(n, value []byte) error {
+		if bytes.Equal(n, name) {
+			found = bytes.Equal(value, json)
+		}
+		return nil
+	})
+	return err == nil && found
 }
 
 func isDigits(s string) bool {
