@@ -75,6 +75,8 @@ func (in *nearbyIn) query(at string, l *Limits, c *collection.Collection, snap *
 	path := func(member string) string { return strings.TrimPrefix(at+member, ".") }
 	if in.Near != nil {
 		err = in.around(&q, path(""), c, snap)
+	} else if in.Lat == nil && in.Lon == nil {
+		err = badField(path(""), "", "must have lat and lon, or near, the id of an item", "")
 	} else {
 		q.Lon, q.Lat, err = centreIn(in.Lon, in.Lat, path(""))
 	}
@@ -238,9 +240,11 @@ func indexed(err error) error {
 		if _, err := fmt.Sscanf(p.Errors[i].Field, "queries[%d]", &n); err == nil {
 			p.Errors[i].Index = &n
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
-			case p.Errors[i].Hint != "":
 			case p.Errors[i].Reason == unknownMember:
-				p.Errors[i].Hint = meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects", "cursor"})
+				if name := meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects", "cursor"}); name != "" {
+					p.Errors[i].Hint = name
+				}
+			case p.Errors[i].Hint != "":
 			case strings.HasSuffix(name, "radius") && p.Errors[i].Got == "": // it has the wrong type
 				p.Errors[i].Hint = inMetres("")
 			}

@@ -200,15 +200,17 @@ func decodeJSON(data []byte, v any, options ...json.Options) error {
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
 		field := memberPath(semantic.JSONPointer)
-		reason := "has the wrong type"
+		reason, hint := "has the wrong type", ""
 		if errors.Is(err, json.ErrUnknownName) {
-			reason = unknownMember
-		} else if semantic.GoType == reflect.TypeFor[value.Type]() && semantic.Err != nil {
-			reason = semantic.Err.Error()
+			reason, hint = unknownMember, knownMembers(semantic.GoType)
+		} else if semantic.GoType == reflect.TypeFor[value.Type]() {
+			reason = new(value.Type).UnmarshalText(nil).Error()
+		} else if semantic.GoType == reflect.TypeFor[[]string]() && field == "queryables" {
+			reason = "must be an object that has the type of each queryable by its name, or an array of names"
 		} else if semantic.GoType != nil {
 			reason = "must be " + jsonType(semantic.GoType.Kind().String())
 		}
-		return badField(field, item.Shorten(string(semantic.JSONValue)), reason, "")
+		return badField(field, item.Shorten(string(semantic.JSONValue)), reason, hint)
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) && errors.Is(syntactic.Err, jsontext.ErrDuplicateName) {
@@ -222,6 +224,23 @@ func decodeJSON(data []byte, v any, options ...json.Options) error {
 
 // unknownMember is the reason of a fault: the body has a member with an unknown name.
 const unknownMember = "is not a known member"
+
+// knownMembers is a hint at the members that an object of a type may have; "": they are not known.
+func knownMembers(t reflect.Type) string {
+	if t == nil || t.Kind() != reflect.Struct {
+		return ""
+	}
+	var names []string
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "the members are " + item.List(names)
+}
 
 // memberPath writes a JSON pointer in the form queries[3].lat.
 func memberPath(p jsontext.Pointer) string {

@@ -207,7 +207,7 @@ func (p *parameters) centre() (lon, lat float64, err error) {
 	for i, name := range [2]string{"lat", "lon"} {
 		text, ok := p.values.lookup(name)
 		if !ok {
-			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees", "")
+			return 0, 0, badParameter(name, "", "is missing: lat and lon are needed, in degrees, or near, the id of an item", "")
 		}
 		if place[i], ok = item.ParseNumber(text); !ok {
 			return 0, 0, badParameter(name, text, mustBe(parameter.Named(name)), "")

@@ -3,10 +3,12 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"nearby/collection"
 	"nearby/index"
+	"nearby/item"
 	"nearby/sphere"
 	"nearby/table"
 	"nearby/value"
@@ -23,11 +25,20 @@ func (p *parameters) groups(snap *collection.Snapshot, q *index.Query, l *Limits
 	}
 	of := snap.Queryables()
 	at := of.Index(property)
+	var able []string
+	for _, q := range of {
+		if q.Type == value.Any || q.Type == value.String || q.Type == value.Boolean {
+			able = append(able, q.Name)
+		}
+	}
 	reason := ""
 	switch {
 	case at < 0:
 		reason = "must be the name of a queryable property"
-	case of[at].Type != value.Any && of[at].Type != value.String && of[at].Type != value.Boolean:
+		if len(able) > 0 {
+			reason += " with strings or booleans: " + item.List(able)
+		}
+	case !slices.Contains(able, property):
 		reason = fmt.Sprintf("must be a property with strings or booleans; this one is of type %s", of[at].Type)
 	default:
 		if values, ok = snap.Values(property, maxGroups); !ok {

@@ -241,8 +241,8 @@ func TestNearRefused(t *testing.T) {
 	h.refused(refusals{
 		"near=a&lat=1":  "lat must be left out if near is given",
 		"lon=1&near=a":  "lon must be left out if near is given",
-		"radius=5":      "lat is missing: lat and lon are needed, in degrees",
-		"lat=1&radius=": "lon is missing: lat and lon are needed, in degrees",
+		"radius=5":      "lat is missing: lat and lon are needed, in degrees, or near, the id of an item",
+		"lat=1&radius=": "lon is missing: lat and lon are needed, in degrees, or near, the id of an item",
 	}, refusals{
 		`{"queries":[{"near":"a","lat":1}]}`: "queries[0].lat must be left out if near is given",
 		`{"queries":[{"near":"a","lon":1}]}`: "queries[0].lon must be left out if near is given",
@@ -453,7 +453,7 @@ func TestPerRefused(t *testing.T) {
 	}
 	h.do("POST", "/v1/collections/c/items", "text/csv", rows).want(t, 200)
 	h.refused(refusals{
-		"lat=1&lon=2&per=other": "per must be the name of a queryable property",
+		"lat=1&lon=2&per=other": "per must be the name of a queryable property with strings or booleans: name",
 		"lat=1&lon=2&per=n":     "per must be a property with strings or booleans; this one is of type number",
 		"lat=1&lon=2&per=name":  "per must be a property with at most 100 values; this one has more",
 	}, nil)

@@ -50,15 +50,15 @@ func (p *parameters) ranking(asked question, queryables value.Queryables) (*rank
 		}
 		w := table.Weight{Name: part[:at]}
 		if i := queryables.Index(w.Name); i < 0 || !slices.Contains(names, w.Name) {
-			return wrong("%s cannot have a weight; those that can are %s", item.Shorten(w.Name), item.List(names))
+			return wrong("must be PROPERTY:METRES; the property %q cannot have a weight, only %s", item.Shorten(w.Name), item.List(names))
 		}
 		var valid bool
 		if w.Metres, valid = item.ParseNumber(part[at+1:]); !valid || w.Metres == 0 || math.Abs(w.Metres) > maxWeight {
-			return wrong("the weight of %s must be a decimal number of metres from -%g to %g, and not 0", w.Name, maxWeight, maxWeight)
+			return wrong("must be PROPERTY:METRES; the metres of %s must be a decimal number from -1000000000 to 1000000000, and not 0", item.Shorten(w.Name))
 		}
 		for _, other := range r.weights {
 			if other.Name == w.Name {
-				return wrong("names %s twice", w.Name)
+				return wrong("names %s twice", item.Shorten(w.Name))
 			}
 		}
 		if r.weights = append(r.weights, w); len(r.weights) > table.MaxWeights {

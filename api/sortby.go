@@ -50,7 +50,7 @@ func (p *parameters) sorting(asked question, queryables value.Queryables, nearby
 		case len(names) == 0:
 			return wrong("cannot be used here: the collection has no sortable properties")
 		case !slices.Contains(names, key.Name):
-			return wrong("must have names of sortable properties, separated by commas, and a minus sign before one in descending order; %s is none, those are %s", item.Shorten(key.Name), item.List(names))
+			return wrong("must be names of properties, separated by commas, with a minus sign before a name for descending order; %q cannot be sorted by, only %s", item.Shorten(key.Name), item.List(names))
 		}
 		if nearby && key.Name == distanceKey {
 			key.Name = ""

@@ -75,7 +75,9 @@ func TestTypesOfCells(t *testing.T) {
 		"d,1,2,x,good,3,true,,\n" + // line 5
 		"e,1,2,x,1,3.5,true,,\n" +
 		"f,1,2,x,1,3,yes,,\n" +
-		"g,1,2,x,1,3,true,12.02.2018,\n"
+		"g,1,2,x,1,3,true,12.02.2018,\n" +
+		"h,1,2,TRUE,,,TRUE,,TRUE\n" +
+		"i,1,2,False,,,False,,False\n"
 	report := decode[struct {
 		Created, Rejected int
 		Errors            []struct {
@@ -84,7 +86,7 @@ func TestTypesOfCells(t *testing.T) {
 			Field string
 		}
 	}](t, h.do("POST", c+"/items", "text/csv", csv).want(t, 200))
-	if report.Created != 3 || report.Rejected != 4 || len(report.Errors) != 4 {
+	if report.Created != 5 || report.Rejected != 4 || len(report.Errors) != 4 {
 		t.Fatalf("%+v", report)
 	}
 	for i, field := range []string{"rating", "beds", "open", "opened"} {
@@ -96,6 +98,8 @@ func TestTypesOfCells(t *testing.T) {
 		"a": `{"postcode":"01234","rating":4.50,"beds":3,"open":true,"opened":"2018-02-12","other":"007"}`,
 		"b": `{"postcode":"1234","rating":1e2,"beds":123456789012345678901,"open":false,"other":7}`,
 		"c": `{"postcode":"true","other":true}`,
+		"h": `{"postcode":"TRUE","open":true,"other":"TRUE"}`,
+		"i": `{"postcode":"False","open":false,"other":"False"}`,
 	} {
 		if got := string(h.do("GET", c+"/items/"+id, "", "").want(t, 200).body); !strings.Contains(got, `"properties":`+want) {
 			t.Errorf("%s: %s, want %s", id, got, want)
@@ -230,4 +234,32 @@ func TestQueryablesResource(t *testing.T) {
 	h.do("PUT", c+"/items/a", geoJSON, feature("a", 1, 2, `{"postcode":"01234","rating":1,"beds":3.0,"open":true,"opened":"2018-02-12","other":7}`)).want(t, 201)
 	want["other"] = "map[type:integer]"
 	check()
+}
+
+// TestRetypedItems: an item whose value no longer fits its property can still be moved, changed
+// elsewhere and put back as it is. Another value that does not fit is refused as before.
+func TestRetypedItems(t *testing.T) {
+	h := start(t, api.Options{})
+	const c = "/v1/collections/c"
+	h.do("PUT", c, "application/json", `{"queryables":{"code":"number"}}`).want(t, 201)
+	h.do("PUT", c+"/items/a", geoJSON, feature("a", 1, 2, `{"code":7}`)).want(t, 201)
+	h.do("PATCH", c, "application/merge-patch+json", `{"queryables":{"code":"string"}}`).want(t, 200)
+	for _, tt := range []struct {
+		method, path, contentType, body string
+		refused                         bool
+	}{
+		{"PATCH", "/items/a", "application/merge-patch+json", `{"geometry":{"type":"Point","coordinates":[3,4]}}`, false},
+		{"PATCH", "/items/a", "application/merge-patch+json", `{"properties":{"open":true}}`, false},
+		{"PATCH", "/items/a", "application/merge-patch+json", `{"properties":{"code":7}}`, false},
+		{"PATCH", "/items/a", "application/merge-patch+json", `{"properties":{"code":8}}`, true},
+		{"PUT", "/items/a", geoJSON, feature("a", 5, 6, `{"open":false,"code":7}`), false},
+		{"PUT", "/items/a", geoJSON, feature("a", 5, 6, `{"code":70}`), true},
+		{"PUT", "/items/b", geoJSON, feature("b", 5, 6, `{"code":7}`), true},
+		{"POST", "/items?onExisting=merge&onError=abort", "text/csv", "id,lat,lon,open\na,,,true\na,7,8,\n", false},
+		{"POST", "/items?onError=abort", "application/x-ndjson", `{"id":"a","lat":1,"lon":2,"code":"x"}` + "\n" + `{"id":"a","lat":1,"lon":2,"code":7}` + "\n", true},
+	} {
+		if a := h.do(tt.method, c+tt.path, tt.contentType, tt.body); (a.status == 400) != tt.refused || a.status > 400 {
+			t.Errorf("%s %s %s: %d %s", tt.method, tt.path, tt.body, a.status, a.body)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package area
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/paulmach/orb"
@@ -47,6 +48,9 @@ func (e *Error) Error() string {
 		text := fmt.Sprintf("longitude %v, latitude %v is not on Earth: longitudes are from -180 to 180, and latitudes from -90 to 90", e.At[0], e.At[1])
 		if e.Ring < 0 {
 			return text
+		}
+		if x := math.Abs(e.At[0]); x > 180 && x <= 540 {
+			text += "; what crosses the antimeridian is cut there, into two polygons"
 		}
 		return fmt.Sprintf("position %d of %s: %s", e.Position, ring, text)
 	case Inverted:
