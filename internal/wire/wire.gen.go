@@ -61,7 +61,9 @@ type Definition struct {
 	// Queryables The top-level properties that requests can filter by: an object that has the type
 	// of each by its name, or a list of names, whose values may be strings, numbers and
 	// booleans. A write of a value that does not fit the type is refused; null, and no
-	// value, fit every type. At most 32, with names of 1 to 128 characters. The parameters of a load,
+	// value, fit every type. If a type is changed, the items keep their values; a value
+	// that does not fit matches nothing but `IS NOT NULL`, and a write may leave it as it
+	// is. At most 32, with names of 1 to 128 characters. The parameters of a load,
 	// such as `id`, can be queryables, because a load does not filter. Names of other
 	// parameters, and names that may become parameters, cannot be queryables:
 	// at_least, bbox, bbox-crs, consistency, crs, cursor, datetime,
