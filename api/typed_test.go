@@ -263,3 +263,19 @@ func TestRetypedItems(t *testing.T) {
 		}
 	}
 }
+
+// TestTypesAreNamed: what is no type is refused with the types, and what is no queryables with their
+// two forms.
+func TestTypesAreNamed(t *testing.T) {
+	h := start(t, api.Options{})
+	for definition, want := range map[string]string{
+		`{"queryables":{"a":"text"}}`:            "queryables.a must be one of any, string, number, integer, boolean, date-time",
+		`{"queryables":{"a":5}}`:                 "queryables.a must be one of any, string, number, integer, boolean, date-time",
+		`{"queryables":{"a":{"type":"string"}}}`: "queryables.a must be one of any, string, number, integer, boolean, date-time",
+		`{"queryables":"a"}`:                     "queryables must be an object that has the type of each queryable by its name, or an array of names",
+	} {
+		if body := string(h.do("PUT", "/v1/collections/c", "application/json", definition).want(t, 400).body); !strings.Contains(body, `"detail":"`+want+`"`) {
+			t.Errorf("%s: %s, want %s", definition, body, want)
+		}
+	}
+}

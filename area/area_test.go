@@ -366,7 +366,7 @@ func TestErrors(t *testing.T) {
 		"short":      {polygon(orb.Ring{{0, 0}, {1, 1}, {0, 0}}), area.Short, 1, 0, -1, "ring 0 of polygon 1 has less than four positions"},
 		"empty":      {polygon(orb.Ring{}), area.Short, 1, 0, -1, "ring 0 of polygon 1"},
 		"open":       {polygon(square, orb.Ring{{1, 1}, {2, 1}, {2, 2}, {1, 2}}), area.Open, 1, 1, 3, "ring 1 of polygon 1 is not closed"},
-		"east":       {polygon(ring(170, 0, 190, 0, 190, 5)), area.OutOfRange, 1, 0, 1, "position 1 of ring 0 of polygon 1: longitude 190, latitude 0 is not on Earth"},
+		"east":       {polygon(ring(170, 0, 190, 0, 190, 5)), area.OutOfRange, 1, 0, 1, "position 1 of ring 0 of polygon 1: longitude 190, latitude 0 is not on Earth: longitudes are from -180 to 180, and latitudes from -90 to 90; what crosses the antimeridian is cut there, into two polygons"},
 		"north":      {polygon(ring(0, 0, 1, 0, 1, 91)), area.OutOfRange, 1, 0, 2, "latitude 91"},
 		"NaN":        {polygon(ring(0, 0, 1, 0, 1, math.NaN())), area.OutOfRange, 1, 0, 2, "NaN"},
 		"flat":       {polygon(orb.Ring{{0, 0}, {1, 1}, {1, 1}, {0, 0}}), area.Flat, 1, 0, -1, "has no area"},
