@@ -116,7 +116,7 @@ func ParseTime(s string) (t Time, ok bool) {
 		return Time{}, false
 	}
 	begin := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
-	if begin.Day() != day { // February 30
+	if day > 28 && begin.Day() != day { // February 30
 		return Time{}, false
 	}
 	t = Time{second: begin.Unix(), form: WholeDay}
