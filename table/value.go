@@ -43,10 +43,12 @@ func (t *Table) Misfit(properties, before []byte) error {
 	}
 	var fault error
 	err := members(properties, func(name, json []byte) error {
-		if i := s.Queryables.Index(viewString(name)); i >= 0 && fault == nil {
-			if fault = value.Check("properties."+string(name), s.Queryables[i].Type, json); fault != nil && has(before, name, json) {
-				fault = nil
-			}
+		i := s.Queryables.Index(viewString(name))
+		if i < 0 {
+			return nil
+		}
+		if _, fits := value.Of(s.Queryables[i].Type, json); !fits && !has(before, name, json) { // a fault costs more
+			fault = value.Check("properties."+string(name), s.Queryables[i].Type, json)
 		}
 		return fault
 	})
