@@ -24,21 +24,60 @@ import (
 	"nearby/value"
 )
 
-// nearbyBatch is the body of many queries, or of one search from several origins.
+// nearbyBatch is the body of many queries, or of one search from several origins or along a line.
 type nearbyBatch struct {
 	Queries    []nearbyIn `json:"queries"`
 	Properties *[]string  `json:"properties"`
 
-	Origins  []origin       `json:"origins"`
-	K        *int           `json:"k"`
-	Radius   *float64       `json:"radius"`
-	Filter   jsontext.Value `json:"filter"`
+	Filter   jsontext.Value `json:"filter"` // of one search, as is what follows
 	Datetime *string        `json:"datetime"`
+
+	Origins []origin `json:"origins"`
+	K       *int     `json:"k"`
+	Radius  *float64 `json:"radius"`
+
+	Line       jsontext.Value `json:"line"`
+	Within     *float64       `json:"within"`
+	Intersects jsontext.Value `json:"intersects"`
+	Limit      *int           `json:"limit"`
+	Cursor     *string        `json:"cursor"`
 }
 
-// single reports whether the body has a member that only a search from several origins has.
-func (in *nearbyBatch) single() bool {
-	return in.Origins != nil || in.K != nil || in.Radius != nil || in.Filter != nil || in.Datetime != nil
+// check refuses members that do not belong together.
+func (in *nearbyBatch) check(l *Limits) error {
+	var origins, line, either string // the first member of one kind of search alone, and of both
+	for _, m := range []struct {
+		name  string
+		given bool
+		of    *string
+	}{
+		{"filter", in.Filter != nil, &either}, {"datetime", in.Datetime != nil, &either},
+		{"origins", in.Origins != nil, &origins}, {"k", in.K != nil, &origins}, {"radius", in.Radius != nil, &origins},
+		{"line", in.Line != nil, &line}, {"within", in.Within != nil, &line}, {"intersects", in.Intersects != nil, &line},
+		{"limit", in.Limit != nil, &line}, {"cursor", in.Cursor != nil, &line},
+	} {
+		if m.given && *m.of == "" {
+			*m.of = m.name
+		}
+	}
+	switch {
+	case in.Queries != nil && origins+line+either != "":
+		return badField("queries", "", "must be the only member beside properties", "")
+	case in.Line != nil && origins != "":
+		return badField(origins, "", "is not for a search along a line", "")
+	case in.Origins != nil && line != "":
+		return badField(line, "", "is for a search along a line", "")
+	case in.Line != nil || in.Origins != nil:
+	case line != "":
+		return badField("line", "", "is missing", "")
+	case origins+either != "":
+		return badField("origins", "", "is missing", "")
+	case len(in.Queries) == 0:
+		return badField("queries", "", "must have at least one query", "")
+	case len(in.Queries) > l.MaxBatch:
+		return newProblem(tooManyQueries, fmt.Sprintf("the batch has %d queries; a batch may have at most %d", len(in.Queries), l.MaxBatch))
+	}
+	return nil
 }
 
 // nearbyIn is one query of a batch; what is left out is nil.
@@ -265,16 +304,8 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readJSON(w, r, l.MaxBatchBytes, &body, appJSON); err != nil {
 		return indexed(err)
 	}
-	switch {
-	case body.Queries != nil && body.single():
-		return badField("queries", "", "must be the only member beside properties", "")
-	case body.Queries == nil && body.Origins == nil && body.single():
-		return badField("origins", "", "is missing", "")
-	case body.Origins != nil:
-	case len(body.Queries) == 0:
-		return badField("queries", "", "must have at least one query", "")
-	case len(body.Queries) > l.MaxBatch:
-		return newProblem(tooManyQueries, fmt.Sprintf("the batch has %d queries; a batch may have at most %d", len(body.Queries), l.MaxBatch))
+	if err := body.check(l); err != nil {
+		return err
 	}
 	var sel selection
 	if body.Properties != nil {
@@ -286,6 +317,9 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	c, snap, err := s.read(w, r) // one snapshot for all queries
 	if err != nil {
 		return err
+	}
+	if body.Line != nil {
+		return s.answerAlong(w, r, c, snap, &body)
 	}
 	if body.Origins != nil {
 		if err := slotOf(r.Context()).weigh(); err != nil {

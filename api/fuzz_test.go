@@ -56,6 +56,7 @@ func FuzzBodies(f *testing.F) {
 	}
 	f.Add(uint8(8), `{"queries":[{"lat":1,"lon":2,"filter":{"category":["sea",1,true]}}],"properties":["name"]}`)
 	f.Add(uint8(8), `{"queries":[{"lat":1,"lon":2,"filter":{"category":[[]],"x":{}}}]}`)
+	f.Add(uint8(8), `{"line":{"type":"LineString","coordinates":[[0,0],[180,90],[-1,2.5e1,0]]},"within":1e4,"limit":2,"filter":{"category":"sea"}}`)
 	h := start(f, api.Options{})
 	h.load("c", places)
 	requests := [][3]string{

@@ -23,8 +23,10 @@ type buffer struct {
 	hits []index.Hit
 	// scores has those of hits, if they are in the order of scores.
 	scores []float64
-	refs   []index.Ref
-	id     []byte
+	// along has how far along a line those of hits are, if they are in this order.
+	along []float64
+	refs  []index.Ref
+	id    []byte
 	// query is the query of a search. It is kept here because calls through interfaces would
 	// allocate it on the heap each time.
 	query index.Query
@@ -47,7 +49,7 @@ const maxPooledBytes = 1 << 20
 func (s *Server) buffer() *buffer {
 	buf := s.buffers.Get().(*buffer)
 	buf.b, buf.hits, buf.refs, buf.counted = buf.b[:0], buf.hits[:0], buf.refs[:0], 0
-	buf.scores = buf.scores[:0]
+	buf.scores, buf.along = buf.scores[:0], buf.along[:0]
 	buf.to, buf.sent, buf.late = nil, 0, false
 	return buf
 }
@@ -166,6 +168,9 @@ func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sel *sel
 		buf.appendFeature(&items[j], distance, sel)
 		if len(buf.scores) > 0 {
 			buf.b = append(appendNumber(append(buf.b[:len(buf.b)-1], `,"score":`...), buf.scores[i]), '}')
+		}
+		if len(buf.along) > 0 {
+			buf.b = append(appendMetres(append(buf.b[:len(buf.b)-1], `,"along":`...), buf.along[i]), '}')
 		}
 		if i > 0 && (buf.late || int64(buf.sent+len(buf.b)) > s.opt.Limits.MaxAnswerBytes) {
 			buf.b = buf.b[:end]

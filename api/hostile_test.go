@@ -55,6 +55,7 @@ func TestEndlessBodies(t *testing.T) {
 		{h, "PATCH", c + "/items/a", "application/merge-patch+json", `{"properties":{"a":"`, "x", "", 413},
 		{h, "POST", c + "/nearby", "application/json", `{"queries":[{"lat":1,"lon":1}`, `,{"lat":1,"lon":1}`, "", 413},
 		{h, "POST", c + "/nearby", "application/json", "", "[", "", 413},
+		{h, "POST", c + "/nearby", "application/json", `{"within":1,"line":{"type":"LineString","coordinates":[[0,0]`, `,[0,0]`, "", 413},
 		{bounded, "POST", c + "/items", "text/csv", "id,lat,lon\n", "a,1,2\n", "", 413},
 		{bounded, "POST", c + "/items", "application/x-ndjson", "", feature("a", 1, 2, "") + "\n", "", 413},
 		{bounded, "POST", c + "/items", geoJSON, `{"type":"FeatureCollection","features":[` + feature("a", 1, 2, ""), "," + feature("a", 1, 2, ""), "", 413},

@@ -90,3 +90,13 @@ func endLink(b []byte, href int, rel, mediaType string) []byte {
 	b = append(append(b, `","type":"`...), mediaType...)
 	return append(b, `"}`...)
 }
+
+// beginMore appends the beginning of the link to the next page of an answer to a POST, up to its
+// cursor. endMore follows that. merge: the cursor is added to the body that was sent. So STAC API has it.
+func (s *Server) beginMore(b []byte, r *http.Request, mediaType string) []byte {
+	b = append(b, beginLink...)
+	b = endLink(s.appendSelf(b, r), len(b), "next", mediaType)
+	return append(b[:len(b)-1], `,"method":"POST","body":{"cursor":"`...)
+}
+
+const endMore = `"},"merge":true}`

@@ -165,7 +165,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 		case ranked != nil:
-			b = asked.appendScoreCursor(b, snap, last, buf.scores[len(buf.hits)-1])
+			b = asked.appendNumberCursor(b, snap, last, buf.scores[len(buf.hits)-1])
 		default:
 			b = asked.appendNearbyCursor(b, snap, last)
 		}

@@ -113,7 +113,9 @@ func (in *nearbyIn) appendNext(b []byte, s *Server, r *http.Request, snap *colle
 	if q.widened {
 		asked = asked.widened()
 	}
-	b = append(b, `,"links":[`+beginLink...)
+	b = append(b, `,"links":[`...)
+	begin := len(b)
+	b = append(b, beginLink...)
 	href := len(b)
 	if names, sayable := namesText(sel.names); inURL && sayable {
 		b = append(s.appendCollectionURL(b, r, c), "/nearby?"...)
@@ -129,9 +131,8 @@ func (in *nearbyIn) appendNext(b []byte, s *Server, r *http.Request, snap *colle
 			return append(endLink(b, href, "next", geoJSON), ']')
 		}
 	}
-	b = endLink(s.appendSelf(b[:href], r), href, "next", appJSON)
-	b = append(b[:len(b)-1], `,"method":"POST","body":{"cursor":"`...)
-	return append(asked.appendNearbyCursor(b, snap, last), `"},"merge":true}]`...)
+	b = s.beginMore(b[:begin], r, appJSON)
+	return append(asked.appendNearbyCursor(b, snap, last), endMore+"]"...)
 }
 
 // appendQuery appends all but the cursor as a query string. An ampersand follows each parameter.

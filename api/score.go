@@ -78,10 +78,10 @@ func (p *parameters) ranking(asked question, queryables value.Queryables) (*rank
 	return r, nil
 }
 
-// appendScoreCursor appends the cursor of an item's place in an order by scores.
-func (q question) appendScoreCursor(b []byte, snap *collection.Snapshot, last index.Hit, score float64) []byte {
+// appendNumberCursor appends the cursor of an item's place in an order by a number.
+func (q question) appendNumberCursor(b []byte, snap *collection.Snapshot, last index.Hit, by float64) []byte {
 	it := snap.Item(last.Ref)
-	v, _ := value.NumberOf(strconv.FormatFloat(score, 'g', -1, 64))
+	v, _ := value.NumberOf(strconv.FormatFloat(by, 'g', -1, 64))
 	b, _ = q.appendPlace(b, &table.SortPlace{Values: []value.Value{v}, Distance: last.Distance, ID: it.ID()})
 	return b
 }

@@ -108,10 +108,7 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 	b := append(buf.b, beginLink...)
 	b = endLink(s.appendCollectionURL(b, r, c.Name()), len(b), "collection", appJSON)
 	if next != "" {
-		b = append(b, ","+beginLink...)
-		b = endLink(s.appendSelf(b, r), len(b), "next", geoJSON)
-		// merge: the cursor is added to the body that was sent. So STAC API has it.
-		b = append(b[:len(b)-1], `,"method":"POST","body":{"cursor":"`+next+`"},"merge":true}`...)
+		b = append(s.beginMore(append(b, ','), r, geoJSON), next+endMore...)
 	}
 	buf.b = append(b, `]}`...)
 	return buf.send(w)

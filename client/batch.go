@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -89,6 +90,36 @@ func (c *Collection) NearAny(ctx context.Context, places []Position, opts ...Req
 		return nil, err
 	}
 	return a.nearby()
+}
+
+// Along finds the items within a distance in metres of a line, in the order of their places along it:
+// Hit.Along, from the nearest position of the line, from which Hit.Distance is. Between two
+// positions that follow each other, the line takes the shortest way. Where, Filter, Datetime, Intersects, Fields,
+// Limit and Cursor may be given.
+func (c *Collection) Along(ctx context.Context, line []Position, within float64, opts ...RequestOption) (*NearbyPage, error) {
+	coordinates := make([][2]float64, len(line))
+	for i, p := range line {
+		coordinates[i] = [2]float64{p.Lon, p.Lat}
+	}
+	r := c.request(http.MethodPost, "/nearby", opts)
+	members := r.members()
+	members["line"], members["within"] = map[string]any{"type": "LineString", "coordinates": coordinates}, within
+	a, err := c.post(ctx, r, members)
+	if err != nil {
+		return nil, err
+	}
+	return a.nearby()
+}
+
+// AlongAll is Along, page after page, item by item.
+func (c *Collection) AlongAll(ctx context.Context, line []Position, within float64, opts ...RequestOption) iter.Seq2[Hit, error] {
+	return each(pages(opts, func(opts []RequestOption) (*NearbyPage, string, error) {
+		page, err := c.Along(ctx, line, within, opts...)
+		if err != nil {
+			return nil, "", err
+		}
+		return page, page.Next, nil
+	}), func(p *NearbyPage) []Hit { return p.Hits })
 }
 
 // post sends a search as a body.

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -124,6 +125,40 @@ func TestBatchIsManySearches(t *testing.T) {
 	}
 }
 
+// TestAlongIsInPages: the pages of a search along a line are one answer, in order. Across the
+// antimeridian a line takes the short way.
+func TestAlongIsInPages(t *testing.T) {
+	t.Parallel()
+	c, err := client.New(serve(t, api.Limits{}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := c.Collection("c")
+	fill(t, places, 2000)
+	line := []client.Position{{Lat: -40, Lon: 100}, {Lat: 30, Lon: 170}, {Lat: 20, Lon: -170}}
+	options := []client.RequestOption{client.Where("kind", "k0", "k2"), client.Intersects("POLYGON((0 -90,180 -90,180 90,0 90,0 -90))"), client.Fields()}
+	all, err := places.Along(t.Context(), line, 1e5, append(options, client.Limit(1000))...)
+	if err != nil || all.Next != "" || !all.Complete || *all.Matched != len(all.Hits) || len(all.Hits) < 5 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	var hits []client.Hit
+	for hit, err := range places.AlongAll(t.Context(), line, 1e5, append(options, client.Limit(2))...) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		hits = append(hits, hit)
+	}
+	same := func(a, b client.Hit) bool { return a.ID == b.ID && a.Along == b.Along && a.Distance == b.Distance }
+	if !slices.EqualFunc(hits, all.Hits, same) || !slices.IsSortedFunc(hits, func(a, b client.Hit) int { return cmp.Compare(a.Along, b.Along) }) {
+		t.Errorf("%+v\nwant %+v", hits, all.Hits)
+	}
+	for _, hit := range hits {
+		if hit.Distance > 1e5 || hit.Lon < 90 {
+			t.Errorf("%+v", hit)
+		}
+	}
+}
+
 // TestBatchRefused: what a query cannot have, or say, is an error.
 func TestBatchRefused(t *testing.T) {
 	t.Parallel()
@@ -149,7 +184,13 @@ func TestBatchRefused(t *testing.T) {
 	if _, err := places.NearAny(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "origins: must have 1 to 100 places") {
 		t.Error(err)
 	}
-	if _, err := places.NearAny(t.Context(), []client.Position{{}}, client.Cursor("x")); err == nil || !strings.Contains(err.Error(), "cursor: is not a known member") {
+	if _, err := places.NearAny(t.Context(), []client.Position{{}}, client.Cursor("x")); err == nil || !strings.Contains(err.Error(), "cursor: is for a search along a line") {
+		t.Error(err)
+	}
+	if _, err := places.Along(t.Context(), nil, 5); err == nil || !strings.Contains(err.Error(), "line: must have at least two different positions") {
+		t.Error(err)
+	}
+	if _, err := places.Along(t.Context(), []client.Position{{}, {Lon: 1}}, 5, client.K(3)); err == nil || !strings.Contains(err.Error(), "k: is not for a search along a line") {
 		t.Error(err)
 	}
 }

@@ -166,6 +166,26 @@ func ExampleCollection_NearAny() {
 	// 1, 268 m from place 0
 }
 
+// What is within 30 km of a way, in the order in which one passes it.
+func ExampleCollection_AlongAll() {
+	places, stop := loaded()
+	defer stop()
+
+	way := []client.Position{{Lat: -18.2, Lon: 178.4}, {Lat: -17, Lon: 179.9}, {Lat: -16.8, Lon: -179}}
+	for hit, err := range places.AlongAll(context.Background(), way, 30_000, client.Limit(2), client.Fields("name")) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s after %.0f km, %.0f km off\n", hit.ID, hit.Along/1000, hit.Distance/1000)
+	}
+	// Output:
+	// 5 after 8 km, 2 km off
+	// 1 after 8 km, 2 km off
+	// 2 after 9 km, 3 km off
+	// 4 after 218 km, 2 km off
+	// 3 after 224 km, 14 km off
+}
+
 // The nearest item of each category.
 func ExamplePer() {
 	places, stop := loaded()

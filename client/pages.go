@@ -17,6 +17,7 @@ type Hit struct {
 	Distance float64 // metres from the centre
 	Per      any     // with Per, the value of that property: a string, float64 or bool
 	Origin   int     // of NearAny: the place from which Distance is, by its index
+	Along    float64 // of Along: metres from the beginning of the line to its nearest position
 }
 
 // NearbyPage is the answer to a nearby search, or one of several.
@@ -90,7 +91,7 @@ func (a *answer) nearby() (*NearbyPage, error) {
 	}
 	for i := range doc.Features {
 		f := &doc.Features[i]
-		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance, f.Per, f.Origin}
+		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance, f.Per, f.Origin, f.Along}
 		page.Hits[i].place(&f.Geometry)
 	}
 	return page, nil

@@ -93,20 +93,18 @@ func (t *Table) newBuild(indexes bool) *Build {
 // restart has what is built begun again.
 func (b *Build) restart() { b.again, b.moves, b.puts = true, nil, nil }
 
-// note keeps the changes of a step that what is built will have to catch up with.
-func (b *Build) note(s *Step) {
+// note keeps the changes that what is built will have to catch up with.
+func (b *Build) note(moves []index.Update, puts []put) {
 	switch {
 	case b == nil || b.again:
-	case len(b.moves)+len(s.moves) > maxJournal || len(b.puts)+len(s.described) > maxJournal:
+	case len(b.moves)+len(moves) > maxJournal || len(b.puts)+len(puts) > maxJournal:
 		b.restart()
 	default:
 		if b.indexes {
-			b.moves = append(b.moves, s.moves...)
+			b.moves = append(b.moves, moves...)
 		}
 		if b.adds.reads() {
-			for i := range s.described {
-				b.puts = append(b.puts, s.described[i].put)
-			}
+			b.puts = append(b.puts, puts...)
 		}
 	}
 }
@@ -162,14 +160,13 @@ func (t *Table) EndBuild(b *Build) (again *Build, err error) {
 // catchUp takes in what came since the snapshot of which Run has built. Items have their newest
 // records. Those that were deleted meanwhile have records, too, as long as there is a Build.
 func (b *Build) catchUp(newest *records) {
-	var properties []member
 	for puts := b.puts; b.noColumns == nil && len(puts) > 0; puts = puts[1:] {
-		properties = properties[:0]
+		var properties []byte
 		if !puts[0].gone {
 			it := newest.item(puts[0].ref)
-			properties, b.noColumns = appendMembers(properties, it.Properties)
+			properties = it.Properties
 		}
-		b.columns.put(&b.adds, b.edit, puts[0].ref, properties)
+		b.noColumns = b.columns.put(&b.adds, b.edit, puts[0].ref, properties)
 	}
 	b.columns.sweep(b.edit)
 	const step = 8192
@@ -183,9 +180,7 @@ func (b *Build) catchUp(newest *records) {
 // fillColumns builds the columns.
 func (b *Build) fillColumns() {
 	b.edit = newEdit()
-	if b.adds.reads() {
-		b.noColumns = b.columns.fill(&b.adds, b.edit, &b.snapshot.records, b.snapshot.there())
-	}
+	b.noColumns = b.columns.fill(&b.adds, b.edit, b.snapshot)
 }
 
 // giveColumns gives a snapshot the columns of the schema: those that were built, and those that

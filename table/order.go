@@ -83,7 +83,8 @@ func (s *Snapshot) Sorted(dst []index.Hit, q *index.Query, keys []SortKey, after
 	return o.append(dst), matched, proof, nil
 }
 
-// each calls visit with each item that matches, in no order; see Count.
+// each calls visit with each item that matches, in no order; see Count. The query may have a Filter of
+// its own.
 func (s *Snapshot) each(q *index.Query, filter *Filter, visit func(index.Ref)) (index.Proof, error) {
 	if a := filter.within(q.Area); a != q.Area {
 		with := *q
@@ -99,6 +100,9 @@ func (s *Snapshot) each(q *index.Query, filter *Filter, visit func(index.Ref)) (
 	defer p.release()
 	p.query = *q
 	p.query.Filter = p.passes
+	if first := q.Filter; first != nil {
+		p.query.Filter = func(ref index.Ref) bool { return first(ref) && p.passes(ref) }
+	}
 	proof, err := s.index.Each(&p.query, visit, &s.records)
 	return proof, p.end(err)
 }

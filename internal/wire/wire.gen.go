@@ -214,7 +214,7 @@ type LoadReport struct {
 
 // NearbyCollection defines model for NearbyCollection.
 type NearbyCollection struct {
-	// Complete True if the answer has everything that you asked for: with `radius` every
+	// Complete True if the answer has everything that you asked for: with `radius` or `line` every
 	// matching item within it, with `cursor` every item that follows, otherwise the
 	// `k` nearest items. False if there is more, to which the link with `rel` `next`
 	// leads, or if a limit of the server ended the search, which `proof` says.
@@ -222,8 +222,8 @@ type NearbyCollection struct {
 	Features []NearbyFeature `json:"features"`
 	Links    Links           `json:"links,omitempty,omitzero"`
 
-	// NumberMatched Only with `radius`: how many items match within it, including those on other
-	// pages. It is left out if the server would need more than 100,000 comparisons to
+	// NumberMatched Only with `radius`, and on the first page with `line`: how many items match within
+	// it, including those on other pages. It is left out if the server would need more than 100,000 comparisons to
 	// count them, or more than 1,000,000 for all queries of a request.
 	NumberMatched  *int `json:"numberMatched,omitempty"`
 	NumberReturned int  `json:"numberReturned"`
@@ -242,7 +242,10 @@ type NearbyCollection struct {
 
 // NearbyFeature defines model for NearbyFeature.
 type NearbyFeature struct {
-	// Distance Metres from the centre.
+	// Along Only with `line`: metres from its beginning to its position that is nearest to the item.
+	Along float64 `json:"along,omitempty,omitzero"`
+
+	// Distance Metres from the centre, or from the line.
 	Distance float64 `json:"distance"`
 	Geometry Point   `json:"geometry"`
 	ID       string  `json:"id"`
