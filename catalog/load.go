@@ -100,7 +100,8 @@ func (c *Catalog) load(ctx context.Context, gen *replica.Generation, view store.
 	loader.Join(c.opt.Kinds, def.Schema())
 	var g errgroup.Group
 	g.Go(loader.BuildIndex)
-	g.Go(loader.BuildMaps)
+	g.Go(loader.BuildColumns)
+	g.Go(func() error { loader.BuildMap(); return nil })
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}

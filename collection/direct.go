@@ -91,8 +91,8 @@ func needsSpace(r *Request) bool {
 	return slices.ContainsFunc(r.Writes, func(w Write) bool { return w.Action != Delete })
 }
 
-// overlapFrom is from how many changes of the index on (Step.Moves) another goroutine makes the
-// index, beside the writer. Fewer are done before a goroutine has begun.
+// overlapFrom is from how many changes on (Step.Changes) another goroutine makes the index and the
+// columns, beside the writer. Fewer are done before a goroutine has begun.
 const overlapFrom = 256
 
 // takeIn gives a group to the table and answers it. err is the outcome of its commit. If the
@@ -106,7 +106,7 @@ func (d *direct) takeIn(g *Group, err error) {
 		return
 	}
 	step, err := d.table.Begin(len(g.Changes), g.final)
-	if err != nil || step.Moves() < overlapFrom {
+	if err != nil || step.Changes() < overlapFrom {
 		if err == nil {
 			step.Index()
 		}

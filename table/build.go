@@ -93,18 +93,20 @@ func (t *Table) newBuild(indexes bool) *Build {
 // restart has what is built begun again.
 func (b *Build) restart() { b.again, b.moves, b.puts = true, nil, nil }
 
-// note keeps the changes that what is built will have to catch up with.
-func (b *Build) note(moves []index.Update, puts []put) {
+// note keeps the changes of a step that what is built will have to catch up with.
+func (b *Build) note(s *Step) {
 	switch {
 	case b == nil || b.again:
-	case len(b.moves)+len(moves) > maxJournal || len(b.puts)+len(puts) > maxJournal:
+	case len(b.moves)+len(s.moves) > maxJournal || len(b.puts)+len(s.described) > maxJournal:
 		b.restart()
 	default:
 		if b.indexes {
-			b.moves = append(b.moves, moves...)
+			b.moves = append(b.moves, s.moves...)
 		}
 		if b.adds.reads() {
-			b.puts = append(b.puts, puts...)
+			for i := range s.described {
+				b.puts = append(b.puts, s.described[i].put)
+			}
 		}
 	}
 }
@@ -160,13 +162,14 @@ func (t *Table) EndBuild(b *Build) (again *Build, err error) {
 // catchUp takes in what came since the snapshot of which Run has built. Items have their newest
 // records. Those that were deleted meanwhile have records, too, as long as there is a Build.
 func (b *Build) catchUp(newest *records) {
+	var properties []member
 	for puts := b.puts; b.noColumns == nil && len(puts) > 0; puts = puts[1:] {
-		var properties []byte
+		properties = properties[:0]
 		if !puts[0].gone {
 			it := newest.item(puts[0].ref)
-			properties = it.Properties
+			properties, b.noColumns = appendMembers(properties, it.Properties)
 		}
-		b.noColumns = b.columns.put(&b.adds, b.edit, puts[0].ref, properties)
+		b.columns.put(&b.adds, b.edit, puts[0].ref, properties)
 	}
 	b.columns.sweep(b.edit)
 	const step = 8192
@@ -180,7 +183,9 @@ func (b *Build) catchUp(newest *records) {
 // fillColumns builds the columns.
 func (b *Build) fillColumns() {
 	b.edit = newEdit()
-	b.noColumns = b.columns.fill(&b.adds, b.edit, b.snapshot)
+	if b.adds.reads() {
+		b.noColumns = b.columns.fill(&b.adds, b.edit, &b.snapshot.records, b.snapshot.there())
+	}
 }
 
 // giveColumns gives a snapshot the columns of the schema: those that were built, and those that

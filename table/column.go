@@ -103,6 +103,18 @@ func members(properties []byte, yield func(name, value []byte) error) error {
 	}
 }
 
+// member is a member of an item's properties.
+type member struct{ name, value []byte }
+
+// appendMembers appends the members of an item's properties. They share its memory.
+func appendMembers(dst []member, properties []byte) ([]member, error) {
+	err := members(properties, func(name, value []byte) error {
+		dst = append(dst, member{name, value})
+		return nil
+	})
+	return dst, err
+}
+
 var errProperties = errors.New("an item's properties are no JSON object")
 
 // blanks returns where b goes on from i after white space.
@@ -118,7 +130,16 @@ func stringEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '"' {
 		return -1
 	}
-	for i++; i < len(b); i++ {
+	i++
+	n := bytes.IndexByte(b[i:], '"')
+	if n < 0 {
+		return -1
+	}
+	escape := bytes.IndexByte(b[i:i+n], '\\')
+	if escape < 0 { // nearly always
+		return i + n + 1
+	}
+	for i += escape; i < len(b); i++ {
 		switch b[i] {
 		case '\\':
 			i++
@@ -200,28 +221,26 @@ func newColumns(schema *Schema) columns {
 }
 
 // put puts an item's values and its time into the columns, which are those of the schema.
-func (c *columns) put(schema *Schema, e edit, ref index.Ref, properties []byte) error {
+func (c *columns) put(schema *Schema, e edit, ref index.Ref, properties []member) {
 	if !schema.reads() {
-		return nil
+		return
 	}
 	var values [MaxQueryables][]byte
 	var at value.Time
-	err := members(properties, func(name, json []byte) (err error) {
-		if i := schema.Queryables.Index(viewString(name)); i >= 0 {
-			values[i] = json
+	for _, m := range properties {
+		if i := schema.Queryables.Index(viewString(m.name)); i >= 0 {
+			values[i] = m.value
 		}
-		if schema.Time == string(name) && schema.Time != "" {
-			at = value.TimeIn(json)
+		if schema.Time == string(m.name) && schema.Time != "" {
+			at = value.TimeIn(m.value)
 		}
-		return err
-	})
+	}
 	for i := range c.queryable {
 		c.queryable[i].put(e, ref, values[i])
 	}
 	if schema.Time != "" {
 		c.times.put(e, uint32(ref), at)
 	}
-	return err
 }
 
 // sweep ends an edit of the columns.
@@ -231,13 +250,31 @@ func (c *columns) sweep(e edit) {
 	}
 }
 
-// fill makes the columns of a schema from the items of a snapshot.
-func (c *columns) fill(schema *Schema, e edit, s *Snapshot) error {
+// fill makes the columns of a schema from the items of some refs. There is a set for each chunk.
+func (c *columns) fill(schema *Schema, e edit, r *records, there []chunkSet) error {
 	*c = newColumns(schema)
 	if !schema.reads() {
 		return nil
 	}
-	var there []chunkSet // the items, which are in memory in about the order of their refs
+	var refs []uint32
+	var properties []member
+	for at := range there {
+		refs = there[at].appendTo(refs[:0], at)
+		for _, ref := range refs {
+			it := r.item(index.Ref(ref))
+			var err error
+			if properties, err = appendMembers(properties[:0], it.Properties); err != nil {
+				return err
+			}
+			c.put(schema, e, index.Ref(ref), properties)
+		}
+	}
+	c.sweep(e)
+	return nil
+}
+
+// there returns the refs of the items, which are in memory in about the order of their refs.
+func (s *Snapshot) there() (there []chunkSet) {
 	s.ids.walk(&s.records, "", func(ref index.Ref) bool {
 		at := int(ref >> chunkBits)
 		for len(there) <= at {
@@ -246,19 +283,5 @@ func (c *columns) fill(schema *Schema, e edit, s *Snapshot) error {
 		there[at].add(uint32(ref))
 		return true
 	})
-	var refs []uint32
-	for at := range there {
-		refs = there[at].appendTo(refs[:0], at)
-		for _, ref := range refs {
-			it := s.records.item(index.Ref(ref))
-			if err := c.put(schema, e, index.Ref(ref), it.Properties); err != nil {
-				return err
-			}
-		}
-	}
-	c.sweep(e)
-	return nil
+	return there
 }
-
-// fillColumns makes the columns from the items.
-func (s *Snapshot) fillColumns() error { return s.columns.fill(&s.schema, newEdit(), s) }

@@ -36,7 +36,6 @@ type uses struct {
 	key    []byte   // memory
 
 	changes
-	begins []uint32 // by number, 0 but in post: where the refs of a value begin
 }
 
 // changes are those of an edit. Where they are many, most is true instead: all postings are made
@@ -44,6 +43,11 @@ type uses struct {
 type changes struct {
 	changed []changed
 	most    bool
+
+	// Memory of group.
+	begins  []uint32 // by number, 0 outside group: where the refs of a value begin
+	numbers []uint32
+	refs    []uint32
 }
 
 // changed is the number of a value, or its code, and a ref that had or has the value.
@@ -61,6 +65,45 @@ func (c *changes) change(n uint32, ref index.Ref, end uint32) {
 	if c.changed = append(c.changed, changed{n, uint32(ref)}); len(c.changed) > max(maxChanged, int(end/4)) {
 		c.changed, c.most = nil, true
 	}
+}
+
+// group calls yield with each number that was changed, in no order, and its refs in order, none of
+// them twice. The numbers are below end. The changes are gone then.
+func (c *changes) group(end int, yield func(number uint32, refs []uint32)) {
+	c.numbers = c.numbers[:0]
+	if n := end - len(c.begins); n > 0 {
+		c.begins = append(c.begins, make([]uint32, n)...)
+	}
+	for _, ch := range c.changed {
+		if c.begins[ch.number] == 0 {
+			c.numbers = append(c.numbers, ch.number)
+		}
+		c.begins[ch.number]++
+	}
+	n := uint32(0)
+	for _, number := range c.numbers {
+		n += c.begins[number]
+		c.begins[number] = n
+	}
+	c.refs = slices.Grow(c.refs[:0], int(n))[:n]
+	for _, ch := range slices.Backward(c.changed) {
+		c.begins[ch.number]--
+		c.refs[c.begins[ch.number]] = ch.ref
+	}
+	for i, number := range c.numbers {
+		of := c.refs[c.begins[number]:]
+		if i+1 < len(c.numbers) {
+			of = c.refs[c.begins[number]:c.begins[c.numbers[i+1]]]
+		}
+		if !slices.IsSorted(of) { // new items are in order already
+			slices.Sort(of)
+		}
+		yield(number, slices.Compact(of))
+	}
+	for _, number := range c.numbers {
+		c.begins[number] = 0
+	}
+	c.changed = c.changed[:0]
 }
 
 func newDictionaryColumn(t value.Type) *dictionaryColumn {
@@ -148,43 +191,13 @@ func (c *dictionaryColumn) post(e edit) {
 		c.postAll(e)
 		return
 	}
-	if len(u.changed) == 0 {
-		return
-	}
-	var numbers []uint32 // that are there
-	u.begins = append(u.begins, make([]uint32, len(u.counts)-len(u.begins))...)
-	for _, ch := range u.changed {
-		if u.begins[ch.number] == 0 {
-			numbers = append(numbers, ch.number)
-		}
-		u.begins[ch.number]++
-	}
-	end := uint32(0)
-	for _, n := range numbers {
-		end += u.begins[n]
-		u.begins[n] = end
-	}
-	refs := make([]uint32, end)
-	for _, ch := range slices.Backward(u.changed) {
-		u.begins[ch.number]--
-		refs[u.begins[ch.number]] = ch.ref
-	}
-	for i, n := range numbers {
-		of := refs[u.begins[n]:]
-		if i+1 < len(numbers) {
-			of = refs[u.begins[n]:u.begins[numbers[i+1]]]
-		}
-		slices.Sort(of) // new items are in order already
+	u.group(len(u.counts), func(n uint32, refs []uint32) {
 		from := c.postings.several.at(n)
 		if single := c.postings.single.at(n); single != 0 {
 			from = &posting{n: 1, few: []uint32{single - 1}}
 		}
-		c.postings.set(e, n, from.change(slices.Compact(of), c.end, func(ref uint32) bool { return c.values.at(ref) == n }))
-	}
-	for _, n := range numbers {
-		u.begins[n] = 0
-	}
-	u.changed = u.changed[:0]
+		c.postings.set(e, n, from.change(refs, c.end, func(ref uint32) bool { return c.values.at(ref) == n }))
+	})
 }
 
 // postAll makes all postings again.

@@ -8,8 +8,8 @@ import (
 )
 
 // Loader makes a table of many items at once. Its parts are filled at the same time;
-// then Join puts them together, BuildIndex and BuildMaps make the rest, and Table returns
-// it.
+// then Join puts them together, BuildIndex, BuildMap and BuildColumns make the rest, and Table
+// returns it.
 type Loader struct {
 	parts  []Part
 	table  *Table
@@ -24,6 +24,7 @@ type Part struct {
 	hashes     []uint32
 	points     []index.Point // without refs
 	typeCounts *typeCounts
+	members    []member // memory
 }
 
 // NewLoader returns one of so many parts.
@@ -42,7 +43,8 @@ func (l *Loader) Part(i int) *Part { return &l.parts[i] }
 func (p *Part) Add(it *item.Item) {
 	p.where = append(p.where, p.arena.append(it))
 	p.hashes = append(p.hashes, hashID(it.ID))
-	p.typeCounts.replace(nil, it.Properties)
+	p.members, _ = appendMembers(p.members[:0], it.Properties) // what is no object has no properties
+	p.typeCounts.replace(nil, p.members)
 	p.points = append(p.points, index.Point{Lon: it.Lon, Lat: it.Lat})
 }
 
@@ -89,18 +91,27 @@ func (l *Loader) Join(kinds Kinds, schema Schema) {
 	l.table = &Table{kinds: kinds, schema: schema, newest: newest, arena: a, refs: refPool{next: index.Ref(total)}}
 }
 
-// BuildIndex makes the index. It may run beside BuildMaps.
+// BuildIndex makes the index. It may run beside BuildMap and BuildColumns.
 func (l *Loader) BuildIndex() (err error) {
 	newest := l.table.newest
 	newest.index, err = l.table.kinds.build(newest.choice.spec, l.points, &newest.records)
 	return err
 }
 
-// BuildMaps makes the map of ids and the columns. It may run beside BuildIndex.
-func (l *Loader) BuildMaps() error {
+// BuildMap makes the map of ids.
+func (l *Loader) BuildMap() {
 	newest := l.table.newest
 	newest.ids = newIDMap(&newest.records, l.ids)
-	return newest.fillColumns()
+}
+
+// BuildColumns makes the columns.
+func (l *Loader) BuildColumns() error {
+	newest := l.table.newest
+	there := make([]chunkSet, chunksOf(uint32(len(l.points))))
+	for ref := range l.points {
+		there[ref>>chunkBits].add(uint32(ref))
+	}
+	return newest.columns.fill(&newest.schema, newEdit(), &newest.records, there)
 }
 
 // Table returns the table.

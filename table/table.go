@@ -28,11 +28,12 @@ func New(kinds Kinds, schema Schema) (*Table, error) {
 	if s.index, err = kinds.build(s.choice.spec, nil, &s.records); err != nil {
 		return nil, err
 	}
-	return &Table{kinds: kinds, schema: schema, newest: s}, s.fillColumns()
+	s.columns = newColumns(&schema)
+	return &Table{kinds: kinds, schema: schema, newest: s}, nil
 }
 
 // Snapshot returns the newest state. Between Begin and Finish its index is that of the
-// state before.
+// state before, and only Len may be asked.
 func (t *Table) Snapshot() *Snapshot { return t.newest }
 
 // Place is where an item is in the newest state.
@@ -71,19 +72,26 @@ type Replacement struct {
 
 // Step is a batch on its way into a table.
 type Step struct {
-	next  *Snapshot // complete but for the index
-	edit  edit
-	moves []index.Update
-	puts  []put // for columns that are being built
-	freed []index.Ref
-	index index.Index
-	err   error
+	next      *Snapshot // complete but for what Index makes
+	edit      edit
+	moves     []index.Update
+	described []description
+	freed     []index.Ref
+	index     index.Index
+	err       error
 }
 
-// Begin makes the next state, without its index, of the newest state and of a batch of about n
-// changes, at most one of each id. The caller must call Index and Finish before any other
+// description is what an item has in place of its old properties.
+type description struct {
+	put
+	old, properties []byte
+}
+
+// Begin makes the next state, without what Index makes, of the newest state and of a batch of about
+// n changes, at most one of each id. The caller must call Index and Finish before any other
 // method that changes the table (Begin, Apply, Redefine, Rebuild, EndBuild), since Finish
-// would undo what that did. After an error the table must not be used.
+// would undo what that did, and must not change the items until then. After an error the table must
+// not be used.
 func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 	e := newEdit()
 	next := t.newest.next()
@@ -101,13 +109,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 			s.moves = append(s.moves, index.Update{Kind: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
 			s.freed = append(s.freed, ref)
 			next.ids.remove(e, &next.records, it.ID)
-			next.typeCounts.replace(old.Properties, nil)
-			if err := next.columns.put(&next.schema, e, ref, nil); err != nil {
-				return nil, err
-			}
-			if t.build != nil {
-				s.puts = append(s.puts, put{ref, true})
-			}
+			s.described = append(s.described, description{put{ref, true}, old.Properties, nil})
 			continue
 		}
 		loc := t.arena.append(it)
@@ -137,31 +139,45 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 		}
 		next.extend(e, to.Lon, to.Lat)
 		if columns {
-			next.typeCounts.replace(before, it.Properties)
-			if err := next.columns.put(&next.schema, e, ref, it.Properties); err != nil {
-				return nil, err
-			}
-			if t.build != nil {
-				s.puts = append(s.puts, put{ref, false})
-			}
+			s.described = append(s.described, description{put{ref, false}, before, it.Properties})
 		}
 	}
-	next.columns.sweep(e)
-	next.properties = next.typeCounts.publish(next.properties)
 	next.ids.add(e, &next.records, added)
 	t.newest = next
 	return s, nil
 }
 
-// Moves is the number of changes that the index takes in.
-func (s *Step) Moves() int { return len(s.moves) }
+// Changes is the number of those that the index or the columns take in.
+func (s *Step) Changes() int { return max(len(s.moves), len(s.described)) }
 
-// Index makes the index of the next state. It may run beside what only reads the table: Find,
-// Fetch, At and Snapshot.
+// Index makes the index, the columns and the counts of the next state. It may run beside what only
+// reads the table: Find, Fetch, At and Snapshot.
 func (s *Step) Index() {
 	if len(s.moves) > 0 {
 		s.index, s.err = s.next.index.Apply(s.moves, &s.next.records)
 	}
+	if err := s.describe(); s.err == nil {
+		s.err = err
+	}
+}
+
+// describe makes the columns and the counts.
+func (s *Step) describe() (err error) {
+	next := s.next
+	var old, properties []member
+	for i := range s.described {
+		d := &s.described[i]
+		old, _ = appendMembers(old[:0], d.old)
+		var unread error
+		if properties, unread = appendMembers(properties[:0], d.properties); unread != nil && next.schema.reads() {
+			err = unread
+		}
+		next.typeCounts.replace(old, properties)
+		next.columns.put(&next.schema, s.edit, d.ref, properties)
+	}
+	next.columns.sweep(s.edit)
+	next.properties = next.typeCounts.publish(next.properties)
+	return err
 }
 
 // Finish returns the next state, which is the newest one from then on.
@@ -172,7 +188,7 @@ func (t *Table) Finish(s *Step) (*Snapshot, error) {
 	if s.index != nil {
 		s.next.index = s.index
 	}
-	t.build.note(s.moves, s.puts)
+	t.build.note(s)
 	t.free(s.edit, s.next, s.freed)
 	t.compact(s.edit, s.next)
 	t.newest = s.next

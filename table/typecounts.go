@@ -58,14 +58,17 @@ type counted struct {
 
 func newTypeCounts() *typeCounts { return &typeCounts{at: map[string]int{}} }
 
-// replace counts the properties of an item in place of its old ones; nil: it has none. What is no
-// JSON object, as others may have written to a shared store, has no properties.
-func (s *typeCounts) replace(old, properties []byte) {
-	// First what comes: most types do not go away then.
+// replace counts the properties of an item in place of its old ones; nil: it has none. First it
+// counts what comes: most types do not go away then.
+func (s *typeCounts) replace(old, properties []member) {
 	s.next = 0
-	_ = members(properties, func(name, value []byte) error { s.count(name, typeOf(value), 1); return nil })
+	for _, m := range properties {
+		s.count(m.name, typeOf(m.value), 1)
+	}
 	s.next = 0
-	_ = members(old, func(name, value []byte) error { s.count(name, typeOf(value), ^uint32(0)); return nil })
+	for _, m := range old {
+		s.count(m.name, typeOf(m.value), ^uint32(0))
+	}
 }
 
 // count adds n to the items that have a type of a property.

@@ -34,19 +34,21 @@ func keys(buf []byte, t value.Type, text string, yield func(key []byte)) []byte 
 }
 
 // Misfit says which property of an item has a value that does not fit the type that the
-// newest schema gives it. A value that the item has already, in the properties before, is no fault:
+// newest schema gives it, whose column may still be being built. A value that the item has already, in the properties before, is no fault:
 // the property may have got its type later. The error is an *item.FieldError; nil: there is none.
 func (t *Table) Misfit(properties, before []byte) error {
-	s := &t.newest.schema
+	s := &t.schema
 	if !s.Queryables.Typed() {
 		return nil
 	}
 	var fault error
 	err := members(properties, func(name, json []byte) error {
-		if i := s.Queryables.Index(viewString(name)); i >= 0 && fault == nil {
-			if fault = value.Check("properties."+string(name), s.Queryables[i].Type, json); fault != nil && has(before, name, json) {
-				fault = nil
-			}
+		i := s.Queryables.Index(viewString(name))
+		if i < 0 {
+			return nil
+		}
+		if _, fits := value.Of(s.Queryables[i].Type, json); !fits && !has(before, name, json) { // a fault costs more
+			fault = value.Check("properties."+string(name), s.Queryables[i].Type, json)
 		}
 		return fault
 	})

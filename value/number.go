@@ -23,19 +23,29 @@ func scan(text string) (d decimal) {
 		d.negative, text = true, text[1:]
 	}
 	power := ""
-	if e := strings.IndexAny(text, "eE"); e >= 0 {
-		text, power = text[:e], text[e+1:]
+	first, last, point := -1, -1, -1 // of the digits that are not 0; of the point
+scan:
+	for i := range len(text) {
+		switch c := text[i]; {
+		case '1' <= c && c <= '9':
+			if last = i; first < 0 {
+				first = i
+			}
+		case c == '.':
+			point = i
+		case c|0x20 == 'e':
+			text, power = text[:i], text[i+1:]
+			break scan
+		}
 	}
-	first := strings.IndexAny(text, "123456789")
 	if first < 0 {
 		return decimal{}
 	}
-	d.mantissa = text[first : strings.LastIndexAny(text, "123456789")+1]
+	d.mantissa = text[first : last+1]
 	d.digits = len(d.mantissa)
-	if strings.IndexByte(d.mantissa, '.') >= 0 {
+	if first < point && point < last {
 		d.digits--
 	}
-	point := strings.IndexByte(text, '.')
 	if point < 0 {
 		point = len(text)
 	}

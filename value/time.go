@@ -116,7 +116,7 @@ func ParseTime(s string) (t Time, ok bool) {
 		return Time{}, false
 	}
 	begin := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
-	if begin.Day() != day { // February 30
+	if day > 28 && begin.Day() != day { // February 30
 		return Time{}, false
 	}
 	t = Time{second: begin.Unix(), form: WholeDay}
@@ -172,12 +172,16 @@ func ParseTime(s string) (t Time, ok bool) {
 
 // field reads n digits at i of s, or returns -1.
 func field(s string, i, n int) int {
-	if i+n > len(s) || digits(s[i:i+n]) != n {
+	if i+n > len(s) {
 		return -1
 	}
 	v := 0
-	for _, c := range s[i : i+n] {
-		v = 10*v + int(c-'0')
+	for ; n > 0; i, n = i+1, n-1 {
+		c := s[i] - '0'
+		if c > 9 {
+			return -1
+		}
+		v = 10*v + int(c)
 	}
 	return v
 }
