@@ -34,8 +34,9 @@ func keys(buf []byte, t value.Type, text string, yield func(key []byte)) []byte 
 }
 
 // Misfit says which property of an item has a value that does not fit the type that the
-// newest schema gives it, whose column may still be being built. A value that the item has already, in the properties before, is no fault:
-// the property may have got its type later. The error is an *item.FieldError; nil: there is none.
+// newest schema gives it, whose column may still be being built. A value that the item has already,
+// in the properties before, is no fault: the property may have got its type later. The error is an
+// *item.FieldError; nil: there is none.
 func (t *Table) Misfit(properties, before []byte) error {
 	s := &t.schema
 	if !s.Queryables.Typed() {
