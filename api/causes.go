@@ -57,6 +57,7 @@ const (
 	outcomeUnknown
 	notCompared
 	capacityReached
+	memoryFull
 	diskFull
 	numCauses
 )
@@ -198,6 +199,9 @@ var causes = [numCauses]causeRow{
 	capacityReached: {"capacity-reached", 507, "There is no room for more", notMade, false,
 		"The collection has as many items as the server allows, or the server has as many collections as it allows.",
 		"Delete items or collections, or use another collection."},
+	memoryFull: {"memory-full", 507, "The server's memory is full", notMade, true,
+		"The server keeps all items in memory, and too little is left to add one. It still answers reads, replaces items and deletes them.",
+		"Delete items that you do not need, or have the operator give the server more memory. The server then takes new items again by itself."},
 	diskFull: {"disk-full", 507, "The server's disk is full", notMade, true,
 		"The disk of the server's data folder has too little space for the write. The server still answers reads, and makes deletions while a reserve lasts. `detail` and `/readyz` say how much space is free.",
 		"Delete items that you do not need, or make room on the disk. The server then takes writes again by itself."},

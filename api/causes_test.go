@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,8 +250,14 @@ func TestCausesAreProvoked(t *testing.T) {
 		"contended":                refused(collection.ErrContended),
 		"store-unavailable":        refused(store.ErrUnavailable),
 		"database-restored":        refused(store.ErrRestored),
-		"disk-full":                refused(store.ErrNoSpace),
-		"internal-error":           refused(errors.New("a defect")),
+		"memory-full": func(t *testing.T) *answer {
+			var full atomic.Bool
+			h, _ := startFaulty(t, collection.Options{MemoryFull: full.Load}, api.Options{})
+			full.Store(true)
+			return put(h)
+		},
+		"disk-full":      refused(store.ErrNoSpace),
+		"internal-error": refused(errors.New("a defect")),
 		"collection-read-only": func(t *testing.T) *answer {
 			def, err := collection.Definition{Name: "attached", Source: &collection.Source{Table: "t", Follow: "poll", Guarantee: "None."}}.Encode(kinds)
 			if err != nil {
@@ -450,6 +457,7 @@ func TestErrorsHaveCauses(t *testing.T) {
 		{store.ErrUnavailable, "store-unavailable"},
 		{store.ErrLocked, "store-unavailable"},
 		{store.ErrNoSpace, "disk-full"},
+		{collection.ErrMemory, "memory-full"},
 		{store.ErrRestored, "database-restored"},
 		{store.ErrUncertain, "outcome-unknown"},
 		{fmt.Errorf("%w: %w", store.ErrUncertain, context.DeadlineExceeded), "outcome-unknown"},

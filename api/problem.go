@@ -99,6 +99,7 @@ var known = []struct {
 	{table.ErrUnknownQueryable, invalidRequest},
 	{index.ErrInvalid, invalidRequest},
 	{collection.ErrFull, capacityReached},
+	{collection.ErrMemory, memoryFull},
 	{collection.ErrContended, contended},
 	{collection.ErrBusy, tooManyWrites},
 	{collection.ErrComparing, alreadyComparing},

@@ -20,6 +20,7 @@ type Options struct {
 
 	MaxCollections int           // default 1000
 	MaxItems       int           // in a collection; default 1<<31
+	MemoryFull     func() bool   // whether no items may be added; nil: they may
 	MaxQueue       int           // requests that wait for a collection's writer; default 1024
 	MaxGroup       int           // changes that are committed at once; default 8192
 	CommitTimeout  time.Duration // default 30 s

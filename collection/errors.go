@@ -22,6 +22,8 @@ var (
 	// ErrContended: others change the same items, or the same definition, all the time.
 	// It is an ErrBusy.
 	ErrContended = Refuse(ErrBusy, "others change the same items all the time")
+	// ErrMemory: the server's memory is full.
+	ErrMemory = errors.New("the server's memory is full")
 	// ErrFull: the collection holds as many items as it may, or the catalog as many collections.
 	ErrFull = errors.New("it is full")
 	// ErrClosed: the catalog is closed or the collection was dropped.

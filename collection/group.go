@@ -169,6 +169,8 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			res.Skipped = true
 		case !p.exists && w.table.Snapshot().Len()+g.growth >= w.opt.MaxItems:
 			res.Err = Refuse(ErrFull, "the collection holds %d items, which is the most that it may hold", w.opt.MaxItems)
+		case !p.exists && w.opt.MemoryFull != nil && w.opt.MemoryFull():
+			res.Err = Refuse(ErrMemory, "the server has too little memory left to add items")
 		}
 		if one.Action.merges() && res.Err == nil {
 			res.Err = w.merge(g, p, one, &it)

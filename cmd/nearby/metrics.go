@@ -16,13 +16,19 @@ import (
 
 // measure adds to the metrics what the server has under way and what the store has
 // done.
-func measure(m *metrics.Metrics, server *api.Server, connections *api.Connections, st store.Store) {
+func measure(m *metrics.Metrics, server *api.Server, connections *api.Connections, memory *memory, st store.Store) {
 	m.Source(func() []metrics.Number {
 		busy := server.Busy()
+		full := 0.0
+		if memory.Full() {
+			full = 1
+		}
 		return []metrics.Number{
 			{Name: "nearby_http_requests_in_flight", Help: "Requests that the server works on, health and metrics excepted.", Value: float64(busy.Requests)},
 			{Name: "nearby_http_requests_waiting", Help: "Requests that wait for their client, a commit, a newer state or their turn.", Value: float64(busy.Waiting)},
 			{Name: "nearby_http_connections", Help: "Open connections.", Value: float64(connections.Open())},
+			{Name: "nearby_memory_limit_bytes", Help: "Memory that the server may use; 0: not known.", Value: float64(memory.limit)},
+			{Name: "nearby_memory_full", Help: "1 while no items are added, because more than 80 % of that memory is in use.", Value: full},
 			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},
 		}
 	})

@@ -65,6 +65,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err := errors.Join(c.Limits.check(), c.Storage.check()); err != nil {
 		return err
 	}
+	memory := newMemory(c.Limits.MaxMemory)
 	out := newLogBuffer(env.Stderr)
 	defer out.flush()
 	log := c.logger(out)
@@ -103,7 +104,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	catalog := catalog.New(c.Storage.options(c.Limits.catalog(st, log)))
+	catalog := catalog.New(c.Storage.options(c.Limits.catalog(st, memory, log)))
 	defer catalog.Close()
 
 	watched := metrics.New(programVersion())
@@ -127,7 +128,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err != nil {
 		return err
 	}
-	measure(watched, handler, connections, st)
+	measure(watched, handler, connections, memory, st)
 	var serving http.Handler = handler
 	front.server.Store(&serving)
 
