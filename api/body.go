@@ -227,19 +227,32 @@ const unknownMember = "is not a known member"
 
 // knownMembers is a hint at the members that an object of a type may have; "": they are not known.
 func knownMembers(t reflect.Type) string {
-	if t == nil || t.Kind() != reflect.Struct {
-		return ""
+	if names := memberNames(nil, t); len(names) > 0 {
+		return "the members are " + item.List(names)
 	}
-	var names []string
+	return ""
+}
+
+// memberNames appends the names of the members of a struct, also of those that it embeds.
+func memberNames(names []string, t reflect.Type) []string {
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Struct {
+		return names
+	}
 	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-":
+		case name != "":
 			names = append(names, name)
+		case f.Anonymous || options == "inline":
+			names = memberNames(names, f.Type)
 		}
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "the members are " + item.List(names)
+	return names
 }
 
 // memberPath writes a JSON pointer in the form queries[3].lat.

@@ -278,4 +278,14 @@ func TestTypesAreNamed(t *testing.T) {
 			t.Errorf("%s: %s, want %s", definition, body, want)
 		}
 	}
+	h.do("PUT", "/v1/collections/c", "application/json", `{}`).want(t, 201)
+	for _, a := range []*answer{
+		h.do("PUT", "/v1/collections/c", "application/json", `{"queryable":{}}`),
+		h.do("PATCH", "/v1/collections/c", "application/merge-patch+json", `{"queryable":{}}`),
+		h.do("PATCH", "/v1/collections/c", "application/json", `{"queryable":{}}`),
+	} {
+		if body := string(a.want(t, 400).body); !strings.Contains(body, "the members are title, description, ") || !strings.Contains(body, "queryables") {
+			t.Errorf("queryable: %s", body)
+		}
+	}
 }
