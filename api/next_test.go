@@ -9,6 +9,10 @@ import (
 	"testing"
 
 	"nearby/api"
+	"nearby/collection"
+	"nearby/item"
+	"nearby/store"
+	"nearby/store/embedded"
 )
 
 // batchResult is an answer to a query of a batch, with all of its links.
@@ -230,4 +234,29 @@ func TestBatchCursors(t *testing.T) {
 	h.do("GET", r.nextURL(), "", "").want(t, 200)
 	h.do("PUT", "/v1/collections/c/items/a", geoJSON, feature("a", 0, 1e-9, "")).want(t, 200)
 	h.do("GET", r.nextURL(), "", "").want(t, 400)
+}
+
+// TestBatchOldQueryables: a queryable from before the parameter with its name can be filtered by in a
+// body alone. So its next link is none for GET, where the name would mean the parameter.
+func TestBatchOldQueryables(t *testing.T) {
+	db, err := embedded.Open(t.TempDir(), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := []store.Change{{Op: store.PutCollection, Collection: "c", Definition: []byte(`{"index":{"kind":"auto"},"queryables":["weight","kind"],"created":1,"updated":1}`)}}
+	for _, id := range []string{"a", "b", "c"} {
+		changes = append(changes, store.Change{Op: store.PutItem, Collection: "c", Item: item.Item{ID: id, Properties: []byte(`{"weight":"x","kind":"y"}`)}})
+	}
+	if _, err := db.Commit(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	h := openStore(t, db, collection.Options{}, api.Options{})
+	query := map[string]any{"lat": 0, "lon": 0, "k": 1, "filter": map[string]any{"weight": "x"}}
+	if got, posts := h.follow(query, h.batch(query)[0], func() {}); !slices.Equal(got, []string{"a", "b", "c"}) || posts != 3 {
+		t.Errorf("by weight: %q, %d pages by POST", got, posts)
+	}
+	query["filter"] = map[string]any{"kind": "y"}
+	if got, posts := h.follow(query, h.batch(query)[0], func() {}); !slices.Equal(got, []string{"a", "b", "c"}) || posts != 0 {
+		t.Errorf("by kind: %q, %d pages by POST", got, posts)
+	}
 }
