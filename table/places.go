@@ -11,12 +11,14 @@ import (
 // not enter parts of an index that have none of these cells.
 //
 // No writer makes them. The first query whose matches turn out to be far away leaves them with its
-// postings, for those that follow: see plan.learn. A posting that changes is another one, without
-// them; and they hold as long as no item moves to another cell of placeBits.
+// postings, for those that follow: see plan.learn. A posting that changes hands them on, with the
+// items that it gets; the next query reads where these lie. They hold as long as no item moves to
+// another cell of placeBits.
 type places struct {
 	crossings uint64   // of the snapshot whose positions were read
 	bits      int      // of the cells
 	cells     []uint16 // the first bits of the items' keys, in order, none of them twice
+	added     []uint32 // refs of items whose cells are not among them yet, some of which may be gone
 }
 
 const (
@@ -44,17 +46,60 @@ func (s *Snapshot) placesOf(refs []uint32) *places {
 
 // newPlaces returns places of the cells of all items, whose memory it changes.
 func newPlaces(crossings uint64, cells []uint16) *places {
-	most := max(1, len(cells)/placeItems)
-	slices.Sort(cells)
 	at := &places{crossings: crossings, bits: placeBits, cells: cells}
-	for at.cells = slices.Compact(at.cells); len(at.cells) > most; at.cells = slices.Compact(at.cells) {
+	at.fit(len(cells))
+	return at
+}
+
+// fit puts the cells in order, and makes them as coarse as they must be for so many items.
+func (at *places) fit(items int) {
+	slices.Sort(at.cells)
+	for at.cells = slices.Compact(at.cells); len(at.cells) > max(1, items/placeItems); at.cells = slices.Compact(at.cells) {
 		at.bits--
 		for i := range at.cells {
 			at.cells[i] >>= 1
 		}
 	}
 	at.cells = slices.Clone(at.cells)
-	return at
+}
+
+// inherit takes over the places of the posting that refs were changed in; in is true for those that
+// are in this one.
+func (p *posting) inherit(from *posting, refs []uint32, in func(ref uint32) bool) {
+	at := from.places.Load()
+	if at == nil {
+		return
+	}
+	added := slices.Clip(at.added)
+	for _, ref := range refs {
+		if in(ref) {
+			added = append(added, ref)
+		}
+	}
+	if len(added) > p.n/placeItems {
+		return // to read them all again takes not much longer
+	}
+	p.places.Store(&places{at.crossings, at.bits, at.cells, added})
+}
+
+// placed returns the places of a posting, or nil if they are not known.
+func (s *Snapshot) placed(p *posting) *places {
+	at := p.places.Load()
+	if at == nil || at.crossings != s.crossings {
+		return nil
+	}
+	if len(at.added) == 0 {
+		return at
+	}
+	next := &places{crossings: at.crossings, bits: at.bits, cells: slices.Clone(at.cells)}
+	for _, ref := range at.added {
+		if p.has(ref) {
+			next.cells = append(next.cells, placeOf(s.records.Position(index.Ref(ref)))>>(placeBits-at.bits))
+		}
+	}
+	next.fit(p.n)
+	p.places.Store(next)
+	return next
 }
 
 // none reports whether no item lies in the cell of the first n bits of key.
@@ -82,8 +127,8 @@ func (p *plan) skip(budget int, est estimate) func(key uint64, n int) bool {
 	}
 	p.places = p.places[:0]
 	for _, one := range p.postings {
-		at := one.places.Load()
-		if at == nil || at.crossings != p.snapshot.crossings {
+		at := p.snapshot.placed(one)
+		if at == nil {
 			return nil
 		}
 		p.places = append(p.places, at)

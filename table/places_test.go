@@ -5,7 +5,9 @@ import (
 	"slices"
 	"testing"
 
+	"nearby/index"
 	"nearby/internal/zorder"
+	"nearby/item"
 )
 
 // Places have the cells of all positions that they were made of, and of no others but for those
@@ -44,5 +46,74 @@ func TestPlacesHaveTheCellsOfAllPositions(t *testing.T) {
 				t.Fatalf("cell %x of %d bits among %d of %d: none is %v", key, n, len(at.cells), at.bits, !some)
 			}
 		}
+	}
+}
+
+// The places that a posting hands on to the one that takes its place have the cells of all of its
+// items, those that it gets among them; items that are gone have no records any more.
+func TestPlacesAreHandedOn(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(63, 64))
+	const items, first = 4000, 1500 // that lie together
+	handedOn := 0
+	for range 40 {
+		var s Snapshot
+		var a arena
+		e := newEdit()
+		spread := []float64{1, 15, 40}[rnd.IntN(3)]
+		locations := make([]uint64, items)
+		for ref := range locations {
+			if ref == first {
+				spread = 180
+			}
+			locations[ref] = 1<<32 + a.append(&item.Item{ID: "x", Lon: spread * (2*rnd.Float64() - 1), Lat: spread / 2 * (2*rnd.Float64() - 1)})
+		}
+		s.records.chunks = append([][]byte{nil}, a.chunks...) // whoever reads what is nowhere finds nothing
+		has := map[uint32]bool{}
+		var p *posting
+		for range 20 {
+			var refs []uint32
+			for range 1 + rnd.IntN(60) {
+				refs = append(refs, uint32(rnd.IntN(items)))
+			}
+			if p.len() == 0 {
+				refs = refs[:0]
+				for range 1000 {
+					refs = append(refs, uint32(rnd.IntN(first)))
+				}
+			}
+			slices.Sort(refs)
+			refs = slices.Compact(refs)
+			for _, ref := range refs {
+				if has[ref] = !has[ref]; has[ref] {
+					s.records.locate(e, index.Ref(ref), locations[ref])
+				} else {
+					s.records.locate(e, index.Ref(ref), 0)
+				}
+			}
+			p = p.change(refs, items, func(ref uint32) bool { return has[ref] })
+			if rnd.IntN(2) == 0 {
+				continue // nobody asks
+			}
+			at := s.placed(p)
+			if at == nil {
+				p.places.Store(s.placesOf(p.appendTo(nil)))
+				continue
+			}
+			handedOn++
+			if len(at.cells) > max(1, p.len()/placeItems) || len(at.added) > 0 {
+				t.Fatalf("%d cells for %d items, %d of them not read", len(at.cells), p.len(), len(at.added))
+			}
+			for _, ref := range p.appendTo(nil) {
+				key := zorder.Key(s.records.Position(index.Ref(ref)))
+				for _, n := range []int{0, 5, 12, 16, 33, 64} {
+					if at.none(key, n) {
+						t.Fatalf("places of %d bits say that there is no item in the cell of %d bits round item %d", at.bits, n, ref)
+					}
+				}
+			}
+		}
+	}
+	if handedOn < 100 {
+		t.Errorf("places were handed on %d times only", handedOn)
 	}
 }

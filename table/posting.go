@@ -297,6 +297,15 @@ func (p *posting) appendTo(dst []uint32) []uint32 {
 // change returns the posting in which those of refs are for which in is true, and others of
 // refs are not. refs are in order, none of them twice, and below end. A nil posting is empty.
 func (p *posting) change(refs []uint32, end uint32, in func(ref uint32) bool) *posting {
+	next := p.with(refs, end, in)
+	if p != nil && next != nil {
+		next.inherit(p, refs, in)
+	}
+	return next
+}
+
+// with is change without the places.
+func (p *posting) with(refs []uint32, end uint32, in func(ref uint32) bool) *posting {
 	if p == nil || p.chunks == nil {
 		var few []uint32
 		if p != nil {
