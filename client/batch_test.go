@@ -134,7 +134,7 @@ func TestAlongIsInPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	places := c.Collection("c")
-	fill(t, places, 2000)
+	fill(t, places, 20_000) // few lie near the line, and the answer needs several pages
 	line := []client.Position{{Lat: -40, Lon: 100}, {Lat: 30, Lon: 170}, {Lat: 20, Lon: -170}}
 	options := []client.RequestOption{client.Where("kind", "k0", "k2"), client.Intersects("POLYGON((0 -90,180 -90,180 90,0 90,0 -90))"), client.Fields()}
 	all, err := places.Along(t.Context(), line, 1e5, append(options, client.Limit(1000))...)
