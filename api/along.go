@@ -42,6 +42,9 @@ func (s *Server) answerAlong(w http.ResponseWriter, r *http.Request, c *collecti
 	if err != nil {
 		return err
 	}
+	if page.limit == 0 {
+		return badField("limit", "0", fmt.Sprintf("must be a whole number from 1 to %d", l.MaxLimit), "")
+	}
 	params.place = (id + digest(math.Float64bits(*in.Within))).of("line")
 	asked := params.question(c.Name())
 	after, err := params.sortPlace(asked, make([]table.SortKey, 1)) // the value is the place along the line

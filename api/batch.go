@@ -98,6 +98,9 @@ type nearbyIn struct {
 	Datetime *string `json:"datetime"`
 	// Cursor is where the answer begins: behind an earlier one of the same query.
 	Cursor *string `json:"cursor"`
+	// Facets and Rings are what is counted, as in the parameters of these names.
+	Facets *[]string  `json:"facets"`
+	Rings  *[]float64 `json:"rings"`
 }
 
 // batchQuery is a query of a batch that was checked.
@@ -107,6 +110,7 @@ type batchQuery struct {
 	place   digest // of the position of the item that near names
 	least   int    // items, if the search may be widened; else 0
 	widened bool
+	wants   wanted
 }
 
 // query checks a query. The fields of its errors begin with at: queries[i], or nothing.
@@ -126,8 +130,8 @@ func (in *nearbyIn) query(at string, l *Limits, c *collection.Collection, snap *
 		return q, badField(path(".radius"), fmt.Sprint(*in.Radius), "must be at least 0 metres", "")
 	case in.MinRadius != nil && *in.MinRadius < 0:
 		return q, badField(path(".min_radius"), fmt.Sprint(*in.MinRadius), "must be at least 0 metres", "")
-	case in.K != nil && (*in.K < 1 || *in.K > l.MaxK):
-		return q, badField(path(".k"), fmt.Sprint(*in.K), fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
+	case in.K != nil && (*in.K < 0 || *in.K > l.MaxK):
+		return q, badField(path(".k"), fmt.Sprint(*in.K), fmt.Sprintf("must be from 0 to %d", l.MaxK), "")
 	}
 	q.K, q.MaxDistance = min(parameter.DefaultK, l.MaxK), index.Everywhere
 	if in.Radius != nil {
@@ -164,7 +168,38 @@ func (in *nearbyIn) query(at string, l *Limits, c *collection.Collection, snap *
 		}
 		q.filter.During = &period
 	}
+	if err := in.counting(&q, path, snap.Queryables()); err != nil {
+		return q, err
+	}
 	return q, bodyFilter(&q.filter, path(".filter"), in.Filter, snap.Queryables())
+}
+
+// counting reads what a query wants to be counted.
+func (in *nearbyIn) counting(q *batchQuery, path func(member string) string, queryables value.Queryables) (err error) {
+	if q.K == 0 {
+		q.wants.alone = "k"
+	}
+	refuse := func(name, got, reason, hint string) error { return badField(path("."+name), got, reason, hint) }
+	if in.Facets != nil {
+		if in.AtLeast != nil {
+			return refuse("facets", "", "cannot be combined with at_least", "")
+		}
+		if q.wants.facets, err = facets(*in.Facets, queryables, refuse); err != nil {
+			return err
+		}
+	}
+	if in.Rings != nil {
+		if q.wants.rings, err = rings(*in.Rings, refuse); err != nil {
+			return err
+		}
+	}
+	if in.Cursor != nil {
+		if q.wants.alone != "" {
+			return refuse("cursor", item.Shorten(*in.Cursor), noPageOf("k"), "")
+		}
+		q.wants = wanted{}
+	}
+	return nil
 }
 
 // centreIn checks the centre of a search in a body. The fields of its errors begin with path.
@@ -280,7 +315,7 @@ func indexed(err error) error {
 			p.Errors[i].Index = &n
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Reason == unknownMember:
-				if name := meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects", "cursor"}); name != "" {
+				if name := meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects", "cursor", "facets", "rings"}); name != "" {
 					p.Errors[i].Hint = name
 				}
 			case p.Errors[i].Hint != "":
@@ -366,9 +401,9 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 		}
-		more, err := s.appendNearby(buf, snap, &q.Query, &q.filter, &sel)
+		more, err := s.appendNearby(buf, snap, q, fmt.Sprintf("queries[%d].", i), &sel)
 		if err != nil {
-			return err
+			return indexed(err)
 		}
 		if q.least > 0 {
 			buf.b = appendWidened(buf.b, q.widened)

@@ -222,7 +222,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		}
 	}
 	provoke := map[string]func(*testing.T) *answer{
-		"invalid-request":      plain("GET", near+"?lat=1&lon=1&k=0", "", ""),
+		"invalid-request":      plain("GET", near+"?lat=1&lon=1&k=-1", "", ""),
 		"malformed-query":      plain("GET", near+"?lat=%zz", "", ""),
 		"malformed-body":       plain("PUT", "/v1/collections/d", "application/json", "{"),
 		"unsuitable-file":      plain("POST", items, "text/csv", "a,b\n1,2\n"),

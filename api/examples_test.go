@@ -113,7 +113,7 @@ func TestExamplesAreTrue(t *testing.T) {
 		{"getItem", "", 200, "equal", ""},
 		{"getNearby", "", 200, "equal", ""},
 		{"postNearby", "application/json", 200, "equal", ""},
-		{"getNearby", "", 400, "equal", "k=0"},
+		{"getNearby", "", 400, "equal", "k=1001"},
 		{"putItem", "application/geo+json", 200, "equal", ""},
 		{"deleteItem", "", 204, "", ""},
 		{"putItem", "application/json", 201, "equal", ""},

@@ -19,6 +19,7 @@ type itemsPage struct {
 	limit int
 	sel   selection
 	where *area.Area // nil: everywhere
+	wants wanted
 }
 
 // page reads the parameters of a page of items that need no collection.
@@ -64,6 +65,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page.where = page.where.And(within)
+	if page.wants, err = params.counting("limit", page.limit, snap.Queryables()); err != nil {
+		return err
+	}
 	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &params), 0); known || err != nil {
 		return err
 	}
@@ -102,8 +106,16 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	if err != nil {
 		return "", err
 	}
+	n := counted{matched: -1}
+	if page.wants.any() {
+		buf.query = index.Query{MaxDistance: index.Everywhere, Area: page.where}
+		if n, err = s.count(snap, &buf.query, &page.wants, &params.filter, refuseParameter); err != nil {
+			return "", err
+		}
+	}
 	more, matched := false, -1
 	switch {
+	case page.limit == 0:
 	case sorted != nil:
 		more, matched, err = s.walkSorted(buf, snap, page, sorted, &params.filter)
 	case placed:
@@ -141,10 +153,14 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	if !placed && !snap.Filters(&params.filter) {
 		matched = snap.Len()
 	}
+	if n.matched >= 0 {
+		matched = n.matched
+	}
 	if matched >= 0 {
 		b = append(b, `,"numberMatched":`...)
 		b = strconv.AppendInt(b, int64(matched), 10)
 	}
+	b = n.append(b)
 	b = append(b, `,"timeStamp":`...)
 	b = appendTime(b, time.Now())
 	buf.b = append(b, `,"links":[`...)

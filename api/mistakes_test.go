@@ -77,7 +77,7 @@ func TestOneAnswerToOneMistake(t *testing.T) {
 			definition(`{"foo":1}`)...)},
 		{"k out of range", 400, "invalid-request", []try{
 			{"GET", near + "?lat=1&lon=1&k=5000", "", ""}, query(`"lat":1,"lon":1,"k":5000`),
-			{"GET", near + "?lat=1&lon=1&k=0", "", ""}, query(`"lat":1,"lon":1,"k":0`),
+			{"GET", near + "?lat=1&lon=1&k=-1", "", ""}, query(`"lat":1,"lon":1,"k":-1`),
 		}},
 		{"k of another type", 400, "invalid-request", []try{
 			{"GET", near + "?lat=1&lon=1&k=1.5", "", ""}, query(`"lat":1,"lon":1,"k":1.5`),

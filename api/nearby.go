@@ -52,6 +52,10 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if q.K, err = params.integer("k", fallback, s.opt.Limits.MaxK, false); err != nil {
 		return err
 	}
+	wants, err := params.counting("k", q.K, snap.Queryables())
+	if err != nil {
+		return err
+	}
 	asked := params.question(c.Name())
 	least, err := params.atLeast(q, &s.opt.Limits)
 	if err != nil {
@@ -78,6 +82,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		if asked, widened, err = params.resume(asked, q, least); err != nil {
 			return err
 		}
+	}
+	if text, given := params.values.lookup("facets"); given && least > 0 {
+		return badParameter("facets", text, "cannot be combined with at_least", "")
 	}
 	var sel selection
 	if sel.names, err = params.names(); err != nil {
@@ -135,8 +142,16 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 			asked = asked.widened()
 		}
 	}
+	var n counted
+	if wants.any() {
+		if n, err = s.count(snap, q, &wants, &params.filter, refuseParameter); err != nil {
+			return err
+		}
+	}
 	var f completeness
 	switch {
+	case wants.alone != "":
+		f = n.complete(q)
 	case sorted != nil:
 		f, err = s.searchSorted(buf, snap, q, sorted, &params.filter)
 	case ranked != nil:
@@ -147,8 +162,11 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if n.counts != nil {
+		f.matched = n.matched
+	}
 	more := s.appendFound(buf, snap, q, &f, &sel)
-	b := buf.b
+	b := n.append(buf.b)
 	if least > 0 {
 		b = appendWidened(b, widened)
 	}
@@ -175,17 +193,33 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	return buf.send(w)
 }
 
-// appendNearby searches and writes the answer without its links and its closing brace. more
-// reports whether there may be items after the last of buf.hits.
-func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter, sel *selection) (more bool, err error) {
-	f, err := s.search(buf, snap, q, filter)
-	if err != nil {
+// appendNearby answers a query of a batch and writes the answer without its closing brace. more
+// reports whether there may be items after the last of buf.hits. The fields of its errors begin with
+// at.
+func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *batchQuery, at string, sel *selection) (more bool, err error) {
+	var n counted
+	var f completeness
+	if q.wants.any() {
+		refuse := func(name, got, reason, hint string) error { return badField(at+name, got, reason, hint) }
+		if n, err = s.count(snap, &q.Query, &q.wants, &q.filter, refuse); err != nil {
+			return false, err
+		}
+	}
+	if buf.hits = buf.hits[:0]; q.wants.alone != "" {
+		f = n.complete(&q.Query)
+	} else if f, err = s.search(buf, snap, &q.Query, &q.filter); err != nil {
 		return false, err
 	}
-	return s.appendFound(buf, snap, q, &f, sel), nil
+	if n.counts != nil {
+		f.matched = n.matched
+	}
+	more = s.appendFound(buf, snap, &q.Query, &f, sel)
+	buf.b = n.append(buf.b)
+	return more, nil
 }
 
-// appendFound writes what a search has found; see appendNearby.
+// appendFound writes what a search has found, without its links and its closing brace. more reports
+// whether there may be items after the last of buf.hits.
 func (s *Server) appendFound(buf *buffer, snap *collection.Snapshot, q *index.Query, f *completeness, sel *selection) (more bool) {
 	reason := ""
 	if !f.proof.Exact {

@@ -35,6 +35,9 @@ func (s *Server) answerOrigins(w http.ResponseWriter, r *http.Request, c *collec
 	if err != nil {
 		return err
 	}
+	if asked.K == 0 {
+		return badField("k", "0", fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
+	}
 	s.limit(r.Context(), &asked.filter)
 	places := make([]index.Position, len(in.Origins))
 	for i, o := range in.Origins {

@@ -195,7 +195,7 @@ func (p *parameters) integer(name string, fallback, most int, clamp bool) (int, 
 		n, err = int64(most), nil
 	}
 	least := int64(parameter.Named(name).Min)
-	if err != nil || value[0] == '+' || n < least || (!clamp && n > int64(most)) {
+	if err != nil || value[0] == '+' || value[0] == '-' || n < least || (!clamp && n > int64(most)) {
 		return 0, badParameter(name, value, fmt.Sprintf("must be a whole number from %d to %d", least, most), "")
 	}
 	return int(min(n, int64(most))), nil

@@ -48,10 +48,13 @@ func (p *parameters) groups(snap *collection.Snapshot, q *index.Query, l *Limits
 	if reason != "" {
 		return "", nil, false, badParameter("per", property, reason, "")
 	}
-	for _, name := range []string{"at_least", "sortby", "explain"} {
+	for _, name := range []string{"at_least", "sortby", "explain", "facets", "rings"} {
 		if v, both := p.values.lookup(name); both && v != "false" {
 			return "", nil, false, badParameter(name, v, "must be left out if per is given", "")
 		}
+	}
+	if q.K == 0 {
+		return "", nil, false, badParameter("k", "0", "must be at least 1 if per is given", "")
 	}
 	if most := l.MaxBatchK / max(1, len(values)); q.K > most {
 		return "", nil, false, badParameter("k", strconv.Itoa(q.K), fmt.Sprintf("must be at most %d: %s has %d values", most, property, len(values)), "")

@@ -19,6 +19,7 @@ type itemsSearch struct {
 	BBox       *[]float64     `json:"bbox"`
 	Cursor     *string        `json:"cursor"`
 	Datetime   *string        `json:"datetime"`
+	Facets     *[]string      `json:"facets"`
 	Filter     jsontext.Value `json:"filter"`
 	Intersects jsontext.Value `json:"intersects"`
 	Limit      *int           `json:"limit"`
@@ -61,8 +62,21 @@ func (in *itemsSearch) parameters(l *Limits, queryables value.Queryables) (p par
 	positions := area.MostPositions
 	within, err := bodyIntersects("intersects", in.Intersects, &positions)
 	page.where = page.where.And(within)
+	if err != nil {
+		return p, page, err
+	}
+	if page.wants, err = p.counting("limit", page.limit, queryables); err != nil {
+		return p, page, asField("", err)
+	}
+	if in.Facets != nil {
+		if page.wants.facets, err = facets(*in.Facets, queryables, refuseField); err != nil || in.Cursor != nil {
+			page.wants.facets = nil
+		}
+	}
 	return p, page, err
 }
+
+func refuseField(name, got, reason, hint string) error { return badField(name, got, reason, hint) }
 
 // asField returns a problem of a parameter as one of a member of the body, which has its name and
 // stands at a path.

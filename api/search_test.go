@@ -74,7 +74,7 @@ func TestSearch(t *testing.T) {
 	many := `"` + strings.Repeat(`a","`, 256) + `a"`
 	for body, want := range map[string]string{
 		`{"bbox":[1,2,3]}`:                      "bbox must be four numbers",
-		`{"limit":0}`:                           "limit must be a whole number from 1 to 10000",
+		`{"limit":-1}`:                          "limit must be a whole number from 0 to 10000",
 		`{"limit":"5"}`:                         "limit must be",
 		`{"datetime":"yesterday"}`:              "datetime ",
 		`{"filter":{"name":"x"}}`:               "filter",

@@ -51,5 +51,5 @@ missing = get_item.sync_detailed("c", "none", client=client)
 assert isinstance(missing.parsed, Problem), missing
 print(missing.status_code.value, missing.parsed.type_)
 
-wrong = list_items.sync_detailed("c", client=client, limit=0)
+wrong = list_items.sync_detailed("c", client=client, limit=-1)
 print(wrong.status_code.value, wrong.parsed.errors[0].parameter)

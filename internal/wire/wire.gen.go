@@ -67,10 +67,10 @@ type Definition struct {
 	// such as `id`, can be queryables, because a load does not filter. Names of other
 	// parameters, and names that may become parameters, cannot be queryables:
 	// at_least, bbox, bbox-crs, consistency, crs, cursor, datetime,
-	// distance_property, exclude-properties, explain, externalIds, f, filter,
+	// distance_property, exclude-properties, explain, externalIds, f, facets, filter,
 	// filter-crs, filter-lang, format, geometry, id_property, ids, intersects, k,
 	// lat, limit, lon, min_radius, near, offset, per, polygon, profile,
-	// properties, q, radius, resultType, skipGeometry, sortby, weight.
+	// properties, q, radius, resultType, rings, skipGeometry, sortby, weight.
 	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 
 	// Time The top-level property with the time of an item: an RFC 3339 date-time or date.
@@ -84,6 +84,24 @@ type Definition struct {
 	// empty: the policy of the server. `back` needs a shared store.
 	WritePolicy WritePolicy `json:"writePolicy,omitempty,omitzero"`
 }
+
+// Facet The items by their values or by steps. All numbers together are `numberMatched`.
+type Facet struct {
+	// Others How many items have values that `values` does not have, or values that are no numbers, which lie in no step.
+	Others int `json:"others"`
+
+	// Steps The steps that have items, in their order.
+	Steps []StepCount `json:"steps,omitempty,omitzero"`
+
+	// Values The values that most items have.
+	Values []ValueCount `json:"values,omitempty,omitzero"`
+
+	// Without How many items have no value: the property is missing or null, or is an array, an object, or what does not fit the type of the queryable.
+	Without int `json:"without"`
+}
+
+// Facets Only with `facets`: for each of the properties, how many items have its values.
+type Facets map[string]Facet
 
 // Fault One thing that was wrong, and where.
 type Fault struct {
@@ -128,6 +146,8 @@ type Feature struct {
 
 // FeatureCollection defines model for FeatureCollection.
 type FeatureCollection struct {
+	// Facets Only with `facets`: for each of the properties, how many items have its values.
+	Facets         Facets    `json:"facets,omitempty,omitzero"`
 	Features       []Feature `json:"features"`
 	Links          Links     `json:"links"`
 	NumberMatched  *int      `json:"numberMatched,omitempty"`
@@ -218,13 +238,18 @@ type NearbyCollection struct {
 	// matching item within it, with `cursor` every item that follows, otherwise the
 	// `k` nearest items. False if there is more, to which the link with `rel` `next`
 	// leads, or if a limit of the server ended the search, which `proof` says.
-	Complete bool            `json:"complete"`
+	Complete bool `json:"complete"`
+
+	// Facets Only with `facets`: for each of the properties, how many items have its values.
+	Facets   Facets          `json:"facets,omitempty,omitzero"`
 	Features []NearbyFeature `json:"features"`
 	Links    Links           `json:"links,omitempty,omitzero"`
 
-	// NumberMatched Only with `radius`, and on the first page with `line`: how many items match within
-	// it, including those on other pages. It is left out if the server would need more than 100,000 comparisons to
-	// count them, or more than 1,000,000 for all queries of a request.
+	// NumberMatched With `radius`, and on the first page with `line`: how many items match within it,
+	// including those on other pages. It is left out if the server would need more than
+	// 100,000 comparisons to count them, or more than 1,000,000 for all queries of a
+	// request, but not with `facets` or `k=0`. With these it is also there without
+	// `radius`.
 	NumberMatched  *int `json:"numberMatched,omitempty"`
 	NumberReturned int  `json:"numberReturned"`
 
@@ -232,7 +257,10 @@ type NearbyCollection struct {
 	Plan Plan `json:"plan,omitempty,omitzero"`
 
 	// Proof Within which distance the answer is complete, and what the search cost.
-	Proof Proof  `json:"proof"`
+	Proof Proof `json:"proof"`
+
+	// Rings Only with `rings`: how many items are within each of the distances, in their order.
+	Rings []Ring `json:"rings,omitempty,omitzero"`
 	Type  string `json:"type"`
 
 	// Widened Only with `at_least`: whether fewer items than that are within `radius`, so that the
@@ -340,6 +368,15 @@ type Readiness struct {
 	Status string `json:"status"`
 }
 
+// Ring defines model for Ring.
+type Ring struct {
+	// Count How many items are no farther away.
+	Count int `json:"count"`
+
+	// Radius The distance in metres.
+	Radius float64 `json:"radius"`
+}
+
 // Source The table of the database that the items come from. Nobody can write such items over HTTP.
 type Source struct {
 	// Follow How nearby notices changes of the table.
@@ -383,6 +420,24 @@ type Statistics struct {
 
 	// UnreadTimes How many items have a `time` that the server cannot read. Left out if there are none. They match every `datetime`.
 	UnreadTimes int `json:"unreadTimes,omitempty,omitzero"`
+}
+
+// StepCount defines model for StepCount.
+type StepCount struct {
+	// Below The step has numbers below this one.
+	Below float64 `json:"below"`
+	Count int     `json:"count"`
+
+	// From The step has this number and greater ones.
+	From float64 `json:"from"`
+}
+
+// ValueCount defines model for ValueCount.
+type ValueCount struct {
+	Count int `json:"count"`
+
+	// Value A string, a number or a boolean.
+	Value interface{} `json:"value"`
 }
 
 // Verification defines model for Verification.
