@@ -24,7 +24,7 @@ type Query struct {
 	Position        // the centre, unless Near is set
 	Near     string // an item of the collection, around which the search is and which it leaves out
 	// Options are those of Nearby that one query can have: K, Radius, MinRadius, AtLeast, Where,
-	// Filter, Datetime, Intersects and Cursor.
+	// Filter, Datetime, Intersects, Facets, Rings and Cursor.
 	Options []RequestOption
 }
 
@@ -153,12 +153,14 @@ func (r *request) members() map[string]any {
 			members[name] = json.Number(values[0])
 		case "near", "filter", "datetime", "intersects", "cursor":
 			members[name] = values[0]
-		case "bbox":
-			var sides []json.Number
-			for side := range strings.SplitSeq(values[0], ",") {
-				sides = append(sides, json.Number(side))
+		case "bbox", "rings":
+			var numbers []json.Number
+			for number := range strings.SplitSeq(values[0], ",") {
+				numbers = append(numbers, json.Number(number))
 			}
-			members[name] = sides
+			members[name] = numbers
+		case "facets":
+			members[name] = strings.Split(values[0], ",")
 		case "properties":
 			if slices.Equal(values, []string{""}) { // see Fields
 				values = []string{}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,56 @@ func TestFieldsWithCommas(t *testing.T) {
 		batch, err := places.NearbyBatch(t.Context(), []client.Query{near}, client.Fields(names...))
 		if err != nil || string(batch[0].Hits[0].Properties) != want {
 			t.Errorf("%q, in a batch: %s, %v", names, batch[0].Hits[0].Properties, err)
+		}
+	}
+}
+
+// TestCounts: what is counted is the same in a URL and in a body, with items and without.
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	c, err := client.New(serve(t, api.Limits{}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := c.Collection("c")
+	fill(t, places, 300)
+	var ring []string // the border of a box, too long for a URL
+	for i := range 1000 {
+		ring = append(ring, fmt.Sprintf("%v -50", -120+0.2*float64(i)))
+	}
+	for _, wkt := range []string{"POLYGON((-120 -50,80 -50,80 60,-120 60,-120 -50))", "POLYGON((" + strings.Join(ring, ",") + ",80 -50,80 60,-120 60,-120 -50))"} {
+		within := client.Intersects(wkt)
+		inside, err := ids(idOfItem, places.Items(t.Context(), within))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := places.Count(t.Context(), within)
+		if err != nil || n != len(inside) {
+			t.Errorf("%d are counted, want %d: %v", n, len(inside), err)
+		}
+		counts := []client.RequestOption{within, client.Facets("kind"), client.Rings(1e6, 1e8)}
+		alone, err := places.Nearby(t.Context(), 3, 4, append(counts, client.K(0))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		beside, err := places.NearbyBatch(t.Context(), []client.Query{{Position: client.Position{Lat: 3, Lon: 4}, Options: counts}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := 0
+		for _, v := range alone.Facets["kind"].Values {
+			sum += v.Count
+		}
+		if sum+alone.Facets["kind"].Without != n || *alone.Matched != n || len(alone.Rings) != 2 || alone.Rings[1].Count != n || len(alone.Hits) != 0 {
+			t.Errorf("%s, want %d", alone.GeoJSON, n)
+		}
+		if got := beside[0]; !reflect.DeepEqual(got.Facets, alone.Facets) || !reflect.DeepEqual(got.Rings, alone.Rings) || len(got.Hits) != 10 {
+			t.Errorf("%s, want the counts of %s", got.GeoJSON, alone.GeoJSON)
+		}
+		for page, err := range places.NearbyPages(t.Context(), 3, 4, append(counts, client.K(0), client.Radius(1e7))...) {
+			if err != nil || page.Facets == nil {
+				t.Errorf("%+v, %v", page, err)
+			}
 		}
 	}
 }

@@ -28,6 +28,14 @@ type (
 	Fault = wire.Fault
 	// LoadReport says what became of the rows of a load.
 	LoadReport = wire.LoadReport
+	// Facet says how many items have which value of a property, or a number in which step.
+	Facet = wire.Facet
+	// ValueCount is how many items have a value: a string, float64 or bool.
+	ValueCount = wire.ValueCount
+	// StepCount is how many items have a number that is at least From, and below Below.
+	StepCount = wire.StepCount
+	// Ring is how many items are no farther away than a distance in metres.
+	Ring = wire.Ring
 	// Proof says how much a nearby answer covers, and what it cost.
 	Proof = wire.Proof
 	// Readiness is the state of a server: "ready", "degraded", "starting" or "draining".

@@ -98,6 +98,39 @@ func ExampleClient() {
 	// 5, 208 km
 }
 
+// How many shops there are of each category, and how many are near, without the shops.
+func ExampleFacets() {
+	places, stop := loaded()
+	defer stop()
+	ctx := context.Background()
+
+	cafes, err := places.Count(ctx, client.Where("category", "cafe"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(cafes, "cafés")
+	page, err := places.Nearby(ctx, -18.14, 178.44, client.K(0), client.Facets("category"), client.Rings(1000, 5000))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, v := range page.Facets["category"].Values {
+		fmt.Println(v.Value, v.Count)
+	}
+	for _, r := range page.Rings {
+		fmt.Printf("%d within %.0f m\n", r.Count, r.Radius)
+	}
+	fmt.Println(*page.Matched, "in all")
+	// Output:
+	// 2 cafés
+	// cafe 2
+	// books 1
+	// charger 1
+	// grocer 1
+	// 2 within 1000 m
+	// 3 within 5000 m
+	// 5 in all
+}
+
 // All items within a radius, nearest first, whatever their number: each page is asked for when
 // it is needed.
 func ExampleCollection_NearbyAll() {

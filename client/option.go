@@ -36,7 +36,7 @@ func header(name, value string) RequestOption {
 func digits(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // K is how many items a nearby answer, or page, has at most. Left out: 10, or with Radius as
-// many as the server allows.
+// many as the server allows. With 0 the answer says only how many match.
 func K(n int) RequestOption { return Parameter("k", strconv.Itoa(n)) }
 
 // Radius is the greatest distance of a nearby search in metres.
@@ -106,6 +106,21 @@ func Weight(property string, metres float64) RequestOption {
 		}
 		r.query.Set("weight", weights)
 	}
+}
+
+// Facets makes an answer count the items that match by the values of queryables, such as "category",
+// or by steps of numbers, such as "rating:1"; see ItemPage.Facets and NearbyPage.Facets. Later pages
+// have no counts.
+func Facets(facets ...string) RequestOption { return Parameter("facets", strings.Join(facets, ",")) }
+
+// Rings makes a nearby answer count the items within each of some distances, which increase; see
+// NearbyPage.Rings. Radius does not matter for them. Later pages have no counts.
+func Rings(metres ...float64) RequestOption {
+	texts := make([]string, len(metres))
+	for i, m := range metres {
+		texts[i] = digits(m)
+	}
+	return Parameter("rings", strings.Join(texts, ","))
 }
 
 // Datetime finds only items whose time is, or may be, in an interval such as

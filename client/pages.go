@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -27,8 +28,11 @@ type NearbyPage struct {
 	// within it, else the k nearest.
 	Complete bool
 	// Matched is how many items there are within the radius in all; nil: it is not known, or
-	// there is no radius.
+	// there is no radius. With Facets, and with K(0), it is known also without a radius.
 	Matched *int
+	// Facets has what Facets asks for, by the names of the queryables, and Rings what Rings does.
+	Facets map[string]Facet
+	Rings  []Ring
 	// Widened: with AtLeast, fewer items are within the radius than that, and Hits are the nearest.
 	Widened bool
 	// Proof says within which radius nothing is missing, and what the search cost.
@@ -87,7 +91,7 @@ func (a *answer) nearby() (*NearbyPage, error) {
 	}
 	page := &NearbyPage{
 		Hits: make([]Hit, len(doc.Features)), Complete: doc.Complete, Matched: doc.NumberMatched, Proof: doc.Proof,
-		Widened: doc.Widened, Next: next(doc.Links), GeoJSON: a.body,
+		Facets: doc.Facets, Rings: doc.Rings, Widened: doc.Widened, Next: next(doc.Links), GeoJSON: a.body,
 	}
 	for i := range doc.Features {
 		f := &doc.Features[i]
@@ -106,7 +110,7 @@ func (c *Collection) NearbyPages(ctx context.Context, lat, lon float64, opts ...
 		if err != nil {
 			return nil, "", err
 		}
-		if page.Next == "" && !page.Complete {
+		if page.Next == "" && !page.Complete && !page.Proof.Exact {
 			err = fmt.Errorf("%w: it is complete within %v m: %s", ErrCutShort, page.Proof.Radius, page.Proof.Reason)
 		}
 		return page, page.Next, err
@@ -121,8 +125,9 @@ func (c *Collection) NearbyAll(ctx context.Context, lat, lon float64, opts ...Re
 // ItemPage is a page of items.
 type ItemPage struct {
 	Items   []Item
-	Matched *int   // how many items there are on all pages; nil: it is not known
-	Next    string // where the next page begins, for Cursor; "": this is the last one
+	Matched *int             // how many items there are on all pages; nil: it is not known
+	Facets  map[string]Facet // what Facets asks for, by the names of the queryables
+	Next    string           // where the next page begins, for Cursor; "": this is the last one
 	GeoJSON json.RawMessage
 }
 
@@ -147,11 +152,23 @@ func (c *Collection) Page(ctx context.Context, opts ...RequestOption) (*ItemPage
 	if err := a.decode(&doc); err != nil {
 		return nil, err
 	}
-	page := &ItemPage{Items: make([]Item, len(doc.Features)), Matched: doc.NumberMatched, Next: next(doc.Links), GeoJSON: a.body}
+	page := &ItemPage{Items: make([]Item, len(doc.Features)), Matched: doc.NumberMatched, Facets: doc.Facets, Next: next(doc.Links), GeoJSON: a.body}
 	for i := range doc.Features {
 		page.Items[i] = itemOf(&doc.Features[i])
 	}
 	return page, nil
+}
+
+// Count returns how many items match: in a BBox, with a Filter, or all.
+func (c *Collection) Count(ctx context.Context, opts ...RequestOption) (int, error) {
+	page, err := c.Page(ctx, append(opts[:len(opts):len(opts)], Limit(0))...)
+	switch {
+	case err != nil:
+		return 0, err
+	case page.Matched == nil:
+		return 0, errors.New("the server has not counted the items")
+	}
+	return *page.Matched, nil
 }
 
 // ItemPages goes from page to page of all items, or of those in a BBox. While others write, an
