@@ -93,7 +93,7 @@ func TestUsage(t *testing.T) {
 		{"query NaN 0 -c a", "decimal"},
 		{"query 0x10 0 -c a", "decimal"},
 		{"query 1_0 0 -c a", "decimal"},
-		{"query 1 2 -c a -k 0", "-k"},
+		{"query 1 2 -c a -k -1", "-k"},
 		{"query 1 2 -c a --radius far", "2.5km"},
 		{"query 1 2 -c a --radius=-5", "--radius"},
 		{"query 1 2 -c a --where red", "NAME=VALUE"},

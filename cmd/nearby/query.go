@@ -26,12 +26,14 @@ type queryCmd struct {
 	Lon        *degrees `arg:"" optional:"" help:"Longitude in degrees, -540 to 540; 190 means -170."`
 	Near       string   `help:"Search around this item, in place of LAT and LON, and leave it out." placeholder:"ID"`
 	Collection string   `required:"" short:"c" help:"Collection to search." placeholder:"NAME"`
-	K          *int     `name:"k" short:"k" help:"Greatest number of items. Left out, it is 10." placeholder:"10"`
+	K          *int     `name:"k" short:"k" help:"Greatest number of items. Left out, it is 10. 0: count them only." placeholder:"10"`
 	Radius     string   `help:"Only items within this distance: metres, or a number with a unit, such as 2.5km or 3mi." placeholder:"DISTANCE"`
 	MinRadius  string   `help:"Only items at least this far away, in the form of --radius." placeholder:"DISTANCE"`
 	AtLeast    int      `help:"If fewer items are within --radius, show this many nearest ones." placeholder:"N"`
 	Intersects string   `help:"Only items in polygons or on their borders: a file with GeoJSON or well-known text, or POLYGON((LON LAT, …)) itself. Without LAT and LON, and without --near, all of these are shown." placeholder:"FILE|WKT"`
 	Per        string   `help:"Show the -k nearest items of each value of this property." placeholder:"NAME"`
+	Facets     []string `help:"Count the items that match by the values of a property, or by steps of numbers, such as rating:1. May be repeated." placeholder:"NAME"`
+	Rings      []string `help:"Count the items within each of these distances, in the form of --radius." placeholder:"DISTANCE"`
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
 	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
 	SortBy     []string `help:"Order the items by a property, or by distance; -NAME is the descending order. May be repeated: a later one counts where the earlier ones are equal. Write --sort-by=-NAME." placeholder:"NAME"`
@@ -57,6 +59,7 @@ Examples:
     nearby query --near cafe-1 -c cities
     nearby query 47.37 8.54 -c cities -k 5 --intersects lake.geojson
     nearby query -c cities --intersects "POLYGON((5 46, 11 46, 11 48, 5 48, 5 46))"
+    nearby query 48.86 2.35 -c cities -k 0 --facets country,population:100000 --rings 10km,50km,100km
     nearby query 64.15 -21.94 -c cities --json | jq '.features[].id'`
 }
 
@@ -149,7 +152,7 @@ func (c *queryCmd) onlyFrom() error {
 	for _, f := range []struct {
 		flag  string
 		given bool
-	}{{"-k", c.K != nil}, {"--radius", c.Radius != ""}, {"--min-radius", c.MinRadius != ""}, {"--at-least", c.AtLeast != 0}, {"--per", c.Per != ""}} {
+	}{{"-k", c.K != nil}, {"--radius", c.Radius != ""}, {"--min-radius", c.MinRadius != ""}, {"--at-least", c.AtLeast != 0}, {"--per", c.Per != ""}, {"--facets", c.Facets != nil}, {"--rings", c.Rings != nil}} {
 		if f.given {
 			return command.Usagef("%s needs LAT and LON, or --near", f.flag)
 		}
@@ -175,8 +178,8 @@ func (c *queryCmd) options() (opts []client.RequestOption, err error) {
 		}
 	}
 	if c.K != nil {
-		if *c.K < 1 {
-			return nil, command.Usagef("-k %d: must be at least 1", *c.K)
+		if *c.K < 0 {
+			return nil, command.Usagef("-k %d: must be at least 0", *c.K)
 		}
 		opts = append(opts, client.K(*c.K))
 	} else if !c.centreless() {
@@ -208,6 +211,18 @@ func (c *queryCmd) options() (opts []client.RequestOption, err error) {
 	}
 	if c.Per != "" {
 		opts = append(opts, client.Per(c.Per))
+	}
+	if c.Facets != nil {
+		opts = append(opts, client.Facets(c.Facets...))
+	}
+	if c.Rings != nil {
+		rings := make([]float64, len(c.Rings))
+		for i, text := range c.Rings {
+			if rings[i], err = distance("--rings", text); err != nil {
+				return nil, err
+			}
+		}
+		opts = append(opts, client.Rings(rings...))
 	}
 	if c.Filter != "" {
 		opts = append(opts, client.Filter(c.Filter))
@@ -273,6 +288,68 @@ func splitWhere(where string, queryables []string) (name, value string) {
 
 // write shows an answer.
 func (c *queryCmd) write(w io.Writer, a *client.NearbyPage) error {
+	if c.countsOnly() {
+		return c.writeCounts(w, a)
+	}
+	if err := c.writeHits(w, a); err != nil {
+		return err
+	}
+	return c.writeCounts(w, a)
+}
+
+// countsOnly reports whether no items are asked for.
+func (c *queryCmd) countsOnly() bool { return c.K != nil && *c.K == 0 }
+
+// writeCounts shows what was counted, if anything was.
+func (c *queryCmd) writeCounts(w io.Writer, a *client.NearbyPage) error {
+	if a.Matched != nil && (c.countsOnly() || a.Facets != nil) {
+		fmt.Fprintf(w, "items that match: %s\n", terminal.Thousands(int64(*a.Matched)))
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(what string, n int) { fmt.Fprintf(t, "%s\t%s\n", printable(what), terminal.Thousands(int64(n))) }
+	for _, asked := range c.Facets {
+		name := asked
+		f, ok := a.Facets[name]
+		if colon := strings.LastIndexByte(asked, ':'); !ok && colon >= 0 {
+			name = asked[:colon]
+			f, ok = a.Facets[name]
+		}
+		if !ok { // a later page has no counts
+			continue
+		}
+		fmt.Fprintf(t, "%s\titems\n", printable(name))
+		for _, v := range f.Values {
+			line(shownValue(v.Value), v.Count)
+		}
+		for _, s := range f.Steps {
+			line(shownValue(s.From)+" to below "+shownValue(s.Below), s.Count)
+		}
+		if f.Others > 0 {
+			line("(others)", f.Others)
+		}
+		if f.Without > 0 {
+			line("(without)", f.Without)
+		}
+	}
+	for i, r := range a.Rings {
+		if i == 0 {
+			fmt.Fprintf(t, "within\titems\n")
+		}
+		line(formatDistance(r.Radius), r.Count)
+	}
+	return t.Flush()
+}
+
+// shownValue is a string, a number or a boolean as text.
+func shownValue(v any) string {
+	if f, ok := v.(float64); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(v)
+}
+
+// writeHits shows the items of an answer.
+func (c *queryCmd) writeHits(w io.Writer, a *client.NearbyPage) error {
 	if len(a.Hits) == 0 {
 		fmt.Fprintln(w, "nothing found")
 	} else {

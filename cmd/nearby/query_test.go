@@ -70,6 +70,36 @@ func TestQueryGoesOn(t *testing.T) {
 	}
 }
 
+// TestQueryCounts: a query shows the counts that it is asked for, beside items or alone.
+func TestQueryCounts(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir())
+	var csv strings.Builder
+	csv.WriteString("id,lat,lon,kind,size\n")
+	for i := range 20 {
+		fmt.Fprintf(&csv, "p%02d,0,%.2f,k%d,%d\n", i, float64(i)/100, min(i%5, 2), i*1000)
+	}
+	if r := runCLI(t, csv.String(), "load", "-", "-c", "line", "--queryable", "kind,size:number", "--server", s.base); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	for _, c := range []struct {
+		args []string
+		want string // the last lines
+	}{
+		{[]string{"-k", "0"}, "items that match: 20\n"},
+		{[]string{"-k", "0", "--radius", "2km", "--where", "kind=k0"}, "items that match: 1\n"},
+		{[]string{"-k", "0", "--facets", "kind,size:10000", "--where", "size=3000", "--where", "size=12000", "--where", "size=15000"},
+			"items that match: 3\nkind                  items\nk2                    2\nk0                    1\nsize                  items\n0 to below 10000      1\n10000 to below 20000  2\n"},
+		{[]string{"-k", "0", "--rings", "500,2km"}, "items that match: 20\nwithin   items\n500 m    1\n2.00 km  2\n"},
+		{[]string{"-k", "1", "--rings", "2km"}, "points compared: 20\nwithin   items\n2.00 km  2\n"},
+	} {
+		r := runCLI(t, "", append([]string{"query", "0", "0", "-c", "line", "--server", s.base}, c.args...)...)
+		if r.code != exitOK || !strings.HasSuffix(r.stdout, c.want) || strings.Contains(strings.Join(c.args, " "), "-k 0") && r.stdout != c.want {
+			t.Errorf("%q: %+v, want\n%s", c.args, r, c.want)
+		}
+	}
+}
+
 // TestNegativeNumbers: a number may be negative in every place, and is what was typed: a
 // coordinate, the value of a flag, and a text that begins like a number.
 func TestNegativeNumbers(t *testing.T) {
@@ -109,7 +139,7 @@ func TestNegativeNumbers(t *testing.T) {
 		{"-1.5 -2.5 -c n --properties -1", exitOK, "id  -1     lat"},
 		{"-1.5 -2.5 -c n --where -1=minus", exitOK, "1  0.000 m   a"},
 		{"-1.5 -2.5 -c n --radius -5", exitUsage, `--radius "-5": must be metres`},
-		{"-1.5 -2.5 -c n -k -5", exitUsage, "-k -5: must be at least 1"},
+		{"-1.5 -2.5 -c n -k -5", exitUsage, "-k -5: must be at least 0"},
 		{"-1.5 -2.5 -7 -c n", exitUsage, "unexpected argument -7"},
 		{"-1.5 -200x -c n", exitUsage, `"-200x" is not a decimal number`},
 		// A name may have an equals sign; where the part before the first is a queryable, it is meant.
