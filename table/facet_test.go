@@ -15,6 +15,7 @@ import (
 
 	"nearby/area"
 	"nearby/index"
+	"nearby/item"
 	"nearby/table"
 	"nearby/value"
 )
@@ -359,5 +360,21 @@ func TestFacetsThatCannotBeCounted(t *testing.T) {
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// TestFacetsOfManyValues: a queryable whose items have too many values is not counted by value.
+func TestFacetsOfManyValues(t *testing.T) {
+	items := make([]item.Item, table.MaxFacetValues+1)
+	for i := range items {
+		items[i] = item.Item{ID: fmt.Sprint(i), Properties: fmt.Appendf(nil, `{"few":%d,"many":%d}`, min(i, 9), i)}
+	}
+	s := benchTable(t, kinds[0].Name, items, value.Untyped("few", "many")).Snapshot()
+	q := &index.Query{MaxDistance: index.Everywhere}
+	if n, counts, _, err := s.Facets(q, []table.Facet{{Name: "few"}}, nil); err != nil || n != len(items) || counts[0].Values[0].Items != len(items)-9 {
+		t.Errorf("%d %+v: %v", n, counts, err)
+	}
+	if _, _, _, err := s.Facets(q, []table.Facet{{Name: "many"}}, nil); err == nil || !strings.Contains(err.Error(), "262145 values") {
+		t.Errorf("%v", err)
 	}
 }
