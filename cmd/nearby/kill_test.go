@@ -82,7 +82,7 @@ func TestKillWhileQueryablesAreBuilt(t *testing.T) {
 		go func() {
 			defer close(done)
 			for i := first; ; i++ {
-				r := exchange(client, http.MethodPatch, base+"/v1/collections/kill", "application/json", `{"queryables":`+definitions[i%len(definitions)]+`}`)
+				r := exchange(client, http.MethodPut, base+"/v1/collections/kill", "application/json", `{"queryables":`+definitions[i%len(definitions)]+`}`)
 				if r.status != http.StatusOK {
 					return
 				}
