@@ -353,13 +353,15 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if body.Line != nil || body.Origins != nil {
+		if err := slotOf(r.Context()).weigh(); err != nil {
+			return err
+		}
+	}
 	if body.Line != nil {
 		return s.answerAlong(w, r, c, snap, &body)
 	}
 	if body.Origins != nil {
-		if err := slotOf(r.Context()).weigh(); err != nil {
-			return err
-		}
 		return s.answerOrigins(w, r, c, snap, &body, &sel)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), l.Timeout) // of all

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func TestHeavyRequestsWaitForTheirTurn(t *testing.T) {
 		{"GET", c + "/items?datetime=2020-01-01T00:00:00Z/..", ""},
 		{"POST", c + "/nearby", `{"queries":[{"lat":1,"lon":1,"k":60},{"lat":1,"lon":1,"k":60}]}`},
 		{"POST", c + "/nearby", `{"origins":[{"lat":1,"lon":1},{"lat":2,"lon":2}],"k":1}`},
+		{"POST", c + "/nearby", `{"line":{"type":"LineString","coordinates":[[1,1],[2,2]]},"within":10}`},
 		{"POST", c + "/items/search", `{"limit":1}`},
 	}
 	light := []request{
@@ -29,7 +31,8 @@ func TestHeavyRequestsWaitForTheirTurn(t *testing.T) {
 		{"GET", c + "/items?limit=100", ""},
 		{"POST", c + "/nearby", `{"queries":[{"lat":1,"lon":1,"k":50},{"lat":1,"lon":1,"k":50}]}`},
 	}
-	leave := h.server.OccupyTurns(time.Millisecond)
+	leave := sync.OnceFunc(h.server.OccupyTurns(time.Millisecond))
+	defer leave()
 	answers := make(chan int, len(heavy))
 	for i, r := range heavy {
 		go func() { answers <- h.do(r.method, r.path, "application/json", r.body).status }()
