@@ -32,7 +32,7 @@ func (h *fixture) raw(text string) net.Conn {
 // busy waits until so many requests wait and none works.
 func (h *fixture) busy(waiting int) {
 	h.Helper()
-	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) { // nothing tells when a request begins to wait
 		b := h.server.Busy()
 		if b.Requests == 0 && b.Waiting == waiting {
 			return

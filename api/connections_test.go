@@ -39,6 +39,7 @@ func TestConnections(t *testing.T) {
 		if status := response(t, conn); status != 200 {
 			t.Fatalf("answered %d", status)
 		}
+		// The server marks a connection as idle after its answer, and tells nobody.
 		for began := time.Now(); connections.Idle() <= len(conns); time.Sleep(time.Millisecond) {
 			if time.Since(began) > patience {
 				t.Fatal("a connection does not become idle")

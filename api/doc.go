@@ -2,8 +2,11 @@
 //
 // openapi.yaml is the contract. Tests compare the routes, the parameter table and every answer
 // with it. A handler reads its parameters by one table (package parameter), loads a
-// collection's snapshot once, and appends its answer to one buffer (geojson.go). One table
-// (causes.go) turns an error into a problem (RFC 9457).
+// collection's snapshot once, and appends its answer to one buffer, from which a large answer is
+// sent in pieces (geojson.go). A heavy request waits for its turn before it is worked on
+// (turns.go). One table (causes.go) turns an error into a problem (RFC 9457).
+//
+// Connections (connections.go) is the listener; it bounds the open connections.
 //
 // New (server.go) puts a server together. A request passes these steps:
 //
