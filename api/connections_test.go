@@ -23,7 +23,7 @@ func TestConnections(t *testing.T) {
 	connections := api.NewConnections(ts.Listener, 4)
 	ts.Listener, ts.Config.ConnContext, ts.Config.ConnState = connections, api.ConnContext, connections.ConnState
 	ts.Start()
-	defer ts.Close()
+	t.Cleanup(ts.Close) // after the clients have gone: it waits for their requests
 	h.url = ts.URL
 	send := func(conn net.Conn, text string) {
 		t.Helper()
