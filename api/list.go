@@ -20,6 +20,7 @@ type itemsPage struct {
 	sel   selection
 	where *area.Area // nil: everywhere
 	wants wanted
+	order []table.SortKey // nil: that of the list, or of the area
 }
 
 // page reads the parameters of a page of items that need no collection.
@@ -68,6 +69,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if page.wants, err = params.counting("limit", page.limit, snap.Queryables()); err != nil {
 		return err
 	}
+	if page.order, err = params.sortKeys(snap.Queryables(), false); err != nil {
+		return err
+	}
 	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &params), 0); known || err != nil {
 		return err
 	}
@@ -102,9 +106,13 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	s.limit(ctx, &params.filter)
 	defer cancel()
 	asked, placed := params.question(c.Name()), page.where != nil
-	sorted, err := params.sorting(asked, snap.Queryables(), false)
-	if err != nil {
-		return "", err
+	var sorted *sorting
+	if page.order != nil {
+		after, err := params.sortPlace(asked, page.order)
+		if err != nil {
+			return "", err
+		}
+		sorted = &sorting{page.order, after}
 	}
 	n := counted{matched: -1}
 	if page.wants.any() {

@@ -61,7 +61,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sorted, err := params.sorting(asked, snap.Queryables(), true)
+	sorted, err := params.sorting(asked, snap.Queryables())
 	if err != nil {
 		return err
 	}

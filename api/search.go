@@ -21,9 +21,11 @@ type itemsSearch struct {
 	Datetime   *string        `json:"datetime"`
 	Facets     *[]string      `json:"facets"`
 	Filter     jsontext.Value `json:"filter"`
+	IDProperty *string        `json:"id_property"`
 	Intersects jsontext.Value `json:"intersects"`
 	Limit      *int           `json:"limit"`
 	Properties *[]string      `json:"properties"`
+	SortBy     *[]string      `json:"sortby"`
 }
 
 // parameters returns the query as the parameters of GET, and the page that it asks for.
@@ -45,6 +47,9 @@ func (in *itemsSearch) parameters(l *Limits, queryables value.Queryables) (p par
 	if in.Limit != nil {
 		set("limit", strconv.Itoa(*in.Limit))
 	}
+	if in.IDProperty != nil {
+		set("id_property", *in.IDProperty)
+	}
 	if page, err = p.page(l); err != nil {
 		return p, page, asField("", err)
 	}
@@ -53,9 +58,15 @@ func (in *itemsSearch) parameters(l *Limits, queryables value.Queryables) (p par
 			return p, page, err
 		}
 	}
-	// The two are part of the question, which belongs to the cursor.
+	// What follows is part of the question, which belongs to the cursor.
 	set("filter", string(in.Filter))
 	set("intersects", string(in.Intersects))
+	if in.SortBy != nil {
+		set("sortby", strings.Join(*in.SortBy, ","))
+		if page.order, err = sortKeys(*in.SortBy, queryables, false, refuseField); err != nil {
+			return p, page, err
+		}
+	}
 	if err := bodyFilter(&p.filter, "filter", in.Filter, queryables); err != nil {
 		return p, page, err
 	}

@@ -26,22 +26,39 @@ type sorting struct {
 	after *table.SortPlace // nil: with the first item
 }
 
-// sorting reads sortby and the cursor that goes with it; nil: it was not given. An order of a
-// nearby search can name the distance, and ends with it.
-func (p *parameters) sorting(asked question, queryables value.Queryables, nearby bool) (*sorting, error) {
+// sorting reads sortby and the cursor that goes with it, of a nearby search; nil: it was not given.
+func (p *parameters) sorting(asked question, queryables value.Queryables) (*sorting, error) {
+	keys, err := p.sortKeys(queryables, true)
+	if err != nil || keys == nil {
+		return nil, err
+	}
+	after, err := p.sortPlace(asked, keys)
+	return &sorting{keys, after}, err
+}
+
+// sortKeys reads sortby; nil: it was not given.
+func (p *parameters) sortKeys(queryables value.Queryables, nearby bool) ([]table.SortKey, error) {
 	text, ok := p.values.lookup("sortby")
 	if !ok {
 		return nil, nil
 	}
+	return sortKeys(strings.Split(text, ","), queryables, nearby, refuseParameter)
+}
+
+// sortKeys reads the names of an order. That of a nearby search can name the distance, and ends with
+// it.
+func sortKeys(parts []string, queryables value.Queryables, nearby bool, refuse refusal) (keys []table.SortKey, err error) {
 	names := queryables.Names()
 	if nearby {
 		names = append(names, distanceKey)
 	}
-	wrong := func(format string, args ...any) (*sorting, error) {
-		return nil, badParameter("sortby", text, fmt.Sprintf(format, args...), "")
+	wrong := func(format string, args ...any) ([]table.SortKey, error) {
+		return nil, refuse("sortby", item.Shorten(strings.Join(parts, ",")), fmt.Sprintf(format, args...), "")
 	}
-	s := new(sorting)
-	for part := range strings.SplitSeq(text, ",") {
+	if len(parts) == 0 {
+		return wrong("must have at least one name")
+	}
+	for _, part := range parts {
 		key := table.SortKey{Name: strings.TrimLeft(part, " +")} // a plus sign in a URL is a space
 		if name, down := strings.CutPrefix(part, "-"); down {
 			key = table.SortKey{Name: name, Descending: true}
@@ -50,24 +67,22 @@ func (p *parameters) sorting(asked question, queryables value.Queryables, nearby
 		case len(names) == 0:
 			return wrong("cannot be used here: the collection has no sortable properties")
 		case !slices.Contains(names, key.Name):
-			return wrong("must be names of properties, separated by commas, with a minus sign before a name for descending order; %q cannot be sorted by, only %s", item.Shorten(key.Name), item.List(names))
+			return wrong("must be names of properties, with a minus sign before a name for descending order; %q cannot be sorted by, only %s", item.Shorten(key.Name), item.List(names))
 		}
 		if nearby && key.Name == distanceKey {
 			key.Name = ""
 		}
-		if slices.ContainsFunc(s.keys, func(k table.SortKey) bool { return k.Name == key.Name }) {
+		if slices.ContainsFunc(keys, func(k table.SortKey) bool { return k.Name == key.Name }) {
 			return wrong("names %s twice", strings.TrimLeft(part, " +-"))
 		}
-		if s.keys = append(s.keys, key); len(s.keys) > table.MaxSortKeys {
+		if keys = append(keys, key); len(keys) > table.MaxSortKeys {
 			return wrong("must have at most %d names", table.MaxSortKeys)
 		}
 	}
-	if nearby && !slices.ContainsFunc(s.keys, func(k table.SortKey) bool { return k.Name == "" }) {
-		s.keys = append(s.keys, table.SortKey{})
+	if nearby && !slices.ContainsFunc(keys, func(k table.SortKey) bool { return k.Name == "" }) {
+		keys = append(keys, table.SortKey{})
 	}
-	var err error
-	s.after, err = p.sortPlace(asked, s.keys)
-	return s, err
+	return keys, nil
 }
 
 // searchSorted is search in an order of its own.
