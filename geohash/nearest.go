@@ -39,6 +39,9 @@ type search struct {
 	outside float64 // the least of them
 	key     uint64  // of the centre
 
+	selects bool       // the query has an area, or skips cells
+	earth   area.Cover // how much of the Earth lies in the area
+
 	// The page that the last cell was looked up in.
 	page *page
 }
@@ -52,6 +55,7 @@ func (g *grid) Nearest(dst []index.Hit, q *index.Query, items index.Items) ([]in
 	v := s.top.Reset(q, items)
 	s.key = zorder.Key(q.Lon, q.Lat)
 	s.origin = newOrigin(q.Lon, q.Lat, v, s.key)
+	s.selects, s.earth = !s.top.Cells.All(), s.top.Cells.Earth()
 	s.root, s.bits, s.query, s.items = &g.root, g.bits, q, items
 	s.budget = budget.New(q.Budget)
 
@@ -298,7 +302,7 @@ func (s *search) lookUp(key uint64, n int) bool {
 			mask := b.node.occupied >> d & (1<<width - 1) << d
 			i, _ := b.node.find(d)
 			for range bits.OnesCount64(mask) {
-				s.add(&b.node.branches[i], area.Part)
+				s.add(&b.node.branches[i], s.earth)
 				i++
 			}
 			return true
@@ -310,7 +314,7 @@ func (s *search) lookUp(key uint64, n int) bool {
 		b = &b.node.branches[i]
 		level++
 		if rest == levelBits {
-			s.add(b, area.Part)
+			s.add(b, s.earth)
 			return true
 		}
 	}
@@ -328,13 +332,13 @@ func cellInPage(p *page, key uint64) bool {
 // area.
 func (s *search) add(b *branch, in area.Cover) {
 	if c2 := b.box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&b.box) {
-		if !s.top.Cells.All() {
+		if s.selects {
 			key, n := b.prefix()
 			if in = s.top.Cells.Cover(in, key, n); in == area.None {
 				return
 			}
 		}
-		s.queue.push(unopened{chord2: c2, node: b.node, page: b.page, cell: -1, in: in})
+		s.queue.push(c2, b.node, b.page, -1, in)
 	}
 }
 
@@ -343,18 +347,18 @@ func (s *search) add(b *branch, in area.Cover) {
 func (s *search) addCells(p *page, key uint64, n int) {
 	last := zorder.Last(key, n)
 	for i := p.find(key); i < len(p.keys) && p.keys[i] <= last; i++ {
-		s.addCell(p, i, area.Part)
+		s.addCell(p, i, s.earth)
 	}
 }
 
 func (s *search) addCell(p *page, i int, in area.Cover) {
 	if c2 := p.cells[i].box.Chord2(s.origin.vec); c2 <= s.top.Limit && !s.top.Passed(&p.cells[i].box) {
-		if s.top.Cells.All() {
-			in = area.All
-		} else if in = s.top.Cells.Cover(in, p.keys[i], s.bits); in == area.None {
-			return
+		if s.selects {
+			if in = s.top.Cells.Cover(in, p.keys[i], s.bits); in == area.None {
+				return
+			}
 		}
-		s.queue.push(unopened{chord2: c2, page: p, cell: int32(i), in: in})
+		s.queue.push(c2, nil, p, int32(i), in)
 		if c := &p.cells[i]; c.small() {
 			c.run().Prefetch(0, int(c.n))
 		}
