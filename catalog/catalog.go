@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type Catalog struct {
 	closed  bool
 	hinders atomic.Pointer[error] // why the store cannot be read, at last; nil: it is being read
 	waiting atomic.Int64          // readers that wait for freshness
+	keys    keyring
 }
 
 // history is what differs between a store that nobody else writes (own.go) and one that
@@ -90,6 +92,14 @@ func (c *Catalog) Get(name string) (*collection.Collection, error) {
 	if err != nil {
 		return nil, err
 	}
+	return visible(gen, name)
+}
+
+// visible returns a collection of a generation, if callers may see it.
+func visible(gen *replica.Generation, name string) (*collection.Collection, error) {
+	if name == collection.Keys {
+		return nil, collection.NotFound(name)
+	}
 	return gen.Get(name)
 }
 
@@ -99,7 +109,8 @@ func (c *Catalog) List() ([]*collection.Collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gen.List(), nil
+	all := gen.List()
+	return slices.DeleteFunc(all, func(col *collection.Collection) bool { return col.Name() == collection.Keys }), nil
 }
 
 // Verify compares every collection with the store at one position, cell by cell,

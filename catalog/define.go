@@ -52,6 +52,9 @@ func (c *Catalog) Put(ctx context.Context, def collection.Definition) (col *coll
 // ones answer, and then take their place. Define waits for this. If ctx ends first, the building
 // goes on.
 func (c *Catalog) Define(ctx context.Context, name string, edit Edit) (Made, error) {
+	if name == collection.Keys {
+		return Made{}, collection.CheckName(name)
+	}
 	return c.history.define(ctx, name, edit)
 }
 
@@ -61,8 +64,12 @@ func (c *Catalog) Drop(ctx context.Context, name string) error { return c.DropIf
 // DropIf calls allow with the newest definition, also if the collection does not exist. If
 // allow returns an error, DropIf returns it and drops nothing. allow may be nil.
 func (c *Catalog) DropIf(ctx context.Context, name string, allow func(Defined) error) error {
-	if _, err := c.ready(); err != nil {
+	gen, err := c.ready()
+	if err != nil {
 		return err
+	}
+	if name == collection.Keys {
+		return notThere(undefined(gen, name), allow)
 	}
 	return c.history.drop(ctx, name, allow)
 }
@@ -117,8 +124,15 @@ func undefined(gen *replica.Generation, name string) Defined {
 }
 
 // room fails if there are as many collections as there may be.
-func (c *Catalog) room(gen *replica.Generation) error {
-	if n := len(gen.All()); n >= c.opt.MaxCollections {
+func (c *Catalog) room(gen *replica.Generation, name string) error {
+	if name == collection.Keys {
+		return nil
+	}
+	n := len(gen.All())
+	if gen.All()[collection.Keys] != nil {
+		n--
+	}
+	if n >= c.opt.MaxCollections {
 		return collection.Refuse(collection.ErrFull, "there are %d collections, which is as many as there may be", n)
 	}
 	return nil

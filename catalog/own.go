@@ -150,7 +150,7 @@ func (h *own) create(ctx context.Context, name string, edit Edit) (*collection.C
 	if err != nil {
 		return nil, err
 	}
-	if err := c.room(gen); err != nil {
+	if err := c.room(gen, name); err != nil {
 		return nil, err
 	}
 	empty, err := table.New(c.opt.Kinds, def.Schema())

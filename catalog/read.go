@@ -43,7 +43,7 @@ func (c *Catalog) Read(ctx context.Context, name string, f Freshness) (*collecti
 		return nil, Reading{}, err
 	}
 	at := gen.Applied() // before the snapshot is loaded, which is that new or newer
-	col, err := gen.Get(name)
+	col, err := visible(gen, name)
 	if err != nil {
 		return nil, Reading{}, err
 	}

@@ -117,7 +117,7 @@ func (h *shared) define(ctx context.Context, name string, edit Edit) (Made, erro
 		}
 		created := old.Version.Seq == 0
 		if created {
-			if err := h.catalog.room(gen); err != nil {
+			if err := h.catalog.room(gen, name); err != nil {
 				return Made{}, err
 			}
 		}

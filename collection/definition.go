@@ -84,6 +84,22 @@ func (e *DefinitionError) Error() string {
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
+// Keys is the name of the collection that has the API keys. It is not the name of a collection
+// that callers can have (CheckName), and no caller sees the collection.
+const Keys = ".keys"
+
+// keysDefinition is that of the collection of the API keys.
+func keysDefinition() Definition {
+	return Definition{Name: Keys, Index: table.IndexSpec{Kind: table.KindAuto}, WritePolicy: WriteThrough}
+}
+
+// KeysDefinition returns the definition of the collection of the API keys as the store keeps it.
+func KeysDefinition(created int64) ([]byte, error) {
+	d := keysDefinition()
+	d.Created, d.Updated = created, created
+	return d.Marshal()
+}
+
 // CheckName reports whether name can name a collection.
 func CheckName(name string) error {
 	if len(name) > MaxNameBytes || !validName.MatchString(name) {
@@ -98,7 +114,7 @@ func (d *Definition) Normalise(kinds table.Kinds) error {
 	fault := func(field, got, reason string) {
 		errs = append(errs, &DefinitionError{field, got, reason})
 	}
-	if err := CheckName(d.Name); err != nil {
+	if err := CheckName(d.Name); err != nil && d.Name != Keys {
 		errs = append(errs, err)
 	}
 	if utf8.RuneCountInString(d.Title) > MaxTitleCharacters {
@@ -218,7 +234,7 @@ func (d *Definition) Check(kinds table.Kinds, old *Definition) error {
 // the store keeps it: for who writes to the store without a catalog. The faults are
 // *DefinitionErrors, joined.
 func (d Definition) Encode(kinds table.Kinds) ([]byte, error) {
-	if err := d.Check(kinds, new(Definition)); err != nil {
+	if err := errors.Join(CheckName(d.Name), d.Check(kinds, new(Definition))); err != nil {
 		return nil, err
 	}
 	d.Created = time.Now().UnixMilli()
@@ -229,9 +245,13 @@ func (d Definition) Encode(kinds table.Kinds) ([]byte, error) {
 // Marshal returns the definition as the store keeps it.
 func (d *Definition) Marshal() ([]byte, error) { return json.Marshal(d, json.Deterministic(true)) }
 
-// ReadDefinition reads what Marshal has made of the definition of a collection.
+// ReadDefinition reads what Marshal has made of the definition of a collection. That of the API keys
+// is the same whatever the store has: if it could not be read, no key would be known.
 func ReadDefinition(kinds table.Kinds, name string, data []byte) (Definition, error) {
 	d := Definition{Name: name}
+	if name == Keys {
+		return keysDefinition(), nil
+	}
 	if err := json.Unmarshal(data, &d, json.WithUnmarshalers(kinds.Unmarshalers())); err != nil {
 		return d, fmt.Errorf("its stored definition cannot be read: %w", err)
 	}
