@@ -37,13 +37,10 @@ func (s *Server) answerAlong(w http.ResponseWriter, r *http.Request, c *collecti
 		return badField("within", fmt.Sprint(*in.Within), fmt.Sprintf("must be from 0 to %d metres", maxWithin), "")
 	}
 	// All but the line is asked for as in a search for items.
-	items := itemsSearch{Cursor: in.Cursor, Datetime: in.Datetime, Filter: in.Filter, Intersects: in.Intersects, Limit: in.Limit, Properties: in.Properties}
+	items := itemsSearch{Cursor: in.Cursor, Datetime: in.Datetime, Facets: in.Facets, Filter: in.Filter, Intersects: in.Intersects, Limit: in.Limit, Properties: in.Properties}
 	params, page, err := items.parameters(l, snap.Queryables())
 	if err != nil {
 		return err
-	}
-	if page.limit == 0 {
-		return badField("limit", "0", fmt.Sprintf("must be a whole number from 1 to %d", l.MaxLimit), "")
 	}
 	params.place = (id + digest(math.Float64bits(*in.Within))).of("line")
 	asked := params.question(c.Name())
@@ -58,6 +55,9 @@ func (s *Server) answerAlong(w http.ResponseWriter, r *http.Request, c *collecti
 		Line: line, Within: *in.Within, K: page.limit + 1, Area: page.where, Budget: l.MaxCompared,
 		Stop: func() bool { return ctx.Err() != nil },
 	}
+	if len(page.wants.facets) > 0 {
+		q.All = snap.NewSet()
+	}
 	if after != nil {
 		q.After = &table.LinePlace{Distance: after.Distance, ID: after.ID}
 		q.After.Along, _ = after.Values[0].Float64()
@@ -70,6 +70,12 @@ func (s *Server) answerAlong(w http.ResponseWriter, r *http.Request, c *collecti
 	if err != nil {
 		return err
 	}
+	n := counted{wanted: &page.wants, matched: matched}
+	if q.All != nil {
+		if err := s.countSet(&n, q.All, refuseField); err != nil {
+			return err
+		}
+	}
 	buf := s.buffer()
 	defer s.release(buf)
 	buf.to = w
@@ -77,11 +83,14 @@ func (s *Server) answerAlong(w http.ResponseWriter, r *http.Request, c *collecti
 		buf.hits, buf.along = append(buf.hits, h.Hit), append(buf.along, h.Along)
 	}
 	f := completeness{proof: proof, matched: matched, inOrder: true, more: len(hits) > page.limit}
-	if f.complete = !f.more; f.complete && after == nil {
+	switch f.complete = !f.more; {
+	case page.limit == 0:
+		f.more = false
+	case f.complete && after == nil:
 		f.proof.Radius = *in.Within
 	}
 	more := s.appendFound(buf, snap, &index.Query{}, &f, &page.sel)
-	b := append(buf.b, `,"links":[`+beginLink...)
+	b := append(n.append(buf.b), `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	if more {
 		last := len(buf.hits) - 1

@@ -31,6 +31,7 @@ type nearbyBatch struct {
 
 	Filter   jsontext.Value `json:"filter"` // of one search, as is what follows
 	Datetime *string        `json:"datetime"`
+	Facets   *[]string      `json:"facets"`
 
 	Origins []origin `json:"origins"`
 	K       *int     `json:"k"`
@@ -51,7 +52,7 @@ func (in *nearbyBatch) check(l *Limits) error {
 		given bool
 		of    *string
 	}{
-		{"filter", in.Filter != nil, &either}, {"datetime", in.Datetime != nil, &either},
+		{"filter", in.Filter != nil, &either}, {"datetime", in.Datetime != nil, &either}, {"facets", in.Facets != nil, &either},
 		{"origins", in.Origins != nil, &origins}, {"k", in.K != nil, &origins}, {"radius", in.Radius != nil, &origins},
 		{"line", in.Line != nil, &line}, {"within", in.Within != nil, &line}, {"intersects", in.Intersects != nil, &line},
 		{"limit", in.Limit != nil, &line}, {"cursor", in.Cursor != nil, &line},
@@ -181,9 +182,6 @@ func (in *nearbyIn) counting(q *batchQuery, path func(member string) string, que
 	}
 	refuse := func(name, got, reason, hint string) error { return badField(path("."+name), got, reason, hint) }
 	if in.Facets != nil {
-		if in.AtLeast != nil {
-			return refuse("facets", "", "cannot be combined with at_least", "")
-		}
 		if q.wants.facets, err = facets(*in.Facets, queryables, refuse); err != nil {
 			return err
 		}

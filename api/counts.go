@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -150,28 +152,75 @@ type counted struct {
 	proof   index.Proof
 }
 
+// spend adds what a count has cost, and refuses the parameter that asked for it if the limit on
+// compared points ended it.
+func (n *counted) spend(name string, proof index.Proof, budget int, refuse refusal) error {
+	n.proof.Entered, n.proof.Compared = n.proof.Entered+proof.Entered, n.proof.Compared+proof.Compared
+	if !proof.Exact {
+		return refuse(name, "", fmt.Sprintf("cannot be counted: more than %d points and cells would have to be compared", budget),
+			"a smaller radius, box or area leaves fewer to compare")
+	}
+	return nil
+}
+
+// fits refuses facets whose values are too long for an answer.
+func (n *counted) fits(l *Limits, refuse refusal) error {
+	if n.bytes() <= l.MaxAnswerBytes {
+		return nil
+	}
+	return refuse("facets", "", fmt.Sprintf("have values that are too long: the answer has more than %d bytes", l.MaxAnswerBytes), "a property with shorter values can be counted")
+}
+
+// countAny counts what is wanted, which has no rings, of the items that any of some queries and a
+// filter keep. q.K and q.After do not matter.
+func (s *Server) countAny(ctx context.Context, snap *collection.Snapshot, queries []index.Query, c *wanted, filter *table.Filter, refuse refusal) (n counted, err error) {
+	n.wanted, n.matched = c, -1
+	name := cmp.Or(c.alone, "facets")
+	set, left := snap.NewSet(), s.opt.Limits.MaxCompared
+	for _, q := range queries {
+		q.K, q.After, q.Trace, q.Budget = 0, nil, nil, max(1, left)
+		proof, err := set.AddAll(&q, filter)
+		if err == nil {
+			err = n.spend(name, proof, s.opt.Limits.MaxCompared, refuse)
+		}
+		if err == nil && ctx.Err() != nil {
+			err = s.slow()
+		}
+		if err != nil {
+			return n, err
+		}
+		left -= proof.Entered + proof.Compared
+	}
+	return n, s.countSet(&n, set, refuse)
+}
+
+// countSet counts what is wanted of the items of a set.
+func (s *Server) countSet(n *counted, set *table.Set, refuse refusal) (err error) {
+	n.matched, n.proof.Exact = set.Len(), true
+	if len(n.facets) == 0 {
+		return nil
+	}
+	if n.counts, err = set.Facets(n.facets); err != nil {
+		return facetProblem(err, refuse)
+	}
+	return n.fits(&s.opt.Limits, refuse)
+}
+
 // count counts what is wanted of the items that a query and a filter keep. q.K and q.After do not
 // matter, and q.MaxDistance does not for rings.
 func (s *Server) count(snap *collection.Snapshot, q *index.Query, c *wanted, filter *table.Filter, refuse refusal) (n counted, err error) {
 	n.wanted, n.matched = c, -1
 	all := *q
 	all.K, all.After, all.Trace, all.Budget = 0, nil, nil, s.opt.Limits.MaxCompared
-	spend := func(name string, proof index.Proof) error {
-		n.proof.Entered, n.proof.Compared = n.proof.Entered+proof.Entered, n.proof.Compared+proof.Compared
-		if !proof.Exact {
-			return refuse(name, "", fmt.Sprintf("cannot be counted: more than %d points and cells would have to be compared", all.Budget),
-				"a smaller radius, box or area leaves fewer to compare")
-		}
-		return nil
-	}
+	spend := func(name string, proof index.Proof) error { return n.spend(name, proof, all.Budget, refuse) }
 	var proof index.Proof
 	switch {
 	case len(c.facets) > 0:
 		if n.matched, n.counts, proof, err = snap.Facets(&all, c.facets, filter); err != nil {
 			return n, facetProblem(err, refuse)
 		}
-		if err = spend("facets", proof); err == nil && n.bytes() > s.opt.Limits.MaxAnswerBytes {
-			err = refuse("facets", "", fmt.Sprintf("have values that are too long: the answer has more than %d bytes", s.opt.Limits.MaxAnswerBytes), "a property with shorter values can be counted")
+		if err = spend("facets", proof); err == nil {
+			err = n.fits(&s.opt.Limits, refuse)
 		}
 	case c.alone != "":
 		if n.matched, proof, err = snap.Count(&all, filter); err == nil {

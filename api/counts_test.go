@@ -3,13 +3,16 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
 	"nearby/api"
+	"nearby/sphere"
 )
 
 // tallies are the counts of an answer.
@@ -134,13 +137,10 @@ func TestCountsInBodies(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		`{"queries":[{"lat":0,"lon":0},{"lat":0,"lon":0,"facets":["other"]}]}`:        "queries[1].facets must have names of queryable properties; other is none",
-		`{"queries":[{"lat":0,"lon":0,"facets":["rating"]}]}`:                         "queries[0].facets cannot be counted: rating needs the width of a step",
 		`{"queries":[{"lat":0,"lon":0,"rings":[]}]}`:                                  "queries[0].rings must have 1 to 32 distances",
 		`{"queries":[{"lat":0,"lon":0,"rings":[5,5]}]}`:                               "queries[0].rings must increase",
 		`{"queries":[{"lat":0,"lon":0,"k":-1}]}`:                                      "queries[0].k must be from 0 to 1000",
-		`{"queries":[{"lat":0,"lon":0,"radius":5,"at_least":1,"facets":["name"]}]}`:   "queries[0].facets cannot be combined with at_least",
 		`{"queries":[{"lat":0,"lon":0,"facets":["rating:0.000000000000000000001"]}]}`: "",
-		`{"origins":[{"lat":0,"lon":0}],"k":0}`:                                       "k must be from 1 to 1000",
 	} {
 		a := h.do("POST", c+"/nearby", "application/json", body)
 		if want == "" {
@@ -152,6 +152,132 @@ func TestCountsInBodies(t *testing.T) {
 		}](t, a.want(t, 400))
 		if len(p.Errors) != 1 || !strings.HasPrefix(p.Errors[0].Field+" "+p.Errors[0].Reason, want) {
 			t.Errorf("%s: %s, want %s", body, a.body, want)
+		}
+	}
+}
+
+// TestCountsOfSearches: facets count all that several origins, a line, the values of per, or at_least
+// ask for, whichever of that the answer has. A scan says the same.
+func TestCountsOfSearches(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	spots := globe(rnd, 300)
+	h := start(t, api.Options{})
+	const c = "/v1/collections/c"
+	counts := map[string]int{}
+	for _, index := range bothIndexes {
+		h.do("PUT", c, "application/json", `{"index":`+index+`,"queryables":{"kind":"string","rank":"integer","size":"number"}}`)
+		rows := strings.Builder{}
+		rows.WriteString("id,lat,lon,kind,rank,size\n")
+		byID := map[string]int{}
+		for i := range spots {
+			s := &spots[i]
+			if byID[s.id] = i; i%7 == 0 {
+				s.kind = ""
+			}
+			fmt.Fprintf(&rows, "%s,%v,%v,%s,%d,%d.%06d\n", s.id, s.lat, s.lon, s.kind, i%8, i%3, i%4)
+		}
+		h.do("POST", c+"/items", "text/csv", rows.String()).want(t, 200)
+		// want is what facets must say of some spots.
+		want := func(keep func(s *spot) bool) string {
+			of := [3]map[string]int{{}, {}, {}}
+			n, without := 0, 0
+			for i := range spots {
+				if !keep(&spots[i]) {
+					continue
+				}
+				n++
+				of[1][fmt.Sprint(i%8)]++
+				size, _ := strconv.ParseFloat(fmt.Sprintf("%d.%06d", i%3, i%4), 64)
+				of[2][fmt.Sprint(size)]++
+				if spots[i].kind == "" {
+					without++
+				} else {
+					of[0][spots[i].kind]++
+				}
+			}
+			return fmt.Sprint(n, of, without)
+		}
+		said := func(body []byte) string {
+			var p tallies
+			if err := json.Unmarshal(body, &p); err != nil {
+				t.Fatal(err)
+			}
+			of := [3]map[string]int{{}, {}, {}}
+			for i, name := range []string{"kind", "rank", "size"} {
+				for _, v := range p.Facets[name].Values {
+					of[i][fmt.Sprint(v.Value)] = v.Count
+				}
+			}
+			if p.NumberMatched == nil {
+				t.Fatalf("%s", body)
+			}
+			return fmt.Sprint(*p.NumberMatched, of, p.Facets["kind"].Without)
+		}
+		const facets = "kind,rank,size"
+		for i := range 24 {
+			lon, lat := somewhere(rnd, spots)
+			radius := []float64{1e5, 3e6, 1e7, 3e7}[i%4]
+			near := func(s *spot, lon, lat, radius float64) bool {
+				return sphere.Distance(sphere.FromDegrees(s.lon, s.lat), sphere.FromDegrees(lon, lat)) <= radius
+			}
+			filter, passes := "rank <> 3", func(s *spot) bool { return byID[s.id]%8 != 3 }
+			if i%2 == 0 {
+				filter, passes = "rank >= 0", func(*spot) bool { return true }
+			}
+			within := func(s *spot) bool { return passes(s) && near(s, lon, lat, radius) }
+			check := func(what string, a *answer, keep func(*spot) bool) {
+				t.Helper()
+				if got, want := said(a.want(t, 200).body), want(keep); got != want {
+					t.Errorf("%s around (%v, %v) within %v: %s, want %s", what, lon, lat, radius, got, want)
+				}
+				counts[what]++
+			}
+			get := func(more string) *answer {
+				return h.do("GET", fmt.Sprintf("%s/nearby?lat=%v&lon=%v&radius=%.0f&facets=%s&filter=%s&%s", c, lat, lon, radius, facets, url.QueryEscape(filter), more), "", "")
+			}
+			check("per", get("k=2&per=kind"), func(s *spot) bool { return within(s) && s.kind != "" })
+			n := 0
+			for i := range spots {
+				n += map[bool]int{true: 1}[within(&spots[i])]
+			}
+			if least := max(1, n); least <= 1000 {
+				check("at_least", get(fmt.Sprint("at_least=", least)), func(s *spot) bool { return within(s) || n == 0 && passes(s) })
+				check("widened", get(fmt.Sprint("at_least=", n+1)), passes)
+			}
+			ask := func(body map[string]any) *answer {
+				body["facets"], body["filter"] = strings.Split(facets, ","), filter
+				text, _ := json.Marshal(body)
+				return h.do("POST", c+"/nearby", "application/json", string(text))
+			}
+			origins, places := []map[string]float64{{"lat": lat, "lon": lon}}, [][2]float64{{lon, lat}}
+			for range rnd.IntN(4) {
+				lon, lat := somewhere(rnd, spots)
+				origins, places = append(origins, map[string]float64{"lat": lat, "lon": lon}), append(places, [2]float64{lon, lat})
+			}
+			anywhere := func(s *spot) bool {
+				for _, p := range places {
+					if near(s, p[0], p[1], radius) {
+						return passes(s)
+					}
+				}
+				return false
+			}
+			k := []int{0, 1, 20}[i%3]
+			check("origins", ask(map[string]any{"origins": origins, "radius": radius, "k": k}), anywhere)
+			check("origins anywhere", ask(map[string]any{"origins": origins, "k": k}), passes)
+			line := map[string]any{"line": map[string]any{"type": "LineString", "coordinates": [][2]float64{{lon, lat / 2}, {lon + 40, lat / 3}, {lon + 20, 10}}}, "within": 100_000, "filter": filter}
+			along, _ := h.alongLine(maps.Clone(line))
+			on := map[string]bool{}
+			for _, f := range along {
+				on[f.ID] = true
+			}
+			line["limit"] = k
+			check("line", ask(line), func(s *spot) bool { return on[s.id] })
+		}
+	}
+	for _, what := range []string{"per", "at_least", "widened", "origins", "origins anywhere", "line"} {
+		if counts[what] < 20 {
+			t.Errorf("%s was compared %d times", what, counts[what])
 		}
 	}
 }
@@ -246,10 +372,10 @@ func TestCountsThatCannotBe(t *testing.T) {
 	const nearby = "/nearby?lat=0&lon=0"
 	for query, want := range map[string]string{
 		"/items?facets=":                                        "must have names of queryable properties",
-		"/items?facets=nam":                                     "nam is none, those are rating, name, open",
+		"/items?facets=nam":                                     "nam is none, those are rating, name, open, when",
 		"/items?facets=name,name":                               "names name twice",
 		"/items?facets=rating:1,rating:2":                       "names rating twice",
-		"/items?facets=rating":                                  "needs the width of a step",
+		"/items?facets=when":                                    "the parameter datetime or a filter counts a period",
 		"/items?facets=rating:0":                                "a number above 0",
 		"/items?facets=rating:":                                 "a number above 0",
 		"/items?facets=rating:-1":                               "a number above 0",
@@ -265,10 +391,6 @@ func TestCountsThatCannotBe(t *testing.T) {
 		nearby + "&rings=2,1":                                   "must increase",
 		nearby + "&rings=-1":                                    "at least 0 metres",
 		nearby + "&rings=1" + strings.Repeat(",2", 32):          "1 to 32 distances",
-		nearby + "&facets=name&radius=5&at_least=1":             "cannot be combined with at_least",
-		nearby + "&facets=rating&per=name":                      "",
-		nearby + "&facets=name&per=name":                        "facets must be left out if per is given",
-		nearby + "&rings=5&per=name":                            "rings must be left out if per is given",
 		nearby + "&k=0&per=name":                                "k must be at least 1 if per is given",
 		nearby + "&k=0&cursor=x":                                "cursor must be left out if k is 0",
 	} {

@@ -69,9 +69,11 @@ func (s *Server) merge(ctx context.Context, buf *buffer, snap *collection.Snapsh
 	return m, nil
 }
 
-// answerMerged writes a merged answer. member appends the member that names the i-th search.
-func (s *Server) answerMerged(w http.ResponseWriter, r *http.Request, buf *buffer, snap *collection.Snapshot, m *merged, complete bool, sel *selection, member func(b []byte, i int) []byte) error {
-	b := append(buf.b[:0], `{"type":"FeatureCollection","features":[`...)
+// appendMerged writes a merged answer without its links and its closing brace. n is what was counted
+// beside it, and member appends the member that names the i-th search.
+func (s *Server) appendMerged(buf *buffer, snap *collection.Snapshot, m *merged, complete bool, n *counted, sel *selection, member func(b []byte, i int) []byte) error {
+	before := len(buf.b)
+	b := append(buf.b, `{"type":"FeatureCollection","features":[`...)
 	for i := range m.hits {
 		if i > 0 {
 			b = append(b, ',')
@@ -81,13 +83,17 @@ func (s *Server) answerMerged(w http.ResponseWriter, r *http.Request, buf *buffe
 		buf.appendFeature(&it, m.hits[i].Distance, sel)
 		b = append(buf.b[:len(buf.b)-1], ',')
 		b = append(member(b, m.hits[i].of), '}')
-		if int64(len(b)) > s.opt.Limits.MaxAnswerBytes {
+		if int64(len(b)-before) > s.opt.Limits.MaxAnswerBytes {
 			reason := fmt.Sprintf("the answer has more than %d bytes", s.opt.Limits.MaxAnswerBytes)
 			return newProblem(answerTooLarge, reason, fault{Reason: reason})
 		}
 	}
 	b = append(b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(m.hits)), 10)
+	if n.matched >= 0 {
+		b = append(b, `,"numberMatched":`...)
+		b = strconv.AppendInt(b, int64(n.matched), 10)
+	}
 	b = append(b, `,"complete":`...)
 	b = strconv.AppendBool(b, complete)
 	reason := ""
@@ -95,7 +101,13 @@ func (s *Server) answerMerged(w http.ResponseWriter, r *http.Request, buf *buffe
 		reason = fmt.Sprintf("the searches ended after %d points and cells; the answer has all items within the radius of the proof", s.opt.Limits.MaxCompared)
 	}
 	b = appendProof(b, &m.proof, nil, reason)
-	b = append(b, `,"links":[`+beginLink...)
+	buf.b = n.append(b)
+	return nil
+}
+
+// sendMerged sends a merged answer that was written.
+func (s *Server) sendMerged(w http.ResponseWriter, r *http.Request, buf *buffer) error {
+	b := append(buf.b, `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	buf.b = append(b, `]}`...)
 	return write(w, geoJSON, http.StatusOK, buf.b)

@@ -83,9 +83,6 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if text, given := params.values.lookup("facets"); given && least > 0 {
-		return badParameter("facets", text, "cannot be combined with at_least", "")
-	}
 	var sel selection
 	if sel.names, err = params.names(); err != nil {
 		return err
@@ -113,7 +110,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	property, values, grouped, err := params.groups(snap, q, &s.opt.Limits)
+	grouped, err := params.grouping(snap, q, &s.opt.Limits)
 	if err != nil {
 		return err
 	}
@@ -131,8 +128,12 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if grouped {
-		return s.answerPer(w, r, buf, snap, &params.filter, property, values, &sel)
+	if grouped != nil {
+		asked := *q
+		if err := s.appendPer(r.Context(), buf, snap, &asked, &params.filter, grouped, &wants, &sel, refuseParameter); err != nil {
+			return err
+		}
+		return s.sendMerged(w, r, buf)
 	}
 	if least > 0 && q.After == nil {
 		if widened, err = s.widens(buf, snap, q, &params.filter, least); err != nil {

@@ -30,13 +30,10 @@ func (s *Server) answerOrigins(w http.ResponseWriter, r *http.Request, c *collec
 		return badField("origins", "", fmt.Sprintf("must have 1 to %d places", maxOrigins), "")
 	}
 	// What is not about a place is checked as in a query of a batch.
-	one := nearbyIn{Lat: new(float64), Lon: new(float64), K: in.K, Radius: in.Radius, Filter: in.Filter, Datetime: in.Datetime}
+	one := nearbyIn{Lat: new(float64), Lon: new(float64), K: in.K, Radius: in.Radius, Filter: in.Filter, Datetime: in.Datetime, Facets: in.Facets}
 	asked, err := one.query("", l, c, snap)
 	if err != nil {
 		return err
-	}
-	if asked.K == 0 {
-		return badField("k", "0", fmt.Sprintf("must be from 1 to %d", l.MaxK), "")
 	}
 	s.limit(r.Context(), &asked.filter)
 	places := make([]index.Position, len(in.Origins))
@@ -50,19 +47,45 @@ func (s *Server) answerOrigins(w http.ResponseWriter, r *http.Request, c *collec
 	}
 	buf := s.buffer()
 	defer s.release(buf)
-	m, err := s.merge(r.Context(), buf, snap, len(places), func(i int, q *index.Query) *table.Filter {
-		*q = asked.Query
-		q.K++ // one more, to know whether there is one
+	at := func(i int) index.Query {
+		q := asked.Query
 		q.Lon, q.Lat = places[i].Lon, places[i].Lat
-		return &asked.filter
+		return q
+	}
+	n, bounded := counted{wanted: &asked.wants, matched: -1}, asked.MaxDistance < index.Everywhere
+	switch {
+	case !n.any():
+	case !bounded: // wherever they are, the places do not matter
+		n, err = s.count(snap, &asked.Query, &asked.wants, &asked.filter, refuseField)
+	default:
+		queries := make([]index.Query, len(places))
+		for i := range places {
+			queries[i] = at(i)
+		}
+		n, err = s.countAny(r.Context(), snap, queries, &asked.wants, &asked.filter, refuseField)
+	}
+	if err != nil {
+		return err
+	}
+	m, complete := merged{proof: n.proof}, !bounded || n.matched == 0
+	if asked.K > 0 {
+		m, err = s.merge(r.Context(), buf, snap, len(places), func(i int, q *index.Query) *table.Filter {
+			*q = at(i)
+			q.K++ // one more, to know whether there is one
+			return &asked.filter
+		})
+		if err != nil {
+			return err
+		}
+		complete = m.nearest(asked.K, bounded)
+	}
+	err = s.appendMerged(buf, snap, &m, complete, &n, sel, func(b []byte, i int) []byte {
+		return strconv.AppendInt(append(b, `"origin":`...), int64(i), 10)
 	})
 	if err != nil {
 		return err
 	}
-	complete := m.nearest(asked.K, asked.MaxDistance < index.Everywhere)
-	return s.answerMerged(w, r, buf, snap, &m, complete, sel, func(b []byte, i int) []byte {
-		return strconv.AppendInt(append(b, `"origin":`...), int64(i), 10)
-	})
+	return s.sendMerged(w, r, buf)
 }
 
 // nearest keeps the first hit of each item, and k of these at most. It reports whether these are

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 
@@ -17,14 +17,34 @@ import (
 // maxGroups is how many values the queryable of the parameter per may have.
 const maxGroups = 100
 
-// groups reads per: the name of a queryable and its values. ok is false if it was not given.
-func (p *parameters) groups(snap *collection.Snapshot, q *index.Query, l *Limits) (property string, values []value.Value, ok bool, err error) {
-	property, ok = p.values.lookup("per")
+// grouping is the queryable of per, and its values.
+type grouping struct {
+	property string
+	values   []value.Value
+}
+
+// grouping reads per; nil: it was not given.
+func (p *parameters) grouping(snap *collection.Snapshot, q *index.Query, l *Limits) (*grouping, error) {
+	property, ok := p.values.lookup("per")
 	if !ok {
-		return "", nil, false, nil
+		return nil, nil
 	}
+	for _, name := range []string{"at_least", "sortby", "explain"} {
+		if v, both := p.values.lookup(name); both && v != "false" {
+			return nil, badParameter(name, v, besidePer, "")
+		}
+	}
+	return groupingBy(property, snap, q.K, l, refuseParameter)
+}
+
+// besidePer is the reason of a fault.
+const besidePer = "must be left out if per is given"
+
+// groupingBy returns the values of a queryable, each of which is asked for k items.
+func groupingBy(property string, snap *collection.Snapshot, k int, l *Limits, refuse refusal) (*grouping, error) {
+	g := &grouping{property: property}
 	of := snap.Queryables()
-	at := of.Index(property)
+	at, ok := of.Index(property), false
 	var able []string
 	for _, q := range of {
 		if q.Type == value.Any || q.Type == value.String || q.Type == value.Boolean {
@@ -41,42 +61,50 @@ func (p *parameters) groups(snap *collection.Snapshot, q *index.Query, l *Limits
 	case !slices.Contains(able, property):
 		reason = fmt.Sprintf("must be a property with strings or booleans; this one is of type %s", of[at].Type)
 	default:
-		if values, ok = snap.Values(property, maxGroups); !ok {
+		if g.values, ok = snap.Values(property, maxGroups); !ok {
 			reason = fmt.Sprintf("must be a property with at most %d values; this one has more", maxGroups)
 		}
 	}
 	if reason != "" {
-		return "", nil, false, badParameter("per", property, reason, "")
+		return nil, refuse("per", item.Shorten(property), reason, "")
 	}
-	for _, name := range []string{"at_least", "sortby", "explain", "facets", "rings"} {
-		if v, both := p.values.lookup(name); both && v != "false" {
-			return "", nil, false, badParameter(name, v, "must be left out if per is given", "")
-		}
+	if k == 0 {
+		return nil, refuse("k", "0", "must be at least 1 if per is given", "facets counts the items of each value, without per")
 	}
-	if q.K == 0 {
-		return "", nil, false, badParameter("k", "0", "must be at least 1 if per is given", "")
+	if most := l.MaxBatchK / max(1, len(g.values)); k > most {
+		return nil, refuse("k", strconv.Itoa(k), fmt.Sprintf("must be at most %d: %s has %d values", most, property, len(g.values)), "")
 	}
-	if most := l.MaxBatchK / max(1, len(values)); q.K > most {
-		return "", nil, false, badParameter("k", strconv.Itoa(q.K), fmt.Sprintf("must be at most %d: %s has %d values", most, property, len(values)), "")
-	}
-	return property, values, true, nil
+	return g, nil
 }
 
-// answerPer answers with the k items nearest to the centre of each value of a property.
-func (s *Server) answerPer(w http.ResponseWriter, r *http.Request, buf *buffer, snap *collection.Snapshot, filter *table.Filter, property string, values []value.Value, sel *selection) error {
-	asked := buf.query
-	m, err := s.merge(r.Context(), buf, snap, len(values), func(i int, q *index.Query) *table.Filter {
-		*q = asked
-		return filter.With(property, values[i])
+// appendPer writes the answer with the k items nearest to the centre of each value of a property,
+// without its links and its closing brace. What is counted are the items that have one of the values.
+func (s *Server) appendPer(ctx context.Context, buf *buffer, snap *collection.Snapshot, asked *index.Query, filter *table.Filter, g *grouping, wants *wanted, sel *selection, refuse refusal) error {
+	n := counted{wanted: wants, matched: -1}
+	var err error
+	switch {
+	case !wants.any():
+	case len(g.values) == 0: // and so no items
+		n.within = make([]int, len(wants.rings))
+		err = s.countSet(&n, snap.NewSet(), refuse)
+	default:
+		n, err = s.count(snap, asked, wants, filter.With(g.property, g.values...), refuse)
+	}
+	if err != nil {
+		return err
+	}
+	m, err := s.merge(ctx, buf, snap, len(g.values), func(i int, q *index.Query) *table.Filter {
+		*q = *asked
+		return filter.With(g.property, g.values[i])
 	})
 	if err != nil {
 		return err
 	}
-	if len(values) == 0 {
+	if len(g.values) == 0 {
 		m.proof.Radius = min(asked.MaxDistance, sphere.HalfCircumference)
 	}
-	return s.answerMerged(w, r, buf, snap, &m, m.proof.Exact, sel, func(b []byte, i int) []byte {
-		return appendValue(append(b, `"per":`...), values[i])
+	return s.appendMerged(buf, snap, &m, m.proof.Exact, &n, sel, func(b []byte, i int) []byte {
+		return appendValue(append(b, `"per":`...), g.values[i])
 	})
 }
 

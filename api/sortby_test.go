@@ -14,7 +14,7 @@ import (
 func orderedPlaces(t *testing.T, h *fixture) string {
 	t.Helper()
 	const c = "/v1/collections/c"
-	h.do("PUT", c, "application/json", `{"queryables":{"rating":"number","name":"string","open":"boolean"}}`).want(t, 201)
+	h.do("PUT", c, "application/json", `{"queryables":{"rating":"number","name":"string","open":"boolean","when":"date-time"}}`).want(t, 201)
 	for i, properties := range []string{
 		`{"rating":3,"name":"x"}`, `{"rating":5,"name":"y"}`, `{"name":"y"}`, `{"rating":5.0,"name":"x","open":true}`, `{"rating":-1e0}`,
 	} {

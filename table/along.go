@@ -21,6 +21,9 @@ type LineQuery struct {
 	After *LinePlace
 	// Area, when not nil, keeps the items that it contains.
 	Area *area.Area
+	// All, when not nil, gets all items that match, also those that are not among the first K. It goes
+	// without After.
+	All *Set
 	// Budget bounds the work, as in index.Query.
 	Budget int
 	// Stop is asked again and again. Once it returns true, the search fails with ErrStopped.
@@ -126,7 +129,9 @@ func (o *liner) offer(ref index.Ref) {
 	if o.hit.Ref != ref { // most are offered as soon as they were found to be near
 		o.near(ref)
 	}
-	o.n++
+	if o.n++; o.query.All != nil {
+		o.query.All.Add(ref)
+	}
 	k := o.query.K
 	if o.full && o.compare(o.hit, o.kept[k-1]) > 0 {
 		return

@@ -50,7 +50,7 @@ type StepCount struct {
 const (
 	MaxValueCounts = 100     // in Counts.Values
 	MaxStepCounts  = 1000    // in Counts.Steps
-	MaxFacetValues = 1 << 18 // of a queryable that is counted by value, in all items
+	MaxFacetValues = 1 << 18 // of a queryable that is counted by value: in all items, or of numbers in those that match
 )
 
 // FacetError says why a facet cannot be counted, and what to do.
@@ -66,10 +66,7 @@ func (e *FacetError) Error() string {
 
 // CheckFacet returns a *FacetError if the type of a queryable does not allow a facet.
 func CheckFacet(q value.Queryable, stepped bool) error {
-	numbers := q.Type == value.Number || q.Type == value.Integer
-	switch {
-	case !stepped && numbers:
-		return &FacetError{q.Name, "needs the width of a step: its type is " + q.Type.String(), fmt.Sprintf("%s:1 counts by steps of 1", q.Name)}
+	switch numbers := q.Type == value.Number || q.Type == value.Integer; {
 	case !stepped && q.Type == value.DateTime:
 		return &FacetError{q.Name, "cannot be counted: its type is " + q.Type.String(), "strings, booleans and numbers can; the parameter datetime or a filter counts a period"}
 	case stepped && !numbers && q.Type != value.Any:
@@ -101,20 +98,62 @@ func (s *Snapshot) Facets(q *index.Query, facets []Facet, filter *Filter) (match
 	if err = p.end(err); err != nil || !proof.Exact {
 		return 0, nil, proof, err
 	}
+	counts, err = s.tally(facets, of, matched)
+	return matched, counts, proof, err
+}
+
+// Set is a set of items of a snapshot.
+type Set struct {
+	snapshot *Snapshot
+	items    matching
+}
+
+// NewSet returns the empty set.
+func (s *Snapshot) NewSet() *Set {
+	set := &Set{snapshot: s}
+	set.items.reset(s.records.chunks64k())
+	return set
+}
+
+// Add puts an item in, if it is not there.
+func (s *Set) Add(ref index.Ref) {
+	if !s.items.sets[ref>>chunkBits].has(uint32(ref)) {
+		s.items.add(ref)
+		s.items.n++
+	}
+}
+
+// AddAll puts in the items that match; see Snapshot.Count. When the proof is not Exact, some are
+// missing.
+func (s *Set) AddAll(q *index.Query, filter *Filter) (index.Proof, error) {
+	return s.snapshot.each(q, filter, s.Add)
+}
+
+// Len returns the number of items.
+func (s *Set) Len() int { return s.items.n }
+
+// Facets counts the items of the set by each of some facets; see Snapshot.Facets.
+func (s *Set) Facets(facets []Facet) ([]Counts, error) {
+	return s.snapshot.tally(facets, &s.items, s.items.n)
+}
+
+// tally counts the items of a set, of which there are so many, by each of some facets. of is nil for all
+// items.
+func (s *Snapshot) tally(facets []Facet, of *matching, items int) (counts []Counts, err error) {
 	counts = make([]Counts, len(facets))
 	for i, f := range facets {
 		at := s.schema.Queryables.Index(f.Name)
 		if at < 0 {
-			return 0, nil, proof, fmt.Errorf("%q is %w", f.Name, ErrUnknownQueryable)
+			return nil, fmt.Errorf("%q is %w", f.Name, ErrUnknownQueryable)
 		}
 		queryable := s.schema.Queryables[at]
 		if err := CheckFacet(queryable, f.Step != nil); err != nil {
-			return 0, nil, proof, err
+			return nil, err
 		}
 		if counts[i], err = s.columns.queryable[at].facet(&tally{s, queryable, f.Step, of}); err != nil {
-			return 0, nil, proof, err
+			return nil, err
 		}
-		counts[i].Without = matched - counts[i].Others
+		counts[i].Without = items - counts[i].Others
 		for _, c := range counts[i].Values {
 			counts[i].Without -= c.Items
 		}
@@ -122,7 +161,7 @@ func (s *Snapshot) Facets(q *index.Query, facets []Facet, filter *Filter) (match
 			counts[i].Without -= c.Items
 		}
 	}
-	return matched, counts, proof, nil
+	return counts, nil
 }
 
 // tally is a facet to be counted.
@@ -232,8 +271,70 @@ func (t *topValues) first() (values []ValueCount, others int) {
 	return append([]ValueCount{}, t.kept...), t.others
 }
 
+// numberCount is how many items have a number, one of which is ref.
+type numberCount struct {
+	ref   uint32
+	items int
+}
+
+// byValue counts numbers by value. Those of one code are equal, but for the long ones, which are read
+// from the records.
+func (c *numericColumn) byValue(t *tally) (counts Counts, err error) {
+	short, long := map[uint32]numberCount{}, map[string]int{}
+	var key []byte
+	offer := func(ref, code uint32) error {
+		switch {
+		case code == 0:
+			return nil
+		case code&1 == 0:
+			n := short[code]
+			short[code] = numberCount{ref, n.items + 1}
+		default:
+			key, _ = t.snapshot.valueOf(index.Ref(ref), t.queryable).AppendKey(key[:0])
+			long[string(key)]++
+		}
+		if len(short)+len(long) > MaxFacetValues {
+			return &FacetError{t.queryable.Name, fmt.Sprintf("has more than %d values in the items that match", MaxFacetValues), t.queryable.Name + ":1 counts by steps of 1"}
+		}
+		return nil
+	}
+	if t.of == nil {
+		for ref := uint32(0); ref < c.end && err == nil; ref++ {
+			err = offer(ref, c.codes.at(ref))
+		}
+	} else {
+		t.of.pages(&c.codes, func(first uint32, word uint64, page *page[uint32]) {
+			for ; word != 0 && err == nil; word &= word - 1 {
+				ref := first + uint32(bits.TrailingZeros64(word))
+				err = offer(ref, page[ref%pageLen])
+			}
+		})
+	}
+	if err != nil {
+		return counts, err
+	}
+	top := topValues{}
+	add := func(key string, items int) {
+		if v, ok := value.OfKey(key); ok {
+			top.add(ValueCount{v, items})
+		}
+	}
+	for _, n := range short {
+		key, _ = t.snapshot.valueOf(index.Ref(n.ref), t.queryable).AppendKey(key[:0])
+		add(string(key), n.items)
+	}
+	for key, items := range long {
+		add(key, items)
+	}
+	counts.Values, counts.Others = top.first()
+	return counts, nil
+}
+
 // facet implements column. Where all items are counted, an interval lies in one step or in few.
 func (c *numericColumn) facet(t *tally) (counts Counts, err error) {
+	if t.step == nil {
+		return c.byValue(t)
+	}
 	steps := steps{tally: t}
 	if t.of != nil {
 		t.of.pages(&c.codes, func(first uint32, word uint64, page *page[uint32]) {

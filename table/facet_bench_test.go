@@ -45,6 +45,8 @@ func BenchmarkCounts(b *testing.B) {
 			{name: "half/count/stars", query: inHalf, filter: "stars > 2"},
 			{name: "half/of20", query: inHalf, facets: "of20"},
 			{name: "half/of10000", query: inHalf, facets: "of10000"},
+			{name: "half/stars", query: inHalf, facets: "stars"},
+			{name: "all/stars", query: everywhere, facets: "stars"},
 			{name: "half/stars-by-1", query: inHalf, facets: "stars:1"},
 			{name: "half/random-by-0.01", query: inHalf, facets: "random:0.01"},
 			{name: "half/of20+stars-by-1", query: inHalf, facets: "of20,stars:1"},

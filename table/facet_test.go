@@ -133,7 +133,7 @@ var (
 // facets returns some random facets.
 func (f *counted) facets() (facets []table.Facet, widths []string) {
 	for range 1 + f.rnd.IntN(4) {
-		facet, width := table.Facet{Name: []string{"few", "many", "odd"}[f.rnd.IntN(3)]}, ""
+		facet, width := table.Facet{Name: []string{"few", "many", "odd", "number", "whole"}[f.rnd.IntN(5)]}, ""
 		if f.rnd.IntN(2) == 0 {
 			facet.Name, width = steppable[f.rnd.IntN(len(steppable))], facetWidths[f.rnd.IntN(len(facetWidths))]
 			step, _ := value.StepOf(width)
@@ -162,6 +162,17 @@ func (f *counted) count(t *testing.T, seen map[string]int) {
 	f.rings(t, v, q, filter, all, say)
 	facets, widths := f.facets()
 	matched, counts, proof, err := v.Facets(q, facets, filter)
+	if err == nil && proof.Exact && r.IntN(4) == 0 { // the same of a set, of two overlapping parts
+		set := v.NewSet()
+		for range 2 {
+			if proof, err := set.AddAll(&index.Query{Lon: q.Lon, Lat: q.Lat, MinDistance: q.MinDistance, MaxDistance: q.MaxDistance, Area: q.Area}, filter); err != nil || !proof.Exact {
+				t.Fatalf("%s: %+v: %v", say(), proof, err)
+			}
+		}
+		matched = set.Len()
+		counts, err = set.Facets(facets)
+		seen["sets"]++
+	}
 	_, cannot := errors.AsType[*table.FacetError](err)
 	switch {
 	case err != nil && !cannot:
@@ -325,7 +336,7 @@ func TestCountsEqualAScan(t *testing.T) {
 					}
 				}
 			}
-			for _, what := range []string{"values", "steps", "cannot", "not exact"} {
+			for _, what := range []string{"values", "steps", "cannot", "not exact", "sets"} {
 				if seen[what] == 0 {
 					t.Errorf("nothing was %q, but %v", what, seen)
 				}
@@ -349,9 +360,9 @@ func TestFacetsThatCannotBeCounted(t *testing.T) {
 		step *value.Step
 		want string
 	}{
-		{"number", nil, "number:1"}, {"whole", nil, "whole:1"}, {"when", nil, "datetime"}, {"when", &one, "numbers alone"},
+		{"when", nil, "datetime"}, {"when", &one, "numbers alone"},
 		{"name", &one, "numbers alone"}, {"open", &one, "numbers alone"}, {"other", nil, "not a queryable"},
-		{"name", nil, ""}, {"open", nil, ""}, {"any", nil, ""}, {"any", &one, ""}, {"number", &one, ""}, {"whole", &one, ""},
+		{"name", nil, ""}, {"open", nil, ""}, {"any", nil, ""}, {"any", &one, ""}, {"number", nil, ""}, {"whole", nil, ""}, {"number", &one, ""}, {"whole", &one, ""},
 	} {
 		_, counts, _, err := empty.Snapshot().Facets(&index.Query{MaxDistance: index.Everywhere}, []table.Facet{{Name: c.name, Step: c.step}}, nil)
 		switch {
@@ -367,12 +378,17 @@ func TestFacetsThatCannotBeCounted(t *testing.T) {
 func TestFacetsOfManyValues(t *testing.T) {
 	items := make([]item.Item, table.MaxFacetValues+1)
 	for i := range items {
-		items[i] = item.Item{ID: fmt.Sprint(i), Properties: fmt.Appendf(nil, `{"few":%d,"many":%d}`, min(i, 9), i)}
+		items[i] = item.Item{ID: fmt.Sprint(i), Properties: fmt.Appendf(nil, `{"few":%d,"many":%d,"low":%d.5,"number":%d}`, min(i, 9), i, min(i, 9), i)}
 	}
-	s := benchTable(t, kinds[0].Name, items, value.Untyped("few", "many")).Snapshot()
+	s := benchTable(t, kinds[0].Name, items, append(value.Untyped("few", "many"), value.Queryable{Name: "low", Type: value.Number}, value.Queryable{Name: "number", Type: value.Integer})).Snapshot()
 	q := &index.Query{MaxDistance: index.Everywhere}
-	if n, counts, _, err := s.Facets(q, []table.Facet{{Name: "few"}}, nil); err != nil || n != len(items) || counts[0].Values[0].Items != len(items)-9 {
-		t.Errorf("%d %+v: %v", n, counts, err)
+	for _, name := range []string{"few", "low"} {
+		if n, counts, _, err := s.Facets(q, []table.Facet{{Name: name}}, nil); err != nil || n != len(items) || counts[0].Values[0].Items != len(items)-9 {
+			t.Errorf("%s: %d %+v: %v", name, n, counts, err)
+		}
+	}
+	if _, _, _, err := s.Facets(q, []table.Facet{{Name: "number"}}, nil); err == nil || !strings.Contains(err.Error(), "262144 values") || !strings.Contains(err.Error(), "number:1") {
+		t.Errorf("%v", err)
 	}
 	if _, _, _, err := s.Facets(q, []table.Facet{{Name: "many"}}, nil); err == nil || !strings.Contains(err.Error(), "262145 values") {
 		t.Errorf("%v", err)

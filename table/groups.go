@@ -33,10 +33,14 @@ func (s *Snapshot) Values(property string, most int) (values []value.Value, ok b
 	return values, true
 }
 
-// With returns a filter that demands what f does, and that a queryable has a value.
-func (f *Filter) With(property string, v value.Value) *Filter {
+// With returns a filter that demands what f does, and that a queryable has one of some values.
+func (f *Filter) With(property string, values ...value.Value) *Filter {
 	with := *f
-	var e cql2.Expr = &cql2.In{Property: cql2.Property{Name: property}, Values: []cql2.Literal{{Value: v}}}
+	in := &cql2.In{Property: cql2.Property{Name: property}}
+	for _, v := range values {
+		in.Values = append(in.Values, cql2.Literal{Value: v})
+	}
+	var e cql2.Expr = in
 	if f.expr != nil {
 		e = &cql2.And{Of: []cql2.Expr{f.expr, e}}
 	}
