@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +20,8 @@ type itemState struct {
 	seq     uint64      // 0: written by this group
 	created int64
 	updated int64
-	target  *item.Target // of merges: what the properties are after the latest change; nil: not read
+	target  *item.Target  // of merges: what the properties are after the latest change; nil: not read
+	reading table.Reading // of the properties after the latest change
 }
 
 // Group is what the writer commits at once.
@@ -34,6 +36,7 @@ type Group struct {
 	itemOf  []int32          // for each change its place in items
 	growth  int              // how many items the collection has more after the group
 	bytes   int              // of the properties of all changes
+	reader  table.Reader     // of these
 	keyed   []*Request       // have a key, and no write that was refused
 	stamped bool             // the changes' items have their sequence numbers
 }
@@ -176,7 +179,7 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			res.Err = w.merge(g, p, one, &it)
 		}
 		if res.Err == nil && !res.Skipped && one.Action != Delete {
-			res.Err = w.misfit(g, p, it.Properties)
+			res.Err = w.read(g, p, it.Properties)
 		}
 		if res.Err != nil || res.Skipped {
 			continue
@@ -225,7 +228,7 @@ func (g *Group) final(yield func(table.Replacement) bool) {
 		if !g.stamped {
 			ch.Item.Seq = g.Seq
 		}
-		if !yield(table.Replacement{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem}) {
+		if !yield(table.Replacement{Place: p.before, Item: &ch.Item, Delete: ch.Op == store.DeleteItem, Reading: p.reading}) {
 			return
 		}
 	}
@@ -267,12 +270,17 @@ func (w *Writer) latest(g *Group, p *itemState) (lon, lat float64, properties []
 	return last.Lon, last.Lat, last.Properties
 }
 
-// misfit checks the values of an item that is to be written.
-func (w *Writer) misfit(g *Group, p *itemState, properties []byte) error {
-	err := w.table.Misfit(properties, nil)
-	if err != nil && p.exists {
-		_, _, before := w.latest(g, p)
-		err = w.table.Misfit(properties, before)
+// read checks the values of an item that is to be written, and keeps what was read of them.
+func (w *Writer) read(g *Group, p *itemState, properties []byte) error {
+	var before []byte
+	if p.exists {
+		if _, _, before = w.latest(g, p); bytes.Equal(before, properties) { // as when it moves
+			return nil
+		}
+	}
+	reading, err := w.table.Read(&g.reader, properties, before)
+	if err == nil {
+		p.reading = reading
 	}
 	return err
 }

@@ -162,14 +162,15 @@ func (t *Table) EndBuild(b *Build) (again *Build, err error) {
 // catchUp takes in what came since the snapshot of which Run has built. Items have their newest
 // records. Those that were deleted meanwhile have records, too, as long as there is a Build.
 func (b *Build) catchUp(newest *records) {
-	var properties []member
+	var read reading
 	for puts := b.puts; b.noColumns == nil && len(puts) > 0; puts = puts[1:] {
-		properties = properties[:0]
+		var properties []byte
 		if !puts[0].gone {
 			it := newest.item(puts[0].ref)
-			properties, b.noColumns = appendMembers(properties, it.Properties)
+			properties = it.Properties
 		}
-		b.columns.put(&b.adds, b.edit, puts[0].ref, properties)
+		b.noColumns = read.read(b.adds.Queryables, properties)
+		b.columns.put(&b.adds, b.edit, puts[0].ref, &read)
 	}
 	b.columns.sweep(b.edit)
 	const step = 8192

@@ -129,6 +129,7 @@ func (m *model) change(n int) {
 	slices.Sort(ids)
 	m.rnd.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	changes := make([]table.Replacement, 0, n)
+	var reader table.Reader
 	for i := range n {
 		it := item.Item{ID: fmt.Sprint("new", m.next), Lon: 10, Lat: 20, Properties: m.properties()}
 		if m.rnd.IntN(2) == 0 {
@@ -139,7 +140,14 @@ func (m *model) change(n int) {
 			it.ID, gone = ids[i], m.rnd.IntN(2) == 0
 		}
 		m.next++
-		changes = append(changes, table.Replacement{Place: m.Find(table.HashOf(it.ID), it.ID), Item: &it, Delete: gone})
+		one := table.Replacement{Place: m.Find(table.HashOf(it.ID), it.ID), Item: &it, Delete: gone}
+		if m.rnd.IntN(2) == 0 { // else the table reads them; a value that does not fit may have been there before
+			var err error
+			if one.Reading, err = m.Read(&reader, it.Properties, it.Properties); err != nil {
+				m.Fatal(err)
+			}
+		}
+		changes = append(changes, one)
 		if m.items[it.ID] = it; gone {
 			delete(m.items, it.ID)
 		}

@@ -150,7 +150,7 @@ func (c *dictionaryColumn) number(e edit, key []byte) uint32 {
 }
 
 // put implements column.
-func (c *dictionaryColumn) put(e edit, ref index.Ref, json []byte) {
+func (c *dictionaryColumn) put(e edit, ref index.Ref, json []byte, _ uint32) {
 	number := uint32(0)
 	if len(json) > 0 {
 		var ok bool

@@ -24,7 +24,7 @@ type Part struct {
 	hashes     []uint32
 	points     []index.Point // without refs
 	typeCounts *typeCounts
-	members    []member // memory
+	reading    reading // memory
 }
 
 // NewLoader returns one of so many parts.
@@ -43,8 +43,8 @@ func (l *Loader) Part(i int) *Part { return &l.parts[i] }
 func (p *Part) Add(it *item.Item) {
 	p.where = append(p.where, p.arena.append(it))
 	p.hashes = append(p.hashes, hashID(it.ID))
-	p.members, _ = appendMembers(p.members[:0], it.Properties) // what is no object has no properties
-	p.typeCounts.replace(nil, p.members)
+	_ = p.reading.read(nil, it.Properties) // what is no object has no properties
+	p.typeCounts.add(&p.reading, 1)
 	p.points = append(p.points, index.Point{Lon: it.Lon, Lat: it.Lat})
 }
 

@@ -142,6 +142,7 @@ func (f *filtered) position() (lon, lat float64) {
 // change applies a batch of about n changes, some of which only move items.
 func (f *filtered) change(t *testing.T, n int) {
 	changes := make([]table.Replacement, 0, n)
+	var reader table.Reader
 	now := slices.Sorted(maps.Keys(f.items))
 	f.rnd.Shuffle(len(now), func(i, j int) { now[i], now[j] = now[j], now[i] })
 	for i := range n {
@@ -166,7 +167,14 @@ func (f *filtered) change(t *testing.T, n int) {
 				it.Properties = old.Properties
 			}
 		}
-		changes = append(changes, table.Replacement{Place: f.table.Find(table.HashOf(it.ID), it.ID), Item: &it, Delete: gone})
+		one := table.Replacement{Place: f.table.Find(table.HashOf(it.ID), it.ID), Item: &it, Delete: gone}
+		if f.rnd.IntN(2) == 0 { // else the table reads them
+			var err error
+			if one.Reading, err = f.table.Read(&reader, it.Properties, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		changes = append(changes, one)
 		if gone {
 			delete(f.items, it.ID)
 			continue

@@ -68,6 +68,9 @@ type Replacement struct {
 	Item  *item.Item // what it is then
 	// Delete: it is deleted then. Of the Item only the ID counts.
 	Delete bool
+	// Reading is what Read returned for the properties of the Item. Where it is of others, or of
+	// none, or the columns are of other queryables, the properties are read again.
+	Reading Reading
 }
 
 // Step is a batch on its way into a table.
@@ -85,6 +88,7 @@ type Step struct {
 type description struct {
 	put
 	old, properties []byte
+	reading         Reading
 }
 
 // Begin makes the next state, without what Index makes, of the newest state and of a batch of about
@@ -109,7 +113,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 			s.moves = append(s.moves, index.Update{Kind: index.Delete, Ref: ref, Old: index.Position{Lon: old.Lon, Lat: old.Lat}})
 			s.freed = append(s.freed, ref)
 			next.ids.remove(e, &next.records, it.ID)
-			s.described = append(s.described, description{put{ref, true}, old.Properties, nil})
+			s.described = append(s.described, description{put: put{ref, true}, old: old.Properties})
 			continue
 		}
 		loc := t.arena.append(it)
@@ -139,7 +143,7 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 		}
 		next.extend(e, to.Lon, to.Lat)
 		if columns {
-			s.described = append(s.described, description{put{ref, false}, before, it.Properties})
+			s.described = append(s.described, description{put{ref, false}, before, it.Properties, ch.Reading})
 		}
 	}
 	next.ids.add(e, &next.records, added)
@@ -164,15 +168,18 @@ func (s *Step) Index() {
 // describe makes the columns and the counts.
 func (s *Step) describe() (err error) {
 	next := s.next
-	var old, properties []member
+	var old, memory reading
 	for i := range s.described {
 		d := &s.described[i]
-		old, _ = appendMembers(old[:0], d.old)
-		var unread error
-		if properties, unread = appendMembers(properties[:0], d.properties); unread != nil && next.schema.reads() {
-			err = unread
+		properties := d.reading.of
+		if properties == nil || !properties.is(next.schema.Queryables, d.properties) {
+			properties = &memory
+			if unread := properties.read(next.schema.Queryables, d.properties); unread != nil && next.schema.reads() {
+				err = unread
+			}
 		}
-		next.typeCounts.replace(old, properties)
+		_ = old.read(nil, d.old) // it was read before
+		next.typeCounts.replace(&old, properties)
 		next.columns.put(&next.schema, s.edit, d.ref, properties)
 	}
 	next.columns.sweep(s.edit)

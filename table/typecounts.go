@@ -58,16 +58,19 @@ type counted struct {
 
 func newTypeCounts() *typeCounts { return &typeCounts{at: map[string]int{}} }
 
-// replace counts the properties of an item in place of its old ones; nil: it has none. First it
-// counts what comes: most types do not go away then.
-func (s *typeCounts) replace(old, properties []member) {
+// replace counts the properties of an item in place of its old ones. First it counts what comes:
+// most types do not go away then.
+func (s *typeCounts) replace(old, properties *reading) {
+	s.add(properties, 1)
+	s.add(old, ^uint32(0))
+}
+
+// add adds n to the items that have the types of some properties.
+func (s *typeCounts) add(properties *reading, n uint32) {
 	s.next = 0
-	for _, m := range properties {
-		s.count(m.name, typeOf(m.value), 1)
-	}
-	s.next = 0
-	for _, m := range old {
-		s.count(m.name, typeOf(m.value), ^uint32(0))
+	for i := range properties.members {
+		m := &properties.members[i]
+		s.count(properties.name(m), int(m.kind), n)
 	}
 }
 
@@ -77,7 +80,7 @@ func (s *typeCounts) count(name []byte, kind int, n uint32) {
 	if i >= len(s.properties) || s.properties[i].Name != string(name) {
 		var ok bool
 		if i, ok = s.at[string(name)]; !ok {
-			if i = s.add(name); i < 0 {
+			if i = s.admit(name); i < 0 {
 				return
 			}
 		}
@@ -90,8 +93,8 @@ func (s *typeCounts) count(name []byte, kind int, n uint32) {
 	}
 }
 
-// add makes room for a property, and returns where it is; -1: there is none.
-func (s *typeCounts) add(name []byte) int {
+// admit makes room for a property, and returns where it is; -1: there is none.
+func (s *typeCounts) admit(name []byte) int {
 	if utf8.RuneCount(name) > MaxQueryableCharacters || s.full {
 		return -1
 	}
@@ -140,7 +143,7 @@ func (s *typeCounts) publish(before []Property) []Property {
 }
 
 // typeOf returns the number of the type of a JSON value in compact form.
-func typeOf(value []byte) int {
+func typeOf(value []byte) uint8 {
 	switch value[0] {
 	case 'n':
 		return bit(TypeNull)
@@ -175,7 +178,7 @@ func typeOf(value []byte) int {
 	return bit(TypeInteger64)
 }
 
-func typeOfString(quoted []byte) int {
+func typeOfString(quoted []byte) uint8 {
 	if len(quoted) < len(`"2006-01-02"`) || quoted[5] != '-' || quoted[8] != '-' { // nearly all others
 		return bit(TypeString)
 	}
@@ -184,7 +187,12 @@ func typeOfString(quoted []byte) int {
 		return bit(TypeString)
 	}
 	t, _ := value.ParseTime(viewString(text))
-	switch t.Form() {
+	return typeOfForm(t.Form())
+}
+
+// typeOfForm returns the number of the type of a string, by the form of the time that it is.
+func typeOfForm(form value.Form) uint8 {
+	switch form {
 	case value.WholeDay:
 		return bit(TypeDate)
 	case value.AtInstant:
@@ -194,7 +202,7 @@ func typeOfString(quoted []byte) int {
 }
 
 // bit returns the number of the only type in a set.
-func bit(t Types) int { return bits.TrailingZeros16(uint16(t)) }
+func bit(t Types) uint8 { return uint8(bits.TrailingZeros16(uint16(t))) }
 
 // Properties returns what properties the items have, as they were first met, and their
 // types. The caller must not change them.

@@ -38,7 +38,7 @@ func TestTypesFollowTheItems(t *testing.T) {
 			for name, v := range o {
 				types[name] |= want[v]
 			}
-			joined[i%2].replace(nil, parsed(text(o)))
+			joined[i%2].add(parsed(text(o)), 1)
 		}
 		joined[0].join(joined[1])
 		for _, properties := range [][]Property{now, joined[0].publish(nil)} {
@@ -53,12 +53,12 @@ func TestTypesFollowTheItems(t *testing.T) {
 	}
 }
 
-func parsed(properties []byte) []member {
-	all, err := appendMembers(nil, properties)
-	if err != nil {
+func parsed(properties []byte) *reading {
+	read := new(reading)
+	if err := read.read(nil, properties); err != nil {
 		panic(err)
 	}
-	return all
+	return read
 }
 
 // BenchmarkTypeCounts is what the properties of an item cost the writer: 15 of them.
@@ -67,6 +67,6 @@ func BenchmarkTypeCounts(b *testing.B) {
 	properties := []byte(`{"name":"Parkside Grocers","category":"shop","rating":4.5,"opened":"2020-01-01","n":7,"a":"x","b":"y","c":"z","d":1,"e":2,"f":3,"g":true,"h":"some more text","i":"1","j":null}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.replace(nil, parsed(properties))
+		s.add(parsed(properties), 1)
 	}
 }

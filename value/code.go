@@ -32,6 +32,11 @@ func (v Value) Code() uint32 {
 func (d decimal) code(text string) uint32 {
 	const mostDigits = 5
 	f, short := d.float64(text)
+	return floatCode(f, !short || d.digits > mostDigits)
+}
+
+// floatCode returns the code of a number whose float64 is f.
+func floatCode(f float64, long bool) uint32 {
 	u := math.Float64bits(f)
 	if u>>63 != 0 { // of negative numbers the greater ones have the smaller bits
 		u = ^u
@@ -39,11 +44,66 @@ func (d decimal) code(text string) uint32 {
 		u |= 1 << 63
 	}
 	code := uint32(u >> 33 << 1)
-	if !short || d.digits > mostDigits {
+	if long {
 		code |= 1
 	}
 	return code
 }
+
+// CodeIn is Of and Code in one, and takes less time: for a property of the type Number or Integer it
+// returns the code of the value that JSON in compact form says, and whether the value fits the type.
+// The code is 0 if it does not.
+func CodeIn(t Type, json []byte) (code uint32, fits bool) {
+	if f, long, ok := shortNumber(json); ok && (t == Number || t == Integer && f == math.Trunc(f)) {
+		return floatCode(f, long), true
+	}
+	v, fits := Of(t, json)
+	if !fits {
+		return 0, false
+	}
+	return v.Code(), true
+}
+
+// shortNumber reads a number other than 0 that has at most 15 digits and no exponent. It reports
+// false for all else. A division of two integers that float64s have is rounded once, so the result
+// is the float64 that is nearest to the number.
+func shortNumber(json []byte) (f float64, long, ok bool) {
+	const mostLength = len("0.123456789012345")
+	digits, point := json, -1
+	if len(json) > 0 && json[0] == '-' {
+		digits = json[1:]
+	}
+	if n := len(digits); n == 0 || n > mostLength || digits[0] == '0' && n > 1 && digits[1] != '.' {
+		return 0, false, false
+	}
+	number := uint64(0)
+	for i, c := range digits {
+		switch {
+		case '0' <= c && c <= '9':
+			number = 10*number + uint64(c-'0')
+		case c == '.' && point < 0 && i > 0 && i < len(digits)-1:
+			point = i
+		default:
+			return 0, false, false
+		}
+	}
+	if number == 0 || number >= 1e15 {
+		return 0, false, false
+	}
+	f = float64(number)
+	if point >= 0 {
+		f /= powersOfTen[len(digits)-1-point]
+	}
+	if len(json) > len(digits) {
+		f = -f
+	}
+	for number%10 == 0 {
+		number /= 10
+	}
+	return f, number >= 1e5, true
+}
+
+var powersOfTen = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // Times have the number of the second from fineFrom to fineTo, and the number of the day before
 // and after. Years have 4 digits, so that is less than 2^31 numbers: 65 years of at most 366 days

@@ -100,12 +100,25 @@ func belowNanosecond(text string) string {
 // TimeIn returns the time that JSON in compact form says: Unreadable if it says anything
 // else, NoTime for null.
 func TimeIn(json []byte) (t Time) {
-	switch v, fits := Of(DateTime, json); {
-	case !fits:
-		return Time{form: Unreadable}
-	default:
-		return v.time
+	if len(json) == 0 || json[0] == 'n' {
+		return Time{}
 	}
+	if json[0] == '"' {
+		if text, ok := unquote(json); ok {
+			if t, ok := ParseTime(text); ok {
+				return t
+			}
+		}
+	}
+	return Time{form: Unreadable}
+}
+
+// Code is Value.Code of the time.
+func (t Time) Code() uint32 {
+	if t.form < AtInstant {
+		return 0
+	}
+	return t.Begin().code()
 }
 
 // ParseTime reads a date-time or a full-date of RFC 3339, and a date-time that has a space in
@@ -115,11 +128,10 @@ func ParseTime(s string) (t Time, ok bool) {
 	if len(s) < 10 || s[4] != '-' || s[7] != '-' || year < 0 || month < 1 || month > 12 || day < 1 {
 		return Time{}, false
 	}
-	begin := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
-	if day > 28 && begin.Day() != day { // February 30
+	if day > 28 && day > daysIn(year, month) {
 		return Time{}, false
 	}
-	t = Time{second: begin.Unix(), form: WholeDay}
+	t = Time{second: daysTo(year, month, day) * daySeconds, form: WholeDay}
 	if len(s) == 10 {
 		return t, true
 	}
@@ -168,6 +180,31 @@ func ParseTime(s string) (t Time, ok bool) {
 		return Time{}, false
 	}
 	return t, true
+}
+
+// daysIn returns how many days a month of the Gregorian calendar has.
+func daysIn(year, month int) int {
+	switch {
+	case month == 2 && year%4 == 0 && (year%100 != 0 || year%400 == 0):
+		return 29
+	case month == 2:
+		return 28
+	}
+	return 30 + (month+month>>3)&1
+}
+
+// daysTo returns how many days a day of the Gregorian calendar comes after 1970-01-01. Months are
+// counted from March on, so that the day that leap years have more is the last of a year.
+func daysTo(year, month, day int) int64 {
+	const toEpoch = 719_468 // days from 0000-03-01 to 1970-01-01
+	if month -= 3; month < 0 {
+		month, year = month+12, year-1
+	}
+	century := year / 100
+	if year < 0 { // January and February of the year 0
+		century = -1
+	}
+	return int64(365*year + year>>2 - century + century>>2 + (153*month+2)/5 + day - 1 - toEpoch)
 }
 
 // field reads n digits at i of s, or returns -1.

@@ -355,7 +355,60 @@ func FuzzOf(f *testing.F) {
 			}
 			compared(t, a, b, value.Compare(a, b), fmt.Sprintf("%q and %q", x, y))
 		}
+		checkCode(t, x)
 	})
+}
+
+// checkCode compares what is read in one step with what Of and Code say.
+func checkCode(t *testing.T, json string) {
+	t.Helper()
+	for _, as := range []value.Type{value.Number, value.Integer} {
+		v, fits := value.Of(as, []byte(json))
+		want := v.Code()
+		if !fits {
+			want = 0
+		}
+		if code, ok := value.CodeIn(as, []byte(json)); ok != fits || code != want {
+			t.Errorf("%q as %v: the code is %d, %v; want %d, %v", json, as, code, ok, want, fits)
+		}
+	}
+	v, fits := value.Of(value.DateTime, []byte(json))
+	want := v.Time()
+	if got := value.TimeIn([]byte(json)); fits != (got.Form() != value.Unreadable) || fits && (got != want || got.Code() != v.Code()) {
+		t.Errorf("%q: the time is %v of %v, want %v of %v", json, got.Form(), got.Begin(), want.Form(), want.Begin())
+	}
+}
+
+// What is read in one step, a number or a time and its code, is what it is in several.
+func TestCodeIn(t *testing.T) {
+	for _, json := range []string{"", "null", "true", "{}", "[1]", `""`, `"1"`, `"2018-02-12"`, `"2018-02-12T23:20:50Z"`, `"\u0032018-02-12"`, `"2018`, "-", "--1", "1-", ".5", "-.5", "5.", "1.2.3", "05", "-05", "00", "0.", "-0", "0", "0.0", "-0.000", "1e2", "1E-2", "+1", "1 ",
+		"999999999999999", "1000000000000000", "-99999999999999.9", "0.000000000000001", "0.0000000000000001", "0.123456789012345", "12345678901234.5000", "100000", "100001", "99999", "10.00000", "3.0", "3.5", "18446744073709551617", "99999999999999999"} {
+		checkCode(t, json)
+	}
+	rnd := rand.New(rand.NewPCG(9, 9))
+	for range 100_000 {
+		text := fmt.Sprintf("%.*f", rnd.IntN(17), rnd.NormFloat64()*math.Pow(10, float64(rnd.IntN(16)-4)))
+		if rnd.IntN(10) == 0 {
+			i := rnd.IntN(len(text))
+			text = text[:i] + string("0123456789.-eE \""[rnd.IntN(16)]) + text[i:]
+		}
+		checkCode(t, text)
+	}
+}
+
+// A day of the calendar is the one that package time says, and no other day is read.
+func TestDays(t *testing.T) {
+	for year := 0; year < 10_000; year += 7 { // all places in the 400 years after which the calendar repeats
+		for month := 1; month <= 12; month++ {
+			for _, day := range []int{1, 2, 27, 28, 29, 30, 31} {
+				want := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+				got, ok := value.ParseTime(fmt.Sprintf("%04d-%02d-%02d", year, month, day))
+				if is := want.Day() == day; ok != is || is && got.Begin().String() != want.Format(time.RFC3339) {
+					t.Fatalf("%04d-%02d-%02d is %v, %v", year, month, day, got.Begin(), ok)
+				}
+			}
+		}
+	}
 }
 
 // The float64 of a number lies between the bounds of its code, and the bounds of a greater code
