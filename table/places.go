@@ -1,6 +1,7 @@
 package table
 
 import (
+	"math"
 	"slices"
 
 	"nearby/index"
@@ -8,17 +9,57 @@ import (
 )
 
 // places says in which cells of the Z-order curve the items of a posting lie. A search outward does
-// not enter parts of an index that have none of these cells.
+// not enter parts of an index that have none of these cells. It may name cells that the items have
+// left.
 //
 // No writer makes them. The first query whose matches turn out to be far away leaves them with its
 // postings, for those that follow: see plan.learn. A posting that changes hands them on, with the
-// items that it gets; the next query reads where these lie. They hold as long as no item moves to
-// another cell of placeBits.
+// items that it gets, and each snapshot has the items that have moved to another cell: the next
+// query adds the cells of both. When they have become many, it reads where all items lie.
 type places struct {
-	crossings uint64   // of the snapshot whose positions were read
-	bits      int      // of the cells
-	cells     []uint16 // the first bits of the items' keys, in order, none of them twice
-	added     []uint32 // refs of items whose cells are not among them yet, some of which may be gone
+	from, to uint64   // they hold for snapshots that have so many crossings
+	bits     int      // of the cells
+	cells    []uint16 // the first bits of the items' keys, in order, none of them twice
+	grown    int      // cells that were added since the positions of all items were read
+	added    []uint32 // refs of items whose cells are not among them yet, some of which may be gone
+}
+
+// crossings are the moves of items to other cells. Each snapshot has those before it. Snapshots
+// share their memory: only the writer, who has the newest one, appends to it.
+type crossings struct {
+	n      uint64     // all that there ever were
+	latest []crossing // the last of them, in their order
+}
+
+// crossing is the move of an item to a cell.
+type crossing struct {
+	ref  uint32
+	cell uint16
+}
+
+// add notes a move, if it is to another cell.
+func (c *crossings) add(ref index.Ref, from, to index.Position) {
+	cell := placeOf(to.Lon, to.Lat)
+	if placeOf(from.Lon, from.Lat) == cell {
+		return
+	}
+	if len(c.latest) == 2*maxCrossings {
+		c.latest = append(make([]crossing, 0, 2*maxCrossings), c.latest[maxCrossings:]...)
+	}
+	c.latest = append(c.latest, crossing{uint32(ref), cell})
+	c.n++
+}
+
+// since returns the crossings after the first n, or false if it does not have them all.
+func (c *crossings) since(n uint64) ([]crossing, bool) {
+	if n >= c.n {
+		return nil, true
+	}
+	first := len(c.latest) - int(min(c.n-n, math.MaxInt32))
+	if first < 0 {
+		return nil, false
+	}
+	return c.latest[first:], true
 }
 
 const (
@@ -28,6 +69,11 @@ const (
 	// placeItems: there is one cell for so many items of a posting at most, so that places take a
 	// quarter of a byte an item.
 	placeItems = 8
+
+	// maxCrossings is how many crossings a snapshot has at least, if there were so many.
+	maxCrossings = 1 << 14
+	// crossingsOfItem: to look at so many crossings takes as long as to read where one item lies.
+	crossingsOfItem = 8
 )
 
 // placeOf returns the cell of a position.
@@ -41,12 +87,12 @@ func (s *Snapshot) placesOf(refs []uint32) *places {
 	for i, ref := range refs {
 		cells[i] = placeOf(s.records.Position(index.Ref(ref)))
 	}
-	return newPlaces(s.crossings, cells)
+	return newPlaces(s.crossed.n, cells)
 }
 
 // newPlaces returns places of the cells of all items, whose memory it changes.
 func newPlaces(crossings uint64, cells []uint16) *places {
-	at := &places{crossings: crossings, bits: placeBits, cells: cells}
+	at := &places{from: crossings, to: crossings, bits: placeBits, cells: cells}
 	at.fit(len(cells))
 	return at
 }
@@ -79,27 +125,57 @@ func (p *posting) inherit(from *posting, refs []uint32, in func(ref uint32) bool
 	if len(added) > p.n/placeItems {
 		return // to read them all again takes not much longer
 	}
-	p.places.Store(&places{at.crossings, at.bits, at.cells, added})
+	next := *at
+	next.added = added
+	p.places.Store(&next)
 }
 
 // placed returns the places of a posting, or nil if they are not known.
 func (s *Snapshot) placed(p *posting) *places {
 	at := p.places.Load()
-	if at == nil || at.crossings != s.crossings {
+	if at == nil || s.crossed.n < at.from {
 		return nil
 	}
-	if len(at.added) == 0 {
+	if len(at.added) == 0 && s.crossed.n <= at.to {
 		return at
 	}
-	next := &places{crossings: at.crossings, bits: at.bits, cells: slices.Clone(at.cells)}
-	for _, ref := range at.added {
-		if p.has(ref) {
-			next.cells = append(next.cells, placeOf(s.records.Position(index.Ref(ref)))>>(placeBits-at.bits))
+	next := *at
+	next.to, next.added = s.crossed.n, nil
+	crossed, ok := s.crossed.since(at.to)
+	ok = ok && len(crossed) <= crossingsOfItem*p.n
+	if ok {
+		var cells []uint16 // that are not there yet
+		add := func(cell uint16) {
+			cell >>= placeBits - at.bits
+			if _, found := slices.BinarySearch(at.cells, cell); !found {
+				cells = append(cells, cell)
+			}
+		}
+		for _, ref := range at.added {
+			if p.has(ref) {
+				add(placeOf(s.records.Position(index.Ref(ref))))
+				next.from = s.crossed.n
+			}
+		}
+		for _, c := range crossed {
+			if p.has(c.ref) {
+				add(c.cell)
+			}
+		}
+		if len(cells) > 0 {
+			next.grown += len(cells)
+			next.cells = append(slices.Clone(at.cells), cells...)
+			next.fit(p.n)
 		}
 	}
-	next.fit(p.n)
-	p.places.Store(next)
-	return next
+	if !ok || next.grown > p.n/placeItems {
+		if p.n > maxCrossings {
+			return nil // the query may not look far; else it learns
+		}
+		next = *s.placesOf(p.appendTo(nil))
+	}
+	p.places.CompareAndSwap(at, &next)
+	return &next
 }
 
 // none reports whether no item lies in the cell of the first n bits of key.
@@ -171,7 +247,7 @@ func (p *plan) learn(limit int) {
 		return
 	}
 	for _, one := range p.postings {
-		if at := one.places.Load(); at == nil || at.crossings < p.snapshot.crossings {
+		if at := one.places.Load(); at == nil || at.to < p.snapshot.crossed.n {
 			p.refs = one.appendTo(p.refs[:0])
 			one.places.Store(p.snapshot.placesOf(p.refs))
 		}

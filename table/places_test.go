@@ -49,71 +49,146 @@ func TestPlacesHaveTheCellsOfAllPositions(t *testing.T) {
 	}
 }
 
-// The places that a posting hands on to the one that takes its place have the cells of all of its
-// items, those that it gets among them; items that are gone have no records any more.
-func TestPlacesAreHandedOn(t *testing.T) {
+// The places of a posting have the cells of all of its items in each of its versions, whoever
+// asks for them first: where items move, come and go. Items that are gone have no records any more.
+func TestPlacesFollowTheItems(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(63, 64))
 	const items, first = 4000, 1500 // that lie together
-	handedOn := 0
-	for range 40 {
-		var s Snapshot
+	const wander = 5                // items of the posting that are far away, somewhere else in each version
+	known, handedOn, readAgain, unknown := 0, 0, 0, 0
+	for round := range 40 {
 		var a arena
-		e := newEdit()
+		var locations []uint64 // of each item, the newest
 		spread := []float64{1, 15, 40}[rnd.IntN(3)]
-		locations := make([]uint64, items)
-		for ref := range locations {
-			if ref == first {
+		locate := func(far bool) uint64 {
+			spread := spread
+			if far {
 				spread = 180
 			}
-			locations[ref] = 1<<32 + a.append(&item.Item{ID: "x", Lon: spread * (2*rnd.Float64() - 1), Lat: spread / 2 * (2*rnd.Float64() - 1)})
+			return 1<<32 + a.append(&item.Item{ID: "x", Lon: spread * (2*rnd.Float64() - 1), Lat: spread / 2 * (2*rnd.Float64() - 1)})
 		}
-		s.records.chunks = append([][]byte{nil}, a.chunks...) // whoever reads what is nowhere finds nothing
+		for ref := range items {
+			locations = append(locations, locate(ref >= first))
+		}
+		type version struct {
+			Snapshot
+			p *posting
+		}
+		now := new(version)
 		has := map[uint32]bool{}
-		var p *posting
+		var versions []*version
 		for range 20 {
-			var refs []uint32
-			for range 1 + rnd.IntN(60) {
-				refs = append(refs, uint32(rnd.IntN(items)))
+			e := newEdit()
+			next := &version{p: now.p}
+			next.crossed, next.records.where = now.crossed, now.records.where.own()
+			at := func(loc uint64) index.Position {
+				lon, lat, _ := position(a.chunks[loc>>32-1][uint32(loc):])
+				return index.Position{Lon: lon, Lat: lat}
 			}
-			if p.len() == 0 {
-				refs = refs[:0]
+			moves := []int{0, 30, 3000, 3 * maxCrossings}[min(3, rnd.IntN(3+round%2))]
+			for i := range moves + wander {
+				ref := uint32(rnd.IntN(items))
+				if i < wander {
+					ref = uint32(i)
+				}
+				to := locate(i < wander || rnd.IntN(1000) == 0)
+				next.crossed.add(index.Ref(ref), at(locations[ref]), at(to))
+				if locations[ref] = to; has[ref] {
+					next.records.locate(e, index.Ref(ref), to)
+				}
+			}
+			var refs []uint32
+			if rnd.IntN(2) == 0 {
+				for range 1 + rnd.IntN(60) {
+					refs = append(refs, uint32(wander+rnd.IntN(items-wander)))
+				}
+			}
+			if next.p.len() == 0 {
+				refs = []uint32{0, 1, 2, 3, 4}
 				for range 1000 {
-					refs = append(refs, uint32(rnd.IntN(first)))
+					refs = append(refs, uint32(wander+rnd.IntN(first-wander)))
 				}
 			}
 			slices.Sort(refs)
 			refs = slices.Compact(refs)
 			for _, ref := range refs {
+				loc := uint64(0)
 				if has[ref] = !has[ref]; has[ref] {
-					s.records.locate(e, index.Ref(ref), locations[ref])
-				} else {
-					s.records.locate(e, index.Ref(ref), 0)
+					loc = locations[ref]
 				}
+				next.records.locate(e, index.Ref(ref), loc)
 			}
-			p = p.change(refs, items, func(ref uint32) bool { return has[ref] })
-			if rnd.IntN(2) == 0 {
-				continue // nobody asks
+			if len(refs) > 0 {
+				next.p = next.p.change(refs, items, func(ref uint32) bool { return has[ref] })
 			}
-			at := s.placed(p)
-			if at == nil {
-				p.places.Store(s.placesOf(p.appendTo(nil)))
-				continue
+			next.records.chunks = append([][]byte{nil}, a.chunks...) // whoever reads what is nowhere finds nothing
+			now = next
+			for versions = append(versions, now); len(versions) > 4; versions = versions[1:] {
 			}
-			handedOn++
-			if len(at.cells) > max(1, p.len()/placeItems) || len(at.added) > 0 {
-				t.Fatalf("%d cells for %d items, %d of them not read", len(at.cells), p.len(), len(at.added))
-			}
-			for _, ref := range p.appendTo(nil) {
-				key := zorder.Key(s.records.Position(index.Ref(ref)))
-				for _, n := range []int{0, 5, 12, 16, 33, 64} {
-					if at.none(key, n) {
-						t.Fatalf("places of %d bits say that there is no item in the cell of %d bits round item %d", at.bits, n, ref)
+			for range rnd.IntN(3) { // else nobody asks
+				v := versions[rnd.IntN(len(versions))]
+				before := v.p.places.Load()
+				at := v.placed(v.p)
+				switch {
+				case at == nil && before == nil:
+					v.p.places.Store(v.placesOf(v.p.appendTo(nil)))
+					continue
+				case at == nil:
+					unknown++
+					continue
+				case at == before:
+					known++
+				case at.from == at.to && at.grown == 0:
+					readAgain++
+				default:
+					handedOn++
+				}
+				if len(at.cells) > max(1, v.p.len()/placeItems) || len(at.added) > 0 {
+					t.Fatalf("%d cells for %d items, %d of them not read", len(at.cells), v.p.len(), len(at.added))
+				}
+				for _, ref := range v.p.appendTo(nil) {
+					key := zorder.Key(v.records.Position(index.Ref(ref)))
+					for _, n := range []int{0, 5, 12, 16, 33, 64} {
+						if at.none(key, n) {
+							t.Fatalf("places of %d bits say that there is no item in the cell of %d bits round item %d", at.bits, n, ref)
+						}
 					}
 				}
 			}
 		}
 	}
-	if handedOn < 100 {
-		t.Errorf("places were handed on %d times only", handedOn)
+	if known < 30 || handedOn < 100 || readAgain < 20 || unknown < 5 {
+		t.Errorf("places were known %d times, handed on %d times, read again %d times, unknown to older snapshots %d times: too few", known, handedOn, readAgain, unknown)
+	}
+}
+
+// A snapshot has the latest crossings, in their order, also after later ones were added.
+func TestCrossingsSince(t *testing.T) {
+	var c crossings
+	var versions []crossings
+	here, there := index.Position{}, index.Position{Lon: 90}
+	for i := range 7*maxCrossings + 5 {
+		c.add(index.Ref(i), here, here)
+		c.add(index.Ref(i), here, there)
+		if i%(maxCrossings/2) == 3 {
+			versions = append(versions, c)
+		}
+	}
+	for _, c := range versions {
+		for n := range c.n + 2 {
+			if n%97 > 2 && n+2 < c.n {
+				continue
+			}
+			latest, ok := c.since(n)
+			want := int(c.n) - int(min(n, c.n))
+			if !ok && want <= maxCrossings || ok && len(latest) != want {
+				t.Fatalf("of %d crossings those after %d are %d, %v", c.n, n, len(latest), ok)
+			}
+			for i, one := range latest {
+				if want := (crossing{uint32(n) + uint32(i), placeOf(there.Lon, there.Lat)}); one != want {
+					t.Fatalf("crossing %d is %v, want %v", n, one, want)
+				}
+			}
+		}
 	}
 }

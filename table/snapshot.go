@@ -32,7 +32,7 @@ type state struct {
 	choice     choice
 	extent     *item.Extent // nil: of none
 	extended   edit         // the owner of extent
-	crossings  uint64       // how often an item has moved to another cell of places
+	crossed    crossings
 	rebuilding bool
 	behind     bool       // the columns are not those of the schema that the table was given last
 	plans      *sync.Pool // of *plan

@@ -128,8 +128,8 @@ func (t *Table) Begin(n int, changes iter.Seq[Replacement]) (*Step, error) {
 			next.records.locate(e, ref, loc)
 			if from := (index.Position{Lon: old.Lon, Lat: old.Lat}); from != to {
 				s.moves = append(s.moves, index.Update{Kind: index.Move, Ref: ref, Old: from, New: to})
-				if next.schema.reads() && placeOf(from.Lon, from.Lat) != placeOf(to.Lon, to.Lat) {
-					next.crossings++
+				if next.schema.reads() {
+					next.crossed.add(ref, from, to)
 				}
 			}
 		} else {
