@@ -188,13 +188,18 @@ func (m *matching) pages(column *vector[uint32], yield func(first uint32, word u
 	}
 }
 
-// facet implements column.
+// wordsOfItem: to find the value of an item takes as long as to compare so many words of two sets.
+const wordsOfItem = 4
+
+// facet implements column. Where many items are counted and there are few values, each value tells
+// how many of them it has.
 func (c *dictionaryColumn) facet(t *tally) (counts Counts, err error) {
 	if c.dict.n > MaxFacetValues {
 		return counts, &FacetError{t.queryable.Name, fmt.Sprintf("cannot be counted: the items of the collection have %d values, and at most %d are counted", c.dict.n, MaxFacetValues), "a property with fewer values can be counted"}
 	}
+	postings := t.of == nil || t.of.n > c.dict.n*len(t.of.sets)*len(chunkSet{})/wordsOfItem
 	var items []int // by number of the value
-	if t.of != nil {
+	if !postings {
 		t.of.pages(&c.values, func(first uint32, word uint64, page *page[uint32]) {
 			for ; word != 0; word &= word - 1 {
 				n := page[(first+uint32(bits.TrailingZeros64(word)))%pageLen]
@@ -210,8 +215,8 @@ func (c *dictionaryColumn) facet(t *tally) (counts Counts, err error) {
 	for n, key := range c.dict.all() {
 		count := 0
 		switch {
-		case t.of == nil:
-			count = c.postings.len(n)
+		case postings:
+			count = c.postings.in(n, t.of)
 		case int(n) < len(items):
 			count = items[n]
 		}
@@ -330,13 +335,18 @@ func (c *numericColumn) byValue(t *tally) (counts Counts, err error) {
 	return counts, nil
 }
 
-// facet implements column. Where all items are counted, an interval lies in one step or in few.
+// askedOfInterval: to find the step of an item takes as long as to ask so many items of an interval,
+// one after the other, whether they are in a set.
+const askedOfInterval = 6
+
+// facet implements column. An interval lies in one step, or in few. Where many items are counted,
+// each interval tells how many of them it has.
 func (c *numericColumn) facet(t *tally) (counts Counts, err error) {
 	if t.step == nil {
 		return c.byValue(t)
 	}
 	steps := steps{tally: t}
-	if t.of != nil {
+	if t.of != nil && t.of.n < c.n/askedOfInterval {
 		t.of.pages(&c.codes, func(first uint32, word uint64, page *page[uint32]) {
 			for ; word != 0 && err == nil; word &= word - 1 {
 				ref := first + uint32(bits.TrailingZeros64(word))
@@ -349,21 +359,25 @@ func (c *numericColumn) facet(t *tally) (counts Counts, err error) {
 	var refs []uint32
 	for at, in := range c.intervals {
 		all := c.postings.at(in.number)
-		if all.len() == 0 {
+		n, first := t.of.of(all)
+		if n == 0 {
 			continue
 		}
 		from, to := c.bounds(at)
 		if steps.within(from, to) == nil { // the first item may be in a step that has not been found yet
-			if err = steps.find(all.first()); err != nil {
+			if err = steps.find(first); err != nil {
 				return counts, err
 			}
 		}
 		if s := steps.within(from, to); s != nil {
-			s.Items += all.len()
+			s.Items += n
 			continue
 		}
 		refs = all.appendTo(refs[:0])
 		for _, ref := range refs {
+			if !t.of.has(ref) {
+				continue
+			}
 			if err = steps.offer(ref, c.codes.at(ref)); err != nil {
 				return counts, err
 			}

@@ -1,6 +1,10 @@
 package table
 
-import "nearby/index"
+import (
+	"math/bits"
+
+	"nearby/index"
+)
 
 // matching is the set of the items that a query and a filter keep: a bit for each ref. What has to
 // be known of many items is read quickest in the order of their refs, in which columns lie.
@@ -19,6 +23,48 @@ func (m *matching) reset(chunks int) {
 }
 
 func (m *matching) add(ref index.Ref) { m.sets[ref>>chunkBits].add(uint32(ref)) }
+
+// has reports whether an item is in the set; nil: all are.
+func (m *matching) has(ref uint32) bool {
+	if m == nil {
+		return true
+	}
+	at := int(ref >> chunkBits)
+	return at < len(m.sets) && m.sets[at].has(ref)
+}
+
+// of returns how many items of a posting are in the set, and one of them if there is one; nil: all are.
+func (m *matching) of(p *posting) (n int, one uint32) {
+	switch {
+	case p.len() == 0:
+		return 0, 0
+	case m == nil:
+		return p.n, p.first()
+	}
+	for _, ref := range p.few {
+		if m.has(ref) {
+			n, one = n+1, ref
+		}
+	}
+	for at := range p.chunks[:min(len(p.chunks), len(m.sets))] {
+		c, set, upper := &p.chunks[at], &m.sets[at], uint32(at)<<chunkBits
+		for _, low := range c.low {
+			if set.has(uint32(low)) {
+				n, one = n+1, upper|uint32(low)
+			}
+		}
+		if c.set == nil {
+			continue
+		}
+		for i, word := range c.set {
+			if word &= set[i]; word != 0 {
+				n += bits.OnesCount64(word)
+				one = upper | uint32(i*64+bits.TrailingZeros64(word))
+			}
+		}
+	}
+	return n, one
+}
 
 // match finds the items that a query and the filter keep, if there is one. When the proof is not
 // Exact, some are missing.

@@ -419,6 +419,16 @@ func (p *postings) len(n uint32) int {
 	return p.several.at(n).len()
 }
 
+// in returns how many of the items of a value are in a set; nil: all.
+func (p *postings) in(n uint32, m *matching) (items int) {
+	if one := p.single.at(n); one == 0 {
+		items, _ = m.of(p.several.at(n))
+	} else if m.has(one - 1) {
+		items = 1
+	}
+	return items
+}
+
 // own makes what is to be changed the edit's own.
 func (p *postings) own() { p.single, p.several = p.single.own(), p.several.own() }
 
