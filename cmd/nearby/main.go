@@ -42,6 +42,7 @@ type cli struct {
 	Bench   benchCmd        `cmd:"" help:"Measure both indexes, on generated points or on your own."`
 	Backup  backupCmd       `cmd:"" help:"Make a backup of a server's data folder."`
 	Restore restoreCmd      `cmd:"" help:"Make a data folder from a backup, or check a backup."`
+	Copy    copyCmd         `cmd:"" help:"Copy everything from a data folder to a database, or back."`
 	Epoch   epochCmd        `cmd:"" help:"Show the history of a data folder, or begin a new one."`
 	Verify  verifyCmd       `cmd:"" help:"Compare servers with the database that they share."`
 	Health  healthCmd       `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`

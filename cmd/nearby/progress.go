@@ -16,8 +16,9 @@ import (
 type progress struct {
 	out   io.Writer
 	bar   *progressbar.ProgressBar // nil: plain lines
-	total int64                    // bytes of all files; 0: not known
-	doing string                   // what is told in bytes; "": rows are loaded
+	total int64                    // of bytes; 0: not known
+	doing string                   // what is told in bytes or items; "": rows are loaded
+	items bool                     // bytes counts items
 	begun time.Time
 	bytes atomic.Int64
 	rows  atomic.Int64
@@ -28,11 +29,24 @@ type progress struct {
 // startProgress begins to show. total is the number of bytes to read, 0 if that
 // is not known; doing says what is told in bytes, and is empty for a load.
 func startProgress(out io.Writer, doing string, total int64) *progress {
-	p := &progress{out: out, doing: doing, total: total, begun: time.Now(), stop: make(chan struct{}), ended: make(chan struct{})}
+	p := &progress{doing: doing, total: total}
+	p.start(out)
+	return p
+}
+
+// startItems is startProgress where items are counted, in place of bytes.
+func startItems(out io.Writer, doing string, total int64) *progress {
+	p := &progress{doing: doing, total: total, items: true}
+	p.start(out)
+	return p
+}
+
+func (p *progress) start(out io.Writer) {
+	p.out, p.begun, p.stop, p.ended = out, time.Now(), make(chan struct{}), make(chan struct{})
 	every := terminal.Every
 	if terminal.Is(out) {
 		every = 100 * time.Millisecond
-		length := total
+		length := p.total
 		if length == 0 {
 			length = -1 // a spinner
 		}
@@ -45,7 +59,6 @@ func startProgress(out io.Writer, doing string, total int64) *progress {
 		)
 	}
 	go p.show(every)
-	return p
 }
 
 func (p *progress) show(every time.Duration) {
@@ -77,6 +90,9 @@ func (p *progress) finish() {
 }
 
 func (p *progress) rate() string {
+	if p.items {
+		return fmt.Sprintf("%s, %s items", p.doing, terminal.Thousands(p.bytes.Load()))
+	}
 	if p.doing != "" {
 		return fmt.Sprintf("%s, %s MB", p.doing, terminal.Thousands(p.bytes.Load()/1e6))
 	}

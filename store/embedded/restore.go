@@ -45,44 +45,54 @@ type Restored struct {
 // Restore makes a store in a folder from a backup. The store has the items, the numbers and
 // the receipts of the backup, and a history of its own. Restore builds the store in another
 // folder, and reads all of it again. It changes the folder dir only after that.
-func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (Restored, error) {
-	dir, err := filepath.Abs(dir)
+func Restore(ctx context.Context, r io.Reader, dir string, opt RestoreOptions) (out Restored, err error) {
+	out.Replaced, err = construct(dir, opt.Replace, func(beside string) (err error) {
+		out.Backup, err = build(ctx, r, beside, opt.Store)
+		return err
+	})
+	return out, err
+}
+
+// construct calls build to make a store in another folder, which it then moves to dir. If
+// anything fails, dir is as it was. It returns the folder to which it moved what was in dir
+// before, or "".
+func construct(dir string, replace bool, build func(beside string) error) (replaced string, err error) {
+	dir, err = filepath.Abs(dir)
 	if err != nil {
-		return Restored{}, err
+		return "", err
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	t, err := lookAtTarget(dir, opt.Replace)
+	t, err := lookAtTarget(dir, replace)
 	if err != nil {
-		return Restored{}, err
+		return "", err
 	}
 	held, err := claim(t.beside)
 	if err != nil {
-		return Restored{}, err
+		return "", err
 	}
 	defer func() { _ = held.Close() }()
-	// Another process may have restored a backup into the folder meanwhile.
-	if t, err = lookAtTarget(dir, opt.Replace); err != nil {
-		return Restored{}, errors.Join(err, os.RemoveAll(held.Name()))
+	// Another process may have made a store in the folder meanwhile.
+	if t, err = lookAtTarget(dir, replace); err != nil {
+		return "", errors.Join(err, os.RemoveAll(held.Name()))
 	}
-	out := Restored{}
-	out.Backup, err = build(ctx, r, t.beside, opt.Store)
+	err = build(t.beside)
 	if err == nil { // a server may have been started on the folder meanwhile
-		t, err = lookAtTarget(dir, opt.Replace)
+		t, err = lookAtTarget(dir, replace)
 	}
 	if err == nil {
-		if out.Replaced, err = t.install(); err != nil && out.Replaced != "" {
-			err = fmt.Errorf("%w; what was in %s before was moved to %s", err, dir, out.Replaced)
+		if replaced, err = t.install(); err != nil && replaced != "" {
+			err = fmt.Errorf("%w; what was in %s before was moved to %s", err, dir, replaced)
 		}
 	}
 	if err != nil {
-		return out, errors.Join(err, os.RemoveAll(held.Name()))
+		return replaced, errors.Join(err, os.RemoveAll(held.Name()))
 	}
-	return out, nil
+	return replaced, nil
 }
 
-// target is the folder into which a backup is restored.
+// target is the folder in which a store is made, from a backup or by Fill.
 type target struct {
 	dir    string
 	beside string // the folder in which the store is built, on the same file system
@@ -129,8 +139,8 @@ func lookAtTarget(dir string, replace bool) (target, error) {
 	return t, nil
 }
 
-// claim makes the folder in which a store is built, or empties one that an earlier restore
-// has left. It returns the folder locked; closing it releases the lock.
+// claim makes the folder in which a store is built, or empties one that an earlier restore, or
+// Fill, has left. It returns the folder locked; closing it releases the lock.
 func claim(dir string) (*os.File, error) {
 	for range 100 {
 		if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -144,7 +154,7 @@ func claim(dir string) (*os.File, error) {
 			return nil, err
 		}
 		if err := Hold(held); err != nil {
-			return nil, errors.Join(fmt.Errorf("another backup is being restored in %s: %w", dir, err), held.Close())
+			return nil, errors.Join(fmt.Errorf("another process makes a store in %s: %w", dir, err), held.Close())
 		}
 		mine, err := held.Stat()
 		now, gone := os.Stat(dir)
@@ -162,7 +172,7 @@ func claim(dir string) (*os.File, error) {
 		}
 		return held, nil
 	}
-	return nil, fmt.Errorf("other backups are being restored in %s: wait until they have ended", dir)
+	return nil, fmt.Errorf("other processes make stores in %s: wait until they have ended", dir)
 }
 
 // restoreBatch is the size in bytes of the batches that build writes.
@@ -260,7 +270,7 @@ func (t *target) install() (replaced string, err error) {
 	if !t.used {
 		// rename(2) replaces an empty folder; os.Rename refuses to.
 		if err := syscall.Rename(t.beside, t.dir); err != nil {
-			return "", fmt.Errorf("moving the restored store to %s: %w", t.dir, err)
+			return "", fmt.Errorf("moving the new store to %s: %w", t.dir, err)
 		}
 		return "", syncDir(vfs.Default, filepath.Dir(t.dir))
 	}
