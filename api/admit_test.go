@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -17,12 +18,16 @@ import (
 // raw opens a connection to the server and sends text.
 func (h *fixture) raw(text string) net.Conn {
 	h.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	_, address, _ := strings.Cut(h.url, "://")
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		h.Fatal(err)
 	}
-	h.Cleanup(func() { _ = conn.Close() })
 	_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	if h.secure != nil {
+		conn = tls.Client(conn, h.secure)
+	}
+	h.Cleanup(func() { _ = conn.Close() })
 	if _, err := io.WriteString(conn, text); err != nil {
 		h.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 type Connections struct {
 	net.Listener
 	most     int
+	secure   *tls.Config   // nil: connections are not encrypted
 	refusing chan struct{} // takes from each connection that is being refused
 	mu       sync.Mutex
 	open     map[*connection]struct{}
@@ -32,9 +34,11 @@ type connection struct {
 	idle atomic.Int64 // since when it has no request, in Unix nanoseconds; 0: it has one
 }
 
-// NewConnections returns a listener with at most so many open connections; 0: any number.
-func NewConnections(l net.Listener, most int) *Connections {
-	return &Connections{Listener: l, most: most, refusing: make(chan struct{}, 64), open: map[*connection]struct{}{}}
+// NewConnections returns a listener with at most so many open connections; 0: any number. If secure
+// is not nil, the connections are TLS, as it says. Its NextProtos then decide whether the server
+// speaks HTTP/2, and the TLSConfig of the http.Server must be nil.
+func NewConnections(l net.Listener, most int, secure *tls.Config) *Connections {
+	return &Connections{Listener: l, most: most, secure: secure, refusing: make(chan struct{}, 64), open: map[*connection]struct{}{}}
 }
 
 // Open returns how many connections are open.
@@ -54,12 +58,15 @@ func (c *Connections) Accept() (net.Conn, error) {
 		}
 		conn := &connection{framing: framing{TCPConn: tcp}}
 		if c.admit(conn) {
+			if c.secure != nil {
+				return tls.Server(conn, c.secure), nil // net/http speaks HTTP/2 only on a *tls.Conn
+			}
 			return conn, nil
 		}
 		select {
 		case c.refusing <- struct{}{}:
 			go func() {
-				refuse(tcp)
+				c.refuse(tcp)
 				<-c.refusing
 			}()
 		default:
@@ -68,12 +75,36 @@ func (c *Connections) Accept() (net.Conn, error) {
 	}
 }
 
+// HTTP2 bounds what one connection of HTTP/2 may use of a server. stall is the Stall of its Options.
+// A connection may have many requests at a time. Each needs a slot as any other does.
+func HTTP2(stall time.Duration, maxConcurrent int) *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          min(100, maxConcurrent), // RFC 9113, section 6.5.2, advises against fewer than 100
+		MaxReceiveBufferPerStream:     256 << 10,               // bytes of a body that nobody has read yet
+		MaxReceiveBufferPerConnection: 1 << 20,
+		WriteByteTimeout:              stall, // the deadline of a request does not end a connection whose client takes nothing
+	}
+}
+
+// refuseTimeout is the longest time for the answer to a connection that is refused.
+const refuseTimeout = 5 * time.Second
+
 // refuse answers a connection that is one too many. It reads what the client sends: if bytes were
-// left, the system would take the answer back.
-func refuse(tcp *net.TCPConn) {
+// left, the system would take the answer back. The answer is of HTTP/1.1, so TLS agrees on that.
+func (c *Connections) refuse(tcp *net.TCPConn) {
 	defer func() { _ = tcp.Close() }()
-	_ = tcp.SetDeadline(time.Now().Add(time.Second))
-	if _, err := tcp.Write([]byte(tooManyConnections)); err == nil && tcp.CloseWrite() == nil {
+	_ = tcp.SetDeadline(time.Now().Add(refuseTimeout))
+	var conn interface {
+		io.Writer
+		CloseWrite() error
+	} = tcp
+	if c.secure != nil {
+		plain := c.secure.Clone()
+		plain.NextProtos = []string{"http/1.1"}
+		conn = tls.Server(tcp, plain)
+	}
+	if _, err := io.WriteString(conn, tooManyConnections); err == nil && conn.CloseWrite() == nil {
+		_ = tcp.SetReadDeadline(time.Now().Add(time.Second))
 		_, _ = io.CopyN(io.Discard, tcp, 64<<10)
 	}
 }
@@ -114,6 +145,9 @@ func (c *Connections) admit(conn *connection) bool {
 
 // ConnState is for http.Server.
 func (c *Connections) ConnState(conn net.Conn, state http.ConnState) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
 	known, ok := conn.(*connection)
 	if !ok {
 		return

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -18,13 +19,29 @@ import (
 // makes room for a fifth. If all have requests, the fifth is refused in words and the others go
 // on.
 func TestConnections(t *testing.T) {
-	h := start(t, api.Options{})
+	t.Run("plain", func(t *testing.T) {
+		h := start(t, api.Options{})
+		testConnections(t, h, h.serve(4, 0, nil))
+	})
+	t.Run("TLS", func(t *testing.T) {
+		h := start(t, api.Options{})
+		testConnections(t, h, h.serveTLS(4, 0))
+	})
+}
+
+// serve makes the fixture's clients talk to one more listener of its server.
+func (h *fixture) serve(most int, stall time.Duration, secure *tls.Config) *api.Connections {
 	ts := httptest.NewUnstartedServer(h.server)
-	connections := api.NewConnections(ts.Listener, 4)
+	connections := api.NewConnections(ts.Listener, most, secure)
 	ts.Listener, ts.Config.ConnContext, ts.Config.ConnState = connections, api.ConnContext, connections.ConnState
+	ts.Config.HTTP2, ts.Config.IdleTimeout = api.HTTP2(stall, 100), stall
 	ts.Start()
-	t.Cleanup(ts.Close) // after the clients have gone: it waits for their requests
+	h.Cleanup(ts.Close) // after the clients have gone: it waits for their requests
 	h.url = ts.URL
+	return connections
+}
+
+func testConnections(t *testing.T, h *fixture, connections *api.Connections) {
 	send := func(conn net.Conn, text string) {
 		t.Helper()
 		if _, err := io.WriteString(conn, text); err != nil {

@@ -25,11 +25,22 @@ func due(now, moved time.Time, stall time.Duration) bool {
 	return now.Sub(moved) >= min(moveEvery, stall/4)
 }
 
+// A deadline of a connection is only looked at by a read or a write. HTTP/2 has none of these for one
+// request: there a deadline ends the request when it comes, even if the server itself is slow. So
+// a request of HTTP/2 has deadlines only while it reads or writes.
+
 // moveDeadline moves the write deadline before the answer is written.
 func (e *exchange) moveDeadline(now time.Time) {
-	if e.stall > 0 && due(now, e.moved, e.stall) {
+	if e.stall > 0 && (e.stream || due(now, e.moved, e.stall)) {
 		e.moved = now
 		_ = http.NewResponseController(e.ResponseWriter).SetWriteDeadline(now.Add(e.stall)) // fails only on a writer that is no connection
+	}
+}
+
+// removeDeadline removes the write deadline of a request of HTTP/2.
+func (e *exchange) removeDeadline() {
+	if e.stall > 0 {
+		_ = http.NewResponseController(e.ResponseWriter).SetWriteDeadline(time.Time{})
 	}
 }
 
@@ -40,6 +51,7 @@ type movingBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	stall   time.Duration // 0: there are no deadlines
+	stream  bool          // of HTTP/2
 	bodies  *bodies
 	slot    slot
 
@@ -51,9 +63,11 @@ type movingBody struct {
 	ended  bool      // the body was read to its end; the read deadline is no longer for it
 }
 
-func (s *Server) newMovingBody(w http.ResponseWriter, body io.ReadCloser) *movingBody {
-	b := &movingBody{ReadCloser: body, control: http.NewResponseController(w), stall: s.opt.Stall, bodies: &s.bodies}
-	b.extend()
+func (s *Server) newMovingBody(w http.ResponseWriter, body io.ReadCloser, stream bool) *movingBody {
+	b := &movingBody{ReadCloser: body, control: http.NewResponseController(w), stall: s.opt.Stall, stream: stream, bodies: &s.bodies}
+	if !stream {
+		b.extend()
+	}
 	b.bodies.add(b)
 	return b
 }
@@ -114,6 +128,10 @@ func (b *movingBody) wait(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.mu.Lock()
 	b.came, b.waited = b.came+int64(n), b.waited+time.Since(began)
+	if b.stream && b.stall > 0 {
+		b.moved = time.Time{}
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
 	b.mu.Unlock()
 	return n, err
 }

@@ -6,7 +6,8 @@
 // sent in pieces (geojson.go). A heavy request waits for its turn before it is worked on
 // (turns.go). One table (causes.go) turns an error into a problem (RFC 9457).
 //
-// Connections (connections.go) is the listener; it bounds the open connections.
+// Connections (connections.go) is the listener; it bounds the open connections, and
+// encrypts them if the server has a certificate.
 //
 // New (server.go) puts a server together. A request passes these steps:
 //

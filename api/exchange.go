@@ -29,6 +29,7 @@ type exchange struct {
 	begun    time.Time
 	written  time.Time // when the answer was last written to; zero: not yet
 	moved    time.Time // when the write deadline was last moved
+	stream   bool      // of HTTP/2: the write deadline also ends an answer that nobody writes
 	status   int       // 0: not yet known
 	bytes    int
 	seen     seen
@@ -54,10 +55,10 @@ type contextKey int
 const exchangeKey contextKey = 0
 
 // ConnContext is for http.Server. It gives each connection an exchange, which its requests use
-// one after another.
+// one after another; those of HTTP/2 come at the same time, so each gets its own.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	e := &exchange{Context: ctx}
-	if c, ok := conn.(*connection); ok {
+	if c, ok := conn.(*connection); ok { // a *tls.Conn is none: its lines are not counted
 		e.framing = &c.framing
 	}
 	return e
@@ -67,7 +68,7 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *http.Request) {
 	e, kept := r.Context().Value(exchangeKey).(*exchange)
 	if !kept || r.ProtoMajor != 1 { // HTTP/2 has many requests at a time
-		e = &exchange{Context: r.Context()}
+		e = &exchange{Context: r.Context(), stream: r.ProtoMajor == 2}
 		r = r.WithContext(e)
 	}
 	e.ResponseWriter, e.id[0], e.status, e.bytes, e.cut = w, newRequestID(), 0, 0, ""
@@ -76,7 +77,9 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	e.seen, e.chunks = seen{}, nil
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making
-	e.moveDeadline(e.begun)
+	if !e.stream {
+		e.moveDeadline(e.begun)
+	}
 	return e, r
 }
 
@@ -123,6 +126,9 @@ func (e *exchange) Write(b []byte) (n int, err error) {
 	if e.status == 0 {
 		e.WriteHeader(http.StatusOK)
 	}
+	if e.stream {
+		defer e.removeDeadline()
+	}
 	for more := true; more; more = len(b) > 0 {
 		if e.bytes > 0 {
 			e.written = e.now()
@@ -141,7 +147,7 @@ func (e *exchange) Write(b []byte) (n int, err error) {
 		switch {
 		case err == nil:
 			continue
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, os.ErrDeadlineExceeded), e.stall > 0 && e.now().Sub(e.moved) >= e.stall: // HTTP/2 only says that the stream is closed
 			e.cut = CutStalled
 		case !errors.Is(err, http.ErrBodyNotAllowed):
 			e.cut = CutGone
@@ -159,6 +165,9 @@ const buffered = 4 << 10
 func (e *exchange) finish() time.Duration {
 	if e.written.IsZero() || e.bytes > buffered {
 		e.written = e.now()
+	}
+	if e.stream { // what is buffered is sent later
+		e.moveDeadline(e.now())
 	}
 	e.ResponseWriter, e.chunks = nil, nil
 	return e.written.Sub(e.begun)

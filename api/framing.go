@@ -13,6 +13,8 @@ import (
 // can use that to smuggle a second request past the proxy. So the connection must be closed
 // after such a request (RFC 9112, section 6.1). net/http uses one header and removes the other
 // without telling the handler. So this file counts the lines of both headers as they come in.
+// Below TLS there is nothing to count: there a connection ends after every request in chunks. In
+// HTTP/2 frames say where a request ends, and no request has Transfer-Encoding.
 
 // framing is a connection that counts the lines of the two headers. Lines of a body that look
 // like these headers count, too. So a connection may be closed without need, but never stays open
@@ -60,7 +62,7 @@ func (f *framing) count(b []byte) {
 func (f *framing) endsTwice(r *http.Request) bool {
 	chunked := len(r.TransferEncoding) > 0
 	if f == nil {
-		return chunked
+		return chunked || !r.ProtoAtLeast(1, 1)
 	}
 	if chunked {
 		f.told++

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"io"
@@ -92,6 +93,7 @@ type fixture struct {
 	server  *api.Server
 	catalog *catalog.Catalog
 	url     string
+	secure  *tls.Config // of clients; nil: the server does not speak TLS
 	log     *syncBuffer
 	cover   *sync.Mutex     // of covered, which requests at a time share
 	covered map[string]bool // operations that were answered without an error
@@ -161,7 +163,7 @@ func open(t testing.TB, catalog *catalog.Catalog, opt api.Options) *fixture {
 		t.Fatal(err)
 	}
 	ts := httptest.NewUnstartedServer(h.server)
-	connections := api.NewConnections(ts.Listener, 0)
+	connections := api.NewConnections(ts.Listener, 0, nil)
 	ts.Listener, ts.Config.ConnContext, ts.Config.ConnState = connections, api.ConnContext, connections.ConnState
 	ts.Start()
 	t.Cleanup(ts.Close)

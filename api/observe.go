@@ -39,7 +39,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			h["Connection"] = closing
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			body := s.newMovingBody(w, r.Body)
+			body := s.newMovingBody(w, r.Body, e.stream)
 			defer s.bodies.remove(body)
 			// The body is replaced in a copy of the request. net/http needs the original to know
 			// whether the client waits for a 100 Continue.

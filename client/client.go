@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +62,19 @@ type Option func(*Client)
 // WithHTTPClient makes the Client use h, with its timeouts and its transport. Left out:
 // [http.DefaultClient], which has no timeout; a request then ends with its context.
 func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
+
+// WithRootCAs makes the Client accept only certificates from these authorities, and not those that the
+// system trusts. It takes the place of WithHTTPClient: of the two, the later one counts.
+func WithRootCAs(roots *x509.CertPool) Option {
+	return func(c *Client) {
+		transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+		if usual, ok := http.DefaultTransport.(*http.Transport); ok {
+			transport = usual.Clone()
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+		c.http = &http.Client{Transport: transport}
+	}
+}
 
 // WithUserAgent sets the header User-Agent of each request.
 func WithUserAgent(name string) Option { return func(c *Client) { c.agent = name } }

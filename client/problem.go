@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -111,6 +112,9 @@ func newProblem(resp *http.Response, body []byte) *Problem {
 	p.RetryAfter, p.again = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	var doc wire.Problem
 	if decode(body, &doc) != nil || doc.Title == "" {
+		if p.Status == http.StatusBadRequest && resp.Request.URL.Scheme == "http" && bytes.Contains(body, []byte("HTTPS")) { // as net/http and nginx say it
+			p.Detail = "the server speaks HTTPS, so its URL begins with https://"
+		}
 		p.again = p.again || slices.Contains([]int{http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, p.Status)
 		return p
 	}

@@ -29,6 +29,7 @@ const (
 type backupCmd struct {
 	To      string        `required:"" help:"File to make, or an existing folder. In a folder, the name of the file has the time and the commit." placeholder:"FILE"`
 	Server  string        `default:"http://127.0.0.1:8080" help:"URL of the server that makes the backup." placeholder:"URL"`
+	Trust   trust         `embed:""`
 	Data    string        `type:"path" help:"Folder of the store. If no server has it open, the command reads it. If a server has it open, that server must be the one at --server." placeholder:"DIR"`
 	Timeout time.Duration `default:"24h" help:"Longest time for the backup."`
 }
@@ -172,7 +173,7 @@ func (c *backupCmd) source() (source, error) {
 			return source{}, err
 		}
 	}
-	r, err := newRemote(c.Server)
+	r, err := c.Trust.remote(c.Server)
 	if err != nil {
 		return source{}, err
 	}

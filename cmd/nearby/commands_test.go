@@ -346,6 +346,11 @@ func TestDocumentedCommands(t *testing.T) {
 	d.page("docs/performance.md", demo.base, nil)
 	d.page("docs/queries.md", demo.base, nil)
 	d.page("docs/coming-from.md", demo.base, nil) // the data are those of queries.md
+	issuer := newAuthority(t)
+	cert, key := issuer.files(1, "", time.Now().Add(time.Hour))
+	d.here = append(d.here, "--addr 0.0.0.0:8443", "--addr 127.0.0.1:0", "/etc/tls/ca.crt", issuer.file, "/etc/tls/tls.crt", cert, "/etc/tls/tls.key", key,
+		"https://geo.example.org:8443", startServer(t, t.TempDir(), "--demo", "--tls-cert", cert, "--tls-key", key).base)
+	d.page("docs/tls.md", demo.base, nil)
 	d.page("docs/attach.md", a.base, nil)
 	d.page("docs/consistency.md", a.base, map[string]func(*testing.T){
 		"curl -s http://a.example:8080/readyz": func(t *testing.T) {

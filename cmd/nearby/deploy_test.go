@@ -59,11 +59,13 @@ var (
 func servedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{"up": {"job", "instance"}}
+	issuer := newAuthority(t)
+	cert, key := issuer.files(1, "", time.Now().Add(time.Hour))
 	for _, s := range []*server{
-		startServer(t, t.TempDir()),
+		startServer(t, t.TempDir(), "--tls-cert", cert, "--tls-key", key),
 		startReplicas(t, []string{pgtest.Database(t)}).at(0),
 	} {
-		c := newClient(t)
+		c := issuer.client(true)
 		if status, body := call(c, http.MethodPut, s.base+"/v1/collections/c", "application/json", "{}"); status != http.StatusCreated {
 			t.Fatalf("%d %s", status, body)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -13,14 +14,16 @@ import (
 
 type healthCmd struct {
 	Server  string        `help:"URL of the server." placeholder:"URL"`
+	Trust   trust         `embed:""`
 	Addr    string        `default:"127.0.0.1:8080" help:"Address that the server listens on, if there is no --server."`
+	TLSCert string        `name:"tls-cert" help:"The --tls-cert of the server at --addr. If it has one, it is asked with https://, and its certificate is not checked." placeholder:"FILE"`
 	Timeout time.Duration `default:"2s" help:"How long to wait for an answer."`
 }
 
 // Help is shown below the flags.
 func (healthCmd) Help() string {
 	return `This command is for health checks of containers, whose images have no curl. It reads
-NEARBY_ADDR as the server does, so it needs no flags in the server's container. A server is
+NEARBY_ADDR and NEARBY_TLS_CERT as the server does, so it needs no flags in the server's container. A server is
 degraded if its answers may be old or its writes fail. A degraded server counts as ready, and the
 output says why it is degraded.
 
@@ -32,10 +35,17 @@ Examples:
 
 func (c healthCmd) Run(env *command.Environ) error {
 	server := c.Server
-	if server == "" {
-		server = "http://" + dialable(c.Addr)
+	secure, err := c.Trust.config()
+	if err != nil {
+		return err
 	}
-	r, err := newRemote(server)
+	if server == "" {
+		server = certificateFiles{TLSCert: c.TLSCert}.scheme() + "://" + dialable(c.Addr)
+		// This address is rarely a name of the certificate. And a server is not to be restarted
+		// because its certificate has ended. The request has nothing secret.
+		secure = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	}
+	r, err := newRemote(server, secure)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type loadCmd struct {
 	Files      []string `arg:"" name:"file" help:"Files to load, plain or gzipped; - is standard input."`
 	Collection string   `required:"" short:"c" help:"Collection to load into." placeholder:"NAME"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
+	Trust      trust    `embed:""`
 
 	definitionFlags
 
@@ -123,7 +124,7 @@ func (c *loadCmd) Run(env *command.Environ) error {
 	if err != nil {
 		return err
 	}
-	r, err := newRemote(c.Server)
+	r, err := c.Trust.remote(c.Server)
 	if err != nil {
 		return err
 	}

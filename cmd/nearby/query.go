@@ -40,6 +40,7 @@ type queryCmd struct {
 	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
 	Cursor     string   `help:"Continue where an earlier answer ended. That answer printed the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
+	Trust      trust    `embed:""`
 	JSON       bool     `name:"json" help:"Print the GeoJSON that the server sent."`
 }
 
@@ -83,7 +84,7 @@ func (c *queryCmd) Run(env *command.Environ) error {
 	if err != nil {
 		return err
 	}
-	r, err := newRemote(c.Server)
+	r, err := c.Trust.remote(c.Server)
 	if err != nil {
 		return err
 	}

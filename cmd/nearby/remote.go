@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -40,12 +41,15 @@ func (n *noted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// newRemote checks the address of a server.
-func newRemote(server string) (*remote, error) {
+// newRemote checks the address of a server. secure is how TLS is spoken with it; nil: as the system does.
+func newRemote(server string, secure *tls.Config) (*remote, error) {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxInFlight,
 		IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 10 * time.Minute,
+		TLSClientConfig: secure, ForceAttemptHTTP2: true,
 	}
+	unbounded := transport.Clone()
+	unbounded.ResponseHeaderTimeout = 0
 	r := &remote{way: &noted{RoundTripper: transport}}
 	bounded := &http.Client{Timeout: 10 * time.Minute, Transport: r.way} // of one request, its body included
 	for _, way := range []struct {
@@ -55,7 +59,7 @@ func newRemote(server string) (*remote, error) {
 	}{
 		{&r.Client, bounded, client.Retry{Tries: 1}},
 		{&r.patient, bounded, client.Retry{Tries: 8, MaxWait: time.Minute}},
-		{&r.long, new(http.Client), client.Retry{Tries: 1}},
+		{&r.long, &http.Client{Transport: unbounded}, client.Retry{Tries: 1}},
 	} {
 		var err error
 		*way.to, err = client.New(server, client.WithHTTPClient(way.http), client.WithRetry(way.Retry), client.WithUserAgent("nearby/"+programVersion()))
@@ -99,6 +103,9 @@ func (r *remote) explain(err error) error {
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) && !r.way.answered.Load() {
 		return fmt.Errorf("no server answers at %s: start one with \"nearby serve\", or name another with --server", r.Server())
+	}
+	if wrong := explainTLS(r.Server(), err); wrong != nil {
+		return wrong
 	}
 	u, ok := errors.AsType[*url.Error](err)
 	if !ok {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,14 +20,15 @@ import (
 )
 
 type serveCmd struct {
-	Addr        string   `default:"127.0.0.1:8080" help:"Address to listen on. Only this machine can reach the default. Port 0 means any free port."`
-	PublicURL   string   `name:"public-url" help:"URL that links in answers begin with, such as the URL of a proxy. Default: the URL of the request." placeholder:"URL"`
-	AllowedHost []string `name:"allowed-host" help:"Host that the server answers for, such as geo.example.org, or * for any. The server always answers for loopback and the host of --public-url. It refuses requests for other hosts. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
-	TrustProxy  []string `name:"trust-proxy" help:"Address of a proxy, or a block of addresses such as 10.0.0.0/8. From this proxy the server accepts the header Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
-	CORSOrigin  []string `name:"cors-origin" help:"Origin whose web pages may send requests, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
-	MetricsAddr string   `name:"metrics-addr" help:"Address to serve /metrics on. Default: --addr." placeholder:"ADDR"`
-	BackupFrom  string   `default:"local" enum:"local,any,none" help:"Who may get a backup of the data folder over HTTP: local (programs on this machine), any (every caller) or none."`
-	Demo        bool     `help:"Create the collections city and wilderness if they are missing."`
+	Addr        string           `default:"127.0.0.1:8080" help:"Address to listen on. Only this machine can reach the default. Port 0 means any free port."`
+	PublicURL   string           `name:"public-url" help:"URL that links in answers begin with, such as the URL of a proxy. Default: the URL of the request." placeholder:"URL"`
+	AllowedHost []string         `name:"allowed-host" help:"Host that the server answers for, such as geo.example.org, or * for any. The server always answers for loopback and the host of --public-url. It refuses requests for other hosts. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
+	TrustProxy  []string         `name:"trust-proxy" help:"Address of a proxy, or a block of addresses such as 10.0.0.0/8. From this proxy the server accepts the header Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
+	CORSOrigin  []string         `name:"cors-origin" help:"Origin whose web pages may send requests, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
+	MetricsAddr string           `name:"metrics-addr" help:"Address to serve /metrics on. Default: --addr." placeholder:"ADDR"`
+	BackupFrom  string           `default:"local" enum:"local,any,none" help:"Who may get a backup of the data folder over HTTP: local (programs on this machine), any (every caller) or none."`
+	TLS         certificateFiles `embed:""`
+	Demo        bool             `help:"Create the collections city and wilderness if they are missing."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged on stderr: ${enum}."`
 	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
@@ -50,6 +52,7 @@ Examples:
     nearby serve --demo
     nearby serve --addr 0.0.0.0:8080 --data /var/lib/nearby --public-url https://geo.example.org
     nearby serve --store postgres://nearby_server@db.example.org/places --write-policy through
+    nearby serve --addr 0.0.0.0:443 --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key
     nearby serve --cors-origin https://maps.example.org --cors-origin http://localhost:5173
     NEARBY_MAX_K=5000 nearby serve --log-format text`
 }
@@ -72,6 +75,10 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if c.Addr == "" { // which to package net is any port of any address
 		return errors.New("cannot listen: --addr is empty, and must be an address with a port, such as 127.0.0.1:8080")
 	}
+	certificate, err := c.TLS.open(log)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
@@ -81,7 +88,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err != nil {
 		return err
 	}
-	connections := api.NewConnections(listener, int(min(uint64(c.Limits.MaxConnections), max(1, embedded.Descriptors()/4))))
+	connections := api.NewConnections(listener, int(min(uint64(c.Limits.MaxConnections), max(1, embedded.Descriptors()/4))), certificate.config())
 	var front front
 	server := &http.Server{
 		Handler:           &front,
@@ -90,7 +97,8 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		HTTP2:             api.HTTP2(c.Limits.LoadTimeout, c.Limits.MaxConcurrent),
+		ErrorLog:          stdlog.New(serverErrors{log}, "", 0),
 	}
 	broken := make(chan error, 1)
 	go func() { broken <- server.Serve(connections) }()
@@ -129,6 +137,10 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 		return err
 	}
 	measure(watched, handler, connections, memory, st)
+	if certificate != nil {
+		watched.Source(certificate.numbers)
+		go certificate.watch(env.Ctx)
+	}
 	var serving http.Handler = handler
 	front.server.Store(&serving)
 
@@ -139,7 +151,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 		return err
 	}
 	close(filled)
-	fmt.Fprintf(env.Stdout, "nearby ready on http://%s/v1/\n", dialable(listener.Addr().String()))
+	fmt.Fprintf(env.Stdout, "nearby ready on %s://%s/v1/\n", c.TLS.scheme(), dialable(listener.Addr().String()))
 	select {
 	case err := <-broken:
 		return fmt.Errorf("serving: %w", err)

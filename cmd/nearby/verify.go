@@ -14,6 +14,7 @@ import (
 
 type verifyCmd struct {
 	Server  []string      `default:"http://127.0.0.1:8080" help:"URL of a server. May be repeated." placeholder:"URL"`
+	Trust   trust         `embed:""`
 	Timeout time.Duration `default:"10m" help:"How long to wait for a server."`
 }
 
@@ -40,7 +41,7 @@ func (c *verifyCmd) Run(env *command.Environ) error {
 	remotes := make([]*remote, len(c.Server))
 	for i, server := range c.Server {
 		var err error
-		if remotes[i], err = newRemote(server); err != nil {
+		if remotes[i], err = c.Trust.remote(server); err != nil {
 			return err
 		}
 	}
