@@ -1,6 +1,6 @@
-# One static binary on an image without a shell. The Go version is the first
-# with the fixes of CVE-2026-97032 and CVE-2026-78667.
-FROM golang:1.26.9 AS build
+# One static binary on an image without a shell. The Go version is the first with the fix of
+# CVE-2026-111943, and has those of CVE-2026-97032 and CVE-2026-78667.
+FROM golang:1.26.10 AS build
 ARG VERSION=dev
 WORKDIR /src
 COPY go.mod go.sum ./

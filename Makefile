@@ -14,6 +14,12 @@ GOLANGCI := $(TOOLS)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 GOTESTSUM := $(TOOLS)/gotestsum
 GOTESTSUM_VERSION := v1.13.0
+GOVULNCHECK := $(TOOLS)/govulncheck
+GOVULNCHECK_VERSION := v1.9.0
+# The state of the vulnerability database of Go. make vuln VULNDB_VERSION=master takes the newest one.
+VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
+VULNDB = $(TOOLS)/vulndb-$(VULNDB_VERSION)
+CYCLONEDX_VERSION := v1.10.0
 REDOCLY_VERSION := 2.77.0
 
 # The slowest packages begin first, and more of them run at a time than there are
@@ -35,7 +41,7 @@ PYTHON = { [ -x $(TOOLS)/python/bin/openapi-python-client ] && [ -x $(TOOLS)/pyt
 PROVISION = $(TYPESCRIPT); $(PYTHON); .ci/provision postgres >/dev/null; \
 	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_BROWSER=$$(.ci/provision browser) NEARBY_TEST_SERVERS=$$(.ci/provision servers) NEARBY_TEST_PROMTOOL=$$(.ci/provision promtool) CGO_ENABLED=1
 
-.PHONY: run build test test-busy provision test-qgis cover lint vet fuzz bench compare docker generate clean help
+.PHONY: run build test test-busy provision test-qgis cover lint vet vuln verify-modules sbom fuzz bench compare docker generate clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -87,6 +93,30 @@ lint: $(GOLANGCI) vet ## go vet, golangci-lint (staticcheck among others), the O
 	  { echo "internal/wire/wire.gen.go is not what is generated from openapi.yaml: run make generate"; exit 1; }
 	go mod tidy -diff
 	@test -z "$$(gofmt -l . )" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
+
+vuln: $(GOVULNCHECK) $(VULNDB) ## known vulnerabilities in what the programs call, by govulncheck
+	$(GOVULNCHECK) -db file://$(VULNDB) ./...
+
+verify-modules: ## that the modules are those of go.sum, and that two builds of what is committed are the same bytes
+	go mod verify
+	@dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && \
+	  for i in one another; do mkdir $$dir/$$i && git archive HEAD | tar -x -C $$dir/$$i || exit 1; done && \
+	  (cd $$dir/one && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $$dir/a ./cmd/nearby) && \
+	  (cd $$dir/another && GOCACHE=$$dir/cache CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $$dir/b ./cmd/nearby) && \
+	  cmp $$dir/a $$dir/b && echo "two builds, in two folders and with two caches, are the same: $$(sha256sum <$$dir/a)"
+
+sbom: build ## nearby.cdx.json: what the program is made of, as CycloneDX lists it
+	CGO_ENABLED=0 go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION) bin -json -licenses -output nearby.cdx.json nearby
+
+$(GOVULNCHECK):
+	$(GO_OF_TOOLS) GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+# The module has the entries of the database; indexdb makes of them what govulncheck reads.
+$(VULNDB):
+	GOBIN=$(TOOLS) go install golang.org/x/vulndb/cmd/indexdb@$(VULNDB_VERSION)
+	rm -rf $(VULNDB).new $(TOOLS)/vulndb-*
+	$(TOOLS)/indexdb -vulns "$$(go mod download -json golang.org/x/vulndb@$(VULNDB_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')/data/osv" -out $(VULNDB).new
+	mv $(VULNDB).new $(VULNDB)
 
 $(GOTESTSUM):
 	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM_VERSION)

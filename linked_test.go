@@ -14,13 +14,14 @@ import (
 type listed struct {
 	ImportPath string
 	Imports    []string
-	Module     struct{ Path string } // "" of the standard library
+	Module     struct{ Path, Version, Dir string } // "" of the standard library
 }
 
 // linkedInto are the packages that a program links, by their path.
 func linkedInto(t *testing.T, program string) map[string]listed {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Module", program)
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64") // what users run
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %v", cmd, err)

@@ -1,5 +1,6 @@
-// Package nearby carries the contract of the HTTP interface: the document that
-// the server serves, the client is generated from, and the tests hold both to.
+// Package nearby carries two documents of the whole: the contract of the HTTP interface, which
+// the server serves, from which the client is generated, and to which the tests hold both; and the
+// licences of what the program links.
 package nearby
 
 import _ "embed"
@@ -8,3 +9,8 @@ import _ "embed"
 //
 //go:embed openapi.yaml
 var OpenAPI []byte
+
+// Notices is the file NOTICES: the modules that the program links, each with its licence.
+//
+//go:embed NOTICES
+var Notices string

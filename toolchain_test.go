@@ -25,8 +25,8 @@ func TestGoVersion(t *testing.T) {
 		return string(m[1])
 	}
 	want := find("go.mod", `^go (1\.\d+\.\d+)$`)
-	if version.Compare("go"+want, "go1.26.9") < 0 {
-		t.Errorf("go.mod demands Go %q, which is older than 1.26.9", want)
+	if version.Compare("go"+want, "go1.26.10") < 0 {
+		t.Errorf("go.mod demands Go %q, which is older than 1.26.10", want)
 	}
 	if wish := find("go.mod", `^(toolchain .*)$`); wish != "" {
 		t.Errorf("go.mod has %q, which GOTOOLCHAIN=local ignores", wish)

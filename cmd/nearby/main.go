@@ -34,19 +34,20 @@ const (
 )
 
 type cli struct {
-	Serve   serveCmd        `cmd:"" help:"Serve collections over HTTP."`
-	Load    loadCmd         `cmd:"" help:"Load files of points into a collection."`
-	Attach  attachCmd       `cmd:"" help:"Show a table of the database as a collection."`
-	Detach  detachCmd       `cmd:"" help:"Stop showing a table as a collection."`
-	Query   queryCmd        `cmd:"" help:"Ask for the items nearest to a point."`
-	Bench   benchCmd        `cmd:"" help:"Measure both indexes, on generated points or on your own."`
-	Backup  backupCmd       `cmd:"" help:"Make a backup of a server's data folder."`
-	Restore restoreCmd      `cmd:"" help:"Make a data folder from a backup, or check a backup."`
-	Copy    copyCmd         `cmd:"" help:"Copy everything from a data folder to a database, or back."`
-	Epoch   epochCmd        `cmd:"" help:"Show the history of a data folder, or begin a new one."`
-	Verify  verifyCmd       `cmd:"" help:"Compare servers with the database that they share."`
-	Health  healthCmd       `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`
-	Version command.Version `cmd:"" help:"Print the version."`
+	Serve    serveCmd        `cmd:"" help:"Serve collections over HTTP."`
+	Load     loadCmd         `cmd:"" help:"Load files of points into a collection."`
+	Attach   attachCmd       `cmd:"" help:"Show a table of the database as a collection."`
+	Detach   detachCmd       `cmd:"" help:"Stop showing a table as a collection."`
+	Query    queryCmd        `cmd:"" help:"Ask for the items nearest to a point."`
+	Bench    benchCmd        `cmd:"" help:"Measure both indexes, on generated points or on your own."`
+	Backup   backupCmd       `cmd:"" help:"Make a backup of a server's data folder."`
+	Restore  restoreCmd      `cmd:"" help:"Make a data folder from a backup, or check a backup."`
+	Copy     copyCmd         `cmd:"" help:"Copy everything from a data folder to a database, or back."`
+	Epoch    epochCmd        `cmd:"" help:"Show the history of a data folder, or begin a new one."`
+	Verify   verifyCmd       `cmd:"" help:"Compare servers with the database that they share."`
+	Health   healthCmd       `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`
+	Version  command.Version `cmd:"" help:"Print the version."`
+	Licenses licensesCmd     `cmd:"" help:"Print the licences of the modules that the program contains."`
 
 	ShowVersion command.VersionFlag `name:"version" env:"-" help:"Print the version."`
 }

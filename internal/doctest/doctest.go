@@ -27,7 +27,7 @@ func Pages(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	all := map[string]string{}
-	for _, name := range append(names, Root+"/README.md", Root+"/ARCHITECTURE.md", Root+"/compose.yaml") {
+	for _, name := range append(names, Root+"/README.md", Root+"/SECURITY.md", Root+"/ARCHITECTURE.md", Root+"/compose.yaml") {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
