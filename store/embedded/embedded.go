@@ -104,6 +104,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// ErrNewer: the folder has a format that this version does not know.
+var ErrNewer = errors.New("a newer version of nearby has written it: start that version, or restore a backup that this one has made")
+
 // ErrInUse: another store has the folder open, perhaps in another process.
 var ErrInUse = errors.New("it is in use, by another process perhaps")
 
@@ -193,6 +196,10 @@ func open(dir string, opt Options) (_ *Store, err error) {
 		expiredTo: []byte{prefixReceiptTime},
 	}
 	s.disk = &disk{FS: opt.fs, pause: opt.pause, stop: s.stop, readOnly: opt.ReadOnly}
+	// This comes before anything is changed in the folder. Not even AcceptLoss opens it.
+	if m := readMark(opt.fs, dir); errors.Is(m.err, ErrNewer) {
+		return nil, m.err
+	}
 	if onDisk {
 		if err := s.enterFolder(); err != nil {
 			return nil, err
@@ -324,6 +331,9 @@ func outOfSpace(err error) error {
 }
 
 func openError(err error) error {
+	if _, format, newer := strings.Cut(err.Error(), "unknown format major version "); newer {
+		return fmt.Errorf("%w (its tables have format %s)", ErrNewer, format)
+	}
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 	}

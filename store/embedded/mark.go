@@ -65,6 +65,11 @@ func (m mark) text() string {
 // bytes returns the content of the file: one line that ends in its checksum.
 func (m mark) bytes() []byte {
 	text := m.text()
+	return sealedLine(text)
+}
+
+// sealedLine is a line that ends in its checksum.
+func sealedLine(text string) []byte {
 	return fmt.Appendf(nil, "%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
 }
 
@@ -88,7 +93,7 @@ func parseMark(data []byte) (mark, error) {
 	case m.format == 3:
 		_, err = fmt.Sscanf(text, "nearby head 3 %s %d %x %d %d", &m.epoch, &m.seq, &m.closed, &m.self.inode, &m.self.born)
 	default:
-		return mark{}, fmt.Errorf("the head mark %s has format %d, which a newer version has written; this one knows 1 to 3", markFile, m.format)
+		return mark{}, fmt.Errorf("%w (the head mark %s has format %d, and this version knows 1 to 3)", ErrNewer, markFile, m.format)
 	}
 	if err != nil || string(m.bytes()) != string(data) {
 		return mark{}, damaged
