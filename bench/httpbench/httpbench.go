@@ -34,9 +34,9 @@ const (
 	DefaultDuration    = 4 * time.Second // of all turns together
 	MaxDuration        = 10 * time.Minute
 	maxConnections     = 256
-	maxBody            = 8 << 20 // of an answer
-	maxTimes           = 1 << 22 // requests whose times are kept
-	turns              = 8       // of each side
+	maxBody            = 64 << 20 // of an answer
+	maxTimes           = 1 << 22  // requests whose times are kept
+	turns              = 8        // of each side
 )
 
 // Position is a place in degrees.

@@ -233,6 +233,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"servers", "redis://127.0.0.1", "--row-time", "1h", program}, "row time"},
 		{[]string{"servers", "redis://127.0.0.1", "--max-n", "100000"}, "--max-n"},
 		{[]string{"servers", "-n", "0", program}, "0 points"},
+		{[]string{"overload", "--question", "why", program}, "near10"},
+		{[]string{"overload", "--times", "0", program}, "0 times"},
+		{[]string{"overload", "--clients", "9999", program}, "9999 clients"},
 		{[]string{"replicas", program}, "<database>"},
 		{[]string{"replicas", "redis://127.0.0.1", program}, "postgres://"},
 		{[]string{"replicas", "postgres://127.0.0.1/postgres", "-n", "3", program}, "3 points"},
@@ -347,6 +350,14 @@ func TestReplicas(t *testing.T) {
 	t.Parallel()
 	r := runCLI(t, "replicas", pgtest.Database(t), "-n", "300", "--row-time", "100ms", "--program", filepath.Join(programs, "nearby"))
 	if r.code != command.OK || !strings.Contains(r.stdout, "3 replicas of nearby on PostgreSQL") || !strings.Contains(r.stderr, "replicas: ") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	r := runCLI(t, "overload", "-n", "300", "--row-time", "50ms", "--question", "near10", "--times", "1", "--clients", "8", "--program", filepath.Join(programs, "nearby"))
+	if r.code != command.OK || !strings.Contains(r.stdout, "answered/s") || !strings.Contains(r.stderr, "overload: ") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -14,8 +14,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
+	"nearby/bench/servers"
 	"nearby/internal/command"
 )
 
@@ -28,6 +30,7 @@ type cli struct {
 	HTTP      httpCmd         `cmd:"" name:"http" help:"Measure a server, and a handler that only sends the same bytes."`
 	Servers   serversCmd      `cmd:"" help:"Measure nearby and other servers over the network."`
 	Replicas  replicasCmd     `cmd:"" help:"Measure three servers that share a database."`
+	Overload  overloadCmd     `cmd:"" help:"Measure a server that is asked for more than it can do."`
 	Version   command.Version `cmd:"" help:"Print the version."`
 	Floor     floorCmd        `cmd:"" hidden:"" help:"Be the handler that does nothing, for the commands that measure it."`
 
@@ -51,5 +54,6 @@ func application() *command.Program {
 		Name:        "nearby-compare",
 		Description: "Measures nearby beside libraries, servers and replicas; for those who work on it.",
 		Version:     version,
+		Vars:        map[string]string{"questions": strings.Join(servers.OverloadQuestions(), ", ")},
 	}
 }
