@@ -69,21 +69,25 @@ func (l *slot) leave() {
 	} else {
 		of.waiting.Add(-1)
 	}
-	l.turn.leave(&of.heavy)
+	l.turn.leave()
 }
 
 // weigh says that the request is a heavy one: it may take much more time than a search for a few
-// items. It waits for its turn, or refuses the request if that would take too long.
-func (l *slot) weigh() error {
-	if l.of == nil {
+// items. It waits for its turn, or refuses the request if that would take too long. It fails if the
+// context ends meanwhile: the client has gone.
+func (l *slot) weigh(ctx context.Context) error {
+	if l.of == nil || l.turn.of != nil {
 		return nil
 	}
 	if l.of.heavy.crowded() {
 		return newProblem(overloaded, "")
 	}
 	l.pause()
-	l.turn.heavy = true
-	l.resume() // with a turn
+	l.turn.of = &l.of.heavy
+	if !l.resumed(ctx) {
+		l.turn.of = nil
+		return context.Cause(ctx)
+	}
 	return nil
 }
 
@@ -108,24 +112,29 @@ func (l *slot) lend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.of != nil && l.works == 0 && l.turn.held {
-		l.turn.end(&l.of.heavy)
+		l.turn.end()
 	}
 }
 
 // resume says that a goroutine works again, or is a new one. It waits for a slot if the request
 // has none. That is short, since those that have one work.
-func (l *slot) resume() {
+func (l *slot) resume() { l.resumed(context.Background()) }
+
+// resumed is resume. It reports false if the context ends before a heavy request has its turn.
+func (l *slot) resumed(ctx context.Context) (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ok = true
 	if l.of == nil {
-		return
+		return ok
 	}
 	if l.works++; l.works == 1 {
-		l.turn.begin(&l.of.heavy)
+		ok = l.turn.begin(ctx)
 		_ = l.of.free.Acquire(context.Background(), 1) // fails only if its context ends
 		l.of.held.Add(1)
 		l.of.waiting.Add(-1)
 	}
+	return ok
 }
 
 // idle runs what waits between pause and resume.

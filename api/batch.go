@@ -352,7 +352,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body.Line != nil || body.Origins != nil {
-		if err := slotOf(r.Context()).weigh(); err != nil {
+		if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
 			return err
 		}
 	}
@@ -364,7 +364,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), l.Timeout) // of all
 	defer cancel()
-	queries, sum, positions := make([]batchQuery, len(body.Queries)), 0, area.MostPositions
+	queries, sum, heavy, positions := make([]batchQuery, len(body.Queries)), 0, false, area.MostPositions
 	for i := range queries {
 		if queries[i], err = body.Queries[i].query(fmt.Sprintf("queries[%d]", i), l, c, snap); err != nil {
 			return indexed(err)
@@ -377,14 +377,15 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 			return indexed(err)
 		}
 		sum += queries[i].K
+		heavy = heavy || queries[i].heavy()
 		s.limit(ctx, &queries[i].filter)
 	}
 	if sum > l.MaxBatchK {
 		return newProblem(tooManyItems,
 			fmt.Sprintf("the queries ask for %d items; a batch may ask for at most %d. A radius without k counts as k=%d. Send fewer queries, or ask for fewer items in each", sum, l.MaxBatchK, l.MaxK))
 	}
-	if sum > lightItems {
-		if err := slotOf(r.Context()).weigh(); err != nil {
+	if heavy || sum > lightItems {
+		if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
 			return err
 		}
 	}

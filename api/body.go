@@ -186,6 +186,11 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, limit int64, v
 	if err != nil {
 		return err
 	}
+	if len(data) > lightBytes {
+		if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
+			return err
+		}
+	}
 	return decodeJSON(data, v)
 }
 

@@ -1,12 +1,15 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -55,11 +58,40 @@ func (s *Server) Occupy() (leave func()) {
 // OccupyTurns takes all turns of heavy requests, and says how long each takes.
 func (s *Server) OccupyTurns(took time.Duration) (leave func()) {
 	t := &s.slots.heavy
-	if !t.free.TryAcquire(t.most) {
-		panic("a turn is taken")
+	for range t.most {
+		t.begin(context.Background(), false)
 	}
-	t.took.Store(int64(took))
-	return func() { t.free.Release(t.most) }
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.took = took
+	return func() {
+		for range t.most {
+			t.end()
+		}
+	}
+}
+
+// OrderOfTurns returns the order in which requests get a turn that wait for it one after another.
+// Each says whether it had one before.
+func OrderOfTurns(again ...bool) (order []int) {
+	t := newTurns(1)
+	t.begin(context.Background(), false)
+	var wg sync.WaitGroup
+	for i := range again {
+		wg.Go(func() {
+			t.begin(context.Background(), again[i])
+			order = append(order, i)
+			t.end()
+		})
+		for waiting := 0; waiting <= i; runtime.Gosched() {
+			t.mu.Lock()
+			waiting = len(t.again) + len(t.first)
+			t.mu.Unlock()
+		}
+	}
+	t.end()
+	wg.Wait()
+	return order
 }
 
 // Idle returns how many connections are idle.

@@ -76,7 +76,7 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if params.heavy(page.limit) {
-		if err := slotOf(r.Context()).weigh(); err != nil {
+		if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
 			return err
 		}
 	}

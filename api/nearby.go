@@ -124,7 +124,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if params.heavy(q.K) {
-		if err := slotOf(r.Context()).weigh(); err != nil {
+		if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
 			return err
 		}
 	}

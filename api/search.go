@@ -120,7 +120,7 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := slotOf(r.Context()).weigh(); err != nil {
+	if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
 		return err
 	}
 	buf := s.buffer()
