@@ -429,3 +429,46 @@ func TestCountsAreCached(t *testing.T) {
 		h.do("GET", c+query, "", "", "If-None-Match", tag).want(t, 200)
 	}
 }
+
+// TestMatchedOfPages: the first page of items says how many match where that is known: always if it has
+// all of them, or if a list of one filter says it. What it says is what limit=0 counts. Later pages say it
+// only where nothing is left out.
+func TestMatchedOfPages(t *testing.T) {
+	h := start(t, api.Options{})
+	rnd := rand.New(rand.NewPCG(7, 8))
+	spots := globe(rnd, 600)
+	h.loadSpots("c", bothIndexes[0], spots)
+	const c = "/v1/collections/c/items?"
+	counted, left := 0, 0
+	for i := range 120 {
+		query := ""
+		if i%3 > 0 {
+			west, south := 300*rnd.Float64()-180, 170*rnd.Float64()-90
+			query += fmt.Sprintf("bbox=%v,%v,%v,%v&", west, south, west+rnd.ExpFloat64()*40, min(90, south+rnd.ExpFloat64()*40))
+		}
+		if i%2 > 0 {
+			query += []string{"kind=k1&", "filter=kind%20LIKE%20'k%25'&", "kind=k2&kind=k3&"}[rnd.IntN(3)]
+		}
+		limit := 1 + rnd.IntN(12)
+		want := *decode[features](t, h.do("GET", c+query+"limit=0", "", "").want(t, 200)).NumberMatched
+		page := decode[features](t, h.do("GET", fmt.Sprint(c, query, "limit=", limit), "", "").want(t, 200))
+		switch {
+		case page.NumberMatched != nil && *page.NumberMatched != want:
+			t.Errorf("%slimit=%d: %d match, want %d", query, limit, *page.NumberMatched, want)
+		case page.NumberMatched != nil:
+			counted++
+		case want <= limit || query == "" || query == "kind=k1&":
+			t.Errorf("%slimit=%d does not say how many match", query, limit)
+		default:
+			left++
+		}
+		if next := h.next(&page); next != "" {
+			if later := decode[features](t, h.do("GET", next, "", "").want(t, 200)); (later.NumberMatched != nil) != (query == "") {
+				t.Errorf("%slimit=%d: the second page says %v", query, limit, later.NumberMatched)
+			}
+		}
+	}
+	if counted < 30 || left < 10 {
+		t.Errorf("%d were counted, %d were not", counted, left)
+	}
+}

@@ -121,11 +121,14 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 			return "", err
 		}
 	}
-	more, matched := false, -1
+	more, matched := false, n.matched
 	switch {
 	case page.limit == 0:
 	case sorted != nil:
-		more, matched, err = s.walkSorted(buf, snap, page, sorted, &params.filter)
+		var all int
+		if more, all, err = s.walkSorted(buf, snap, page, sorted, &params.filter); matched < 0 {
+			matched = all
+		}
 	case placed:
 		q := index.RangeQuery{Limit: page.limit, Area: page.where, After: new(index.RangeAfter)}
 		if q.After.ZKey, q.After.ID, _, err = params.cursor(asked, cursorBox); err != nil {
@@ -138,6 +141,9 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 			return "", err
 		}
 		next, err = s.walkList(ctx, buf, snap, after, page.limit, &params.filter, asked)
+	}
+	if err == nil && matched < 0 {
+		matched, err = s.matched(snap, page, params, len(buf.refs), next == "")
 	}
 	if err != nil {
 		return "", err
@@ -158,12 +164,6 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	}
 	b := append(buf.b, `],"numberReturned":`...)
 	b = strconv.AppendInt(b, int64(len(buf.refs)), 10)
-	if !placed && !snap.Filters(&params.filter) {
-		matched = snap.Len()
-	}
-	if n.matched >= 0 {
-		matched = n.matched
-	}
 	if matched >= 0 {
 		b = append(b, `,"numberMatched":`...)
 		b = strconv.AppendInt(b, int64(matched), 10)
@@ -173,6 +173,31 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	b = appendTime(b, time.Now())
 	buf.b = append(b, `,"links":[`...)
 	return next, nil
+}
+
+// countedOfItem: for numberMatched of a page of items so many points and cells are counted for each item
+// that the page may have. So the count takes less time than the page.
+const countedOfItem = 5
+
+// matched returns how many items match, on all pages, or -1 if that is not known. It is known where no
+// filter and no area leaves any out. Otherwise it is counted for the first page, if that costs little:
+// found is how many items that page has, and whole that these are all.
+func (s *Server) matched(snap *collection.Snapshot, page *itemsPage, params *parameters, found int, whole bool) (int, error) {
+	_, later := params.values.lookup("cursor")
+	switch {
+	case page.where == nil && !snap.Filters(&params.filter):
+		return snap.Len(), nil
+	case later:
+		return -1, nil
+	case whole:
+		return found, nil
+	}
+	q := index.Query{MaxDistance: index.Everywhere, Area: page.where, Budget: min(s.opt.Limits.MaxCompared, countedOfItem*page.limit)}
+	n, proof, err := snap.Count(&q, &params.filter)
+	if err != nil || !proof.Exact {
+		return -1, err
+	}
+	return n, nil
 }
 
 // pageCursor returns the cursor of a page that ends with the item last.

@@ -287,13 +287,12 @@ type numberCount struct {
 func (c *numericColumn) byValue(t *tally) (counts Counts, err error) {
 	short, long := map[uint32]numberCount{}, map[string]int{}
 	var key []byte
-	offer := func(ref, code uint32) error {
+	offer := func(ref, code uint32, items int) error {
 		switch {
 		case code == 0:
 			return nil
 		case code&1 == 0:
-			n := short[code]
-			short[code] = numberCount{ref, n.items + 1}
+			short[code] = numberCount{ref, short[code].items + items}
 		default:
 			key, _ = t.snapshot.valueOf(index.Ref(ref), t.queryable).AppendKey(key[:0])
 			long[string(key)]++
@@ -303,27 +302,49 @@ func (c *numericColumn) byValue(t *tally) (counts Counts, err error) {
 		}
 		return nil
 	}
-	if t.of == nil {
-		for ref := uint32(0); ref < c.end && err == nil; ref++ {
-			err = offer(ref, c.codes.at(ref))
-		}
-	} else {
+	if t.of != nil && t.of.n < c.n/askedOfInterval {
 		t.of.pages(&c.codes, func(first uint32, word uint64, page *page[uint32]) {
 			for ; word != 0 && err == nil; word &= word - 1 {
 				ref := first + uint32(bits.TrailingZeros64(word))
-				err = offer(ref, page[ref%pageLen])
+				err = offer(ref, page[ref%pageLen], 1)
 			}
 		})
+		return c.values(t, short, long), err
 	}
-	if err != nil {
-		return counts, err
+	var refs []uint32
+	for at, in := range c.intervals {
+		all := c.postings.at(in.number)
+		n, first := t.of.of(all)
+		if from, to := c.bounds(at); n > 0 && from == to && from&1 == 0 {
+			if err = offer(first, from, n); err != nil {
+				return counts, err
+			}
+			continue
+		}
+		if refs = refs[:0]; n > 0 {
+			refs = all.appendTo(refs)
+		}
+		for _, ref := range refs {
+			if !t.of.has(ref) {
+				continue
+			}
+			if err = offer(ref, c.codes.at(ref), 1); err != nil {
+				return counts, err
+			}
+		}
 	}
+	return c.values(t, short, long), nil
+}
+
+// values returns the counts of numbers by their codes, and of long ones by their keys.
+func (c *numericColumn) values(t *tally, short map[uint32]numberCount, long map[string]int) (counts Counts) {
 	top := topValues{}
 	add := func(key string, items int) {
 		if v, ok := value.OfKey(key); ok {
 			top.add(ValueCount{v, items})
 		}
 	}
+	var key []byte
 	for _, n := range short {
 		key, _ = t.snapshot.valueOf(index.Ref(n.ref), t.queryable).AppendKey(key[:0])
 		add(string(key), n.items)
@@ -332,7 +353,7 @@ func (c *numericColumn) byValue(t *tally) (counts Counts, err error) {
 		add(key, items)
 	}
 	counts.Values, counts.Others = top.first()
-	return counts, nil
+	return counts
 }
 
 // askedOfInterval: to find the step of an item takes as long as to ask so many items of an interval,

@@ -86,7 +86,9 @@ func (p *plan) match(q *index.Query) (spent index.Proof, err error) {
 		switch {
 		case most == 0:
 			return index.Proof{Exact: true}, nil
-		case everywhere(q) && est.listable && p.collect() && len(p.refs) <= left:
+		case everywhere(q) && most > left && p.snapshot.Len() > left: // every way looks at more
+			return index.Proof{}, nil
+		case everywhere(q) && est.listable && est.matches <= float64(left) && p.collect() && len(p.refs) <= left:
 			for _, ref := range p.refs {
 				m.add(index.Ref(ref))
 			}
@@ -105,7 +107,7 @@ func (p *plan) match(q *index.Query) (spent index.Proof, err error) {
 				return spent, err
 			}
 			m.reset(len(m.sets))
-			if left -= spent.Entered + spent.Compared; p.collect() && len(p.refs) <= left {
+			if left -= spent.Entered + spent.Compared; est.matches <= float64(left) && p.collect() && len(p.refs) <= left {
 				var n [1]int
 				p.queries = append(p.queries[:0], *q)
 				p.listCounts(n[:], p.queries, add)

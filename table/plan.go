@@ -366,7 +366,7 @@ func (p *plan) counts(dst []int, queries []index.Query) (proof index.Proof, err 
 		if proof, err = p.snapshot.counts(dst, queries, p.passes, min(left, max(1, est.list))); err != nil || proof.Exact {
 			return proof, err
 		}
-		if left -= proof.Entered + proof.Compared; p.collect() && len(p.refs) <= left {
+		if left -= proof.Entered + proof.Compared; est.matches <= float64(left) && p.collect() && len(p.refs) <= left {
 			proof.Exact, proof.Compared = true, proof.Compared+len(p.refs)
 			p.listCounts(dst, queries, nil)
 			return proof, nil
