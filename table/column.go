@@ -30,7 +30,8 @@ type column interface {
 	// equal returns the condition of name=text for any of some texts. test has no predicate.
 	equal(p *plan, test tested, texts []string) condition
 
-	// meets returns the condition of a test whose predicate is not *cql2.IsNull.
+	// meets returns the condition of a test whose predicate is not *cql2.IsNull. It is the test
+	// itself for a predicate that the column does not know.
 	meets(test tested) condition
 
 	// ranks returns how the values are ordered.

@@ -377,6 +377,10 @@ func (c *numericColumn) meets(test tested) condition {
 				literals = append(literals, b.Value)
 			}
 		}
+	case *cql2.Like: // of strings alone
+		return none
+	default: // only Match knows what it means
+		return &test
 	}
 	kind := value.KindNumber
 	if c.typ == value.DateTime {
@@ -459,7 +463,7 @@ func (c *ranged) add(codes []uint32, from, to uint32) {
 // truth returns which truth the predicate has for the values of a code, if that is sure.
 func (c *ranged) truth(codes []uint32, code uint32) (truth cql2.Truth, sure bool) {
 	pred, ok := c.tests[0].pred.(*cql2.Range)
-	if !ok { // *cql2.In
+	if !ok { // *cql2.In: meets makes a ranged of these two alone
 		if _, found := slices.BinarySearch(codes, code); found {
 			return cql2.True, code&1 == 0
 		}
