@@ -31,25 +31,29 @@ func truth(b bool) Truth {
 // filter means, and what tests compare with. Package table answers queries from its columns, by
 // Match and Contains, and must agree with it.
 func Eval(e Expr, properties []byte, lon, lat float64) Truth {
-	return eval(e, valuesOf(properties), lon, lat)
+	return ValuesOf(properties).Eval(e, lon, lat)
 }
 
-func eval(e Expr, values map[string]value.Value, lon, lat float64) Truth {
+// Values are the properties of an item, by name.
+type Values map[string]value.Value
+
+// Eval is Eval of properties that were read before.
+func (values Values) Eval(e Expr, lon, lat float64) Truth {
 	switch e := e.(type) {
 	case *And:
 		result := True
 		for _, of := range e.Of {
-			result = min(result, eval(of, values, lon, lat))
+			result = min(result, values.Eval(of, lon, lat))
 		}
 		return result
 	case *Or:
 		result := False
 		for _, of := range e.Of {
-			result = max(result, eval(of, values, lon, lat))
+			result = max(result, values.Eval(of, lon, lat))
 		}
 		return result
 	case *Not:
-		return -eval(e.Of, values, lon, lat)
+		return -values.Eval(e.Of, lon, lat)
 	case *Constant:
 		return truth(e.Value)
 	case *Intersects:
@@ -60,13 +64,13 @@ func eval(e Expr, values map[string]value.Value, lon, lat float64) Truth {
 	return Unknown
 }
 
-// valuesOf reads the members of an item's properties, up to what is no JSON.
-func valuesOf(properties []byte) map[string]value.Value {
+// ValuesOf reads the members of an item's properties, up to what is no JSON.
+func ValuesOf(properties []byte) Values {
 	d := jsontext.NewDecoder(strings.NewReader(string(properties)))
 	if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
 		return nil
 	}
-	values := map[string]value.Value{}
+	values := Values{}
 	for d.PeekKind() == '"' {
 		token, err := d.ReadToken()
 		if err != nil {

@@ -320,7 +320,7 @@ func TestCheckKeepsMeaning(t *testing.T) {
 				continue
 			}
 			name := p.Subject().Name
-			v := valuesOf([]byte(properties))[name]
+			v := ValuesOf([]byte(properties))[name]
 			if types[name] == value.DateTime && v.Kind() == value.KindString {
 				if at, ok := value.TimeOf(v.Text()); ok {
 					v = at
