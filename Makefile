@@ -39,7 +39,7 @@ PYTHON = { [ -x $(TOOLS)/python/bin/openapi-python-client ] && [ -x $(TOOLS)/pyt
 
 # What tests drive besides Go is installed where it may be, and tests are told what must be there.
 PROVISION = $(TYPESCRIPT); $(PYTHON); .ci/provision postgres >/dev/null; \
-	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_BROWSER=$$(.ci/provision browser) NEARBY_TEST_SERVERS=$$(.ci/provision servers) NEARBY_TEST_PROMTOOL=$$(.ci/provision promtool) CGO_ENABLED=1
+	export NEARBY_TEST_CLIENTS=$$(.ci/provision) NEARBY_TEST_BROWSER=$$(.ci/provision browser) NEARBY_TEST_SERVERS=$$(.ci/provision servers) NEARBY_TEST_PROMTOOL=$$(.ci/provision promtool) NEARBY_TEST_PROXIES=$$(.ci/provision proxies) CGO_ENABLED=1
 
 .PHONY: run build test test-busy provision test-qgis cover lint vet vuln verify-modules sbom fuzz bench compare docker generate clean help
 
@@ -64,12 +64,13 @@ test: $(GOTESTSUM) ## all tests with the race detector, in random order; a line 
 test-busy: ## the tests RUNS times (default 10) beside two processes that only compute; a line for each run
 	@.ci/busy $${RUNS:-10}
 
-provision: ## install PostgreSQL, the clients, the servers, promtool and what makes clients that tests drive, if they are missing and we may
+provision: ## install PostgreSQL, the clients, the servers, promtool, the proxies and what makes clients that tests drive, if they are missing and we may
 	@.ci/provision postgres >/dev/null
 	@.ci/provision >/dev/null
 	@.ci/provision browser >/dev/null
 	@.ci/provision servers >/dev/null
 	@.ci/provision promtool >/dev/null
+	@.ci/provision proxies >/dev/null
 	@$(TYPESCRIPT)
 	@$(PYTHON)
 
