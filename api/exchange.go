@@ -52,7 +52,10 @@ const (
 
 type contextKey int
 
-const exchangeKey contextKey = 0
+const (
+	exchangeKey contextKey = iota
+	adminKey               // the *Hosts of the operator's address, to which the request was sent
+)
 
 // ConnContext is for http.Server. It gives each connection an exchange, which its requests use
 // one after another; those of HTTP/2 come at the same time, so each gets its own.

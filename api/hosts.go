@@ -182,7 +182,7 @@ func checkPublicURL(text string) error {
 // server's.
 func (s *Server) refuseHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch s.opt.Hosts.Refuse(r) {
+		switch s.hostsOf(r).Refuse(r) {
 		case http.StatusBadRequest:
 			s.fail(w, r, badParameter("Host", r.Host, "must be the name or the address of a host, and perhaps a port of at most 65535; an IPv6 address must be in brackets", ""))
 			return

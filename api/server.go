@@ -47,6 +47,9 @@ type Options struct {
 	Observer func(method, route string) Observer
 	// Metrics, when not nil, answers /metrics.
 	Metrics http.Handler
+	// Admin says that there is an address with Server.Admin. The metrics and the operations of the
+	// operator are then only there.
+	Admin bool
 	// Backup, when not nil, writes a backup of the store. BackupFrom says who may get it; empty:
 	// BackupLocal.
 	Backup     func(context.Context, io.Writer) error
@@ -100,7 +103,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s.unrouted = s.observer("", "")
 	s.router = s.routes()
-	packed, err := s.compress(s.admit(s.options(s.router)))
+	packed, err := s.compress(s.admit(s.keepForOperator(s.options(s.router))))
 	if err != nil {
 		return nil, err
 	}

@@ -325,6 +325,7 @@ func TestDocumentedCommands(t *testing.T) {
 		"http://a.example:8080", a.base,
 		"http://b.example:8080", b.base,
 		"--addr 0.0.0.0:8080", "--addr 127.0.0.1:0",
+		"--admin-addr 127.0.0.1:9090", "--admin-addr 127.0.0.1:0",
 		"postgres://nearby_server@db.example.org/places", at(db, "nearby_server"),
 		"/var/backups/nearby/", backups + "/",
 		"/var/lib/nearby", filepath.Join(dir, "lib"),

@@ -1,12 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
-	"time"
-
 	"nearby/api"
 	"nearby/metrics"
 	"nearby/store"
@@ -80,38 +74,4 @@ func databaseNumbers(s postgres.Stats) []metrics.Number {
 		count("attached_sweeps", "Comparisons of all rows of attached tables.", s.Sweeps),
 		count("attached_rows", "Rows of attached tables that were found to differ, and were taken over.", s.AttachedRows),
 	}
-}
-
-// serveMetrics answers /metrics at an address of its own until stop is called.
-func serveMetrics(addr string, m *metrics.Metrics, of func(net.Listener) (*api.Hosts, error)) (stop func(), err error) {
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen for --metrics-addr: %w", err)
-	}
-	hosts, err := of(listener)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	shown := m.Handler()
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if status := hosts.Refuse(r); status != 0 {
-			http.Error(w, "this host is not allowed: see --allowed-host", status)
-			return
-		}
-		shown.ServeHTTP(w, r)
-	})
-	server := &http.Server{
-		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, WriteTimeout: 30 * time.Second,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(listener) // until it is closed
-	}()
-	return func() {
-		_ = server.Close()
-		<-done
-	}, nil
 }

@@ -25,7 +25,7 @@ type serveCmd struct {
 	AllowedHost []string         `name:"allowed-host" help:"Host that the server answers for, such as geo.example.org, or * for any. The server always answers for loopback and the host of --public-url. It refuses requests for other hosts. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
 	TrustProxy  []string         `name:"trust-proxy" help:"Address of a proxy, or a block of addresses such as 10.0.0.0/8. From this proxy the server accepts the header Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
 	CORSOrigin  []string         `name:"cors-origin" help:"Origin whose web pages may send requests, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
-	MetricsAddr string           `name:"metrics-addr" help:"Address to serve /metrics on. Default: --addr." placeholder:"ADDR"`
+	Beside      besides          `embed:""`
 	BackupFrom  string           `default:"local" enum:"local,any,none" help:"Who may get a backup of the data folder over HTTP: local (programs on this machine), any (every caller) or none."`
 	TLS         certificateFiles `embed:""`
 	Demo        bool             `help:"Create the collections city and wilderness if they are missing."`
@@ -118,24 +118,21 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	watched := metrics.New(programVersion())
 	watched.Catalog(catalog)
 	shown := watched.Handler()
-	if c.MetricsAddr != "" {
-		stop, err := serveMetrics(c.MetricsAddr, watched, c.hosts)
-		if err != nil {
-			return err
-		}
-		defer stop()
-		shown = nil
-	}
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, TrustProxy: c.TrustProxy, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining, Backup: backupOf(st), BackupFrom: c.BackupFrom,
-		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: shown,
+		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
 	})
 	if err != nil {
 		return err
 	}
+	beside, err := c.Beside.listen(c.hosts, shown, handler, certificate.config(), c.Limits.LoadTimeout, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = beside.close() }()
 	measure(watched, handler, connections, memory, st)
 	if certificate != nil {
 		watched.Source(certificate.numbers)
@@ -164,6 +161,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer cancel()
 	handler.Stop()
+	defer beside.shutdown(ctx)
 	if err := server.Shutdown(ctx); err != nil {
 		log.Warn("requests were cut off", "error", err)
 		_ = server.Close() // or the store would wait for the end of a backup, however slow its client is
