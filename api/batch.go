@@ -102,6 +102,11 @@ type nearbyIn struct {
 	// Facets and Rings are what is counted, as in the parameters of these names.
 	Facets *[]string  `json:"facets"`
 	Rings  *[]float64 `json:"rings"`
+	// SortBy, Weight and Per decide which items the answer has and in which order, as in the parameters
+	// of these names.
+	SortBy *[]string `json:"sortby"`
+	Weight *[]string `json:"weight"`
+	Per    *string   `json:"per"`
 }
 
 // batchQuery is a query of a batch that was checked.
@@ -112,6 +117,17 @@ type batchQuery struct {
 	least   int    // items, if the search may be widened; else 0
 	widened bool
 	wants   wanted
+	sorted  *sorting  // nil: the order is not that of sortby
+	ranked  *ranking  // nil: nor that of weight
+	grouped *grouping // nil: the items are not asked for by value
+}
+
+// items returns how many items the answer may have.
+func (q *batchQuery) items() int {
+	if q.grouped != nil {
+		return q.K * max(1, len(q.grouped.values))
+	}
+	return q.K
 }
 
 // query checks a query. The fields of its errors begin with at: queries[i], or nothing.
@@ -172,7 +188,45 @@ func (in *nearbyIn) query(at string, l *Limits, c *collection.Collection, snap *
 	if err := in.counting(&q, path, snap.Queryables()); err != nil {
 		return q, err
 	}
+	if err := in.order(&q, path, snap, l); err != nil {
+		return q, err
+	}
 	return q, bodyFilter(&q.filter, path(".filter"), in.Filter, snap.Queryables())
+}
+
+// order reads in which order a query asks for its items, and whether by value.
+func (in *nearbyIn) order(q *batchQuery, path func(member string) string, snap *collection.Snapshot, l *Limits) (err error) {
+	refuse := func(name, got, reason, hint string) error { return badField(path("."+name), got, reason, hint) }
+	if in.SortBy != nil {
+		q.sorted = new(sorting)
+		if q.sorted.keys, err = sortKeys(*in.SortBy, snap.Queryables(), true, refuse); err != nil {
+			return err
+		}
+	}
+	if in.Weight != nil {
+		q.ranked = new(ranking)
+		if q.ranked.weights, err = weights(*in.Weight, snap.Queryables(), refuse); err != nil {
+			return err
+		}
+	}
+	if in.Per != nil {
+		if q.grouped, err = groupingBy(*in.Per, snap, q.K, l, refuse); err != nil {
+			return err
+		}
+	}
+	switch {
+	case in.SortBy != nil && in.Weight != nil:
+		return refuse("weight", "", besideSortBy, "")
+	case in.AtLeast != nil && (in.SortBy != nil || in.Weight != nil):
+		return refuse("at_least", fmt.Sprint(q.least), besideOrder, "")
+	case in.Per != nil && (in.SortBy != nil || in.Weight != nil):
+		return refuse("per", item.Shorten(*in.Per), besideOrder, "")
+	case in.Per != nil && in.AtLeast != nil:
+		return refuse("at_least", fmt.Sprint(q.least), besidePer, "")
+	case in.Per != nil && in.Cursor != nil:
+		return refuse("cursor", item.Shorten(*in.Cursor), besidePer, "")
+	}
+	return nil
 }
 
 // counting reads what a query wants to be counted.
@@ -313,7 +367,7 @@ func indexed(err error) error {
 			p.Errors[i].Index = &n
 			switch name := p.Errors[i].Field[strings.LastIndexByte(p.Errors[i].Field, '.')+1:]; {
 			case p.Errors[i].Reason == unknownMember:
-				if name := meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects", "cursor", "facets", "rings"}); name != "" {
+				if name := meant(name, []string{"lat", "lon", "near", "k", "radius", "min_radius", "at_least", "filter", "datetime", "intersects", "cursor", "facets", "rings", "sortby", "weight", "per"}); name != "" {
 					p.Errors[i].Hint = name
 				}
 			case p.Errors[i].Hint != "":
@@ -376,7 +430,7 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		if err := body.Queries[i].resume(fmt.Sprintf("queries[%d].", i), c.Name(), &queries[i]); err != nil {
 			return indexed(err)
 		}
-		sum += queries[i].K
+		sum += queries[i].items()
 		heavy = heavy || queries[i].heavy()
 		s.limit(ctx, &queries[i].filter)
 	}
@@ -402,15 +456,24 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 		}
-		more, err := s.appendNearby(buf, snap, q, fmt.Sprintf("queries[%d].", i), &sel)
+		at := fmt.Sprintf("queries[%d].", i)
+		more, err := false, error(nil)
+		if q.grouped != nil {
+			refuse := func(name, got, reason, hint string) error { return badField(at+name, got, reason, hint) }
+			err = s.appendPer(ctx, buf, snap, &q.Query, &q.filter, q.grouped, &q.wants, &sel, refuse)
+		} else {
+			more, err = s.appendNearby(buf, snap, q, at, &sel)
+		}
 		if err != nil {
-			return indexed(err)
+			return indexed(asField(at, err))
 		}
 		if q.least > 0 {
 			buf.b = appendWidened(buf.b, q.widened)
 		}
 		if more {
-			buf.b = body.Queries[i].appendNext(buf.b, s, r, snap, c.Name(), q, &sel, buf.hits[len(buf.hits)-1])
+			if buf.b, err = body.Queries[i].appendNext(buf.b, s, r, buf, snap, c.Name(), q, &sel); err != nil {
+				return indexed(asField(at, err))
+			}
 		}
 		buf.b = append(buf.b, '}')
 		if more && len(buf.hits) < q.K || int64(len(buf.b)) > l.MaxAnswerBytes {

@@ -14,6 +14,9 @@ import (
 // noRing is the reason of a fault: no item can be between the two distances.
 const noRing = "must not be greater than radius"
 
+// besideOrder is the reason of a fault.
+const besideOrder = "cannot be combined with sortby or weight"
+
 // maxTraceSteps is how many steps of a search explain=true shows.
 const maxTraceSteps = 10_000
 
@@ -73,7 +76,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if !nearest {
 		for _, name := range []string{"at_least", "per"} {
 			if text, given := params.values.lookup(name); given {
-				return badParameter(name, text, "cannot be combined with sortby or weight", "")
+				return badParameter(name, text, besideOrder, "")
 			}
 		}
 	}
@@ -149,16 +152,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	var f completeness
-	switch {
-	case wants.alone != "":
-		f = n.complete(q)
-	case sorted != nil:
-		f, err = s.searchSorted(buf, snap, q, sorted, &params.filter)
-	case ranked != nil:
-		f, err = s.searchScored(buf, snap, q, ranked, &params.filter)
-	default:
-		f, err = s.search(buf, snap, q, &params.filter)
+	f := n.complete(q)
+	if wants.alone == "" {
+		f, err = s.find(buf, snap, q, &params.filter, sorted, ranked)
 	}
 	if err != nil {
 		return err
@@ -174,24 +170,40 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	b = append(b, `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	if more {
-		last := buf.hits[len(buf.hits)-1]
 		b = append(b, ","+beginLink...)
 		href := len(b)
 		b = s.appendNext(b, r)
-		switch {
-		case sorted != nil:
-			if b, err = asked.appendSortCursor(b, sorted, snap, last); err != nil {
-				return err
-			}
-		case ranked != nil:
-			b = asked.appendNumberCursor(b, snap, last, buf.scores[len(buf.hits)-1])
-		default:
-			b = asked.appendNearbyCursor(b, snap, last)
+		if b, err = asked.appendFoundCursor(b, snap, buf, sorted, ranked); err != nil {
+			return err
 		}
 		b = endLink(b, href, "next", geoJSON)
 	}
 	buf.b = append(b, `]}`...)
 	return buf.send(w)
+}
+
+// find finds the items that a query asks for, and puts them into buf.hits. Their order is that of
+// sorted or ranked, if one of them is not nil, else that of the distances.
+func (s *Server) find(buf *buffer, snap *collection.Snapshot, q *index.Query, filter *table.Filter, sorted *sorting, ranked *ranking) (completeness, error) {
+	switch {
+	case sorted != nil:
+		return s.searchSorted(buf, snap, q, sorted, filter)
+	case ranked != nil:
+		return s.searchScored(buf, snap, q, ranked, filter)
+	}
+	return s.search(buf, snap, q, filter)
+}
+
+// appendFoundCursor appends the cursor of the last of buf.hits, in the order of find.
+func (q question) appendFoundCursor(b []byte, snap *collection.Snapshot, buf *buffer, sorted *sorting, ranked *ranking) ([]byte, error) {
+	last := buf.hits[len(buf.hits)-1]
+	switch {
+	case sorted != nil:
+		return q.appendSortCursor(b, sorted, snap, last)
+	case ranked != nil:
+		return q.appendNumberCursor(b, snap, last, buf.scores[len(buf.hits)-1]), nil
+	}
+	return q.appendNearbyCursor(b, snap, last), nil
 }
 
 // appendNearby answers a query of a batch and writes the answer without its closing brace. more
@@ -206,9 +218,9 @@ func (s *Server) appendNearby(buf *buffer, snap *collection.Snapshot, q *batchQu
 			return false, err
 		}
 	}
-	if buf.hits = buf.hits[:0]; q.wants.alone != "" {
+	if buf.hits, buf.scores = buf.hits[:0], buf.scores[:0]; q.wants.alone != "" {
 		f = n.complete(&q.Query)
-	} else if f, err = s.search(buf, snap, &q.Query, &q.filter); err != nil {
+	} else if f, err = s.find(buf, snap, &q.Query, &q.filter, q.sorted, q.ranked); err != nil {
 		return false, err
 	}
 	if n.counts != nil {

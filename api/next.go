@@ -65,6 +65,15 @@ func (in *nearbyIn) parameters(q *batchQuery) (p parameters, inURL bool) {
 	number("radius", in.Radius)
 	number("min_radius", in.MinRadius)
 	whole("at_least", in.AtLeast)
+	inURL = true
+	list := func(name string, parts *[]string) {
+		if parts != nil {
+			set(name, strings.Join(*parts, ","))
+			inURL = inURL && !slices.ContainsFunc(*parts, func(s string) bool { return strings.Contains(s, ",") })
+		}
+	}
+	list("sortby", in.SortBy)
+	list("weight", in.Weight)
 	if in.Cursor != nil {
 		set("cursor", *in.Cursor)
 	}
@@ -74,7 +83,6 @@ func (in *nearbyIn) parameters(q *batchQuery) (p parameters, inURL bool) {
 	if polygons, err := bodyPolygons("", in.Intersects); err == nil { // null and nothing are no polygons
 		set("intersects", string(cql2.AppendWKT(nil, polygons)))
 	}
-	inURL = true
 	switch {
 	case q.filter.Matches() && in.Filter.Kind() == '"':
 		var text string
@@ -98,20 +106,37 @@ func (in *nearbyIn) resume(path, collection string, q *batchQuery) error {
 		return nil
 	}
 	p, _ := in.parameters(q)
+	asked := p.question(collection)
 	var err error
-	if _, q.widened, err = p.resume(p.question(collection), &q.Query, q.least); err != nil {
+	switch {
+	case q.sorted != nil:
+		if q.sorted.after, err = p.sortPlace(asked, q.sorted.keys); err != nil {
+			return asField(path, err)
+		}
+		return nil
+	case q.ranked != nil:
+		if err := q.ranked.resume(&p, asked); err != nil {
+			return asField(path, err)
+		}
+		return nil
+	}
+	if _, q.widened, err = p.resume(asked, &q.Query, q.least); err != nil {
 		return asField(path, err)
 	}
 	return nil
 }
 
-// appendNext appends the links of an answer to a query, of which last is the last hit. The link is
+// appendNext appends the links of an answer to a query, whose last hit is the last of buf.hits. The link is
 // a URL if there is one that says the query. Otherwise it has the cursor that the query needs.
-func (in *nearbyIn) appendNext(b []byte, s *Server, r *http.Request, snap *collection.Snapshot, c string, q *batchQuery, sel *selection, last index.Hit) []byte {
+func (in *nearbyIn) appendNext(b []byte, s *Server, r *http.Request, buf *buffer, snap *collection.Snapshot, c string, q *batchQuery, sel *selection) ([]byte, error) {
 	p, inURL := in.parameters(q)
 	asked := p.question(c)
 	if q.widened {
 		asked = asked.widened()
+	}
+	cursor, err := asked.appendFoundCursor(nil, snap, buf, q.sorted, q.ranked)
+	if err != nil {
+		return b, err
 	}
 	b = append(b, `,"links":[`...)
 	begin := len(b)
@@ -126,13 +151,13 @@ func (in *nearbyIn) appendNext(b []byte, s *Server, r *http.Request, snap *colle
 		if sel.names != nil {
 			b = append(append(append(b, "properties="...), names...), '&')
 		}
-		b = asked.appendNearbyCursor(append(b, "cursor="...), snap, last)
+		b = append(append(b, "cursor="...), cursor...)
 		if len(b)-href <= maxLinkBytes {
-			return append(endLink(b, href, "next", geoJSON), ']')
+			return append(endLink(b, href, "next", geoJSON), ']'), nil
 		}
 	}
-	b = s.beginMore(b[:begin], r, appJSON)
-	return append(asked.appendNearbyCursor(b, snap, last), endMore+"]"...)
+	b = append(s.beginMore(b[:begin], r, appJSON), cursor...)
+	return append(b, endMore+"]"...), nil
 }
 
 // appendQuery appends all but the cursor as a query string. An ampersand follows each parameter.

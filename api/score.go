@@ -24,14 +24,13 @@ type ranking struct {
 // maxWeight bounds a weight in metres.
 const maxWeight = 1e9
 
-// ranking reads weight and the cursor that goes with it; nil: it was not given.
-func (p *parameters) ranking(asked question, queryables value.Queryables) (*ranking, error) {
-	text, ok := p.values.lookup("weight")
-	if !ok {
-		return nil, nil
-	}
-	wrong := func(format string, args ...any) (*ranking, error) {
-		return nil, badParameter("weight", text, fmt.Sprintf(format, args...), "")
+// besideSortBy is the reason of a fault.
+const besideSortBy = "cannot be combined with sortby"
+
+// weights reads weights, each of which is PROPERTY:METRES.
+func weights(parts []string, queryables value.Queryables, refuse refusal) (list []table.Weight, err error) {
+	wrong := func(format string, args ...any) ([]table.Weight, error) {
+		return nil, refuse("weight", item.Shorten(strings.Join(parts, ",")), fmt.Sprintf(format, args...), "")
 	}
 	var names []string
 	for _, q := range queryables {
@@ -39,11 +38,13 @@ func (p *parameters) ranking(asked question, queryables value.Queryables) (*rank
 			names = append(names, q.Name)
 		}
 	}
-	if len(names) == 0 {
+	switch {
+	case len(names) == 0:
 		return wrong("cannot be used here: the collection has no queryables that can be numbers")
+	case len(parts) == 0:
+		return wrong("must have at least one weight")
 	}
-	r := new(ranking)
-	for part := range strings.SplitSeq(text, ",") {
+	for _, part := range parts {
 		at := strings.LastIndexByte(part, ':')
 		if at < 0 {
 			return wrong("must be PROPERTY:METRES, or several of these separated by commas")
@@ -56,26 +57,45 @@ func (p *parameters) ranking(asked question, queryables value.Queryables) (*rank
 		if w.Metres, valid = item.ParseNumber(part[at+1:]); !valid || w.Metres == 0 || math.Abs(w.Metres) > maxWeight {
 			return wrong("must be PROPERTY:METRES; the metres of %s must be a decimal number from -1000000000 to 1000000000, and not 0", item.Shorten(w.Name))
 		}
-		for _, other := range r.weights {
+		for _, other := range list {
 			if other.Name == w.Name {
 				return wrong("names %s twice", item.Shorten(w.Name))
 			}
 		}
-		if r.weights = append(r.weights, w); len(r.weights) > table.MaxWeights {
+		if list = append(list, w); len(list) > table.MaxWeights {
 			return wrong("must have at most %d weights", table.MaxWeights)
 		}
 	}
-	if _, given := p.values.lookup("sortby"); given {
-		return wrong("cannot be combined with sortby")
+	return list, nil
+}
+
+// ranking reads weight and the cursor that goes with it; nil: it was not given.
+func (p *parameters) ranking(asked question, queryables value.Queryables) (*ranking, error) {
+	text, ok := p.values.lookup("weight")
+	if !ok {
+		return nil, nil
 	}
+	r := new(ranking)
+	var err error
+	if r.weights, err = weights(strings.Split(text, ","), queryables, refuseParameter); err != nil {
+		return nil, err
+	}
+	if _, given := p.values.lookup("sortby"); given {
+		return nil, badParameter("weight", text, besideSortBy, "")
+	}
+	return r, r.resume(p, asked)
+}
+
+// resume reads the cursor of a page in the order of the scores.
+func (r *ranking) resume(p *parameters, asked question) error {
 	// The place of an item is that of one whose only value is its score.
 	place, err := p.sortPlace(asked, make([]table.SortKey, 1))
 	if err != nil || place == nil {
-		return r, err
+		return err
 	}
 	score, _ := place.Values[0].Float64()
 	r.after = &table.ScorePlace{Score: score, Distance: place.Distance, ID: place.ID}
-	return r, nil
+	return nil
 }
 
 // appendNumberCursor appends the cursor of an item's place in an order by a number.

@@ -172,5 +172,6 @@ func (q *batchQuery) heavy() bool {
 	for range q.filter.Added() {
 		return true
 	}
-	return q.Area != nil || q.least > 0 || q.wants.any() || q.filter.Matches() || q.filter.During != nil
+	ordered := q.sorted != nil || q.ranked != nil || q.grouped != nil
+	return ordered || q.Area != nil || q.least > 0 || q.wants.any() || q.filter.Matches() || q.filter.During != nil
 }

@@ -23,8 +23,8 @@ type Position struct {
 type Query struct {
 	Position        // the centre, unless Near is set
 	Near     string // an item of the collection, around which the search is and which it leaves out
-	// Options are those of Nearby that one query can have: K, Radius, MinRadius, AtLeast, Where,
-	// Filter, Datetime, Intersects, Facets, Rings and Cursor.
+	// Options are those of Nearby that one query can have: K, Radius, MinRadius, AtLeast, Per, Where,
+	// Filter, Datetime, Intersects, SortBy, Weight, Facets, Rings and Cursor.
 	Options []RequestOption
 }
 
@@ -79,8 +79,8 @@ func (c *Collection) batch(ctx context.Context, r *request, queries []map[string
 }
 
 // NearAny finds the items nearest to any of several places, nearest first: K of them, or all within
-// Radius, or both. Hit.Origin says to which place an item is nearest. Where, Filter, Datetime and
-// Fields may be given, too.
+// Radius, or both. Hit.Origin says to which place an item is nearest. Where, Filter, Datetime, Facets
+// and Fields may be given, too.
 func (c *Collection) NearAny(ctx context.Context, places []Position, opts ...RequestOption) (*NearbyPage, error) {
 	r := c.request(http.MethodPost, "/nearby", opts)
 	members := r.members()
@@ -94,8 +94,8 @@ func (c *Collection) NearAny(ctx context.Context, places []Position, opts ...Req
 
 // Along finds the items within a distance in metres of a line, in the order of their places along it:
 // Hit.Along, from the nearest position of the line, from which Hit.Distance is. Between two
-// positions that follow each other, the line takes the shortest way. Where, Filter, Datetime, Intersects, Fields,
-// Limit and Cursor may be given.
+// positions that follow each other, the line takes the shortest way. Where, Filter, Datetime, Intersects,
+// Facets, Fields, Limit and Cursor may be given.
 func (c *Collection) Along(ctx context.Context, line []Position, within float64, opts ...RequestOption) (*NearbyPage, error) {
 	coordinates := make([][2]float64, len(line))
 	for i, p := range line {
@@ -151,7 +151,7 @@ func (r *request) members() map[string]any {
 		switch name {
 		case "lat", "lon", "k", "radius", "min_radius", "at_least", "limit":
 			members[name] = json.Number(values[0])
-		case "near", "filter", "datetime", "intersects", "cursor":
+		case "near", "filter", "datetime", "intersects", "cursor", "per", "id_property":
 			members[name] = values[0]
 		case "bbox", "rings":
 			var numbers []json.Number
@@ -159,7 +159,7 @@ func (r *request) members() map[string]any {
 				numbers = append(numbers, json.Number(number))
 			}
 			members[name] = numbers
-		case "facets":
+		case "facets", "sortby", "weight":
 			members[name] = strings.Split(values[0], ",")
 		case "properties":
 			if slices.Equal(values, []string{""}) { // see Fields

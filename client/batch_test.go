@@ -85,8 +85,19 @@ func TestBatchIsManySearches(t *testing.T) {
 	if err != nil || !slices.Equal(inside, box) {
 		t.Errorf("all inside: %q, %v; want %q", inside, err, box)
 	}
-	if _, err := places.Nearby(t.Context(), 1, 2, client.Intersects(large), client.Per("kind")); err == nil || !strings.Contains(err.Error(), "per cannot be asked for") {
-		t.Error(err)
+	for _, options := range [][]client.RequestOption{ // a large area, and the box that it is
+		{client.Per("kind"), client.K(2)}, {client.SortBy("-kind", "distance"), client.K(9), client.Facets("kind")}, {client.Weight("kind", 2e6), client.K(9)},
+	} {
+		asked, err := places.Nearby(t.Context(), 1, 2, append(options, client.Intersects(large))...)
+		same, err2 := places.Nearby(t.Context(), 1, 2, append(options, client.Intersects("POLYGON((-120 -50,80 -50,80 60,-120 60,-120 -50))"))...)
+		if err != nil || err2 != nil || len(asked.Hits) == 0 || !reflect.DeepEqual(asked.Hits, same.Hits) || !reflect.DeepEqual(asked.Facets, same.Facets) {
+			t.Errorf("%+v, %v; want %+v, %v", asked, err, same, err2)
+		}
+	}
+	ordered, err := ids(idOfItem, places.Items(t.Context(), client.Intersects(large), client.SortBy("-kind"), client.Limit(30)))
+	same, err2 := ids(idOfItem, places.Items(t.Context(), client.BBox(-120, -50, 80, 60), client.SortBy("-kind"), client.Limit(30)))
+	if err != nil || err2 != nil || !slices.Equal(ordered, same) {
+		t.Errorf("in order: %q, %v; want %q, %v", ordered, err, same, err2)
 	}
 	if len(first[6].Hits) != 17 || first[6].Next == "" {
 		t.Errorf("inside: %d items, next %q", len(first[6].Hits), first[6].Next)
@@ -173,7 +184,7 @@ func TestBatchRefused(t *testing.T) {
 		"an option of the whole request is among those of a query": {client.Strong()},
 		"Where and Filter cannot be combined in a body":            {client.Where("kind", "1"), client.Filter("kind = '1'")},
 		"Where needs at least one value":                           {client.Where("kind")},
-		"sortby cannot be asked for in a body":                     {client.SortBy("kind")},
+		"explain cannot be asked for in a body":                    {client.Parameter("explain", "true")},
 		"intersects: is not valid: ring 0 of polygon 0":            {client.Intersects("POLYGON((0 0,1 1,1 0))")},
 		"invalid number literal":                                   {client.Radius(math.NaN())},
 		"does not come from an answer to this request":             {client.Cursor("x")},

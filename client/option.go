@@ -61,7 +61,7 @@ func BBox(west, south, east, north float64) RequestOption {
 // Intersects finds only items in a polygon or several, or on their borders: a POLYGON or
 // MULTIPOLYGON in well-known text, such as wkt.MarshalString of github.com/paulmach/orb makes.
 // What crosses the antimeridian is cut there. Polygons of up to 100,000 positions can be asked for; those
-// for which a URL has no room are sent in a body, which has no place for SortBy, Per and Weight.
+// for which a URL has no room are sent in a body.
 func Intersects(wkt string) RequestOption { return Parameter("intersects", wkt) }
 
 // Limit is how many items a page of Items or ItemPages has at most. Left out: 100.
@@ -96,8 +96,8 @@ func Filter(cql2 string) RequestOption { return Parameter("filter", cql2) }
 func SortBy(names ...string) RequestOption { return Parameter("sortby", strings.Join(names, ",")) }
 
 // Weight orders the items of Nearby by their scores: the distance in metres, less metres times the
-// number that the item has as the property. So it makes an item that many metres nearer for each unit.
-// Several weights add up. What is no number counts as 0.
+// number that the item has as the property; see Hit.Score. So it makes an item that many metres nearer for
+// each unit. Several weights add up. What is no number counts as 0.
 func Weight(property string, metres float64) RequestOption {
 	return func(r *request) {
 		weights := property + ":" + digits(metres)

@@ -19,6 +19,7 @@ type Hit struct {
 	Per      any     // with Per, the value of that property: a string, float64 or bool
 	Origin   int     // of NearAny: the place from which Distance is, by its index
 	Along    float64 // of Along: metres from the beginning of the line to its nearest position
+	Score    float64 // with Weight: the distance less what the weights gain, in metres
 }
 
 // NearbyPage is the answer to a nearby search, or one of several.
@@ -95,7 +96,7 @@ func (a *answer) nearby() (*NearbyPage, error) {
 	}
 	for i := range doc.Features {
 		f := &doc.Features[i]
-		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance, f.Per, f.Origin, f.Along}
+		page.Hits[i] = Hit{Item{ID: f.ID, Properties: f.Properties}, f.Distance, f.Per, f.Origin, f.Along, f.Score}
 		page.Hits[i].place(&f.Geometry)
 	}
 	return page, nil

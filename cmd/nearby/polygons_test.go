@@ -114,7 +114,6 @@ func TestQueryInPolygons(t *testing.T) {
 		{[]string{"--intersects", file("not.txt", `here`)}, exitFailed, "cannot be read: column 1"},
 		{[]string{"--intersects", "POLYGON((0 0,9 0,9 9,0 0))", "-k", "3"}, exitUsage, "-k needs LAT and LON, or --near"},
 		{[]string{"--intersects", "POLYGON((0 0,9 0,9 9,0 0))", "--radius", "3"}, exitUsage, "--radius needs LAT and LON, or --near"},
-		{[]string{"--per", "kind", "1", "1", "--intersects", filepath.Join(dir, "large.json")}, exitFailed, "per cannot be asked for in a body"},
 		{nil, exitUsage, "give LAT and LON, or --near, or --intersects"},
 	} {
 		r := runCLI(t, "", append([]string{"query", "-c", "grid", "--server", s.base}, test.args...)...)

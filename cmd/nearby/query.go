@@ -37,6 +37,8 @@ type queryCmd struct {
 	Where      []string `sep:"none" help:"Only items whose property has this value. May be repeated: an item must match every NAME, with one of its values." placeholder:"NAME=VALUE"`
 	Filter     string   `help:"Only items that match a filter in CQL2, such as \"rating >= 4 AND name LIKE 'B%'\"." placeholder:"CQL2"`
 	SortBy     []string `help:"Order the items by a property, or by distance; -NAME is the descending order. May be repeated: a later one counts where the earlier ones are equal. Write --sort-by=-NAME." placeholder:"NAME"`
+	Weight     []string `help:"Order the items by a score: the distance, less METRES for each unit of this number. May be repeated." placeholder:"NAME:METRES"`
+	Datetime   string   `help:"Only items whose time is in this interval, such as 2026-01-01/.., or one time or date." placeholder:"INTERVAL"`
 	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
 	Cursor     string   `help:"Continue where an earlier answer ended. That answer printed the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
@@ -56,6 +58,7 @@ Examples:
     nearby query -33.86 151.21 -c cities -k 3 --radius 50km --where country=AU
     nearby query 41.9 12.5 -c cities --filter "population BETWEEN 10000 AND 50000 AND country IN ('IT', 'VA')"
     nearby query 48.86 2.35 -c cities --radius 300km --sort-by=-population
+    nearby query 48.86 2.35 -c cities --weight population:0.1
     nearby query 51.5072 -0.1276 -c cities --properties name,population,country
     nearby query --near cafe-1 -c cities
     nearby query 47.37 8.54 -c cities -k 5 --intersects lake.geojson
@@ -122,7 +125,7 @@ func (c *queryCmd) centreless() bool {
 
 // list shows all items in the polygons, page by page.
 func (c *queryCmd) list(env *command.Environ, in *client.Collection, opts []client.RequestOption) error {
-	n := 0
+	n, facets := 0, map[string]client.Facet(nil)
 	for page, err := range in.ItemPages(env.Ctx, opts...) {
 		if err != nil {
 			return err
@@ -135,7 +138,9 @@ func (c *queryCmd) list(env *command.Environ, in *client.Collection, opts []clie
 		if err != nil {
 			return err
 		}
-		n += len(page.Items)
+		if n += len(page.Items); page.Facets != nil {
+			facets = page.Facets
+		}
 	}
 	if c.JSON {
 		return nil
@@ -144,8 +149,8 @@ func (c *queryCmd) list(env *command.Environ, in *client.Collection, opts []clie
 		_, err := fmt.Fprintln(env.Stdout, "nothing found")
 		return err
 	}
-	_, err := fmt.Fprintf(env.Stdout, "%s in all\n", terminal.Thousands(int64(n)))
-	return err
+	fmt.Fprintf(env.Stdout, "%s in all\n", terminal.Thousands(int64(n)))
+	return c.writeCounts(env.Stdout, &client.NearbyPage{Facets: facets})
 }
 
 // onlyFrom refuses the flags that need a place to search from.
@@ -153,7 +158,7 @@ func (c *queryCmd) onlyFrom() error {
 	for _, f := range []struct {
 		flag  string
 		given bool
-	}{{"-k", c.K != nil}, {"--radius", c.Radius != ""}, {"--min-radius", c.MinRadius != ""}, {"--at-least", c.AtLeast != 0}, {"--per", c.Per != ""}, {"--facets", c.Facets != nil}, {"--rings", c.Rings != nil}} {
+	}{{"-k", c.K != nil}, {"--radius", c.Radius != ""}, {"--min-radius", c.MinRadius != ""}, {"--at-least", c.AtLeast != 0}, {"--per", c.Per != ""}, {"--rings", c.Rings != nil}, {"--weight", c.Weight != nil}} {
 		if f.given {
 			return command.Usagef("%s needs LAT and LON, or --near", f.flag)
 		}
@@ -230,6 +235,12 @@ func (c *queryCmd) options() (opts []client.RequestOption, err error) {
 	}
 	if c.SortBy != nil {
 		opts = append(opts, client.SortBy(c.SortBy...))
+	}
+	if c.Weight != nil {
+		opts = append(opts, client.Parameter("weight", strings.Join(c.Weight, ",")))
+	}
+	if c.Datetime != "" {
+		opts = append(opts, client.Datetime(c.Datetime))
 	}
 	if c.Properties != nil {
 		opts = append(opts, client.Fields(c.Properties...))
@@ -365,8 +376,12 @@ func (c *queryCmd) writeHits(w io.Writer, a *client.NearbyPage) error {
 	if !a.Proof.Exact {
 		word = "cut short"
 	}
-	_, err := fmt.Fprintf(w, "%s: complete within %s; cells or nodes entered: %s, points compared: %s\n", word,
-		formatDistance(a.Proof.Radius), terminal.Thousands(int64(a.Proof.Entered)), terminal.Thousands(int64(a.Proof.Compared)))
+	within := "within " + formatDistance(a.Proof.Radius)
+	if c.Weight != nil {
+		within = fmt.Sprintf("below the score %.0f m", a.Proof.Score)
+	}
+	_, err := fmt.Fprintf(w, "%s: complete %s; cells or nodes entered: %s, points compared: %s\n", word,
+		within, terminal.Thousands(int64(a.Proof.Entered)), terminal.Thousands(int64(a.Proof.Compared)))
 	if err == nil && a.Next != "" && !a.Complete {
 		_, err = fmt.Fprintf(w, "%s; the next ones: --cursor %s\n", c.part(a), terminal.OneLine(a.Next))
 	}

@@ -98,6 +98,16 @@ func TestQueryCounts(t *testing.T) {
 			t.Errorf("%q: %+v, want\n%s", c.args, r, c.want)
 		}
 	}
+	// 0.01 degrees are 1112 m: p19 has the score 21,128 m less 38,000 m.
+	if r := runCLI(t, "", "query", "0", "0", "-c", "line", "--server", s.base, "-k", "1", "--weight", "size:2"); !strings.Contains(r.stdout, " p19 ") || !strings.Contains(r.stdout, "exact: complete below the score -16873 m;") {
+		t.Errorf("%+v", r)
+	}
+	if r := runCLI(t, "", "query", "-c", "line", "--server", s.base, "--intersects", "POLYGON((-1 -1,0.035 -1,0.035 1,-1 1,-1 -1))", "--sort-by=-size", "--facets", "kind"); !strings.HasSuffix(r.stdout, "4 in all\nkind  items\nk2    2\nk0    1\nk1    1\n") || !strings.Contains(r.stdout, "1  p03") {
+		t.Errorf("%+v", r)
+	}
+	if r := runCLI(t, "", "query", "0", "0", "-c", "line", "--server", s.base, "--datetime", "yesterday"); r.code != exitFailed || !strings.Contains(r.stderr, "datetime") {
+		t.Errorf("%+v", r)
+	}
 }
 
 // TestNegativeNumbers: a number may be negative in every place, and is what was typed: a
