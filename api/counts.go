@@ -150,6 +150,14 @@ type counted struct {
 	counts  []table.Counts
 	within  []int
 	proof   index.Proof
+	steps   []countStep // for explain
+}
+
+// countStep is what one count has cost, and how it was answered.
+type countStep struct {
+	of    string // the parameter that asked for it
+	proof index.Proof
+	plan  index.Plan
 }
 
 // spend adds what a count has cost, and refuses the parameter that asked for it if the limit on
@@ -211,8 +219,17 @@ func (s *Server) countSet(n *counted, set *table.Set, refuse refusal) (err error
 func (s *Server) count(snap *collection.Snapshot, q *index.Query, c *wanted, filter *table.Filter, refuse refusal) (n counted, err error) {
 	n.wanted, n.matched = c, -1
 	all := *q
-	all.K, all.After, all.Trace, all.Budget = 0, nil, nil, s.opt.Limits.MaxCompared
-	spend := func(name string, proof index.Proof) error { return n.spend(name, proof, all.Budget, refuse) }
+	all.K, all.After, all.Budget = 0, nil, s.opt.Limits.MaxCompared
+	if q.Trace != nil {
+		all.Trace = new(index.Trace)
+	}
+	spend := func(name string, proof index.Proof) error {
+		if all.Trace != nil {
+			n.steps = append(n.steps, countStep{name, proof, all.Trace.Plan})
+			all.Trace.Plan = index.Plan{}
+		}
+		return n.spend(name, proof, all.Budget, refuse)
+	}
 	var proof index.Proof
 	switch {
 	case len(c.facets) > 0:
@@ -273,6 +290,16 @@ func (n *counted) append(b []byte) []byte {
 			b = appendNumber(append(b, `{"radius":`...), n.rings[i])
 			b = appendCount(b, "count", count)
 		}
+		b = append(b, ']')
+	}
+	for i, step := range n.steps {
+		b = append(append(b, []string{`,"counts":[`, `,`}[min(i, 1)]...), `{"of":"`...)
+		b = append(append(b, step.of...), `","entered":`...)
+		b = strconv.AppendInt(b, int64(step.proof.Entered), 10)
+		b = append(b, `,"compared":`...)
+		b = append(appendPlan(strconv.AppendInt(b, int64(step.proof.Compared), 10), &step.plan), '}')
+	}
+	if len(n.steps) > 0 {
 		b = append(b, ']')
 	}
 	return b

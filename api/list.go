@@ -20,6 +20,7 @@ type itemsPage struct {
 	sel   selection
 	where *area.Area // nil: everywhere
 	wants wanted
+	trace *index.Trace    // for explain; else nil
 	order []table.SortKey // nil: that of the list, or of the area
 }
 
@@ -72,7 +73,17 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if page.order, err = params.sortKeys(snap.Queryables(), false); err != nil {
 		return err
 	}
-	if known, err := unchanged(w, r, s.queryTag(c, snap, r, &params), 0); known || err != nil {
+	explain, err := params.boolean("explain")
+	if err != nil {
+		return err
+	}
+	tag := ""
+	if explain { // no entity tag: another index of the same items counts in another way
+		page.trace = new(index.Trace)
+	} else {
+		tag = s.queryTag(c, snap, r, &params)
+	}
+	if known, err := unchanged(w, r, tag, 0); known || err != nil {
 		return err
 	}
 	if params.heavy(page.limit) {
@@ -116,7 +127,7 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 	}
 	n := counted{matched: -1}
 	if page.wants.any() {
-		buf.query = index.Query{MaxDistance: index.Everywhere, Area: page.where}
+		buf.query = index.Query{MaxDistance: index.Everywhere, Area: page.where, Trace: page.trace}
 		if n, err = s.count(snap, &buf.query, &page.wants, &params.filter, refuseParameter); err != nil {
 			return "", err
 		}

@@ -398,14 +398,22 @@ func appendTrace(b []byte, t *index.Trace) []byte {
 		}
 		b = append(b, '}')
 	}
-	b = append(b, ']')
-	if t.Plan.Way == "" {
+	return appendPlan(append(b, ']'), &t.Plan)
+}
+
+// appendPlan writes how a search or a count with a filter was answered.
+func appendPlan(b []byte, plan *index.Plan) []byte {
+	if plan.Way == "" {
 		return b
 	}
-	b = append(append(append(b, `,"plan":{"way":"`...), t.Plan.Way...), '"')
-	if t.Plan.Matches >= 0 {
+	b = append(append(append(b, `,"plan":{"way":"`...), plan.Way...), '"')
+	if plan.Matches >= 0 {
 		b = append(b, `,"matches":`...)
-		b = strconv.AppendInt(b, int64(t.Plan.Matches), 10)
+		b = strconv.AppendInt(b, int64(plan.Matches), 10)
+	}
+	if plan.Cells > 0 {
+		b = append(b, `,"cells":`...)
+		b = strconv.AppendInt(b, int64(plan.Cells), 10)
 	}
 	return append(b, '}')
 }

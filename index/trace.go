@@ -11,13 +11,14 @@ type Trace struct {
 	Plan Plan
 }
 
-// Plan is the way in which a search with a filter was answered.
+// Plan is the way in which a search or a count with a filter was answered.
 type Plan struct {
 	Way     Way // "": without a filter
 	Matches int // items that match it, wherever they are; -1: not known
+	Cells   int // in which the matches are known to lie, so that a search passed over what is elsewhere; 0: not known
 }
 
-// Way is one of the ways in which a search with a filter can be answered.
+// Way is one of the ways in which a search or a count with a filter can be answered.
 type Way string
 
 const (
@@ -25,6 +26,9 @@ const (
 	WayList            Way = "list"              // all that matches was listed
 	WayOutward         Way = "outward"           // as without a filter, with a test of each candidate
 	WayOutwardThenList Way = "outward-then-list" // given up, since it cost more than the list
+	WayKnown           Way = "known"             // of a count: how many match was known, and nothing was looked at
+	WayTested          Way = "tested"            // of a count: each item in the area and within the distances was tested
+	WaySet             Way = "set"               // of a count: a set of the items there was narrowed by the filter
 )
 
 // StepKind is what a Step was about.

@@ -103,7 +103,7 @@ var Table = [...]Parameter{
 	{Name: "rings", In: Nearby, Kind: List, Scans: true},
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},
-	{Name: "explain", In: Nearby, Kind: Boolean, Default: "false"},
+	{Name: "explain", In: Items | Nearby, Kind: Boolean, Default: "false"},
 	{Name: "consistency", In: Items | Nearby | Batch | View, Kind: Text, Values: []string{"eventual", "strong"}, Default: "eventual"},
 	{Name: "f", In: Items | Nearby | View | Landing, Kind: Text, Values: []string{"json", "geojson"}},
 }

@@ -88,7 +88,7 @@ func (s *Snapshot) Facets(q *index.Query, facets []Facet, filter *Filter) (match
 	}
 	defer p.release()
 	all := *q
-	all.After, all.Trace, all.Area = nil, nil, filter.within(q.Area)
+	all.After, all.Area = nil, filter.within(q.Area)
 	var of *matching // nil: all items
 	if matched, proof.Exact = s.Len(), true; p.root != nil || !everywhere(&all) {
 		of = &p.matching

@@ -83,8 +83,10 @@ func (p *plan) match(q *index.Query) (spent index.Proof, err error) {
 	if p.root != nil {
 		most, _ := p.root.most()
 		est := p.estimate()
+		planned(q.Trace, index.WaySet, -1)
 		switch {
 		case most == 0:
+			planned(q.Trace, index.WayNone, 0)
 			return index.Proof{Exact: true}, nil
 		case everywhere(q) && most > left && p.snapshot.Len() > left: // every way looks at more
 			return index.Proof{}, nil
@@ -93,6 +95,7 @@ func (p *plan) match(q *index.Query) (spent index.Proof, err error) {
 				m.add(index.Ref(ref))
 			}
 			m.n = len(p.refs)
+			planned(q.Trace, index.WayList, m.n)
 			return index.Proof{Exact: true, Compared: m.n}, nil
 		case everywhere(q) && most < p.snapshot.Len() && most <= left: // of the refs that no item has, none is in a posting
 			for at := range m.sets[:min(len(m.sets), p.chunks)] {
@@ -112,6 +115,7 @@ func (p *plan) match(q *index.Query) (spent index.Proof, err error) {
 				p.queries = append(p.queries[:0], *q)
 				p.listCounts(n[:], p.queries, add)
 				m.n = n[0]
+				planned(q.Trace, index.WayList, len(p.refs))
 				spent.Exact, spent.Compared = true, spent.Compared+len(p.refs)
 				return spent, nil
 			}
@@ -134,5 +138,13 @@ func (p *plan) narrow(m *matching) {
 			n = set.len()
 		}
 		m.n += n
+	}
+}
+
+// planned notes in a trace, if there is one, how a count was answered, and how many items match the
+// filter; -1: that is not known.
+func planned(t *index.Trace, way index.Way, matches int) {
+	if t != nil {
+		t.Plan = index.Plan{Way: way, Matches: matches}
 	}
 }

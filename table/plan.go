@@ -270,7 +270,11 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	if everywhere(q) {
 		p.expect(p.outwardCost(q.K, est.matches) - costOfSearch)
 	}
-	skip = p.skip(q.Budget, est)
+	if skip = p.skip(q.Budget, est); skip != nil {
+		for _, at := range p.places {
+			plan.Cells += len(at.cells)
+		}
+	}
 	first := everywhere(q) && q.After == nil // not a page that lies far away itself
 	if est.listable {
 		// How many items are within a distance or in an area is not known, so a search outward may be short.
@@ -323,6 +327,7 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 		return 0, index.Proof{}, err
 	}
 	if most, exact := p.root.most(); exact && (everywhere(q) || most == 0) {
+		planned(q.Trace, index.WayKnown, most)
 		return most, index.Proof{Exact: true}, nil
 	}
 	var n [1]int
@@ -337,6 +342,7 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 	default: // where many items are near or in the area, a set of them is made sooner than they are asked
 		left := unlimited(q.Budget)
 		p.queries = append(p.queries[:0], *q)
+		planned(q.Trace, index.WayTested, -1)
 		proof, err := p.snapshot.counts(n[:], p.queries, p.passes, min(left, max(1, p.snapshot.Len()/costOfAsking)))
 		if err != nil || proof.Exact {
 			return n[0], proof, err
@@ -356,10 +362,13 @@ func (p *plan) count(q *index.Query) (int, index.Proof, error) {
 // counts counts what matches each of some queries, which are valid and differ in their distances.
 // No item lies between the distances of two of them. The budget is that of the first one, for all.
 func (p *plan) counts(dst []int, queries []index.Query) (proof index.Proof, err error) {
+	trace := queries[0].Trace
 	if most, _ := p.root.most(); most == 0 {
+		planned(trace, index.WayNone, 0)
 		clear(dst)
 		return index.Proof{Exact: true}, nil
 	}
+	planned(trace, index.WayTested, -1)
 	budget := queries[0].Budget
 	left := unlimited(budget)
 	if est := p.estimate(); est.listable {
@@ -369,6 +378,7 @@ func (p *plan) counts(dst []int, queries []index.Query) (proof index.Proof, err 
 		if left -= proof.Entered + proof.Compared; est.matches <= float64(left) && p.collect() && len(p.refs) <= left {
 			proof.Exact, proof.Compared = true, proof.Compared+len(p.refs)
 			p.listCounts(dst, queries, nil)
+			planned(trace, index.WayList, len(p.refs))
 			return proof, nil
 		}
 	}

@@ -53,6 +53,24 @@ type Collection struct {
 	WritePolicy WritePolicy `json:"writePolicy,omitempty,omitzero"`
 }
 
+// CountStep defines model for CountStep.
+type CountStep struct {
+	// Compared How many points the server looked at. 0 if it counted whole cells or nodes.
+	Compared int `json:"compared"`
+
+	// Entered How many cells or nodes the server entered.
+	Entered int `json:"entered"`
+
+	// Of The parameter that asked for the count.
+	Of string `json:"of"`
+
+	// Plan How a search or a count with a filter was answered. Every way gives the same answer.
+	Plan Plan `json:"plan,omitempty,omitzero"`
+}
+
+// CountSteps Only with `explain`: what it cost to count, in the order in which the server did it.
+type CountSteps = []CountStep
+
 // Definition defines model for Definition.
 type Definition struct {
 	Description string    `json:"description,omitempty,omitzero"`
@@ -146,6 +164,9 @@ type Feature struct {
 
 // FeatureCollection defines model for FeatureCollection.
 type FeatureCollection struct {
+	// Counts Only with `explain`: what it cost to count, in the order in which the server did it.
+	Counts CountSteps `json:"counts,omitempty,omitzero"`
+
 	// Facets Only with `facets`: for each of the properties, how many items have its values.
 	Facets         Facets    `json:"facets,omitempty,omitzero"`
 	Features       []Feature `json:"features"`
@@ -240,6 +261,9 @@ type NearbyCollection struct {
 	// leads, or if a limit of the server ended the search, which `proof` says.
 	Complete bool `json:"complete"`
 
+	// Counts Only with `explain`: what it cost to count, in the order in which the server did it.
+	Counts CountSteps `json:"counts,omitempty,omitzero"`
+
 	// Facets Only with `facets`: for each of the properties, how many items have its values.
 	Facets   Facets          `json:"facets,omitempty,omitzero"`
 	Features []NearbyFeature `json:"features"`
@@ -253,7 +277,7 @@ type NearbyCollection struct {
 	NumberMatched  *int `json:"numberMatched,omitempty"`
 	NumberReturned int  `json:"numberReturned"`
 
-	// Plan How a search with a filter was answered. Every way gives the same answer.
+	// Plan How a search or a count with a filter was answered. Every way gives the same answer.
 	Plan Plan `json:"plan,omitempty,omitzero"`
 
 	// Proof Within which distance the answer is complete, and what the search cost.
@@ -290,15 +314,21 @@ type NearbyFeature struct {
 	Type  string  `json:"type"`
 }
 
-// Plan How a search with a filter was answered. Every way gives the same answer.
+// Plan How a search or a count with a filter was answered. Every way gives the same answer.
 type Plan struct {
+	// Cells In how many cells of a map the matches were known to lie, from an earlier search. The search passed over the others. Left out if that was not known.
+	Cells int `json:"cells,omitempty,omitzero"`
+
 	// Matches How many items match the filter, wherever they are. Left out if the server did not count them.
 	Matches int `json:"matches,omitempty,omitzero"`
 
 	// Way `none`: no item matches the filter. `list`: the server listed the items that
 	// match, and compared their distances. `outward`: the server searched outward from
 	// the centre, and tested the items that it found. `outward-then-list`: the search
-	// outward cost more than the list, so the server gave it up.
+	// outward cost more than the list, so the server gave it up. Only of counts are
+	// `known`: the server knew how many match, and looked at nothing; `tested`: it tested
+	// each item in the area and within the distances; and `set`: it made a set of these
+	// items, and took those out of it that do not match.
 	Way string `json:"way"`
 }
 
