@@ -34,10 +34,20 @@ Examples:
 }
 
 func (c healthCmd) Run(env *command.Environ) error {
+	state, err := c.ask(env.Ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(env.Stdout, terminal.OneLine(state))
+	return nil
+}
+
+// ask returns what the server says of its state. It fails if the server is not ready.
+func (c healthCmd) ask(ctx context.Context) (string, error) {
 	server := c.Server
 	secure, err := c.Trust.config()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if server == "" {
 		server = certificateFiles{TLSCert: c.TLSCert}.scheme() + "://" + dialable(c.Addr)
@@ -47,16 +57,11 @@ func (c healthCmd) Run(env *command.Environ) error {
 	}
 	r, err := newRemote(server, secure)
 	if err != nil {
-		return err
+		return "", err
 	}
-	ctx, cancel := context.WithTimeout(env.Ctx, c.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	state, err := r.ready(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(env.Stdout, terminal.OneLine(state))
-	return nil
+	return r.ready(ctx)
 }
 
 // dialable turns an address to listen on into one to connect to: a server that

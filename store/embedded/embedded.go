@@ -237,11 +237,13 @@ func open(dir string, opt Options) (_ *Store, err error) {
 	return s, nil
 }
 
+var errUnfinished = errors.New("the restore of a backup into it has not ended: restore the backup again")
+
 // enterFolder makes the folder if it does not exist, takes the rights of other users
 // from it, and remembers which folder it is.
 func (s *Store) enterFolder() error {
 	if _, err := os.Stat(filepath.Join(s.dir, unfinishedFile)); err == nil {
-		return errors.New("the restore of a backup into it has not ended: restore the backup again")
+		return errUnfinished
 	}
 	if s.opt.ReadOnly {
 		return s.disk.enter(s.dir)

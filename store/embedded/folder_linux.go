@@ -93,6 +93,17 @@ func lockShared(path string) (io.Closer, error) {
 	return f, nil
 }
 
+// locked reports whether another process has a lock on a file, and takes none.
+func locked(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	spec := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	return unix.FcntlFlock(f.Fd(), unix.F_GETLK, &spec) == nil && spec.Type != unix.F_UNLCK
+}
+
 // hold takes an exclusive lock on an open file or folder. It fails if another holder has the
 // lock. If the file system has no such locks, it returns nil.
 func hold(f *os.File) error {

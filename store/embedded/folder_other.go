@@ -19,6 +19,7 @@ func writable(string) error                     { return nil }
 func occupy(string, int64) error                { return errors.ErrUnsupported }
 func mountPoint(string) bool                    { return false }
 func lockShared(path string) (io.Closer, error) { return os.Open(path) }
+func locked(string) bool                        { return false }
 func hold(*os.File) error                       { return nil }
 func exchange(a, b string) error                { return exchangeInSteps(a, b) }
 

@@ -80,6 +80,16 @@ func checkVersion(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// Check finds out whether a server can use the tables, and changes nothing. older: it brings
+// them up to date first.
+func Check(ctx context.Context, conn *pgx.Conn) (older bool, err error) {
+	is, known, err := checkNotRestored(ctx, conn)
+	if err == nil && is > known {
+		err = tooNew(is, known)
+	}
+	return is < known, err
+}
+
 func tooNew(is, known int64) error {
 	return fmt.Errorf("the tables have version %d, this program knows versions up to %d", is, known)
 }
