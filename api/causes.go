@@ -200,7 +200,7 @@ var causes = [numCauses]causeRow{
 		"The collection has as many items as the server allows, or the server has as many collections as it allows.",
 		"Delete items or collections, or use another collection."},
 	memoryFull: {"memory-full", 507, "The server's memory is full", notMade, true,
-		"The server keeps all items in memory, and too little is left to add one. It still answers reads, replaces items and deletes them.",
+		"The server keeps all items in memory, and too little is left to add one or to make one larger. It still answers reads, moves items and deletes them.",
 		"Delete items that you do not need, or have the operator give the server more memory. The server then takes new items again by itself."},
 	diskFull: {"disk-full", 507, "The server's disk is full", notMade, true,
 		"The disk of the server's data folder has too little space for the write. The server still answers reads, and makes deletions while a reserve lasts. `detail` and `/readyz` say how much space is free.",

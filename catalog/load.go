@@ -79,31 +79,71 @@ func (c *Catalog) readGeneration(ctx context.Context, progress func(Progress)) (
 	return gen, nil
 }
 
+// While a collection is read, progress is told after so many items of a part, and memory is looked
+// at after so many, and after each large one. While its index is built, memory is looked at so often.
+const (
+	progressEvery = 1 << 16
+	memoryEvery   = 64
+	memoryBytes   = 64 << 10
+	lookEvery     = 20 * time.Millisecond
+)
+
 // load reads one collection.
 func (c *Catalog) load(ctx context.Context, gen *replica.Generation, view store.View, def collection.Definition, defined store.Seq, progress func(Progress)) (*collection.Collection, error) {
 	parts := runtime.GOMAXPROCS(0)
 	loader := table.NewLoader(parts)
 	var read atomic.Int64
+	over := c.opt.MemoryOver
+	if over == nil {
+		over = func() bool { return false }
+	}
+	full := func() error {
+		return collection.Refuse(collection.ErrMemory, "its items need more memory than there is; about %d were read", read.Load())
+	}
 	err := view.Items(ctx, def.Name, parts, func(part int, it *item.Item) error {
 		if err := item.CheckPosition(it.Lon, it.Lat); err != nil {
 			return fmt.Errorf("%w: item %q: %w", store.ErrCorrupt, it.ID, err)
 		}
 		p := loader.Part(part)
-		if p.Add(it); p.Len()&0xffff == 0 {
-			progress(Progress{Collection: def.Name, Items: int(read.Add(0x10000))})
+		p.Add(it)
+		whole := p.Len()%memoryEvery == 0
+		if whole {
+			read.Add(memoryEvery)
+		}
+		if p.Len()%progressEvery == 0 {
+			progress(Progress{Collection: def.Name, Items: int(read.Load())})
+		}
+		if (whole || len(it.Properties) > memoryBytes) && over() {
+			return full()
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	loader.Join(c.opt.Kinds, def.Schema())
-	var g errgroup.Group
-	g.Go(loader.BuildIndex)
-	g.Go(loader.BuildColumns)
-	g.Go(func() error { loader.BuildMap(); return nil })
-	if err := g.Wait(); err != nil {
-		return nil, err
+	built := make(chan error, 1)
+	go func() { // it goes on for a while if memory fills; nothing else waits for it
+		loader.Join(c.opt.Kinds, def.Schema())
+		var g errgroup.Group
+		g.Go(loader.BuildIndex)
+		g.Go(loader.BuildColumns)
+		g.Go(func() error { loader.BuildMap(); return nil })
+		built <- g.Wait()
+	}()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for done := false; !done; {
+		select {
+		case err := <-built:
+			if err != nil {
+				return nil, err
+			}
+			done = true
+		case <-look.C:
+			if over() {
+				return nil, full()
+			}
+		}
 	}
 	t := loader.Table()
 	progress(Progress{Collection: def.Name, Items: t.Snapshot().Len(), Done: true})

@@ -20,7 +20,8 @@ type Options struct {
 
 	MaxCollections int           // default 1000
 	MaxItems       int           // in a collection; default 1<<31
-	MemoryFull     func() bool   // whether no items may be added; nil: they may
+	MemoryFull     func() bool   // whether no item may be added or made larger; nil: they may
+	MemoryOver     func() bool   // whether so much is used that reading a store must end; nil: never
 	MaxQueue       int           // requests that wait for a collection's writer; default 1024
 	MaxGroup       int           // changes that are committed at once; default 8192
 	CommitTimeout  time.Duration // default 30 s

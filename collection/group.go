@@ -172,11 +172,14 @@ func (w *Writer) Admit(g *Group, req *Request) {
 			res.Skipped = true
 		case !p.exists && w.table.Snapshot().Len()+g.growth >= w.opt.MaxItems:
 			res.Err = Refuse(ErrFull, "the collection holds %d items, which is the most that it may hold", w.opt.MaxItems)
-		case !p.exists && w.opt.MemoryFull != nil && w.opt.MemoryFull():
+		case !p.exists && w.memoryFull():
 			res.Err = Refuse(ErrMemory, "the server has too little memory left to add items")
 		}
 		if one.Action.merges() && res.Err == nil {
 			res.Err = w.merge(g, p, one, &it)
+		}
+		if p.exists && res.Err == nil && !res.Skipped && one.Action != Delete && w.memoryFull() && w.grows(&it) {
+			res.Err = Refuse(ErrMemory, "the server has too little memory left to make items larger")
 		}
 		if res.Err == nil && !res.Skipped && one.Action != Delete {
 			res.Err = w.read(g, p, it.Properties)
@@ -342,4 +345,12 @@ func (w *Write) check(it *item.Item) error {
 		return &item.FieldError{Field: "properties", Reason: fmt.Sprintf("must have at most %d bytes, has %d", item.MaxPropertiesBytes, len(it.Properties))}
 	}
 	return nil
+}
+
+func (w *Writer) memoryFull() bool { return w.opt.MemoryFull != nil && w.opt.MemoryFull() }
+
+// grows reports whether an item has more properties than the newest snapshot has of it.
+func (w *Writer) grows(it *item.Item) bool {
+	old, _ := w.table.Snapshot().Get(it.ID)
+	return len(it.Properties) > len(old.Properties)
 }

@@ -27,7 +27,7 @@ type limits struct {
 	RequestTimeout time.Duration `default:"30s" help:"Longest time for a request that is not a load."`
 	LoadTimeout    time.Duration `default:"60s" help:"Longest time in which a client may neither send a part of a body nor read a part of an answer. A body that comes slower than 100 bytes a second may take twice that time."`
 
-	MaxMemory      uint64        `default:"0" help:"Memory in bytes that the server may use. When items and indexes fill 80 % of it, the server adds no more items. 0 means the limit of the container, or else the memory of the machine."`
+	MaxMemory      uint64        `default:"0" help:"Memory in bytes that the server may use. When items and indexes fill 80 % of it, the server adds no more items and makes none larger. If it does not suffice for what is stored, the server does not start. 0 means the limit of the container, or else the memory of the machine."`
 	MaxCollections int           `default:"1000" help:"Greatest number of collections."`
 	MaxItems       int           `default:"2147483648" help:"Greatest number of items in a collection."`
 	MaxQueue       int           `default:"1024" help:"Greatest number of writes that wait for one collection."`
@@ -73,7 +73,7 @@ func (l *limits) api() api.Limits {
 func (l *limits) catalog(st store.Store, m *memory, log *slog.Logger) collection.Options {
 	return collection.Options{
 		Store: st, Kinds: indexes.Kinds(), Log: log,
-		MemoryFull:     m.Full,
+		MemoryFull: m.Full, MemoryOver: m.Over,
 		MaxCollections: l.MaxCollections, MaxItems: l.MaxItems, MaxQueue: l.MaxQueue,
 		MaxGroup: l.MaxGroup, CommitTimeout: l.CommitTimeout,
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -16,16 +17,20 @@ type memory struct {
 
 	mu      sync.Mutex
 	checked time.Time
-	full    bool
+	used    float64 // the part of the limit that was in use then
 }
 
 const (
 	// goShare is the part of the limit that the Go runtime keeps to, if it can. It goes beyond that
 	// when memory is asked for more quickly than it collects: by up to a seventh, measured in loads.
 	goShare = 0.85
-	// fullAt is the part of the limit above which no items are added: if more of it is live, the
-	// runtime collects all the time.
+	// fullAt is the part of the limit above which no items are added or made larger: if more of it
+	// is live, the runtime collects all the time.
 	fullAt = 0.80
+	// overAt is the part of the limit above which the reading of a store ends. It is more than
+	// fullAt, so that a server starts again with what it has taken; and with more of it live, what
+	// comes between two collections would not fit.
+	overAt = 0.88
 	// checkEvery bounds how often the runtime is asked, which takes some microseconds.
 	checkEvery = 20 * time.Millisecond
 )
@@ -44,17 +49,23 @@ func newMemory(given uint64) *memory {
 	return m
 }
 
-// Full reports whether no items may be added.
-func (m *memory) Full() bool {
+// Full reports whether no items may be added or made larger.
+func (m *memory) Full() bool { return m.part() > fullAt }
+
+// Over reports whether the reading of a store must end.
+func (m *memory) Over() bool { return m.part() > overAt }
+
+// part returns the part of the limit that is in use; 0: there is no limit.
+func (m *memory) part() float64 {
 	if m.limit == 0 {
-		return false
+		return 0
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if now := time.Now(); now.Sub(m.checked) > checkEvery {
-		m.checked, m.full = now, float64(inUse()) > fullAt*float64(m.limit)
+		m.checked, m.used = now, float64(inUse())/float64(m.limit)
 	}
-	return m.full
+	return m.used
 }
 
 // inUse returns the bytes that are in use: live objects at the end of the last collection, and what
@@ -71,4 +82,9 @@ func inUse() uint64 {
 		bytes -= heap.Value.Uint64()
 	}
 	return bytes
+}
+
+// tooLittle adds to the error of a start what memory the server may use, and what to do.
+func (m *memory) tooLittle(err error) error {
+	return fmt.Errorf("%w; the server may use %d MB: give it more, with --max-memory or a higher limit of its container; nothing in the store was changed", err, m.limit/1_000_000)
 }

@@ -13,6 +13,7 @@ import (
 
 	"nearby/api"
 	"nearby/catalog"
+	"nearby/collection"
 	"nearby/internal/command"
 	"nearby/metrics"
 	"nearby/store"
@@ -144,6 +145,9 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err := c.fill(env.Ctx, catalog, log); err != nil {
 		if env.Ctx.Err() != nil {
 			return nil // a signal came first
+		}
+		if errors.Is(err, collection.ErrMemory) {
+			err = memory.tooLittle(err)
 		}
 		return err
 	}
