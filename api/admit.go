@@ -22,6 +22,7 @@ type slots struct {
 	held    atomic.Int64
 	waiting atomic.Int64
 	heavy   turns
+	timed   bool // the time in which a request has a slot is measured
 }
 
 // waitingPerSlot is how many requests may wait for each slot. Those that wait cost memory, but no
@@ -44,9 +45,11 @@ func (s *slots) release() {
 // works.
 type slot struct {
 	mu    sync.Mutex
-	of    *slots // nil: the request needs no slot
-	works int    // how many goroutines work
-	turn  turn   // of a heavy request
+	of    *slots        // nil: the request needs no slot
+	works int           // how many goroutines work
+	turn  turn          // of a heavy request
+	since time.Time     // when the request got the slot, if that is measured
+	work  time.Duration // how long it had the slot before
 }
 
 // take takes a slot. It reports false if there is none, or if requests that have waited need it.
@@ -56,6 +59,9 @@ func (l *slot) take(of *slots) bool {
 	}
 	of.held.Add(1)
 	l.of, l.works, l.turn = of, 1, turn{}
+	if of.timed {
+		l.since, l.work = time.Now(), 0
+	}
 	return true
 }
 
@@ -65,11 +71,19 @@ func (l *slot) leave() {
 	defer l.mu.Unlock()
 	of := l.of
 	if l.of = nil; l.works > 0 {
+		l.stop(of)
 		of.release()
 	} else {
 		of.waiting.Add(-1)
 	}
 	l.turn.leave()
+}
+
+// stop counts the time in which the request had the slot.
+func (l *slot) stop(of *slots) {
+	if of.timed {
+		l.work += time.Since(l.since)
+	}
 }
 
 // weigh says that the request is a heavy one: it may take much more time than a search for a few
@@ -100,6 +114,7 @@ func (l *slot) pause() {
 	}
 	if l.works--; l.works == 0 {
 		l.of.waiting.Add(1)
+		l.stop(l.of)
 		l.of.release()
 		if l.turn.held {
 			l.turn.lend = time.AfterFunc(shortWait, l.lend)
@@ -133,6 +148,9 @@ func (l *slot) resumed(ctx context.Context) (ok bool) {
 		_ = l.of.free.Acquire(context.Background(), 1) // fails only if its context ends
 		l.of.held.Add(1)
 		l.of.waiting.Add(-1)
+		if l.of.timed {
+			l.since = time.Now()
+		}
 	}
 	return ok
 }
@@ -192,6 +210,9 @@ func (s *Server) admit(next http.Handler) http.Handler {
 		defer func() {
 			e.slot = nil
 			l.leave()
+			if e.bucket != nil {
+				s.rates.charge(e.bucket, l.work, e.now())
+			}
 		}()
 		long := r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/items") || r.URL.Path == "/v1/verify" || r.URL.Path == "/v1/backup")
 		if !reads(r) && !long {

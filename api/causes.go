@@ -44,6 +44,7 @@ const (
 	foreignHost
 	keyReused
 	contended
+	rateLimited
 	tooManyWrites
 	alreadyComparing
 	internalError
@@ -160,6 +161,9 @@ var causes = [numCauses]causeRow{
 	contended: {"contended", 429, "Other writers keep changing it", notMade, true,
 		"The server tried the write several times. Each time another writer had just changed the item or the definition of the collection.",
 		"Wait as `Retry-After` says, and send it again."},
+	rateLimited: {"rate-limited", 429, "Too much is asked for from one address", notMade, true,
+		"The address that the request comes from has used up what the server allows it in a time: requests, or the time in which the server works on them. `detail` and the headers `RateLimit-Policy` and `RateLimit` have the limits.",
+		"Wait as `Retry-After` says, and send it again; send fewer, or ask for less at once. If many people share the address of a proxy, start the server with `--trust-proxy` and that address."},
 	tooManyWrites: {"too-many-writes", 429, "Too many writes are waiting", notMade, true,
 		"The queue of writes to the collection is full.",
 		"Wait as `Retry-After` says, and send it again; send fewer at a time."},

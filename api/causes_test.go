@@ -316,6 +316,11 @@ func TestCausesAreProvoked(t *testing.T) {
 			h, f := startFaulty(t, collection.Options{MaxQueue: 1}, api.Options{})
 			return h.crowd(f, func() *answer { return put(h) }, http.StatusTooManyRequests)
 		},
+		"rate-limited": func(t *testing.T) *answer {
+			h := start(t, api.Options{RateRequests: api.Rate{Quota: 1, Window: time.Hour}})
+			h.do("GET", "/v1/collections", "", "")
+			return put(h)
+		},
 		"overloaded": func(t *testing.T) *answer {
 			h, f := startFaulty(t, collection.Options{}, api.Options{Limits: api.Limits{MaxConcurrent: 2}})
 			return h.crowd(f, func() *answer { return put(h) }, http.StatusServiceUnavailable)

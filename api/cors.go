@@ -27,7 +27,7 @@ func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 		AllowedOrigins: origins,
 		AllowedMethods: append([]string{http.MethodHead}, methods...),
 		AllowedHeaders: []string{"Accept", "Content-Type", "Content-Encoding", "Content-Crs", headerMatch, headerNoneMatch, headerUnmodified, headerModified, headerKey, headerAfter, headerWait},
-		ExposedHeaders: []string{"Accept", "Accept-Encoding", headerPatch, "Allow", "ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", headerToken, headerStaleness, headerDurability, headerNote, headerReplayed},
+		ExposedHeaders: []string{"Accept", "Accept-Encoding", headerPatch, "Allow", "ETag", "Last-Modified", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id", headerToken, headerStaleness, headerDurability, headerNote, headerReplayed},
 		MaxAge:         600, // seconds that a browser remembers a preflight
 	}), nil
 }

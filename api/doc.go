@@ -17,6 +17,7 @@
 //  4. The headers of a trusted proxy replace its scheme, host and path (proxy.go).
 //  5. It is refused if it comes from a page of another origin (cors.go).
 //  6. Its answer is compressed if the client accepts that (compress.go).
-//  7. It is refused if too many requests are under way (admit.go).
-//  8. The handler of its route answers it (routes.go).
+//  7. It is refused if its address has used up its limit (rate.go).
+//  8. It is refused if too many requests are under way (admit.go).
+//  9. The handler of its route answers it (routes.go).
 package api

@@ -38,6 +38,7 @@ type exchange struct {
 	chunks   *movingBody // the body if it comes in chunks; nil: none
 	slot     *slot       // nil: the request has none
 	own      slot        // the slot of a request without a body
+	bucket   *bucket     // of the caller, whose requests are limited; nil: they are not
 }
 
 // Cut is why an answer was not sent whole; empty: it was, as far as the server knows.
@@ -77,7 +78,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	e.ResponseWriter, e.id[0], e.status, e.bytes, e.cut = w, newRequestID(), 0, 0, ""
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
 	e.dates, e.observer = &s.dates, s.unrouted
-	e.seen, e.chunks = seen{}, nil
+	e.seen, e.chunks, e.bucket = seen{}, nil, nil
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making
 	if !e.stream {

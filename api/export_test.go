@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -233,3 +235,33 @@ func FramingLines(text []byte, step int) int64 {
 	}
 	return f.lines.Load()
 }
+
+// RateTest are buckets whose time the test tells.
+type RateTest struct {
+	t testing.TB
+	r *rates
+}
+
+// NewRateTest makes them.
+func NewRateTest(t testing.TB, requests, work Rate) *RateTest {
+	r, err := newRates(requests, work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &RateTest{t, r}
+}
+
+// Take takes a request from the bucket of an address.
+func (r *RateTest) Take(caller string, at time.Duration) time.Duration {
+	_, _, wait := r.r.take(netip.MustParseAddr(caller), r.r.begun.Add(at))
+	return wait
+}
+
+// Charge takes work from the bucket of an address.
+func (r *RateTest) Charge(caller string, work, at time.Duration) {
+	b, _, _ := r.r.take(netip.MustParseAddr(caller), r.r.begun.Add(at))
+	r.r.charge(b, work, r.r.begun.Add(at))
+}
+
+// Len is how many addresses have buckets.
+func (r *RateTest) Len() int { return len(r.r.buckets) }

@@ -268,7 +268,7 @@ func (h *fixture) hold(req *http.Request, body string, a *answer) {
 
 // anyAnswer are the headers that an answer may have without a word in the document, beside
 // those of CORS: they are for every answer, or none of the interface's own.
-var anyAnswer = []string{"Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Vary", "X-Content-Type-Options", "X-Request-Id"}
+var anyAnswer = []string{"Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Ratelimit", "Ratelimit-Policy", "Vary", "X-Content-Type-Options", "X-Request-Id"}
 
 // holdHeaders fails where an answer has a header that the document does not name.
 func (h *fixture) holdHeaders(req *http.Request, route *routers.Route, a *answer) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -31,7 +32,8 @@ type problem struct {
 	Loaded   *loadReport `json:"loaded,omitempty"`
 
 	cause cause
-	takes string // the content types that the path takes, if another one was refused
+	after time.Duration // how long to wait before the request is sent again; 0: a second
+	takes string        // the content types that the path takes, if another one was refused
 }
 
 // fault is one thing that was wrong.
@@ -230,7 +232,7 @@ func (p *problem) answer(w http.ResponseWriter, r *http.Request) error {
 		h.Set("Accept", p.takes)
 	}
 	if row.retry {
-		h.Set("Retry-After", strconv.Itoa(1))
+		h.Set("Retry-After", strconv.FormatInt(max(1, seconds(p.after)), 10))
 	}
 	w.WriteHeader(p.Status)
 	if r.Method == http.MethodHead {

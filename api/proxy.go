@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -42,24 +41,24 @@ func newProxies(texts []string) (proxies, error) {
 
 // trust reports whether an address, with or without a port, is that of a trusted proxy.
 func (p proxies) trust(address string) bool {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		address = host
-	}
-	addr, err := netip.ParseAddr(strings.Trim(address, "[]"))
-	if err != nil {
+	addr, ok := addrOf(address)
+	if !ok {
 		return false
 	}
 	for _, block := range p {
-		if block.Contains(addr.Unmap().WithZone("")) {
+		if block.Contains(addr) {
 			return true
 		}
 	}
 	return false
 }
 
-// seen is the scheme, host and path prefix that a request was sent to, as its proxy tells. A part
-// that the proxy does not tell is empty.
-type seen struct{ scheme, host, prefix string }
+// seen is the scheme, host and path prefix that a request was sent to, and the address that it came
+// from, as its proxy tells. A part that the proxy does not tell is empty.
+type seen struct {
+	scheme, host, prefix string
+	client               netip.Addr
+}
 
 // of reads the headers of a request's proxies. Each proxy adds its part to the end of the header
 // that it got. A client can send anything in these headers. So the part that counts is the one
@@ -73,6 +72,9 @@ func (p proxies) of(r *http.Request) (s seen) {
 		for i := len(elements) - 1; i >= 0; i-- {
 			given := pairsOf(elements[i])
 			s.scheme, s.host = cmp.Or(given["proto"], s.scheme), cmp.Or(given["host"], s.host)
+			if from, ok := addrOf(given["for"]); ok { // it may also be a name that hides the address
+				s.client = from
+			}
 			if !p.trust(given["for"]) {
 				break
 			}
@@ -84,6 +86,9 @@ func (p proxies) of(r *http.Request) (s seen) {
 		hops := elementsOf(r.Header[headerForwardedFor])
 		for behind <= len(hops) && p.trust(hops[len(hops)-behind]) {
 			behind++
+		}
+		if len(hops) > 0 {
+			s.client, _ = addrOf(hops[max(0, len(hops)-behind)])
 		}
 		s.scheme, s.host = added(r, headerForwardedProto, behind), added(r, headerForwardedHost, behind)
 	}

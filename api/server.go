@@ -54,6 +54,8 @@ type Options struct {
 	// BackupLocal.
 	Backup     func(context.Context, io.Writer) error
 	BackupFrom string
+	// RateRequests and RateWork limit what one address may ask for.
+	RateRequests, RateWork Rate
 	// Complete, when not nil, makes /readyz answer 503 until it is closed.
 	Complete <-chan struct{}
 	// Draining, when not nil, makes /readyz answer 503 once it is closed.
@@ -67,6 +69,7 @@ type Server struct {
 	proxies  proxies
 	router   *chi.Mux
 	slots    slots
+	rates    *rates // nil: there are no limits
 	buffers  sync.Pool
 	dates    dates
 	tokens   tokens
@@ -97,13 +100,17 @@ func New(opt Options) (*Server, error) {
 		return nil, err
 	}
 	s.slots = newSlots(opt.Limits.MaxConcurrent)
+	if s.rates, err = newRates(opt.RateRequests, opt.RateWork); err != nil {
+		return nil, err
+	}
+	s.slots.timed = opt.RateWork.Quota > 0
 	s.buffers.New = func() any { return new(buffer) }
 	if s.document, err = newDocument(opt.PublicURL); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	s.unrouted = s.observer("", "")
 	s.router = s.routes()
-	packed, err := s.compress(s.admit(s.keepForOperator(s.options(s.router))))
+	packed, err := s.compress(s.limitRate(s.admit(s.keepForOperator(s.options(s.router)))))
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ func measure(m *metrics.Metrics, server *api.Server, connections *api.Connection
 			{Name: "nearby_http_requests_in_flight", Help: "Requests that the server works on, health and metrics excepted.", Value: float64(busy.Requests)},
 			{Name: "nearby_http_requests_waiting", Help: "Requests that wait for their client, a commit, a newer state or their turn.", Value: float64(busy.Waiting)},
 			{Name: "nearby_http_connections", Help: "Open connections.", Value: float64(connections.Open())},
+			{Name: "nearby_http_rate_limited_total", Help: "Requests that were refused because their address had used up its limit.", Count: true, Value: float64(server.RateLimited())},
 			{Name: "nearby_memory_limit_bytes", Help: "Memory that the server may use; 0: not known.", Value: float64(memory.limit)},
 			{Name: "nearby_memory_full", Help: "1 while no items are added or made larger, because more than 80 % of that memory is in use.", Value: full},
 			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},

@@ -37,8 +37,9 @@ type serveCmd struct {
 	DrainDelay      time.Duration `default:"0s" help:"How long the server still answers after SIGTERM or SIGINT, while /readyz answers 503. A load balancer can then notice."`
 	ShutdownTimeout time.Duration `default:"30s" help:"How long requests that have begun may take after --drain-delay."`
 
-	Storage storage `embed:"" group:"Store"`
-	Limits  limits  `embed:"" group:"Limits"`
+	Storage storage   `embed:"" group:"Store"`
+	Limits  limits    `embed:"" group:"Limits"`
+	Rate    rateFlags `embed:"" group:"Limits"`
 }
 
 // Help is shown below the flags.
@@ -67,6 +68,10 @@ const (
 
 func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if err := errors.Join(c.Limits.check(), c.Storage.check()); err != nil {
+		return err
+	}
+	requests, work, err := c.Rate.rates()
+	if err != nil {
 		return err
 	}
 	memory := newMemory(c.Limits.MaxMemory)
@@ -124,7 +129,8 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, TrustProxy: c.TrustProxy, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining, Backup: backupOf(st), BackupFrom: c.BackupFrom,
-		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
+		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, RateRequests: requests, RateWork: work,
+		Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
 	})
 	if err != nil {
 		return err
