@@ -163,6 +163,11 @@ type Query struct {
 	// index need not call it.
 	Fetch func([]Ref)
 
+	// Sift, when not nil, goes with a Filter that few items pass. Of at most 64 items it returns those
+	// that may pass: bit i for refs[i]. It must be pure. An index need not call it; one that does so
+	// compares less of what the Filter keeps out.
+	Sift func(refs []Ref) uint64
+
 	// Skip, when not nil, goes with a Filter. It is true only if no item whose
 	// ZKey (see RangeAfter) begins with the first n bits of key, 0 to 64, passes
 	// the Filter. It must be pure. An index asks it before it enters a part of its

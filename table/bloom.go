@@ -1,6 +1,10 @@
 package table
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"nearby/index"
+)
 
 // A bloom is a Bloom filter with one hash function, the lower bits of a ref: a set of refs that may
 // have others, too. It is so small that it stays in the caches of a processor, where a column does
@@ -34,4 +38,12 @@ func (b *bloom) add(ref uint32) { b.words[int(ref/64)&(len(b.words)-1)] |= 1 << 
 // has reports whether a ref may have been put in.
 func (b *bloom) has(ref uint32) bool {
 	return b.words[int(ref/64)&(len(b.words)-1)]>>(ref%64)&1 != 0
+}
+
+// which returns which of at most 64 refs may have been put in.
+func (b *bloom) which(refs []index.Ref) (may uint64) {
+	for i, ref := range refs {
+		may |= b.words[int(ref/64)&(len(b.words)-1)] >> (ref % 64) & 1 << i
+	}
+	return may
 }

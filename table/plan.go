@@ -36,14 +36,16 @@ type plan struct {
 	stopped  bool
 
 	// Memory kept from query to query.
-	passes   func(index.Ref) bool   // holds
-	bloom    bloom                  // of the items that may meet root, once it is made
-	before   int                    // so many tests until it is made; 0: it is made, or never
-	postings []*posting             // that it is made of
-	fetches  func([]index.Ref)      // fetch
-	fetched  uint64                 // means nothing
-	skips    func(uint64, int) bool // none
-	places   []*places              // of the items that may meet root
+	passes   func(index.Ref) bool     // holds
+	bloom    bloom                    // of the items that may meet root, once it is made
+	before   int                      // so many tests until it is made; 0: it is made, or never
+	postings []*posting               // that it is made of
+	one      *posting                 // that sift asks; nil: it asks the Bloom filter
+	fetches  func([]index.Ref)        // fetch
+	sifts    func([]index.Ref) uint64 // sift
+	fetched  uint64                   // means nothing
+	skips    func(uint64, int) bool   // none
+	places   []*places                // of the items that may meet root
 	query    index.Query
 	key      []byte
 	set      chunkSet
@@ -75,6 +77,10 @@ const (
 	// farCost: matches are far away if a search compares so many times the points that are expected.
 	farCost = 4
 
+	// siftedFrom: where a smaller share of the items matches, items are sifted before their distances
+	// are computed.
+	siftedFrom = 0.25
+
 	// testsOfAdd: as many items are put into a Bloom filter in the time that it saves with one test.
 	testsOfAdd = 20
 
@@ -99,7 +105,7 @@ func (p *plan) begin() {
 func (p *plan) holds(ref index.Ref) bool {
 	if p.before > 0 {
 		if p.before--; p.before == 0 {
-			p.sift()
+			p.makeBloom()
 		}
 	}
 	return (len(p.bloom.words) == 0 || p.bloom.has(uint32(ref))) && p.root.holds(ref)
@@ -112,8 +118,36 @@ func (p *plan) fetch(refs []index.Ref) {
 	}
 }
 
-// sift makes the Bloom filter if it is quicker than the root.
-func (p *plan) sift() {
+// ahead returns what index.Query.Fetch and Sift are. Where few items match, and that is told by
+// little memory, items are sifted.
+func (p *plan) ahead(est estimate) (fetch func([]index.Ref), sift func([]index.Ref) uint64) {
+	p.one = nil
+	if len(p.bloom.words) == 0 {
+		var ok bool
+		if p.postings, ok = p.root.postings(p.postings[:0], 1); !ok || len(p.postings) == 0 || !p.postings[0].quick() {
+			return p.fetches, nil
+		}
+		p.one = p.postings[0]
+	}
+	if est.matches < siftedFrom*float64(p.snapshot.Len()) {
+		return nil, p.sifts
+	}
+	if p.one == nil { // what the Bloom filter needs is in the caches
+		return nil, nil
+	}
+	return p.fetches, nil
+}
+
+// sift returns which of some items may meet the root.
+func (p *plan) sift(refs []index.Ref) (may uint64) {
+	if p.one == nil {
+		return p.bloom.which(refs)
+	}
+	return p.one.which(refs)
+}
+
+// makeBloom makes the Bloom filter if it is quicker than the root.
+func (p *plan) makeBloom() {
 	p.before = 0
 	var ok bool
 	if p.postings, ok = p.root.postings(p.postings[:0], math.MaxInt); !ok || len(p.postings) == 1 && p.postings[0].quick() {
@@ -137,7 +171,7 @@ func (p *plan) expect(tests float64) {
 // newPlan returns an empty plan, for a pool of plans.
 func newPlan() any {
 	p := &plan{equals: make([]equal, 0, MaxQueryables)}
-	p.passes, p.skips, p.fetches = p.holds, p.none, p.fetch
+	p.passes, p.skips, p.fetches, p.sifts = p.holds, p.none, p.fetch, p.sift
 	return p
 }
 
@@ -148,7 +182,7 @@ func (p *plan) release() {
 	clear(p.equals)
 	clear(p.every)
 	p.equals, p.numbers, p.every, p.refs = p.equals[:0], p.numbers[:0], p.every[:0], p.refs[:0]
-	p.snapshot, p.root, p.during, p.query, p.chunks = nil, nil, during{}, index.Query{}, 0
+	p.snapshot, p.root, p.one, p.during, p.query, p.chunks = nil, nil, nil, during{}, index.Query{}, 0
 	p.stop, p.tests, p.stopped = nil, 0, false
 	clear(p.postings)
 	clear(p.places)
@@ -244,14 +278,13 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	}
 	var spent index.Proof
 	var skip func(uint64, int) bool
+	est := p.estimate()
 	search := func(budget int) (proof index.Proof, err error) {
 		if p.before == 1 {
-			p.sift()
+			p.makeBloom()
 		}
 		p.query = *q
-		if p.query.Fetch = nil; len(p.bloom.words) == 0 { // else that is in the caches
-			p.query.Fetch = p.fetches
-		}
+		p.query.Fetch, p.query.Sift = p.ahead(est)
 		p.query.Filter, p.query.Skip, p.query.Budget = p.passes, skip, budget
 		dst, proof, err = p.snapshot.index.Nearest(dst[:from], &p.query, &p.snapshot.records)
 		proof.Entered, proof.Compared = proof.Entered+spent.Entered, proof.Compared+spent.Compared
@@ -266,7 +299,6 @@ func (p *plan) nearest(dst []index.Hit, q *index.Query) ([]index.Hit, index.Proo
 	if q.Trace != nil {
 		defer func() { q.Trace.Plan = plan }()
 	}
-	est := p.estimate()
 	if everywhere(q) {
 		p.expect(p.outwardCost(q.K, est.matches) - costOfSearch)
 	}

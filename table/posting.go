@@ -228,6 +228,18 @@ func (p *posting) fetch(refs []index.Ref) (sum uint64) {
 	return sum
 }
 
+// which returns which of at most 64 items are in the posting.
+func (p *posting) which(refs []index.Ref) (in uint64) {
+	for i, ref := range refs {
+		if at := int(ref >> chunkBits); at < len(p.chunks) && p.chunks[at].set != nil {
+			in |= p.chunks[at].set[ref%chunkRefs/64] >> (ref % 64) & 1 << i
+		} else if p.has(uint32(ref)) {
+			in |= 1 << i
+		}
+	}
+	return in
+}
+
 // quick reports whether most chunks are sets, so that has takes no longer than a Bloom filter.
 func (p *posting) quick() bool { return p.chunks != nil && p.n >= setFrom*len(p.chunks) }
 

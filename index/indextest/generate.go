@@ -161,6 +161,9 @@ func (g *generator) query(v version) index.Query {
 	}
 	if q.Filter, q.Skip = g.filter(v.items); q.Filter != nil {
 		q.Fetch = fetchOf(v.items)
+		if q.K%2 == 1 {
+			q.Sift = siftOf(v.items, q.Filter)
+		}
 	}
 	if g.IntN(3) == 0 {
 		q.Budget = 1 + g.IntN(1<<g.IntN(10))
@@ -203,6 +206,24 @@ func fetchOf(items *Items) func([]index.Ref) {
 				panic(fmt.Sprintf("item %d is fetched, and is not there", ref))
 			}
 		}
+	}
+}
+
+// siftOf returns a Sift that lets some pass that the filter does not.
+func siftOf(items *Items, filter func(index.Ref) bool) func([]index.Ref) uint64 {
+	return func(refs []index.Ref) (may uint64) {
+		if len(refs) > 64 {
+			panic(fmt.Sprintf("%d items are sifted at once", len(refs)))
+		}
+		for i, ref := range refs {
+			if !items.Has(ref) {
+				panic(fmt.Sprintf("item %d is sifted, and is not there", ref))
+			}
+			if filter(ref) || ref%5 == 0 {
+				may |= 1 << i
+			}
+		}
+		return may
 	}
 }
 

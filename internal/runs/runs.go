@@ -92,6 +92,21 @@ func (r Run) Vec(i int) sphere.Vec {
 // Ref returns the ref of point i.
 func (r Run) Ref(i int) index.Ref { return index.Ref(r[3*r.Len()+i/2] >> (i & 1 * 32)) }
 
+// Refs puts the refs of the points lo to hi-1 into out, at most ScanMost.
+func (r Run) Refs(lo, hi int, out *[ScanMost]index.Ref) {
+	refs := r[3*r.Len():]
+	for i := lo; i < hi; i++ {
+		out[i-lo] = index.Ref(refs[i/2] >> (i & 1 * 32))
+	}
+}
+
+// Chord2 returns the squared chord from the centre to point i, which is that of Scan.
+func (r Run) Chord2(i int, centre *sphere.Vec) float64 {
+	v := r.Vec(i)
+	dx, dy, dz := v.X-centre.X, v.Y-centre.Y, v.Z-centre.Z
+	return float64(dx*dx) + float64(dy*dy) + float64(dz*dz)
+}
+
 // Record returns point i.
 func (r Run) Record(i int) Record { return Record{r.Vec(i), r.Ref(i)} }
 

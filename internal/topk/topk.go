@@ -41,6 +41,7 @@ type TopK struct {
 	items  index.Items
 	filter func(index.Ref) bool
 	fetch  func([]index.Ref) // nil: there is no need
+	sift   func([]index.Ref) uint64
 	after  *index.After
 	plain  bool // nothing but k bounds the answer
 	fast   bool // simd has what kept would have
@@ -157,7 +158,7 @@ const spare = 64
 // Reset prepares for a query, which must be valid, and returns its centre.
 func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 	t.centre = sphere.FromDegrees(q.Lon, q.Lat)
-	t.k, t.items, t.filter, t.fetch, t.after = q.K, items, q.Filter, q.Fetch, q.After
+	t.k, t.items, t.filter, t.fetch, t.sift, t.after = q.K, items, q.Filter, q.Fetch, q.Sift, q.After
 	t.kept, t.counting, t.most = t.kept[:0], false, 2*min(q.K, math.MaxInt32)+spare
 	t.Cells = cover.Cells{Area: q.Area, Skip: q.Skip}
 	t.minDistance, t.maxDistance = q.MinDistance, q.MaxDistance
@@ -180,7 +181,7 @@ func (t *TopK) Reset(q *index.Query, items index.Items) sphere.Vec {
 
 // Release drops what the query lent.
 func (t *TopK) Release() {
-	t.items, t.filter, t.fetch, t.after, t.Cells = nil, nil, nil, nil, cover.Cells{}
+	t.items, t.filter, t.fetch, t.sift, t.after, t.Cells = nil, nil, nil, nil, nil, cover.Cells{}
 	clear(t.runs)
 	t.runs = t.runs[:0]
 }
@@ -213,7 +214,12 @@ func (t *TopK) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 	kept, limit := t.kept, t.Limit
 	id := uint64(len(t.runs)-1) << 32
 	for ; lo < hi; lo += runs.ScanMost {
-		near := r.Scan(lo, min(hi, lo+runs.ScanMost), &t.centre, limit, &t.chords)
+		var near uint64
+		if to := min(hi, lo+runs.ScanMost); t.sift != nil {
+			near = t.scanSifted(r, lo, to, limit)
+		} else {
+			near = r.Scan(lo, to, &t.centre, limit, &t.chords)
+		}
 		if t.fetch != nil {
 			t.fetchNear(r, lo, near)
 		}
@@ -263,6 +269,23 @@ func (t *TopK) Scan(r runs.Run, lo, hi int, in area.Cover) bool {
 		t.runs = t.runs[:len(t.runs)-1]
 	}
 	return took
+}
+
+// scanSifted is Run.Scan of the points that may pass the filter: where it keeps few, less memory is
+// read, since refs are short and lie together.
+func (t *TopK) scanSifted(r runs.Run, lo, hi int, limit float64) (near uint64) {
+	r.Refs(lo, hi, &t.refs)
+	may := t.sift(t.refs[:hi-lo])
+	if few := (hi - lo) / 4; bits.OnesCount64(may) > few {
+		return may & r.Scan(lo, hi, &t.centre, limit, &t.chords)
+	}
+	for ; may != 0; may &= may - 1 {
+		i := bits.TrailingZeros64(may)
+		if t.chords[i] = r.Chord2(lo+i, &t.centre); t.chords[i] <= limit {
+			near |= 1 << i
+		}
+	}
+	return near
 }
 
 // fetchNear says that the filter may be asked for the points lo+i of a run whose bits i are set.

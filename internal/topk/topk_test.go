@@ -3,6 +3,7 @@ package topk_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"nearby/area"
@@ -81,6 +82,54 @@ func TestFilterIsCalledForWhatWasFetched(t *testing.T) {
 		top.Release()
 		if most := 2 * scans; calls == 0 || alone > most {
 			t.Fatalf("%d of %d items were not fetched, want %d at most", alone, calls, most)
+		}
+	}
+}
+
+// The filter is called for no item that was sifted out, and the answer is the same.
+func TestFilterIsCalledForWhatPassesTheSift(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(14, 14))
+	var top TopK
+	for range 200 {
+		var positions []index.Position
+		for range 1 + rnd.IntN(1200) {
+			positions = append(positions, index.Position{Lon: rnd.NormFloat64(), Lat: rnd.NormFloat64()})
+		}
+		items := indextest.NewItems(positions...)
+		of, spare := index.Ref(1+rnd.IntN(30)), index.Ref(2+rnd.IntN(30))
+		q := index.Query{K: 1 + rnd.IntN(50), MaxDistance: math.Exp(rnd.Float64() * 17)}
+		q.Filter = func(ref index.Ref) bool { return ref%of == 0 }
+		want, proof := offerAll(&top, rnd, &q, items)
+		sifted, asked := 0, 0
+		q.Sift = func(refs []index.Ref) (may uint64) {
+			for i, ref := range refs {
+				if sifted++; ref%of == 0 || ref%spare == 0 {
+					may |= 1 << i
+				}
+			}
+			return may
+		}
+		q.Filter = func(ref index.Ref) bool {
+			if asked++; ref%of != 0 && ref%spare != 0 {
+				t.Fatalf("the filter is asked about %d, which was sifted out", ref)
+			}
+			return ref%of == 0
+		}
+		top.Reset(&q, items)
+		var recs []runs.Record
+		for _, p := range items.Points() {
+			recs = append(recs, runs.Record{V: sphere.FromDegrees(p.Lon, p.Lat), Ref: p.Ref})
+		}
+		run, _ := runs.Run(nil).Pack(recs)
+		for lo, hi := 0, 0; lo < len(recs); lo = hi {
+			hi = min(len(recs), lo+1+rnd.IntN(100))
+			top.Scan(run, lo, hi, area.All)
+		}
+		var again index.Proof
+		got := top.Append(nil, math.Inf(1), true, &again)
+		top.Release()
+		if !slices.Equal(got, want) || again != proof || sifted != len(positions) || asked > sifted {
+			t.Fatalf("%d hits, %+v, want %d, %+v; %d of %d items were sifted", len(got), again, len(want), proof, sifted, len(positions))
 		}
 	}
 }
