@@ -1,5 +1,10 @@
 # One static binary on an image without a shell. The Go version is the first with the fix of
 # CVE-2026-111943, and has those of CVE-2026-97032 and CVE-2026-78667.
+#
+# The server listens on all addresses of the container, so it needs an API key, made once:
+#
+#   docker run --rm -v nearby:/data nearby keys create --scope admin >admin.key
+#   docker run --detach -v nearby:/data -p 127.0.0.1:8080:8080 nearby
 FROM golang:1.26.10 AS build
 ARG VERSION=dev
 WORKDIR /src

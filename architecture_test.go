@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"nearby/internal/wire":         {"nearby/value"},
 	"nearby/client":                {"nearby/internal/wire", "nearby/parameter", "nearby/value"},
 	"nearby/metrics":               {"nearby/catalog", "nearby/collection"},
-	"nearby/api":                   {"nearby", "nearby/area", "nearby/catalog", "nearby/collection", "nearby/cql2", "nearby/index", "nearby/ingest", "nearby/item", "nearby/parameter", "nearby/sphere", "nearby/store", "nearby/table", "nearby/value"},
+	"nearby/api":                   {"nearby", "nearby/access", "nearby/area", "nearby/catalog", "nearby/collection", "nearby/cql2", "nearby/index", "nearby/ingest", "nearby/item", "nearby/parameter", "nearby/sphere", "nearby/store", "nearby/table", "nearby/value"},
 	"nearby/bench/dataset":         {"nearby/ingest", "nearby/item", "nearby/sphere"},
 	"nearby/bench/report":          {},
 	"nearby/bench/measure":         {"nearby/bench/dataset", "nearby/bench/report", "nearby/geohash", "nearby/index", "nearby/index/indextest", "nearby/quadtree", "nearby/sphere"},
@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"nearby/internal/command":      {"nearby/internal/terminal"},
 	"nearby/internal/doctest":      {"nearby/internal/command"},
 	"nearby/internal/benchflags":   {"nearby/bench/dataset", "nearby/bench/measure", "nearby/bench/report", "nearby/ingest", "nearby/internal/command", "nearby/internal/interrupt", "nearby/internal/terminal"},
-	"nearby/cmd/nearby":            {"nearby", "nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/indexes", "nearby/ingest", "nearby/internal/benchflags", "nearby/internal/command", "nearby/internal/interrupt", "nearby/internal/terminal", "nearby/item", "nearby/metrics", "nearby/parameter", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/store/postgres/attach", "nearby/table", "nearby/value", "nearby/worldmap"},
+	"nearby/cmd/nearby":            {"nearby", "nearby/access", "nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/indexes", "nearby/ingest", "nearby/internal/benchflags", "nearby/internal/command", "nearby/internal/interrupt", "nearby/internal/terminal", "nearby/item", "nearby/metrics", "nearby/parameter", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/store/postgres/attach", "nearby/table", "nearby/value", "nearby/worldmap"},
 	"nearby/cmd/nearby-compare":    {"nearby/bench/growth", "nearby/bench/httpbench", "nearby/bench/measure", "nearby/bench/peer", "nearby/bench/servers", "nearby/internal/benchflags", "nearby/internal/command"},
 
 	"nearby/store/postgres/database": {"nearby/store"},

@@ -30,6 +30,19 @@ func (c *Change) Patch() ([]byte, error) {
 	}{c.Expires, c.Revoked, c.Successor}, json.Deterministic(true))
 }
 
+// String says what the change is, for a log.
+func (c *Change) String() string {
+	switch {
+	case c.Remove:
+		return "removed"
+	case c.Make != nil:
+		return "made, with the scope " + c.Make.Scope.String()
+	case !c.Revoked.IsZero():
+		return "revoked"
+	}
+	return "replaced by " + c.Successor
+}
+
 // Apply makes the change of a key.
 func (c *Change) Apply(k *Key) {
 	if !c.Expires.IsZero() {

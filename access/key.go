@@ -185,6 +185,17 @@ func (k *Key) Ended(now time.Time) time.Time {
 	return time.Time{}
 }
 
+// State is active, revoked or expired.
+func (k *Key) State(now time.Time) string {
+	switch {
+	case !k.Revoked.IsZero():
+		return "revoked"
+	case !k.Ended(now).IsZero():
+		return "expired"
+	}
+	return "active"
+}
+
 // Everywhere reports whether the key is for all collections.
 func (k *Key) Everywhere() bool { return slices.Contains(k.Collections, Everything) }
 

@@ -144,6 +144,13 @@ func TestEveryOperation(t *testing.T) {
 	}
 	s.do("GET", "/v1/errors/no-such", "", "").want(t, 404)
 
+	admin := decode[struct{ ID, Key string }](t, s.do("POST", "/v1/keys", "application/json", `{"scope":"admin"}`).want(t, 201))
+	s.key = admin.Key
+	s.do("GET", "/v1/keys", "", "").want(t, 200)
+	s.do("GET", "/v1/keys/"+admin.ID, "", "").want(t, 200)
+	s.do("POST", "/v1/keys/"+admin.ID+"/rotate", "application/json", `{}`).want(t, 201)
+	s.do("DELETE", "/v1/keys/"+admin.ID, "", "").want(t, 204)
+
 	for _, p := range document(t).Paths.Map() {
 		for _, op := range p.Operations() {
 			if !s.covered[op.OperationID] {

@@ -8,13 +8,6 @@ import (
 	"strings"
 )
 
-// Who may get a backup. A backup has more than the other answers: it has idempotency keys, too.
-const (
-	BackupLocal = "local" // programs on this machine
-	BackupAny   = "any"   // every caller
-	BackupNone  = "none"  // nobody
-)
-
 const backupType = "application/vnd.nearby.backup"
 
 // postBackup streams everything that the store has. The stream ends with a checksum. If the
@@ -25,9 +18,6 @@ func (s *Server) postBackup(w http.ResponseWriter, r *http.Request) error {
 	}
 	if s.opt.Backup == nil {
 		return newProblem(backupElsewhere, "")
-	}
-	if s.opt.BackupFrom == BackupNone || s.opt.BackupFrom != BackupAny && !local(r) {
-		return newProblem(backupNotAllowed, "")
 	}
 	if !s.backingUp.CompareAndSwap(false, true) {
 		return newProblem(overloaded, "another backup is being made")

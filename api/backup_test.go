@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"nearby/access"
 	"nearby/api"
 )
 
 // askForBackup sends a header, or by HTTP/1.0, which nginx speaks to servers.
-func askForBackup(t *testing.T, h *fixture, header []string) *answer {
+func askForBackup(t *testing.T, h *fixture, header []string, key string) *answer {
 	t.Helper()
 	version, host, more := "1.1", strings.TrimPrefix(h.url, "http://"), ""
 	switch {
@@ -28,6 +29,9 @@ func askForBackup(t *testing.T, h *fixture, header []string) *answer {
 		host = header[1]
 	default:
 		more = header[0] + ": " + header[1] + "\r\n"
+	}
+	if key != "" {
+		more += "Authorization: Bearer " + key + "\r\n"
 	}
 	conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 	if err != nil {
@@ -50,8 +54,7 @@ func askForBackup(t *testing.T, h *fixture, header []string) *answer {
 	return &answer{resp.StatusCode, resp.Header, body}
 }
 
-// A backup is given to programs on this machine, or to whom --backup-from names, one at a
-// time; one that cannot be finished does not end as one that can.
+// While there are no keys, a backup is given to programs on this machine, one at a time; one that cannot be finished does not end as one that can.
 func TestWhoGetsABackup(t *testing.T) {
 	fails := false
 	whole := func(_ context.Context, w io.Writer) error {
@@ -61,8 +64,12 @@ func TestWhoGetsABackup(t *testing.T) {
 		}
 		return err
 	}
-	for _, from := range []string{"", api.BackupLocal, api.BackupAny, api.BackupNone} {
-		h := start(t, api.Options{Backup: whole, BackupFrom: from})
+	for _, keyed := range []bool{false, true} {
+		h := start(t, api.Options{Backup: whole})
+		key := ""
+		if keyed {
+			_, key = h.newKey(access.Key{Scope: access.Admin})
+		}
 		for _, headers := range [][]string{
 			nil,
 			{"X-Forwarded-For", "192.0.2.1"},
@@ -80,14 +87,15 @@ func TestWhoGetsABackup(t *testing.T) {
 			{"Host", "[::1]"},
 		} {
 			want := 403
-			if from == api.BackupAny || from != api.BackupNone && (headers == nil || slices.Contains([]string{"localhost:8080", "[::1]"}, headers[len(headers)-1])) {
+			if keyed || (headers == nil || slices.Contains([]string{"localhost:8080", "[::1]"}, headers[len(headers)-1])) {
 				want = 200
 			}
-			a := askForBackup(t, h, headers).want(t, want)
+			a := askForBackup(t, h, headers, key).want(t, want)
 			if want == 403 && !strings.Contains(string(a.body), "/v1/errors/backup-not-allowed") || want == 200 && string(a.body) != "all of it" {
-				t.Errorf("--backup-from %q, %v: %s", from, headers, a.body)
+				t.Errorf("with a key: %v, %v: %s", keyed, headers, a.body)
 			}
 		}
+		h.key = key
 		h.do("GET", "/v1/backup", "", "").want(t, 405)
 		h.do("POST", "/v1/backup?to=x", "", "").want(t, 400)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"nearby/access"
 	"nearby/api"
 	"nearby/collection"
 	"nearby/item"
@@ -36,7 +37,7 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 func round(v float64) float64 { return math.Round(v*1e7) / 1e7 }
 
 // BenchmarkNearby is GET nearby, k = 10, in 100 000 items, without the network;
-// noop is a chi handler that sends the same bytes.
+// key is the same with an API key. noop is a chi handler that sends the same bytes.
 func BenchmarkNearby(b *testing.B) {
 	const path = "/v1/collections/c/nearby"
 	catalog := newCatalog(b)
@@ -83,12 +84,19 @@ func BenchmarkNearby(b *testing.B) {
 		rw.Header().Set("Content-Type", geoJSON)
 		_, _ = rw.Write(w.Body.Bytes()) // a sink takes all
 	})
-	for name, handler := range map[string]http.Handler{"nearby": server, "noop": noop} {
-		requests := requests
-		if name == "nearby" {
-			requests = ours
+	for _, name := range []string{"nearby", "noop", "key"} {
+		requests, handler := requests, http.Handler(noop)
+		if name != "noop" {
+			requests, handler = ours, server
 		}
 		b.Run(name, func(b *testing.B) {
+			if name == "key" { // from here on requests need one
+				h := &fixture{TB: b, catalog: catalog}
+				_, text := h.newKey(access.Key{Scope: access.Read})
+				for _, r := range requests {
+					r.Header.Set("Authorization", "Bearer "+text)
+				}
+			}
 			b.ReportAllocs()
 			out := &sink{header: http.Header{}}
 			for i := 0; b.Loop(); i++ {

@@ -24,14 +24,19 @@ const (
 	serverReadOnly
 	foreignOrigin
 	backupNotAllowed
+	callerNotLocal
+	keyNeeded
+	forbidden
 	pathNotFound
 	collectionNotFound
 	itemNotFound
+	keyNotFound
 	methodNotAllowed
 	notAcceptable
 	bodyStalled
 	itemExists
 	keyInUse
+	keyEnded
 	nothingToCompare
 	backupElsewhere
 	preconditionFailed
@@ -99,8 +104,17 @@ var causes = [numCauses]causeRow{
 		"A web page of another origin sent the request, and the server was not told to trust this origin. Programs other than browsers send no origin, and the server does not refuse them.",
 		"Start the server with `--cors-origin` and the origin of the page. If the origin is that of a proxy before the server, start the server with `--public-url`."},
 	backupNotAllowed: {"backup-not-allowed", 403, "This caller may not get a backup", "", false,
-		"The server gives a backup only to programs on its own machine, unless it was started with another `--backup-from`. It gives none to web pages, to requests through a proxy, and to requests whose `Host` is not `localhost` or a loopback address.",
-		"Run `nearby backup` on the server's machine with `--server http://127.0.0.1:8080`, or start the server with `--backup-from any`."},
+		"The server has no API keys. Then it gives a backup only to programs on its own machine: not to web pages, not through a proxy, and not to requests whose `Host` is not `localhost` or a loopback address.",
+		"Run `nearby backup` on the server's machine with `--server http://127.0.0.1:8080`. Or make a key with the scope admin there, by `nearby keys create`; with it a backup may be had from anywhere."},
+	callerNotLocal: {"caller-not-local", 403, "This caller may not make the first key", notMade, false,
+		"The server has no API keys. Then it takes the first one only from programs on its own machine: not from web pages, not through a proxy, and not in requests whose `Host` is not `localhost` or a loopback address.",
+		"Run `nearby keys create --scope admin` on the server's machine."},
+	keyNeeded: {"key-needed", 401, "An API key is needed", notMade, false,
+		"The request has no API key, or one that is unknown, revoked or expired. The server does not say which.",
+		"Send a valid key in the header `Authorization: Bearer`. Who has a key with the scope admin can make one with `nearby keys create`."},
+	forbidden: {"forbidden", 403, "The API key does not allow this", notMade, false,
+		"The API key is valid, but its scope is too low, it is for other collections, or it is for web pages of other origins. `detail` says which. The server does not say whether the collection exists.",
+		"Use another key, or have one made that allows this."},
 	pathNotFound: {"path-not-found", 404, "There is nothing at this path", notMade, false,
 		"The API has no such path.",
 		"`/v1/api` lists the paths."},
@@ -110,6 +124,9 @@ var causes = [numCauses]causeRow{
 	itemNotFound: {"item-not-found", 404, "There is no such item", notMade, false,
 		"The collection has no item with the id that is in the path or in `near`.",
 		"Check the id. In a path, an id must be percent-encoded."},
+	keyNotFound: {"key-not-found", 404, "There is no such API key", notMade, false,
+		"No API key has the id in the path. Keys that were revoked or have expired are removed some months later.",
+		"`GET /v1/keys` lists the keys."},
 	methodNotAllowed: {"method-not-allowed", 405, "The path does not take this method", notMade, false,
 		"The path exists, but not with this method.",
 		"The header `Allow` lists the methods."},
@@ -125,6 +142,9 @@ var causes = [numCauses]causeRow{
 	keyInUse: {"key-in-use", 409, "A request with this key is under way", mayHaveBeenMade, true,
 		"Another request with the same `Idempotency-Key` has not ended yet. It may be the same write, sent before.",
 		"Send the request again with the same key. Once the first request has ended, the server repeats its answer."},
+	keyEnded: {"key-ended", 409, "The API key has ended", notMade, false,
+		"The API key is revoked or has expired, so it can have no successor.",
+		"Make a new key."},
 	nothingToCompare: {"nothing-to-compare", 409, "There is nothing to compare with", "", false,
 		"This server has a store that no other server writes, so there is nothing to compare.",
 		"Nothing. `POST /v1/verify` is for servers that share a database."},

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"nearby/access"
 	"nearby/api"
 	"nearby/catalog"
 	"nearby/collection"
@@ -234,8 +235,26 @@ func TestCausesAreProvoked(t *testing.T) {
 		"item-exists":          plain("POST", items, geoJSON, feature("a", 1, 1, "")),
 		"backup-elsewhere":     plain("POST", "/v1/backup", "", ""),
 		"backup-not-allowed": func(t *testing.T) *answer {
-			h := start(t, api.Options{Backup: func(context.Context, io.Writer) error { return nil }, BackupFrom: api.BackupNone})
-			return h.do("POST", "/v1/backup", "", "")
+			h := start(t, api.Options{Backup: func(context.Context, io.Writer) error { return nil }})
+			return h.do("POST", "/v1/backup", "", "", "Via", "1.1 proxy")
+		},
+		"caller-not-local": plain("DELETE", "/v1/keys/none", "", "", "Via", "1.1 proxy"),
+		"key-not-found":    plain("DELETE", "/v1/keys/none", "", ""),
+		"key-needed": func(t *testing.T) *answer {
+			h := start(t, api.Options{NeedKey: true})
+			return h.do("PUT", items+"/a", geoJSON, point)
+		},
+		"forbidden": func(t *testing.T) *answer {
+			h := start(t, api.Options{})
+			_, h.key = h.newKey(access.Key{Scope: access.Read})
+			return h.do("PUT", items+"/a", geoJSON, point)
+		},
+		"key-ended": func(t *testing.T) *answer {
+			h := start(t, api.Options{})
+			_, h.key = h.newKey(access.Key{Scope: access.Admin})
+			gone, _ := h.newKey(access.Key{Scope: access.Admin})
+			h.do("DELETE", "/v1/keys/"+gone.ID, "", "").want(t, 204)
+			return h.do("POST", "/v1/keys/"+gone.ID+"/rotate", "application/json", "{}")
 		},
 		"nothing-to-compare":       plain("POST", "/v1/verify", "", ""),
 		"precondition-failed":      plain("PUT", items+"/a", geoJSON, feature("a", 1, 1, ""), "If-None-Match", "*"),

@@ -151,6 +151,7 @@ func (s *Server) listCollections(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	all = callerOf(r.Context()).visible(all)
 	s.tell(w, at)
 	tellStaleness(w, staleness)
 	out := struct {

@@ -26,8 +26,8 @@ func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 	return cors.Handler(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: append([]string{http.MethodHead}, methods...),
-		AllowedHeaders: []string{"Accept", "Content-Type", "Content-Encoding", "Content-Crs", headerMatch, headerNoneMatch, headerUnmodified, headerModified, headerKey, headerAfter, headerWait},
-		ExposedHeaders: []string{"Accept", "Accept-Encoding", headerPatch, "Allow", "ETag", "Last-Modified", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id", headerToken, headerStaleness, headerDurability, headerNote, headerReplayed},
+		AllowedHeaders: []string{"Accept", headerAuthorization, "Content-Type", "Content-Encoding", "Content-Crs", headerMatch, headerNoneMatch, headerUnmodified, headerModified, headerKey, headerAfter, headerWait},
+		ExposedHeaders: []string{"Accept", "Accept-Encoding", headerPatch, "Allow", "ETag", "Last-Modified", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", headerChallenge, "X-Request-Id", headerToken, headerStaleness, headerDurability, headerNote, headerReplayed},
 		MaxAge:         600, // seconds that a browser remembers a preflight
 	}), nil
 }

@@ -33,7 +33,7 @@ func TestCrossOrigin(t *testing.T) {
 					t.Errorf("%v: %s may be cached for another origin: Vary is %q", s.origins, path, a.header.Values("Vary"))
 				}
 				if exposed := a.header.Get("Access-Control-Expose-Headers"); want != "" {
-					for _, name := range []string{"Etag", "Location", "X-Request-Id", "Nearby-Token", "Nearby-Staleness-Ms", "Nearby-Durability", "Nearby-Note", "Idempotent-Replayed"} {
+					for _, name := range []string{"Etag", "Location", "X-Request-Id", "Nearby-Token", "Nearby-Staleness-Ms", "Nearby-Durability", "Nearby-Note", "Idempotent-Replayed", "Www-Authenticate"} {
 						if !strings.Contains(exposed, name) {
 							t.Errorf("%s is not exposed by %q", name, exposed)
 						}
@@ -42,7 +42,7 @@ func TestCrossOrigin(t *testing.T) {
 			}
 			for _, method := range []string{"PUT", "PATCH", "DELETE", "POST", "TRACE"} {
 				a := h.do("OPTIONS", "/v1/collections/c/items/a", "", "", "Origin", origin,
-					"Access-Control-Request-Method", method, "Access-Control-Request-Headers", "content-type,content-crs,content-encoding,idempotency-key,if-match,if-modified-since,if-none-match,if-unmodified-since,nearby-after,nearby-wait").want(t, 200)
+					"Access-Control-Request-Method", method, "Access-Control-Request-Headers", "authorization,content-type,content-crs,content-encoding,idempotency-key,if-match,if-modified-since,if-none-match,if-unmodified-since,nearby-after,nearby-wait").want(t, 200)
 				wantMethod, wantOrigin := method, want
 				if want == "" || method == "TRACE" {
 					wantMethod, wantOrigin = "", ""

@@ -19,5 +19,6 @@
 //  6. Its answer is compressed if the client accepts that (compress.go).
 //  7. It is refused if its address has used up its limit (rate.go).
 //  8. It is refused if too many requests are under way (admit.go).
-//  9. The handler of its route answers it (routes.go).
+//  9. It is refused if its API key does not allow what its route demands (access.go).
+//  10. The handler of its route answers it (routes.go).
 package api

@@ -145,6 +145,7 @@ func (s *Server) getAPI(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, collection.ErrNotReady) {
 		return err
 	}
+	all = callerOf(r.Context()).visible(all)
 	w.Header().Add("Vary", "Accept")
 	prefix := seenOf(r).prefix
 	if s.opt.PublicURL != "" {

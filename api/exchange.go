@@ -33,6 +33,7 @@ type exchange struct {
 	status   int       // 0: not yet known
 	bytes    int
 	seen     seen
+	caller   caller
 	cut      Cut         // why the answer was not sent whole
 	framing  *framing    // the connection; nil: it counts no lines
 	chunks   *movingBody // the body if it comes in chunks; nil: none
@@ -78,7 +79,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*exchange, *h
 	e.ResponseWriter, e.id[0], e.status, e.bytes, e.cut = w, newRequestID(), 0, 0, ""
 	e.begun, e.written, e.stall = time.Now(), time.Time{}, s.opt.Stall
 	e.dates, e.observer = &s.dates, s.unrouted
-	e.seen, e.chunks, e.bucket = seen{}, nil, nil
+	e.seen, e.caller, e.chunks, e.bucket = seen{}, caller{}, nil, nil
 	e.routing.Reset()
 	e.routing.Routes = s.router // chi sets it only in contexts of its own making
 	if !e.stream {

@@ -24,6 +24,15 @@ import (
 // Routes are what the tests compare with the document.
 func (s *Server) Routes() chi.Routes { return s.router }
 
+// Rules are what routes demand of a key, by method and path.
+func (s *Server) Rules() map[string]string {
+	all := map[string]string{}
+	for route, u := range s.rules {
+		all[route] = u.String()
+	}
+	return all
+}
+
 // ParameterRow is a row of the parameter table as the document would write it.
 type ParameterRow struct {
 	Name, Type, Min, Max, Default string

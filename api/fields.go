@@ -9,7 +9,7 @@ import (
 // singletons are headers that the API reads and that are no lists. A request must not have two
 // lines of one (RFC 9110, section 5.3). The dates of conditions are not among them: if there are
 // two, the standard demands that both are ignored (sections 13.1.3 and 13.1.4).
-var singletons = []string{"Content-Type", "Content-Crs", headerKey, headerAfter, headerWait, "Origin", "Sec-Fetch-Site", "Access-Control-Request-Method"}
+var singletons = []string{"Content-Type", "Content-Crs", headerAuthorization, headerKey, headerAfter, headerWait, "Origin", "Sec-Fetch-Site", "Access-Control-Request-Method"}
 
 // refuseRepeated refuses a request with two lines of a singleton: a proxy that reads the first
 // line and a server that reads the last would understand different requests. It also refuses a

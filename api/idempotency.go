@@ -38,7 +38,13 @@ func (t *target) idempotencyKey(r *http.Request, body []byte) *collection.Idempo
 	if t.key == "" {
 		return nil
 	}
-	return &collection.IdempotencyKey{Key: t.key, Fingerprint: fingerprint(r, body)}
+	key := t.key
+	if c := callerOf(r.Context()); c.key != nil {
+		// What one API key has written is not for another to see. Successors of a key are of one
+		// family. The separator is no character of a key that a request has.
+		key = c.key.Family + "\x01" + key
+	}
+	return &collection.IdempotencyKey{Key: key, Fingerprint: fingerprint(r, body)}
 }
 
 // parseKey reads a string of structured fields (RFC 9651) without parameters. Many clients send

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"nearby/access"
 	"nearby/item"
 )
 
@@ -73,6 +74,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 // Answered is a request and its answer as the log shows them. Bytes is the size of the answer.
 type Answered struct {
 	ID, Method, Route string
+	Key               string         // the id of the request's API key; "": it has none that is known
+	Refused           access.Refusal // why the key was refused; "": it was not
 	Status, Bytes     int
 	Cut               Cut
 	At                time.Time
@@ -86,9 +89,16 @@ func (s *Server) logRequest(e *exchange, method string) {
 	if e.observer != nil {
 		e.observer(e.status, took)
 	}
+	key := ""
+	if e.caller.known != nil {
+		key = e.caller.known.ID
+	}
+	if e.caller.refused != "" {
+		s.countRefusal(e.caller.refused)
+	}
 	if s.opt.LogRequest != nil {
 		s.opt.LogRequest(&Answered{
-			ID: e.id[0], Method: method, Route: e.routing.RoutePattern(),
+			ID: e.id[0], Method: method, Route: e.routing.RoutePattern(), Key: key, Refused: e.caller.refused,
 			Status: e.status, Bytes: e.bytes, Cut: e.cut, At: e.written, Took: took,
 		})
 		return
@@ -105,6 +115,12 @@ func (s *Server) logRequest(e *exchange, method string) {
 	record.AddAttrs(
 		slog.String("id", e.id[0]), slog.String("method", method), slog.String("route", e.routing.RoutePattern()),
 		slog.Int("status", e.status), slog.Int("bytes", e.bytes), slog.Int64("microseconds", took.Microseconds()))
+	if key != "" {
+		record.AddAttrs(slog.String("key", key))
+	}
+	if e.caller.refused != "" {
+		record.AddAttrs(slog.String("refused", string(e.caller.refused)))
+	}
 	if e.cut != "" {
 		record.AddAttrs(slog.String("cut", string(e.cut)))
 	}

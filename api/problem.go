@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nearby/access"
 	"nearby/collection"
 	"nearby/index"
 	"nearby/ingest"
@@ -31,9 +32,10 @@ type problem struct {
 	Errors   []fault     `json:"errors,omitempty"`
 	Loaded   *loadReport `json:"loaded,omitempty"`
 
-	cause cause
-	after time.Duration // how long to wait before the request is sent again; 0: a second
-	takes string        // the content types that the path takes, if another one was refused
+	cause     cause
+	after     time.Duration // how long to wait before the request is sent again; 0: a second
+	takes     string        // the content types that the path takes, if another one was refused
+	challenge string        // how a key must be sent (RFC 9110, section 11.6.1), if it is missing or refused
 }
 
 // fault is one thing that was wrong.
@@ -89,6 +91,9 @@ var known = []struct {
 	err   error
 	cause cause
 }{
+	{access.ErrNoKey, keyNotFound},
+	{access.ErrEnded, keyEnded},
+	{access.ErrFull, capacityReached},
 	{collection.ErrNotFound, collectionNotFound},
 	{store.ErrNoCollection, collectionNotFound},
 	{collection.ErrExists, itemExists},
@@ -144,6 +149,9 @@ func asProblem(err error) *problem {
 	case errors.As(err, &syntax):
 		return newProblem(malformedBody, syntax.Error(), fault{Line: syntax.Line, Reason: syntax.Reason})
 	}
+	if faults := fieldFaults(err); len(faults) > 1 {
+		return newProblem(invalidRequest, "several members are not valid", faults...)
+	}
 	if faults := definitionFaults(err); faults != nil {
 		return newProblem(invalidRequest, "the definition is not valid", faults...)
 	}
@@ -168,6 +176,21 @@ func details(c cause, err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// fieldFaults returns a fault for each *item.FieldError that is joined in err.
+func fieldFaults(err error) []fault {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // not one that is wrapped
+	if !ok {
+		return nil
+	}
+	var all []fault
+	for _, e := range joined.Unwrap() {
+		if f := (*item.FieldError)(nil); errors.As(e, &f) {
+			all = append(all, fault{Field: f.Field, Got: f.Got, Reason: f.Reason, Hint: f.Hint})
+		}
+	}
+	return all
 }
 
 // definitionFaults returns a fault for each *collection.DefinitionError that is joined in err.
@@ -230,6 +253,9 @@ func (p *problem) answer(w http.ResponseWriter, r *http.Request) error {
 		h.Set(headerPatch, p.takes)
 	case p.takes != "": // RFC 9110, section 15.5.16
 		h.Set("Accept", p.takes)
+	}
+	if p.challenge != "" {
+		h[headerChallenge] = []string{p.challenge}
 	}
 	if row.retry {
 		h.Set("Retry-After", strconv.FormatInt(max(1, seconds(p.after)), 10))

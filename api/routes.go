@@ -22,53 +22,62 @@ func (s *Server) routes() *chi.Mux {
 		w.Header().Set("Allow", s.allowed(r))
 		s.fail(w, r, newProblem(methodNotAllowed, "this path does not take "+r.Method))
 	})
-	on := func(method, route string, f handler) {
-		r.Method(method, route, s.handle(s.observer(method, route), f))
+	on := func(method, route string, demands rule, f handler) {
+		s.rules[method+" "+route] = demands
+		r.Method(method, route, s.handle(s.observer(method, route), demands, f))
 	}
-	on(http.MethodGet, "/healthz", s.getHealth)
-	on(http.MethodGet, "/readyz", s.getReady)
-	on(http.MethodGet, "/metrics", s.getMetrics)
-	on(http.MethodGet, "/v1/", s.getLanding)
-	on(http.MethodGet, "/v1/conformance", s.getConformance)
-	on(http.MethodGet, "/v1/api", s.getAPI)
-	on(http.MethodGet, "/v1/api.html", s.getPage)
-	on(http.MethodGet, "/v1/errors", s.listErrors)
-	on(http.MethodGet, "/v1/errors/{name}", s.getError)
-	on(http.MethodPost, "/v1/verify", s.postVerify)
-	on(http.MethodPost, "/v1/backup", s.postBackup)
-	on(http.MethodGet, "/v1/collections", s.listCollections)
+	on(http.MethodGet, "/healthz", open, s.getHealth)
+	on(http.MethodGet, "/readyz", open, s.getReady)
+	on(http.MethodGet, "/metrics", admin, s.getMetrics)
+	on(http.MethodGet, "/v1/", open, s.getLanding)
+	on(http.MethodGet, "/v1/conformance", open, s.getConformance)
+	on(http.MethodGet, "/v1/api", public, s.getAPI)
+	on(http.MethodGet, "/v1/api.html", open, s.getPage)
+	on(http.MethodGet, "/v1/errors", open, s.listErrors)
+	on(http.MethodGet, "/v1/errors/{name}", open, s.getError)
+	on(http.MethodPost, "/v1/verify", admin, s.postVerify)
+	on(http.MethodPost, "/v1/backup", localAdmin, s.postBackup)
+	const keys, oneKey = "/v1/keys", "/v1/keys/{keyId}"
+	on(http.MethodGet, keys, localAdmin, s.listKeys)
+	on(http.MethodPost, keys, localAdmin, s.postKey)
+	on(http.MethodGet, oneKey, localAdmin, s.getKey)
+	on(http.MethodDelete, oneKey, localAdmin, s.deleteKey)
+	on(http.MethodPost, oneKey+"/rotate", localAdmin, s.rotateKey)
+	on(http.MethodGet, "/v1/collections", anyKey, s.listCollections)
 	// Not a subrouter: chi would answer every method at the path where it is mounted.
 	const one = "/v1/collections/{collectionId}"
-	on(http.MethodGet, one, s.getCollection)
-	on(http.MethodPut, one, s.putCollection)
-	on(http.MethodPatch, one, s.patchCollection)
-	on(http.MethodDelete, one, s.deleteCollection)
-	on(http.MethodGet, one+"/schema", s.getSchema)
-	on(http.MethodGet, one+"/queryables", s.getQueryables)
-	on(http.MethodGet, one+"/sortables", s.getSortables)
-	on(http.MethodGet, one+"/items", s.listItems)
-	on(http.MethodPost, one+"/items", s.postItems)
-	on(http.MethodPost, one+"/items/search", s.searchItems)
-	on(http.MethodGet, one+"/items/{itemId}", s.getItem)
-	on(http.MethodPut, one+"/items/{itemId}", s.putItem)
-	on(http.MethodPatch, one+"/items/{itemId}", s.patchItem)
-	on(http.MethodDelete, one+"/items/{itemId}", s.deleteItem)
-	on(http.MethodGet, one+"/nearby", s.getNearby)
-	on(http.MethodPost, one+"/nearby", s.postNearby)
+	on(http.MethodGet, one, readOf, s.getCollection)
+	on(http.MethodPut, one, adminOf, s.putCollection)
+	on(http.MethodPatch, one, adminOf, s.patchCollection)
+	on(http.MethodDelete, one, adminOf, s.deleteCollection)
+	on(http.MethodGet, one+"/schema", readOf, s.getSchema)
+	on(http.MethodGet, one+"/queryables", readOf, s.getQueryables)
+	on(http.MethodGet, one+"/sortables", readOf, s.getSortables)
+	on(http.MethodGet, one+"/items", readOf, s.listItems)
+	on(http.MethodPost, one+"/items", writeOf, s.postItems)
+	on(http.MethodPost, one+"/items/search", readOf, s.searchItems)
+	on(http.MethodGet, one+"/items/{itemId}", readOf, s.getItem)
+	on(http.MethodPut, one+"/items/{itemId}", writeOf, s.putItem)
+	on(http.MethodPatch, one+"/items/{itemId}", writeOf, s.patchItem)
+	on(http.MethodDelete, one+"/items/{itemId}", writeOf, s.deleteItem)
+	on(http.MethodGet, one+"/nearby", readOf, s.getNearby)
+	on(http.MethodPost, one+"/nearby", readOf, s.postNearby)
 	return r
 }
 
 // handler answers a request, or returns an error, which handle turns into a problem.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// handle makes an http.Handler of a handler.
-func (s *Server) handle(o Observer, f handler) http.HandlerFunc {
+// handle makes an http.Handler of a handler. It answers requests that the rule allows.
+func (s *Server) handle(o Observer, demands rule, f handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if e, ok := r.Context().Value(exchangeKey).(*exchange); ok {
-			e.observer = o
+		e := r.Context().Value(exchangeKey).(*exchange) // observe has put it there
+		e.observer = o
+		err := s.authorize(w, r, e, demands)
+		if err == nil {
+			err = f(w, r)
 		}
-		err := f(w, r)
-		if e, ok := r.Context().Value(exchangeKey).(*exchange); err != nil && ok && e.status != 0 {
+		if err != nil && e.status != 0 {
 			s.opt.Log.ErrorContext(e, "the answer could not be ended", "id", e.id[0], "error", err)
 			panic(http.ErrAbortHandler) // a part was sent: close the connection
 		}

@@ -50,10 +50,10 @@ type Options struct {
 	// Admin says that there is an address with Server.Admin. The metrics and the operations of the
 	// operator are then only there.
 	Admin bool
-	// Backup, when not nil, writes a backup of the store. BackupFrom says who may get it; empty:
-	// BackupLocal.
-	Backup     func(context.Context, io.Writer) error
-	BackupFrom string
+	// Backup, when not nil, writes a backup of the store.
+	Backup func(context.Context, io.Writer) error
+	// NeedKey makes every request need an API key, also while the store has none.
+	NeedKey bool
 	// RateRequests and RateWork limit what one address may ask for.
 	RateRequests, RateWork Rate
 	// Complete, when not nil, makes /readyz answer 503 until it is closed.
@@ -76,6 +76,8 @@ type Server struct {
 	unrouted Observer
 	document document
 	loads    atomic.Int32 // how many loads are under way
+	rules    map[string]rule
+	refusals [8]atomic.Uint64 // requests, by the places of access.Refusals
 
 	backingUp atomic.Bool
 	bodies    bodies
@@ -94,7 +96,7 @@ func New(opt Options) (*Server, error) {
 		}
 		opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 	}
-	s := &Server{opt: opt, settings: digest(0).of(fmt.Sprintf("%+v", opt.Limits)).of(opt.PublicURL)}
+	s := &Server{opt: opt, rules: map[string]rule{}, settings: digest(0).of(fmt.Sprintf("%+v", opt.Limits)).of(opt.PublicURL)}
 	var err error
 	if s.proxies, err = newProxies(opt.TrustProxy); err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ type Client struct {
 	server string // without a slash at the end
 	http   *http.Client
 	agent  string
+	key    string // "": none
 	retry  Retry
 	most   int64
 	token  token

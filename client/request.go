@@ -180,6 +180,9 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 	}
 	req.Header = r.header.Clone()
 	req.Header.Set("User-Agent", c.agent)
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key) // which http.Client does not take along to another host
+	}
 	if after := c.token.text(); after != "" && r.data {
 		req.Header.Set(headerAfter, after)
 	}

@@ -126,3 +126,24 @@ func (c *collections) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 }
+
+// Counts adds a counter for each value of a label, which a function returns. It must always return
+// the same values, and may be called concurrently.
+func (m *Metrics) Counts(name, help, label string, counts func() map[string]uint64) {
+	m.registry.MustRegister(&counters{prometheus.NewDesc(name, help, []string{label}, nil), counts})
+}
+
+type counters struct {
+	desc   *prometheus.Desc
+	counts func() map[string]uint64
+}
+
+// Describe is part of prometheus.Collector.
+func (c *counters) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect is part of prometheus.Collector.
+func (c *counters) Collect(ch chan<- prometheus.Metric) {
+	for value, n := range c.counts() {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), value)
+	}
+}

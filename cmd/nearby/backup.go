@@ -30,6 +30,7 @@ type backupCmd struct {
 	To      string        `required:"" help:"File to make, or an existing folder. In a folder, the name of the file has the time and the commit." placeholder:"FILE"`
 	Server  string        `default:"http://127.0.0.1:8080" help:"URL of the server that makes the backup." placeholder:"URL"`
 	Trust   trust         `embed:""`
+	Key     keyFlags      `embed:""`
 	Data    string        `type:"path" help:"Folder of the store. If no server has it open, the command reads it. If a server has it open, that server must be the one at --server." placeholder:"DIR"`
 	Timeout time.Duration `default:"24h" help:"Longest time for the backup."`
 }
@@ -41,8 +42,9 @@ the backup. Until the backup is complete and on the disk, the name of its file e
 .nearby.partial. If the command is killed, the next backup into the same folder removes that file.
 The command never overwrites a file. Only the owner of the file can read it.
 
-By default the server on this machine makes the backup. A server on another machine makes one only
-if it was started with --backup-from any. If the store is a database, use the database's own tools,
+By default the server on this machine makes the backup. A server that has API keys wants one with
+the scope admin for all collections (--key-file). A server without keys gives a backup only to
+programs on its own machine. If the store is a database, use the database's own tools,
 such as pg_dump.
 
 Exits with 0 if the backup is complete. Exits with 4 if it is not, but the same command may succeed
@@ -173,7 +175,7 @@ func (c *backupCmd) source() (source, error) {
 			return source{}, err
 		}
 	}
-	r, err := c.Trust.remote(c.Server)
+	r, err := c.Trust.remote(c.Server, c.Key)
 	if err != nil {
 		return source{}, err
 	}

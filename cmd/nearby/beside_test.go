@@ -11,7 +11,7 @@ import (
 func TestAdminAddress(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
-	s := startServer(t, t.TempDir(), "--addr", "0.0.0.0:0", "--admin-addr", address, "--backup-from", "any")
+	s := startServer(t, t.TempDir(), "--addr", "0.0.0.0:0", "--admin-addr", address, "--insecure-no-keys")
 	operator := "http://" + address
 	c := newClient(t)
 	for _, r := range []struct {

@@ -27,6 +27,9 @@ import (
 var notRun = map[[2]string]string{
 	{"README.md", "make run "}:                       "the program is built for these tests as make builds it, and the second command runs them",
 	{"README.md", "for i in "}:                       "needs Docker; TestCompose and its kin hold compose.yaml",
+	{"README.md", "nearby keys create "}:             "what follows, on all pages, would need the key; TestRevokedOnReplicas runs the first command",
+	{"docs/operations.md", "nearby keys create "}:    "the same",
+	{"docs/keys.md", "nearby keys create "}:          "the key would be missing elsewhere; TestFirstKey, TestKeysAreInBackups and TestRevokedOnReplicas run these commands",
 	{"docs/geohash-or-quadtree.md", "nearby bench "}: "measures for minutes; TestBench and, of cmd/nearby-compare, TestLibraries run it with few points",
 	{"docs/performance.md", "make compare "}:         "measures for minutes; the tests of cmd/nearby-compare run each command with few points",
 	{"docs/regions.md", "pg_ctl "}:                   "leaves a server of PostgreSQL that nothing would end if the test were killed; pgtest starts one",
@@ -316,6 +319,9 @@ func TestDocumentedCommands(t *testing.T) {
 	if err := os.Mkdir(backups, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "admin.key"), []byte("not looked at\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	host, _, err := net.SplitHostPort(db.Address())
 	if err != nil {
 		t.Fatal(err)
@@ -375,6 +381,8 @@ func TestDocumentedCommands(t *testing.T) {
 			d.here = append(d.here, "postgres://reader@db.region2.example/places", at(standby, "reader"))
 		},
 	})
+
+	d.page("docs/keys.md", demo.base, nil)
 
 	for key := range notRun {
 		if !d.used[key] {

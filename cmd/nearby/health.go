@@ -55,7 +55,7 @@ func (c healthCmd) ask(ctx context.Context) (string, error) {
 		// because its certificate has ended. The request has nothing secret.
 		secure = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 	}
-	r, err := newRemote(server, secure)
+	r, err := newRemote(server, secure, "")
 	if err != nil {
 		return "", err
 	}

@@ -19,8 +19,8 @@ func TestHosts(t *testing.T) {
 		{[]string{"--metrics-addr", metrics}, 421, 421, 421},
 		{[]string{"--metrics-addr", metrics, "--public-url", "https://geo.example.org", "--allowed-host", "other.example,third.example"}, 421, 200, 200},
 		{[]string{"--metrics-addr", metrics, "--allowed-host", "*"}, 200, 200, 200},
-		{[]string{"--addr", "0.0.0.0:0", "--public-url", "https://geo.example.org"}, 200, 200, 200},
-		{[]string{"--addr", "0.0.0.0:0", "--allowed-host", "third.example", "--allowed-host", "other.example"}, 421, 421, 200},
+		{[]string{"--addr", "0.0.0.0:0", "--insecure-no-keys", "--public-url", "https://geo.example.org"}, 200, 200, 200},
+		{[]string{"--addr", "0.0.0.0:0", "--insecure-no-keys", "--allowed-host", "third.example", "--allowed-host", "other.example"}, 421, 421, 200},
 	} {
 		server := startServer(t, t.TempDir(), s.args...)
 		urls := []string{server.base + "/v1/collections", server.base + "/readyz", server.base + "/metrics"}

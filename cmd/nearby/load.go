@@ -22,6 +22,7 @@ type loadCmd struct {
 	Collection string   `required:"" short:"c" help:"Collection to load into." placeholder:"NAME"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 	Trust      trust    `embed:""`
+	Key        keyFlags `embed:""`
 
 	definitionFlags
 
@@ -124,7 +125,7 @@ func (c *loadCmd) Run(env *command.Environ) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.Trust.remote(c.Server)
+	r, err := c.Trust.remote(c.Server, c.Key)
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,12 @@ func (l *logBuffer) request(a *api.Answered) {
 	b = strconv.AppendInt(append(b, `","status":`...), int64(a.Status), 10)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(a.Bytes), 10)
 	b = strconv.AppendInt(append(b, `,"microseconds":`...), a.Took.Microseconds(), 10)
+	if a.Key != "" {
+		b = append(append(append(b, `,"key":"`...), a.Key...), '"')
+	}
+	if a.Refused != "" {
+		b = append(append(append(b, `,"refused":"`...), a.Refused...), '"')
+	}
 	if a.Cut != "" {
 		b = append(append(append(b, `,"cut":"`...), a.Cut...), '"')
 	}

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nearby/access"
 	"nearby/api"
 )
 
@@ -64,6 +65,7 @@ func TestRequestLine(t *testing.T) {
 		{ID: "0123456789abcdef", Method: "GET", Route: "/v1/collections/{collectionId}", Status: 200, Bytes: 12345, At: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Took: 1234 * time.Microsecond},
 		{ID: "a", Method: "\"\n\\", Status: 404, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		{ID: "b", Method: "PUT", Status: 503, Bytes: 1, At: time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, east), Took: -1},
+		{ID: "k", Method: "PUT", Route: "/v1/x", Key: "k7q2mz4l", Refused: access.LowScope, Status: 403, Bytes: 1, At: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Took: time.Millisecond},
 		{ID: "c", Method: "GET", Status: 200, Bytes: 57_000_000, Cut: api.CutStalled, At: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Took: time.Minute},
 	} {
 		var out, slogs strings.Builder
@@ -80,6 +82,9 @@ func TestRequestLine(t *testing.T) {
 		r := slog.NewRecord(a.At, level, "request", 0)
 		r.AddAttrs(slog.String("id", a.ID), slog.String("method", a.Method), slog.String("route", a.Route),
 			slog.Int("status", a.Status), slog.Int("bytes", a.Bytes), slog.Int64("microseconds", a.Took.Microseconds()))
+		if a.Key != "" {
+			r.AddAttrs(slog.String("key", a.Key), slog.String("refused", string(a.Refused)))
+		}
 		if a.Cut != "" {
 			r.AddAttrs(slog.String("cut", string(a.Cut)))
 		}

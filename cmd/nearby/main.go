@@ -45,6 +45,7 @@ type cli struct {
 	Copy     copyCmd         `cmd:"" help:"Copy everything from a data folder to a database, or back."`
 	Epoch    epochCmd        `cmd:"" help:"Show the history of a data folder, or begin a new one."`
 	Doctor   doctorCmd       `cmd:"" help:"Say what is wrong with a folder, a database or this machine, and what to do."`
+	Keys     keysCmd         `cmd:"" help:"Make, list, rotate and revoke API keys."`
 	Verify   verifyCmd       `cmd:"" help:"Compare servers with the database that they share."`
 	Health   healthCmd       `cmd:"" help:"Exit with 0 if the server is ready, else with 1."`
 	Version  command.Version `cmd:"" help:"Print the version."`

@@ -27,6 +27,7 @@ func measure(m *metrics.Metrics, server *api.Server, connections *api.Connection
 			{Name: "nearby_loads_in_flight", Help: "Bulk loads under way.", Value: float64(busy.Loads)},
 		}
 	})
+	m.Counts("nearby_http_refused_total", "Requests that were refused because of their API key, by cause.", "cause", server.Refused)
 	if folder, ok := st.(*embedded.Store); ok {
 		m.Source(func() []metrics.Number { return folderNumbers(folder.Stats()) })
 	}

@@ -43,6 +43,7 @@ type queryCmd struct {
 	Cursor     string   `help:"Continue where an earlier answer ended. That answer printed the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
 	Trust      trust    `embed:""`
+	Key        keyFlags `embed:""`
 	JSON       bool     `name:"json" help:"Print the GeoJSON that the server sent."`
 }
 
@@ -87,7 +88,7 @@ func (c *queryCmd) Run(env *command.Environ) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.Trust.remote(c.Server)
+	r, err := c.Trust.remote(c.Server, c.Key)
 	if err != nil {
 		return err
 	}

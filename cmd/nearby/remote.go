@@ -10,10 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"nearby/access"
 	"nearby/client"
 	"nearby/internal/command"
 )
@@ -41,8 +44,34 @@ func (n *noted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// newRemote checks the address of a server. secure is how TLS is spoken with it; nil: as the system does.
-func newRemote(server string, secure *tls.Config) (*remote, error) {
+// keyVariable is the variable that has the text of an API key. There is no flag with that text: other
+// users of a machine see the command lines of all programs.
+const keyVariable = "NEARBY_KEY"
+
+// keyFlags say which API key a command sends.
+type keyFlags struct {
+	KeyFile string `type:"path" help:"File with the API key to send. Default: the key in the variable NEARBY_KEY, else none." placeholder:"FILE"`
+}
+
+// text returns the text of the key, or "".
+func (k *keyFlags) text() (string, error) {
+	if k.KeyFile == "" {
+		return strings.TrimSpace(os.Getenv(keyVariable)), nil
+	}
+	data, err := readSmall(k.KeyFile)
+	if err != nil {
+		return "", fmt.Errorf("reading the API key: %w", err)
+	}
+	text := strings.TrimSpace(string(data))
+	if !access.CheckText(text) {
+		return "", fmt.Errorf("reading the API key: %s has no API key as \"nearby keys create\" prints it", k.KeyFile)
+	}
+	return text, nil
+}
+
+// newRemote checks the address of a server. secure is how TLS is spoken with it; nil: as the system
+// does. key is the text of the API key to send; "": none.
+func newRemote(server string, secure *tls.Config, key string) (*remote, error) {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxInFlight,
 		IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 10 * time.Minute,
@@ -62,7 +91,7 @@ func newRemote(server string, secure *tls.Config) (*remote, error) {
 		{&r.long, &http.Client{Transport: unbounded}, client.Retry{Tries: 1}},
 	} {
 		var err error
-		*way.to, err = client.New(server, client.WithHTTPClient(way.http), client.WithRetry(way.Retry), client.WithUserAgent("nearby/"+programVersion()))
+		*way.to, err = client.New(server, client.WithHTTPClient(way.http), client.WithRetry(way.Retry), client.WithUserAgent("nearby/"+programVersion()), client.WithKey(key))
 		if err != nil {
 			return nil, command.Usagef("--server: %v", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"nearby/api"
@@ -21,15 +22,15 @@ import (
 )
 
 type serveCmd struct {
-	Addr        string           `default:"127.0.0.1:8080" help:"Address to listen on. Only this machine can reach the default. Port 0 means any free port."`
-	PublicURL   string           `name:"public-url" help:"URL that links in answers begin with, such as the URL of a proxy. Default: the URL of the request." placeholder:"URL"`
-	AllowedHost []string         `name:"allowed-host" help:"Host that the server answers for, such as geo.example.org, or * for any. The server always answers for loopback and the host of --public-url. It refuses requests for other hosts. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
-	TrustProxy  []string         `name:"trust-proxy" help:"Address of a proxy, or a block of addresses such as 10.0.0.0/8. From this proxy the server accepts the header Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
-	CORSOrigin  []string         `name:"cors-origin" help:"Origin whose web pages may send requests, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
-	Beside      besides          `embed:""`
-	BackupFrom  string           `default:"local" enum:"local,any,none" help:"Who may get a backup of the data folder over HTTP: local (programs on this machine), any (every caller) or none."`
-	TLS         certificateFiles `embed:""`
-	Demo        bool             `help:"Create the collections city and wilderness if they are missing."`
+	Addr           string           `default:"127.0.0.1:8080" help:"Address to listen on. Only this machine can reach the default. Port 0 means any free port."`
+	PublicURL      string           `name:"public-url" help:"URL that links in answers begin with, such as the URL of a proxy. Default: the URL of the request." placeholder:"URL"`
+	AllowedHost    []string         `name:"allowed-host" help:"Host that the server answers for, such as geo.example.org, or * for any. The server always answers for loopback and the host of --public-url. It refuses requests for other hosts. May be repeated. Default: none if the server listens on loopback, else any." placeholder:"HOST"`
+	TrustProxy     []string         `name:"trust-proxy" help:"Address of a proxy, or a block of addresses such as 10.0.0.0/8. From this proxy the server accepts the header Forwarded, or X-Forwarded-Proto, -Host and -Prefix, and begins links with what they say. May be repeated. Default: none." placeholder:"CIDR"`
+	CORSOrigin     []string         `name:"cors-origin" help:"Origin whose web pages may send requests, such as https://maps.example.org, or * for all. May be repeated. Default: none." placeholder:"ORIGIN"`
+	Beside         besides          `embed:""`
+	InsecureNoKeys bool             `help:"Listen on more than loopback although the store has no API keys. Everybody who reaches the address can then read and delete everything."`
+	TLS            certificateFiles `embed:""`
+	Demo           bool             `help:"Create the collections city and wilderness if they are missing."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged on stderr: ${enum}."`
 	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
@@ -49,9 +50,13 @@ func (serveCmd) Help() string {
 writes the line of a request within a second. SIGTERM and SIGINT stop the server. Before it ends, it
 answers the requests that have begun and finishes the writes that it has accepted.
 
+Once the store has an API key, requests need one ("nearby keys --help"). A server that other machines
+can reach does not start without one.
+
 Examples:
 
     nearby serve --demo
+    nearby keys create --scope admin --data /var/lib/nearby >admin.key
     nearby serve --addr 0.0.0.0:8080 --data /var/lib/nearby --public-url https://geo.example.org
     nearby serve --store postgres://nearby_server@db.example.org/places --write-policy through
     nearby serve --addr 0.0.0.0:443 --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key
@@ -128,7 +133,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, TrustProxy: c.TrustProxy, CORSOrigins: c.CORSOrigin,
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
-		Complete: filled, Draining: draining, Backup: backupOf(st), BackupFrom: c.BackupFrom,
+		Complete: filled, Draining: draining, Backup: backupOf(st), NeedKey: c.needKey(listener),
 		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, RateRequests: requests, RateWork: work,
 		Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
 	})
@@ -148,7 +153,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	var serving http.Handler = handler
 	front.server.Store(&serving)
 
-	if err := c.fill(env.Ctx, catalog, log); err != nil {
+	if err := c.fill(env.Ctx, st, listener, catalog, log); err != nil {
 		if env.Ctx.Err() != nil {
 			return nil // a signal came first
 		}
@@ -179,10 +184,45 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	return nil
 }
 
+// needKey reports whether requests must have an API key, also while there is none: whether other
+// machines can reach the server, unless the operator has said otherwise.
+func (c *serveCmd) needKey(l net.Listener) bool {
+	if c.InsecureNoKeys {
+		return false
+	}
+	admin, err := net.ResolveTCPAddr("tcp", c.Beside.AdminAddr)
+	return !onLoopback(l.Addr()) || c.Beside.AdminAddr != "" && (err != nil || !onLoopback(admin))
+}
+
+func onLoopback(address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// errNoKeys says how to make the first API key.
+func (c *serveCmd) errNoKeys() error {
+	where := "--data " + c.Storage.Data
+	if u, err := url.Parse(c.Storage.Store); err == nil && c.Storage.Store != "" {
+		where = "--store " + u.Redacted()
+	}
+	return fmt.Errorf("other machines can reach this server, and its store has no API keys: make the first one by \"nearby keys create --scope admin %s\", or start the server with --insecure-no-keys, and everybody who reaches it can delete everything", where)
+}
+
+// checkKeys fails if requests must have an API key and there is none.
+func (c *serveCmd) checkKeys(ctx context.Context, st store.Store, l net.Listener) error {
+	if !c.needKey(l) {
+		return nil
+	}
+	keys, err := catalog.StoredKeys(ctx, st)
+	if err == nil && keys == nil {
+		err = c.errNoKeys()
+	}
+	return err
+}
+
 // hosts are those that requests to a listener may be for.
 func (c *serveCmd) hosts(l net.Listener) (*api.Hosts, error) {
-	addr, ok := l.Addr().(*net.TCPAddr)
-	return api.NewHosts(ok && addr.IP.IsLoopback(), c.PublicURL, c.AllowedHost)
+	return api.NewHosts(onLoopback(l.Addr()), c.PublicURL, c.AllowedHost)
 }
 
 func (c *serveCmd) logger(out *logBuffer) *slog.Logger {
@@ -205,10 +245,13 @@ func (c *serveCmd) requestLog(log *slog.Logger, out *logBuffer) func(*api.Answer
 }
 
 // fill reads the store into the catalog, and makes the demo's collections.
-func (c *serveCmd) fill(ctx context.Context, catalog *catalog.Catalog, log *slog.Logger) error {
+func (c *serveCmd) fill(ctx context.Context, st store.Store, l net.Listener, catalog *catalog.Catalog, log *slog.Logger) error {
 	p := &loading{log: log, begun: time.Now(), items: map[string]int{}}
 	for {
-		err := catalog.Load(ctx, p.progress)
+		err := c.checkKeys(ctx, st, l)
+		if err == nil {
+			err = catalog.Load(ctx, p.progress)
+		}
 		if err == nil {
 			break
 		}

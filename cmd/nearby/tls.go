@@ -229,12 +229,16 @@ func (t trust) config() (*tls.Config, error) {
 }
 
 // remote checks the address of a server.
-func (t trust) remote(server string) (*remote, error) {
+func (t trust) remote(server string, k keyFlags) (*remote, error) {
 	secure, err := t.config()
 	if err != nil {
 		return nil, err
 	}
-	return newRemote(server, secure)
+	key, err := k.text()
+	if err != nil {
+		return nil, err
+	}
+	return newRemote(server, secure, key)
 }
 
 // explainTLS returns the error of a server with which TLS cannot be spoken, in words; nil: err is none.

@@ -15,6 +15,7 @@ import (
 type verifyCmd struct {
 	Server  []string      `default:"http://127.0.0.1:8080" help:"URL of a server. May be repeated." placeholder:"URL"`
 	Trust   trust         `embed:""`
+	Key     keyFlags      `embed:""`
 	Timeout time.Duration `default:"10m" help:"How long to wait for a server."`
 }
 
@@ -41,7 +42,7 @@ func (c *verifyCmd) Run(env *command.Environ) error {
 	remotes := make([]*remote, len(c.Server))
 	for i, server := range c.Server {
 		var err error
-		if remotes[i], err = c.Trust.remote(server); err != nil {
+		if remotes[i], err = c.Trust.remote(server, c.Key); err != nil {
 			return err
 		}
 	}

@@ -202,6 +202,71 @@ type IndexSpec struct {
 	MaxPointsPerNode int `json:"maxPointsPerNode,omitempty,omitzero"`
 }
 
+// Key defines model for Key.
+type Key struct {
+	// Collections Names of collections, and beginnings of names with a `*` after them. Left out or empty means all.
+	Collections KeyCollections `json:"collections"`
+	Created     time.Time      `json:"created"`
+
+	// Expires When the key ends.
+	Expires time.Time `json:"expires,omitempty,omitzero"`
+	Filter  string    `json:"filter,omitempty,omitzero"`
+
+	// ID It is in the key's text and in the server's log. It is no secret.
+	ID string `json:"id"`
+
+	// Key The text of a new key. It is only in the answer to the request that made it. Keep it secret.
+	Key  string `json:"key,omitempty,omitzero"`
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Origins Origins of the web pages that may use the key, as browsers send them. Left out or empty
+	// means that any program may use it. Only for the scope `read`.
+	Origins KeyOrigins `json:"origins,omitempty,omitzero"`
+
+	// Revoked When somebody revoked the key.
+	Revoked time.Time `json:"revoked,omitempty,omitzero"`
+
+	// Scope What the key may do in its collections. `read`: ask. `write`: also write items.
+	// `admin`: also create, change and delete the collections. With `admin` for all
+	// collections, also keys, metrics, backups and comparisons.
+	Scope Scope  `json:"scope"`
+	State string `json:"state"`
+
+	// Successor The id of the key that takes its place.
+	Successor string `json:"successor,omitempty,omitzero"`
+}
+
+// KeyCollections Names of collections, and beginnings of names with a `*` after them. Left out or empty means all.
+type KeyCollections = []string
+
+// KeyIn defines model for KeyIn.
+type KeyIn struct {
+	// Collections Names of collections, and beginnings of names with a `*` after them. Left out or empty means all.
+	Collections KeyCollections `json:"collections,omitempty,omitzero"`
+
+	// Expires When the key ends. Left out means never.
+	Expires time.Time `json:"expires,omitempty,omitzero"`
+
+	// Filter Kept for a filter that the items must match. It is refused.
+	Filter string `json:"filter,omitempty,omitzero"`
+
+	// Name For people.
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Origins Origins of the web pages that may use the key, as browsers send them. Left out or empty
+	// means that any program may use it. Only for the scope `read`.
+	Origins KeyOrigins `json:"origins,omitempty,omitzero"`
+
+	// Scope What the key may do in its collections. `read`: ask. `write`: also write items.
+	// `admin`: also create, change and delete the collections. With `admin` for all
+	// collections, also keys, metrics, backups and comparisons.
+	Scope Scope `json:"scope"`
+}
+
+// KeyOrigins Origins of the web pages that may use the key, as browsers send them. Left out or empty
+// means that any program may use it. Only for the scope `read`.
+type KeyOrigins = []string
+
 // Link defines model for Link.
 type Link struct {
 	// Body What to add to the body that was sent before, or to the query of a batch that has this answer.
@@ -406,6 +471,17 @@ type Ring struct {
 	// Radius The distance in metres.
 	Radius float64 `json:"radius"`
 }
+
+// Rotation defines model for Rotation.
+type Rotation struct {
+	// OverlapSeconds How long the old key can still be used.
+	OverlapSeconds int `json:"overlapSeconds,omitempty,omitzero"`
+}
+
+// Scope What the key may do in its collections. `read`: ask. `write`: also write items.
+// `admin`: also create, change and delete the collections. With `admin` for all
+// collections, also keys, metrics, backups and comparisons.
+type Scope = string
 
 // Source The table of the database that the items come from. Nobody can write such items over HTTP.
 type Source struct {
