@@ -127,7 +127,7 @@ func TestEveryOperation(t *testing.T) {
 		t.Errorf("the list: %+v", list)
 	}
 	box := decode[features](t, s.do("GET", c+"/items?bbox=19,9,22,12&datetime=2020-01-01T00:00:00Z", "", "").want(t, 200))
-	if ids := box.ids(); len(ids) != 2 || box.NumberMatched != nil {
+	if ids := box.ids(); len(ids) != 2 || box.NumberMatched == nil || *box.NumberMatched != 2 {
 		t.Errorf("the box: %v", ids)
 	}
 	search := decode[features](t, s.do("POST", c+"/items/search", "application/json", `{"bbox":[19,9,22,12]}`).want(t, 200))
