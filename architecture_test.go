@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"nearby/store/postgres/pgtest": {},
 	"nearby/table":                 {"nearby/area", "nearby/cql2", "nearby/index", "nearby/internal/runs", "nearby/internal/topk", "nearby/internal/zorder", "nearby/item", "nearby/sphere", "nearby/value"},
 	"nearby/collection":            {"nearby/index", "nearby/item", "nearby/parameter", "nearby/store", "nearby/table", "nearby/value"},
+	"nearby/shadow":                {"nearby/collection", "nearby/table"},
 	"nearby/replica":               {"nearby/collection", "nearby/item", "nearby/store", "nearby/table"},
 	"nearby/catalog":               {"nearby/access", "nearby/collection", "nearby/item", "nearby/replica", "nearby/store", "nearby/table"},
 	"nearby/internal/wire":         {"nearby/value"},
@@ -61,7 +62,7 @@ var allowed = map[string][]string{
 	"nearby/internal/command":      {"nearby/internal/terminal"},
 	"nearby/internal/doctest":      {"nearby/internal/command"},
 	"nearby/internal/benchflags":   {"nearby/bench/dataset", "nearby/bench/measure", "nearby/bench/report", "nearby/ingest", "nearby/internal/command", "nearby/internal/interrupt", "nearby/internal/terminal"},
-	"nearby/cmd/nearby":            {"nearby", "nearby/access", "nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/indexes", "nearby/ingest", "nearby/internal/benchflags", "nearby/internal/command", "nearby/internal/interrupt", "nearby/internal/terminal", "nearby/item", "nearby/metrics", "nearby/parameter", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/store/postgres/attach", "nearby/table", "nearby/value", "nearby/worldmap"},
+	"nearby/cmd/nearby":            {"nearby", "nearby/access", "nearby/api", "nearby/bench", "nearby/bench/dataset", "nearby/catalog", "nearby/client", "nearby/collection", "nearby/indexes", "nearby/ingest", "nearby/internal/benchflags", "nearby/internal/command", "nearby/internal/interrupt", "nearby/internal/terminal", "nearby/item", "nearby/metrics", "nearby/parameter", "nearby/shadow", "nearby/store", "nearby/store/embedded", "nearby/store/postgres", "nearby/store/postgres/attach", "nearby/table", "nearby/value", "nearby/worldmap"},
 	"nearby/cmd/nearby-compare":    {"nearby/bench/growth", "nearby/bench/httpbench", "nearby/bench/measure", "nearby/bench/peer", "nearby/bench/servers", "nearby/internal/benchflags", "nearby/internal/command"},
 
 	"nearby/store/postgres/database": {"nearby/store"},

@@ -130,6 +130,19 @@ func (q *batchQuery) items() int {
 	return q.K
 }
 
+// unverified returns a member whose answer no scan makes again; "": there is none.
+func (q *batchQuery) unverified() string {
+	switch {
+	case q.sorted != nil:
+		return "sortby"
+	case q.ranked != nil:
+		return "weight"
+	case len(q.wants.facets) > 0:
+		return "facets"
+	}
+	return ""
+}
+
 // query checks a query. The fields of its errors begin with at: queries[i], or nothing.
 func (in *nearbyIn) query(at string, l *Limits, c *collection.Collection, snap *collection.Snapshot) (q batchQuery, err error) {
 	path := func(member string) string { return strings.TrimPrefix(at+member, ".") }
@@ -380,7 +393,8 @@ func indexed(err error) error {
 }
 
 func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
-	if err := checkParameters(r, parameter.Batch); err != nil {
+	verify, err := verifyOnly(r)
+	if err != nil {
 		return err
 	}
 	if err := s.mayRead(r); err != nil {
@@ -411,10 +425,13 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if body.Line != nil {
+		if verify {
+			return notVerified("line")
+		}
 		return s.answerAlong(w, r, c, snap, &body)
 	}
 	if body.Origins != nil {
-		return s.answerOrigins(w, r, c, snap, &body, &sel)
+		return s.answerOrigins(w, r, c, snap, &body, &sel, verify)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), l.Timeout) // of all
 	defer cancel()
@@ -430,6 +447,9 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		if err := body.Queries[i].resume(fmt.Sprintf("queries[%d].", i), c.Name(), &queries[i]); err != nil {
 			return indexed(err)
 		}
+		if name := queries[i].unverified(); verify && name != "" {
+			return notVerified(name)
+		}
 		sum += queries[i].items()
 		heavy = heavy || queries[i].heavy()
 		s.limit(ctx, &queries[i].filter)
@@ -438,13 +458,16 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		return newProblem(tooManyItems,
 			fmt.Sprintf("the queries ask for %d items; a batch may ask for at most %d. A radius without k counts as k=%d. Send fewer queries, or ask for fewer items in each", sum, l.MaxBatchK, l.MaxK))
 	}
-	if heavy || sum > lightItems {
+	if heavy || sum > lightItems || verify {
 		if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
 			return err
 		}
 	}
 	buf := s.buffer()
 	defer s.release(buf)
+	if verify {
+		snap = s.verify(ctx, buf, snap)
+	}
 	buf.b = append(buf.b, `{"results":[`...)
 	for i := range queries {
 		if i > 0 {
@@ -486,6 +509,6 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 				fmt.Sprintf("%d of %d queries were answered in the %v that a request may take; send fewer queries at once", i+1, len(queries), l.Timeout))
 		}
 	}
-	buf.b = append(buf.b, `]}`...)
+	buf.b = append(buf.appendVerified(append(buf.b, ']')), '}')
 	return write(w, appJSON, http.StatusOK, buf.b)
 }

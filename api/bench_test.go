@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"nearby/api"
 	"nearby/collection"
 	"nearby/item"
+	"nearby/shadow"
 	"nearby/table"
 	"nearby/value"
 )
@@ -37,7 +39,8 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 func round(v float64) float64 { return math.Round(v*1e7) / 1e7 }
 
 // BenchmarkNearby is GET nearby, k = 10, in 100 000 items, without the network;
-// key is the same with an API key. noop is a chi handler that sends the same bytes.
+// key is the same with an API key, and shadowed has one answer in a thousand compared with a scan. noop is
+// a chi handler that sends the same bytes.
 func BenchmarkNearby(b *testing.B) {
 	const path = "/v1/collections/c/nearby"
 	catalog := newCatalog(b)
@@ -84,10 +87,24 @@ func BenchmarkNearby(b *testing.B) {
 		rw.Header().Set("Content-Type", geoJSON)
 		_, _ = rw.Write(w.Body.Bytes()) // a sink takes all
 	})
-	for _, name := range []string{"nearby", "noop", "key"} {
+	checks := shadow.New(0.001, slog.New(slog.DiscardHandler))
+	defer checks.Close()
+	shadowed, err := api.New(api.Options{Catalog: catalog, Watch: func(r *http.Request, s *collection.Snapshot) *collection.Snapshot {
+		if !checks.Samples() {
+			return s
+		}
+		return checks.Watch(s, r.URL.RequestURI())
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{"nearby", "noop", "shadowed", "key"} {
 		requests, handler := requests, http.Handler(noop)
 		if name != "noop" {
 			requests, handler = ours, server
+		}
+		if name == "shadowed" {
+			handler = shadowed
 		}
 		b.Run(name, func(b *testing.B) {
 			if name == "key" { // from here on requests need one

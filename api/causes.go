@@ -53,6 +53,7 @@ const (
 	tooManyWrites
 	alreadyComparing
 	internalError
+	answerDiffers
 	starting
 	stopping
 	overloaded
@@ -193,6 +194,9 @@ var causes = [numCauses]causeRow{
 	internalError: {"internal-error", 500, "The server failed", mayHaveBeenMade, false,
 		"The server has a defect. Its log has the cause, with the id that is in `instance`.",
 		"Report it. Before you send a write again, read the item, or send the write with the same `Idempotency-Key`."},
+	answerDiffers: {"answer-differs", 500, "The answer is not that of a scan", "", false,
+		"With `verify=true` the server compares its answer with that of a scan of all items. The two differ, so the server has a defect and gives neither. Its log has the first difference, with the id that is in `instance`.",
+		"Report it, with what the log has."},
 	starting: {"starting", 503, "The server is starting", notMade, true,
 		"The server is still reading its store. `/readyz` says when it is ready.",
 		"Wait as `Retry-After` says, or ask another server."},

@@ -277,6 +277,7 @@ func TestCausesAreProvoked(t *testing.T) {
 		},
 		"disk-full":      refused(store.ErrNoSpace),
 		"internal-error": refused(errors.New("a defect")),
+		"answer-differs": differing,
 		"collection-read-only": func(t *testing.T) *answer {
 			def, err := collection.Definition{Name: "attached", Source: &collection.Source{Table: "t", Follow: "poll", Guarantee: "None."}}.Encode(kinds)
 			if err != nil {

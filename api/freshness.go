@@ -118,6 +118,9 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (*collection.Colle
 	}
 	s.tell(w, reading.At)
 	tellStaleness(w, reading.Staleness)
+	if s.opt.Watch != nil {
+		return c, s.opt.Watch(r, reading.Snapshot), nil
+	}
 	return c, reading.Snapshot, nil
 }
 

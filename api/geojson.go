@@ -41,6 +41,8 @@ type buffer struct {
 	// counted is how many points and cells were counted for numberMatched, over all queries of
 	// a request.
 	counted int
+	// verified is what was verified; nil: nothing was to be.
+	verified *twice
 }
 
 // maxPooledBytes is the size of the largest buffer that is kept for the next answer.
@@ -56,7 +58,7 @@ func (s *Server) buffer() *buffer {
 
 func (s *Server) release(buf *buffer) {
 	buf.query = index.Query{} // drop its references to a snapshot
-	buf.to = nil
+	buf.to, buf.verified = nil, nil
 	buf.params.reset()
 	if cap(buf.b) <= maxPooledBytes {
 		s.buffers.Put(buf)

@@ -77,10 +77,15 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	verify, err := params.verifies()
+	if err != nil {
+		return err
+	}
 	tag := ""
-	if explain { // no entity tag: another index of the same items counts in another way
+	switch {
+	case explain: // no entity tag: another index of the same items counts in another way
 		page.trace = new(index.Trace)
-	} else {
+	case !verify: // which is asked to be done
 		tag = s.queryTag(c, snap, r, &params)
 	}
 	if known, err := unchanged(w, r, tag, 0); known || err != nil {
@@ -94,6 +99,9 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) error {
 	buf := s.buffer()
 	defer s.release(buf)
 	buf.to = w
+	if verify {
+		snap = s.verify(r.Context(), buf, snap)
+	}
 	next, err := s.appendPage(r.Context(), buf, c, snap, &params, &page)
 	if err != nil {
 		return err
@@ -179,7 +187,7 @@ func (s *Server) appendPage(ctx context.Context, buf *buffer, c *collection.Coll
 		b = append(b, `,"numberMatched":`...)
 		b = strconv.AppendInt(b, int64(matched), 10)
 	}
-	b = n.append(b)
+	b = buf.appendVerified(n.append(b))
 	b = append(b, `,"timeStamp":`...)
 	b = appendTime(b, time.Now())
 	buf.b = append(b, `,"links":[`...)

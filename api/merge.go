@@ -107,7 +107,7 @@ func (s *Server) appendMerged(buf *buffer, snap *collection.Snapshot, m *merged,
 
 // sendMerged sends a merged answer that was written.
 func (s *Server) sendMerged(w http.ResponseWriter, r *http.Request, buf *buffer) error {
-	b := append(buf.b, `,"links":[`+beginLink...)
+	b := append(buf.appendVerified(buf.b), `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	buf.b = append(b, `]}`...)
 	return write(w, geoJSON, http.StatusOK, buf.b)

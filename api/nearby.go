@@ -113,14 +113,19 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	verify, err := params.verifies()
+	if err != nil {
+		return err
+	}
 	grouped, err := params.grouping(snap, q, &s.opt.Limits)
 	if err != nil {
 		return err
 	}
 	text := ""
-	if explain { // no entity tag: another index of the same items takes other steps
+	switch {
+	case explain: // no entity tag: another index of the same items takes other steps
 		q.Trace = &index.Trace{Most: maxTraceSteps}
-	} else {
+	case !verify: // which is asked to be done
 		text = s.queryTag(c, snap, r, params)
 	}
 	if known, err := unchanged(w, r, text, 0); known || err != nil {
@@ -130,6 +135,9 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 		if err := slotOf(r.Context()).weigh(r.Context()); err != nil {
 			return err
 		}
+	}
+	if verify {
+		snap = s.verify(r.Context(), buf, snap)
 	}
 	if grouped != nil {
 		asked := *q
@@ -167,7 +175,7 @@ func (s *Server) getNearby(w http.ResponseWriter, r *http.Request) error {
 	if least > 0 {
 		b = appendWidened(b, widened)
 	}
-	b = append(b, `,"links":[`+beginLink...)
+	b = append(buf.appendVerified(b), `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	if more {
 		b = append(b, ","+beginLink...)

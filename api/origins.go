@@ -24,7 +24,7 @@ type origin struct {
 //
 // An item that is among the k nearest of all is among the k nearest to its nearest origin: what is
 // nearer to that origin is nearer to an origin.
-func (s *Server) answerOrigins(w http.ResponseWriter, r *http.Request, c *collection.Collection, snap *collection.Snapshot, in *nearbyBatch, sel *selection) error {
+func (s *Server) answerOrigins(w http.ResponseWriter, r *http.Request, c *collection.Collection, snap *collection.Snapshot, in *nearbyBatch, sel *selection, verify bool) error {
 	l := &s.opt.Limits
 	if len(in.Origins) < 1 || len(in.Origins) > maxOrigins {
 		return badField("origins", "", fmt.Sprintf("must have 1 to %d places", maxOrigins), "")
@@ -47,6 +47,12 @@ func (s *Server) answerOrigins(w http.ResponseWriter, r *http.Request, c *collec
 	}
 	buf := s.buffer()
 	defer s.release(buf)
+	if verify {
+		if asked.wants.any() {
+			return notVerified("k=0 and facets")
+		}
+		snap = s.verify(r.Context(), buf, snap)
+	}
 	at := func(i int) index.Query {
 		q := asked.Query
 		q.Lon, q.Lat = places[i].Lon, places[i].Lat

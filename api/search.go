@@ -8,7 +8,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"nearby/area"
-	"nearby/parameter"
 	"nearby/store"
 	"nearby/value"
 )
@@ -87,6 +86,17 @@ func (in *itemsSearch) parameters(l *Limits, queryables value.Queryables) (p par
 	return p, page, err
 }
 
+// unverified returns a member whose answer no scan makes again; "": there is none.
+func (in *itemsSearch) unverified() string {
+	switch {
+	case in.SortBy != nil:
+		return "sortby"
+	case in.Facets != nil:
+		return "facets"
+	}
+	return ""
+}
+
 func refuseField(name, got, reason, hint string) error { return badField(name, got, reason, hint) }
 
 // asField returns a problem of a parameter as one of a member of the body, which has its name and
@@ -102,7 +112,8 @@ func asField(path string, err error) error {
 
 // searchItems answers a query for a page of items whose body may have what no URL has room for.
 func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
-	if err := checkParameters(r, parameter.Batch); err != nil {
+	verify, err := verifyOnly(r)
+	if err != nil {
 		return err
 	}
 	if err := s.mayRead(r); err != nil {
@@ -126,6 +137,12 @@ func (s *Server) searchItems(w http.ResponseWriter, r *http.Request) error {
 	buf := s.buffer()
 	defer s.release(buf)
 	buf.to = w
+	if verify {
+		if name := body.unverified(); name != "" {
+			return notVerified(name)
+		}
+		snap = s.verify(r.Context(), buf, snap)
+	}
 	next, err := s.appendPage(r.Context(), buf, c, snap, &params, &page)
 	if err != nil {
 		return asField("", err)

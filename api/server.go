@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"nearby/catalog"
+	"nearby/collection"
 )
 
 // Options of a server.
@@ -50,6 +51,9 @@ type Options struct {
 	// Admin says that there is an address with Server.Admin. The metrics and the operations of the
 	// operator are then only there.
 	Admin bool
+	// Watch, when not nil, may return a snapshot whose answers are watched, in place of the one that a
+	// request is answered from.
+	Watch func(*http.Request, *collection.Snapshot) *collection.Snapshot
 	// Backup, when not nil, writes a backup of the store.
 	Backup func(context.Context, io.Writer) error
 	// NeedKey makes every request need an API key, also while the store has none.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearby/internal/wire"
 	"nearby/parameter"
 )
 
@@ -61,7 +62,8 @@ func (c *Collection) batch(ctx context.Context, r *request, queries []map[string
 		return nil, err
 	}
 	var doc struct {
-		Results []json.RawMessage `json:"results"`
+		Results  []json.RawMessage `json:"results"`
+		Verified wire.Verified     `json:"verified"`
 	}
 	if err := a.decode(&doc); err != nil {
 		return nil, err
@@ -74,6 +76,7 @@ func (c *Collection) batch(ctx context.Context, r *request, queries []map[string
 		if pages[i], err = (&answer{body: body, server: a.server}).nearby(); err != nil {
 			return nil, err
 		}
+		pages[i].Verified = doc.Verified.Compared
 	}
 	return pages, nil
 }
@@ -144,7 +147,7 @@ func (r *request) members() map[string]any {
 	members, where := map[string]any{}, map[string][]string{}
 	known := parameter.Of(parameter.Nearby | parameter.Items)
 	for name, values := range r.query {
-		if name == "consistency" {
+		if name == "consistency" || name == "verify" {
 			continue
 		}
 		delete(r.query, name)

@@ -135,6 +135,12 @@ func Fields(names ...string) RequestOption {
 	return Parameter("properties", names...)
 }
 
+// Verify makes the server answer a search, or a page of items, by a scan of all items, too, and compare;
+// see NearbyPage.Verified. It takes time that grows with the number of items. If the server finds a
+// difference, which is a defect of it, the error is a *Problem of the type answer-differs. Verify cannot be
+// combined with SortBy, Weight and Facets.
+func Verify() RequestOption { return Parameter("verify", "true") }
+
 // Strong makes a read show every write that any server of the database acknowledged before.
 func Strong() RequestOption { return Parameter("consistency", "strong") }
 

@@ -38,6 +38,9 @@ type NearbyPage struct {
 	Widened bool
 	// Proof says within which radius nothing is missing, and what the search cost.
 	Proof Proof
+	// Verified is, with Verify, how many items the scans looked at that gave the same answer; those of a
+	// batch are counted together. 0: nothing was verified.
+	Verified int
 	// Next is where the next page begins, for Cursor; "": this is the last one.
 	Next string
 	// GeoJSON is the answer as it came.
@@ -92,7 +95,7 @@ func (a *answer) nearby() (*NearbyPage, error) {
 	}
 	page := &NearbyPage{
 		Hits: make([]Hit, len(doc.Features)), Complete: doc.Complete, Matched: doc.NumberMatched, Proof: doc.Proof,
-		Facets: doc.Facets, Rings: doc.Rings, Widened: doc.Widened, Next: next(doc.Links), GeoJSON: a.body,
+		Facets: doc.Facets, Rings: doc.Rings, Widened: doc.Widened, Verified: doc.Verified.Compared, Next: next(doc.Links), GeoJSON: a.body,
 	}
 	for i := range doc.Features {
 		f := &doc.Features[i]
@@ -129,7 +132,9 @@ type ItemPage struct {
 	Matched *int             // how many items there are on all pages; nil: it is not known
 	Facets  map[string]Facet // what Facets asks for, by the names of the queryables
 	Next    string           // where the next page begins, for Cursor; "": this is the last one
-	GeoJSON json.RawMessage
+	// Verified is as in NearbyPage.
+	Verified int
+	GeoJSON  json.RawMessage
 }
 
 // Page returns one page of the items: the first, or that of Cursor.
@@ -153,7 +158,7 @@ func (c *Collection) Page(ctx context.Context, opts ...RequestOption) (*ItemPage
 	if err := a.decode(&doc); err != nil {
 		return nil, err
 	}
-	page := &ItemPage{Items: make([]Item, len(doc.Features)), Matched: doc.NumberMatched, Facets: doc.Facets, Next: next(doc.Links), GeoJSON: a.body}
+	page := &ItemPage{Items: make([]Item, len(doc.Features)), Matched: doc.NumberMatched, Facets: doc.Facets, Next: next(doc.Links), Verified: doc.Verified.Compared, GeoJSON: a.body}
 	for i := range doc.Features {
 		page.Items[i] = itemOf(&doc.Features[i])
 	}

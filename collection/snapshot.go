@@ -30,3 +30,8 @@ func Empty(kinds table.Kinds, def Definition, defined uint64) (*Snapshot, error)
 	}
 	return &Snapshot{empty.Snapshot(), def, defined, 0}, nil
 }
+
+// Watched returns the same version, whose answers are told to a table.Watch.
+func (s *Snapshot) Watched(to table.Watch) *Snapshot {
+	return &Snapshot{s.Snapshot.Watched(to), s.def, s.defined, s.seq}
+}

@@ -104,6 +104,7 @@ var Table = [...]Parameter{
 	{Name: "distance_property", In: Nearby, Kind: Text},
 	{Name: "id_property", In: Items | Nearby, Kind: Text},
 	{Name: "explain", In: Items | Nearby, Kind: Boolean, Default: "false"},
+	{Name: "verify", In: Items | Nearby | Batch, Kind: Boolean, Default: "false", Scans: true},
 	{Name: "consistency", In: Items | Nearby | Batch | View, Kind: Text, Values: []string{"eventual", "strong"}, Default: "eventual"},
 	{Name: "f", In: Items | Nearby | View | Landing, Kind: Text, Values: []string{"json", "geojson"}},
 }

@@ -75,7 +75,8 @@ type filtered struct {
 	next    int
 	spread  int // of the values of the property many
 	version []version
-	text    string // of the last expression
+	text    string                                     // of the last expression
+	watch   func(*table.Snapshot, *table.Answer) error // of the versions; nil: none
 }
 
 // version is a snapshot with the items that it must go on to have.
@@ -197,6 +198,9 @@ func (f *filtered) change(t *testing.T, n int) {
 	}
 	if err := s.Check(); err != nil {
 		t.Fatal(err)
+	}
+	if of := s; f.watch != nil {
+		s = of.Watched(func(a *table.Answer) error { return f.watch(of, a) })
 	}
 	f.version = append(f.version, version{s, slices.Collect(maps.Values(f.items))})
 	if len(f.version) > 4 {

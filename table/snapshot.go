@@ -15,6 +15,7 @@ import (
 // number of goroutines for any length of time.
 type Snapshot struct {
 	state
+	watched *watched // nil: it is not
 
 	statsOnce sync.Once
 	stats     Stats
@@ -108,6 +109,9 @@ func (s *Snapshot) Items(dst []Item, refs []index.Ref) { s.records.items(dst, re
 // Nearest appends the nearest items to dst; see index.Query. filter, when not
 // empty, takes the place of q.Filter.
 func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]index.Hit, index.Proof, error) {
+	if s.watched != nil {
+		return s.watched.nearest(dst, q, filter)
+	}
 	if a := filter.within(q.Area); a != q.Area {
 		with := *q
 		with.Area, q = a, &with
@@ -126,6 +130,9 @@ func (s *Snapshot) Nearest(dst []index.Hit, q *index.Query, filter *Filter) ([]i
 
 // Count returns how many items match; see index.Index. filter is as for Nearest.
 func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, error) {
+	if s.watched != nil {
+		return s.watched.count(q, filter)
+	}
 	if a := filter.within(q.Area); a != q.Area {
 		with := *q
 		with.Area, q = a, &with
@@ -146,6 +153,9 @@ func (s *Snapshot) Count(q *index.Query, filter *Filter) (int, index.Proof, erro
 // which increase. They take the place of q.MaxDistance. filter is as for Nearest. When the proof is
 // not Exact, there may be more.
 func (s *Snapshot) Within(q *index.Query, distances []float64, filter *Filter) (counts []int, proof index.Proof, err error) {
+	if s.watched != nil {
+		return s.watched.within(q, distances, filter)
+	}
 	// Each item is counted once: in the ring between its distance and the one before that.
 	counts, rings := make([]int, len(distances)), make([]index.Query, len(distances))
 	for i, d := range distances {
@@ -202,6 +212,9 @@ func (s *Snapshot) counts(dst []int, queries []index.Query, holds func(index.Ref
 
 // Range appends the items in an area to dst; see index.RangeQuery.
 func (s *Snapshot) Range(dst []index.Ref, q *index.RangeQuery, filter *Filter) ([]index.Ref, index.Proof, error) {
+	if s.watched != nil {
+		return s.watched.ranges(dst, q, filter)
+	}
 	if a := filter.within(q.Area); a != q.Area {
 		with := *q
 		with.Area, q = a, &with
@@ -232,6 +245,9 @@ func (s *Snapshot) RangeAfter(ref index.Ref) index.RangeAfter {
 // It looks at no more than budget items, if that is not 0. reached is the id of
 // the last one looked at, after which to go on, or "" at the end.
 func (s *Snapshot) List(dst []index.Ref, after string, limit, budget int, filter *Filter) (refs []index.Ref, reached string, err error) {
+	if s.watched != nil {
+		return s.watched.list(dst, after, limit, budget, filter)
+	}
 	if !s.Filters(filter) {
 		dst, reached = s.walk(dst, after, limit, budget, func(index.Ref) bool { return true })
 		return dst, reached, nil

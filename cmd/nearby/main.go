@@ -100,7 +100,7 @@ var (
 )
 
 // switches are the flags of query that take no value.
-var switches = []string{"--help", "-h", "--version", "--json"}
+var switches = []string{"--help", "-h", "--version", "--json", "--verify"}
 
 // markNegatives lets "nearby query -33.9 151.2" be typed as it stands, and
 // "--expect-bbox -74.3,40.4,-73.6,41": kong would take these numbers for flags. The value of a

@@ -3,6 +3,7 @@ package main
 import (
 	"nearby/api"
 	"nearby/metrics"
+	"nearby/shadow"
 	"nearby/store"
 	"nearby/store/embedded"
 	"nearby/store/postgres"
@@ -47,6 +48,18 @@ func folderNumbers(s embedded.Stats) []metrics.Number {
 		all = append(all, metrics.Number{Name: "nearby_folder_free_bytes", Help: "Space left where the data folder is.", Value: float64(*s.FreeBytes)})
 	}
 	return all
+}
+
+// shadowNumbers are those of --shadow.
+func shadowNumbers(s shadow.Stats) []metrics.Number {
+	count := func(name, help string, n uint64) metrics.Number {
+		return metrics.Number{Name: "nearby_shadow_" + name + "_total", Help: help, Count: true, Value: float64(n)}
+	}
+	return []metrics.Number{
+		count("checked", "Answers that were compared with those of scans.", s.Checked),
+		count("mismatches", "Answers that differed from those of scans. There must be none.", s.Mismatches),
+		count("dropped", "Answers of the sample that were not compared, because others were.", s.Dropped),
+	}
 }
 
 // databaseNumbers are those of a store in PostgreSQL.

@@ -42,6 +42,7 @@ type queryCmd struct {
 	Properties []string `help:"Properties to show, in place of the property name." placeholder:"NAME"`
 	Cursor     string   `help:"Continue where an earlier answer ended. That answer printed the value." placeholder:"CURSOR"`
 	Server     string   `default:"http://127.0.0.1:8080" help:"URL of the server."`
+	Verify     bool     `help:"Have the server answer by a scan of all items, too, and compare. Takes longer if there are many items."`
 	Trust      trust    `embed:""`
 	Key        keyFlags `embed:""`
 	JSON       bool     `name:"json" help:"Print the GeoJSON that the server sent."`
@@ -65,6 +66,7 @@ Examples:
     nearby query 47.37 8.54 -c cities -k 5 --intersects lake.geojson
     nearby query -c cities --intersects "POLYGON((5 46, 11 46, 11 48, 5 48, 5 46))"
     nearby query 48.86 2.35 -c cities -k 0 --facets country,population:100000 --rings 10km,50km,100km
+    nearby query 47.37 8.54 -c cities --radius 20km --verify
     nearby query 64.15 -21.94 -c cities --json | jq '.features[].id'`
 }
 
@@ -126,7 +128,7 @@ func (c *queryCmd) centreless() bool {
 
 // list shows all items in the polygons, page by page.
 func (c *queryCmd) list(env *command.Environ, in *client.Collection, opts []client.RequestOption) error {
-	n, facets := 0, map[string]client.Facet(nil)
+	n, compared, facets := 0, 0, map[string]client.Facet(nil)
 	for page, err := range in.ItemPages(env.Ctx, opts...) {
 		if err != nil {
 			return err
@@ -142,16 +144,30 @@ func (c *queryCmd) list(env *command.Environ, in *client.Collection, opts []clie
 		if n += len(page.Items); page.Facets != nil {
 			facets = page.Facets
 		}
+		compared += page.Verified
 	}
 	if c.JSON {
 		return nil
 	}
 	if n == 0 {
-		_, err := fmt.Fprintln(env.Stdout, "nothing found")
+		fmt.Fprintln(env.Stdout, "nothing found")
+	} else {
+		fmt.Fprintf(env.Stdout, "%s in all\n", terminal.Thousands(int64(n)))
+	}
+	if err := c.writeCounts(env.Stdout, &client.NearbyPage{Facets: facets}); err != nil {
 		return err
 	}
-	fmt.Fprintf(env.Stdout, "%s in all\n", terminal.Thousands(int64(n)))
-	return c.writeCounts(env.Stdout, &client.NearbyPage{Facets: facets})
+	return c.writeVerified(env.Stdout, compared)
+}
+
+// writeVerified says what was verified, if that was asked for. An answer that is not right is an error
+// before.
+func (c *queryCmd) writeVerified(w io.Writer, compared int) error {
+	if !c.Verify {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "verified: a scan gives the same answer; items compared: %s\n", terminal.Thousands(int64(compared)))
+	return err
 }
 
 // onlyFrom refuses the flags that need a place to search from.
@@ -246,6 +262,9 @@ func (c *queryCmd) options() (opts []client.RequestOption, err error) {
 	if c.Properties != nil {
 		opts = append(opts, client.Fields(c.Properties...))
 	}
+	if c.Verify {
+		opts = append(opts, client.Verify())
+	}
 	if c.Cursor != "" {
 		opts = append(opts, client.Cursor(c.Cursor))
 	}
@@ -301,13 +320,15 @@ func splitWhere(where string, queryables []string) (name, value string) {
 
 // write shows an answer.
 func (c *queryCmd) write(w io.Writer, a *client.NearbyPage) error {
-	if c.countsOnly() {
-		return c.writeCounts(w, a)
+	if !c.countsOnly() {
+		if err := c.writeHits(w, a); err != nil {
+			return err
+		}
 	}
-	if err := c.writeHits(w, a); err != nil {
+	if err := c.writeCounts(w, a); err != nil {
 		return err
 	}
-	return c.writeCounts(w, a)
+	return c.writeVerified(w, a.Verified)
 }
 
 // countsOnly reports whether no items are asked for.

@@ -17,6 +17,7 @@ import (
 	"nearby/collection"
 	"nearby/internal/command"
 	"nearby/metrics"
+	"nearby/shadow"
 	"nearby/store"
 	"nearby/store/embedded"
 )
@@ -30,6 +31,7 @@ type serveCmd struct {
 	Beside         besides          `embed:""`
 	InsecureNoKeys bool             `help:"Listen on more than loopback although the store has no API keys. Everybody who reaches the address can then read and delete everything."`
 	TLS            certificateFiles `embed:""`
+	Shadow         float64          `default:"0" help:"Share of the searches, from 0 to 1, whose answers the server compares with those of a scan of all items, beside the requests. Differences are logged and counted in /metrics. 0.001 checks one request in a thousand." placeholder:"SHARE"`
 	Demo           bool             `help:"Create the collections city and wilderness if they are missing."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged on stderr: ${enum}."`
@@ -60,6 +62,7 @@ Examples:
     nearby serve --addr 0.0.0.0:8080 --data /var/lib/nearby --public-url https://geo.example.org
     nearby serve --store postgres://nearby_server@db.example.org/places --write-policy through
     nearby serve --addr 0.0.0.0:443 --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key
+    nearby serve --data /var/lib/nearby --shadow 0.001
     nearby serve --cors-origin https://maps.example.org --cors-origin http://localhost:5173
     NEARBY_MAX_K=5000 nearby serve --log-format text`
 }
@@ -83,6 +86,9 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	out := newLogBuffer(env.Stderr)
 	defer out.flush()
 	log := c.logger(out)
+	if !(c.Shadow >= 0 && c.Shadow <= 1) {
+		return command.Usagef("--shadow %v: must be from 0 to 1", c.Shadow)
+	}
 	if c.Addr == "" { // which to package net is any port of any address
 		return errors.New("cannot listen: --addr is empty, and must be an address with a port, such as 127.0.0.1:8080")
 	}
@@ -126,6 +132,19 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	catalog := catalog.New(c.Storage.options(c.Limits.catalog(st, memory, log)))
 	defer catalog.Close()
 
+	var watch func(*http.Request, *collection.Snapshot) *collection.Snapshot
+	var checks *shadow.Checker
+	if c.Shadow > 0 {
+		checks = shadow.New(c.Shadow, log)
+		defer checks.Close()
+		watch = func(r *http.Request, s *collection.Snapshot) *collection.Snapshot {
+			if !checks.Samples() {
+				return s
+			}
+			return checks.Watch(s, r.Method+" "+r.URL.RequestURI())
+		}
+	}
+
 	watched := metrics.New(programVersion())
 	watched.Catalog(catalog)
 	shown := watched.Handler()
@@ -135,7 +154,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining, Backup: backupOf(st), NeedKey: c.needKey(listener),
 		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, RateRequests: requests, RateWork: work,
-		Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
+		Watch: watch, Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
 	})
 	if err != nil {
 		return err
@@ -149,6 +168,9 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	if certificate != nil {
 		watched.Source(certificate.numbers)
 		go certificate.watch(env.Ctx)
+	}
+	if checks != nil {
+		watched.Source(func() []metrics.Number { return shadowNumbers(checks.Stats()) })
 	}
 	var serving http.Handler = handler
 	front.server.Store(&serving)

@@ -88,7 +88,7 @@ type Definition struct {
 	// distance_property, exclude-properties, explain, externalIds, f, facets, filter,
 	// filter-crs, filter-lang, format, geometry, id_property, ids, intersects, k,
 	// lat, limit, lon, min_radius, near, offset, per, polygon, profile,
-	// properties, q, radius, resultType, rings, skipGeometry, sortby, weight.
+	// properties, q, radius, resultType, rings, skipGeometry, sortby, verify, weight.
 	Queryables Queryables `json:"queryables,omitempty,omitzero"`
 
 	// Time The top-level property with the time of an item: an RFC 3339 date-time or date.
@@ -175,6 +175,9 @@ type FeatureCollection struct {
 	NumberReturned int       `json:"numberReturned"`
 	TimeStamp      time.Time `json:"timeStamp"`
 	Type           string    `json:"type"`
+
+	// Verified Only with `verify`: the answer was found to be right.
+	Verified Verified `json:"verified,omitempty,omitzero"`
 }
 
 // FeatureIn You can change the answer of a GET and send it back: the server ignores `links`,
@@ -351,6 +354,9 @@ type NearbyCollection struct {
 	// Rings Only with `rings`: how many items are within each of the distances, in their order.
 	Rings []Ring `json:"rings,omitempty,omitzero"`
 	Type  string `json:"type"`
+
+	// Verified Only with `verify`: the answer was found to be right.
+	Verified Verified `json:"verified,omitempty,omitzero"`
 
 	// Widened Only with `at_least`: whether fewer items than that are within `radius`, so that the
 	// answer has the nearest items instead.
@@ -580,6 +586,15 @@ type Verification struct {
 
 	// Milliseconds How long the comparison took.
 	Milliseconds int `json:"milliseconds"`
+}
+
+// Verified Only with `verify`: the answer was found to be right.
+type Verified struct {
+	// By `scan`: each item was looked at.
+	By string `json:"by"`
+
+	// Compared How many items were looked at. A request that has several answers looks at all items for each.
+	Compared int `json:"compared"`
 }
 
 // WritePolicy When the server acknowledges a write. `through`: when the write is durable. `back`:
