@@ -153,7 +153,7 @@ func TestNames(t *testing.T) {
 	}
 	// What the document names beyond that is of the program that is wired elsewhere.
 	for _, m := range regexp.MustCompile("(?m)^\\| `(nearby_\\w+)").FindAllStringSubmatch(string(document), -1) {
-		if !strings.Contains(text, "# TYPE "+m[1]+" ") && !strings.HasPrefix(m[1], "nearby_database_") && !strings.HasPrefix(m[1], "nearby_folder_") && !strings.HasSuffix(m[1], "_in_flight") && !strings.HasPrefix(m[1], "nearby_http_") && !strings.HasPrefix(m[1], "nearby_tls_") && !strings.HasPrefix(m[1], "nearby_memory_") {
+		if !strings.Contains(text, "# TYPE "+m[1]+" ") && !strings.HasPrefix(m[1], "nearby_database_") && !strings.HasPrefix(m[1], "nearby_folder_") && !strings.HasSuffix(m[1], "_in_flight") && !strings.HasPrefix(m[1], "nearby_http_") && !strings.HasPrefix(m[1], "nearby_tls_") && !strings.HasPrefix(m[1], "nearby_memory_") && !strings.HasPrefix(m[1], "nearby_shadow_") {
 			t.Errorf("docs/metrics.md names %s, which is not there", m[1])
 		}
 	}
