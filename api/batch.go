@@ -510,5 +510,5 @@ func (s *Server) postNearby(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	buf.b = append(buf.appendVerified(append(buf.b, ']')), '}')
-	return write(w, appJSON, http.StatusOK, buf.b)
+	return s.writeWhole(w, appJSON, buf.b)
 }

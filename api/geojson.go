@@ -33,7 +33,7 @@ type buffer struct {
 	// params are those of the request. They are kept here because they are large.
 	params parameters
 	// to gets an answer with features in pieces; nil: it is sent whole. sent is how many bytes were
-	// sent, and late that this took longer than a request may.
+	// sent, and late that this took longer than a request may, or that the client has gone.
 	to    http.ResponseWriter
 	sent  int
 	since time.Time
@@ -69,16 +69,16 @@ func (s *Server) release(buf *buffer) {
 // reads slowly takes this much memory, not all its bytes.
 const pieceBytes = 256 << 10
 
-// flush sends what was written so far.
-func (buf *buffer) flush() {
+// flush sends what was written so far. late is how long the client may take to read an answer.
+func (buf *buffer) flush(late time.Duration) {
 	if buf.sent == 0 {
 		buf.since = time.Now()
 		buf.to.Header()["Content-Type"] = geoJSONHeader
 		buf.to.WriteHeader(http.StatusOK)
 	}
 	buf.sent += len(buf.b)
-	_, _ = buf.to.Write(buf.b) // the caller is gone if it fails
-	buf.b = buf.b[:0]
+	_, err := buf.to.Write(buf.b)
+	buf.b, buf.late = buf.b[:0], err != nil || time.Since(buf.since) > late
 	runtime.Gosched() // so that no light request waits for a whole page
 }
 
@@ -87,8 +87,20 @@ func (buf *buffer) send(w http.ResponseWriter) error {
 	if buf.sent == 0 {
 		return write(w, geoJSON, http.StatusOK, buf.b)
 	}
-	buf.flush()
+	buf.flush(0)
 	return nil
+}
+
+// writeWhole sends a large answer in one piece. It refuses to if the large answers that clients have
+// not read yet take too much memory.
+func (s *Server) writeWhole(w http.ResponseWriter, contentType string, body []byte) error {
+	if n := int64(len(body)); n > maxPooledBytes {
+		if !s.unread.TryAcquire(n) {
+			return newProblem(overloaded, "clients have not read so many large answers that there is no memory for one more; ask for fewer items")
+		}
+		defer s.unread.Release(n)
+	}
+	return write(w, contentType, http.StatusOK, body)
 }
 
 // write sends an answer in one piece.
@@ -179,8 +191,7 @@ func (s *Server) appendFeatures(buf *buffer, snap *collection.Snapshot, sel *sel
 			return i
 		}
 		if buf.to != nil && len(buf.b) >= pieceBytes {
-			buf.flush()
-			buf.late = time.Since(buf.since) > s.opt.Limits.Timeout
+			buf.flush(s.opt.Limits.Timeout)
 		}
 	}
 	return len(buf.refs)

@@ -15,7 +15,8 @@ type Limits struct {
 	MaxBodyBytes   int64         // size of a body with one item or definition; default 1 MiB
 	MaxBatchBytes  int64         // size of a body with queries; default 8 MiB
 	MaxLoadBytes   int64         // size of a bulk load after decompression; default 0: any size
-	MaxAnswerBytes int64         // size of an answer; default 64 MiB
+	MaxAnswerBytes int64         // size of an answer; default 64 MiB, and at most MaxUnreadBytes
+	MaxUnreadBytes int64         // size of all answers together that are sent whole and not yet read; default 512 MiB
 	MaxCompared    int           // points compared by one query, or for a page before it may end; default 50 million
 	MaxConcurrent  int           // requests that are worked on at once; default 512
 	Timeout        time.Duration // time of a request that is not a load; default 30 s
@@ -43,6 +44,10 @@ func (l Limits) WithDefaults() Limits {
 	if l.MaxAnswerBytes == 0 {
 		l.MaxAnswerBytes = 64 << 20
 	}
+	if l.MaxUnreadBytes == 0 {
+		l.MaxUnreadBytes = 512 << 20
+	}
+	l.MaxAnswerBytes = min(l.MaxAnswerBytes, l.MaxUnreadBytes)
 	if l.Timeout == 0 {
 		l.Timeout = 30 * time.Second
 	}

@@ -110,5 +110,5 @@ func (s *Server) sendMerged(w http.ResponseWriter, r *http.Request, buf *buffer)
 	b := append(buf.appendVerified(buf.b), `,"links":[`+beginLink...)
 	b = endLink(s.appendSelf(b, r), len(b), "self", geoJSON)
 	buf.b = append(b, `]}`...)
-	return write(w, geoJSON, http.StatusOK, buf.b)
+	return s.writeWhole(w, geoJSON, buf.b)
 }

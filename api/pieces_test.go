@@ -2,6 +2,9 @@ package api_test
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
@@ -76,4 +79,50 @@ func TestPageEndsForSlowReader(t *testing.T) {
 			t.Errorf("%s: %d pages with %d items, want %d", path, pages, len(got), len(ids))
 		}
 	}
+}
+
+// TestUnreadAnswersAreBounded: answers that are sent whole and not read take at most so much memory
+// together. One more is refused, and the others are sent to their end.
+func TestUnreadAnswersAreBounded(t *testing.T) {
+	h := start(t, api.Options{Limits: api.Limits{MaxUnreadBytes: 25 << 20}})
+	h.large(1000)
+	const path, body = "/v1/collections/c/nearby", `{"queries":[{"lat":0,"lon":2,"k":1000}]}` // 10 MB
+	conns := []net.Conn{}
+	for range 2 {
+		conns = append(conns, h.raw(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)))
+		h.busy(len(conns))
+	}
+	h.do("POST", path, "application/json", body).want(t, 503)
+	for _, conn := range conns {
+		if status := response(t, conn); status != 200 {
+			t.Errorf("answered %d", status)
+		}
+	}
+	h.busy(0)
+	h.do("POST", path, "application/json", body).want(t, 200)
+}
+
+// TestPageEndsForClientThatLeft: when a client has gone, the rest of its page is not written.
+func TestPageEndsForClientThatLeft(t *testing.T) {
+	h := start(t, api.Options{})
+	h.large(1000)
+	for _, path := range []string{"/v1/collections/c/items?limit=1000", "/v1/collections/c/nearby?lat=0&lon=2&k=1000"} {
+		w := &broken{ResponseRecorder: httptest.NewRecorder()}
+		h.server.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.writes == 0 || w.writes > 2 { // the first, and what follows the items
+			t.Errorf("%s: %d pieces were written to a client that has gone", path, w.writes)
+		}
+	}
+}
+
+// broken is an answer of which the client takes nothing.
+type broken struct {
+	*httptest.ResponseRecorder
+	writes int
+}
+
+// Write is part of http.ResponseWriter.
+func (b *broken) Write([]byte) (int, error) {
+	b.writes++
+	return 0, io.ErrClosedPipe
 }

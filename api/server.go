@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"golang.org/x/sync/semaphore"
 
 	"nearby/catalog"
 	"nearby/collection"
@@ -73,7 +74,8 @@ type Server struct {
 	proxies  proxies
 	router   *chi.Mux
 	slots    slots
-	rates    *rates // nil: there are no limits
+	unread   *semaphore.Weighted // takes the bytes of large answers that are sent whole
+	rates    *rates              // nil: there are no limits
 	buffers  sync.Pool
 	dates    dates
 	tokens   tokens
@@ -106,6 +108,7 @@ func New(opt Options) (*Server, error) {
 		return nil, err
 	}
 	s.slots = newSlots(opt.Limits.MaxConcurrent)
+	s.unread = semaphore.NewWeighted(opt.Limits.MaxUnreadBytes)
 	if s.rates, err = newRates(opt.RateRequests, opt.RateWork); err != nil {
 		return nil, err
 	}

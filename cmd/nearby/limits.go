@@ -60,12 +60,12 @@ func (l *limits) check() error {
 }
 
 // api are those of the HTTP layer.
-func (l *limits) api() api.Limits {
+func (l *limits) api(m *memory) api.Limits {
 	return api.Limits{
 		MaxK: l.MaxK, MaxLimit: l.MaxLimit, MaxBatch: l.MaxBatch, MaxBatchK: l.MaxBatchK,
 		MaxBodyBytes: l.MaxBody, MaxBatchBytes: l.MaxBatchBody, MaxLoadBytes: l.MaxLoad,
 		MaxAnswerBytes: l.MaxAnswer, MaxCompared: l.MaxCompared, MaxConcurrent: l.MaxConcurrent,
-		Timeout: l.RequestTimeout,
+		MaxUnreadBytes: m.unread(), Timeout: l.RequestTimeout,
 	}
 }
 

@@ -68,6 +68,16 @@ func (m *memory) part() float64 {
 	return m.used
 }
 
+// unread returns how many bytes the answers may take that are sent whole and not yet read: an eighth
+// of the limit, and 512 MiB where that is more or no limit is known.
+func (m *memory) unread() int64 {
+	const most = 512 << 20
+	if m.limit == 0 {
+		return most
+	}
+	return int64(max(1, min(m.limit/8, most)))
+}
+
 // inUse returns the bytes that are in use: live objects at the end of the last collection, and what
 // is not on the heap. Near the limit collections follow each other closely.
 func inUse() uint64 {

@@ -151,7 +151,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, TrustProxy: c.TrustProxy, CORSOrigins: c.CORSOrigin,
-		Limits: c.Limits.api(), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
+		Limits: c.Limits.api(memory), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
 		Complete: filled, Draining: draining, Backup: backupOf(st), NeedKey: c.needKey(listener),
 		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, RateRequests: requests, RateWork: work,
 		Watch: watch, Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
