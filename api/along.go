@@ -24,7 +24,8 @@ const (
 )
 
 // answerAlong answers with the items within a distance of a line, in the order of their places along
-// it. The answer has pages, as that of a search for items.
+// it. The answer has pages, as that of a search for items. Facets count all items along the line, and a
+// limit of 0 counts without items.
 func (s *Server) answerAlong(w http.ResponseWriter, r *http.Request, c *collection.Collection, snap *collection.Snapshot, in *nearbyBatch) error {
 	l := &s.opt.Limits
 	line, id, err := lineOf(in.Line)
