@@ -63,7 +63,7 @@ func servedMetrics(t *testing.T) map[string][]string {
 	cert, key := issuer.files(1, "", time.Now().Add(time.Hour))
 	for _, s := range []*server{
 		startServer(t, t.TempDir(), "--tls-cert", cert, "--tls-key", key),
-		startReplicas(t, []string{pgtest.Database(t)}).at(0),
+		startReplicas(t, []string{pgtest.Database(t)}, "--shadow", "0.001").at(0),
 	} {
 		c := issuer.client(true)
 		if status, body := call(c, http.MethodPut, s.base+"/v1/collections/c", "application/json", "{}"); status != http.StatusCreated {
