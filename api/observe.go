@@ -62,7 +62,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			if cause != nil {
 				e.cut = cmp.Or(e.cut, CutFailed)
 			}
-			s.logRequest(e, item.Shorten(r.Method))
+			took := s.logRequest(e, item.Shorten(r.Method))
+			if s.slowSearches != nil {
+				s.slowSearches.note(r, e, took)
+			}
 			if cause != nil {
 				panic(http.ErrAbortHandler) // the answer is half written: close the connection
 			}
@@ -83,9 +86,9 @@ type Answered struct {
 }
 
 // logRequest writes the line about a request. It makes the log record itself, because slog would
-// spend time on finding the line of code of the call.
-func (s *Server) logRequest(e *exchange, method string) {
-	took := e.finish()
+// spend time on finding the line of code of the call. It returns how long the request took.
+func (s *Server) logRequest(e *exchange, method string) (took time.Duration) {
+	took = e.finish()
 	if e.observer != nil {
 		e.observer(e.status, took)
 	}
@@ -101,7 +104,7 @@ func (s *Server) logRequest(e *exchange, method string) {
 			ID: e.id[0], Method: method, Route: e.routing.RoutePattern(), Key: key, Refused: e.caller.refused,
 			Status: e.status, Bytes: e.bytes, Cut: e.cut, At: e.written, Took: took,
 		})
-		return
+		return took
 	}
 	level := slog.LevelInfo
 	if e.status >= 500 {
@@ -109,7 +112,7 @@ func (s *Server) logRequest(e *exchange, method string) {
 	}
 	handler := s.opt.Log.Handler()
 	if !handler.Enabled(e, level) {
-		return
+		return took
 	}
 	record := slog.NewRecord(e.written, level, "request", 0)
 	record.AddAttrs(
@@ -125,4 +128,5 @@ func (s *Server) logRequest(e *exchange, method string) {
 		record.AddAttrs(slog.String("cut", string(e.cut)))
 	}
 	_ = handler.Handle(e, record) // slog ignores this error, too
+	return took
 }

@@ -25,6 +25,9 @@ type Options struct {
 	// LogRequest, when not nil, gets the line about each request; Log then gets none. It must
 	// not keep its argument.
 	LogRequest func(*Answered)
+	// SlowQuery is the time from which a search gets a line of its own in Log, with its
+	// question; 0: no search gets one.
+	SlowQuery time.Duration
 	// Stall is how long a client may neither send a part of its request nor read a part of its
 	// answer before the server closes the connection; 0: no limit. With Stall the http.Server
 	// needs no WriteTimeout.
@@ -69,21 +72,22 @@ type Options struct {
 
 // Server answers requests. It is an http.Handler.
 type Server struct {
-	opt      Options
-	settings digest // of the limits and the public URL, on which answers depend
-	proxies  proxies
-	router   *chi.Mux
-	slots    slots
-	unread   *semaphore.Weighted // takes the bytes of large answers that are sent whole
-	rates    *rates              // nil: there are no limits
-	buffers  sync.Pool
-	dates    dates
-	tokens   tokens
-	unrouted Observer
-	document document
-	loads    atomic.Int32 // how many loads are under way
-	rules    map[string]rule
-	refusals [8]atomic.Uint64 // requests, by the places of access.Refusals
+	opt          Options
+	settings     digest // of the limits and the public URL, on which answers depend
+	proxies      proxies
+	router       *chi.Mux
+	slots        slots
+	unread       *semaphore.Weighted // takes the bytes of large answers that are sent whole
+	rates        *rates              // nil: there are no limits
+	buffers      sync.Pool
+	dates        dates
+	tokens       tokens
+	unrouted     Observer
+	document     document
+	loads        atomic.Int32 // how many loads are under way
+	rules        map[string]rule
+	refusals     [8]atomic.Uint64 // requests, by the places of access.Refusals
+	slowSearches *slowLog         // nil: slow searches get no lines
 
 	backingUp atomic.Bool
 	bodies    bodies
@@ -107,6 +111,7 @@ func New(opt Options) (*Server, error) {
 	if s.proxies, err = newProxies(opt.TrustProxy); err != nil {
 		return nil, err
 	}
+	s.slowSearches = newSlowLog(opt.Log, opt.SlowQuery)
 	s.slots = newSlots(opt.Limits.MaxConcurrent)
 	s.unread = semaphore.NewWeighted(opt.Limits.MaxUnreadBytes)
 	if s.rates, err = newRates(opt.RateRequests, opt.RateWork); err != nil {

@@ -34,8 +34,9 @@ type serveCmd struct {
 	Shadow         float64          `default:"0" help:"Share of the searches, from 0 to 1, whose answers the server compares with those of a scan of all items, beside the requests. Differences are logged and counted in /metrics. 0.001 checks one request in a thousand." placeholder:"SHARE"`
 	Demo           bool             `help:"Create the collections city and wilderness if they are missing."`
 
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged on stderr: ${enum}."`
-	LogFormat string `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
+	LogLevel  string        `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged on stderr: ${enum}."`
+	LogFormat string        `default:"json" enum:"json,text" help:"Format of the log: ${enum}."`
+	SlowQuery time.Duration `default:"0s" help:"Log the question of each search that takes as long as this, at most 5 a second. 0 means none. A question may have the place of a person."`
 
 	DrainDelay      time.Duration `default:"0s" help:"How long the server still answers after SIGTERM or SIGINT, while /readyz answers 503. A load balancer can then notice."`
 	ShutdownTimeout time.Duration `default:"30s" help:"How long requests that have begun may take after --drain-delay."`
@@ -151,7 +152,7 @@ func (c *serveCmd) Run(env *command.Environ) (err error) {
 	filled, draining := make(chan struct{}), make(chan struct{})
 	handler, err := api.New(api.Options{
 		Catalog: catalog, Log: log, PublicURL: c.PublicURL, Hosts: hosts, TrustProxy: c.TrustProxy, CORSOrigins: c.CORSOrigin,
-		Limits: c.Limits.api(memory), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out),
+		Limits: c.Limits.api(memory), PartRows: c.Storage.partRows(), Stall: c.Limits.LoadTimeout, LogRequest: c.requestLog(log, out), SlowQuery: c.SlowQuery,
 		Complete: filled, Draining: draining, Backup: backupOf(st), NeedKey: c.needKey(listener),
 		Observer: func(method, route string) api.Observer { return watched.Route(method, cmp.Or(route, "none")) }, RateRequests: requests, RateWork: work,
 		Watch: watch, Metrics: c.Beside.main(shown), Admin: c.Beside.AdminAddr != "",
