@@ -58,7 +58,7 @@ func TestHints(t *testing.T) {
 		`{"lat":1,"lon":2,"Radius":3}`:         "queries[0].Radius: radius may be meant",
 		`{"lat":1,"lon":2,"radius":"2.5 km"}`:  "queries[0].radius: in metres, without a unit",
 		`{"lat":1,"lon":2,"radius":-1}`:        "queries[0].radius: ",
-		`{"lat":1,"lon":2,"colour":"radius"}`:  "queries[0].colour: the members are lat, lon, near, k, radius, min_radius, at_least, filter, intersects, datetime, cursor, facets, rings",
+		`{"lat":1,"lon":2,"colour":"radius"}`:  "queries[0].colour: the members are lat, lon, near, k, radius, min_radius, at_least, filter, intersects, datetime, cursor, facets, rings, sortby, weight, per",
 		`{"lat":1,"lon":2,"k":"3"}`:            "queries[0].k: ",
 		`{"lat":1,"lon":2,"filter":{"lng":3}}`: "queries[0].filter.lng: ",
 	} {
