@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -112,6 +113,9 @@ func (c *copied) until(t testing.TB, what string, holds func() bool) {
 func (c *copied) equals(t testing.TB, s *postgres.Store) {
 	t.Helper()
 	head, err := s.Head(context.Background())
+	for began := time.Now(); errors.Is(err, store.ErrUnavailable) && time.Since(began) < patience; head, err = s.Head(context.Background()) {
+		time.Sleep(10 * time.Millisecond) // a busy machine may take longer to connect than a store waits
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
