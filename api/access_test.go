@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -447,10 +448,14 @@ func TestKeyAllocates(t *testing.T) {
 			req.Header.Set("Authorization", "Bearer "+key)
 		}
 		out := &sink{header: http.Header{}}
-		return testing.AllocsPerRun(200, func() {
-			clear(out.header)
-			h.server.ServeHTTP(out, req)
-		})
+		least := math.Inf(1)
+		for range 100 { // the race detector makes sync.Pool drop memory at random
+			least = min(least, testing.AllocsPerRun(1, func() {
+				clear(out.header)
+				h.server.ServeHTTP(out, req)
+			}))
+		}
+		return least
 	}
 	without := measure("")
 	_, text := h.newKey(access.Key{Scope: access.Read})
